@@ -1,0 +1,1 @@
+"""Phrase grounding and image-text matching, learned from captions alone."""

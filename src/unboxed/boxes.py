@@ -1,0 +1,70 @@
+"""Arithmetic of boxes: area, clipping, intersection over union, non-maximum suppression.
+
+A box is `x1, y1, x2, y2` with continuous edges (see `types`), so areas are plain products and need no "+ 1".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.types import Array
+
+__all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms"]
+
+
+def area(boxes: Array) -> Array:
+    """Areas `[N]` in square pixels of boxes `[N, 4]`; 0 for a box turned inside out."""
+    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+
+
+def centre(boxes: Array) -> Array:
+    """Centres `[N, 2]` as x, y of boxes `[N, 4]`."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def clip(boxes: Array, width: float, height: float) -> Array:
+    """Boxes `[N, 4]` cut to a picture of `width` x `height` pixels."""
+    limits = np.array([width, height, width, height], dtype=np.float32)
+    return np.clip(boxes, 0, limits).astype(np.float32)
+
+
+def enclosing(boxes: Array) -> Array:
+    """The one box `[1, 4]` that encloses boxes `[N, 4]`, N >= 1."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
+
+
+def contains(boxes: Array, points: Array) -> npt.NDArray[np.bool_]:
+    """`[N, M]`: does box n hold point m strictly inside, not on its edge? Boxes `[N, 4]`, points `[M, 2]`."""
+    x, y = points[None, :, 0], points[None, :, 1]
+    x1, y1, x2, y2 = (boxes[:, i, None] for i in range(4))
+    inside: npt.NDArray[np.bool_] = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+    return inside
+
+
+def iou(boxes: Array, others: Array) -> Array:
+    """Intersection over union `[N, M]` in [0, 1] of boxes `[N, 4]` and `[M, 4]`; 0 where both are empty."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    intersection = np.clip(high - low, 0, None).prod(axis=2)
+    union = area(boxes)[:, None] + area(others)[None, :] - intersection
+    return np.where(union > 0, intersection / np.maximum(union, 1e-9), 0).astype(np.float32)
+
+
+def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:
+    """Indices of the boxes kept by class-agnostic non-maximum suppression, best score first.
+
+    A box goes when its IoU with a better kept box exceeds `threshold`; equal scores keep the order of the input.
+
+    Args:
+        boxes: `[N, 4]`.
+        scores: `[N]`.
+        threshold: in [0, 1]; 1 keeps every box.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlap = iou(boxes[order], boxes[order])
+    keep = np.ones(len(order), dtype=bool)
+    for i in range(len(order)):
+        if keep[i]:
+            keep[i + 1 :] &= overlap[i, i + 1 :] <= threshold
+    return order[keep]

@@ -1,0 +1,46 @@
+"""Every error a user can cause. Each message says what was found, what was expected, and names the mend."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CaptionError",
+    "DatasetError",
+    "ModelError",
+    "PhotoError",
+    "RegionsError",
+    "RunError",
+    "StoreError",
+    "UnboxedError",
+]
+
+
+class UnboxedError(Exception):
+    """The base of all errors of this library; the command line prints it without a traceback and exits with 2."""
+
+
+class DatasetError(UnboxedError):
+    """A dataset file, an annotation or a split that cannot be read as described."""
+
+
+class PhotoError(UnboxedError):
+    """A photograph that cannot be decoded safely: missing, truncated, too large, or no image at all."""
+
+
+class CaptionError(UnboxedError):
+    """A caption without words, or a phrase whose span does not lie in its caption."""
+
+
+class RegionsError(UnboxedError):
+    """A region source that cannot work: an unknown detector layout, missing class names, no regions at all."""
+
+
+class StoreError(UnboxedError):
+    """A feature store that does not fit: made with other settings, incomplete, or damaged."""
+
+
+class ModelError(UnboxedError):
+    """A model file or a language model that cannot be used."""
+
+
+class RunError(UnboxedError):
+    """A run folder that is missing, damaged, made by a newer version, or not to be resumed like this."""

@@ -1,0 +1,268 @@
+"""The values that pass between the parts: frozen, validated, and the same everywhere.
+
+Axis letters, the suffix of every tensor and array name that has axes:
+
+    B  images of a batch          R  regions of an image
+    C  captions of a batch        D  joint width of words and regions
+    W  words of a caption         V  width of a region's visual feature
+    P  phrases of a caption       K  classes of a detector
+
+Boxes are `x1, y1, x2, y2` in pixels of the photograph as stored, upright (EXIF orientation applied), with continuous
+edges: the left edge of the first pixel column is 0, the right edge of the last one is the width. A box of the inclusive
+1-based pixel ranges `xmin..xmax` that Flickr30K Entities writes is therefore `xmin - 1, xmax`, and the plain
+`(x2 - x1)` is the width in pixels that other codes write as `xmax - xmin + 1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import CaptionError, RegionsError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "Regions"]
+
+Array = npt.NDArray[np.float32]
+
+
+def _frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
+    """A read-only float32 copy of `values`; raises `RegionsError` unless its shape is `shape` (None: any size)."""
+    array = np.array(values, dtype=np.float32)
+    if array.size == 0 and array.ndim != len(shape):
+        array = array.reshape([0 if size is None else size for size in shape])
+    if array.ndim != len(shape) or any(
+        want is not None and got != want for got, want in zip(array.shape, shape, strict=True)
+    ):
+        raise RegionsError(f"{name} has shape {list(array.shape)}, expected {[s or 'any' for s in shape]}.")
+    if not np.isfinite(array).all():
+        raise RegionsError(f"{name} holds NaN or infinite values.")
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The candidate regions of one photograph, best first.
+
+    Attributes:
+        boxes: `[R, 4]` pixels of the stored photograph.
+        scores: `[R]` in [0, 1], how sure the source is; 1 for a source that has no score.
+        features: `[R, V]` visual features; V may be 0.
+        class_probs: `[R, K]` in [0, 1], a detector's (or segmenter's) belief in each class; K may be 0.
+        class_names: the K names.
+        sources: R names of what proposed each region, such as `detector`, `segmenter`, `segments`, `grid`, `image`.
+        width, height: size of the stored photograph in pixels.
+
+    Raises:
+        RegionsError: shapes that do not agree, values that are not finite.
+    """
+
+    boxes: Array
+    scores: Array
+    features: Array
+    class_probs: Array
+    class_names: tuple[str, ...]
+    sources: tuple[str, ...]
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        count = len(self.sources)
+        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (count, 4), "Regions.boxes"))
+        object.__setattr__(self, "scores", _frozen_array(self.scores, (count,), "Regions.scores"))
+        object.__setattr__(self, "features", _frozen_array(self.features, (count, None), "Regions.features"))
+        class_probs = _frozen_array(self.class_probs, (count, len(self.class_names)), "Regions.class_probs")
+        object.__setattr__(self, "class_probs", class_probs)
+        if self.width <= 0 or self.height <= 0:
+            raise RegionsError(f"Regions of a photograph of {self.width} x {self.height} pixels.")
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | Sequence[int] | slice) -> Regions:
+        """The chosen regions, by mask, indices or slice, as `Regions` again."""
+        index = np.arange(len(self))[keep]
+        return Regions(
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            features=self.features[index],
+            class_probs=self.class_probs[index],
+            class_names=self.class_names,
+            sources=tuple(self.sources[i] for i in index),
+            width=self.width,
+            height=self.height,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """R names: the most probable class of each region, or "" where no class has any probability."""
+        if not self.class_names:
+            return ("",) * len(self)
+        best = self.class_probs.argmax(axis=1)
+        return tuple(self.class_names[k] if self.class_probs[r, k] > 0 else "" for r, k in enumerate(best))
+
+
+@dataclass(frozen=True, eq=False)
+class Phrase:
+    """A phrase of a caption, with its character span and, where annotators drew them, its gold boxes.
+
+    Gold boxes are for evaluation and pictures only; nothing that trains reads them.
+
+    Attributes:
+        text: the words, equal to `caption.text[start:end]`.
+        start, end: character offsets in the caption.
+        types: Entities types such as `people` or `clothing`, most phrases one, some two; empty when unknown.
+        chain: the id of the coreference chain; "0" for a phrase that is not visual, None when unknown.
+        boxes: `[N, 4]` gold boxes, N = 0 when there are none.
+    """
+
+    text: str
+    start: int
+    end: int
+    types: tuple[str, ...] = ()
+    chain: str | None = None
+    boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (None, 4), f"gold boxes of “{self.text}”"))
+
+
+@dataclass(frozen=True, eq=False)
+class Caption:
+    """One caption and its phrases in reading order.
+
+    Raises:
+        CaptionError: no word in the text, or a phrase whose span is not in it.
+    """
+
+    text: str
+    phrases: tuple[Phrase, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not any(character.isalnum() for character in self.text):
+            raise CaptionError(f"The caption {self.text!r} has no words; give it at least one.")
+        for phrase in self.phrases:
+            if not 0 <= phrase.start < phrase.end <= len(self.text):
+                raise CaptionError(
+                    f"Phrase {phrase.text!r} spans characters {phrase.start}..{phrase.end}, outside its caption of "
+                    f"{len(self.text)} characters; spans count characters of the caption from 0."
+                )
+            if self.text[phrase.start : phrase.end] != phrase.text:
+                raise CaptionError(
+                    f"Phrase {phrase.text!r} is not what characters {phrase.start}..{phrase.end} of the caption say "
+                    f"({self.text[phrase.start : phrase.end]!r}); spans count characters of the caption from 0."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One photograph of a dataset with its captions.
+
+    Attributes:
+        image_id: unique in the dataset.
+        path: the photograph's file.
+        captions: at least one, any number.
+        width, height: size of the stored, upright photograph in pixels; gold boxes are in this frame.
+        original_size: (width, height) of the photograph before it was stored, when its shape differs from the stored
+            one (squashed copies); detectors look at it in this shape. None: as stored.
+    """
+
+    image_id: str
+    path: Path
+    captions: tuple[Caption, ...]
+    width: int
+    height: int
+    original_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The padded tensors and masks of B images and C captions: what every alignment and objective is given.
+
+    Attributes:
+        features_BRV: region inputs, zero where `region_mask_BR` is False.
+        region_mask_BR: True for a real region.
+        tokens_CW: word ids, 0 where `word_mask_CW` is False.
+        word_mask_CW: True for a real word.
+        content_CW: True for the nouns and adjectives that a word-level objective contrasts.
+        phrase_CPW: True where word w belongs to phrase p of caption c; a row of False is padding.
+        image_of_C: index in the batch of each caption's own image.
+        image_ids: B identifiers: two captions of one image never count as each other's negatives.
+        captions: the C captions themselves.
+    """
+
+    features_BRV: torch.Tensor
+    region_mask_BR: torch.Tensor
+    tokens_CW: torch.Tensor
+    word_mask_CW: torch.Tensor
+    content_CW: torch.Tensor
+    phrase_CPW: torch.Tensor
+    image_of_C: torch.Tensor
+    image_ids: tuple[str, ...]
+    captions: tuple[Caption, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundedPhrase:
+    """A phrase with its regions ranked.
+
+    Attributes:
+        text, start, end: the phrase and its character span in the caption.
+        boxes: `[N, 4]` pixels, best first.
+        scores: `[N]`, not increasing.
+    """
+
+    text: str
+    start: int
+    end: int
+    boxes: Array
+    scores: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
+        object.__setattr__(self, "scores", _frozen_array(self.scores, (len(self.boxes),), f"scores of “{self.text}”"))
+
+
+@dataclass(frozen=True, eq=False)
+class Grounding:
+    """The answer for one photograph and one caption.
+
+    Attributes:
+        caption: the caption's text.
+        phrases: its phrases in reading order, each with ranked boxes.
+        words: the words of the caption as (start, end) character spans.
+        regions: the candidate regions that were ranked.
+        attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
+        width, height: size of the photograph in pixels.
+    """
+
+    caption: str
+    phrases: tuple[GroundedPhrase, ...]
+    words: tuple[tuple[int, int], ...]
+    regions: Regions
+    attention_WR: Array
+    width: int
+    height: int
+
+    def to_dict(self, top: int | None = None) -> dict[str, object]:
+        """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""
+        return {
+            "phrases": [
+                {
+                    "text": phrase.text,
+                    "start": phrase.start,
+                    "end": phrase.end,
+                    "boxes": [[round(float(x), 2) for x in box] for box in phrase.boxes[:top]],
+                    "scores": [round(float(score), 6) for score in phrase.scores[:top]],
+                }
+                for phrase in self.phrases
+            ]
+        }
