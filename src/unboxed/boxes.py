@@ -15,12 +15,13 @@ __all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms"]
 
 def area(boxes: Array) -> Array:
     """Areas `[N]` in square pixels of boxes `[N, 4]`; 0 for a box turned inside out."""
-    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+    width_N, height_N = np.clip(boxes[:, 2] - boxes[:, 0], 0, None), np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+    return np.asarray(width_N * height_N, dtype=np.float32)
 
 
 def centre(boxes: Array) -> Array:
     """Centres `[N, 2]` as x, y of boxes `[N, 4]`."""
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, dtype=np.float32)
 
 
 def clip(boxes: Array, width: float, height: float) -> Array:
