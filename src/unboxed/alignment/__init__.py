@@ -1,0 +1,1 @@
+"""Which word attends to which region, and how well the two match."""

@@ -1,0 +1,1 @@
+"""One file per paper: its choices, and the parts that they pick."""
