@@ -1,0 +1,120 @@
+"""The words a model knows, and their ids."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unboxed.errors import RunError
+from unboxed.text.tokens import words
+
+__all__ = ["MASK", "MASK_ID", "PAD", "PAD_ID", "SPECIAL", "UNKNOWN", "UNKNOWN_ID", "Vocabulary"]
+
+PAD, UNKNOWN, MASK = SPECIAL = ("<pad>", "<unk>", "<mask>")
+PAD_ID, UNKNOWN_ID, MASK_ID = range(3)
+
+_FORMAT = "unboxed-vocabulary"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words and their ids, the special words first: `<pad>` 0, `<unk>` 1, `<mask>` 2.
+
+    Attributes:
+        words: the word of each id, special words included; no word twice.
+
+    Raises:
+        RunError: the special words are not the first three, a word occurs twice, is empty or is not a string.
+    """
+
+    words: tuple[str, ...] = SPECIAL
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", tuple(self.words))
+        if self.words[: len(SPECIAL)] != SPECIAL:
+            raise RunError(f"A vocabulary begins with {list(SPECIAL)}, this one with {list(self.words[:3])}.")
+        for word in self.words:
+            if not isinstance(word, str) or not word:
+                raise RunError(f"A vocabulary holds words that are not empty; this one holds {word!r}.")
+        object.__setattr__(self, "_ids", {word: index for index, word in enumerate(self.words)})
+        if len(self._ids) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise RunError(f"A vocabulary holds each word once; this one holds {twice!r} more than once.")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._ids
+
+    def id(self, word: str) -> int:
+        """The id of a lower-cased word, or that of `<unk>`."""
+        return self._ids.get(word, UNKNOWN_ID)
+
+    def encode(self, words: Iterable[str]) -> list[int]:
+        """The id of each lower-cased word; `<unk>` for the ones not known."""
+        return [self._ids.get(word, UNKNOWN_ID) for word in words]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The word of each id; raises `IndexError` for an id outside the vocabulary."""
+        return [self.words[index] for index in ids]
+
+    @classmethod
+    def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
+        """The words that occur at least `min_count` times in the captions: the most frequent first, ties by alphabet.
+
+        The same captions give the same vocabulary in whatever order they come.
+        """
+        counts = Counter(word.text for caption in captions for word in words(caption))
+        kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
+        return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
+
+    def to_json(self) -> str:
+        """The content of a run's `vocab.json`."""
+        content = {"format": _FORMAT, "version": _VERSION, "words": list(self.words)}
+        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """Read what `to_json` wrote.
+
+        Raises:
+            RunError: not JSON, not a vocabulary, written by a newer version, or its words are damaged.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise RunError(f"The vocabulary is not valid JSON ({error}); copy the run's vocab.json anew.") from None
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise RunError(f'A vocabulary is a JSON object with "format": "{_FORMAT}"; this one is something else.')
+        if content.get("version") != _VERSION:
+            raise RunError(
+                f"The vocabulary has version {content.get('version')!r}, this unboxed reads version {_VERSION}; "
+                "install a newer unboxed, or train again with this one."
+            )
+        stored = content.get("words")
+        if not isinstance(stored, list):
+            raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
+        return cls(tuple(stored))
+
+    def save(self, path: Path) -> None:
+        """Write `vocab.json`, atomically."""
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(self.to_json(), encoding="utf-8")
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read `vocab.json`; raises `RunError`, naming the file, when it is missing or damaged."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"Cannot read the vocabulary {path}: {error}.") from None
+        except RunError as error:
+            raise RunError(f"{path}: {error}") from None
