@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "CaptionError",
     "DatasetError",
+    "EvaluationError",
     "ModelError",
     "PhotoError",
     "RegionsError",
@@ -44,3 +45,7 @@ class ModelError(UnboxedError):
 
 class RunError(UnboxedError):
     """A run folder that is missing, damaged, made by a newer version, or not to be resumed like this."""
+
+
+class EvaluationError(UnboxedError):
+    """Answers that cannot be scored or compared: no gold box at all, or scores of different phrases."""

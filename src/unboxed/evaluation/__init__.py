@@ -1,0 +1,1 @@
+"""How well phrases are grounded: scores under named protocols, untrained baselines to hold against them, the report."""
