@@ -1,0 +1,8 @@
+"""Photographs, captions and gold boxes from disk."""
+
+from __future__ import annotations
+
+from unboxed.data.dataset import Dataset, RegionTable, Split, load_dataset
+from unboxed.data.photos import open_photo, photo_size
+
+__all__ = ["Dataset", "RegionTable", "Split", "load_dataset", "open_photo", "photo_size"]

@@ -1,0 +1,241 @@
+"""Flickr30K Entities in its native layout: `Sentences/<id>.txt` and `Annotations/<id>.xml`, in a folder or a tar file.
+
+A line of a sentence file is a caption whose phrases are marked `[/EN#<chain>/<type>[/<type>...] <words>]`; chain 0 is
+not visual. An `object` of the XML belongs to one or several chains (`name`) and has a box, or flags that say why it has
+none. Boxes are inclusive pixel ranges from 1, in the frame of the original photograph; here they become continuous and
+are scaled, each axis by its own factor, to the frame of the photograph as stored.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unboxed.data.photo_folder import StoredPhoto
+from unboxed.errors import CaptionError, DatasetError
+from unboxed.types import Caption, Example, Phrase
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+__all__ = ["Boxes", "parse_boxes", "parse_sentence", "read_examples", "read_unrelated"]
+
+_SENTENCES, _ANNOTATIONS = "Sentences/{}.txt", "Annotations/{}.xml"
+_MAX_FILE_BYTES = 4_000_000  # the largest file of the release has 30 kB
+_SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
+
+_PHRASE = re.compile(r"\[/EN#(?P<chain>[^/\s\[\]]+)(?P<types>(?:/[^/\s\[\]]+)+)\s+(?P<words>[^\[\]]*[^\[\]\s])\s*\]")
+_BOX_EDGES = ("xmin", "ymin", "xmax", "ymax")
+
+Boxes = dict[str, list[tuple[float, float, float, float]]]
+"""Chain id -> its continuous boxes, in file order."""
+
+
+def read_examples(
+    annotations: Path, photos: Mapping[str, StoredPhoto], unrelated: Collection[tuple[str, int]] = ()
+) -> tuple[Example, ...]:
+    """The examples of `photos`, in their order, with phrases and gold boxes.
+
+    Args:
+        annotations: the folder that holds `Sentences` and `Annotations`, or a tar file of it, compressed or not.
+        photos: image id -> the stored photograph.
+        unrelated: (image id, sentence number from 1) of captions to leave out; an image left without any goes too.
+
+    Raises:
+        DatasetError: a file that is missing or malformed, named with its line.
+    """
+    wanted = {layout.format(image_id) for image_id in photos for layout in (_SENTENCES, _ANNOTATIONS)}
+    files = _read_folder(annotations, wanted) if annotations.is_dir() else _read_tar(annotations, wanted)
+    examples = (_example(image_id, photo, files, annotations, unrelated) for image_id, photo in photos.items())
+    return tuple(example for example in examples if example.captions)
+
+
+def parse_sentence(line: str) -> Caption:
+    """The caption of one line of a sentence file, markup removed; phrases have types and chains but no boxes.
+
+    >>> caption = parse_sentence("[/EN#1/people A man] in [/EN#2/clothing a red shirt] .")
+    >>> caption.text, [(phrase.text, phrase.start) for phrase in caption.phrases]
+    ('A man in a red shirt .', [('A man', 0), ('a red shirt', 9)])
+
+    Raises:
+        DatasetError: a bracket that is not part of a well-formed phrase.
+        CaptionError: no words.
+    """
+    pieces: list[str] = []
+    phrases: list[Phrase] = []
+    length = end_of_last = 0
+    for match in _PHRASE.finditer(line):
+        pieces += [line[end_of_last : match.start()], match["words"]]
+        start = length + len(pieces[-2])
+        length = start + len(pieces[-1])
+        types = tuple(match["types"][1:].split("/"))
+        phrases.append(Phrase(match["words"], start, length, types, match["chain"]))
+        end_of_last = match.end()
+    pieces.append(line[end_of_last:])
+    stray = next((piece for piece in pieces if "[" in piece or "]" in piece), None)
+    if stray is not None:
+        raise DatasetError(f"malformed markup near {stray.strip()[:60]!r}; expected [/EN#chain/type words]")
+    return Caption("".join(pieces), tuple(phrases))
+
+
+def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
+    """The original (width, height) of a photograph and the continuous boxes of each chain, from its annotation file.
+
+    Raises:
+        DatasetError: not XML, an entity or a document type declaration, no size, a box without four edges.
+    """
+    # Imported here, not above: reading a table needs no XML.
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
+    try:
+        root = fromstring(xml, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise DatasetError(f"declares a document type or entities, which is refused ({error}); remove it") from None
+    except (ParseError, ValueError, LookupError) as error:  # the last two: an encoding that does not fit
+        raise DatasetError(f"is not well-formed XML ({error}); fetch it again") from None
+    size = (int(_number(root, "size/width")), int(_number(root, "size/height")))
+    if min(size) <= 0:
+        raise DatasetError(f"says the photograph has {size[0]} x {size[1]} pixels; write its original size")
+    boxes: Boxes = {}
+    for thing in root.iter("object"):
+        box = thing.find("bndbox")
+        if box is None:  # flagged `scene` or `nobndbox`
+            continue
+        x1, y1, x2, y2 = (_number(box, edge) for edge in _BOX_EDGES)
+        if x2 < x1 or y2 < y1:
+            raise DatasetError(f"has a box turned inside out ({x1:g}, {y1:g}, {x2:g}, {y2:g}); expected min <= max")
+        for name in thing.findall("name"):
+            boxes.setdefault((name.text or "").strip(), []).append((x1 - 1, y1 - 1, x2, y2))
+    return size, boxes
+
+
+def read_unrelated(path: Path) -> frozenset[tuple[str, int]]:
+    """(image id, sentence number from 1) of the captions that the list `UNRELATED_CAPTIONS` names.
+
+    Raises:
+        DatasetError: a line that is not an id and a number.
+    """
+    captions = set()
+    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
+        fields = line.partition("#")[0].split()
+        if not fields:
+            continue
+        if len(fields) != 2 or not fields[1].isdecimal():
+            raise DatasetError(f"{path}:{number}: {line.strip()!r} is not an image id and a sentence number from 1.")
+        captions.add((fields[0], int(fields[1])))
+    return frozenset(captions)
+
+
+def _example(
+    image_id: str,
+    photo: StoredPhoto,
+    files: Mapping[str, bytes],
+    annotations: Path,
+    unrelated: Collection[tuple[str, int]],
+) -> Example:
+    sentences, xml = _SENTENCES.format(image_id), _ANNOTATIONS.format(image_id)
+    for name in (sentences, xml):
+        if name not in files:
+            raise DatasetError(f"{annotations} has no {name}; add it, or leave {image_id!r} out with `exclude`.")
+    try:
+        size, boxes = parse_boxes(files[xml])
+    except DatasetError as error:
+        raise DatasetError(f"{annotations / xml} {error}.") from None
+
+    captions: list[Caption] = []
+    lines = _lines(files[sentences], annotations / sentences)
+    if not lines:
+        raise DatasetError(f"{annotations / sentences} has no captions; leave {image_id!r} out with `exclude`.")
+    for number, line in lines:
+        if (image_id, number) in unrelated:
+            continue
+        try:
+            caption = parse_sentence(line)
+        except (DatasetError, CaptionError) as error:
+            raise DatasetError(f"{annotations / sentences}:{number}: {str(error).rstrip('.')}.") from None
+        captions.append(_with_boxes(caption, boxes, size, photo))
+
+    same_shape = abs(size[0] * photo.height / (size[1] * photo.width) - 1) <= _SAME_SHAPE
+    original_size = None if same_shape else size
+    return Example(image_id, photo.path, tuple(captions), photo.width, photo.height, original_size)
+
+
+def _with_boxes(caption: Caption, boxes: Boxes, size: tuple[int, int], photo: StoredPhoto) -> Caption:
+    """The caption with each chain's boxes on its phrases, in the frame of the stored photograph."""
+    scale = np.array([photo.width / size[0], photo.height / size[1]] * 2)
+    frame = np.array([photo.width, photo.height] * 2)
+
+    def boxed(phrase: Phrase) -> Phrase:
+        gold = boxes.get(phrase.chain or "")
+        if not gold:
+            return phrase
+        stored = np.clip(np.array(gold) * scale, 0, frame)
+        return Phrase(phrase.text, phrase.start, phrase.end, phrase.types, phrase.chain, stored)
+
+    return Caption(caption.text, tuple(boxed(phrase) for phrase in caption.phrases))
+
+
+def _lines(content: bytes, path: Path) -> list[tuple[int, str]]:
+    """The lines that say something, with their numbers from 1."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); convert it.") from None
+    # Only line feeds end a caption here; str.splitlines would also cut at rarer separators inside one.
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def _number(element: Element, tag: str) -> float:
+    text = element.findtext(tag)
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        found = "no" if text is None else f"{text.strip()!r} as"
+        raise DatasetError(f"has {found} <{tag.rpartition('/')[2]}> in <{element.tag}>; write a number of pixels")
+    return value
+
+
+def _read_folder(folder: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    files = {}
+    for name in wanted:
+        path = folder / name
+        if path.is_file():
+            _check_size(path.stat().st_size, path)
+            files[name] = path.read_bytes()
+    return files
+
+
+def _read_tar(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """The wanted files, from one pass over the archive; nothing is unpacked to disk."""
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive, "r|*") as tar:
+            for member in tar:
+                name = "/".join(member.name.split("/")[-2:])  # releases differ in the folder they are packed in
+                if name not in wanted or name in files or not member.isfile():
+                    continue
+                _check_size(member.size, archive / name)
+                content = tar.extractfile(member)
+                files[name] = content.read() if content else b""
+                if len(files) == len(wanted):
+                    break
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DatasetError(
+            f"{archive} cannot be read as a tar file ({error}); `annotations` names a folder with Sentences and "
+            "Annotations, or a .tar or .tar.gz of it. Fetch it again if it is one."
+        ) from None
+    return files
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > _MAX_FILE_BYTES:
+        raise DatasetError(f"{path} has {size:,} bytes, the limit is {_MAX_FILE_BYTES:,}; it is no annotation file.")

@@ -1,0 +1,163 @@
+"""Photographs, decoded safely: upright RGB, whatever the file holds.
+
+A photograph comes from outside and may be damaged or hostile, so only the decoders of ordinary photo formats are asked,
+and the number of pixels is read from the header and checked before a single pixel is decoded.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from unboxed.errors import PhotoError
+
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "open_photo", "photo_size"]
+
+MAX_PIXELS = 100_000_000
+"""A photograph of more pixels is refused; an RGB one of this size takes 300 MB."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""The decoders that are asked, by Pillow's names."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""File name endings of photographs, the usual first."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SWAPS_AXES = (5, 6, 7, 8)
+
+_opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens photographs from several threads
+
+
+def open_photo(source: str | Path | Image.Image | npt.NDArray[Any]) -> Image.Image:
+    """The photograph as an upright RGB image, fully decoded and independent of its file.
+
+    Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation the first frame counts.
+
+    Args:
+        source: a file, a PIL image, or a `uint8` array `[H, W, 3]` in RGB order or `[H, W]` in grey.
+
+    Raises:
+        PhotoError: a missing or truncated file, no image at all, more than `MAX_PIXELS` pixels, another kind of array.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, "The given image")
+    with _open_header(Path(source)) as photo:
+        return _upright_rgb(photo, f"{source}")
+
+
+def photo_size(path: str | Path) -> tuple[int, int]:
+    """The upright width and height in pixels, read from the file's header; no pixel is decoded.
+
+    Raises:
+        PhotoError: as `open_photo`, except for damage that only decoding finds.
+    """
+    with _open_header(Path(path)) as photo:
+        width, height = photo.size
+        # Pillow gives a TIFF's size upright, and that of every other format as stored.
+        if photo.format != "TIFF" and _orientation(photo) in _SWAPS_AXES:
+            return height, width
+        return width, height
+
+
+def _open_header(path: Path) -> Image.Image:
+    """The image with its header read; raises `PhotoError` when it is missing, no photograph, or too large."""
+    try:
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own limit speaks instead of Pillow's; odd metadata is no news
+            photo = Image.open(path, formats=FORMATS)
+    except FileNotFoundError:
+        raise PhotoError(f"{path} does not exist; check the path of the photograph.") from None
+    except IsADirectoryError:
+        raise PhotoError(f"{path} is a folder; name one photograph in it.") from None
+    except PermissionError:
+        raise PhotoError(f"{path} may not be read; change its permissions.") from None
+    except Image.DecompressionBombError:
+        raise PhotoError(_too_large(f"{path}", "far more")) from None
+    except UnidentifiedImageError:
+        size = path.stat().st_size
+        found = "is empty" if size == 0 else f"({size:,} bytes) is not a photograph, or its first bytes are damaged"
+        raise PhotoError(f"{path} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise PhotoError(f"{path} cannot be read as a photograph ({error}); fetch it again.") from error
+    try:
+        _check_pixels(photo, f"{path}")
+    except PhotoError:
+        photo.close()
+        raise
+    return photo
+
+
+def _check_pixels(photo: Image.Image, name: str) -> None:
+    width, height = photo.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(_too_large(name, f"{width} x {height} = {width * height:,}"))
+    if width * height == 0:
+        raise PhotoError(f"{name} has no pixels ({width} x {height}).")
+
+
+def _too_large(name: str, pixels: str) -> str:
+    return f"{name} has {pixels} pixels, the limit is {MAX_PIXELS:,}; store a smaller copy of it."
+
+
+def _orientation(photo: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where there is none or it is damaged, for the pixels are good all the same."""
+    try:
+        orientation = photo.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # EXIF is a format of its own, and its parser raises nearly anything on damaged data
+        return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _upright_rgb(photo: Image.Image, name: str) -> Image.Image:
+    _check_pixels(photo, name)
+    try:
+        photo.load()
+        # After loading: Pillow turns a TIFF upright by itself while decoding it, and then drops its tag.
+        orientation = _orientation(photo)
+        photo = _rgb(photo)
+        turn = _UPRIGHT.get(orientation)
+        return photo.copy() if turn is None else photo.transpose(turn)
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise PhotoError(f"{name} is truncated or damaged ({error}); fetch it again or leave it out.") from error
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
+    if photo.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255 rather than scale
+        grey = np.asarray(photo).astype(np.int64)
+        return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if photo.mode == "F":
+        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
+    if photo.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in photo.info:
+        photo = photo.convert("RGBA")
+        white = Image.new("RGBA", photo.size, "white")
+        return Image.alpha_composite(white, photo).convert("RGB")
+    return photo.convert("RGB")
+
+
+def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+    is_photo = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not is_photo or array.size == 0:
+        raise PhotoError(
+            f"An array of {array.dtype} {list(array.shape)} is no photograph; expected uint8 [H, W, 3] in RGB order, "
+            "or uint8 [H, W] in grey. Values in [0, 1] become it by (values * 255).astype(numpy.uint8)."
+        )
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise PhotoError(_too_large("The given array", f"{array.shape[0] * array.shape[1]:,}"))
+    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")

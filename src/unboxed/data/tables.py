@@ -1,0 +1,202 @@
+"""One's own photographs: a folder of images and a table of captions, CSV or JSONL.
+
+CSV has the columns `image` and `caption`, and `split` if wanted; rows of one image are its captions. A line of JSONL
+is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, with `split` and, beside a single caption,
+`phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`) if wanted. Captions without phrases get those that the
+chunker finds. Without a split, a tenth of the images, chosen by a hash of their names, is held out as `val`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unboxed.errors import CaptionError, DatasetError
+from unboxed.phrases import noun_phrases
+from unboxed.types import Caption, Phrase
+
+__all__ = ["SUFFIXES", "Table", "held_out_split", "read_table"]
+
+SUFFIXES = (".csv", ".jsonl")
+_VAL_SHARE = 0.1
+_MAX_FIELD = 1_000_000  # characters; the csv module's own limit is lower than a long cell and raises late
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The captions of a table, by image.
+
+    Attributes:
+        captions: image name, as written -> its captions in file order.
+        splits: image name -> its split.
+    """
+
+    captions: Mapping[str, tuple[Caption, ...]]
+    splits: Mapping[str, str]
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """In order of first appearance."""
+        return tuple(dict.fromkeys(self.splits.values()))
+
+    def images_of(self, split: str) -> list[str]:
+        """The image names of a split, in order of first appearance."""
+        return [image for image, its_split in self.splits.items() if its_split == split]
+
+
+def read_table(path: Path) -> Table:
+    """Read a table of captions; the ending of its name says which kind it is.
+
+    Raises:
+        DatasetError: a kind that is not known, a missing column, or a bad row, named with its line.
+    """
+    text = _text(path)
+    if path.suffix.lower() == ".csv":
+        rows = _csv_rows(text, path)
+    elif path.suffix.lower() == ".jsonl":
+        rows = _jsonl_rows(text, path)
+    else:
+        raise DatasetError(f"{path} is no table of captions; expected a name that ends in {' or '.join(SUFFIXES)}.")
+
+    captions: dict[str, list[Caption]] = {}
+    splits: dict[str, str | None] = {}
+    for line, row in rows:
+        where = f"{path}:{line}"
+        image = _required_text(row, "image", where)
+        split = _optional_text(row, "split", where)
+        if splits.setdefault(image, split) != split:
+            raise DatasetError(
+                f"{where}: {image!r} is in split {split!r} here and in {splits[image]!r} above; choose one."
+            )
+        captions.setdefault(image, []).extend(_captions(row, where))
+    if not captions:
+        raise DatasetError(f"{path} has no rows; write one image and caption per row.")
+    some_split = any(split is not None for split in splits.values())
+    unsplit = next((image for image, split in splits.items() if split is None), None)
+    if some_split and unsplit is not None:
+        raise DatasetError(f"{path}: {unsplit!r} has no split, others have; give every image one, or none.")
+    return Table(
+        {image: tuple(its_captions) for image, its_captions in captions.items()},
+        {image: split or held_out_split(image) for image, split in splits.items()},
+    )
+
+
+def held_out_split(image: str) -> str:
+    """`val` for a tenth of all names and `train` for the rest; the same for a name whatever else the table holds."""
+    number = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big")
+    return "val" if number < _VAL_SHARE * 2**64 else "train"
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line where the row ends, row) of a CSV file with a header."""
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [column.strip().lower() for column in next(reader, [])]
+        for column in ("image", "caption"):
+            if header.count(column) != 1:
+                found = ", ".join(header) or "an empty file"
+                raise DatasetError(
+                    f"{path}:1: expected one column {column!r}, found: {found}. Name it in the first line."
+                )
+        for row in reader:
+            if not row:
+                continue
+            if len(row) != len(header):
+                raise DatasetError(
+                    f"{path}:{reader.line_num}: {len(row)} fields, the first line has {len(header)}; "
+                    "put captions that hold a comma in double quotes."
+                )
+            yield reader.line_num, dict(zip(header, row, strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path}:{reader.line_num}: {error}; check the double quotes of this row.") from None
+
+
+def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """(line, row) of a file with one JSON object per line."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DatasetError(f"{path}:{number}: not JSON ({error}); write one object per line.") from None
+        if not isinstance(row, dict):
+            raise DatasetError(
+                f'{path}:{number}: expected an object such as {{"image": "1.jpg", "caption": "A dog."}}.'
+            )
+        yield number, row
+
+
+def _captions(row: Mapping[str, Any], where: str) -> list[Caption]:
+    """The captions of a row with their phrases."""
+    if "captions" in row:
+        texts = row["captions"]
+        if "caption" in row or not isinstance(texts, list) or not texts:
+            raise DatasetError(f"{where}: expected either `caption`, or `captions` with a list of at least one.")
+        if "phrases" in row:
+            raise DatasetError(f"{where}: `phrases` belong to one `caption`; write a line for each caption.")
+        return [_caption(text, None, where) for text in texts]
+    return [_caption(_required_text(row, "caption", where), row.get("phrases"), where)]
+
+
+def _caption(text: Any, phrases: Any, where: str) -> Caption:
+    if not isinstance(text, str):
+        raise DatasetError(f"{where}: the caption is {text!r}; expected text in quotes.")
+    text = text if phrases is not None else text.strip()  # spans count characters of the caption as written
+    try:
+        bare = Caption(text)  # complains about a caption without words before anything looks for phrases in it
+        return Caption(text, noun_phrases(text)) if phrases is None else Caption(text, _phrases(phrases, bare, where))
+    except CaptionError as error:
+        raise DatasetError(f"{where}: {error}") from None
+
+
+def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
+    """Phrases given by span or by text; of a text that occurs several times, each mention takes the next one."""
+    if not isinstance(phrases, list):
+        raise DatasetError(f"{where}: `phrases` is {phrases!r}; expected a list.")
+    found: list[Phrase] = []
+    next_start: dict[str, int] = {}
+    for phrase in phrases:
+        match phrase:
+            # bool is an int to Python, but no offset to anyone.
+            case {"start": int(start), "end": int(end)} if not isinstance(start, bool) and not isinstance(end, bool):
+                words = phrase.get("text", caption.text[max(start, 0) : end])
+            case {"text": str(words)} if words and not phrase.keys() & {"start", "end"}:
+                start = caption.text.find(words, next_start.get(words, 0))
+                if start < 0:
+                    raise DatasetError(f"{where}: phrase {words!r} is not in {caption.text!r}; copy its words.")
+                end = next_start[words] = start + len(words)
+            case _:
+                raise DatasetError(
+                    f'{where}: phrase {phrase!r}; expected {{"start": 0, "end": 5}} or {{"text": "a man"}}.'
+                )
+        found.append(Phrase(words, start, end))
+    return tuple(sorted(found, key=lambda phrase: (phrase.start, phrase.end)))
+
+
+def _required_text(row: Mapping[str, Any], key: str, where: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise DatasetError(f"{where}: `{key}` is {value!r}; expected text.")
+    return value if key == "caption" else value.strip()
+
+
+def _optional_text(row: Mapping[str, Any], key: str, where: str) -> str | None:
+    return None if row.get(key) in (None, "") else _required_text(row, key, where)
+
+
+def _text(path: Path) -> str:
+    try:
+        # Read as bytes: a caption may hold line breaks, which reading as text would rewrite.
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error.strerror}); expected a .csv or .jsonl file.") from None
