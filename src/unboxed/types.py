@@ -16,7 +16,7 @@ edges: the left edge of the first pixel column is 0, the right edge of the last 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -194,9 +194,11 @@ class Batch:
         word_mask_CW: True for a real word.
         content_CW: True for the nouns and adjectives that a word-level objective contrasts.
         phrase_CPW: True where word w belongs to phrase p of caption c; a row of False is padding.
-        image_of_C: index in the batch of each caption's own image.
-        image_ids: B identifiers: two captions of one image never count as each other's negatives.
-        captions: the C captions themselves.
+        image_of_C: index in the batch of each caption's own image. The B images are distinct, so two captions of one
+            image never count as each other's negatives.
+        words_C: the words of each caption as text.
+        slot_C: index of the word that `substitutes_CN` stand for, -1 for a caption without substitutes.
+        substitutes_CN: word ids that make the caption false when put there, 0 for none; N may be 0.
     """
 
     features_BRV: torch.Tensor
@@ -206,8 +208,14 @@ class Batch:
     content_CW: torch.Tensor
     phrase_CPW: torch.Tensor
     image_of_C: torch.Tensor
-    image_ids: tuple[str, ...]
-    captions: tuple[Caption, ...]
+    words_C: tuple[tuple[str, ...], ...]
+    slot_C: torch.Tensor
+    substitutes_CN: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch with its tensors on `device`."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Batch(**{k: v if isinstance(v, tuple) else v.to(device, non_blocking=True) for k, v in moved.items()})
 
 
 @dataclass(frozen=True, eq=False)

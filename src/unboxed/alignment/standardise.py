@@ -1,0 +1,48 @@
+"""Region inputs on one scale: a fixed shift and scale of each column, measured once on training photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import nn
+
+from unboxed.types import Array
+
+__all__ = ["Standardise"]
+
+
+class Standardise(nn.Module):
+    """Subtract each column's mean and divide by its standard deviation; columns that never vary stay near 0.
+
+    Args:
+        width: number of columns V.
+        limit: standardised values are cut to `[-limit, limit]`, against the rare extreme.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, width: int, limit: float = 5.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.limit = limit
+
+    def measure(self, regions: Iterable[Array]) -> None:
+        """Take the means and deviations of the rows of arrays `[R, V]`."""
+        count, total, squares = 0, np.zeros(len(self.mean)), np.zeros(len(self.mean))
+        for rows in regions:
+            count += len(rows)
+            total += rows.sum(axis=0, dtype=np.float64)
+            squares += np.square(rows, dtype=np.float64).sum(axis=0)
+        mean = total / max(count, 1)
+        deviation = np.sqrt(np.clip(squares / max(count, 1) - mean**2, 0, None))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.where(deviation > 1e-4, deviation, 1.0)))
+
+    def forward(self, features_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
+        """`[B, R, V]` standardised, zero where the mask is False."""
+        standard_BRV = ((features_BRV - self.mean) / self.deviation).clamp(-self.limit, self.limit)
+        return standard_BRV * mask_BR[..., None]

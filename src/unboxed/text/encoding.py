@@ -1,0 +1,60 @@
+"""Captions as word ids, with the words of each phrase and the words that an objective may contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.phrases import content_words
+from unboxed.text.tokens import words
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.types import Caption
+
+__all__ = ["EncodedCaption", "encode_caption"]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedCaption:
+    """A caption of W words and P phrases as arrays.
+
+    Attributes:
+        caption: the caption itself.
+        words: its W lower-cased words.
+        spans: W character spans.
+        tokens_W: word ids.
+        content_W: True for the nouns and adjectives of its phrases; all words when there are none of these, so that a
+            caption always has something to contrast.
+        phrase_PW: True where word w overlaps phrase p.
+    """
+
+    caption: Caption
+    words: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
+    tokens_W: npt.NDArray[np.int64]
+    content_W: npt.NDArray[np.bool_]
+    phrase_PW: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+def encode_caption(caption: Caption, vocabulary: Vocabulary) -> EncodedCaption:
+    """The arrays of `caption`; words that `vocabulary` does not know become its unknown word."""
+    found = words(caption.text)
+    texts = tuple(word.text for word in found)
+    spans = tuple((word.start, word.end) for word in found)
+    content = set(content_words(caption.text, caption.phrases))
+    content_W = np.array([span in content for span in spans], dtype=bool)
+    return EncodedCaption(
+        caption=caption,
+        words=texts,
+        spans=spans,
+        tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
+        content_W=content_W if content_W.any() else np.ones(len(found), dtype=bool),
+        phrase_PW=np.array(
+            [[start < phrase.end and end > phrase.start for start, end in spans] for phrase in caption.phrases],
+            dtype=bool,
+        ).reshape(len(caption.phrases), len(found)),
+    )

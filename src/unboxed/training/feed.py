@@ -1,0 +1,116 @@
+"""The batches of a dataset, made ahead of time by a thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.data.batching import collate, epoch_batches, region_inputs
+from unboxed.errors import DatasetError
+from unboxed.regions.store import RegionStore
+from unboxed.text.encoding import EncodedCaption, encode_caption
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.schedule import Schedule
+from unboxed.training.seeds import generator
+from unboxed.types import Array, Batch, Example
+
+__all__ = ["Feed", "SubstituteSource"]
+
+Share = tuple[int, list[int]]
+
+
+class SubstituteSource(Protocol):
+    """Where a caption's false words come from."""
+
+    def sample(self, caption: int, rng: np.random.Generator, count: int) -> tuple[int, npt.NDArray[np.int64]]:
+        """A word's place in caption number `caption`, -1 when there is none, and up to `count` ids to put there."""
+
+
+class Feed:
+    """The photographs and captions of a split, ready to be batched; photographs without regions are left out.
+
+    Attributes:
+        image_ids: the photographs that have regions.
+        captions: their encoded captions.
+        missing: the photographs left out.
+
+    Raises:
+        DatasetError: no photograph has regions.
+    """
+
+    def __init__(self, examples: Sequence[Example], store: RegionStore, vocabulary: Vocabulary) -> None:
+        self._store = store
+        self._examples = [example for example in examples if example.image_id in store]
+        self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
+        if not self._examples:
+            raise DatasetError(
+                f"None of the {len(examples)} photographs has regions in {store.path}; run `unboxed regions` on this dataset."
+            )
+        self.image_ids = tuple(example.image_id for example in self._examples)
+        self.captions: list[list[EncodedCaption]] = [
+            [encode_caption(caption, vocabulary) for caption in example.captions] for example in self._examples
+        ]
+        counts = [len(captions) for captions in self.captions]
+        self._first_caption = np.concatenate([[0], np.cumsum(counts)])
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    @property
+    def caption_count(self) -> int:
+        """Captions in all."""
+        return int(self._first_caption[-1])
+
+    def regions(self, image: int) -> Array:
+        """Region inputs `[R, V + K + 9]` of photograph number `image`."""
+        example = self._examples[image]
+        arrays = self._store.arrays(example.image_id)
+        return region_inputs(arrays.boxes, arrays.features, arrays.class_probs, example.width, example.height)
+
+    def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
+        """Which photographs and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
+        rng = generator(schedule.seed, "order", epoch + 1)
+        counts = [len(captions) for captions in self.captions]
+        return epoch_batches(counts, schedule.images_per_batch, schedule.captions_per_image, rng)
+
+    def batches(
+        self,
+        schedule: Schedule,
+        epoch: int,
+        *,
+        start: int = 0,
+        substitutes: SubstituteSource | None = None,
+        substitute_count: int = 0,
+    ) -> Iterator[Batch]:
+        """The batches of an epoch from number `start` on; the next two are being made while one is in use."""
+        plan = self.plan(schedule, epoch)
+
+        def make(index: int) -> Batch:
+            rng = generator(schedule.seed, "substitutes", epoch + 1, index)
+            return self._batch(plan[index], substitutes, substitute_count, rng)
+
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as pool:
+            waiting = [pool.submit(make, index) for index in range(start, min(start + 2, len(plan)))]
+            for index in range(start, len(plan)):
+                if index + 2 < len(plan):
+                    waiting.append(pool.submit(make, index + 2))
+                yield waiting.pop(0).result()
+
+    def _batch(
+        self, shares: Sequence[Share], substitutes: SubstituteSource | None, count: int, rng: np.random.Generator
+    ) -> Batch:
+        captions, image_of_C, slots, ids = [], [], [], []
+        for position, (image, numbers) in enumerate(shares):
+            for number in numbers:
+                captions.append(self.captions[image][number])
+                image_of_C.append(position)
+                if substitutes is not None:
+                    slot, chosen = substitutes.sample(int(self._first_caption[image]) + number, rng, count)
+                    slots.append(slot)
+                    ids.append(chosen)
+        regions_B = [self.regions(image) for image, _ in shares]
+        return collate(regions_B, captions, image_of_C, slots or None, ids or None)
