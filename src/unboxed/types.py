@@ -16,7 +16,7 @@ edges: the left edge of the first pixel column is 0, the right edge of the last 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,8 +214,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on `device`."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{k: v if isinstance(v, tuple) else v.to(device, non_blocking=True) for k, v in moved.items()})
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: value.to(device) for name, value in named.items() if not isinstance(value, tuple)}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,7 @@ import torch
 __all__ = ["negative_word_infonce", "word_image_infonce"]
 
 
-def word_image_infonce(
-    evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_of_C: torch.Tensor
-) -> torch.Tensor:
+def word_image_infonce(evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
     """Each word must pick its own image among the B images of the batch: `-mean_c mean_w log softmax_b(φ)[own]`.
 
     The B images are distinct, so another caption of the same image is never a negative.
@@ -27,9 +25,7 @@ def word_image_infonce(
     return _mean_over_captions(-log_chosen_CW, mask_CW)
 
 
-def negative_word_infonce(
-    evidence_CN: torch.Tensor, candidate_mask_CN: torch.Tensor
-) -> torch.Tensor:
+def negative_word_infonce(evidence_CN: torch.Tensor, candidate_mask_CN: torch.Tensor) -> torch.Tensor:
     """The true word must beat its substitutes on the caption's own image: `-mean_c log softmax_n(ψ)[0]`.
 
     Args:

@@ -70,12 +70,8 @@ class InfoGroundModel(nn.Module):
         self.choices = choices
         self.standardise = Standardise(region_width)
         self.region_dropout = nn.Dropout(choices.dropout)
-        self.text = RecurrentEncoder(
-            vocabulary_size, choices.embedding_width, choices.hidden_width, choices.dropout
-        )
-        self.attention = KeyValueAttention(
-            region_width, self.text.output_width, choices.joint_width, choices.layers
-        )
+        self.text = RecurrentEncoder(vocabulary_size, choices.embedding_width, choices.hidden_width, choices.dropout)
+        self.attention = KeyValueAttention(region_width, self.text.output_width, choices.joint_width, choices.layers)
 
     def align(self, batch: Batch) -> Alignment:
         """Every word of every caption against every region of every image of the batch."""

@@ -42,9 +42,7 @@ class RecurrentEncoder(nn.Module):
             words_C: the words as text; not needed here, pretrained encoders read them.
         """
         embedded_CWE = self.dropout(self.embedding(tokens_CW))
-        packed = pack_padded_sequence(
-            embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False
-        )
+        packed = pack_padded_sequence(embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
         context_CWH, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=tokens_CW.shape[1])
         return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
 
@@ -74,7 +72,7 @@ class RecurrentEncoder(nn.Module):
         rows = embedded_CNE.flatten(0, 1)
         forward = torch.gru_cell(rows, before_CH.repeat_interleave(count, 0), *self._cell(""))
         backward = torch.gru_cell(rows, behind_CH.repeat_interleave(count, 0), *self._cell("_reverse"))
-        return torch.cat([rows, forward, backward], dim=1).unflatten(0, substitutes_CN.shape)
+        return torch.cat([rows, forward, backward], dim=1).reshape(*substitutes_CN.shape, self.output_width)
 
     def _cell(self, direction: str) -> tuple[torch.Tensor, ...]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

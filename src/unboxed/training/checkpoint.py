@@ -55,7 +55,8 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
         RunError: the file is damaged or belongs to another model.
     """
     tensors, metadata = _load(path)
-    weights, states = {}, {}
+    weights: dict[str, torch.Tensor] = {}
+    states: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         kind, _, rest = name.partition("/")
         if kind == "model":

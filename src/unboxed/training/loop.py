@@ -141,9 +141,7 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
 
 
 @torch.no_grad()
-def _validate(
-    model: Any, schedule: Schedule, validation: Feed, device: torch.device
-) -> dict[str, float]:
+def _validate(model: Any, schedule: Schedule, validation: Feed, device: torch.device) -> dict[str, float]:
     """Mean loss over the fixed validation batches, and retrieval of each caption among the images of its batch."""
     model.eval()
     losses, rsums = [], []
@@ -180,9 +178,7 @@ def _truncate_log(path: Path, step: int) -> None:
 
 
 class _Log:
-    def __init__(
-        self, path: Path, tensorboard: Path | None, report: Callable[[dict[str, Any]], None]
-    ) -> None:
+    def __init__(self, path: Path, tensorboard: Path | None, report: Callable[[dict[str, Any]], None]) -> None:
         self._file = path.open("a", encoding="utf-8")
         self._report = report
         self._board: SummaryWriter | None = None

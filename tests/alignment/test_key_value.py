@@ -1,0 +1,86 @@
+"""Key–value attention beside the paper's formulas written as loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from unboxed.alignment.key_value import KeyValueAttention
+from unboxed.alignment.pooling import pool_words
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def _inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    features_BRV = torch.randn(3, 5, 7, generator=rng, dtype=torch.float64)
+    words_CWH = torch.randn(4, 6, 9, generator=rng, dtype=torch.float64)
+    region_mask_BR = torch.arange(5) < torch.tensor([5, 2, 1])[:, None]
+    word_mask_CW = torch.arange(6) < torch.tensor([6, 3, 1, 4])[:, None]
+    return features_BRV, region_mask_BR, words_CWH, word_mask_CW
+
+
+def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
+    features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
+    model = KeyValueAttention(7, 9, joint_width=8).double()
+    regions, words = model.regions(features_BRV, region_mask_BR), model.words(words_CWH, word_mask_CW)
+    similarity, attention, evidence = model.align(regions, region_mask_BR, words)
+    for b in range(3):
+        for c in range(4):
+            for w in range(int(word_mask_CW[c].sum())):
+                count = int(region_mask_BR[b].sum())
+                e = [float(words[0][c, w] @ regions[0][b, r]) / math.sqrt(8) for r in range(count)]
+                total = sum(math.exp(x) for x in e)
+                a = [math.exp(x) / total for x in e]
+                attended = sum(a[r] * regions[1][b, r] for r in range(count))
+                assert similarity[b, c, w, :count].tolist() == pytest.approx(e)
+                assert attention[b, c, w].tolist() == pytest.approx(a + [0.0] * (5 - count))
+                assert float(evidence[b, c, w]) == pytest.approx(float(attended @ words[1][c, w]))
+
+
+def test_a_captions_own_image_row_by_row_equals_the_diagonal_of_all_pairs() -> None:
+    features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
+    model = KeyValueAttention(7, 9, joint_width=8).double().eval()
+    regions, words = model.regions(features_BRV, region_mask_BR), model.words(words_CWH, word_mask_CW)
+    image_of_C = torch.tensor([2, 0, 0, 1])
+    everything = model.align(regions, region_mask_BR, words).evidence_BCW
+    own = model.align_own(
+        (regions[0][image_of_C], regions[1][image_of_C]), region_mask_BR[image_of_C], words
+    ).evidence_BCW
+    torch.testing.assert_close(own[0], everything[image_of_C, torch.arange(4)])
+
+
+def test_padding_changes_nothing() -> None:
+    features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
+    model = KeyValueAttention(7, 9, joint_width=8).double()
+    outputs = []
+    for filler in (0.0, 1e3):
+        model.load_state_dict(KeyValueAttention(7, 9, joint_width=8).double().state_dict() | _weights(model))
+        filled = torch.where(region_mask_BR[..., None], features_BRV, filler)
+        regions = model.regions(filled, region_mask_BR)
+        words = model.words(torch.where(word_mask_CW[..., None], words_CWH, filler), word_mask_CW)
+        outputs.append(model.align(regions, region_mask_BR, words).evidence_BCW)
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=0)
+
+
+def _weights(model: KeyValueAttention) -> dict[str, torch.Tensor]:
+    """The learned weights without the running statistics that each pass of training moves."""
+    return {name: value for name, value in model.state_dict().items() if "running" not in name and "num_b" not in name}
+
+
+def test_pooling_of_a_phrases_words_by_hand() -> None:
+    attention_WR = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.1, 0.9]])
+    phrase_PW = torch.tensor([[True, True, False], [False, False, True]])
+    assert pool_words(attention_WR, phrase_PW, "max").tolist() == [[pytest.approx(0.8), pytest.approx(0.6)]] + [
+        pytest.approx([0.1, 0.9])
+    ]
+    torch.testing.assert_close(pool_words(attention_WR, phrase_PW, "mean")[0], torch.tensor([0.6, 0.4]))
+    expected = torch.tensor([math.sqrt(0.8 * 0.4), math.sqrt(0.2 * 0.6)])
+    torch.testing.assert_close(pool_words(attention_WR, phrase_PW, "sum-log")[0], expected)
