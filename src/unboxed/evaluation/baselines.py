@@ -1,0 +1,142 @@
+"""Baselines that learn nothing: what a split can be scored with before any training.
+
+A trained grounder is worth its difference to the best of them, and a split on which one of them does well is an easy
+one. Each ranks the regions of a photograph with a rule that a sentence states:
+
+    image centre         answers the whole photograph, so it points at its centre
+    largest region       larger regions first; the region that is the whole photograph is set aside
+    random region        in an order drawn from the seed
+    top-scoring region   what the detector is most sure of first; regions without a class come last
+    detector name        regions whose class is the phrase's noun ("two dogs": dog) first, by that class's probability;
+                         the others, and all when no class has that name, as in top-scoring region
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.boxes import area
+from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
+from unboxed.types import Array, Example, Phrase, Regions
+
+__all__ = ["BASELINES", "baselines_markdown", "untrained_baselines"]
+
+BASELINES = ("image centre", "largest region", "random region", "top-scoring region", "detector name")
+
+_IRREGULAR = {
+    "buses": "bus",
+    "children": "child",
+    "feet": "foot",
+    "geese": "goose",
+    "glasses": "glasses",
+    "leaves": "leaf",
+    "men": "man",
+    "mice": "mouse",
+    "people": "person",
+    "policemen": "policeman",
+    "sheep": "sheep",
+    "teeth": "tooth",
+    "women": "woman",
+}
+_PREPOSITIONS = frozenset(
+    {"at", "behind", "by", "for", "from", "in", "near", "of", "on", "over", "to", "under", "with"}
+)
+
+
+def untrained_baselines(
+    examples: Iterable[Example],
+    regions_of: Callable[[Example], Regions | None],
+    *,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> dict[str, GroundingScores]:
+    """Scores of every baseline on the phrases that have gold boxes, by name, in the order of `BASELINES`.
+
+    Args:
+        examples: photographs with gold phrases.
+        regions_of: the regions of a photograph, or None where there are none: its phrases are then wrong.
+        seed: of the random regions and of the intervals.
+        resamples: of the intervals.
+
+    Raises:
+        EvaluationError: no phrase has a gold box.
+    """
+    generator = np.random.default_rng(seed)
+    mentions: dict[str, list[GroundedMention]] = {name: [] for name in BASELINES}
+    for example in examples:
+        regions = regions_of(example)
+        whole = np.array([[0, 0, example.width, example.height]], dtype=np.float32)
+        for phrase in (phrase for caption in example.captions for phrase in caption.phrases):
+            ranked = {"image centre": whole} | _rankings(phrase, regions, generator)
+            for name in BASELINES:
+                proposals = regions.boxes if regions is not None else whole[:0]
+                answer = ranked.get(name, whole[:0])
+                mentions[name].append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, proposals))
+    return {name: score_grounding(own, seed=seed, resamples=resamples) for name, own in mentions.items()}
+
+
+def baselines_markdown(scores: Mapping[str, GroundingScores]) -> str:
+    """A Markdown table, one row per grounder, of the metrics that compare them."""
+    shown = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "pointing_union")
+    lines = ["| | " + " | ".join(f"`{metric}`" for metric in shown) + " |", "| --- |" + " ---: |" * len(shown)]
+    lines += [
+        f"| {name} | " + " | ".join(f"{own[metric]:.1f}" for metric in shown) + " |" for name, own in scores.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Generator) -> dict[str, Array]:
+    if regions is None or len(regions) == 0:
+        return {}
+    part = np.array([source != "image" for source in regions.sources])
+    named = np.array([name != "" for name in regions.names])
+    by_score = np.lexsort((-regions.scores, ~named))
+    belief = _name_belief(phrase, regions)
+    orders: dict[str, npt.NDArray[np.intp]] = {
+        "largest region": np.lexsort((-area(regions.boxes), ~part)),
+        "random region": generator.permutation(len(regions)),
+        "top-scoring region": by_score,
+        "detector name": by_score[np.argsort(-belief[by_score], kind="stable")],
+    }
+    return {name: regions.boxes[order] for name, order in orders.items()}
+
+
+def _name_belief(phrase: Phrase, regions: Regions) -> Array:
+    """`[R]` the detector's belief in the class that the phrase names, where it is a region's best class; else 0."""
+    noun = _noun(phrase.text)
+    same = [k for k, name in enumerate(regions.class_names) if _ends_with(noun, _singulars(name.split()))]
+    if not same:
+        return np.zeros(len(regions), dtype=np.float32)
+    best = max(same, key=lambda k: len(regions.class_names[k].split()))  # "hot dog" before "dog"
+    is_best = regions.class_probs.argmax(axis=1) == best
+    return np.where(is_best, regions.class_probs[:, best], 0).astype(np.float32)
+
+
+def _noun(phrase: str) -> list[str]:
+    """The singular words of a phrase up to its head noun: "three small dogs on a beach": three small dog."""
+    words = [word for word in phrase.lower().replace("-", " ").split() if word.strip(".,;:!?'\"")]
+    end = next((i for i, word in enumerate(words) if i > 0 and word in _PREPOSITIONS), len(words))
+    return _singulars(word.strip(".,;:!?'\"") for word in words[:end])
+
+
+def _ends_with(words: Sequence[str], ending: Sequence[str]) -> bool:
+    return len(ending) > 0 and list(words[-len(ending) :]) == list(ending)
+
+
+def _singulars(words: Iterable[str]) -> list[str]:
+    return [_singular(word.lower()) for word in words]
+
+
+def _singular(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) <= 3 or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "sses", "xes")):
+        return word[:-2]
+    return word.removesuffix("s")

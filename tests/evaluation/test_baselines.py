@@ -1,0 +1,95 @@
+"""Each baseline's rule, on a drawing board of four regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unboxed.evaluation.baselines import BASELINES, _noun, baselines_markdown, untrained_baselines
+from unboxed.evaluation.grounding import GroundingScores
+from unboxed.types import Caption, Example, Phrase, Regions
+
+DOG, SMALL_DOG, PERSON, GRASS = [0, 60, 40, 90], [70, 70, 80, 80], [50, 0, 90, 60], [0, 40, 100, 100]
+
+REGIONS = Regions(
+    boxes=[SMALL_DOG, DOG, PERSON, GRASS, [0, 0, 100, 100]],
+    scores=[0.4, 0.7, 0.9, 1.0, 1.0],
+    features=np.zeros((5, 0)),
+    class_probs=[[0.4, 0.1], [0.7, 0.2], [0.0, 0.9], [0, 0], [0, 0]],
+    class_names=("dog", "person"),
+    sources=("detector", "detector", "detector", "segments", "image"),
+    width=100,
+    height=100,
+)
+
+
+def example(text: str, gold: list[list[float]], image: str = "photo") -> Example:
+    phrase = Phrase(text, 0, len(text), ("other",), boxes=np.array(gold, dtype=np.float32))
+    return Example(image, Path("photo.jpg"), (Caption(text, (phrase,)),), 100, 100)
+
+
+def scores(*examples: Example, regions: Regions | None = REGIONS) -> dict[str, GroundingScores]:
+    return untrained_baselines(examples, lambda _: regions, resamples=20)
+
+
+def test_the_detector_name_finds_what_the_phrase_names():
+    found = scores(example("two brown dogs", [DOG]))
+    assert found["detector name"]["recall_any@1"] == 100
+    assert found["top-scoring region"]["recall_any@1"] == 0  # the person
+    assert found["top-scoring region"]["recall_any@5"] == 100
+
+
+def test_without_a_class_of_that_name_the_score_decides():
+    assert scores(example("a sleeping cat", [PERSON]))["detector name"]["recall_any@1"] == 100
+
+
+def test_a_region_without_a_class_is_not_top_scoring():
+    assert scores(example("grass", [GRASS]))["top-scoring region"]["recall_any@1"] == 0
+
+
+def test_the_largest_region_is_not_the_whole_photograph():
+    found = scores(example("grass", [GRASS]))
+    assert found["largest region"]["recall_any@1"] == 100
+    assert found["image centre"]["recall_any@1"] == 100  # 6,000 of 10,000 pixels
+    assert scores(example("a dog", [DOG]))["image centre"]["pointing_any"] == 0
+    assert scores(example("a scene", [[40, 40, 60, 60]]))["image centre"]["pointing_any"] == 100
+
+
+def test_the_random_region_is_drawn_from_the_seed_and_hits_one_time_in_five():
+    examples = [example("a dog", [DOG], f"photo {i}") for i in range(500)]
+    once, again = scores(*examples)["random region"], scores(*examples)["random region"]
+    assert once.estimates == again.estimates
+    assert once["recall_any@1"] == pytest.approx(20, abs=5)
+    assert once["recall_any@5"] == 100
+
+
+def test_a_photograph_without_regions_is_wrong_and_counted():
+    found = scores(example("a dog", [DOG]), regions=None)
+    assert found["detector name"].without_answer == 1
+    assert found["detector name"]["upper_bound_any"] == 0
+    assert tuple(found) == BASELINES
+
+
+@pytest.mark.parametrize(
+    ("phrase", "noun"),
+    [
+        ("two brown dogs", "two brown dog"),
+        ("a group of people", "a group"),
+        ("three children in red", "three child"),
+        ("glass bottles", "glass bottle"),
+        ("a bus", "a bus"),
+        ("buses", "bus"),
+        ("blue benches", "blue bench"),
+        ("ladies", "lady"),
+        ("a ten-year-old boy.", "a ten year old boy"),
+    ],
+)
+def test_nouns(phrase, noun):
+    assert " ".join(_noun(phrase)) == noun
+
+
+def test_the_table_has_a_row_per_baseline():
+    table = baselines_markdown(scores(example("a dog", [DOG])))
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == list(BASELINES)
