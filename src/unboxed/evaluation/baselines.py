@@ -7,43 +7,27 @@ one. Each ranks the regions of a photograph with a rule that a sentence states:
     largest region       larger regions first; the region that is the whole photograph is set aside
     random region        in an order drawn from the seed
     top-scoring region   what the detector is most sure of first; regions without a class come last
-    detector name        regions whose class is the phrase's noun ("two dogs": dog) first, by that class's probability;
-                         the others, and all when no class has that name, as in top-scoring region
+    detector name        regions whose class is the phrase's head noun ("two dogs": dog) first, by that class's
+                         probability; the others, and all when no class has that name, as in top-scoring region
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import area
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
+from unboxed.negatives.inflection import noun_key
+from unboxed.phrases import head_noun
+from unboxed.text.tokens import words
 from unboxed.types import Array, Example, Phrase, Regions
 
 __all__ = ["BASELINES", "baselines_markdown", "untrained_baselines"]
 
 BASELINES = ("image centre", "largest region", "random region", "top-scoring region", "detector name")
-
-_IRREGULAR = {
-    "buses": "bus",
-    "children": "child",
-    "feet": "foot",
-    "geese": "goose",
-    "glasses": "glasses",
-    "leaves": "leaf",
-    "men": "man",
-    "mice": "mouse",
-    "people": "person",
-    "policemen": "policeman",
-    "sheep": "sheep",
-    "teeth": "tooth",
-    "women": "woman",
-}
-_PREPOSITIONS = frozenset(
-    {"at", "behind", "by", "for", "from", "in", "near", "of", "on", "over", "to", "under", "with"}
-)
 
 
 def untrained_baselines(
@@ -106,37 +90,15 @@ def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Gene
 
 def _name_belief(phrase: Phrase, regions: Regions) -> Array:
     """`[R]` the detector's belief in the class that the phrase names, where it is a region's best class; else 0."""
-    noun = _noun(phrase.text)
-    same = [k for k, name in enumerate(regions.class_names) if _ends_with(noun, _singulars(name.split()))]
+    noun = noun_key(head_noun(phrase.text))
+    said = {noun_key(word.text) for word in words(phrase.text)}
+    same = []
+    for k, name in enumerate(regions.class_names):
+        named = [noun_key(word.text) for word in words(name)]
+        if named and named[-1] == noun and said.issuperset(named):
+            same.append((len(named), k))
     if not same:
         return np.zeros(len(regions), dtype=np.float32)
-    best = max(same, key=lambda k: len(regions.class_names[k].split()))  # "hot dog" before "dog"
+    _, best = max(same)  # "a hot dog" is a hot dog before it is a dog
     is_best = regions.class_probs.argmax(axis=1) == best
     return np.where(is_best, regions.class_probs[:, best], 0).astype(np.float32)
-
-
-def _noun(phrase: str) -> list[str]:
-    """The singular words of a phrase up to its head noun: "three small dogs on a beach": three small dog."""
-    words = [word for word in phrase.lower().replace("-", " ").split() if word.strip(".,;:!?'\"")]
-    end = next((i for i, word in enumerate(words) if i > 0 and word in _PREPOSITIONS), len(words))
-    return _singulars(word.strip(".,;:!?'\"") for word in words[:end])
-
-
-def _ends_with(words: Sequence[str], ending: Sequence[str]) -> bool:
-    return len(ending) > 0 and list(words[-len(ending) :]) == list(ending)
-
-
-def _singulars(words: Iterable[str]) -> list[str]:
-    return [_singular(word.lower()) for word in words]
-
-
-def _singular(word: str) -> str:
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if len(word) <= 3 or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies"):
-        return word[:-3] + "y"
-    if word.endswith(("ches", "shes", "sses", "xes")):
-        return word[:-2]
-    return word.removesuffix("s")
