@@ -1,8 +1,8 @@
 """The baseline: nouns by lot instead of by a language model.
 
 A substitute is drawn from all nouns of the training captions, as often as they occur there. The paper's random
-baseline takes captions of other images as negatives; drawing their nouns into the caption at hand leaves the rest of the
-sentence the same, so that a comparison with `substitution` shows what the language model's choice is worth.
+baseline takes captions of other images as negatives; drawing their nouns into the caption at hand leaves the rest of
+the sentence the same, so that a comparison with `substitution` shows what the language model's choice is worth.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from unboxed.negatives.types import Negatives
 __all__ = ["random_fingerprint", "random_substitutes"]
 
 _VERSION = "random words 1"
+_BATCH = 512
 
 
 def random_substitutes(
@@ -36,21 +37,25 @@ def random_substitutes(
         captions, positions, image_ids: as in `find_substitutes`.
         count: substitutes of each noun, without repeats; fewer where there are not so many nouns.
         exclude_seen: as in `SubstitutionSettings`. The noun itself is always left out.
-        seed: of the lot; each slot's depends on it and on nothing that was drawn before.
+        seed: of the lot.
 
     Raises:
         ValueError: lengths that differ, or a position that is not a word of its caption.
     """
     exclusions = Exclusions(captions, positions, image_ids, exclude_seen)
-    frequency_V = np.bincount(exclusions.noun_of_S, minlength=len(exclusions.nouns)).astype(np.float64)
+    frequency_V = np.bincount(exclusions.noun_of_S, minlength=len(exclusions.nouns)).astype(np.float32)
     found_SN = np.full((len(exclusions.positions), count), -1, dtype=np.int32)
-    for row in range(len(found_SN)):
-        # The smallest of exponential times of rate f are a draw without repeats in proportion to f.
-        time_V = np.random.default_rng((seed, row)).exponential(size=len(frequency_V)) / frequency_V
-        time_V[exclusions.mask(np.array([row]))[0]] = np.inf
-        order = np.argsort(time_V, kind="stable")[:count]
-        order = order[np.isfinite(time_V[order])]
-        found_SN[row, : len(order)] = order
+    drawn = min(count, len(frequency_V))
+    for start in range(0, len(found_SN), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(found_SN)))
+        random = np.random.default_rng((seed, start))
+        # The smallest of exponential times of rates f are a draw without repeats in proportion to f.
+        time_NV = random.standard_exponential((len(rows), len(frequency_V)), dtype=np.float32) / frequency_V
+        time_NV[exclusions.mask(rows)] = np.inf
+        first_NK = np.argpartition(time_NV, drawn - 1, axis=1)[:, :drawn]
+        first_NK = np.take_along_axis(first_NK, np.take_along_axis(time_NV, first_NK, axis=1).argsort(axis=1), axis=1)
+        possible_NK = np.isfinite(np.take_along_axis(time_NV, first_NK, axis=1))
+        found_SN[rows, :drawn] = np.where(possible_NK, first_NK, -1)
     fingerprint = random_fingerprint(captions, positions, image_ids, count, exclude_seen, seed)
     return Negatives(exclusions.nouns, exclusions.offsets, exclusions.positions, found_SN, fingerprint)
 
