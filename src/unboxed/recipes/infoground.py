@@ -14,20 +14,15 @@ never each other's negatives; a new noun is drawn for substitution each time ins
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import nn
-
-from unboxed.alignment.key_value import Alignment, KeyValueAttention
 from unboxed.alignment.pooling import Pooling
-from unboxed.alignment.standardise import Standardise
-from unboxed.objectives.infonce import negative_word_infonce, word_image_infonce
-from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.training.schedule import Schedule
-from unboxed.types import Batch
 
-__all__ = ["InfoGround", "InfoGroundModel"]
+if TYPE_CHECKING:
+    from unboxed.recipes.infoground_model import InfoGroundModel
+
+__all__ = ["InfoGround"]
 
 
 @dataclass(frozen=True)
@@ -59,70 +54,6 @@ class InfoGround:
 
     def build(self, vocabulary_size: int, region_width: int) -> InfoGroundModel:
         """The untrained model for so many words and region inputs of such a width."""
+        from unboxed.recipes.infoground_model import InfoGroundModel  # torch is loaded only where something is computed
+
         return InfoGroundModel(self, vocabulary_size, region_width)
-
-
-class InfoGroundModel(nn.Module):
-    """The parts of InfoGround and its loss."""
-
-    def __init__(self, choices: InfoGround, vocabulary_size: int, region_width: int) -> None:
-        super().__init__()
-        self.choices = choices
-        self.standardise = Standardise(region_width)
-        self.region_dropout = nn.Dropout(choices.dropout)
-        self.text = RecurrentEncoder(vocabulary_size, choices.embedding_width, choices.hidden_width, choices.dropout)
-        self.attention = KeyValueAttention(region_width, self.text.output_width, choices.joint_width, choices.layers)
-
-    def align(self, batch: Batch) -> Alignment:
-        """Every word of every caption against every region of every image of the batch."""
-        words_CWH = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
-        words = self.attention.words(words_CWH, batch.word_mask_CW)
-        return self.attention.align(self._regions(batch), batch.region_mask_BR, words)
-
-    def score(self, batch: Batch) -> torch.Tensor:
-        """How well each image and caption fit, `[B, C]`: the mean evidence of the caption's nouns and adjectives."""
-        weight_CW = batch.content_CW / batch.content_CW.sum(dim=1, keepdim=True)
-        return (self.align(batch).evidence_BCW * weight_CW).sum(dim=-1)
-
-    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The total under `loss`, and its parts by name."""
-        words_CWH = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
-        content_CTH, content_mask_CT = _gather_words(words_CWH, batch.content_CW)
-        regions = self._regions(batch)
-        words = self.attention.words(content_CTH, content_mask_CT)
-        evidence_BCT = self.attention.align(regions, batch.region_mask_BR, words).evidence_BCW
-        parts = {"word_image": word_image_infonce(evidence_BCT, content_mask_CT, batch.image_of_C)}
-        total = parts["word_image"]
-        if batch.substitutes_CN.shape[1]:
-            parts["negatives"] = self._negative_words(batch, words_CWH, regions)
-            total = total + self.choices.negative_weight * parts["negatives"]
-        return {"loss": total, **parts}
-
-    def _negative_words(
-        self, batch: Batch, words_CWH: torch.Tensor, regions: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        """The true word, in the true caption, against its substitutes, each in its own false caption."""
-        has = batch.slot_C >= 0
-        slot_C, image_of_C = batch.slot_C[has], batch.image_of_C[has]
-        own_C1H = words_CWH[has][torch.arange(len(slot_C)), slot_C][:, None]
-        others_CNH = self.text.substitute(words_CWH[has], batch.word_mask_CW[has], slot_C, batch.substitutes_CN[has])
-        candidates_CNH = torch.cat([own_C1H, others_CNH], dim=1)
-        mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
-        words = self.attention.words(candidates_CNH, mask_CN)
-        keys_BRD, values_BRD = regions
-        own = (keys_BRD[image_of_C], values_BRD[image_of_C])
-        evidence_1CN = self.attention.align_own(own, batch.region_mask_BR[image_of_C], words).evidence_BCW
-        return negative_word_infonce(evidence_1CN[0], mask_CN)
-
-    def _regions(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
-        return self.attention.regions(inputs_BRV, batch.region_mask_BR)
-
-
-def _gather_words(words_CWH: torch.Tensor, keep_CW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The kept words of each caption moved to its front: `[C, T, H]` and their mask `[C, T]`, T the most of any caption."""
-    count_C = keep_CW.sum(dim=1)
-    most = int(count_C.max())
-    front_CT = torch.argsort(~keep_CW, dim=1, stable=True)[:, :most]
-    mask_CT = torch.arange(most, device=keep_CW.device) < count_C[:, None]
-    return words_CWH.gather(1, front_CT[..., None].expand(-1, -1, words_CWH.shape[2])), mask_CT

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from unboxed.data.batching import collate, epoch_batches, region_inputs
 from unboxed.errors import DatasetError
+from unboxed.negatives.types import Negatives
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
@@ -18,16 +17,9 @@ from unboxed.training.schedule import Schedule
 from unboxed.training.seeds import generator
 from unboxed.types import Array, Batch, Example
 
-__all__ = ["Feed", "SubstituteSource"]
+__all__ = ["Feed"]
 
 Share = tuple[int, list[int]]
-
-
-class SubstituteSource(Protocol):
-    """Where a caption's false words come from."""
-
-    def sample(self, caption: int, rng: np.random.Generator, count: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """A word's place in caption number `caption`, -1 when there is none, and up to `count` ids to put there."""
 
 
 class Feed:
@@ -44,6 +36,7 @@ class Feed:
 
     def __init__(self, examples: Sequence[Example], store: RegionStore, vocabulary: Vocabulary) -> None:
         self._store = store
+        self._vocabulary = vocabulary
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
@@ -83,15 +76,15 @@ class Feed:
         epoch: int,
         *,
         start: int = 0,
-        substitutes: SubstituteSource | None = None,
-        substitute_count: int = 0,
+        negatives: Negatives | None = None,
+        negative_count: int = 0,
     ) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on; the next two are being made while one is in use."""
         plan = self.plan(schedule, epoch)
 
         def make(index: int) -> Batch:
-            rng = generator(schedule.seed, "substitutes", epoch + 1, index)
-            return self._batch(plan[index], substitutes, substitute_count, rng)
+            rng = generator(schedule.seed, "negatives", epoch + 1, index)
+            return self._batch(plan[index], negatives, negative_count, rng)
 
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as pool:
             waiting = [pool.submit(make, index) for index in range(start, min(start + 2, len(plan)))]
@@ -101,16 +94,16 @@ class Feed:
                 yield waiting.pop(0).result()
 
     def _batch(
-        self, shares: Sequence[Share], substitutes: SubstituteSource | None, count: int, rng: np.random.Generator
+        self, shares: Sequence[Share], negatives: Negatives | None, count: int, rng: np.random.Generator
     ) -> Batch:
         captions, image_of_C, slots, ids = [], [], [], []
         for position, (image, numbers) in enumerate(shares):
             for number in numbers:
                 captions.append(self.captions[image][number])
                 image_of_C.append(position)
-                if substitutes is not None:
-                    slot, chosen = substitutes.sample(int(self._first_caption[image]) + number, rng, count)
-                    slots.append(slot)
-                    ids.append(chosen)
+                if negatives is not None:
+                    drawn = negatives.sample(int(self._first_caption[image]) + number, rng, count)
+                    slots.append(drawn.position if drawn else -1)
+                    ids.append(np.array(self._vocabulary.encode(drawn.words) if drawn else [], dtype=np.int64))
         regions_B = [self.regions(image) for image, _ in shares]
         return collate(regions_B, captions, image_of_C, slots or None, ids or None)

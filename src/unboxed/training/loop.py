@@ -13,8 +13,9 @@ import torch
 from lightning_fabric import Fabric
 
 from unboxed.evaluation.retrieval import score_retrieval
+from unboxed.negatives.types import Negatives
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from unboxed.training.feed import Feed, SubstituteSource
+from unboxed.training.feed import Feed
 from unboxed.training.schedule import Schedule
 from unboxed.training.seeds import seed_of
 from unboxed.types import Batch
@@ -45,8 +46,8 @@ def train(
     validation: Feed,
     run: Path,
     *,
-    substitutes: SubstituteSource | None = None,
-    substitute_count: int = 0,
+    negatives: Negatives | None = None,
+    negative_count: int = 0,
     tensorboard: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> dict[str, Any]:
@@ -60,8 +61,8 @@ def train(
         schedule: how long and how fast.
         training, validation: the photographs and captions; validation only chooses the epoch.
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
-        substitutes: where false words come from, if the objective wants any.
-        substitute_count: how many of them a caption gets.
+        negatives: substitutes for words of the training captions, if the objective wants any.
+        negative_count: how many of them a caption gets in a step.
         tensorboard: write event files to `run/tensorboard` too.
         report: is given every log entry, for progress.
 
@@ -91,7 +92,7 @@ def train(
         summed = 0
         wrapped.train()
         batches = training.batches(
-            schedule, epoch, start=progress["batch"], substitutes=substitutes, substitute_count=substitute_count
+            schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
         )
         for batch in batches:
             rate = schedule.rate(progress["step"], steps)

@@ -1,0 +1,232 @@
+"""The command line. Every verb is a function here whose work lies elsewhere; heavy imports wait until it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from unboxed.errors import UnboxedError
+from unboxed.progress import TrainingProgress, say
+from unboxed.recipes.infoground import InfoGround
+from unboxed.regions.settings import RegionSettings
+
+__all__ = ["main"]
+
+_DESCRIPTION = "Learn from captions alone which region of a photograph each phrase means."
+
+
+def demo(out: Path = Path("demo"), seed: int = 0) -> None:
+    """Draw a world, train on its captions alone, and write a report with phrases boxed in pictures.
+
+    Args:
+        out: folder of the drawn world, the run and the report.
+        seed: of the world and of training.
+    """
+    from unboxed.demo import run_demo
+
+    report = run_demo(out, seed=seed, say=say, report=TrainingProgress())
+    say(f"Report: {report}")
+
+
+def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int = 300, test: int = 300) -> None:
+    """Draw Scenes, a world in the Flickr30K Entities format, and name it in OUT/data.toml.
+
+    Args:
+        out: folder to write; it must not exist yet.
+        seed: the same seed draws the same world, byte by byte.
+        train: images of the train split.
+        val: images of the val split.
+        test: images of the test split.
+    """
+    from unboxed.data.scenes import write_scenes
+
+    say(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
+
+
+def regions(
+    data: Positional[Path],
+    /,
+    out: Path,
+    detector: tuple[Path, ...] = (),
+    settings: OmitArgPrefixes[RegionSettings] = RegionSettings(),  # noqa: B008, a frozen value
+    workers: int | None = None,
+    strict: bool = False,
+) -> None:
+    """Find regions in every photograph of a dataset and keep them in a store.
+
+    Args:
+        data: the dataset's TOML file, CSV or JSONL.
+        out: folder of the store; an interrupted extraction goes on where it stopped.
+        detector: ONNX object detectors, the same as --detectors.
+        settings: what proposes and describes regions.
+        workers: photographs worked on at a time; as many as there are cores by default.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+    """
+    from dataclasses import replace
+
+    from unboxed.data.dataset import load_dataset
+    from unboxed.regions.extraction import extract
+
+    dataset = load_dataset(data)
+    chosen = replace(settings, detectors=(*settings.detectors, *detector))
+    splits = [dataset.split(name) for name in dataset.split_names]
+    for split in splits:
+        if split.missing or split.unreadable:
+            say(f"{split.name}: {len(split.missing)} listed but not stored, {len(split.unreadable)} unreadable")
+    examples = {example.image_id: example for split in splits for example in split.examples}
+    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict)
+    for image_id, reason in summary.skipped:
+        say(f"Skipped {image_id}: {reason}")
+    say(
+        f"{out}: {summary.done:,} photos in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
+        f"{len(summary.skipped)} skipped"
+    )
+
+
+def fit_infoground(
+    data: Path,
+    out: Path,
+    choices: OmitArgPrefixes[InfoGround] = InfoGround(),  # noqa: B008, a frozen value
+    regions: Path | None = None,
+    resume: bool = False,
+    strict: bool = False,
+    tensorboard: bool = False,
+    language_model: str | None = None,
+    min_count: int = 2,
+) -> None:
+    """Train InfoGround: contrastive word–region attention with language-model negatives.
+
+    Args:
+        data: the dataset's TOML file, CSV or JSONL.
+        out: folder of the run.
+        choices: the recipe.
+        regions: store made by `unboxed regions`; without one the default regions are extracted first.
+        resume: go on with an interrupted run, to the very weights that an uninterrupted one has.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+        tensorboard: also write TensorBoard event files.
+        language_model: folder or hub name of a transformers masked language model that proposes negatives; without
+            one a small one is trained on the captions.
+        min_count: a word that occurs less often in the training captions is unknown.
+    """
+    from unboxed.training.fit import FitSettings, fit
+
+    settings = FitSettings(data, out, regions, resume, strict, tensorboard, language_model, min_count)
+    fit("infoground", choices, settings, say=say, report=TrainingProgress())
+    say(f"Run: {out}. Next: unboxed evaluate {out} --data {data} --split val")
+
+
+def evaluate(
+    run: Positional[Path],
+    /,
+    data: Path,
+    split: str = "val",
+    regions: Path | None = None,
+    json: bool = False,
+    report: bool = True,
+    strict: bool = False,
+) -> None:
+    """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
+
+    Args:
+        run: folder of the run.
+        data: the dataset's TOML file.
+        split: name of the split.
+        regions: store of the split's regions; without one they are extracted the run's way.
+        json: print one JSON object instead of a table.
+        report: write RUN/report-SPLIT.html.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+    """
+    from unboxed.evaluation.report_run import evaluate_run
+
+    result = evaluate_run(run, data, split, regions, report=report, strict=strict, say=say)
+    if json:
+        _print_json(result.to_dict())
+    else:
+        from rich.console import Console
+
+        Console().print(result.scores.table())
+        if result.report is not None:
+            say(f"Report: {result.report}")
+
+
+def ground(
+    run: Positional[Path],
+    photo: Positional[Path],
+    caption: Positional[str],
+    /,
+    save: Path | None = None,
+    json: bool = False,
+    top: int = 5,
+) -> None:
+    """Box the phrases of a caption in a photograph.
+
+    Args:
+        run: folder of the run.
+        photo: the photograph.
+        caption: any sentence; its noun phrases are boxed.
+        save: write the photograph with its boxes here (.png or .jpg).
+        json: print one JSON object.
+        top: boxes a phrase in the JSON, best first.
+    """
+    from unboxed.data.photos import open_photo
+    from unboxed.model import Grounder
+    from unboxed.phrases import noun_phrases
+    from unboxed.types import Caption
+
+    given = Caption(caption, noun_phrases(caption))
+    image = open_photo(photo)
+    grounding = Grounder.load(run).ground(image, given)
+    if save is not None:
+        from unboxed.pictures import save_grounding
+
+        save_grounding(save, image, grounding)
+    if json:
+        _print_json(grounding.to_dict(top))
+    else:
+        for phrase in grounding.phrases:
+            box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
+            print(f"{phrase.text}: [{box}]  {phrase.scores[0]:.2f}")
+        if save is not None:
+            say(f"Picture: {save}")
+
+
+def fit() -> None:
+    """Train a recipe on a dataset's captions: `unboxed fit RECIPE --data DATA.toml --out RUN`."""
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "scenes": scenes,
+    "regions": regions,
+    "fit": fit,
+    "evaluate": evaluate,
+    "ground": ground,
+}
+
+
+RECIPE_VERBS: dict[str, Callable[..., None]] = {"infoground": fit_infoground}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `unboxed` with the given arguments; those of the process by default."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    fitting = args[:1] == ["fit"]
+    verbs, prog = (RECIPE_VERBS, "unboxed fit") if fitting else (VERBS, "unboxed")
+    try:
+        tyro.extras.subcommand_cli_from_dict(verbs, prog=prog, description=_DESCRIPTION, args=args[fitting:])
+    except UnboxedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted; what was finished is kept. `--resume` goes on with a fit.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    print(json.dumps(content, ensure_ascii=False))

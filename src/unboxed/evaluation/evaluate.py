@@ -1,0 +1,107 @@
+"""A run on a split of a dataset: its regions, its groundings, its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unboxed.data.dataset import Dataset, Split
+from unboxed.errors import RegionsError, StoreError, UnboxedError
+from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
+from unboxed.model import Grounder
+from unboxed.regions.extraction import extract
+from unboxed.regions.store import RegionStore
+from unboxed.types import Caption, Example, Grounding
+
+__all__ = ["GroundedExample", "ground_split", "score_examples", "store_for"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundedExample:
+    """A photograph and the groundings of its captions, one each; none where it has no regions."""
+
+    example: Example
+    groundings: tuple[Grounding, ...]
+
+
+def store_for(
+    grounder: Grounder,
+    run: Path,
+    dataset: Dataset,
+    split: Split,
+    regions: Path | None = None,
+    *,
+    strict: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> RegionStore:
+    """Regions of the split's photographs, found as the run found those it was trained on.
+
+    The store named by `regions` is used as it is; else the one that the run was trained with, when it holds all of the
+    photographs; else they are extracted into `run/store`.
+
+    Raises:
+        StoreError: a store that was made with other settings.
+    """
+    settings = grounder.config.regions
+    if regions is not None:
+        store = RegionStore.open(regions)
+        if store.settings.fingerprint() != settings.fingerprint():
+            raise StoreError(
+                f"{regions} was made with other settings than the run: {'; '.join(store.settings.differences(settings))}. "
+                "Leave out --regions, and regions are extracted the run's way."
+            )
+        return store
+    trained_on = Path(str(grounder.config.facts.get("store", "")))
+    if trained_on.is_dir():
+        try:
+            store = RegionStore.open(trained_on)
+        except UnboxedError:
+            store = None
+        fits = store is not None and store.settings.fingerprint() == settings.fingerprint()
+        if store is not None and fits and all(example.image_id in store for example in split.examples):
+            return store
+    say(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
+    for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
+        say(f"Skipped {image_id}: {reason}")
+    return RegionStore.open(run / "store")
+
+
+def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:
+    """Ground every caption of every photograph; one without regions has no groundings."""
+    for example in examples:
+        if example.image_id not in store:
+            yield GroundedExample(example, ())
+            continue
+        regions = store[example.image_id]
+        if (regions.width, regions.height) != (example.width, example.height):
+            raise RegionsError(
+                f"{example.image_id} measures {example.width} x {example.height}, its regions are of a photograph of "
+                f"{regions.width} x {regions.height}; extract them anew from these photographs."
+            )
+        yield GroundedExample(example, tuple(grounder.ground_regions(regions, example.captions)))
+
+
+def score_examples(grounded: Iterable[GroundedExample], seed: int = 0) -> GroundingScores:
+    """The scores of all phrases that have gold boxes; a photograph without regions counts as answered wrongly."""
+    return score_grounding((mention for item in grounded for mention in _mentions(item)), seed=seed)
+
+
+def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
+    nothing = np.zeros((0, 4), np.float32)
+    for caption, grounding in _paired(item):
+        for number, phrase in enumerate(caption.phrases):
+            yield GroundedMention(
+                image_id=item.example.image_id,
+                types=phrase.types,
+                gold_boxes=phrase.boxes,
+                ranked_boxes=grounding.phrases[number].boxes[:10] if grounding else nothing,
+                proposal_boxes=grounding.regions.boxes if grounding else nothing,
+            )
+
+
+def _paired(item: GroundedExample) -> Iterator[tuple[Caption, Grounding | None]]:
+    groundings: tuple[Grounding | None, ...] = item.groundings or (None,) * len(item.example.captions)
+    yield from zip(item.example.captions, groundings, strict=True)

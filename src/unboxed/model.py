@@ -1,0 +1,226 @@
+"""A trained grounding model in the hand: load it, give it a photograph and a caption, look at the boxes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from unboxed.alignment.pooling import pool_words
+from unboxed.data.batching import GEOMETRY_WIDTH, collate, region_inputs
+from unboxed.data.photos import open_photo
+from unboxed.errors import RegionsError, RunError
+from unboxed.phrases import noun_phrases
+from unboxed.recipes import RECIPES, Recipe, recipe_from_dict
+from unboxed.regions.settings import RegionSettings
+from unboxed.text.encoding import encode_caption
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.checkpoint import load_weights, save_weights, write_json
+from unboxed.types import Caption, GroundedPhrase, Grounding, Regions
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from unboxed.regions.extractor import RegionExtractor
+
+__all__ = ["Grounder", "RunConfig"]
+
+_FORMAT = "unboxed-run"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What `config.json` of a run says.
+
+    Attributes:
+        recipe: the recipe's name.
+        choices: its choices.
+        regions: how regions of a new photograph are found; model files lie in the run's folder.
+        feature_width: V, of the regions' visual features.
+        class_names: of the regions' class probabilities.
+        facts: what was trained on and how it went, for people to read.
+    """
+
+    recipe: str
+    choices: Recipe
+    regions: RegionSettings
+    feature_width: int
+    class_names: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def region_width(self) -> int:
+        """Width of a region's input to the model."""
+        return self.feature_width + len(self.class_names) + GEOMETRY_WIDTH
+
+    def save(self, run: Path) -> None:
+        """Write `run/config.json` in one step."""
+        content = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "recipe": self.recipe,
+            "choices": asdict(self.choices),
+            "regions": self.regions.to_dict(run),
+            "feature_width": self.feature_width,
+            "class_names": list(self.class_names),
+            "facts": self.facts,
+        }
+        write_json(run / "config.json", content)
+
+    @classmethod
+    def load(cls, run: Path) -> RunConfig:
+        """Read `run/config.json`.
+
+        Raises:
+            RunError: no run there, a damaged one, or one of a newer version.
+        """
+        path = run / "config.json"
+        if not path.is_file():
+            raise RunError(
+                f"{run} is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder."
+            )
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != _FORMAT:
+                raise RunError(f"{path} is not the config of a run; its format is {content['format']!r}.")
+            if content["version"] > _VERSION:
+                raise RunError(
+                    f"{run} was made by a newer unboxed (run format {content['version']}, this one reads up to "
+                    f"{_VERSION}); update with `pip install -U unboxed`."
+                )
+            if content["recipe"] not in RECIPES:
+                raise RunError(f"{path} names the recipe {content['recipe']!r}; known are {', '.join(RECIPES)}.")
+            return cls(
+                recipe=content["recipe"],
+                choices=recipe_from_dict(content["recipe"], content["choices"]),
+                regions=RegionSettings.from_dict(content["regions"], run),
+                feature_width=int(content["feature_width"]),
+                class_names=tuple(content["class_names"]),
+                facts=dict(content["facts"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None
+
+
+class Grounder:
+    """A model with its vocabulary and its way of finding regions.
+
+    >>> grounder = unboxed.load("runs/first")                                            # doctest: +SKIP
+    >>> grounder.ground("photo.jpg", "A man in a red hat plays a guitar.").phrases[1]     # doctest: +SKIP
+    GroundedPhrase(text='a red hat', …)
+    """
+
+    def __init__(self, config: RunConfig, model: torch.nn.Module, vocabulary: Vocabulary) -> None:
+        self.config = config
+        self.model = model.eval()
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def load(cls, run: str | Path) -> Grounder:
+        """The trained model of the folder `run`.
+
+        Raises:
+            RunError: no run there, none that finished an epoch, a damaged one, or one of a newer version.
+        """
+        run = Path(run)
+        config = RunConfig.load(run)
+        vocabulary = Vocabulary.load(run / "vocab.json")
+        if not (run / "model.safetensors").is_file():
+            raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
+        model = config.choices.build(len(vocabulary), config.region_width)
+        load_weights(run / "model.safetensors", model)
+        return cls(config, model, vocabulary)
+
+    def save(self, run: str | Path) -> None:
+        """Write the model, its config, its vocabulary and the models that find its regions to the folder `run`."""
+        run = Path(run)
+        run.mkdir(parents=True, exist_ok=True)
+        regions = self.config.regions.copied_to(run / "regions")
+        RunConfig(**{**_fields(self.config), "regions": regions}).save(run)
+        self.vocabulary.save(run / "vocab.json")
+        save_weights(run / "model.safetensors", self.model)
+
+    @cached_property
+    def extractor(self) -> RegionExtractor:
+        """Finds the regions of a new photograph as it was done for training; made when first needed."""
+        from unboxed.regions.extractor import RegionExtractor
+
+        return RegionExtractor(self.config.regions)
+
+    def ground(self, image: str | Path | PIL.Image.Image | np.ndarray[Any, Any], caption: str | Caption) -> Grounding:
+        """Box the phrases of a caption in a photograph.
+
+        Args:
+            image: a file, a PIL image, or an array `[H, W, 3]` or `[H, W]` of uint8. EXIF orientation is applied.
+            caption: a text, whose noun phrases are found, or a `Caption` with phrases of your own.
+
+        Returns:
+            Every phrase with all regions ranked, boxes in pixels of the upright photograph.
+
+        Raises:
+            PhotoError: the photograph cannot be read.
+            CaptionError: the caption has no words.
+        """
+        given = caption if isinstance(caption, Caption) else Caption(caption, noun_phrases(caption))
+        return self.ground_regions(self.extractor(open_photo(image)), [given])[0]
+
+    @torch.inference_mode()
+    def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
+        """The same for captions of one photograph whose regions are known already.
+
+        Raises:
+            RegionsError: regions of other features or classes than the model was trained on.
+        """
+        self._check(regions)
+        encoded = [encode_caption(caption, self.vocabulary) for caption in captions]
+        inputs = region_inputs(regions.boxes, regions.features, regions.class_probs, regions.width, regions.height)
+        batch = collate([inputs], encoded, [0] * len(encoded))
+        attention_CWR = self.model.align(batch).attention_BCWR[0]  # type: ignore[operator]
+        groundings = []
+        for caption, arrays, attention_WR in zip(captions, encoded, attention_CWR, strict=True):
+            attention_WR = attention_WR[: len(arrays)]
+            score_PR = self._phrase_scores(attention_WR, arrays.phrase_PW)
+            order_PR = np.argsort(-score_PR, axis=1, kind="stable")
+            groundings.append(
+                Grounding(
+                    caption=caption.text,
+                    phrases=tuple(
+                        GroundedPhrase(p.text, p.start, p.end, regions.boxes[order], score[order])
+                        for p, order, score in zip(caption.phrases, order_PR, score_PR, strict=True)
+                    ),
+                    words=arrays.spans,
+                    regions=regions,
+                    attention_WR=attention_WR.numpy(),
+                    width=regions.width,
+                    height=regions.height,
+                )
+            )
+        return groundings
+
+    def _phrase_scores(self, attention_WR: torch.Tensor, phrase_PW: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Scores `[P, R]`; a phrase without a word of its own (punctuation only) scores by all words."""
+        phrases = np.where(phrase_PW.any(axis=1, keepdims=True), phrase_PW, True)
+        scores = pool_words(attention_WR, torch.from_numpy(phrases), self.config.choices.pooling)
+        return np.asarray(scores.numpy())
+
+    def _check(self, regions: Regions) -> None:
+        config = self.config
+        if len(regions) == 0:
+            raise RegionsError("There are no regions to choose from; propose at least the whole image.")
+        if regions.class_names != config.class_names or regions.features.shape[1] != config.feature_width:
+            raise RegionsError(
+                f"These regions have {regions.features.shape[1]} features and {len(regions.class_names)} classes; the "
+                f"model was trained on {config.feature_width} and {len(config.class_names)}. Extract them with the "
+                "run's own settings (leave out --regions)."
+            )
+
+
+def _fields(config: RunConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in RunConfig.__dataclass_fields__}

@@ -1,0 +1,103 @@
+"""How far long work is: a bar with the time left on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+__all__ = ["TrainingProgress", "say", "track"]
+
+T = TypeVar("T")
+
+_LINE_SECONDS = 20.0
+
+
+def say(line: str) -> None:
+    """A line for people: on standard error, so that what a command prints for programs stays clean."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> Iterator[T]:
+    """Go through `items`; with `progress`, show how many of `total` are done, the rate and the time left."""
+    meter = _Meter(label, total) if progress else None
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            if meter is not None:
+                meter.update(done)
+    finally:
+        if meter is not None:
+            meter.close()
+
+
+class TrainingProgress:
+    """Shows the entries of a training log as they come."""
+
+    def __init__(self, label: str = "Training") -> None:
+        self._label = label
+        self._meter: _Meter | None = None
+
+    def __call__(self, entry: dict[str, Any]) -> None:
+        """Show one log entry: a training step's losses, or an epoch's validation figures."""
+        if self._meter is None:
+            self._meter = _Meter(self._label, entry["steps"], entry["step"])
+        if "val_loss" in entry:
+            chosen = ", best so far" if entry["best"] else ""
+            self._meter.line(
+                f"Epoch {entry['epoch'] + 1}: validation loss {entry['val_loss']:.3f}, "
+                f"retrieval within batches rsum {entry['val_rsum']:.1f}{chosen}"
+            )
+        else:
+            self._meter.update(entry["step"], f"loss {entry['loss']:.3f}")
+        if entry["step"] >= entry["steps"] and "val_loss" in entry:
+            self._meter.close()
+
+
+class _Meter:
+    """One bar, or its plain lines."""
+
+    def __init__(self, label: str, total: int, done: int = 0) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._label, self._total, self._first = label, total, done
+        self._started = self._last = time.monotonic()
+        console = Console(stderr=True)
+        self._bar = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+            )
+            self._task = self._bar.add_task(label, total=total, completed=done, rate="", note="")
+            self._bar.start()
+
+    def update(self, done: int, note: str = "") -> None:
+        now = time.monotonic()
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, rate=f"{rate:.1f}/s", note=note)
+        elif now - self._last >= _LINE_SECONDS:
+            self._last = now
+            left = (self._total - done) / max(rate, 1e-9)
+            say(
+                f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left{', ' if note else ''}{note}"
+            )
+
+    def line(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(text)
+        else:
+            say(text)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

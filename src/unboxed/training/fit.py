@@ -1,0 +1,264 @@
+"""From a dataset to a run: regions, vocabulary, negatives, training, each kept so that an interrupted fit goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unboxed import __version__
+from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.errors import DatasetError, RunError
+from unboxed.model import Grounder, RunConfig
+from unboxed.negatives.types import Negatives, stored
+from unboxed.recipes import Recipe
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.text.encoding import EncodedCaption
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.feed import Feed
+from unboxed.training.loop import train
+from unboxed.training.seeds import generator, seed_of
+from unboxed.types import Example
+
+__all__ = ["FitSettings", "fit"]
+
+_MEASURED_PHOTOS = 500
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit needs beside a recipe.
+
+    Attributes:
+        data: the dataset's TOML file, CSV or JSONL.
+        out: folder of the run.
+        regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
+        resume: go on with the run in `out` where it stopped.
+        strict: stop at the first photograph that cannot be read.
+        tensorboard: also write TensorBoard event files.
+        language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
+            small one on the captions at hand.
+        min_count: a word that occurs less often in the training captions is unknown.
+    """
+
+    data: Path
+    out: Path
+    regions: Path | None = None
+    resume: bool = False
+    strict: bool = False
+    tensorboard: bool = False
+    language_model: str | None = None
+    min_count: int = 2
+
+
+def fit(
+    recipe: str,
+    choices: Recipe,
+    settings: FitSettings,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+) -> Grounder:
+    """Train a recipe on a dataset and leave the run in `settings.out`.
+
+    Args:
+        recipe: its name, such as `infoground`.
+        choices: its choices.
+        settings: data, folder and the rest.
+        say: is given a line for people at every stage.
+        report: is given every entry of the training log.
+
+    Returns:
+        The trained model, as `Grounder.load(settings.out)` gives it.
+
+    Raises:
+        UnboxedError: anything wrong with the dataset, the store or the run, with the mend named.
+    """
+    run = settings.out
+    previous = _previous_run(run, recipe, choices, settings.resume)
+    if previous is not None and previous.facts.get("finished"):
+        say(f"{run} has finished already; nothing to do.")
+        return Grounder.load(run)
+    dataset = load_dataset(settings.data)
+    training, validation = training_and_validation(dataset)
+    say(_describe(training) + "; " + _describe(validation))
+
+    store = _store(dataset, (training, validation), run, settings, say)
+    captions = [caption for example in training.examples for caption in example.captions]
+    vocabulary = Vocabulary.from_captions((caption.text for caption in captions), settings.min_count)
+    if previous is not None and Vocabulary.load(run / "vocab.json") != vocabulary:
+        raise RunError(f"The captions of {dataset.path} are not those that {run} was started with; start another run.")
+    feed, held_out = Feed(training.examples, store, vocabulary), Feed(validation.examples, store, vocabulary)
+
+    run.mkdir(parents=True, exist_ok=True)
+    negatives = _negatives(choices, settings, feed, say)
+    config = RunConfig(
+        recipe=recipe,
+        choices=choices,
+        regions=store.settings.copied_to(run / "regions"),
+        feature_width=store.feature_width,
+        class_names=store.class_names,
+        facts={
+            "unboxed": __version__,
+            "data": str(dataset.path.resolve()),
+            "store": str(store.path.resolve()),
+            "train": {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)},
+            "validation": {"photos": len(held_out), "captions": held_out.caption_count},
+            "finished": False,
+        },
+    )
+    vocabulary.save(run / "vocab.json")
+    config.save(run)
+
+    torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
+    model = choices.build(len(vocabulary), config.region_width)
+    sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
+    model.standardise.measure(feed.regions(int(image)) for image in sample)
+    started = time.monotonic()
+    best = train(
+        model,
+        choices.schedule,
+        feed,
+        held_out,
+        run,
+        negatives=negatives,
+        negative_count=choices.negative_count,
+        tensorboard=settings.tensorboard,
+        report=report,
+    )
+    say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+    config.facts.update(finished=True, best=best)
+    config.save(run)
+    (run / "checkpoint.safetensors").unlink(missing_ok=True)
+    return Grounder.load(run)
+
+
+def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
+    """The `train` and `val` splits; without a `val`, a tenth of the training photographs, chosen by lot."""
+    if "train" not in dataset.split_names:
+        raise DatasetError(f"{dataset.path} has no split `train`; name its list of photographs under [splits].")
+    training = dataset.split("train")
+    if "val" in dataset.split_names:
+        return training, dataset.split("val")
+    if len(training.examples) < 2:
+        raise DatasetError(f"{dataset.path} has a single photograph; training contrasts several.")
+    order = generator(0, "held-out").permutation(len(training.examples))
+    held_out = set(order[: max(len(order) // 10, 1)].tolist())
+
+    def chosen(validation: bool) -> tuple[Example, ...]:
+        return tuple(e for i, e in enumerate(training.examples) if (i in held_out) == validation)
+
+    return Split("train", chosen(False), training.missing, training.unreadable), Split("val", chosen(True))
+
+
+def default_regions(dataset: Dataset) -> RegionSettings:
+    """How a dataset's regions are found when nobody says: with the models it brings, else from pixels alone."""
+    brought = dataset.regions
+    if brought is None:
+        return RegionSettings.weight_free()
+    return RegionSettings(
+        detectors=(brought.detector,) if brought.detector else (),
+        segmenter=brought.segmenter,
+        backbone=brought.backbone,
+        class_names=brought.class_names,
+    )
+
+
+def _previous_run(run: Path, recipe: str, choices: Recipe, resume: bool) -> RunConfig | None:
+    if not (run / "config.json").exists():
+        return None
+    if not resume:
+        raise RunError(f"{run} already holds a run; continue it with --resume, or choose another --out.")
+    previous = RunConfig.load(run)
+    if previous.recipe != recipe:
+        raise RunError(
+            f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
+        )
+    ours, theirs = asdict(choices), asdict(previous.choices)
+    ours.update(ours.pop("schedule"))
+    theirs.update(theirs.pop("schedule"))
+    differing = [
+        f"{name} was {theirs[name]!r} and now is {ours[name]!r}" for name in ours if ours[name] != theirs[name]
+    ]
+    if differing:
+        raise RunError(
+            f"{run} was started with other choices: {'; '.join(differing)}. Repeat them, or start another run."
+        )
+    return previous
+
+
+def _store(
+    dataset: Dataset, splits: Sequence[Split], run: Path, settings: FitSettings, say: Callable[[str], None]
+) -> RegionStore:
+    if settings.regions is not None:
+        return RegionStore.open(settings.regions)
+    region_settings = default_regions(dataset)
+    source = "the models that the dataset brings" if dataset.regions else "pixels alone, without any weights"
+    say(f"Finding regions with {source}")
+    examples = [example for split in splits for example in split.examples]
+    summary = extract(examples, region_settings, run / "store", strict=settings.strict)
+    for image_id, reason in summary.skipped:
+        say(f"Skipped {image_id}: {reason}")
+    return RegionStore.open(run / "store")
+
+
+def _negatives(choices: Recipe, settings: FitSettings, feed: Feed, say: Callable[[str], None]) -> Negatives | None:
+    """False words for the nouns of the training captions, made once and kept in the run."""
+    if choices.negatives == "none":
+        return None
+    from unboxed.negatives import masked_lm, random_words, substitution
+
+    encoded = [caption for captions in feed.captions for caption in captions]
+    texts = [caption.caption.text for caption in encoded]
+    images = [image for image, captions in zip(feed.image_ids, feed.captions, strict=True) for _ in captions]
+    positions = [_noun_positions(caption) for caption in encoded]
+    path, seed = settings.out / "negatives.safetensors", choices.schedule.seed
+    if choices.negatives == "random":
+        fingerprint = random_words.random_fingerprint(texts, positions, images, 25, True, seed)
+        return stored(
+            path, fingerprint, lambda: random_words.random_substitutes(texts, positions, images, count=25, seed=seed)
+        )
+    rules = substitution.SubstitutionSettings()
+    if settings.language_model is not None:
+        from unboxed.negatives.transformers_lm import TransformersLM
+
+        pretrained = TransformersLM.load(settings.language_model)
+        fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, pretrained.fingerprint)
+        return stored(
+            path, fingerprint, lambda: substitution.find_substitutes(texts, positions, images, pretrained, rules)
+        )
+    lm_settings = masked_lm.MaskedLMSettings(seed=seed)
+    lm_fingerprint = masked_lm.small_model_fingerprint(texts, lm_settings)
+    fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, lm_fingerprint)
+
+    def make() -> Negatives:
+        say("Training a small language model on the captions, for negatives")
+        model = masked_lm.train_masked_lm(texts, lm_settings, progress=True)
+        return substitution.find_substitutes(texts, positions, images, model, rules, progress=True)
+
+    return stored(path, fingerprint, make)
+
+
+def _noun_positions(caption: EncodedCaption) -> list[int]:
+    """The head noun of each phrase: its last word that an objective may contrast, before any preposition."""
+    from unboxed.phrases import head_noun
+
+    heads: list[int] = []
+    for phrase, words_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):
+        head = head_noun(phrase.text).lower()
+        places = [w for w in range(len(caption)) if words_W[w] and caption.content_W[w] and caption.words[w] == head]
+        heads += places[-1:]
+    return sorted(set(heads))
+
+
+def _describe(split: Split) -> str:
+    captions = sum(len(example.captions) for example in split.examples)
+    left_out = f", {len(split.missing)} listed but not stored" if split.missing else ""
+    unreadable = f", {len(split.unreadable)} unreadable" if split.unreadable else ""
+    return f"{split.name}: {len(split.examples):,} photos, {captions:,} captions{left_out}{unreadable}"
