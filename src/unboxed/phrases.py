@@ -1,0 +1,114 @@
+"""Noun phrases of a bare caption, by rules.
+
+The convention is that of Flickr30K Entities: base noun phrases with their determiner ("a red shirt"), joined over "of"
+("a group of people", "the side of a building"), pronouns included, coordinated nouns apart ("a man" and "a woman").
+The chunker needs no model and no data; it reads a caption once, left to right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from unboxed.errors import CaptionError
+from unboxed.text import word_classes as lexicon
+from unboxed.text.chunking import base_phrases
+from unboxed.text.tokens import Word, words
+from unboxed.types import Caption, Phrase
+
+__all__ = ["SpanScore", "content_words", "head_noun", "noun_phrases", "span_f1"]
+
+_COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
+
+
+def noun_phrases(caption: str) -> tuple[Phrase, ...]:
+    """The noun phrases of an English caption in reading order, without overlap.
+
+    A caption in which the rules find none is itself returned as the one phrase, from its first word to its last, so
+    that there is always something to ground.
+
+    >>> [phrase.text for phrase in noun_phrases("A man in a red shirt rides a bike down the side of a hill.")]
+    ['A man', 'a red shirt', 'a bike', 'the side of a hill']
+
+    Raises:
+        CaptionError: no words.
+    """
+    found = words(caption)
+    if not found:
+        raise CaptionError(f"The caption {caption!r} has no words; give it at least one.")
+    chunks = _join_over_of(base_phrases(caption, found), found) or [(0, len(found))]
+    spans = ((found[first].start, found[stop - 1].end) for first, stop in chunks)
+    return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
+
+
+def head_noun(phrase: str) -> str:
+    """The lower-cased word that says what a phrase is about; "" for a phrase without words.
+
+    >>> head_noun("a young man in a hat"), head_noun("a group of people"), head_noun("the side of a hill")
+    ('man', 'people', 'side')
+    """
+    found = [word.text for word in words(phrase)]
+    if "of" in found[1:] and found[found.index("of", 1) - 1] in lexicon.COLLECTIVES:
+        return head_noun(" ".join(found[found.index("of", 1) + 1 :])) or found[0]
+    stop = next((i for i, word in enumerate(found) if i > 0 and word in lexicon.PREPOSITIONS), len(found))
+    return found[stop - 1] if found else ""
+
+
+def content_words(caption: str, phrases: Iterable[Phrase]) -> tuple[tuple[int, int], ...]:
+    """Character spans of the nouns and adjectives in the phrases; determiners, numerals and pronouns are left out."""
+    spans = [(phrase.start, phrase.end) for phrase in phrases]
+    return tuple(
+        (word.start, word.end)
+        for word in words(caption)
+        if any(start <= word.start and word.end <= end for start, end in spans) and _is_content(word.text)
+    )
+
+
+class SpanScore(NamedTuple):
+    """Agreement of predicted with gold spans, each in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def span_f1(predicted: Sequence[Caption], gold: Sequence[Caption]) -> SpanScore:
+    """Micro precision, recall and F1 over exact phrase spans of captions, paired in order."""
+    right = found = wanted = 0
+    for ours, theirs in zip(predicted, gold, strict=True):
+        our_spans = {(phrase.start, phrase.end) for phrase in ours.phrases}
+        their_spans = {(phrase.start, phrase.end) for phrase in theirs.phrases}
+        right += len(our_spans & their_spans)
+        found += len(our_spans)
+        wanted += len(their_spans)
+    precision = right / found if found else 0.0
+    recall = right / wanted if wanted else 0.0
+    return SpanScore(precision, recall, 2 * right / (found + wanted) if found + wanted else 0.0)
+
+
+def _is_content(word: str) -> bool:
+    return not (
+        word in lexicon.DETERMINERS
+        or word in lexicon.PRONOUNS
+        or word in lexicon.CONJUNCTIONS
+        or word in lexicon.PREPOSITIONS - {"back"}
+        or lexicon.is_numeral(word)
+        or lexicon.is_adverb(word)
+        or len(word) == 1
+    )
+
+
+def _join_over_of(chunks: Sequence[tuple[int, int]], found: Sequence[Word]) -> list[tuple[int, int]]:
+    """Phrases with "of" between them are one, except after "in front of" and "on top of", which are prepositions."""
+    joined: list[tuple[int, int]] = []
+    for first, stop in chunks:
+        if joined and joined[-1][1] == first - 1 and found[first - 1].text == "of":
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((first, stop))
+    texts = [word.text for word in found]
+    return [
+        chunk
+        for first, stop in joined
+        for chunk in [(first + 2, stop) if texts[first - 1 : first + 2] in _COMPOUND_PREPOSITIONS else (first, stop)]
+    ]
