@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,29 @@ def shared_data() -> Path:
     if not (folder / "data" / "flickr.toml").is_file():
         pytest.skip(f"no real photographs: {folder} has no data/flickr.toml (set UNBOXED_SHARED to the folder)")
     return folder
+
+
+_COLOURS = {"red": "#c22", "blue": "#22c", "green": "#2a2", "yellow": "#dd2", "black": "#111", "white": "#fff"}
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset file of 40 small pictures of two coloured boxes each, with two captions: for what must be quick."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["image,caption,split"]
+    for number in range(40):
+        left, right = rng.choice(list(_COLOURS), 2, replace=False)
+        picture = Image.new("RGB", (96, 64), "#888")
+        drawing = ImageDraw.Draw(picture)
+        drawing.rectangle((8, 16, 40, 48), fill=_COLOURS[left])
+        drawing.rectangle((54, 12, 88, 52), fill=_COLOURS[right])
+        picture.save(folder / "photos" / f"{number}.png")
+        split = "val" if number % 5 == 0 else "train"
+        rows += [f"{number}.png,a {left} box beside a {right} box,{split}", f"{number}.png,a {right} box,{split}"]
+    (folder / "captions.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "data.toml").write_text(
+        'format = "table"\nimages = "photos"\nannotations = "captions.csv"\n', encoding="utf-8"
+    )
+    return folder / "data.toml"

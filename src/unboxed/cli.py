@@ -183,9 +183,9 @@ def ground(
     image = open_photo(photo)
     grounding = Grounder.load(run).ground(image, given)
     if save is not None:
-        from unboxed.pictures import save_grounding
+        from unboxed.pictures import draw_grounding, save_picture
 
-        save_grounding(save, image, grounding)
+        save_picture(save, draw_grounding(image, caption, grounding.phrases))
     if json:
         _print_json(grounding.to_dict(top))
     else:

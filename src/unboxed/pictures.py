@@ -6,15 +6,18 @@ inside Pillow: no font file, the same picture on every machine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from unboxed.errors import PhotoError
 from unboxed.types import Array, GroundedPhrase, Phrase
 
-__all__ = ["PALETTE", "draw_grounding", "draw_heat", "heat_colours", "heat_map", "ink"]
+__all__ = ["PALETTE", "draw_grounding", "draw_heat", "heat_colours", "heat_map", "ink", "save_picture"]
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, deepened where white lettering needs it; two more
 # after them, as long captions have nine phrases.
@@ -88,6 +91,19 @@ def draw_grounding(
     whole.paste(Image.alpha_composite(picture.convert("RGBA"), layer.reduced()).convert("RGB"), (0, 0))
     whole.paste(below, (0, picture.height))
     return whole
+
+
+def save_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture in the format of the file's ending, in one step; raises `PhotoError` for an ending not known."""
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise PhotoError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        picture.save(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def draw_heat(photo: Image.Image, boxes: Array, weights: Array) -> Image.Image:

@@ -88,7 +88,8 @@ class _Meter:
             self._last = now
             left = (self._total - done) / max(rate, 1e-9)
             say(
-                f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left{', ' if note else ''}{note}"
+                f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left"
+                + (f", {note}" if note else "")
             )
 
     def line(self, text: str) -> None:

@@ -87,7 +87,7 @@ class KeyValueAttention(nn.Module):
         region_mask_BR: torch.Tensor,
         words: tuple[torch.Tensor, torch.Tensor],
     ) -> Alignment:
-        """Every word of every caption against every region of every image, as one matrix product each for keys and values.
+        """Every word of every caption against every region of every image: one matrix product for keys, one for values.
 
         Padded words get some attention too; their evidence must be masked by whoever reads it.
         """

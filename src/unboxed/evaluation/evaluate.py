@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.data.dataset import Dataset, Split
-from unboxed.errors import RegionsError, StoreError, UnboxedError
+from unboxed.errors import RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.model import Grounder
 from unboxed.regions.extraction import extract
@@ -50,18 +50,15 @@ def store_for(
         store = RegionStore.open(regions)
         if store.settings.fingerprint() != settings.fingerprint():
             raise StoreError(
-                f"{regions} was made with other settings than the run: {'; '.join(store.settings.differences(settings))}. "
-                "Leave out --regions, and regions are extracted the run's way."
+                f"{regions} was made with other settings than the run: "
+                f"{'; '.join(store.settings.differences(settings))}. Leave out --regions, and regions are extracted "
+                "the run's way."
             )
         return store
     trained_on = Path(str(grounder.config.facts.get("store", "")))
     if trained_on.is_dir():
-        try:
-            store = RegionStore.open(trained_on)
-        except UnboxedError:
-            store = None
-        fits = store is not None and store.settings.fingerprint() == settings.fingerprint()
-        if store is not None and fits and all(example.image_id in store for example in split.examples):
+        store = RegionStore.open(trained_on)
+        if all(example.image_id in store for example in split.examples):
             return store
     say(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:

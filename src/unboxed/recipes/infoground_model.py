@@ -73,7 +73,7 @@ class InfoGroundModel(nn.Module):
 
 
 def _gather_words(words_CWH: torch.Tensor, keep_CW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The kept words of each caption moved to its front: `[C, T, H]` and their mask `[C, T]`, T the most of any caption."""
+    """The kept words of each caption moved to its front, `[C, T, H]`, and their mask `[C, T]`."""
     count_C = keep_CW.sum(dim=1)
     most = int(count_C.max())
     front_CT = torch.argsort(~keep_CW, dim=1, stable=True)[:, :most]

@@ -25,11 +25,11 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_weights(path: Path, model: torch.nn.Module) -> None:
     """Write a model's weights and buffers to a safetensors file in one step."""
-    _save(path, {name: value for name, value in model.state_dict().items()}, {})
+    _save(path, dict(model.state_dict()), {})
 
 
 def load_weights(path: Path, model: torch.nn.Module) -> None:
-    """Read weights that `save_weights` wrote into `model`; raises `RunError` when they are damaged or of another model."""
+    """Read into `model` what `save_weights` wrote; raises `RunError` when it is damaged or of another model."""
     tensors, _ = _load(path)
     try:
         model.load_state_dict(tensors)

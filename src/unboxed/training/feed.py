@@ -41,7 +41,8 @@ class Feed:
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
             raise DatasetError(
-                f"None of the {len(examples)} photographs has regions in {store.path}; run `unboxed regions` on this dataset."
+                f"None of the {len(examples)} photographs has regions in {store.path}; run `unboxed regions` on this "
+                "dataset."
             )
         self.image_ids = tuple(example.image_id for example in self._examples)
         self.captions: list[list[EncodedCaption]] = [

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainableModel", "train"]
 
-CHECKPOINT_STEPS = 100
 LOG_STEPS = 10
 
 
@@ -117,7 +116,7 @@ def train(
                      "seconds": progress["seconds"]}
                 )  # fmt: skip
                 sums, summed = {}, 0
-            if progress["step"] % CHECKPOINT_STEPS == 0:
+            if progress["step"] % schedule.checkpoint_steps == 0:
                 save_checkpoint(checkpoint, model, optimizer, progress)
         figures = _validate(wrapped, schedule, validation, fabric.device)
         better = _is_better(figures, progress["best"], schedule)

@@ -24,6 +24,7 @@ class Schedule:
         seed: of everything random in training.
         select_on: what chooses the best epoch and stops early: validation `loss` or `retrieval` (rsum); no box is
             looked at.
+        checkpoint_steps: steps between two checkpoints; one is also written after every epoch.
         patience: epochs without improvement before training stops; 0 never stops early.
     """
 
@@ -37,6 +38,7 @@ class Schedule:
     seed: int = 0
     select_on: Literal["loss", "retrieval"] = "loss"
     patience: int = 0
+    checkpoint_steps: int = 100
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""

@@ -1,0 +1,5 @@
+"""`python -m unboxed` is the command `unboxed`."""
+
+from unboxed.cli import main
+
+main()

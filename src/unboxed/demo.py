@@ -1,0 +1,54 @@
+"""From nothing to a report: draw a world, train on its captions alone, look at phrases boxed in pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unboxed.data.scenes import write_scenes
+from unboxed.evaluation.report_run import evaluate_run
+from unboxed.recipes.infoground import InfoGround
+from unboxed.training.fit import FitSettings, fit
+
+__all__ = ["run_demo"]
+
+
+def run_demo(
+    out: Path,
+    *,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+) -> Path:
+    """Draw Scenes, train InfoGround on it, evaluate on its test split, all inside `out`.
+
+    What an earlier call finished is used again, so an interrupted demo goes on where it stopped.
+
+    Args:
+        out: the folder.
+        seed: of the world and of training.
+        say: is given a line for people at every stage.
+        report: is given every entry of the training log.
+
+    Returns:
+        The HTML report.
+    """
+    world, run = out / "scenes", out / "run"
+    if not (world / "data.toml").is_file():
+        say("Drawing 2,600 scenes")
+        write_scenes(world, seed=seed)
+    choices = InfoGround()
+    choices = replace(choices, schedule=replace(choices.schedule, seed=seed))
+    fit("infoground", choices, FitSettings(world / "data.toml", run, resume=True), say=say, report=report)
+    say("Evaluating on the test split")
+    result = evaluate_run(run, world / "data.toml", "test", say=say)
+    say(
+        f"pointing_any {result.scores['pointing_any']:.1f}, recall_any@1 {result.scores['recall_any@1']:.1f} on "
+        f"{result.scores.phrases:,} phrases; the best untrained baseline: "
+        f"{max(own['pointing_any'] for own in result.baselines.values()):.1f} and "
+        f"{max(own['recall_any@1'] for own in result.baselines.values()):.1f}"
+    )
+    assert result.report is not None  # a report was asked for
+    return result.report

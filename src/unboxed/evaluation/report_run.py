@@ -1,0 +1,127 @@
+"""Evaluate a run and write what came out: numbers, baselines, and a report with pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unboxed.data.dataset import load_dataset
+from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.evaluate import GroundedExample, ground_split, score_examples, store_for
+from unboxed.evaluation.grounding import GroundingScores
+from unboxed.evaluation.report import GalleryItem, write_report
+from unboxed.model import Grounder
+from unboxed.training.seeds import generator
+
+__all__ = ["EvaluatedRun", "evaluate_run"]
+
+_GALLERY = 36
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun:
+    """What `unboxed evaluate` found.
+
+    Attributes:
+        run, data, split: what was evaluated on what.
+        scores: of the run.
+        baselines: of what learns nothing, by name; empty when no report was wanted.
+        report: the HTML file, if one was written.
+    """
+
+    run: Path
+    data: Path
+    split: str
+    scores: GroundingScores
+    baselines: dict[str, GroundingScores]
+    report: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `unboxed evaluate --json` prints; percentages 0–100."""
+        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict()}
+
+
+def evaluate_run(
+    run: Path,
+    data: Path,
+    split_name: str,
+    regions: Path | None = None,
+    *,
+    report: bool = True,
+    strict: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> EvaluatedRun:
+    """Score the run in `run` on a split of the dataset `data`.
+
+    Args:
+        run: folder of the run.
+        data: the dataset's file.
+        split_name: a split with gold boxes.
+        regions: store of the split's regions; None finds them the run's way.
+        report: also score the untrained baselines, and write `run/report-SPLIT.html`.
+        strict: stop at the first photograph that cannot be read.
+        say: is given a line for people at every stage.
+
+    Raises:
+        UnboxedError: anything wrong with the run, the dataset or the store, with the mend named.
+    """
+    grounder = Grounder.load(run)
+    dataset = load_dataset(data)
+    split = dataset.split(split_name)
+    store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
+    grounded = list(ground_split(grounder, split.examples, store))
+    scores = score_examples(grounded)
+    if not report:
+        return EvaluatedRun(run, data, split_name, scores, {}, None)
+    regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
+    baselines = untrained_baselines(split.examples, lambda example: regions_of.get(example.image_id))
+    path = run / f"report-{split_name}.html"
+    write_report(
+        path,
+        title=f"{grounder.config.recipe} on {dataset.name}, {split_name}",
+        scores=scores,
+        baselines=baselines,
+        gallery=_gallery(grounded),
+        log=_log(run),
+        facts=_facts(grounder, scores, run, split_name),
+    )
+    return EvaluatedRun(run, data, split_name, scores, baselines, path)
+
+
+def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
+    """Photographs by lot, each with its caption of the most boxed phrases: not chosen by how well they came out."""
+    shown = [item for item in grounded if item.groundings]
+    order = generator(0, "gallery").permutation(len(shown))[:_GALLERY]
+    items = []
+    for index in order:
+        item = shown[int(index)]
+        boxed = [sum(len(phrase.boxes) > 0 for phrase in caption.phrases) for caption in item.example.captions]
+        best = int(np.argmax(boxed))
+        example = item.example
+        items.append(GalleryItem(example.path, example.captions[best], item.groundings[best], example.original_size))
+    return items
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    path = run / "log.jsonl"
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -> dict[str, str]:
+    facts, schedule = grounder.config.facts, grounder.config.choices.schedule
+    training = facts.get("train", {})
+    best = facts.get("best", {})
+    return {
+        "Run": str(run),
+        "Trained on": f"{training.get('photos', 0):,} photos, {training.get('captions', 0):,} captions, no box",
+        "Training": f"{schedule.epochs} epochs, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
+        "Evaluated on": f"split {split}: {scores.photos:,} photos, {scores.phrases:,} phrases with a box",
+        "Epoch chosen by": f"validation {schedule.select_on}, without boxes",
+    }

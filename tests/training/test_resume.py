@@ -1,0 +1,93 @@
+"""A killed fit, resumed, ends with the very weights of one that was never interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unboxed.errors import RunError
+from unboxed.recipes.infoground import InfoGround
+from unboxed.training.fit import FitSettings, fit
+from unboxed.training.schedule import Schedule
+
+_FLAGS = {
+    "epochs": "12",
+    "images-per-batch": "6",
+    "captions-per-image": "1",
+    "checkpoint-steps": "7",
+    "joint-width": "48",
+}
+
+
+def _command(data: Path, out: Path, store: Path, *more: str) -> list[str]:
+    flags = [text for name, value in _FLAGS.items() for text in (f"--{name}", value)]
+    names = ["--data", str(data), "--out", str(out), "--regions", str(store)]
+    return [sys.executable, "-m", "unboxed", "fit", "infoground", *names, *flags, *more]
+
+
+@pytest.fixture(scope="module")
+def store(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("store") / "store"
+    command = [sys.executable, "-m", "unboxed", "regions", str(tiny_dataset), "--out", str(out), "--segments"]
+    subprocess.run(command, check=True, capture_output=True)
+    return out
+
+
+def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_weights(
+    tiny_dataset: Path, store: Path, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(_command(tiny_dataset, whole, store), check=True, capture_output=True, env=environment)
+
+    victim = subprocess.Popen(
+        _command(tiny_dataset, broken, store),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    deadline = time.monotonic() + 120
+    while _logged_steps(broken) < 40 and victim.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert (broken / "checkpoint.safetensors").exists()
+
+    subprocess.run(_command(tiny_dataset, broken, store, "--resume"), check=True, capture_output=True, env=environment)
+    expected, resumed = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
+    assert expected.keys() == resumed.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, resumed[name]), name
+    assert _curve(whole) == _curve(broken)
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(
+    tiny_dataset: Path, store: Path, tmp_path: Path
+) -> None:
+    choices = InfoGround(negatives="none", joint_width=16, schedule=Schedule(epochs=1, images_per_batch=8))
+    run = tmp_path / "run"
+    fit("infoground", choices, FitSettings(tiny_dataset, run, store))
+    with pytest.raises(RunError, match="--resume"):
+        fit("infoground", choices, FitSettings(tiny_dataset, run, store))
+    with pytest.raises(RunError, match="joint_width was 16 and now is 384"):
+        fit("infoground", InfoGround(negatives="none"), FitSettings(tiny_dataset, run, store, resume=True))
+
+
+def _logged_steps(run: Path) -> int:
+    log = run / "log.jsonl"
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []  # only lines that are written to their end
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
+def _curve(run: Path) -> list[tuple[int, float]]:
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(entry["step"], entry["val_loss"]) for entry in entries if "val_loss" in entry]
