@@ -1,0 +1,182 @@
+"""Object detectors as ONNX files, in the three output layouts that exporters write.
+
+    boxes + scores   `boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `scores` [1, N, K] in 0..1 (NanoDet and kin).
+                     Input RGB 0..1, original shape, padded with grey 114.
+    YOLOX            one output [1, N, 5 + K]: centre x, y, width, height, objectness, class scores; undecoded
+                     (relative to its cell of stride 8, 16 or 32) unless the metadata says `decoded = true`.
+                     Input BGR 0..255, original shape, in the upper left, padded with 114.
+    DETR             `logits` [1, Q, K + 1] (last class: no object) or [1, Q, K] (sigmoid), `pred_boxes` [1, Q, 4]
+                     centre x, y, width, height in 0..1. Input RGB with the ImageNet mean and deviation, not padded.
+
+Any further output with four axes is a feature map to pool region features from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from unboxed.errors import RegionsError
+from unboxed.regions.network import Network, class_list
+from unboxed.regions.proposals import Detections, FeatureMap
+from unboxed.regions.view import Fit, View
+from unboxed.types import Array
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_SCALE", "Detector", "OnnxDetector", "centre_to_corners"]
+
+Layout = Literal["boxes+scores", "yolox", "detr"]
+
+IMAGENET_MEAN: Array = np.array([123.675, 116.28, 103.53], np.float32)
+IMAGENET_SCALE: Array = np.array([1 / 58.395, 1 / 57.12, 1 / 57.375], np.float32)
+_GREY = 114
+_STRIDES = (8, 16, 32)
+
+
+class Detector(Protocol):
+    """What proposes boxes with class scores: an ONNX file, or a model of transformers."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The K class names."""
+        ...
+
+    def detect(self, view: View) -> Detections:
+        """Every box of one photograph, before suppression."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxDetector:
+    """A detector read from an ONNX file.
+
+    Attributes:
+        network: the opened graph.
+        layout: which of the three layouts its outputs follow.
+        names: the outputs in the layout's order, then the feature maps.
+        class_names: the K class names.
+        longest: pixels of the longest side of the input, where the graph does not fix it.
+    """
+
+    network: Network
+    layout: Layout
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    longest: int
+
+    @staticmethod
+    def open(path: Path, longest: int, class_file: Path | None = None) -> OnnxDetector:
+        """Opens a detector and recognises its layout.
+
+        Raises:
+            RegionsError: an unreadable file, an unknown layout, or class names that are missing or too few.
+        """
+        network = Network.open(path)
+        layout, names, classes = _recognise(network)
+        maps = [name for name, shape in network.outputs if len(shape) == 4 and name not in names]
+        if layout == "detr" and classes is not None:
+            class_names = _detr_classes(network, class_file, classes)
+        else:
+            class_names = class_list(network, class_file, classes)
+        return OnnxDetector(network, layout, (*names, *maps), class_names, longest)
+
+    def detect(self, view: View) -> Detections:
+        """Every box of one photograph in its pixels, before suppression."""
+        fit = self._fit(view)
+        if self.layout == "boxes+scores":
+            outputs = self.network.run(fit.pixels, 0.0, 1 / 255, list(self.names))
+            boxes, scores = fit.to_photo(outputs[0][0]), outputs[1][0]
+        elif self.layout == "yolox":
+            outputs = self.network.run(fit.pixels[:, :, ::-1], 0.0, 1.0, list(self.names))
+            decoded = self.network.metadata.get("decoded", "").lower() in ("1", "true", "yes")
+            raw = outputs[0][0] if decoded else _decode_yolox(outputs[0][0], fit, self.network)
+            boxes = fit.to_photo(centre_to_corners(raw[:, :4]))
+            scores = raw[:, 4:5] * raw[:, 5:]
+        else:
+            outputs = self.network.run(fit.pixels, IMAGENET_MEAN, IMAGENET_SCALE, list(self.names))
+            boxes = centre_to_corners(outputs[1][0]) * np.array([*view.size, *view.size], np.float32)
+            scores = detr_scores(outputs[0][0], len(self.class_names))
+        if scores.shape[1] != len(self.class_names):
+            raise RegionsError(
+                f"{self.network.path} puts out {scores.shape[1]} classes, but {len(self.class_names)} are named."
+            )
+        first = 1 if self.layout == "yolox" else 2
+        maps = tuple(
+            FeatureMap(name, values[0], fit.window)
+            for name, values in zip(self.names[first:], outputs[first:], strict=True)
+        )
+        return Detections(boxes, np.clip(scores, 0, 1), maps)
+
+    def _fit(self, view: View) -> Fit:
+        if self.layout == "detr":
+            return view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
+        if self.network.input_size:
+            return view.letterboxed(*self.network.input_size, pad=_GREY)
+        return view.fitted(self.longest, 64, pad=_GREY)
+
+
+def _recognise(network: Network) -> tuple[Layout, tuple[str, ...], int | None]:
+    """The layout, the names of its outputs in order, and the size of the class axis where it is fixed."""
+    outputs = {name: shape for name, shape in network.outputs if len(shape) == 3}
+    if {"logits", "pred_boxes"} <= outputs.keys():
+        return "detr", ("logits", "pred_boxes"), outputs["logits"][2]
+    if {"boxes", "scores"} <= outputs.keys() and outputs["boxes"][2] in (4, None):
+        return "boxes+scores", ("boxes", "scores"), outputs["scores"][2]
+    if len(outputs) == 1:
+        ((name, shape),) = outputs.items()
+        # More than five columns tells it from a list of boxes; a transposed [1, 4 + K, N] (YOLOv8) has no fixed K last.
+        if shape[2] is not None and shape[2] > 5 and (shape[1] is None or shape[1] > shape[2]):
+            return "yolox", (name,), shape[2] - 5
+    raise RegionsError(
+        f"{network.path} has the outputs {network.describe_outputs()}, which is no detector layout known here. "
+        "Expected `boxes` [1, N, 4] and `scores` [1, N, K]; or one output [1, N, 5 + K] (YOLOX); or "
+        "`logits` [1, Q, K + 1] and "
+        "`pred_boxes` [1, Q, 4] (DETR). Export the model again with one of these."
+    )
+
+
+def _detr_classes(network: Network, file: Path | None, columns: int) -> tuple[str, ...]:
+    """DETR's columns are K + 1 with a last “no object”, its sigmoid successors' are K: the class list says which."""
+    names = class_list(network, file, None)
+    if len(names) not in (columns, columns - 1):
+        raise RegionsError(
+            f"{network.path} puts out {columns} class columns, so {columns - 1} or {columns} class names are expected, "
+            f"but {len(names)} are given."
+        )
+    return names
+
+
+def detr_scores(logits: Array, classes: int) -> Array:
+    """Class scores `[Q, K]` of logits `[Q, K + 1]` (softmax, last is “no object”) or `[Q, K]` (sigmoid)."""
+    if logits.shape[1] == classes:
+        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
+    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray((exponent / exponent.sum(axis=1, keepdims=True))[:, :-1], dtype=np.float32)
+
+
+def centre_to_corners(boxes: Array) -> Array:
+    """Boxes `[N, 4]` centre x, y, width, height as x1, y1, x2, y2."""
+    half = boxes[:, 2:4] / 2
+    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1).astype(np.float32)
+
+
+def _decode_yolox(raw: Array, fit: Fit, network: Network) -> Array:
+    """YOLOX's rows with xy = (o + cell) * stride and wh = exp(o) * stride, in input pixels."""
+    height, width = fit.pixels.shape[:2]
+    cells, strides = [], []
+    for stride in _STRIDES:
+        y, x = np.mgrid[: height // stride, : width // stride]
+        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
+        strides.append(np.full((x.size, 1), stride))
+    cell, stride_of = np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
+    if len(cell) != len(raw):
+        raise RegionsError(
+            f"{network.path} puts out {len(raw)} rows for {width} x {height} pixels, but YOLOX has {len(cell)} cells "
+            "of strides 8, 16 and 32. If its rows are boxes already, set the metadata `decoded` to `true`."
+        )
+    decoded = raw.copy()
+    decoded[:, :2] = (raw[:, :2] + cell) * stride_of
+    decoded[:, 2:4] = np.exp(np.minimum(raw[:, 2:4], 20)) * stride_of
+    return decoded

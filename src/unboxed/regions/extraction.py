@@ -1,0 +1,249 @@
+"""Regions of a whole dataset into a store, on all cores, going on where an interrupted run stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from unboxed.data.photos import open_photo
+from unboxed.errors import PhotoError, UnboxedError
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.types import Example, Regions
+
+if TYPE_CHECKING:
+    from unboxed.regions.extractor import RegionExtractor
+
+__all__ = ["ExtractionSummary", "extract", "photo_key"]
+
+
+@dataclass(frozen=True)
+class ExtractionSummary:
+    """What an extraction did.
+
+    Attributes:
+        done: photographs extracted.
+        reused: photographs that the store had already.
+        skipped: (image id, reason) of those that could not be read.
+        seconds: how long it took.
+    """
+
+    done: int
+    reused: int
+    skipped: tuple[tuple[str, str], ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [f"{self.done} photographs extracted in {self.seconds:.0f} s, {self.reused} were there already."]
+        if self.skipped:
+            lines.append(f"{len(self.skipped)} skipped:")
+            lines += [f"  {image_id}: {reason}" for image_id, reason in self.skipped]
+        return "\n".join(lines)
+
+
+def extract(
+    examples: Iterable[Example],
+    settings: RegionSettings,
+    out: Path,
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> ExtractionSummary:
+    """Extracts the regions of every photograph into the store `out`, which is made or gone on with.
+
+    A photograph whose file and settings are as before is not extracted again; one whose file changed is. The store's
+    content does not depend on the number of workers.
+
+    Args:
+        examples: the photographs; of several with one image id the first counts.
+        settings: sources and features.
+        out: folder of the store.
+        workers: threads; None: one for each core.
+        strict: a photograph that cannot be read stops the extraction instead of being skipped.
+        progress: show rate and time left.
+
+    Raises:
+        StoreError: `out` is a store made with other settings, damaged, or another folder.
+        RegionsError: a model that cannot be used.
+        PhotoError: with `strict`, the first photograph that cannot be read; else when none can.
+    """
+    start = time.monotonic()
+    wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
+    done, reused, skipped = 0, 0, []
+    with RegionStore.create_or_resume(out, settings) as store:
+        work = _Work(store)
+        count = workers or _cores()
+        with _reporter(len(wanted), progress) as reporter:
+            for example, outcome in _in_order(work, wanted, count):
+                if isinstance(outcome, UnboxedError):
+                    if strict:
+                        raise outcome
+                    skipped.append((example.image_id, str(outcome)))
+                elif outcome is None:
+                    reused += 1
+                else:
+                    photo, regions = outcome
+                    store.append(example.image_id, photo, regions)
+                    done += 1
+                reporter.advance(fresh=outcome is not None)
+    if wanted and not done and not reused:
+        raise PhotoError(f"None of the {len(wanted)} photographs could be used; the first one: {skipped[0][1]}")
+    return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
+
+
+def photo_key(path: Path, original_size: tuple[int, int] | None) -> str:
+    """What identifies a photograph's content: sha256 of its file, and the shape it is looked at in.
+
+    Raises:
+        PhotoError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read ({error.strerror}); check the path of the photograph.") from error
+    return digest.hexdigest() + (":{}x{}".format(*original_size) if original_size else "")
+
+
+_Outcome = tuple[str, Regions] | UnboxedError | None
+
+
+class _Work:
+    """One photograph's share of the extraction, done in any thread."""
+
+    def __init__(self, store: RegionStore) -> None:
+        self._store = store
+        self._known = store.photos()
+        self._extractor: RegionExtractor | None = None
+        self._opening = threading.Lock()
+
+    def __call__(self, example: Example) -> _Outcome:
+        """(photo key, regions); None when the store has them; or why they cannot be had."""
+        try:
+            photo = photo_key(example.path, example.original_size)
+            if self._store.photo(example.image_id) == photo:
+                return None
+            if photo in self._known:  # the same picture under another name
+                return photo, self._store[self._known[photo]]
+            extractor = self._open_extractor()
+        except PhotoError as error:
+            return error
+        try:
+            return photo, extractor(open_photo(example.path), example.original_size)
+        except UnboxedError as error:
+            return error
+
+    def _open_extractor(self) -> RegionExtractor:
+        """The extractor, opened for the first photograph that needs it: a finished store is gone through in no time."""
+        with self._opening:
+            if self._extractor is None:
+                from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+
+                extractor = RegionExtractor(self._store.settings)
+                self._store.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
+                self._extractor = extractor
+            return self._extractor
+
+
+def _in_order(work: _Work, examples: Sequence[Example], workers: int) -> Iterator[tuple[Example, _Outcome]]:
+    """The outcomes in the order of `examples`, at most four a worker ahead so that memory stays small."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="regions")
+    waiting: deque[tuple[Example, Future[_Outcome]]] = deque()
+    try:
+        for example in examples:
+            waiting.append((example, pool.submit(work, example)))
+            if len(waiting) >= 4 * workers:
+                first, outcome = waiting.popleft()
+                yield first, outcome.result()
+        while waiting:
+            first, outcome = waiting.popleft()
+            yield first, outcome.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # what this process may use, which on a shared machine can be less
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Reporter(Protocol):
+    def advance(self, fresh: bool) -> None: ...
+
+
+@contextmanager
+def _reporter(total: int, show: bool) -> Iterator[_Reporter]:
+    """A progress bar on a terminal, a line for every tenth elsewhere, nothing when not wanted."""
+    if not show:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        with _Bar(total) as bar:
+            yield bar
+    else:
+        yield _Lines(total)
+
+
+class _Silent:
+    def advance(self, fresh: bool) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("regions"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f} photographs/s, left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("regions", total=total, rate=0.0)
+        self._start, self._fresh = time.monotonic(), 0
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, fresh: bool) -> None:
+        self._fresh += fresh
+        rate = self._fresh / max(time.monotonic() - self._start, 1e-6)
+        self._progress.update(self._task, advance=1, rate=rate)
+
+
+class _Lines:
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._fresh = total, 0, 0
+        self._start = time.monotonic()
+
+    def advance(self, fresh: bool) -> None:
+        self._done += 1
+        self._fresh += fresh
+        if self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
+            rate = self._fresh / max(time.monotonic() - self._start, 1e-6)
+            left = (self._total - self._done) / rate if rate else 0.0
+            print(
+                f"regions: {self._done}/{self._total}, {rate:.1f} photographs/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,188 @@
+"""ONNX graphs on the processor: opening one, feeding it pixels, and what to say when it cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import RegionsError
+from unboxed.types import Array
+
+__all__ = ["Network", "class_list"]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """An opened ONNX graph with one image input; safe to run from several threads at once.
+
+    Attributes:
+        path: the file.
+        input_size: (width, height) where the graph fixes them, else None.
+        outputs: (name, shape) of each output; a size that is not fixed is None.
+        metadata: the file's own key-value notes.
+        session: the onnxruntime session. One thread each: the workers of an extraction scale better than a
+            session's own threads, and results do not depend on how many there are.
+    """
+
+    path: Path
+    input_name: str
+    input_size: tuple[int, int] | None
+    outputs: tuple[tuple[str, tuple[int | None, ...]], ...]
+    metadata: dict[str, str]
+    session: Any
+
+    @staticmethod
+    def open(path: Path) -> Network:
+        """Reads a graph.
+
+        Raises:
+            RegionsError: no such file, not an ONNX graph, or not one image input.
+        """
+        import onnxruntime
+
+        if not path.is_file():
+            raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own unrelated classes
+            raise RegionsError(
+                f"{path} cannot be opened as an ONNX graph ({_first_line(error)}); give a file exported to ONNX."
+            ) from error
+        images = [node for node in session.get_inputs() if len(node.shape) == 4]
+        if len(images) != 1 or len(session.get_inputs()) > 1:
+            found = ", ".join(f"{node.name} {node.shape}" for node in session.get_inputs())
+            raise RegionsError(f"{path} has the inputs {found}; expected a single image input [n, 3, H, W].")
+        height, width = (_fixed(size) for size in images[0].shape[2:])
+        return Network(
+            path=path,
+            input_name=images[0].name,
+            input_size=(width, height) if width and height else None,
+            outputs=tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs()),
+            metadata=dict(session.get_modelmeta().custom_metadata_map),
+            session=session,
+        )
+
+    def run(
+        self, pixels: npt.NDArray[np.uint8], mean: float | Array, scale: float | Array, names: list[str]
+    ) -> list[Array]:
+        """The outputs `names` for one picture `[H, W, 3]` (or n of them, `[n, H, W, 3]`), as float32.
+
+        The graph is given `(pixels - mean) * scale`, channels first.
+
+        Raises:
+            RegionsError: the graph cannot run on this size.
+        """
+        batch = pixels if pixels.ndim == 4 else pixels[None]
+        planes = np.ascontiguousarray(
+            ((batch.astype(np.float32) - mean) * scale).astype(np.float32).transpose(0, 3, 1, 2)
+        )
+        try:
+            outputs = self.session.run(names, {self.input_name: planes})
+        except Exception as error:
+            height, width = pixels.shape[-3:-1]
+            raise RegionsError(
+                f"{self.path} cannot run on a picture of {width} x {height} pixels ({_first_line(error)}); "
+                "choose another input size in the region settings."
+            ) from error
+        return [np.asarray(output, dtype=np.float32) for output in outputs]
+
+    def normalisation(self) -> tuple[Array, Array]:
+        """(mean, scale) of a backbone's or segmenter's input, for pixels in 0..255.
+
+        They come from the metadata `mean` and `std`, one or three numbers each, else they are 127.5 and 1 / 127.5.
+
+        Raises:
+            RegionsError: metadata that are no such numbers.
+        """
+        try:
+            mean, std = (_numbers(self.metadata.get(key, "127.5")) for key in ("mean", "std"))
+        except ValueError as error:
+            raise RegionsError(
+                f"{self.path}: the metadata `mean` and `std` must be one or three numbers ({error})."
+            ) from error
+        return mean, np.asarray(1 / np.maximum(std, 1e-6), dtype=np.float32)
+
+    def describe_outputs(self) -> str:
+        """The outputs as one line for error messages, `boxes [1, ?, 4], scores [1, ?, 80]`."""
+        return ", ".join(
+            f"{name} [{', '.join('?' if size is None else str(size) for size in shape)}]"
+            for name, shape in self.outputs
+        )
+
+
+def class_list(network: Network, file: Path | None, count: int | None) -> tuple[str, ...]:
+    """The K class names of a detector or segmenter: from `file`, one a line, else from the graph's own metadata.
+
+    The metadata keys `classes` and `names` are read: lines, comma-separated, a JSON list, or a dictionary from index to
+    name. A graph without names has classes `class 0`, `class 1`, … only when nothing else is said, which no semantic
+    prior can read; so that is an error instead.
+
+    Args:
+        network: the graph.
+        file: a text file, or None.
+        count: how many classes its output has, None when the graph does not fix it.
+
+    Raises:
+        RegionsError: no names, or another number of them.
+    """
+    origin = str(file) if file else f"the metadata of {network.path}"
+    if file is not None:
+        if not file.is_file():
+            raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
+        names = _lines(file.read_text(encoding="utf-8"))
+    else:
+        text = next((network.metadata[key] for key in ("classes", "names") if network.metadata.get(key)), "")
+        names = _parse_names(text)
+    if not names:
+        raise RegionsError(
+            f"{network.path} carries no class names; give them with `class_names`, a text file with one name a line."
+        )
+    if count is not None and len(names) != count:
+        raise RegionsError(f"{network.path} puts out {count} classes, but {origin} names {len(names)}.")
+    return names
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    import ast
+    import json
+
+    text = text.strip()
+    if text.startswith(("[", "{")):
+        try:
+            try:
+                value = json.loads(text)
+            except ValueError:
+                value = ast.literal_eval(text)  # exporters write str(dict)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return ()
+        if isinstance(value, dict):
+            value = [value[key] for key in sorted(value, key=lambda key: int(key) if str(key).isdigit() else 0)]
+        return tuple(str(name) for name in value)
+    return _lines(text) if "\n" in text else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _numbers(text: str) -> Array:
+    values = np.array([float(number) for number in text.replace(",", " ").split()], np.float32)
+    if values.size not in (1, 3) or not np.isfinite(values).all():
+        raise ValueError(text)
+    return values
+
+
+def _fixed(size: object) -> int | None:
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

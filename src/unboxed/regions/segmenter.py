@@ -1,0 +1,141 @@
+"""Semantic segmentation as a source: boxes of the street, the grass, the wall, which no object detector has.
+
+The graph puts out `logits` [n, K, h, w]; input RGB, (x - 127.5) / 127.5 unless its metadata give `mean` and `std`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unboxed.errors import RegionsError
+from unboxed.regions.network import Network, class_list
+from unboxed.regions.pooling import overlap_weights
+from unboxed.regions.proposals import Proposals
+from unboxed.regions.view import View
+from unboxed.types import Array
+
+__all__ = ["OnnxSegmenter", "class_boxes", "class_evidence"]
+
+_BACKGROUND = frozenset({"background", "__background__", "unlabeled", "void"})
+_SMALLEST = 0.01  # of the photograph; below this a component of a rough segmenter is noise
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxSegmenter:
+    """A segmenter read from an ONNX file.
+
+    Attributes:
+        network: the opened graph.
+        output: the name of its output.
+        class_names: the classes, background left out.
+        columns: which channels they are.
+        longest: pixels of the longest side of the input, where the graph does not fix it.
+    """
+
+    network: Network
+    output: str
+    class_names: tuple[str, ...]
+    columns: tuple[int, ...]
+    longest: int
+
+    @staticmethod
+    def open(path: Path, longest: int) -> OnnxSegmenter:
+        """Opens a segmenter.
+
+        Raises:
+            RegionsError: an unreadable file, no output [n, K, h, w], no class names.
+        """
+        network = Network.open(path)
+        maps = [(name, shape) for name, shape in network.outputs if len(shape) == 4]
+        named = [item for item in maps if item[0] == "logits"] or maps
+        if len(named) != 1:
+            raise RegionsError(
+                f"{path} has the outputs {network.describe_outputs()}; a segmenter needs one, named "
+                "`logits`, [n, K, h, w]."
+            )
+        name, shape = named[0]
+        every = class_list(network, None, shape[1])
+        columns = tuple(k for k, label in enumerate(every) if label.lower() not in _BACKGROUND)
+        return OnnxSegmenter(network, name, tuple(every[k] for k in columns), columns, longest)
+
+    def probabilities(self, view: View) -> Array:
+        """Class probabilities `[K + 1, h, w]` over the whole photograph; the last is everything that has no name."""
+        fit = view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
+        mean, scale = self.network.normalisation()
+        (logits,) = self.network.run(fit.pixels, mean, scale, [self.output])
+        exponent = np.exp(logits[0] - logits[0].max(axis=0, keepdims=True))
+        exponent /= exponent.sum(axis=0, keepdims=True)
+        named = exponent[list(self.columns)]
+        return np.concatenate([named, np.clip(1 - named.sum(axis=0, keepdims=True), 0, 1)])
+
+
+def class_boxes(probabilities: Array, width: int, height: int, count: int) -> Proposals:
+    """Boxes of whole classes and of their largest connected components, largest first.
+
+    Args:
+        probabilities: `[K + 1, h, w]`, the last class is background.
+        width, height: of the photograph in pixels.
+        count: at most so many.
+
+    Returns:
+        Boxes scored by the mean probability of their class on their own cells.
+    """
+    from skimage import measure
+
+    classes, rows, columns = probabilities.shape
+    winner = probabilities.argmax(axis=0)
+    label: Any = measure.label  # untyped
+    regionprops: Any = measure.regionprops
+    components = label(winner + 1, connectivity=1, background=classes)
+    by_class: dict[int, list[tuple[float, tuple[int, int, int, int], float]]] = {}
+    for component in regionprops(components):
+        if component.area < _SMALLEST * rows * columns:
+            continue
+        k = int(winner[tuple(component.coords[0])])
+        sure = float(probabilities[k][tuple(component.coords.T)].mean())
+        by_class.setdefault(k, []).append((float(component.area), component.bbox, sure))
+
+    candidates: list[tuple[float, tuple[int, int, int, int], float]] = []
+    for members in by_class.values():
+        candidates += members
+        if len(members) > 1:
+            total = sum(member[0] for member in members)
+            top, left = (min(member[1][i] for member in members) for i in (0, 1))
+            bottom, right = (max(member[1][i] for member in members) for i in (2, 3))
+            sure = sum(member[0] * member[2] for member in members) / total
+            candidates.append((total, (top, left, bottom, right), sure))
+    candidates = sorted(candidates, key=lambda item: -item[0])[:count]
+    if not candidates:
+        return Proposals.none()
+    factors = np.array([width / columns, height / rows] * 2, np.float32)
+    boxes = np.array([[left, top, right, bottom] for _, (top, left, bottom, right), _ in candidates], np.float32)
+    scores = np.array([sure for _, _, sure in candidates], np.float32)
+    return Proposals(boxes * factors, scores, ("segmenter",) * len(candidates))
+
+
+def class_evidence(probabilities: Array, boxes: Array, width: int, height: int) -> Array:
+    """How well each box is each class, `[R, K]` in [0, 1]: 2pq / (p + q).
+
+    p is the mean probability of the class inside the box, q the share of all its probability that lies inside: a box in
+    the middle of the grass has p = 1 and a small q, the whole photograph q = 1 and a small p.
+
+    Args:
+        probabilities: `[K + 1, h, w]`, the last class is background and left out.
+        boxes: `[R, 4]` pixels of a photograph of `width` x `height`.
+    """
+    named = probabilities[:-1]
+    _, rows, columns = named.shape
+    x_RX = overlap_weights(boxes[:, 0] / width * columns, boxes[:, 2] / width * columns, columns)
+    y_RY = overlap_weights(boxes[:, 1] / height * rows, boxes[:, 3] / height * rows, rows)
+    per_row_YKX = np.ascontiguousarray(named.transpose(1, 0, 2)).reshape(rows, -1)
+    inside_RKX = (y_RY @ per_row_YKX).reshape(len(boxes), -1, columns)
+    mass_RK = (inside_RKX @ x_RX[:, :, None])[:, :, 0]
+    cells_R1 = np.maximum(x_RX.sum(axis=1) * y_RY.sum(axis=1), 1e-6)[:, None]
+    # A class with less than a hundredth of a cell's mass per hundred cells is not in the picture: no share to speak of.
+    total_K = np.maximum(named.sum(axis=(1, 2)), 1e-3 * rows * columns)
+    p_RK, q_RK = mass_RK / cells_R1, mass_RK / total_K
+    return np.asarray(2 * p_RK * q_RK / np.maximum(p_RK + q_RK, 1e-9), dtype=np.float32).clip(0, 1)

@@ -1,0 +1,114 @@
+"""One file of a feature store: the regions of some photographs, and the list of these photographs in its header.
+
+A shard is complete or not there: it is written beside its place and moved in at once. Because each brings its own list,
+the store's index is the sum of its shards and can never disagree with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import StoreError
+from unboxed.types import Array
+
+__all__ = ["RegionArrays", "Shard", "ShardEntry", "write_shard"]
+
+Half = npt.NDArray[np.float16]
+
+_LARGEST_HALF = 65504.0
+
+
+class RegionArrays(NamedTuple):
+    """The regions of one photograph as they lie in the store, unchecked, for the training loop.
+
+    Attributes:
+        boxes: `[R, 4]` float32 pixels.
+        features: `[R, V]` float16.
+        class_probs: `[R, K]` float16 in [0, 1].
+        scores: `[R]` float32 in [0, 1].
+        sources: `[R]` uint8 indices into the store's `source_names`.
+    """
+
+    boxes: Array
+    features: Half
+    class_probs: Half
+    scores: Array
+    sources: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One photograph of a shard.
+
+    Attributes:
+        image_id: as in its dataset.
+        photo: what identifies its content, see `extraction.photo_key`.
+        width, height: of the photograph in pixels.
+        start, count: its rows in the shard's arrays.
+    """
+
+    image_id: str
+    photo: str
+    width: int
+    height: int
+    start: int
+    count: int
+
+
+class Shard:
+    """A shard opened for reading; only the rows asked for are read from the disk.
+
+    Raises:
+        StoreError: damaged, or not a shard.
+    """
+
+    def __init__(self, path: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        self.path = path
+        try:
+            opened: Any = safe_open(str(path), framework="numpy")
+            self.entries = tuple(ShardEntry(**entry) for entry in json.loads(opened.metadata()["images"]))
+            self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
+            rows = {int(piece.get_shape()[0]) for piece in self._slices}
+            if rows != {sum(entry.count for entry in self.entries)}:
+                raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
+            self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}). Delete this file and run the extraction again: only its photographs are "
+                "done anew."
+            ) from error
+
+    def arrays(self, start: int, count: int) -> RegionArrays:
+        """Rows `start` to `start + count` of every array."""
+        return RegionArrays(*(piece[start : start + count] for piece in self._slices))
+
+
+def write_shard(path: Path, photographs: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
+    """Writes a shard of (image_id, photo, width, height, arrays), all or nothing."""
+    from safetensors.numpy import save
+
+    entries, start = [], 0
+    for image_id, photo, width, height, arrays in photographs:
+        entries.append(asdict(ShardEntry(image_id, photo, width, height, start, len(arrays.boxes))))
+        start += len(arrays.boxes)
+    joined = {
+        name: np.ascontiguousarray(np.concatenate([getattr(item[4], name) for item in photographs]))
+        for name in RegionArrays._fields
+    }
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(save(joined, metadata={"images": json.dumps(entries)}))
+    partial.replace(path)
+
+
+def to_half(values: Array) -> Half:
+    """float16, values beyond its range cut to the largest it has."""
+    return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)

@@ -1,0 +1,82 @@
+"""What a region looks like without any learned weights: where its edges run, how its colours lie, what stands out.
+
+Three descriptors, each on a small grid laid over the box: a histogram of gradient orientations on 4 x 4 cells (Dalal
+and Triggs 2005), mean L, a, b on 3 x 3 cells, and on 6 x 6 cells how far the colour is from that of the box's rim,
+which is the outline of a thing on a plain ground.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.regions.pooling import pool
+from unboxed.regions.proposals import FeatureMap
+from unboxed.types import Array
+
+__all__ = ["TEXTURE_WIDTH", "texture_features"]
+
+_ORIENTATIONS = 8
+_EDGE_CELLS, _COLOUR_CELLS, _SHAPE_CELLS = 4, 3, 6
+TEXTURE_WIDTH = _EDGE_CELLS**2 * _ORIENTATIONS + _COLOUR_CELLS**2 * 3 + _SHAPE_CELLS**2
+
+
+def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, height: int) -> Array:
+    """Edge, colour-layout and outline descriptors of each box, `[R, 191]`.
+
+    Edge histograms have length one over the box, colours are in about -1..1, outlines in 0..1.
+
+    Args:
+        pixels: `[H, W, 3]` RGB, the whole photograph at any size.
+        boxes: `[R, 4]` in pixels of the photograph.
+        width, height: of the photograph.
+    """
+    lab = _lab(pixels)
+    window = (0.0, 0.0, float(width), float(height))
+    edges = _on_cells(FeatureMap("edges", _edges(lab[0]), window), boxes, _EDGE_CELLS)
+    edges = np.sqrt(edges.reshape(len(boxes), -1))  # the square root keeps one strong edge from hiding all the others
+    edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-3)
+    colours = FeatureMap("lab", lab, window)
+    layout = _on_cells(colours, boxes, _COLOUR_CELLS).reshape(len(boxes), -1)
+    return np.concatenate([edges, layout, _outline(colours, boxes)], axis=1).astype(np.float32)
+
+
+def _edges(lightness: Array) -> Array:
+    """Gradient strength by orientation, `[8, H, W]`, each gradient shared between its two nearest orientations."""
+    gradient_y, gradient_x = np.gradient(lightness)
+    strength = np.hypot(gradient_x, gradient_y).astype(np.float32)
+    place = np.arctan2(gradient_y, gradient_x) % np.pi * (_ORIENTATIONS / np.pi)
+    lower = np.floor(place)
+    share = place - lower
+    low = lower.astype(np.intp) % _ORIENTATIONS
+    planes = np.zeros((_ORIENTATIONS, *lightness.shape), np.float32)
+    np.put_along_axis(planes, low[None], (strength * (1 - share))[None].astype(np.float32), axis=0)
+    np.put_along_axis(planes, ((low + 1) % _ORIENTATIONS)[None], (strength * share)[None].astype(np.float32), axis=0)
+    return planes
+
+
+def _outline(colours: FeatureMap, boxes: Array) -> Array:
+    """Distance of each of 6 x 6 cells from the mean colour of the outer ring of cells, largest one 1."""
+    cells = _on_cells(colours, boxes, _SHAPE_CELLS)
+    inner = np.zeros((_SHAPE_CELLS, _SHAPE_CELLS), bool)
+    inner[1:-1, 1:-1] = True
+    rim = cells[:, ~inner.ravel()].mean(axis=1, keepdims=True)
+    distance = np.linalg.norm(cells - rim, axis=2)
+    return np.asarray(distance / np.maximum(distance.max(axis=1, keepdims=True), 0.05), dtype=np.float32)
+
+
+def _on_cells(plane: FeatureMap, boxes: Array, cells: int) -> Array:
+    """The mean over each of `cells` x `cells` parts of each box, `[R, cells * cells, V]`."""
+    y, x = np.mgrid[:cells, :cells].reshape(2, -1)
+    parts = (np.stack([x, y, x + 1, y + 1], axis=1) / cells).astype(np.float32)
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)[:, None]
+    cell_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * parts[None]
+    return pool(plane, np.asarray(cell_boxes.reshape(-1, 4), np.float32)).reshape(len(boxes), cells * cells, -1)
+
+
+def _lab(pixels: npt.NDArray[np.uint8]) -> Array:
+    """CIE L, a, b scaled to about 0..1 and -1..1, `[3, H, W]`."""
+    from skimage.color import rgb2lab
+
+    lab = rgb2lab(pixels) / np.array([100.0, 100.0, 100.0])
+    return np.asarray(lab.transpose(2, 0, 1), dtype=np.float32)
