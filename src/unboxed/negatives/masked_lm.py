@@ -22,12 +22,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unboxed.errors import CaptionError
-from unboxed.negatives.progress import track
+from unboxed.progress import track
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import MASK_ID, PAD_ID, SPECIAL, UNKNOWN_ID, Vocabulary
 from unboxed.types import Array
 
-__all__ = ["MaskedLM", "MaskedLMSettings", "MaskedLanguageModel", "corrupt", "train_masked_lm"]
+__all__ = [
+    "MaskedLM",
+    "MaskedLMSettings",
+    "MaskedLanguageModel",
+    "corrupt",
+    "small_model_fingerprint",
+    "train_masked_lm",
+]
 
 _EVALUATION_BATCH = 256
 

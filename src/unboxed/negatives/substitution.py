@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from unboxed.negatives.inflection import noun_key
 from unboxed.negatives.masked_lm import MaskedLanguageModel
-from unboxed.negatives.progress import track
 from unboxed.negatives.types import Index, Negatives, slots, substituted
+from unboxed.progress import track
 from unboxed.text.tokens import words
 from unboxed.types import Array
 

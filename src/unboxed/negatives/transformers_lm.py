@@ -1,0 +1,102 @@
+"""Any masked language model of transformers (BERT, RoBERTa, …) as the model that finds substitutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unboxed.errors import CaptionError, ModelError
+from unboxed.text.tokens import words
+from unboxed.text.transformer_files import content_fingerprint, load_transformer, token_limit
+from unboxed.types import Array
+
+__all__ = ["TransformersLM"]
+
+_ROWS = 32
+
+
+class TransformersLM:
+    """A pretrained masked language model; implements `MaskedLanguageModel` as the paper does.
+
+    All sub-tokens of a word are masked, one mask each, and the answer is read at the first. It proposes words that are
+    one token of its vocabulary.
+
+    Attributes:
+        fingerprint: digest of the weights and the tokenizer.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        if tokenizer.mask_token_id is None:
+            raise ModelError("The language model has no mask token; use a masked one, such as BERT or RoBERTa.")
+        self.fingerprint = content_fingerprint(model, tokenizer, "masked language model")
+        self._model = model.requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._limit = token_limit(model, tokenizer)
+        self._ids: dict[str, int | None] = {}
+
+    @classmethod
+    def load(cls, source: str | Path) -> TransformersLM:
+        """The model in a local folder or of a hub name; raises `ModelError` when it cannot be used."""
+        return cls(*load_transformer(source, "AutoModelForMaskedLM"))
+
+    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+        return np.array([self._single_token(word) is not None for word in candidates], dtype=bool)
+
+    @torch.inference_mode()
+    def log_probabilities(
+        self, captions: Sequence[str], positions: Sequence[int], candidates: Sequence[str]
+    ) -> tuple[Array, Array]:
+        ids = torch.tensor([self._single_token(word) for word in candidates])
+        # The unmasked caption answers for all its positions at once, so each is read once.
+        distinct = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
+        row_N = torch.tensor([distinct[caption] for caption in captions])
+        tokens = self._tokenizer(list(distinct), padding=True, return_offsets_mapping=True, return_tensors="pt")
+        if tokens["input_ids"].shape[1] > self._limit:
+            raise CaptionError(
+                f"A caption of {tokens['input_ids'].shape[1]} tokens; the language model reads at most {self._limit}. "
+                f"Shorten “{max(captions, key=len)[:60]}…”."
+            )
+        start_NT, end_NT = tokens.pop("offset_mapping")[row_N].unbind(dim=2)
+        spans = [words(caption)[position] for caption, position in zip(captions, positions, strict=True)]
+        start_N1, end_N1 = (
+            torch.tensor(side)[:, None] for side in zip(*[(w.start, w.end) for w in spans], strict=True)
+        )
+        own_NT = (start_NT < end_N1) & (end_NT > start_N1) & (end_NT > start_NT)
+        first_N = own_NT.int().argmax(dim=1)
+        masked = {name: tensor[row_N] for name, tensor in tokens.items()}
+        masked["input_ids"] = masked["input_ids"].masked_fill(own_NT, self._tokenizer.mask_token_id)
+        log_p_NV = self._log_softmax(masked, first_N, ids)
+        # q needs no mask; places of one caption that are asked about together share its one reading.
+        log_q_NV = self._log_softmax(dict(tokens), first_N, ids, row_N)
+        return log_p_NV.numpy(), log_q_NV.numpy()
+
+    def _log_softmax(
+        self, tokens: dict[str, Tensor], place_N: Tensor, ids: Tensor, row_N: Tensor | None = None
+    ) -> Tensor:
+        """`[N, V]` at token `place_N` of row `row_N` (of row n when None), a few rows at a time: logits are wide."""
+        rows = torch.arange(len(place_N)) if row_N is None else row_N
+        log_NV = torch.empty(len(place_N), len(ids))
+        for start in range(0, len(tokens["input_ids"]), _ROWS):
+            logits_CTV = self._model(**{name: tensor[start : start + _ROWS] for name, tensor in tokens.items()}).logits
+            here_N = (rows >= start) & (rows < start + _ROWS)
+            log_NV[here_N] = logits_CTV[rows[here_N] - start, place_N[here_N]][:, ids].log_softmax(dim=1)
+        return log_NV
+
+    def _single_token(self, word: str) -> int | None:
+        """The id of a word that is one token within a sentence, where byte-level tokenizers join the space."""
+        if word not in self._ids:
+            tokens = self._tokenizer(f"a {word}", add_special_tokens=False, return_offsets_mapping=True)
+            own = [
+                index
+                for index, (start, end) in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True)
+                if start < len(word) + 2 and end > 2 and end > start
+            ]
+            known = len(own) == 1 and own[0] != self._tokenizer.unk_token_id
+            self._ids[word] = own[0] if known else None
+        return self._ids[word]
