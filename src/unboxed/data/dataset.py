@@ -17,6 +17,7 @@ import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,11 @@ class Dataset:
     @property
     def split_names(self) -> tuple[str, ...]:
         """The names that `split` knows; a table without lists is read to learn them."""
-        return tuple(self.split_lists) or tables.read_table(self.annotations).split_names
+        return tuple(self.split_lists) or self._table.split_names
+
+    @cached_property
+    def _table(self) -> tables.Table:
+        return tables.read_table(self.annotations)
 
     def split(self, name: str) -> Split:
         """Read one split: its list, its captions and the headers of its photographs.
@@ -114,10 +119,9 @@ class Dataset:
         )
 
     def _split_of_table(self, name: str) -> Split:
-        table = tables.read_table(self.annotations)
-        names = tuple(self.split_lists) or table.split_names
-        if name not in names:
-            raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, names)}")
+        table = self._table
+        if name not in self.split_names:
+            raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, self.split_names)}")
         listed = _read_list(self.split_lists[name]) if self.split_lists else table.images_of(name)
         uncaptioned = [image for image in listed if image not in table.captions]
         if uncaptioned:

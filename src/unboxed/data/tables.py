@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from unboxed.errors import CaptionError, DatasetError
 from unboxed.phrases import noun_phrases
 from unboxed.types import Caption, Phrase
 
-__all__ = ["SUFFIXES", "Table", "held_out_split", "read_table"]
+__all__ = ["SUFFIXES", "Table", "hold_out", "read_table"]
 
 SUFFIXES = (".csv", ".jsonl")
 _VAL_SHARE = 0.1
@@ -83,14 +83,23 @@ def read_table(path: Path) -> Table:
         raise DatasetError(f"{path}: {unsplit!r} has no split, others have; give every image one, or none.")
     return Table(
         {image: tuple(its_captions) for image, its_captions in captions.items()},
-        {image: split or held_out_split(image) for image, split in splits.items()},
+        {image: split for image, split in splits.items() if split is not None} or hold_out(splits),
     )
 
 
-def held_out_split(image: str) -> str:
-    """`val` for a tenth of all names and `train` for the rest; the same for a name whatever else the table holds."""
-    number = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8], "big")
-    return "val" if number < _VAL_SHARE * 2**64 else "train"
+def hold_out(images: Iterable[str]) -> dict[str, str]:
+    """Each image's split: `val` for about a tenth of them, chosen by a hash of the name, `train` for the rest.
+
+    An image keeps its split when others come and go, except in a table so small that one split would be empty: there
+    the image of the lowest hash is held out, or that of the highest is not.
+    """
+    hashes = {image: int.from_bytes(hashlib.sha256(image.encode()).digest()[:8]) / 2**64 for image in images}
+    lowest, highest = min(hashes.values(), default=0.0), max(hashes.values(), default=0.0)
+    threshold = min(max(_VAL_SHARE, lowest), highest)
+    return {
+        image: "val" if number < threshold or number == lowest < highest else "train"
+        for image, number in hashes.items()
+    }
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

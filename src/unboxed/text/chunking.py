@@ -1,12 +1,13 @@
 """Base noun phrases of a caption, read left to right by rules.
 
-Captions are written in a narrow English: present tense, few clauses, many bare participles ("a man
-wearing a hat rides a bike"). The hard question is nearly always whether a word is a verb or part of a noun phrase, and it is decided by what
-stands to its left in the phrase, by agreement in number, and by the next word.
+Captions are written in a narrow English: present tense, few clauses, many bare participles ("a man wearing a hat rides
+a bike"). The hard question is nearly always whether a word is a verb or part of a noun phrase; what stands to its left
+in the phrase, agreement in number, and the next word decide it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 
@@ -53,6 +54,7 @@ _BEFORE_BASE = frozenset(
 _ADNOUN = frozenset(
     ("back", "front", "top", "side", "inside", "outside", "round", "past", "down", "off", "over", "next", "opposite")
 )
+_MAX_WORDS = 40  # no phrase is as long; keeps a "caption" of a whole book from taking quadratic time
 _NEW_PHRASE = lexicon.ARTICLES | lexicon.POSSESSIVES
 
 
@@ -80,8 +82,8 @@ class _Reader:
             self._roles.append(role)
             self._firsts.append(i if opens else first)
         found = []
-        for first in dict.fromkeys(self._firsts):
-            stop = first + self._firsts.count(first)
+        for first, length in Counter(self._firsts).items():
+            stop = first + length
             while stop > first and self._roles[stop - 1] in (_Role.LINK, _Role.OUTSIDE):
                 stop -= 1
             if stop > first and self._stands_alone(first, stop):
@@ -91,6 +93,7 @@ class _Reader:
     def _look_left(self, i: int) -> int:
         """Take in the words of the phrase that word i may continue; returns where that phrase began."""
         continues = i > 0 and self._roles[i - 1] in _INSIDE and self._joined(i - 1)
+        continues = continues and i - self._firsts[i - 1] < _MAX_WORDS
         first = self._firsts[i - 1] if continues else i
         # After a possessive 's the phrase starts over: "a woman 's red purse".
         links = [j for j in range(first, i) if self._words[j] == "s" and self._roles[j] is _Role.LINK]
@@ -115,9 +118,9 @@ class _Reader:
         if _Role.NOUN in its_roles or _Role.PRONOUN in its_roles:
             return True
         if _Role.MODIFIER in its_roles:  # "the young", "in black and white"
-            after = self._words[first - 1] if first else ""
+            before = self._words[first - 1] if first else ""
             return _Role.DETERMINER in its_roles or (
-                texts[-1] in lexicon.COLOURS and (after in lexicon.PREPOSITIONS or after in lexicon.TRANSITIVE_ING)
+                texts[-1] in lexicon.COLOURS and (before in lexicon.PREPOSITIONS or before in lexicon.TRANSITIVE_ING)
             )
         return lexicon.is_pronominal(texts[-1]) or texts[-2:] == ["the", "other"]
 

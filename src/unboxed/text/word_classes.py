@@ -306,4 +306,6 @@ def is_adjective(word: str) -> bool:
 
 def is_plural(noun: str) -> bool:
     """Does the noun stand for several, or a group that takes a plural verb?"""
-    return noun in PLURALS or (noun.endswith("s") and not noun.endswith(("ss", "us", "is")) and noun not in SINGULAR_S)
+    if noun in PLURALS or noun in SINGULAR_S:
+        return noun in PLURALS
+    return noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s"))

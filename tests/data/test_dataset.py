@@ -1,0 +1,159 @@
+"""A dataset file names everything; what is wrong with it is said with the key to mend."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unboxed.data import load_dataset
+from unboxed.errors import DatasetError
+
+TOML = """
+format = "flickr30k-entities"
+images = "photos"
+annotations = "annotations"
+exclude = ["3"]
+
+[splits]
+train = "train.txt"
+val = "val.txt"
+"""
+XML = "<annotation><size><width>40</width><height>20</height></size></annotation>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Photographs 1, 2, 3 and 4 with captions; 5 is listed and not stored."""
+    for name in ("photos", "annotations/Sentences", "annotations/Annotations"):
+        (tmp_path / name).mkdir(parents=True)
+    for image_id in "1234":
+        suffix = "png" if image_id == "2" else "JPG" if image_id == "4" else "jpg"
+        Image.new("RGB", (40, 20)).save(tmp_path / "photos" / f"{image_id}.{suffix}")
+        (tmp_path / "annotations/Sentences" / f"{image_id}.txt").write_text("[/EN#1/people A man] sits .\n")
+        (tmp_path / "annotations/Annotations" / f"{image_id}.xml").write_text(XML)
+    (tmp_path / "train.txt").write_text("1\n2.jpg\n\n3\n5\n")
+    (tmp_path / "val.txt").write_text("4\n")
+    (tmp_path / "data.toml").write_text(TOML)
+    return tmp_path
+
+
+def _load_error(folder: Path, old: str, new: str) -> str:
+    (folder / "data.toml").write_text(TOML.replace(old, new))
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(folder / "data.toml")
+    return str(caught.value)
+
+
+def test_a_split_holds_what_is_stored_and_names_what_is_missing(folder: Path) -> None:
+    dataset = load_dataset(folder / "data.toml")
+    assert (dataset.name, dataset.split_names, dataset.regions) == (folder.name, ("train", "val"), None)
+    train = dataset.split("train")
+    assert [example.image_id for example in train.examples] == ["1", "2"]
+    assert train.missing == ("5",)
+    assert train.examples[1].path == folder / "photos" / "2.png"
+    assert [example.image_id for example in dataset.split("val").examples] == ["4"]
+
+
+def test_a_file_that_is_no_photograph_is_counted_not_fatal(folder: Path) -> None:
+    (folder / "photos" / "2.png").write_text("not a photograph")
+    train = load_dataset(folder / "data.toml").split("train")
+    assert [example.image_id for example in train.examples] == ["1"]
+    assert "is not a photograph" in train.unreadable["2"]
+
+
+def test_none_stored_is_an_error(folder: Path) -> None:
+    (folder / "val.txt").write_text("8\n9\n")
+    with pytest.raises(DatasetError, match=r"'val' lists 2 photographs, and none of them .* such as 8, 9; `images`"):
+        load_dataset(folder / "data.toml").split("val")
+
+
+def test_an_unknown_split_is_named_with_those_that_exist(folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no split 'vla'; did you mean 'val'\? Expected one of: train, val"):
+        load_dataset(folder / "data.toml").split("vla")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("exclude", "exlcude", "unknown key `exlcude`; did you mean 'exclude'?"),
+        ('"flickr30k-entities"', '"flickr30k_entities"', "unknown format .* did you mean 'flickr30k-entities'"),
+        ('"photos"', '"fotos"', "`images` points at .*/fotos, which does not exist; correct `images`"),
+        ('"train.txt"', '"trian.txt"', r"`splits.train` points at .*/trian.txt, which does not exist"),
+        ('images = "photos"', "", "has no `images`; add images = "),
+        ('images = "photos"', "images = 3", "`images` is 3; expected text in quotes"),
+        ('images = "photos"', 'images = "train.txt"', "which is not a folder"),
+        ('["3"]', "[3]", "`exclude` is .* in quotes"),
+        ('"photos"', '"photos', "not valid TOML: .*line 3"),
+        ('[splits]\ntrain = "train.txt"\nval = "val.txt"', "", "needs a table .splits."),
+        ("[splits]", '[regions]\ndetectr = "x"\n[splits]', "unknown key `regions.detectr`; did you mean 'detector'"),
+        ("[splits]", '[regions]\ndetector = "x"\n[splits]', "`regions.detector` points at .*/x, which does not exist"),
+        ("exclude", 'unrelated = "U"\nexclude', "`unrelated` points at .*/U, which does not exist"),
+    ],
+)
+def test_a_bad_key_is_named_with_its_mend(folder: Path, old: str, new: str, message: str) -> None:
+    assert re.search(message, _load_error(folder, old, new))
+
+
+def test_what_is_no_dataset_file_is_said_plainly(folder: Path) -> None:
+    (folder / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for name, message in {"": "is a folder", "absent.toml": "does not exist", "binary.toml": "not a text file"}.items():
+        with pytest.raises(DatasetError, match=message):
+            load_dataset(folder / name)
+
+
+def test_a_name_cannot_lead_out_of_the_folder(folder: Path) -> None:
+    (folder / "train.txt").write_text("../../1\n")
+    with pytest.raises(DatasetError, match="lies outside"):
+        load_dataset(folder / "data.toml").split("train")
+
+
+def test_an_empty_list_is_an_error(folder: Path) -> None:
+    (folder / "train.txt").write_text("\n\n")
+    with pytest.raises(DatasetError, match=r"train\.txt is empty; write one image id per line"):
+        load_dataset(folder / "data.toml").split("train")
+
+
+def test_the_models_that_a_dataset_brings(folder: Path) -> None:
+    (folder / "detector.onnx").touch()
+    (folder / "data.toml").write_text(TOML + '\n[regions]\ndetector = "detector.onnx"\n')
+    regions = load_dataset(folder / "data.toml").regions
+    assert regions is not None
+    assert (regions.detector, regions.segmenter) == (folder / "detector.onnx", None)
+
+
+def test_a_table_in_its_own_folder_is_a_dataset(folder: Path) -> None:
+    (folder / "photos" / "mine.csv").write_text("image,caption,split\n1.jpg,A man sits.,train\n2,A dog.,val\n")
+    dataset = load_dataset(folder / "photos" / "mine.csv")
+    assert (dataset.name, dataset.split_names) == ("mine", ("train", "val"))
+    (example,) = dataset.split("train").examples
+    assert (example.image_id, example.width, example.captions[0].phrases[0].text) == ("1.jpg", 40, "A man")
+    assert dataset.split("val").examples[0].path.name == "2.png"
+
+
+def test_a_table_by_its_dataset_file(folder: Path) -> None:
+    (folder / "mine.jsonl").write_text('{"image": "1", "caption": "A man."}\n{"image": "3", "caption": "A dog."}\n')
+    table = TOML.replace('"flickr30k-entities"', '"table"').replace('"annotations"', '"mine.jsonl"')
+    (folder / "data.toml").write_text(table.partition("[splits]")[0])
+    assert set(load_dataset(folder / "data.toml").split_names) == {"train", "val"}
+    (folder / "train.txt").write_text("1\n3\n")
+    (folder / "data.toml").write_text(table)
+    train = load_dataset(folder / "data.toml").split("train")
+    assert [example.image_id for example in train.examples] == ["1"], "3 is excluded"
+    with pytest.raises(DatasetError, match=r"val\.txt lists '4', which .*mine\.jsonl has no caption for"):
+        load_dataset(folder / "data.toml").split("val")
+
+
+def test_the_real_photographs(shared_data: Path) -> None:
+    dataset = load_dataset(shared_data / "data" / "flickr.toml")
+    assert dataset.split_names == ("train", "val")
+    val = dataset.split("val")
+    captions = [caption for example in val.examples for caption in example.captions]
+    phrases = [phrase for caption in captions for phrase in caption.phrases]
+    assert (len(val.examples), len(val.missing), len(captions)) == (247, 753, 1235)
+    assert (len(phrases), sum(len(phrase.boxes) > 0 for phrase in phrases)) == (3833, 3239)
+    # Squashed to 224 x 224; every gold box still lies in its photograph.
+    assert all((example.width, example.height) == (224, 224) for example in val.examples)
+    assert all(phrase.boxes.min() >= 0 and phrase.boxes.max() <= 224 for phrase in phrases if len(phrase.boxes))

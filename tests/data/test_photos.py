@@ -1,0 +1,169 @@
+"""Photographs come out upright and RGB, and hostile or damaged ones as one typed error."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unboxed.data.photos import MAX_PIXELS, open_photo, photo_size
+from unboxed.errors import PhotoError
+
+# What EXIF orientation 1..8 says of the stored rows and columns, told as how a viewer must turn the array.
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda a: np.rot90(a),
+}
+
+
+def _picture(width: int = 6, height: int = 4) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(("suffix", "options"), [("png", {}), ("webp", {"lossless": True}), ("tiff", {})])
+def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, options: dict[str, bool], orientation: int) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(_picture()).save(path, exif=exif, **options)
+    expected = UPRIGHT[orientation](_picture())
+    assert np.array_equal(np.asarray(open_photo(path)), expected)
+    assert photo_size(path) == (expected.shape[1], expected.shape[0])
+
+
+def test_a_jpeg_from_a_phone_stands_upright(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(path, exif=exif)
+    assert open_photo(path).size == photo_size(path) == (20, 40)
+
+
+def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (8, 8), "red").save(path, exif=b"Exif\0\0II*\0garbage")
+    assert open_photo(path).size == photo_size(path) == (8, 8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("photo.tiff" if mode in ("CMYK", "I;16") else "photo.png")
+    white = Image.fromarray(np.full((2, 3), 65535, np.uint16)) if mode == "I;16" else None
+    (white or Image.new("RGB", (3, 2), "white").convert(mode)).save(path)
+    photo = open_photo(path)
+    assert (photo.mode, photo.size, photo.getpixel((2, 1))) == ("RGB", (3, 2), (255, 255, 255))
+
+
+def test_sixteen_bits_are_scaled_not_cut() -> None:
+    grey = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
+    assert np.asarray(open_photo(grey))[0, :, 0].tolist() == [0, 100, 255]
+
+
+def test_transparent_pixels_are_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    palette = Image.new("P", (2, 2), 7)
+    palette.putpalette([10, 20, 30] * 256)
+    palette.save(tmp_path / "b.png", transparency=7)
+    assert open_photo(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+    assert open_photo(tmp_path / "b.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_arrays_and_images_are_photographs_too() -> None:
+    picture = _picture()
+    assert np.array_equal(np.asarray(open_photo(picture)), picture)
+    assert np.array_equal(np.asarray(open_photo(Image.fromarray(picture))), picture)
+    assert open_photo(picture[:, :, 0]).getpixel((0, 0)) == (picture[0, 0, 0],) * 3
+
+
+def test_the_result_is_independent_of_what_was_given() -> None:
+    given = Image.new("RGB", (2, 2), "red")
+    open_photo(given).putpixel((0, 0), (0, 0, 0))
+    assert given.getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((4,), np.uint8), np.zeros((0, 4, 3), np.uint8)],
+)
+def test_other_arrays_are_refused_with_the_mend(array: np.ndarray) -> None:
+    with pytest.raises(PhotoError, match=r"expected uint8 \[H, W, 3\]"):
+        open_photo(array)
+
+
+def _png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [100_000, 12_000, 10_001])  # 10 gigapixels; what only Pillow warns of; just above
+def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path, side: int) -> None:
+    path = tmp_path / "huge.png"
+    path.write_bytes(_png_header(side, side))
+    for read in (open_photo, photo_size):
+        with pytest.raises(PhotoError, match=f"the limit is {MAX_PIXELS:,}; store a smaller copy"):
+            read(path)
+
+
+def test_what_is_no_photograph_is_said_plainly(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not a photograph")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    cases = {
+        "text.jpg": "is not a photograph",
+        "empty.jpg": "is empty",
+        "drawing.eps": "expected JPEG, PNG",
+        "absent.jpg": "does not exist",
+        "": "is a folder",
+    }
+    for name, message in cases.items():
+        for read in (open_photo, photo_size):
+            with pytest.raises(PhotoError, match=message):
+                read(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff", "gif", "bmp"])
+def test_a_truncated_file_is_found_when_decoded(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(_picture(64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PhotoError, match="fetch it again"):
+        open_photo(path)
+
+
+def test_no_damage_gets_out_as_another_error(tmp_path: Path) -> None:
+    """Bytes flipped anywhere give either a picture or a `PhotoError`."""
+    rng = np.random.default_rng(0)
+    for suffix in ("jpg", "png", "webp", "tiff", "gif", "bmp"):
+        path = tmp_path / f"photo.{suffix}"
+        Image.fromarray(_picture(32, 32)).save(path)
+        whole = np.frombuffer(path.read_bytes(), np.uint8)
+        for _ in range(40):
+            damaged = whole.copy()
+            damaged[rng.integers(0, min(len(whole), 400), 6)] = rng.integers(0, 256, 6)
+            path.write_bytes(damaged.tobytes())
+            try:
+                assert open_photo(path).mode == "RGB"
+            except PhotoError as error:
+                assert str(path) in str(error)
+
+
+def test_opening_what_was_opened_before_changes_nothing(tmp_path: Path) -> None:
+    turned, exif = Image.new("RGB", (30, 20)), Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    once = open_photo(tmp_path / "turned.png")
+    assert once.size == (20, 30) == open_photo(once).size
