@@ -1,0 +1,118 @@
+"""Training curves as vector drawings: a log's numbers to the paths and ticks that the report's page draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Chart", "Curve", "Tick", "training_charts"]
+
+WIDTH, HEIGHT = 520, 240  # of the whole drawing; the page scales it
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 30
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A line of the grid: where, and what it says."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over the steps.
+
+    Attributes:
+        name: as in the log.
+        path: the `d` of an SVG path.
+        points: x, y and a label of each value, empty for long curves.
+        last: the last value as text.
+    """
+
+    name: str
+    path: str
+    points: tuple[tuple[float, float, str], ...]
+    last: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that share their axes, in a drawing of `width` x `height`."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = _LEFT
+    right: int = WIDTH - _RIGHT
+    bottom: int = HEIGHT - _BOTTOM
+
+
+def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
+    """One chart of `loss` and `val_loss`, and one for each other validation figure (`val_…`), over `step`.
+
+    Entries without `step`, and values that are no finite numbers, are left out; a quantity with fewer than two values
+    has no curve.
+    """
+    series: dict[str, list[tuple[float, float]]] = {}
+    for entry in log:
+        step = _number(entry.get("step"))
+        for name, value in entry.items():
+            number = _number(value)
+            if step is not None and number is not None and (name == "loss" or name.startswith("val_")):
+                series.setdefault(name, []).append((step, number))
+    series = {name: points for name, points in series.items() if len(points) >= 2}
+    losses: dict[str, list[tuple[float, float]]] = {
+        name: series[name] for name in ("loss", "val_loss") if name in series
+    }
+    charts = [_chart("Loss", losses)] if losses else []
+    charts += [_chart(name, {name: points}) for name, points in series.items() if name not in losses]
+    return tuple(charts)
+
+
+def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+    xs = [x for points in series.values() for x, _ in points]
+    ys = [y for points in series.values() for _, y in points]
+    x_ticks, y_ticks = _round_steps(0, max(xs), 6), _round_steps(min(ys), max(ys), 5)
+    x_low, x_high = 0.0, max(xs) or 1.0
+    y_low, y_high = min(ys[0], y_ticks[0], *ys), max(y_ticks[-1], *ys)
+    if y_high == y_low:
+        y_high = y_low + 1
+
+    def across(x: float) -> float:
+        return round(_LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def up(y: float) -> float:
+        return round(HEIGHT - _BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    curves = []
+    for name, points in series.items():
+        placed = [(across(x), up(y), f"{name} {y:.4g} at step {x:,.0f}") for x, y in points]
+        path = "M" + "L".join(f"{x},{y}" for x, y, _ in placed)
+        curves.append(
+            Curve(name, path, tuple(placed) if len(placed) <= 40 else (), f"{points[-1][1]:#.4g}".removesuffix("."))
+        )
+    return Chart(
+        title=title,
+        curves=tuple(curves),
+        x_ticks=tuple(Tick(across(x), f"{x:,.0f}") for x in x_ticks if x <= x_high),
+        y_ticks=tuple(Tick(up(y), f"{y:.10g}") for y in y_ticks if y_low <= y <= y_high),
+    )
+
+
+def _round_steps(low: float, high: float, count: int) -> list[float]:
+    """About `count` round numbers, in steps of 1, 2 or 5 times a power of ten, from below `low` to above `high`."""
+    span = high - low or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / count))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else None  # type: ignore[arg-type]
