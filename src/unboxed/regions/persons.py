@@ -33,8 +33,9 @@ def person_scores(class_scores: Array, class_names: tuple[str, ...]) -> Array:
 def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count: int, threshold: float) -> Proposals:
     """Head, torso and legs of the `count` best persons.
 
-    Shoulders are about as wide as the box, and a head is four tenths of that, so lengths are measured in widths: the
-    rule holds for whole bodies and for half ones. A body cut off above the knees has no legs.
+    Shoulders are about as wide as the box, but at most six tenths of its height (spread arms are wider), and a head is
+    a little less than half of that: measured in shoulders, the rule holds for whole bodies and for half ones. Legs are
+    the lower half.
 
     Args:
         boxes: `[N, 4]` pixels of the photograph.
@@ -56,11 +57,9 @@ def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count:
         centre, half_head = (x1 + x2) / 2, 0.24 * shoulders * shape[1] / shape[0]
         parts.append([centre - half_head, y1, centre + half_head, y1 + head])
         parts.append([x1, y1 + 0.8 * head, x2, min(y1 + 0.8 * head + 1.05 * shoulders, y2)])
-        names += ["head", "torso"]
-        if height >= 1.6 * shoulders:
-            parts.append([x1, y1 + 0.5 * height, x2, y2])
-            names.append("legs")
-        part_scores += [float(scores[i])] * (len(names) - len(part_scores))
+        parts.append([x1, y1 + 0.5 * height, x2, y2])
+        names += ["head", "torso", "legs"]
+        part_scores += [float(scores[i])] * 3
     if not parts:
         return Proposals.none()
     return Proposals(np.array(parts, np.float32), np.array(part_scores, np.float32), tuple(names))

@@ -1,0 +1,208 @@
+"""What comes out for one photograph: order, frames, evidence of every source for every region, settings."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unboxed import boxes as box_arithmetic
+from unboxed.errors import RegionsError
+from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+from unboxed.regions.settings import RegionSettings
+
+
+@pytest.fixture
+def settings(tmp_path: Path, graphs: Any) -> RegionSettings:
+    """A detector that sees a person and a dog on 64 x 64 pixels, a segmenter of colours, a backbone that averages."""
+    boxes = np.array([[[0, 0, 16, 40], [0, 1, 16, 40], [40, 40, 60, 60], [0, 0, 0, 0]]])
+    scores = np.array([[[0.8, 0.1], [0.9, 0.05], [0.2, 0.6], [0.9, 0.9]]])
+    detector = graphs.constant(
+        tmp_path / "detector.onnx", {"boxes": boxes, "scores": scores}, metadata={"classes": "person\nred stuff"}
+    )
+    return RegionSettings(
+        detectors=(detector,),
+        segmenter=graphs.segmenter(tmp_path / "segmenter.onnx"),
+        backbone=graphs.picture(tmp_path / "backbone.onnx"),
+        detector_size=64,
+        segmenter_size=64,
+        backbone_size=64,
+        grid=2,
+    )
+
+
+@pytest.fixture
+def photograph() -> Image.Image:
+    """Left half red, right half blue, 128 x 128."""
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[:, :64, 0] = pixels[:, 64:, 2] = 255
+    return Image.fromarray(pixels)
+
+
+def test_regions_come_best_first_without_repetitions(settings: RegionSettings, photograph: Image.Image) -> None:
+    regions = RegionExtractor(settings)(photograph)
+    assert (regions.width, regions.height) == (128, 128)
+    order = [SOURCE_NAMES.index(name) for name in regions.sources]
+    assert regions.sources[:3] == ("detector", "detector", "image")
+    assert set(regions.sources) == {"detector", "image", "segmenter", "head", "torso", "legs", "grid"}
+    np.testing.assert_allclose(regions.boxes[:3], [[0, 2, 32, 80], [80, 80, 120, 120], [0, 0, 128, 128]])
+    np.testing.assert_allclose(regions.scores[:2], [0.9, 0.6], rtol=1e-6)
+    overlap = box_arithmetic.iou(regions.boxes, regions.boxes) - np.eye(len(regions))
+    assert overlap.max() <= settings.duplicate
+    assert (box_arithmetic.area(regions.boxes) > 0).all()
+    assert order[0] == min(order)
+
+
+def test_every_source_judges_every_region(settings: RegionSettings, photograph: Image.Image) -> None:
+    regions = RegionExtractor(settings)(photograph)
+    assert regions.class_names == ("person", "red stuff", "segmenter:red stuff", "green stuff", "blue stuff")
+    # The best score among raw boxes with IoU > 0.6, also of those that suppression removed.
+    np.testing.assert_allclose(regions.class_probs[0, :2], [0.9, 0.1], rtol=1e-6)
+    halves = [i for i, name in enumerate(regions.sources) if name == "segmenter"]
+    red = regions.class_names.index("segmenter:red stuff")
+    np.testing.assert_allclose(regions.class_probs[halves, red].max(), 1, atol=1e-3)
+    np.testing.assert_allclose(regions.class_probs[2, [red, 4]], 2 / 3, atol=1e-3)  # p = 1/2, q = 1
+
+
+def test_features_are_pooled_from_the_backbone(settings: RegionSettings, photograph: Image.Image) -> None:
+    extractor = RegionExtractor(settings)
+    assert extractor.feature_blocks == (("map", 3), ("colour", 36))
+    regions = extractor(photograph)
+    assert regions.features.shape[1] == extractor.feature_width == 39
+    np.testing.assert_allclose(regions.features[0, :3], [1, -1, -1], atol=1e-5)  # (255 - 127.5) / 127.5
+    np.testing.assert_allclose(regions.features[2, :3], [0, -1, 0], atol=1e-5)
+
+
+def test_crops_and_texture_are_more_blocks(settings: RegionSettings, photograph: Image.Image) -> None:
+    extractor = RegionExtractor(replace(settings, crops=True, texture=True, colour=False))
+    assert [name for name, _ in extractor.feature_blocks] == ["map", "crop", "texture"]
+    np.testing.assert_allclose(extractor(photograph).features[0, 3:6], [1, -1, -1], atol=1e-5)
+
+
+def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any, photograph: Image.Image) -> None:
+    path = graphs.picture(tmp_path / "b.onnx", metadata={"mean": "0, 100, 200", "std": "255"})
+    features = RegionExtractor(RegionSettings(backbone=path, backbone_size=64))(photograph).features
+    np.testing.assert_allclose(features[0, :3], [0.5, -100 / 255, (127.5 - 200) / 255], atol=1e-4)
+
+
+def test_a_union_of_two_persons_is_evidently_persons(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.array([[[0, 0, 16, 40], [40, 0, 60, 40]]]), "scores": np.array([[[0.9], [0.7]]])}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "person"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, parts=0, nms=1)
+    regions = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
+    union = regions.sources.index("union")
+    np.testing.assert_allclose(regions.boxes[union], [0, 0, 60, 40])
+    np.testing.assert_allclose(regions.class_probs[union], 0.7)
+
+
+def test_two_detectors_take_turns_and_keep_their_evidence_apart(tmp_path: Path, graphs: Any) -> None:
+    paths = []
+    for i, (box, score) in enumerate([([0, 0, 20, 20], 0.9), ([40, 40, 60, 60], 0.4)]):
+        outputs = {"boxes": np.array([[box]]), "scores": np.array([[[score]]])}
+        paths.append(graphs.constant(tmp_path / f"{i}.onnx", outputs, metadata={"classes": "cat"}))
+    regions = RegionExtractor(RegionSettings(detectors=tuple(paths), detector_size=64))(Image.new("RGB", (64, 64)))
+    assert regions.class_names == ("cat", "detector2:cat")
+    np.testing.assert_allclose(regions.class_probs[:2], [[0.9, 0], [0, 0.4]], rtol=1e-6)
+
+
+def test_threads_do_not_change_the_regions(settings: RegionSettings, photograph: Image.Image) -> None:
+    extractor = RegionExtractor(settings)
+    alone = extractor(photograph)
+    with ThreadPoolExecutor(4) as pool:
+        for regions in pool.map(extractor, [photograph] * 16):
+            np.testing.assert_array_equal(regions.features, alone.features)
+            np.testing.assert_array_equal(regions.class_probs, alone.class_probs)
+            np.testing.assert_array_equal(regions.boxes, alone.boxes)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (2000, 40)])
+def test_odd_shapes_have_regions(settings: RegionSettings, size: tuple[int, int]) -> None:
+    for chosen in (settings, RegionSettings.weight_free()):
+        regions = RegionExtractor(chosen)(Image.new("RGB", size, (200, 30, 30)))
+        assert "image" in regions.sources
+        assert np.isfinite(regions.features).all()
+
+
+def test_the_weight_free_regions_need_no_file(photograph: Image.Image) -> None:
+    extractor = RegionExtractor(RegionSettings.weight_free())
+    regions = extractor(photograph)
+    assert extractor.class_names == ()
+    assert [name for name, _ in extractor.feature_blocks] == ["colour", "texture"]
+    assert box_arithmetic.iou(regions.boxes, np.array([[0, 0, 64, 128]], np.float32)).max() > 0.9
+
+
+def test_a_segmenter_and_a_backbone_need_their_outputs(tmp_path: Path, graphs: Any) -> None:
+    flat = graphs.constant(tmp_path / "flat.onnx", {"embedding": np.zeros((1, 4))})
+    with pytest.raises(RegionsError, match=r"`logits`"):
+        RegionExtractor(RegionSettings(segmenter=flat))
+    with pytest.raises(RegionsError, match=r"no feature map; its outputs are embedding \[1, 4\]"):
+        RegionExtractor(RegionSettings(backbone=flat))
+    backbone = graphs.picture(tmp_path / "b.onnx")
+    with pytest.raises(RegionsError, match=r"no feature map 'c4'"):
+        RegionExtractor(RegionSettings(backbone=backbone, feature_maps=("c4",)))
+
+
+# Settings
+
+
+def test_settings_go_through_json_and_keep_their_fingerprint(settings: RegionSettings) -> None:
+    again = RegionSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert again.fingerprint() == settings.fingerprint()
+    assert again.to_dict() == settings.to_dict()
+
+
+def test_the_fingerprint_is_of_values_and_content(settings: RegionSettings, tmp_path: Path) -> None:
+    copied = settings.copied_to(tmp_path / "elsewhere")
+    assert copied.detectors[0].parent == tmp_path / "elsewhere"
+    assert copied.fingerprint() == settings.fingerprint()
+    assert settings.differences(copied) == []
+    assert replace(settings, nms=0.5).fingerprint() != settings.fingerprint()
+    assert settings.backbone is not None
+    settings.backbone.write_bytes(settings.backbone.read_bytes() + b" ")
+    assert copied.fingerprint() != settings.fingerprint()
+    assert settings.differences(replace(copied, grid=4)) == [
+        "backbone: backbone.onnx there, backbone.onnx here",
+        "grid: 4 there, 2 here",
+    ]
+
+
+def test_models_of_one_name_are_copied_under_two(settings: RegionSettings, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "detector.onnx"
+    other.parent.mkdir()
+    other.write_bytes(settings.detectors[0].read_bytes() + b" ")
+    two = replace(settings, detectors=(*settings.detectors, other))
+    copied = two.copied_to(tmp_path / "models")
+    assert [path.name for path in copied.detectors] == ["detector.onnx", "detector-2.onnx"]
+    assert copied.fingerprint() == two.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "version 99"),
+        ({"colours": True}, "unknown name 'colours'"),
+        ({"grid": "3"}, "grid is '3'; expected int"),
+        ({"whole_image": 1}, "whole_image is 1; expected bool"),
+        ({"top_k": True}, "top_k is True"),
+        ({"detectors": "a.onnx"}, "expected tuple"),
+        ({"nms": 2}, "expected a value in 0..1"),
+    ],
+)
+def test_settings_that_cannot_be_read(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(RegionsError, match=message):
+        RegionSettings.from_dict({**RegionSettings().to_dict(), **change})
+
+
+def test_settings_that_make_no_sense() -> None:
+    with pytest.raises(RegionsError, match="propose nothing"):
+        RegionSettings(whole_image=False)
+    with pytest.raises(RegionsError, match="crops needs a backbone"):
+        RegionSettings(crops=True)
+    with pytest.raises(RegionsError, match="does not exist"):
+        RegionSettings(detectors=(Path("nowhere.onnx"),)).fingerprint()
