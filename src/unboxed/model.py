@@ -134,7 +134,7 @@ class Grounder:
         vocabulary = Vocabulary.load(run / "vocab.json")
         if not (run / "model.safetensors").is_file():
             raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
-        model = config.choices.build(len(vocabulary), config.region_width)
+        model = config.choices.build(vocabulary, config.region_width, run / "text")
         load_weights(run / "model.safetensors", model)
         return cls(config, model, vocabulary)
 
@@ -145,6 +145,8 @@ class Grounder:
         regions = self.config.regions.copied_to(run / "regions")
         RunConfig(**{**_fields(self.config), "regions": regions}).save(run)
         self.vocabulary.save(run / "vocab.json")
+        if self.config.choices.text != "gru":
+            self.model.text.save(run / "text")  # type: ignore[operator, union-attr]
         save_weights(run / "model.safetensors", self.model)
 
     @cached_property

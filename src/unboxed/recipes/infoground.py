@@ -14,6 +14,7 @@ never each other's negatives; a new noun is drawn for substitution each time ins
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from unboxed.alignment.pooling import Pooling
@@ -21,6 +22,7 @@ from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from unboxed.recipes.infoground_model import InfoGroundModel
+    from unboxed.text.vocabulary import Vocabulary
 
 __all__ = ["InfoGround"]
 
@@ -35,7 +37,9 @@ class InfoGround:
         negative_weight: weight of that contrast beside the word–image contrast (the paper: 1).
         joint_width: width that words and regions share (the paper: 384).
         layers: linear maps of each of the four networks (the paper: 2).
-        embedding_width, hidden_width: sizes of the GRU text encoder.
+        text: `gru`, trained along, or the folder or hub name of a transformers encoder, which stays frozen (the paper:
+            BERT).
+        embedding_width, hidden_width: sizes of the GRU.
         dropout: of word vectors and region inputs while training, in [0, 1).
         pooling: how the words of a phrase share their attention (the paper: `max`).
         schedule: how long and how fast.
@@ -46,14 +50,22 @@ class InfoGround:
     negative_weight: float = 1.0
     joint_width: int = 384
     layers: int = 2
+    text: str = "gru"
     embedding_width: int = 200
     hidden_width: int = 128
     dropout: float = 0.1
     pooling: Pooling = "max"
     schedule: Schedule = field(default_factory=Schedule)
 
-    def build(self, vocabulary_size: int, region_width: int) -> InfoGroundModel:
-        """The untrained model for so many words and region inputs of such a width."""
+    def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> InfoGroundModel:
+        """The untrained model.
+
+        Args:
+            vocabulary: the words it knows.
+            region_width: width of a region's input.
+            encoder: where a run keeps its pretrained text encoder, once it has one.
+        """
         from unboxed.recipes.infoground_model import InfoGroundModel  # torch is loaded only where something is computed
 
-        return InfoGroundModel(self, vocabulary_size, region_width)
+        kept = encoder is not None and encoder.is_dir()
+        return InfoGroundModel(self, vocabulary, region_width, str(encoder) if kept else self.text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
@@ -10,7 +12,11 @@ from unboxed.alignment.standardise import Standardise
 from unboxed.objectives.infonce import negative_word_infonce, word_image_infonce
 from unboxed.recipes.infoground import InfoGround
 from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Batch
+
+if TYPE_CHECKING:
+    from unboxed.text.frozen import FrozenEncoder
 
 __all__ = ["InfoGroundModel"]
 
@@ -18,12 +24,22 @@ __all__ = ["InfoGroundModel"]
 class InfoGroundModel(nn.Module):
     """The parts of InfoGround and its loss."""
 
-    def __init__(self, choices: InfoGround, vocabulary_size: int, region_width: int) -> None:
+    text: RecurrentEncoder | FrozenEncoder
+
+    def __init__(self, choices: InfoGround, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
         super().__init__()
         self.choices = choices
         self.standardise = Standardise(region_width)
         self.region_dropout = nn.Dropout(choices.dropout)
-        self.text = RecurrentEncoder(vocabulary_size, choices.embedding_width, choices.hidden_width, choices.dropout)
+        if encoder == "gru":
+            self.text = RecurrentEncoder(
+                len(vocabulary), choices.embedding_width, choices.hidden_width, choices.dropout
+            )
+        else:
+            from unboxed.text.frozen import FrozenEncoder
+            from unboxed.text.pretrained import PretrainedEncoder
+
+            self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
         self.attention = KeyValueAttention(region_width, self.text.output_width, choices.joint_width, choices.layers)
 
     def align(self, batch: Batch) -> Alignment:
@@ -58,7 +74,10 @@ class InfoGroundModel(nn.Module):
         has = batch.slot_C >= 0
         slot_C, image_of_C = batch.slot_C[has], batch.image_of_C[has]
         own_C1H = words_CWH[has][torch.arange(len(slot_C)), slot_C][:, None]
-        others_CNH = self.text.substitute(words_CWH[has], batch.word_mask_CW[has], slot_C, batch.substitutes_CN[has])
+        texts = [words for words, present in zip(batch.words_C, has.tolist(), strict=True) if present]
+        others_CNH = self.text.substitute(
+            words_CWH[has], batch.word_mask_CW[has], slot_C, batch.substitutes_CN[has], texts
+        )
         candidates_CNH = torch.cat([own_C1H, others_CNH], dim=1)
         mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
         words = self.attention.words(candidates_CNH, mask_CN)

@@ -65,6 +65,11 @@ class PretrainedEncoder(nn.Module):
             ) from None
         return encoder
 
+    def save(self, folder: Path) -> None:
+        """Write the encoder and its tokenizer to `folder`, from where `load` reads them."""
+        self.model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+
     def train(self, mode: bool = True) -> PretrainedEncoder:
         """Training mode, unless frozen."""
         super().train(mode and not self.frozen)

@@ -47,7 +47,12 @@ class RecurrentEncoder(nn.Module):
         return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
 
     def substitute(
-        self, words_CWH: torch.Tensor, mask_CW: torch.Tensor, slot_C: torch.Tensor, substitutes_CN: torch.Tensor
+        self,
+        words_CWH: torch.Tensor,
+        mask_CW: torch.Tensor,
+        slot_C: torch.Tensor,
+        substitutes_CN: torch.Tensor,
+        words_C: Sequence[Sequence[str]] = (),
     ) -> torch.Tensor:
         """What a word's contextual vector becomes when another word stands in its place: `[C, N, output_width]`.
 
@@ -60,6 +65,7 @@ class RecurrentEncoder(nn.Module):
             mask_CW: True for real words.
             slot_C: the place, a real word of each caption.
             substitutes_CN: the ids to put there.
+            words_C: the words as text; not needed here, pretrained encoders read them.
         """
         caption_C = torch.arange(len(slot_C), device=slot_C.device)
         width = self.gru.hidden_size

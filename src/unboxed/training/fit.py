@@ -117,7 +117,9 @@ def fit(
     config.save(run)
 
     torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
-    model = choices.build(len(vocabulary), config.region_width)
+    model = choices.build(vocabulary, config.region_width)
+    if choices.text != "gru":
+        model.text.save(run / "text")  # type: ignore[operator]
     sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
     model.standardise.measure(feed.regions(int(image)) for image in sample)
     started = time.monotonic()
