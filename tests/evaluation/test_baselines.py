@@ -45,7 +45,7 @@ def test_without_a_class_of_that_name_the_score_decides():
     assert scores(example("a sleeping cat", [PERSON]))["detector name"]["recall_any@1"] == 100
 
 
-def test_a_region_without_a_class_is_not_top_scoring():
+def test_a_region_whose_source_has_no_score_is_not_top_scoring():
     assert scores(example("grass", [GRASS]))["top-scoring region"]["recall_any@1"] == 0
 
 
@@ -81,6 +81,7 @@ def test_a_photograph_without_regions_is_wrong_and_counted():
         ("two hot dogs", PERSON),
         ("a group of dogs", DOG),
         ("hot chocolate", SMALL_DOG),
+        ("a plate", DOG),
     ],
 )
 def test_which_class_a_phrase_names(phrase, first):
@@ -88,8 +89,8 @@ def test_which_class_a_phrase_names(phrase, first):
         boxes=[SMALL_DOG, DOG, PERSON],
         scores=[0.9, 0.5, 0.1],
         features=np.zeros((3, 0)),
-        class_probs=[[0.1, 0.0, 0.9], [0.5, 0.0, 0.0], [0.0, 0.1, 0.0]],
-        class_names=("dog", "hot dog", "plate"),
+        class_probs=[[0.1, 0.0, 0.2], [0.5, 0.0, 0.9], [0.0, 0.1, 0.0]],
+        class_names=("dog", "hot dog", "segmenter:plate"),
         sources=("detector",) * 3,
         width=100,
         height=100,

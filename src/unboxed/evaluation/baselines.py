@@ -6,14 +6,15 @@ one. Each ranks the regions of a photograph with a rule that a sentence states:
     image centre         answers the whole photograph, so it points at its centre
     largest region       larger regions first; the region that is the whole photograph is set aside
     random region        in an order drawn from the seed
-    top-scoring region   what the detector is most sure of first; regions without a class come last
-    detector name        regions whose class is the phrase's head noun ("two dogs": dog) first, by that class's
-                         probability; the others, and all when no class has that name, as in top-scoring region
+    top-scoring region   what the detector is most sure of first; regions of sources that have no score come last
+    detector name        by the probability of the class that the phrase's head noun names ("two dogs": dog); all
+                         regions, when no class has that name, as in top-scoring region
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ from unboxed.types import Array, Example, Phrase, Regions
 __all__ = ["BASELINES", "baselines_markdown", "untrained_baselines"]
 
 BASELINES = ("image centre", "largest region", "random region", "top-scoring region", "detector name")
+
+_UNSCORED = frozenset({"grid", "image", "segments"})
 
 
 def untrained_baselines(
@@ -76,8 +79,8 @@ def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Gene
     if regions is None or len(regions) == 0:
         return {}
     part = np.array([source != "image" for source in regions.sources])
-    named = np.array([name != "" for name in regions.names])
-    by_score = np.lexsort((-regions.scores, ~named))
+    scored = np.array([source not in _UNSCORED for source in regions.sources])
+    by_score = np.lexsort((-regions.scores, ~scored))
     belief = _name_belief(phrase, regions)
     orders: dict[str, npt.NDArray[np.intp]] = {
         "largest region": np.lexsort((-area(regions.boxes), ~part)),
@@ -89,16 +92,20 @@ def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Gene
 
 
 def _name_belief(phrase: Phrase, regions: Regions) -> Array:
-    """`[R]` the detector's belief in the class that the phrase names, where it is a region's best class; else 0."""
+    """`[R]` the probability of the class that the phrase names, of whichever source gives most; 0 without one."""
     noun = noun_key(head_noun(phrase.text))
     said = {noun_key(word.text) for word in words(phrase.text)}
-    same = []
+    same: dict[int, list[int]] = {}
     for k, name in enumerate(regions.class_names):
-        named = [noun_key(word.text) for word in words(name)]
+        named = _class_words(name)
         if named and named[-1] == noun and said.issuperset(named):
-            same.append((len(named), k))
+            same.setdefault(len(named), []).append(k)
     if not same:
         return np.zeros(len(regions), dtype=np.float32)
-    _, best = max(same)  # "a hot dog" is a hot dog before it is a dog
-    is_best = regions.class_probs.argmax(axis=1) == best
-    return np.where(is_best, regions.class_probs[:, best], 0).astype(np.float32)
+    longest = same[max(same)]  # "a hot dog" is a hot dog before it is a dog
+    return np.asarray(regions.class_probs[:, longest].max(axis=1), dtype=np.float32)
+
+
+@cache
+def _class_words(name: str) -> tuple[str, ...]:
+    return tuple(noun_key(word.text) for word in words(name.rpartition(":")[2]))  # “segmenter:person” is a person

@@ -43,7 +43,7 @@ from unboxed.errors import EvaluationError
 from unboxed.types import Array
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 __all__ = [
     "METRICS",
@@ -194,23 +194,28 @@ class GroundingScores:
             lines.append(f"| {name} | {self.phrases_by_type[name]:,} | {recall:.1f} | {pointing:.1f} |")
         return "\n".join(lines) + "\n"
 
-    def table(self) -> Table:
-        """All metrics, then the entity types, as a table for the terminal."""
+    def table(self) -> Group:
+        """Every metric with its interval, and the entity types, as two tables for the terminal."""
+        from rich import box
+        from rich.console import Group
         from rich.table import Table
 
         uncounted = f"; {self.without_gold:,} without a gold box are not counted" if self.without_gold else ""
         unanswered = f"; {self.without_answer:,} without an answer count as wrong" if self.without_answer else ""
-        table = Table(caption=f"{self.phrases:,} phrases of {self.photos:,} photos{uncounted}{unanswered}")
-        shown = (*(f"recall_any@{k}" for k in RANKS), "recall_union@1", "pointing_any", "upper_bound_any")
-        table.add_column("")
-        for heading in ("phrases", *shown):
-            table.add_column(heading, justify="right")
-        table.add_row("all", f"{self.phrases:,}", *(f"{self.estimates[metric]:.1f}" for metric in shown), style="bold")
-        bounds = (self.intervals[metric] for metric in shown)
-        table.add_row("95 %", "", *(f"{low:.1f}–{high:.1f}" for low, high in bounds), style="dim", end_section=True)
+        metrics = Table("metric", box=box.SIMPLE_HEAD)
+        metrics.add_column("percent", justify="right", style="bold")
+        metrics.add_column("95 % interval", justify="right", style="dim")
+        for metric, (low, high) in self.intervals.items():
+            end = metric in (f"recall_any@{RANKS[-1]}", f"recall_union@{RANKS[-1]}", "pointing_union")
+            metrics.add_row(metric, f"{self.estimates[metric]:.1f}", f"{low:.1f} – {high:.1f}", end_section=end)
+        types = Table("type", box=box.SIMPLE_HEAD)
+        for heading in ("phrases", "recall_any@1", "pointing_any", "upper_bound_any"):
+            types.add_column(heading, justify="right")
         for name, percent in self.by_type.items():
-            table.add_row(name, f"{self.phrases_by_type[name]:,}", *(f"{percent[metric]:.1f}" for metric in shown))
-        return table
+            shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
+            types.add_row(name, f"{self.phrases_by_type[name]:,}", *shown)
+        counted = f"{self.phrases:,} phrases of {self.photos:,} photos{uncounted}{unanswered}"
+        return Group(counted, metrics, *([types] if self.by_type else []))
 
 
 @dataclass(frozen=True)
