@@ -114,6 +114,7 @@ def test_two_detectors_take_turns_and_keep_their_evidence_apart(tmp_path: Path, 
 def test_threads_do_not_change_the_regions(settings: RegionSettings, photograph: Image.Image) -> None:
     extractor = RegionExtractor(settings)
     alone = extractor(photograph)
+    np.testing.assert_array_equal(RegionExtractor(settings, side_by_side=True)(photograph).features, alone.features)
     with ThreadPoolExecutor(4) as pool:
         for regions in pool.map(extractor, [photograph] * 16):
             np.testing.assert_array_equal(regions.features, alone.features)

@@ -1,4 +1,4 @@
-"""Models of transformers from a local folder, small and untrained: their shapes and frames, and what is said without them."""
+"""Models of transformers from a local folder, small and untrained: shapes, frames, and what is said without them."""
 
 from __future__ import annotations
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +20,7 @@ from unboxed.regions.detectors import Detector, OnnxDetector
 from unboxed.regions.grid import grid_cells, whole_image
 from unboxed.regions.persons import person_parts, person_scores, unions
 from unboxed.regions.pooling import pool
-from unboxed.regions.proposals import Detections, Proposals
+from unboxed.regions.proposals import Detections, FeatureMap, Proposals
 from unboxed.regions.segmenter import OnnxSegmenter, class_boxes, class_evidence
 from unboxed.regions.segments import segment_boxes
 from unboxed.regions.settings import RegionSettings
@@ -44,12 +47,18 @@ class RegionExtractor:
     proposed it: for a detector the best score of its raw boxes that overlap the region with an IoU above 0.6, for the
     segmenter 2pq / (p + q) (see `segmenter.class_evidence`).
 
+    Args:
+        settings: sources and features.
+        side_by_side: run the networks of one photograph at the same time, for an answer sooner; an extraction, which
+            has several photographs at hand, is better without. The regions are the same.
+
     Raises:
         RegionsError: a model that cannot be used.
     """
 
-    def __init__(self, settings: RegionSettings) -> None:
+    def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
         self.settings = settings
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [
             OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors
         ]
@@ -100,11 +109,10 @@ class RegionExtractor:
         if image.mode != "RGB":
             image = image.convert("RGB")
         view = View(image, original_size or image.size)
-        detections = [detector.detect(view) for detector in self._detectors]
-        stuff = self._segmenter.probabilities(view) if self._segmenter else None
+        detections, stuff, maps = self._look(view)
         proposals, members = self._propose(view, detections, stuff)
         class_probs = self._evidence(view, detections, stuff, proposals.boxes, members)
-        blocks = self._features(view, detections, proposals.boxes)
+        blocks = self._features(view, maps, proposals.boxes)
         width, height = view.size
         nothing = np.zeros((len(proposals), 0), np.float32)
         features = np.concatenate([nothing, *(values for _, values in blocks)], axis=1)
@@ -119,6 +127,21 @@ class RegionExtractor:
             height=height,
         )
         return regions, blocks
+
+    def _look(self, view: View) -> tuple[list[Detections], Array | None, list[FeatureMap]]:
+        """What every network says of the photograph: detections, class probabilities of the segmenter, feature maps."""
+        jobs: list[Callable[[View], Any]] = [detector.detect for detector in self._detectors]
+        jobs += [backbone.maps for backbone in self._backbones]
+        jobs += [self._segmenter.probabilities] if self._segmenter else []
+        if self._pool:
+            answers = [future.result() for future in [self._pool.submit(job, view) for job in jobs]]
+        else:
+            answers = [job(view) for job in jobs]
+        detections = answers[: len(self._detectors)]
+        maps = [plane for found in answers[len(detections) :][: len(self._backbones)] for plane in found]
+        if self.settings.detector_features:
+            maps += [plane for found in detections for plane in found.maps]
+        return detections, answers[-1] if self._segmenter else None, maps
 
     def _propose(
         self, view: View, detections: list[Detections], stuff: Array | None
@@ -208,12 +231,9 @@ class RegionExtractor:
             evidence[union, :detector_width] = np.maximum(evidence[union, :detector_width], shared)
         return evidence
 
-    def _features(self, view: View, detections: list[Detections], boxes: Array) -> list[tuple[str, Array]]:
+    def _features(self, view: View, maps: list[FeatureMap], boxes: Array) -> list[tuple[str, Array]]:
         """The feature blocks, each `[R, width]` under its name."""
         settings, (width, height) = self.settings, view.size
-        maps = [plane for backbone in self._backbones for plane in backbone.maps(view)]
-        if settings.detector_features:
-            maps += [plane for found in detections for plane in found.maps]
         blocks = [(plane.name, pool(plane, boxes)) for plane in maps]
         if self._cropper:
             blocks.append(("crop", self._cropper.crops(view, boxes)))
