@@ -48,9 +48,9 @@ def head_noun(phrase: str) -> str:
     ('man', 'people', 'side')
     """
     found = [word.text for word in words(phrase)]
-    if "of" in found[1:] and found[found.index("of", 1) - 1] in lexicon.COLLECTIVES:
-        return head_noun(" ".join(found[found.index("of", 1) + 1 :])) or found[0]
     stop = next((i for i, word in enumerate(found) if i > 0 and word in lexicon.PREPOSITIONS), len(found))
+    if found[stop : stop + 1] == ["of"] and found[stop - 1] in lexicon.COLLECTIVES:
+        return head_noun(" ".join(found[stop + 1 :])) or found[stop - 1]
     return found[stop - 1] if found else ""
 
 
@@ -107,8 +107,5 @@ def _join_over_of(chunks: Sequence[tuple[int, int]], found: Sequence[Word]) -> l
         else:
             joined.append((first, stop))
     texts = [word.text for word in found]
-    return [
-        chunk
-        for first, stop in joined
-        for chunk in [(first + 2, stop) if texts[first - 1 : first + 2] in _COMPOUND_PREPOSITIONS else (first, stop)]
-    ]
+    starts = ((first + 2 if texts[first - 1 : first + 2] in _COMPOUND_PREPOSITIONS else first) for first, _ in joined)
+    return [(start, stop) for start, (_, stop) in zip(starts, joined, strict=True) if start < stop]

@@ -157,3 +157,14 @@ def test_the_real_photographs(shared_data: Path) -> None:
     # Squashed to 224 x 224; every gold box still lies in its photograph.
     assert all((example.width, example.height) == (224, 224) for example in val.examples)
     assert all(phrase.boxes.min() >= 0 and phrase.boxes.max() <= 224 for phrase in phrases if len(phrase.boxes))
+
+
+def test_the_examples_of_the_guide_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each example prints what the comment below its `print` says."""
+    guide = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    monkeypatch.chdir(tmp_path)
+    for example in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(example, {})
+        assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", example, re.MULTILINE)

@@ -107,6 +107,7 @@ def test_a_bad_csv_is_named_with_its_line(tmp_path: Path, content: str, message:
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
         ("[]", "expected an object such as"),
+        ('{"image": "a", "caption": "A man \\ud800."}', "not JSON .*surrogates not allowed"),
         ('{"image": 3, "caption": "A man."}', "`image` is 3"),
         ('{"image": "a"}', "`caption` is None"),
         ('{"image": "a", "caption": "A man.", "captions": ["A dog."]}', "either `caption`, or `captions`"),

@@ -48,7 +48,10 @@ def find_photos(folder: Path, names: Iterable[str]) -> PhotoSearch:
 
     @cache  # one listing per folder is far cheaper than asking for each name with each ending
     def listing(subfolder: Path) -> frozenset[str]:
-        return frozenset(entry.name for entry in subfolder.iterdir()) if subfolder.is_dir() else frozenset()
+        try:
+            return frozenset(entry.name for entry in subfolder.iterdir())
+        except OSError:  # no such folder, or a name that no folder can have
+            return frozenset()
 
     found: dict[str, StoredPhoto] = {}
     missing: list[str] = []

@@ -134,6 +134,9 @@ def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]
             continue
         try:
             row = json.loads(line)
+            json.dumps(
+                row, ensure_ascii=False
+            ).encode()  # half a surrogate pair, escaped, is text that nothing can write
         except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path}:{number}: not JSON ({error}); write one object per line.") from None
         if not isinstance(row, dict):

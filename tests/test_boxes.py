@@ -1,0 +1,80 @@
+"""Box arithmetic beside its definition: areas counted by plain loops, NMS told as a story."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from unboxed.boxes import area, centre, clip, contains, enclosing, iou, nms
+
+# Whole numbers keep intersections exact, and make empty, equal and touching boxes likely.
+_corners = hnp.arrays(np.float32, st.tuples(st.integers(0, 7), st.just(4)), elements=st.integers(0, 12).map(float))
+_boxes = _corners.map(
+    lambda c: np.concatenate([np.minimum(c[:, :2], c[:, 2:]), np.maximum(c[:, :2], c[:, 2:])], axis=1)
+)
+
+
+def _pixels(box: np.ndarray) -> set[tuple[int, int]]:
+    """The unit squares that a box of whole numbers covers."""
+    x1, y1, x2, y2 = map(int, box)
+    return {(x, y) for x in range(x1, x2) for y in range(y1, y2)}
+
+
+@given(_boxes, _boxes)
+def test_iou_counts_pixels(boxes: np.ndarray, others: np.ndarray) -> None:
+    result = iou(boxes, others)
+    assert result.shape == (len(boxes), len(others)) and result.dtype == np.float32
+    for n, box in enumerate(boxes):
+        for m, other in enumerate(others):
+            union = _pixels(box) | _pixels(other)
+            expected = len(_pixels(box) & _pixels(other)) / len(union) if union else 0.0
+            assert result[n, m] == pytest.approx(expected)
+
+
+@given(_boxes)
+def test_area_counts_pixels(boxes: np.ndarray) -> None:
+    assert area(boxes).tolist() == [len(_pixels(box)) for box in boxes]
+
+
+def test_a_box_turned_inside_out_has_no_area() -> None:
+    assert area(np.array([[3, 3, 1, 1], [3, 0, 1, 2]], np.float32)).tolist() == [0, 0]
+
+
+def _naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:
+    kept: list[int] = []
+    for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
+        if all(iou(boxes[i : i + 1], boxes[j : j + 1])[0, 0] <= threshold for j in kept):
+            kept.append(i)
+    return kept
+
+
+@given(_boxes, st.data(), st.sampled_from([0.0, 0.3, 0.5, 0.9, 1.0]))
+def test_nms_keeps_the_best_of_each_pile(boxes: np.ndarray, data: st.DataObject, threshold: float) -> None:
+    few = st.sampled_from([0.1, 0.5, 0.9])  # ties are the hard part
+    scores = np.array(data.draw(st.lists(few, min_size=len(boxes), max_size=len(boxes))), np.float32)
+    assert nms(boxes, scores, threshold).tolist() == _naive_nms(boxes, scores, threshold)
+
+
+def test_nms_by_hand() -> None:
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]], np.float32)
+    scores = np.array([0.5, 0.8, 0.6], np.float32)
+    assert nms(boxes, scores, 0.5).tolist() == [1, 2]
+    assert nms(boxes, scores, 1.0).tolist() == [1, 2, 0]
+
+
+@given(_boxes)
+def test_clipping_keeps_what_lies_in_the_picture(boxes: np.ndarray) -> None:
+    picture = np.array([0, 0, 6, 4], np.float32)
+    for box, clipped in zip(boxes, clip(boxes, 6, 4), strict=True):
+        assert _pixels(clipped) == _pixels(box) & _pixels(picture)
+
+
+def test_centres_enclosing_and_containing() -> None:
+    boxes = np.array([[0, 0, 4, 2], [2, 1, 8, 8]], np.float32)
+    assert centre(boxes).tolist() == [[2, 1], [5, 4.5]]
+    assert enclosing(boxes).tolist() == [[0, 0, 8, 8]]
+    points = np.array([[3, 1.5], [4, 1.5], [0, 0]], np.float32)  # inside both, on an edge of the first, on a corner
+    assert contains(boxes, points).tolist() == [[True, False, False], [True, True, False]]
