@@ -1,0 +1,210 @@
+"""The network of the drawn world's detector, and its ONNX file.
+
+A small anchor-free detector: a residual trunk, a feature pyramid of strides 4, 8, 16 and 32, and on each level one
+class and one box prediction a cell (Tian et al., FCOS; class scores learn the overlap of their box as in Li et al.,
+Generalized Focal Loss). Beside it, as in detectors trained on Visual Genome, a linear head reads kinds and attributes
+from the mean of the finest features over a box: that is what makes these features worth pooling. The head is used in
+training only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unboxed.data.scenes.kinds import class_names
+
+__all__ = ["INPUT", "STRIDES", "SceneDetector", "cell_centres", "save_onnx"]
+
+INPUT = 256
+"""Pixels of both sides of the input; smaller pictures are padded at the right and the bottom with grey 114/255."""
+STRIDES = (4, 8, 16, 32)
+_WIDTHS = (32, 72, 96, 96)
+_PYRAMID = 64
+
+
+def cell_centres() -> tuple[Tensor, Tensor]:
+    """Centres `[N, 2]` of all cells in pixels and their strides `[N]`, level by level, row by row."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        steps = (torch.arange(INPUT // stride) + 0.5) * stride
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        centres.append(torch.stack([x.reshape(-1), y.reshape(-1)], dim=1))
+        strides.append(torch.full((x.numel(),), float(stride)))
+    return torch.cat(centres), torch.cat(strides)
+
+
+class _Conv(nn.Module):
+    """Convolution and batch normalisation, folded into one convolution in the ONNX file."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(self.conv(x))
+        return y
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the one convolution that does the same in evaluation."""
+        deviation = torch.sqrt(self.norm.running_var + self.norm.eps)  # type: ignore[operator]
+        factor = self.norm.weight / deviation
+        return self.conv.weight * factor[:, None, None, None], self.norm.bias - self.norm.running_mean * factor
+
+
+class SceneDetector(nn.Module):
+    """Pictures `[B, 3, 256, 256]` in 0..1 -> class logits `[B, N, K]`, boxes `[B, N, 4]`, features `[B, 64, 64, 64]`.
+
+    Args:
+        kinds, attributes: sizes of the two outputs of the training head.
+    """
+
+    def __init__(self, kinds: int, attributes: int) -> None:
+        super().__init__()
+        self.stem = _Conv(3, 16, 3, 2)
+        before = (16, *_WIDTHS[:-1])
+        self.down = nn.ModuleList(_Conv(a, b, 3, 2) for a, b in zip(before, _WIDTHS, strict=True))
+        self.first = nn.ModuleList(_Conv(width, width) for width in _WIDTHS)
+        self.second = nn.ModuleList(_Conv(width, width) for width in _WIDTHS[:3])
+        self.lateral = nn.ModuleList(_Conv(width, _PYRAMID, 1) for width in _WIDTHS)
+        self.smooth = nn.ModuleList(_Conv(_PYRAMID, _PYRAMID) for _ in STRIDES)
+        self.tower = _Conv(_PYRAMID, _PYRAMID, 1)
+        self.classes = nn.Conv2d(_PYRAMID, len(class_names()), 1)
+        self.sides = nn.Conv2d(_PYRAMID, 4, 1)
+        self.head = nn.Linear(_PYRAMID, kinds + attributes)
+        nn.init.constant_(self.classes.bias, -4.6)  # type: ignore[arg-type]
+        nn.init.constant_(self.sides.bias, 0.7)  # type: ignore[arg-type]
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = functional.relu(self.stem((pictures - 0.5) * 4))
+        levels = []
+        for level, down in enumerate(self.down):
+            x = functional.relu(down(x))
+            y = functional.relu(self.first[level](x))
+            x = functional.relu(x + self.second[level](y)) if level < 3 else y
+            levels.append(self.lateral[level](x))
+        for level in (2, 1, 0):
+            levels[level] = levels[level] + functional.interpolate(levels[level + 1], scale_factor=2.0)
+        maps = [functional.relu(smooth(x)) for smooth, x in zip(self.smooth, levels, strict=True)]
+        logits, boxes = [], []
+        for x in maps:
+            tower = functional.relu(self.tower(x))
+            logits.append(self.classes(tower).flatten(2).transpose(1, 2))
+            boxes.append(self.sides(tower).flatten(2).transpose(1, 2))
+        centre_N2, stride_N = cell_centres()
+        sides_BN4 = torch.exp(torch.cat(boxes, 1).float().clamp(max=5)) * stride_N[:, None]
+        boxes_BN4 = torch.cat([centre_N2 - sides_BN4[..., :2], centre_N2 + sides_BN4[..., 2:]], dim=2)
+        return torch.cat(logits, 1), boxes_BN4, maps[0]
+
+    def describe(self, features: Tensor, boxes: Tensor) -> Tensor:
+        """Kind and attribute logits `[B, M, kinds + attributes]` of boxes `[B, M, 4]` from their mean features."""
+        steps = (torch.arange(7) + 0.5) / 7
+        x = boxes[..., 0:1] + (boxes[..., 2:3] - boxes[..., 0:1]) * steps
+        y = boxes[..., 1:2] + (boxes[..., 3:4] - boxes[..., 1:2]) * steps
+        grid = torch.stack([x[:, :, None, :].expand(-1, -1, 7, 7), y[:, :, :, None].expand(-1, -1, 7, 7)], dim=-1)
+        grid = (grid / INPUT * 2 - 1).flatten(2, 3)
+        pooled = functional.grid_sample(features.float(), grid, align_corners=False).mean(3)
+        described: Tensor = self.head(pooled.transpose(1, 2))
+        return described
+
+
+class _Graph:
+    """Collects the nodes and the weights of an ONNX graph."""
+
+    def __init__(self) -> None:
+        self.nodes: list[object] = []
+        self.weights: list[object] = []
+        self.count = 0
+
+    def constant(self, values: Tensor | np.ndarray[tuple[int, ...], np.dtype[np.generic]], half: bool = False) -> str:
+        """A weight; `half` stores it in 16 bits, to be widened once when the file is loaded."""
+        from onnx import TensorProto, numpy_helper
+
+        array = values.detach().numpy() if isinstance(values, Tensor) else values
+        self.count += 1
+        name = f"w{self.count}"
+        self.weights.append(numpy_helper.from_array(array.astype(np.float16) if half else array, name))
+        return self.node("Cast", name, to=TensorProto.FLOAT) if half else name
+
+    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: object) -> str:
+        from onnx import helper
+
+        self.count += 1
+        output = name or f"t{self.count}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def conv(self, x: str, weight: Tensor, bias: Tensor, stride: int = 1) -> str:
+        kernel = weight.shape[2]
+        return self.node(
+            "Conv", x, self.constant(weight, half=True), self.constant(bias),
+            kernel_shape=[kernel, kernel], strides=[stride, stride], pads=[kernel // 2] * 4,
+        )  # fmt: skip
+
+    def unit(self, x: str, unit: nn.Module, relu: bool = True) -> str:
+        assert isinstance(unit, _Conv)
+        y = self.conv(x, *unit.folded(), stride=unit.conv.stride[0])
+        return self.node("Relu", y) if relu else y
+
+
+def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> None:
+    """Writes the detector in the layout “boxes + scores” (see `regions.detectors`), with `features` to pool from.
+
+    Needs the `onnx` package (the extra `scenes`); reading the file needs onnxruntime only.
+    """
+    import onnx
+    from onnx import TensorProto, helper
+
+    g, f32 = _Graph(), np.float32
+    x = g.node("Mul", g.node("Sub", "images", g.constant(np.array(0.5, f32))), g.constant(np.array(4, f32)))
+    x = g.unit(x, network.stem)
+    levels = []
+    for level, down in enumerate(network.down):
+        x = g.unit(x, down)
+        y = g.unit(x, network.first[level])
+        if level < 3:
+            y = g.node("Relu", g.node("Add", x, g.unit(y, network.second[level], relu=False)))
+        x = y
+        levels.append(g.unit(x, network.lateral[level], relu=False))
+    twice = g.constant(np.array([1, 1, 2, 2], f32))
+    for level in (2, 1, 0):
+        up = g.node("Resize", levels[level + 1], "", twice, mode="nearest", coordinate_transformation_mode="asymmetric")
+        levels[level] = g.node("Add", levels[level], up)
+    logits, sides = [], []
+    for level, x in enumerate(levels):
+        x = g.unit(x, network.smooth[level])
+        if level == 0:
+            g.node("Identity", x, name="features")
+        tower = g.unit(x, network.tower)
+        cells = (INPUT // STRIDES[level]) ** 2
+        for head, found in ((network.classes, logits), (network.sides, sides)):
+            assert head.bias is not None
+            flat = g.constant(np.array([1, head.out_channels, cells], np.int64))
+            y = g.node("Reshape", g.conv(tower, head.weight, head.bias), flat)
+            found.append(g.node("Transpose", y, perm=[0, 2, 1]))
+    g.node("Sigmoid", g.node("Concat", *logits, axis=1), name="scores")
+    centre_N2, stride_N = cell_centres()
+    capped = g.node("Min", g.node("Concat", *sides, axis=1), g.constant(np.array(5, f32)))
+    reach = g.node("Mul", g.node("Exp", capped), g.constant(stride_N[:, None].clone()))
+    signed = g.node("Mul", reach, g.constant(np.array([-1, -1, 1, 1], f32)))
+    g.node("Add", signed, g.constant(torch.cat([centre_N2, centre_N2], dim=1)), name="boxes")
+    count = len(centre_N2)
+    shapes = {
+        "boxes": [1, count, 4], "scores": [1, count, len(class_names())],
+        "features": [1, _PYRAMID, INPUT // STRIDES[0], INPUT // STRIDES[0]],
+    }  # fmt: skip
+    graph = helper.make_graph(
+        g.nodes, "scene detector", [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, INPUT, INPUT])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()], g.weights,
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(model.SerializeToString(deterministic=True))
+    partial.replace(path)

@@ -1,0 +1,213 @@
+"""Writes the drawn world as a dataset in the native layout of Flickr30K Entities."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from unboxed.data.scenes.captions import Sentence, captions_of
+from unboxed.data.scenes.composition import Scene, Thing, compose_scene
+from unboxed.data.scenes.naming import Mention
+from unboxed.errors import DatasetError
+
+__all__ = ["DETECTOR", "DrawnImage", "draw_image", "scene_and_captions", "write_scenes"]
+
+DETECTOR = Path(__file__).with_name("detector.onnx")
+SPLITS = ("train", "val", "test")
+# Seeds are (purpose, seed, image): the detector's own training pictures can never be those of a dataset.
+DATASET, DETECTOR_TRAINING = 0, 1
+_TOML = """\
+# The drawn world, seed {seed}. Paths are relative to this file.
+format = "flickr30k-entities"
+images = "images"
+annotations = "."
+
+[splits]
+{splits}
+
+[regions]
+detector = "detector.onnx"
+"""
+
+
+@dataclass(frozen=True)
+class DrawnImage:
+    """One image as it is written: its id, the JPEG file, the sentence file and the annotation file."""
+
+    image_id: str
+    jpeg: bytes
+    sentences: str
+    annotation: str
+
+
+def scene_and_captions(purpose: int, seed: int, image: int) -> tuple[Scene, tuple[Sentence, ...]]:
+    """The scene and the five captions of one image; the same three numbers give the same picture everywhere."""
+    rng = np.random.default_rng(np.random.SeedSequence((purpose, seed, image)))
+    while True:
+        scene = compose_scene(rng)
+        sentences = captions_of(scene, rng)
+        if sentences is not None:
+            return scene, sentences
+
+
+def draw_image(seed: int, image: int) -> DrawnImage:
+    """Draws one image of a dataset and writes its files into memory."""
+    scene, sentences = scene_and_captions(DATASET, seed, image)
+    chains = _Chains(image)
+    lines = [_line(sentence, chains) for sentence in sentences]
+    buffer = io.BytesIO()
+    scene.picture.save(buffer, "JPEG", quality=92, subsampling=0)
+    return DrawnImage(str(image), buffer.getvalue(), "".join(lines), _annotation(scene, chains))
+
+
+def write_scenes(
+    out: Path,
+    seed: int = 0,
+    train: int = 2000,
+    val: int = 300,
+    test: int = 300,
+    progress: bool = True,
+    workers: int | None = None,
+) -> Path:
+    """Draws a dataset into the folder `out` and returns its `data.toml`.
+
+    The folder appears only when it is complete. A folder drawn earlier with the same seed and sizes is left as it is.
+
+    Args:
+        out: folder to make.
+        seed: 0 or more; the same seed gives the same bytes, however many processes draw.
+        train, val, test: images of each split.
+        progress: show a bar.
+        workers: processes that draw; by default one for each processor.
+
+    Raises:
+        DatasetError: `out` exists and is something else, or a number makes no sense.
+    """
+    out, sizes = Path(out), dict(zip(SPLITS, (train, val, test), strict=True))
+    if seed < 0 or min(sizes.values()) < 0 or train + val + test == 0 or max(sizes.values()) >= 1_000_000:
+        raise DatasetError(
+            f"Scenes of seed {seed} and {sizes} images: give a seed of 0 or more and at least one image."
+        )
+    toml = _toml(seed, sizes)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if _is_same(out, toml, sizes):
+            return out / "data.toml"
+        raise DatasetError(f"{out} already holds something else; name a new folder for the scenes, or remove it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    half_done = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        _write(half_done, seed, sizes, progress, workers)
+        (half_done / "data.toml").write_text(toml, encoding="utf-8")
+        half_done.chmod(0o755)
+        os.replace(half_done, out)  # also takes the place of an empty folder
+    finally:
+        shutil.rmtree(half_done, ignore_errors=True)
+    return out / "data.toml"
+
+
+def _ids(sizes: dict[str, int]) -> dict[str, list[int]]:
+    """Image numbers of each split: 1000001.. for train, 2000001.. for val, so that sizes do not change pictures."""
+    return {name: [k * 1_000_000 + i + 1 for i in range(sizes[name])] for k, name in enumerate(SPLITS, start=1)}
+
+
+def _toml(seed: int, sizes: dict[str, int]) -> str:
+    return _TOML.format(seed=seed, splits="\n".join(f'{name} = "{name}.txt"' for name in SPLITS if sizes[name]))
+
+
+def _is_same(out: Path, toml: str, sizes: dict[str, int]) -> bool:
+    try:
+        if (out / "data.toml").read_text(encoding="utf-8") != toml:
+            return False
+        return all(
+            (out / f"{name}.txt").read_text(encoding="utf-8").split() == [str(i) for i in ids]
+            for name, ids in _ids(sizes).items()
+            if ids
+        )
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _write(folder: Path, seed: int, sizes: dict[str, int], progress: bool, workers: int | None) -> None:
+    for name in ("images", "Sentences", "Annotations"):
+        (folder / name).mkdir()
+    jobs = [(seed, image) for ids in _ids(sizes).values() for image in ids]
+    for drawn in track(
+        _drawn(jobs, workers or os.cpu_count() or 1), "drawing scenes", total=len(jobs), disable=not progress
+    ):
+        (folder / "images" / f"{drawn.image_id}.jpg").write_bytes(drawn.jpeg)
+        (folder / "Sentences" / f"{drawn.image_id}.txt").write_bytes(drawn.sentences.encode())
+        (folder / "Annotations" / f"{drawn.image_id}.xml").write_bytes(drawn.annotation.encode())
+    for name, ids in _ids(sizes).items():
+        if ids:
+            (folder / f"{name}.txt").write_bytes("".join(f"{i}\n" for i in ids).encode())
+    shutil.copyfile(DETECTOR, folder / "detector.onnx")
+
+
+def _drawn(jobs: list[tuple[int, int]], workers: int) -> Iterator[DrawnImage]:
+    if workers == 1 or len(jobs) < 32:
+        yield from (draw_image(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(draw_image, *zip(*jobs, strict=True), chunksize=16)
+
+
+class _Chains:
+    """Numbers the coreference chains of one image: phrases that mean the same share a chain."""
+
+    def __init__(self, image: int) -> None:
+        self.image = image
+        self.of: dict[frozenset[Thing] | str, Mention] = {}
+        self.numbers: dict[frozenset[Thing] | str, str] = {"0": "0"}
+
+    def number(self, mention: Mention) -> str:
+        key = mention.things or mention.key
+        if key not in self.numbers:
+            self.numbers[key] = f"{self.image}{len(self.numbers):02d}"
+            self.of[key] = mention
+        return self.numbers[key]
+
+
+def _line(sentence: Sentence, chains: _Chains) -> str:
+    pieces = (
+        piece if isinstance(piece, str) else f"[/EN#{chains.number(piece)}/{piece.type} {piece.words}]"
+        for piece in sentence
+    )
+    return " ".join(pieces) + " \n"
+
+
+def _annotation(scene: Scene, chains: _Chains) -> str:
+    """The XML of one image: one object for each box with the chains it belongs to, 1-based inclusive pixels."""
+    width, height = scene.picture.size
+    names: dict[Thing, list[str]] = {}
+    flags: list[tuple[str, bool]] = []
+    for key, mention in chains.of.items():
+        if not mention.things:
+            flags.append((chains.numbers[key], mention.scene))
+    for thing in scene.things:
+        for key in chains.of:
+            if isinstance(key, frozenset) and thing in key:
+                names.setdefault(thing, []).append(chains.numbers[key])
+    lines = [
+        "<annotation>", f"\t<filename>{chains.image}.jpg</filename>", "\t<size>", f"\t\t<width>{width}</width>",
+        f"\t\t<height>{height}</height>", "\t\t<depth>3</depth>", "\t</size>",
+    ]  # fmt: skip
+    for thing, numbers in names.items():
+        x1, y1, x2, y2 = thing.box
+        corners = (int(x1) + 1, int(y1) + 1, min(width, int(np.ceil(x2))), min(height, int(np.ceil(y2))))
+        lines += ["\t<object>", *(f"\t\t<name>{number}</name>" for number in numbers), "\t\t<bndbox>"]
+        lines += [f"\t\t\t<{tag}>{n}</{tag}>" for tag, n in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)]
+        lines += ["\t\t</bndbox>", "\t</object>"]
+    for number, is_scene in flags:
+        lines += ["\t<object>", f"\t\t<name>{number}</name>", f"\t\t<scene>{int(is_scene)}</scene>"]
+        lines += [f"\t\t<nobndbox>{int(not is_scene)}</nobndbox>", "\t</object>"]
+    return "\n".join([*lines, "</annotation>", ""])
