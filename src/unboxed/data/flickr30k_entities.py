@@ -12,6 +12,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from unboxed.data.photo_folder import StoredPhoto
 from unboxed.errors import CaptionError, DatasetError
-from unboxed.types import Caption, Example, Phrase
+from unboxed.types import Array, Caption, Example, Phrase
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -149,6 +150,7 @@ def _example(
     except DatasetError as error:
         raise DatasetError(f"{annotations / xml} {error}.") from None
 
+    stored_boxes = _in_stored_frame(boxes, size, photo)
     captions: list[Caption] = []
     lines = _lines(files[sentences], annotations / sentences)
     if not lines:
@@ -160,24 +162,26 @@ def _example(
             caption = parse_sentence(line)
         except (DatasetError, CaptionError) as error:
             raise DatasetError(f"{annotations / sentences}:{number}: {str(error).rstrip('.')}.") from None
-        captions.append(_with_boxes(caption, boxes, size, photo))
+        captions.append(_with_boxes(caption, stored_boxes))
 
     same_shape = abs(size[0] * photo.height / (size[1] * photo.width) - 1) <= _SAME_SHAPE
     original_size = None if same_shape else size
     return Example(image_id, photo.path, tuple(captions), photo.width, photo.height, original_size)
 
 
-def _with_boxes(caption: Caption, boxes: Boxes, size: tuple[int, int], photo: StoredPhoto) -> Caption:
-    """The caption with each chain's boxes on its phrases, in the frame of the stored photograph."""
+def _in_stored_frame(boxes: Boxes, size: tuple[int, int], photo: StoredPhoto) -> dict[str, Array]:
+    """Chain id -> its boxes `[N, 4]`, each axis scaled by its own factor to the stored photograph."""
     scale = np.array([photo.width / size[0], photo.height / size[1]] * 2)
     frame = np.array([photo.width, photo.height] * 2)
+    return {chain: np.clip(np.array(its) * scale, 0, frame).astype(np.float32) for chain, its in boxes.items()}
+
+
+def _with_boxes(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
+    """The caption with each chain's boxes on its phrases."""
 
     def boxed(phrase: Phrase) -> Phrase:
         gold = boxes.get(phrase.chain or "")
-        if not gold:
-            return phrase
-        stored = np.clip(np.array(gold) * scale, 0, frame)
-        return Phrase(phrase.text, phrase.start, phrase.end, phrase.types, phrase.chain, stored)
+        return phrase if gold is None else replace(phrase, boxes=gold)
 
     return Caption(caption.text, tuple(boxed(phrase) for phrase in caption.phrases))
 
