@@ -13,7 +13,7 @@ import numpy as np
 
 from unboxed.errors import RegionsError
 from unboxed.regions.network import Network, class_list
-from unboxed.regions.pooling import overlap_weights
+from unboxed.regions.pooling import box_sums
 from unboxed.regions.proposals import Proposals
 from unboxed.regions.view import View
 from unboxed.types import Array
@@ -125,17 +125,14 @@ def class_evidence(probabilities: Array, boxes: Array, width: int, height: int) 
 
     Args:
         probabilities: `[K + 1, h, w]`, the last class is background and left out.
-        boxes: `[R, 4]` pixels of a photograph of `width` x `height`.
+        boxes: `[R, 4]` pixels, within a photograph of `width` x `height`.
     """
     named = probabilities[:-1]
     _, rows, columns = named.shape
-    x_RX = overlap_weights(boxes[:, 0] / width * columns, boxes[:, 2] / width * columns, columns)
-    y_RY = overlap_weights(boxes[:, 1] / height * rows, boxes[:, 3] / height * rows, rows)
-    per_row_YKX = np.ascontiguousarray(named.transpose(1, 0, 2)).reshape(rows, -1)
-    inside_RKX = (y_RY @ per_row_YKX).reshape(len(boxes), -1, columns)
-    mass_RK = (inside_RKX @ x_RX[:, :, None])[:, :, 0]
-    cells_R1 = np.maximum(x_RX.sum(axis=1) * y_RY.sum(axis=1), 1e-6)[:, None]
-    # A class with less than a hundredth of a cell's mass per hundred cells is not in the picture: no share to speak of.
+    cells = boxes.astype(np.float64) * ([columns / width, rows / height] * 2)
+    mass_RK = box_sums(named, cells)
+    cells_R1 = np.maximum((cells[:, 2:] - cells[:, :2]).prod(axis=1), 1e-6)[:, None]
+    # A class with less than a thousandth of the mass is not in the picture: no share of it to speak of.
     total_K = np.maximum(named.sum(axis=(1, 2)), 1e-3 * rows * columns)
     p_RK, q_RK = mass_RK / cells_R1, mass_RK / total_K
     return np.asarray(2 * p_RK * q_RK / np.maximum(p_RK + q_RK, 1e-9), dtype=np.float32).clip(0, 1)
