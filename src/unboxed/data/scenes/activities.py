@@ -136,7 +136,20 @@ def _with_ball(rng: np.random.Generator, body: Body) -> Sketch:
 
 
 _PLACES: dict[str, tuple[Activity, ...]] = {
-    "meadow": (_idle, _idle, _holding, _holding, _playing_held, _drumming, _cycling, _on_horse, _on_bench, _walking_dog, _flying_kite, _with_ball),
+    "meadow": (
+        _idle,
+        _idle,
+        _holding,
+        _holding,
+        _playing_held,
+        _drumming,
+        _cycling,
+        _on_horse,
+        _on_bench,
+        _walking_dog,
+        _flying_kite,
+        _with_ball,
+    ),
     "farm": (_idle, _idle, _holding, _on_horse, _on_horse, _walking_dog, _playing_held),
     "lake": (_idle, _holding, _holding, _walking_dog, _on_bench, _flying_kite, _playing_held),
     "street": (_idle, _idle, _holding, _holding, _playing_held, _drumming, _cycling, _on_bench, _walking_dog),
@@ -146,7 +159,7 @@ _PLACES: dict[str, tuple[Activity, ...]] = {
     "hedge": (_idle, _holding, _on_bench, _with_ball, _walking_dog, _cycling, _playing_held),
     "room": (_idle, _holding, _playing_held, _at_piano, _indoor_seat, _indoor_seat, _indoor_seat, _drumming),
     "portrait": (_idle, _holding, _holding, _playing_held),
-}  # fmt: skip
+}
 
 
 def person_doing(rng: np.random.Generator, setting: str) -> Sketch:

@@ -33,10 +33,17 @@ _IDLE = {
     "other": ("stands", "is seen", ""),
 }
 _OUTSIDE: dict[str, tuple[str, ...]] = {
-    "meadow": ("the park", "the countryside"), "farm": ("the countryside", "a farm"), "lake": ("the countryside", "nature"),
-    "street": ("the city", "town"), "beach": ("the seaside", "the coast"), "sea": ("the coast",),
-    "snow": ("the cold", "winter"), "yard": ("the yard", "town"), "hedge": ("the park", "nature"), "room": ("the house", "a room"),
-}  # fmt: skip
+    "meadow": ("the park", "the countryside"),
+    "farm": ("the countryside", "a farm"),
+    "lake": ("the countryside", "nature"),
+    "street": ("the city", "town"),
+    "beach": ("the seaside", "the coast"),
+    "sea": ("the coast",),
+    "snow": ("the cold", "winter"),
+    "yard": ("the yard", "town"),
+    "hedge": ("the park", "nature"),
+    "room": ("the house", "a room"),
+}
 _GROUNDS = ("grass", "street", "sidewalk", "sand", "snow", "floor", "carpet", "path")
 _BEHIND = ("mountains", "forest", "brick wall", "wall", "sea", "lake", "sky")
 _ALOFT = ("bird", "plane", "hot air balloon", "kite", "sun", "moon", "cloud", "balloon")
@@ -69,7 +76,7 @@ class _Writer:
             return None
         for mention in boxed:
             self.spoken.update(mention.things)
-        return tuple([*_capitalised(pieces), "."])
+        return (*_capitalised(pieces), ".")
 
     # Choosing what to speak of.
 
@@ -156,8 +163,16 @@ class _Writer:
                     name,
                 ]
         if roll < 0.55:
-            near = [t for t in self.scene.things if t.clear and t.whole is None and t is not thing and t.kind not in _ALOFT
-                    and KINDS[t.kind].type != "scene" and _near(thing.box, t.box)]  # fmt: skip
+            near = [
+                t
+                for t in self.scene.things
+                if t.clear
+                and t.whole is None
+                and t is not thing
+                and t.kind not in _ALOFT
+                and KINDS[t.kind].type != "scene"
+                and _near(thing.box, t.box)
+            ]
             if near:
                 other = self.namer.name(pick(rng, near))
                 if other:

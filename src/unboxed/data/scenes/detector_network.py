@@ -10,6 +10,7 @@ training only.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,9 +53,10 @@ class _Conv(nn.Module):
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the one convolution that does the same in evaluation."""
-        deviation = torch.sqrt(self.norm.running_var + self.norm.eps)  # type: ignore[operator]
-        factor = self.norm.weight / deviation
-        return self.conv.weight * factor[:, None, None, None], self.norm.bias - self.norm.running_mean * factor
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None
+        factor = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        return self.conv.weight * factor[:, None, None, None], self.norm.bias - mean * factor
 
 
 class SceneDetector(nn.Module):
@@ -117,8 +119,8 @@ class _Graph:
     """Collects the nodes and the weights of an ONNX graph."""
 
     def __init__(self) -> None:
-        self.nodes: list[object] = []
-        self.weights: list[object] = []
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
         self.count = 0
 
     def constant(self, values: Tensor | np.ndarray[tuple[int, ...], np.dtype[np.generic]], half: bool = False) -> str:
@@ -131,7 +133,7 @@ class _Graph:
         self.weights.append(numpy_helper.from_array(array.astype(np.float16) if half else array, name))
         return self.node("Cast", name, to=TensorProto.FLOAT) if half else name
 
-    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         from onnx import helper
 
         self.count += 1
@@ -175,7 +177,8 @@ def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> N
     for level in (2, 1, 0):
         up = g.node("Resize", levels[level + 1], "", twice, mode="nearest", coordinate_transformation_mode="asymmetric")
         levels[level] = g.node("Add", levels[level], up)
-    logits, sides = [], []
+    logits: list[str] = []
+    sides: list[str] = []
     for level, x in enumerate(levels):
         x = g.unit(x, network.smooth[level])
         if level == 0:

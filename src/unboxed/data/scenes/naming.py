@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unboxed.data.scenes.composition import Scene, Thing
-from unboxed.data.scenes.kinds import KINDS, NOUNS, Noun
+from unboxed.data.scenes.kinds import KINDS
+from unboxed.data.scenes.nouns import NOUNS, Noun
 from unboxed.data.scenes.palette import chance, pick
 
 __all__ = ["Mention", "Namer", "meaning", "plain"]
@@ -77,7 +78,7 @@ def _adjectives(thing: Thing) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
     for attribute, value in thing.attributes.items():
         if attribute == "colour":
-            words = _SKY_WORDS[value] if thing.kind == "sky" else (value,)
+            words: tuple[str, ...] = _SKY_WORDS[value] if thing.kind == "sky" else (value,)
         else:
             words = _WORDS.get(attribute, {}).get(value, ())
         if attribute == "pattern" and value == "spotted" and thing.kind in _CLOTH:

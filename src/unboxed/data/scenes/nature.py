@@ -218,7 +218,13 @@ def cloud(rng: np.random.Generator) -> Sketch:
 
 
 PLANTS: dict[str, Draw] = {
-    "tree": tree, "pine tree": pine, "palm tree": palm, "bush": bush, "flowers": flower_bed, "rock": rock, "fence": fence,
-}  # fmt: skip
+    "tree": tree,
+    "pine tree": pine,
+    "palm tree": palm,
+    "bush": bush,
+    "flowers": flower_bed,
+    "rock": rock,
+    "fence": fence,
+}
 BUILDINGS: dict[str, Draw] = {"house": house, "building": tower, "barn": barn}
 SKY_THINGS: dict[str, Draw] = {"sun": sun, "moon": moon, "cloud": cloud}

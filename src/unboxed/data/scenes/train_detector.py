@@ -57,7 +57,7 @@ def draw_lesson(seed: int, number: int) -> Lesson:
     scene = compose_scene(rng)
     buffer = io.BytesIO()
     scene.picture.save(buffer, "JPEG", quality=92, subsampling=0)
-    picture = Image.open(buffer)
+    picture: Image.Image = Image.open(buffer)
     scale = INPUT / max(picture.size)
     if scale != 1:
         picture = picture.resize((INPUT, INPUT), Image.Resampling.BILINEAR)
@@ -73,7 +73,7 @@ def draw_lesson(seed: int, number: int) -> Lesson:
 
 
 def _targets(boxes: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(cell, box) indices of the cells around the middle of each box on its level; the smaller box takes a shared one."""
+    """(cell, box) indices of the cells around the middle of each box on its level; a smaller box takes a shared one."""
     taken: dict[int, int] = {}
     sides = boxes[:, 2:] - boxes[:, :2]
     offset = np.cumsum([0, *((INPUT // stride) ** 2 for stride in STRIDES)])
@@ -170,7 +170,7 @@ class _Teacher:
         return 0.5 * right + 0.25 * wrong / max(1, int(real.sum()))
 
 
-def train(seed: int, pictures: int, steps: int, batch: int = 16) -> SceneDetector:
+def train(seed: int, pictures: int, steps: int, batch: int = 8) -> SceneDetector:
     """Draws the lessons, trains, and returns the network in evaluation mode; deterministic on one thread."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence((DETECTOR_TRAINING, seed, 1 << 40)))
@@ -184,19 +184,20 @@ def train(seed: int, pictures: int, steps: int, batch: int = 16) -> SceneDetecto
     plain = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.08)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.08)
     order = np.concatenate([rng.permutation(pictures) for _ in range(-(-steps * batch // pictures))])
     for step in range(steps):
         chosen = [lessons[i] for i in order[step * batch : (step + 1) * batch].tolist()]
         loss = teacher.loss([_mirrored(x) if rng.random() < 0.5 else x for x in chosen], rng)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         schedule.step()
         if (step + 1) % 100 == 0:
             print(f"step {step + 1}: loss {loss.item():.3f}, {time.monotonic() - started:.0f} s", flush=True)
-    return network.eval()
+    trained: SceneDetector = network.eval()
+    return trained
 
 
 def proposal_recall(network: SceneDetector, seed: int, first: int, count: int, top: int = 40) -> float:

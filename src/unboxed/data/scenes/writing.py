@@ -109,7 +109,7 @@ def write_scenes(
         _write(half_done, seed, sizes, progress, workers)
         (half_done / "data.toml").write_text(toml, encoding="utf-8")
         half_done.chmod(0o755)
-        os.replace(half_done, out)  # also takes the place of an empty folder
+        half_done.replace(out)  # also takes the place of an empty folder
     finally:
         shutil.rmtree(half_done, ignore_errors=True)
     return out / "data.toml"
