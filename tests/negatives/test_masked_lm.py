@@ -20,7 +20,7 @@ from unboxed.text.vocabulary import MASK_ID, PAD_ID
 # A grammar in which the verb tells what is ridden, worn or eaten.
 OBJECTS = {"rides": ["horse", "bike", "camel"], "wears": ["hat", "coat", "scarf"], "eats": ["apple", "cake", "soup"]}
 WHO = ["man", "woman", "child", "girl", "boy"]
-TINY = MaskedLMSettings(width=32, layers=1, heads=2, min_count=1, epochs=14, batch=32, learning_rate=1e-2)
+TINY = MaskedLMSettings(width=32, layers=1, heads=2, min_count=1, epochs=14, min_steps=1, batch=32, learning_rate=1e-2)
 
 
 def grammar(count: int, seed: int) -> list[str]:
@@ -86,7 +86,7 @@ def test_a_batch_of_mixed_lengths_equals_one_caption_at_a_time(model: MaskedLM) 
 
 
 def test_equal_seeds_give_equal_weights_whatever_was_drawn_before() -> None:
-    settings = MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, epochs=1)
+    settings = MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, min_steps=3, epochs=1)
     captions = grammar(100, 0)
     one = train_masked_lm(captions, settings)
     before = torch.random.get_rng_state()
@@ -106,12 +106,14 @@ def test_it_knows_words_of_its_vocabulary(model: MaskedLM) -> None:
 
 
 def test_few_or_unusable_captions() -> None:
-    tiny = MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, epochs=1)
+    tiny = MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, min_steps=3, epochs=1)
     alone = train_masked_lm(["dog", "...", ""], tiny)
     assert alone.held_out_perplexity is None
     log_p, log_q = alone.log_probabilities(["dog"], [0], ["dog"])
     assert log_p.tolist() == log_q.tolist() == [[0.0]]
-    rare = train_masked_lm(["dog", "cat"], MaskedLMSettings(width=16, layers=1, heads=2, min_count=5, epochs=1))
+    rare = train_masked_lm(
+        ["dog", "cat"], MaskedLMSettings(width=16, layers=1, heads=2, min_count=5, min_steps=3, epochs=1)
+    )
     assert not rare.knows(["dog"]).any()
     with pytest.raises(CaptionError, match="no caption with a word"):
         train_masked_lm(["...", ""], tiny)

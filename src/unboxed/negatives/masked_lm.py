@@ -81,7 +81,7 @@ class MaskedLMSettings:
         min_count: a word that occurs less often in the captions is `<unk>`.
         predict: share of the words of a caption that a training step asks for.
         epochs: passes over the captions.
-        max_steps: no more steps than this, however many captions there are.
+        min_steps, max_steps: no fewer and no more steps than this, however many captions there are.
         batch: captions of a step.
         learning_rate: the peak of AdamW's one-cycle schedule.
         seed: of the weights, the order and the corruption.
@@ -92,7 +92,8 @@ class MaskedLMSettings:
     heads: int = 4
     min_count: int = 2
     predict: float = 0.25
-    epochs: int = 4
+    epochs: int = 3
+    min_steps: int = 800
     max_steps: int = 4000
     batch: int = 64
     learning_rate: float = 3e-3
@@ -202,7 +203,8 @@ def train_masked_lm(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = MaskedLM(vocabulary, settings, small_model_fingerprint(captions, settings))
-    steps = min(settings.epochs * math.ceil(len(train) / settings.batch), settings.max_steps)
+    steps = settings.epochs * math.ceil(len(train) / settings.batch)
+    steps = min(max(steps, settings.min_steps), settings.max_steps)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     batches = enumerate(itertools.islice(_batches(train, settings), steps))
     for step, tokens_CW in track(batches, "Language model", steps, progress):
