@@ -246,19 +246,6 @@ def bird(rng: np.random.Generator) -> Sketch:
     return s
 
 
-def fish(rng: np.random.Generator) -> Sketch:
-    name, scale = _coat(rng, ("orange", "red", "blue", "yellow", "purple"))
-    s = Sketch()
-    with s.thing("fish", colour=name):
-        s.polygon([(-0.1, 0.1), (-0.24, 0.2), (-0.21, 0.1), (-0.24, 0.0)], shade(scale, 0.85))
-        s.ellipse(0.02, 0.1, 0.15, 0.085, scale)
-        s.polygon([(-0.02, 0.17), (0.05, 0.23), (0.09, 0.165)], shade(scale, 0.85))
-        s.flat([(0.02, 0.02), (0.05, 0.02), (0.05, 0.18), (0.02, 0.18)], (255, 255, 255, 150))
-        s.spot(0.11, 0.125, 0.02, 0.024, (250, 250, 250))
-        s.spot(0.115, 0.125, 0.01, 0.013, _EYE)
-    return s
-
-
 ANIMALS: dict[str, Draw] = {
     "dog": dog,
     "cat": cat,
@@ -270,5 +257,4 @@ ANIMALS: dict[str, Draw] = {
     "duck": duck,
     "chicken": chicken,
     "bird": bird,
-    "fish": fish,
 }

@@ -13,12 +13,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from unboxed.data.scenes.captions import Sentence, captions_of
 from unboxed.data.scenes.composition import Scene, Thing, compose_scene
 from unboxed.data.scenes.naming import Mention
 from unboxed.errors import DatasetError
+from unboxed.progress import track
 
 __all__ = ["DETECTOR", "DrawnImage", "draw_image", "scene_and_captions", "write_scenes"]
 
@@ -141,9 +141,7 @@ def _write(folder: Path, seed: int, sizes: dict[str, int], progress: bool, worke
     for name in ("images", "Sentences", "Annotations"):
         (folder / name).mkdir()
     jobs = [(seed, image) for ids in _ids(sizes).values() for image in ids]
-    for drawn in track(
-        _drawn(jobs, workers or os.cpu_count() or 1), "drawing scenes", total=len(jobs), disable=not progress
-    ):
+    for drawn in track(_drawn(jobs, workers or os.cpu_count() or 1), "Drawing scenes", len(jobs), progress):
         (folder / "images" / f"{drawn.image_id}.jpg").write_bytes(drawn.jpeg)
         (folder / "Sentences" / f"{drawn.image_id}.txt").write_bytes(drawn.sentences.encode())
         (folder / "Annotations" / f"{drawn.image_id}.xml").write_bytes(drawn.annotation.encode())
