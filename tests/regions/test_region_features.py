@@ -88,6 +88,18 @@ def test_texture_knows_upright_from_level_stripes() -> None:
     assert (edges_level.argmax(axis=1) == 4).all()
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_flat_and_noisy_pictures_have_finite_descriptors(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = np.full((24, 31, 3), rng.integers(0, 256, 3), np.uint8)
+    pixels[5:9, 3:20] = rng.integers(0, 256, 3)
+    low = rng.uniform(0, 40, (20, 2))
+    boxes = np.concatenate([low, low + rng.uniform(0, 30, (20, 2))], axis=1).astype(np.float32)
+    texture, colour = texture_features(pixels, boxes, 62, 48), colour_features(pixels, boxes, 62, 48)
+    assert np.isfinite(texture).all()
+    assert (colour >= 0).all() and (colour <= 1).all()
+
+
 def test_the_outline_of_a_disc_is_in_the_middle() -> None:
     y, x = np.mgrid[:36, :36]
     pixels = np.full((36, 36, 3), 255, np.uint8)

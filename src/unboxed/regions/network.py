@@ -121,9 +121,8 @@ class Network:
 def class_list(network: Network, file: Path | None, count: int | None) -> tuple[str, ...]:
     """The K class names of a detector or segmenter: from `file`, one a line, else from the graph's own metadata.
 
-    The metadata keys `classes` and `names` are read: lines, comma-separated, a JSON list, or a dictionary from index to
-    name. A graph without names has classes `class 0`, `class 1`, … only when nothing else is said, which no semantic
-    prior can read; so that is an error instead.
+    The metadata keys `classes`, `class_names` and `names` are read: lines, comma-separated, a JSON list, or a dictionary
+    from index to name.
 
     Args:
         network: the graph.
@@ -139,7 +138,9 @@ def class_list(network: Network, file: Path | None, count: int | None) -> tuple[
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
         names = _lines(file.read_text(encoding="utf-8"))
     else:
-        text = next((network.metadata[key] for key in ("classes", "names") if network.metadata.get(key)), "")
+        text = next(
+            (network.metadata[key] for key in ("classes", "class_names", "names") if network.metadata.get(key)), ""
+        )
         names = _parse_names(text)
     if not names:
         raise RegionsError(

@@ -34,7 +34,8 @@ def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, he
     lab = _lab(pixels)
     window = (0.0, 0.0, float(width), float(height))
     edges = _on_cells(FeatureMap("edges", _edges(lab[0]), window), boxes, _EDGE_CELLS)
-    edges = np.sqrt(edges.reshape(len(boxes), -1))  # the square root keeps one strong edge from hiding all the others
+    # The square root keeps one strong edge from hiding all the others; pooling leaves zeros only nearly zero.
+    edges = np.sqrt(np.maximum(edges, 0).reshape(len(boxes), -1))
     edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-3)
     colours = FeatureMap("lab", lab, window)
     layout = _on_cells(colours, boxes, _COLOUR_CELLS).reshape(len(boxes), -1)
