@@ -121,8 +121,8 @@ class Network:
 def class_list(network: Network, file: Path | None, count: int | None) -> tuple[str, ...]:
     """The K class names of a detector or segmenter: from `file`, one a line, else from the graph's own metadata.
 
-    The metadata keys `classes`, `class_names` and `names` are read: lines, comma-separated, a JSON list, or a dictionary
-    from index to name.
+    The metadata keys `classes`, `class_names` and `names` are read: lines, comma-separated, a JSON list, or a
+    dictionary from index to name.
 
     Args:
         network: the graph.
