@@ -77,15 +77,19 @@ def regions(
     chosen = replace(settings, detectors=(*settings.detectors, *detector))
     splits = [dataset.split(name) for name in dataset.split_names]
     for split in splits:
-        if split.missing or split.unreadable:
-            say(f"{split.name}: {len(split.missing)} listed but not stored, {len(split.unreadable)} unreadable")
+        say(split.describe())
+        if strict:
+            split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
     summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict)
-    for image_id, reason in summary.skipped:
+    skipped = dict(summary.skipped)
+    for split in splits:
+        skipped.update(split.unreadable)
+    for image_id, reason in skipped.items():
         say(f"Skipped {image_id}: {reason}")
     say(
         f"{out}: {summary.done:,} photos in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
-        f"{len(summary.skipped)} skipped"
+        f"{len(skipped)} skipped"
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from unboxed.data import flickr30k_entities, tables
 from unboxed.data.photo_folder import PhotoSearch, find_photos, without_suffix
-from unboxed.errors import DatasetError
+from unboxed.errors import DatasetError, PhotoError
 from unboxed.types import Example
 
 __all__ = ["FLICKR30K_ENTITIES", "TABLE", "Dataset", "RegionTable", "Split", "load_dataset"]
@@ -64,6 +64,22 @@ class Split:
     examples: tuple[Example, ...]
     missing: tuple[str, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """One line for people: how many photographs and captions, and what was left out."""
+        captions = sum(len(example.captions) for example in self.examples)
+        left_out = f", {len(self.missing):,} listed but not stored" if self.missing else ""
+        unreadable = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        return f"{self.name}: {len(self.examples):,} photos, {captions:,} captions{left_out}{unreadable}"
+
+    def require_readable(self) -> None:
+        """Stop at the first photograph that cannot be read, if there is one: what `--strict` asks for.
+
+        Raises:
+            PhotoError: its reason.
+        """
+        for reason in self.unreadable.values():
+            raise PhotoError(f"{reason} Without --strict it is skipped.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,10 @@ def evaluate_run(
     grounder = Grounder.load(run)
     dataset = load_dataset(data)
     split = dataset.split(split_name)
+    if strict:
+        split.require_readable()
+    for image_id, reason in split.unreadable.items():
+        say(f"Skipped {image_id}: {reason}")
     store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
     grounded = list(ground_split(grounder, split.examples, store))
     scores = score_examples(grounded)

@@ -87,7 +87,10 @@ def fit(
         return Grounder.load(run)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
-    say(_describe(training) + "; " + _describe(validation))
+    for split in (training, validation):
+        say(split.describe())
+        if settings.strict:
+            split.require_readable()
 
     store = _store(dataset, (training, validation), run, settings, say)
     captions = [caption for example in training.examples for caption in example.captions]
@@ -135,6 +138,9 @@ def fit(
         report=report,
     )
     say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+    for split in (training, validation):
+        for image_id, reason in split.unreadable.items():
+            say(f"Skipped {image_id}: {reason}")
     config.facts.update(finished=True, best=best)
     config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
@@ -257,10 +263,3 @@ def _noun_positions(caption: EncodedCaption) -> list[int]:
         places = [w for w in range(len(caption)) if words_W[w] and caption.content_W[w] and caption.words[w] == head]
         heads += places[-1:]
     return sorted(set(heads))
-
-
-def _describe(split: Split) -> str:
-    captions = sum(len(example.captions) for example in split.examples)
-    left_out = f", {len(split.missing)} listed but not stored" if split.missing else ""
-    unreadable = f", {len(split.unreadable)} unreadable" if split.unreadable else ""
-    return f"{split.name}: {len(split.examples):,} photos, {captions:,} captions{left_out}{unreadable}"
