@@ -16,6 +16,7 @@ from unboxed.evaluation.grounding import (
     RANKS,
     GroundedMention,
     GroundingScores,
+    mean_of_runs,
     mention_outcomes,
     paired_bootstrap,
     score_grounding,
@@ -190,6 +191,10 @@ def random_mention(generator: np.random.Generator, image: str) -> GroundedMentio
     return GroundedMention(image, tuple(types), boxes(generator.integers(1, 5)), ranked, proposals)
 
 
+def mention_without_answer(one: GroundedMention) -> GroundedMention:
+    return mention(one.gold_boxes, [], one.proposal_boxes, image=one.image_id, types=one.types)
+
+
 def random_mentions(seed: int, count: int, images: int) -> list[GroundedMention]:
     generator = np.random.default_rng(seed)
     return [random_mention(generator, f"photo {generator.integers(images)}") for _ in range(count)]
@@ -267,6 +272,16 @@ class TestBootstrap:
         assert change.difference == pytest.approx(100 * len(wrong[::15]) / 300)
         assert 0 < change.low < change.difference < change.high
         assert change.share_better > 0.99
+
+    def test_the_mean_of_runs_is_the_mean_of_their_figures(self):
+        mentions = random_mentions(9, 40, 8)
+        runs = [score_grounding(mentions), score_grounding([mention_without_answer(m) for m in mentions])]
+        mean = mean_of_runs(runs)
+        assert mean.phrases == runs[0].phrases
+        for metric in METRICS:
+            assert mean[metric] == pytest.approx((runs[0][metric] + runs[1][metric]) / 2)
+            assert mean.intervals[metric][0] <= mean[metric] <= mean.intervals[metric][1]
+        assert mean_of_runs(runs[:1]).intervals == runs[0].intervals
 
     def test_different_mentions_cannot_be_paired(self):
         first, second = (score_grounding(random_mentions(seed, 20, 4)) for seed in (1, 2))

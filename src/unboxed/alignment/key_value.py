@@ -92,9 +92,11 @@ class KeyValueAttention(nn.Module):
         Padded words get some attention too; their evidence must be masked by whoever reads it.
         """
         (keys_BRD, values_BRD), (queries_CWD, word_values_CWD) = regions, words
-        similarity_BCWR = torch.einsum("brd,cwd->bcwr", keys_BRD, queries_CWD) * self.scale
-        value_BCWR = torch.einsum("brd,cwd->bcwr", values_BRD, word_values_CWD)
-        return _attend(similarity_BCWR, value_BCWR, region_mask_BR[:, None, None, :])
+        # Computed as [C, W, B, R], as the products leave them, and seen as [B, C, W, R]: nothing is copied.
+        similarity_CWBR = _products(queries_CWD, keys_BRD) * self.scale
+        value_CWBR = _products(word_values_CWD, values_BRD)
+        similarity, attention, evidence = _attend(similarity_CWBR, value_CWBR, region_mask_BR)
+        return Alignment(similarity.permute(2, 0, 1, 3), attention.permute(2, 0, 1, 3), evidence.permute(2, 0, 1))
 
     def align_own(
         self,
@@ -109,7 +111,14 @@ class KeyValueAttention(nn.Module):
         return _attend(similarity_CWR[None], value_CWR[None], region_mask_CR[None, :, None, :])
 
 
-def _attend(similarity_BCWR: torch.Tensor, value_BCWR: torch.Tensor, mask: torch.Tensor) -> Alignment:
-    similarity_BCWR = similarity_BCWR.masked_fill(~mask, float("-inf"))
-    attention_BCWR = similarity_BCWR.softmax(dim=-1)
-    return Alignment(similarity_BCWR, attention_BCWR, (attention_BCWR * value_BCWR).sum(dim=-1))
+def _products(words_CWD: torch.Tensor, regions_BRD: torch.Tensor) -> torch.Tensor:
+    """Every word with every region, `[C, W, B, R]`, as one matrix product."""
+    products = words_CWD.flatten(0, 1) @ regions_BRD.flatten(0, 1).T
+    return products.view(*words_CWD.shape[:2], *regions_BRD.shape[:2])
+
+
+def _attend(similarity: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> Alignment:
+    """Softmax over the last axis, the regions, where `mask` is True, and the evidence that it gathers."""
+    similarity = similarity.masked_fill(~mask, float("-inf"))
+    attention = similarity.softmax(dim=-1)
+    return Alignment(similarity, attention, (attention * value).sum(dim=-1))

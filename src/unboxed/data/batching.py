@@ -23,7 +23,7 @@ def region_inputs(
     width: int,
     height: int,
 ) -> Array:
-    """What a model is given of R regions: `[R, V + K + 9]`, visual features, square roots of class probabilities, geometry.
+    """What a model is given of R regions, `[R, V + K + 9]`: features, square roots of class probabilities, geometry.
 
     The root spreads the small probabilities, where most of them lie. The geometry is the box's edges, size, area and
     its root as shares of the photograph, and its position's distance from the centre.

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,7 @@ __all__ = [
     "GroundedMention",
     "GroundingScores",
     "PairedDifference",
+    "mean_of_runs",
     "mention_outcomes",
     "paired_bootstrap",
     "score_grounding",
@@ -129,7 +130,7 @@ class GroundingScores:
     image_ids: tuple[str, ...]
     image_of_M: npt.NDArray[np.intp] = field(repr=False)
     types_of_M: tuple[tuple[str, ...], ...] = field(repr=False)
-    outcomes_MX: Outcomes = field(repr=False)
+    outcomes_MX: Outcomes | Floats = field(repr=False)
     without_gold: int = 0
     without_answer: int = 0
 
@@ -280,6 +281,31 @@ def mention_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
     return np.concatenate(chunks) if chunks else np.zeros((0, len(METRICS)), dtype=np.bool_)
 
 
+def mean_of_runs(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: int = 1000) -> GroundingScores:
+    """Several runs (seeds) on the same mentions as one whose outcomes are their means, in [0, 1].
+
+    The intervals are over photographs, as everywhere; how the runs differ among themselves is not in them.
+
+    Raises:
+        EvaluationError: the scores are of different mentions, or there are none.
+    """
+    if not runs:
+        raise EvaluationError("There are no scores to take the mean of; give at least one run's.")
+    first = runs[0]
+    for other in runs[1:]:
+        _require_same_mentions(first, other)
+    outcomes_MX = np.mean([run.outcomes_MX for run in runs], axis=0)
+    resampled_SX = _resampled_means(_sums_per_image(outcomes_MX, first.image_of_M), seed, resamples)
+    low_X, high_X = np.percentile(resampled_SX, [2.5, 97.5], axis=0)
+    return replace(
+        first,
+        estimates=_percent(outcomes_MX),
+        intervals={metric: (float(low_X[x]), float(high_X[x])) for x, metric in enumerate(METRICS)},
+        by_type={name: _percent(outcomes_MX[[name in types for types in first.types_of_M]]) for name in first.by_type},
+        outcomes_MX=outcomes_MX,
+    )
+
+
 def paired_bootstrap(
     first: GroundingScores, second: GroundingScores, *, seed: int = 0, resamples: int = 1000
 ) -> dict[str, PairedDifference]:
@@ -290,12 +316,7 @@ def paired_bootstrap(
     Raises:
         EvaluationError: the scores are of different mentions, or of the same ones in another order.
     """
-    same_images = [first.image_ids[i] for i in first.image_of_M] == [second.image_ids[i] for i in second.image_of_M]
-    if not same_images or first.types_of_M != second.types_of_M:
-        raise EvaluationError(
-            f"A paired comparison needs the same phrases in the same order; the first has {first.phrases} of "
-            f"{first.photos} photos, the second {second.phrases} of {second.photos}. Evaluate both on the same split."
-        )
+    _require_same_mentions(first, second)
     change_MX = first.outcomes_MX.astype(np.float64) - second.outcomes_MX
     resampled_SX = _resampled_means(_sums_per_image(change_MX, first.image_of_M), seed, resamples)
     low_X, high_X = np.percentile(resampled_SX, [2.5, 97.5], axis=0)
@@ -309,6 +330,15 @@ def paired_bootstrap(
         )
         for x, metric in enumerate(METRICS)
     }
+
+
+def _require_same_mentions(first: GroundingScores, second: GroundingScores) -> None:
+    same_images = [first.image_ids[i] for i in first.image_of_M] == [second.image_ids[i] for i in second.image_of_M]
+    if not same_images or first.types_of_M != second.types_of_M:
+        raise EvaluationError(
+            f"A paired comparison needs the same phrases in the same order; the first has {first.phrases} of "
+            f"{first.photos} photos, the second {second.phrases} of {second.photos}. Evaluate both on the same split."
+        )
 
 
 def _chunk_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
@@ -385,7 +415,7 @@ def _resampled_means(sums_IX: Floats, seed: int, resamples: int) -> Floats:
     return percent_SX
 
 
-def _percent(outcomes_MX: Outcomes) -> dict[str, float]:
+def _percent(outcomes_MX: Outcomes | Floats) -> dict[str, float]:
     return {metric: 100 * float(mean) for metric, mean in zip(METRICS, outcomes_MX.mean(axis=0), strict=True)}
 
 

@@ -56,11 +56,14 @@ class InfoGroundModel(nn.Module):
     def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts by name."""
         words_CWH = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
-        content_CTH, content_mask_CT = _gather_words(words_CWH, batch.content_CW)
         regions = self._regions(batch)
-        words = self.attention.words(content_CTH, content_mask_CT)
-        evidence_BCT = self.attention.align(regions, batch.region_mask_BR, words).evidence_BCW
-        parts = {"word_image": word_image_infonce(evidence_BCT, content_mask_CT, batch.image_of_C)}
+        # Only words that are contrasted are aligned, all captions' in one row, so that no padding is computed.
+        content_1NH = words_CWH[batch.content_CW][None]
+        words = self.attention.words(content_1NH, torch.ones_like(content_1NH[..., 0], dtype=torch.bool))
+        evidence_BN = self.attention.align(regions, batch.region_mask_BR, words).evidence_BCW[:, 0]
+        evidence_BCW = evidence_BN.new_zeros(len(batch.features_BRV), *batch.content_CW.shape)
+        evidence_BCW[:, batch.content_CW] = evidence_BN
+        parts = {"word_image": word_image_infonce(evidence_BCW, batch.content_CW, batch.image_of_C)}
         total = parts["word_image"]
         if batch.substitutes_CN.shape[1]:
             parts["negatives"] = self._negative_words(batch, words_CWH, regions)
@@ -89,12 +92,3 @@ class InfoGroundModel(nn.Module):
     def _regions(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
         return self.attention.regions(inputs_BRV, batch.region_mask_BR)
-
-
-def _gather_words(words_CWH: torch.Tensor, keep_CW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The kept words of each caption moved to its front, `[C, T, H]`, and their mask `[C, T]`."""
-    count_C = keep_CW.sum(dim=1)
-    most = int(count_C.max())
-    front_CT = torch.argsort(~keep_CW, dim=1, stable=True)[:, :most]
-    mask_CT = torch.arange(most, device=keep_CW.device) < count_C[:, None]
-    return words_CWH.gather(1, front_CT[..., None].expand(-1, -1, words_CWH.shape[2])), mask_CT

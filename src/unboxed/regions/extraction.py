@@ -81,6 +81,10 @@ def extract(
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
+    if not (out / "store.json").is_file():
+        from unboxed.regions.extractor import RegionExtractor
+
+        RegionExtractor(settings)  # a model that cannot be used is named before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
         count = workers or _cores()

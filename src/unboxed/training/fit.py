@@ -165,19 +165,6 @@ def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
     return Split("train", chosen(False), training.missing, training.unreadable), Split("val", chosen(True))
 
 
-def default_regions(dataset: Dataset) -> RegionSettings:
-    """How a dataset's regions are found when nobody says: with the models it brings, else from pixels alone."""
-    brought = dataset.regions
-    if brought is None:
-        return RegionSettings.weight_free()
-    return RegionSettings(
-        detectors=(brought.detector,) if brought.detector else (),
-        segmenter=brought.segmenter,
-        backbone=brought.backbone,
-        class_names=brought.class_names,
-    )
-
-
 def _previous_run(run: Path, recipe: str, choices: Recipe, resume: bool) -> RunConfig | None:
     if not (run / "config.json").exists():
         return None
@@ -206,9 +193,8 @@ def _store(
 ) -> RegionStore:
     if settings.regions is not None:
         return RegionStore.open(settings.regions)
-    region_settings = default_regions(dataset)
-    source = "the models that the dataset brings" if dataset.regions else "pixels alone, without any weights"
-    say(f"Finding regions with {source}")
+    region_settings, which = RegionSettings.default_for(dataset)
+    say(which)
     examples = [example for split in splits for example in split.examples]
     summary = extract(examples, region_settings, run / "store", strict=settings.strict)
     for image_id, reason in summary.skipped:
