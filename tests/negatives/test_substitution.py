@@ -137,6 +137,19 @@ def test_candidates_are_nouns_of_the_captions_that_the_model_knows() -> None:
     assert {"dog", "guitar"} <= found
 
 
+@pytest.mark.parametrize("source", ["language model", "random"])
+def test_a_word_that_is_hardly_ever_a_noun_stands_for_none(source: str) -> None:
+    captions = ["a dog in blue"] + ["a blue cat"] * 9
+    positions = [[1, 3]] + [[2]] * 9
+    images = [str(index) for index in range(10)]
+    if source == "random":
+        negatives = random_substitutes(captions, positions, images)
+    else:
+        negatives = find_substitutes(captions, positions, images, TableLM())
+    assert negatives.substitutions(0)[0].words == ("cat",)
+    assert negatives.substitutions(0)[1].words == ("cat",)  # it may itself be replaced
+
+
 def test_a_model_that_knows_no_noun_leaves_no_substitutes() -> None:
     negatives = find_substitutes(CAPTIONS, POSITIONS, IMAGES, TableLM(unknown=sorted(NOUNS)))
     assert negatives.substitutions(0) == ()

@@ -18,7 +18,7 @@ from unboxed.negatives.types import Negatives
 
 __all__ = ["random_fingerprint", "random_substitutes"]
 
-_VERSION = "random words 1"
+_VERSION = "random words 2"
 _BATCH = 512
 
 
