@@ -17,16 +17,19 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.negatives.inflection import noun_key
-from unboxed.negatives.masked_lm import MaskedLanguageModel
 from unboxed.negatives.types import Index, Negatives, slots, substituted
 from unboxed.progress import track
 from unboxed.text.tokens import words
 from unboxed.types import Array
+
+if TYPE_CHECKING:
+    from unboxed.negatives.masked_lm import MaskedLanguageModel
 
 __all__ = [
     "Exclusions",
