@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from unboxed.errors import CaptionError, ModelError, StoreError
-from unboxed.text.pretrained import PretrainedEncoder, WordFeatures, encode_captions
+from unboxed.errors import CaptionError, ModelError
+from unboxed.text.pretrained import PretrainedEncoder
 from unboxed.text.tokens import words
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
@@ -90,80 +89,8 @@ def test_a_caption_that_is_too_long_is_a_caption_error(encoder: PretrainedEncode
         encoder(["a dog " * 30])
 
 
-def test_the_kept_features_are_those_of_the_encoder(encoder: PretrainedEncoder, tmp_path: Path) -> None:
-    kept = encode_captions(CAPTIONS, encoder, tmp_path / "words.safetensors", batch=2)
-    features_CWH, mask_CW = encoder(CAPTIONS)
-    again_CWH, again_CW = kept.batch([0, 1, 2])
-    assert (len(kept), kept.width) == (3, 16)
-    assert torch.equal(mask_CW, again_CW)
-    torch.testing.assert_close(again_CWH, features_CWH.half().float(), rtol=2e-3, atol=2e-3)
-    assert kept[1].shape == (2, 16) and kept[1].dtype == np.float16
-    part_CWH, part_CW = kept.batch([1])
-    assert part_CWH.shape == (1, 2, 16) and part_CW.all()
-    with pytest.raises(IndexError):
-        kept[3]
-    assert [path.name for path in tmp_path.iterdir()] == ["words.safetensors"]
-
-
-def test_the_file_is_plain_safetensors(encoder: PretrainedEncoder, tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
-    kept = encode_captions(CAPTIONS, encoder, tmp_path / "words.safetensors")
-    arrays = load_file(tmp_path / "words.safetensors")
-    assert arrays["offsets"].tolist() == [0, 4, 6, 14]
-    assert np.array_equal(arrays["features"][: len(kept[0])], kept[0])
-
-
-def test_the_file_is_computed_anew_only_for_other_captions_or_another_encoder(
-    encoder: PretrainedEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, forward, calls = tmp_path / "words.safetensors", encoder.forward, []
-
-    def counting(captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        calls.append(len(captions))
-        return forward(captions)
-
-    monkeypatch.setattr(encoder, "forward", counting)
-    encode_captions(CAPTIONS, encoder, path)
-    encode_captions(CAPTIONS, encoder, path)
-    assert calls == [3]
-    encode_captions(CAPTIONS[:2], encoder, path)
-    assert calls == [3, 2]
-    path.write_bytes(path.read_bytes()[:-20])  # damaged: only a cache, so it is made anew
-    encode_captions(CAPTIONS[:2], encoder, path)
-    assert calls == [3, 2, 2]
-    other = PretrainedEncoder.load(tiny_bert(tmp_path / "other", seed=1))
-    assert other.fingerprint != encoder.fingerprint
-    kept = encode_captions(CAPTIONS[:2], other, path)
-    torch.testing.assert_close(kept.batch([1])[0], other(CAPTIONS[1:2])[0], rtol=2e-3, atol=2e-3)
-
-
 def test_the_same_model_in_another_folder_has_the_same_fingerprint(encoder: PretrainedEncoder, tmp_path: Path) -> None:
     assert PretrainedEncoder.load(tiny_bert(tmp_path / "copy")).fingerprint == encoder.fingerprint
-
-
-def test_no_captions_are_an_empty_file(encoder: PretrainedEncoder, tmp_path: Path) -> None:
-    assert len(encode_captions([], encoder, tmp_path / "words.safetensors")) == 0
-
-
-def test_a_failed_encoding_leaves_nothing_behind(encoder: PretrainedEncoder, tmp_path: Path) -> None:
-    with pytest.raises(CaptionError):
-        encode_captions(["a dog " * 30], encoder, tmp_path / "words.safetensors")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_features_of_an_encoder_that_trains_are_not_kept(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="frozen"):
-        encode_captions(CAPTIONS, PretrainedEncoder.load(folder, frozen=False), tmp_path / "words.safetensors")
-
-
-def test_a_damaged_file_is_a_store_error_that_names_it(tmp_path: Path) -> None:
-    path = tmp_path / "words.safetensors"
-    for content in (None, b"", b"\x05\x00\x00\x00\x00\x00\x00\x00{}   "):
-        if content is not None:
-            path.write_bytes(content)
-        with pytest.raises(StoreError, match=r"words\.safetensors"):
-            WordFeatures(path)
 
 
 def test_what_cannot_be_loaded_says_what_to_give(tmp_path: Path) -> None:

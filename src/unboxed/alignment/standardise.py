@@ -14,21 +14,26 @@ __all__ = ["Standardise"]
 
 
 class Standardise(nn.Module):
-    """Subtract each column's mean and divide by its standard deviation; columns that never vary stay near 0.
+    """Subtract each column's mean and divide by its standard deviation, but by no less than `smallest`.
+
+    A class that is rarely seen varies little, and its few sure detections must not drown in the limit: without the
+    smallest deviation, 0.3 and 0.9 would both be cut to it.
 
     Args:
         width: number of columns V.
         limit: standardised values are cut to `[-limit, limit]`, against the rare extreme.
+        smallest: the least deviation.
     """
 
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, width: int, limit: float = 5.0) -> None:
+    def __init__(self, width: int, limit: float = 10.0, smallest: float = 0.1) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
         self.limit = limit
+        self.smallest = smallest
 
     def measure(self, regions: Iterable[Array]) -> None:
         """Take the means and deviations of the rows of arrays `[R, V]`."""
@@ -40,7 +45,7 @@ class Standardise(nn.Module):
         mean = total / max(count, 1)
         deviation = np.sqrt(np.clip(squares / max(count, 1) - mean**2, 0, None))
         self.mean.copy_(torch.from_numpy(mean))
-        self.deviation.copy_(torch.from_numpy(np.where(deviation > 1e-4, deviation, 1.0)))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, self.smallest)))
 
     def forward(self, features_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` standardised, zero where the mask is False."""

@@ -1,28 +1,19 @@
-"""A pretrained transformers encoder as features of words, and a file that keeps them while the encoder is frozen."""
+"""A pretrained transformers encoder as features of words."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unboxed.errors import CaptionError, ModelError, StoreError
-from unboxed.progress import track
+from unboxed.errors import CaptionError, ModelError
 from unboxed.text.tokens import words
 from unboxed.text.transformer_files import content_fingerprint, load_transformer, token_limit
 
-__all__ = ["PretrainedEncoder", "WordFeatures", "encode_captions"]
-
-_FORMAT = "unboxed-word-features"
-_VERSION = "1"
+__all__ = ["PretrainedEncoder"]
 
 
 class PretrainedEncoder(nn.Module):
@@ -104,129 +95,3 @@ class PretrainedEncoder(nn.Module):
         share_CWT = part_CWT / part_CWT.sum(dim=2, keepdim=True).clamp(min=1)
         mask_CW = span_CW2[:, :, 1] > 0
         return share_CWT.to(hidden_CTH) @ hidden_CTH, mask_CW.to(device)
-
-
-class WordFeatures:
-    """Features of the words of C captions, kept in half precision in a memory-mapped safetensors file.
-
-    Attributes:
-        path: the file.
-        width: H.
-        fingerprint: of the captions and the encoder.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Open what `encode_captions` wrote; raises `StoreError`, naming the file, when it is missing or damaged."""
-        from safetensors import SafetensorError, safe_open
-
-        self.path = path
-        try:
-            file: Any = safe_open(path, framework="numpy")
-            about = file.metadata() or {}
-            if about.get("format") != _FORMAT or about.get("version") != _VERSION:
-                raise StoreError(f"{path} holds no word features; delete it, and they are computed anew.")
-            self.fingerprint = str(about["fingerprint"])
-            self._offsets = file.get_tensor("offsets").astype(np.int64)
-            self._features = file.get_slice("features")
-            count, self.width = self._features.get_shape()
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise StoreError(
-                f"Cannot read the word features {path} ({error}); delete it, and they are made anew."
-            ) from None
-        if len(self._offsets) == 0 or self._offsets[-1] != count:
-            raise StoreError(f"The word features {path} are incomplete; delete the file, and they are made anew.")
-
-    def __len__(self) -> int:
-        """How many captions."""
-        return len(self._offsets) - 1
-
-    def __getitem__(self, caption: int) -> npt.NDArray[np.float16]:
-        """`[W, H]` of one caption."""
-        if not 0 <= caption < len(self):
-            raise IndexError(f"Caption {caption} of {len(self)}.")
-        start, end = self._offsets[caption : caption + 2].tolist()
-        features_WH: npt.NDArray[np.float16] = self._features[start:end]
-        return features_WH
-
-    def batch(self, captions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`[C, W, H]` float32 features of captions, zero for padding, and the mask `[C, W]` of words."""
-        rows = [torch.from_numpy(self[caption].astype(np.float32)) for caption in captions]
-        length_C = torch.tensor([len(row) for row in rows])
-        features_CWH = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return features_CWH, torch.arange(features_CWH.shape[1]) < length_C[:, None]
-
-
-def encode_captions(
-    captions: Sequence[str], encoder: PretrainedEncoder, path: Path, *, batch: int = 64, progress: bool = False
-) -> WordFeatures:
-    """The features of all captions, computed once: a file of the same captions and encoder is used again.
-
-    Args:
-        captions: the captions, in the order of the indices of the result.
-        encoder: a frozen one.
-        path: the safetensors file, written atomically; 2 bytes x H for each word.
-        batch: captions encoded together.
-        progress: show a bar.
-
-    Raises:
-        ModelError: the encoder is not frozen: its features change while it trains.
-        CaptionError: a caption of more tokens than the model reads.
-    """
-    if not encoder.frozen:
-        raise ModelError("Features are only kept of a frozen encoder; load it with frozen=True.")
-    digest = hashlib.sha256(encoder.fingerprint.encode())
-    digest.update(json.dumps(list(captions)).encode())
-    fingerprint = digest.hexdigest()
-    if path.is_file():
-        try:
-            kept = WordFeatures(path)
-        except StoreError:
-            kept = None
-        if kept is not None and kept.fingerprint == fingerprint:
-            return kept
-    length_C = [len(words(caption)) for caption in captions]
-    offsets = np.cumsum([0, *length_C], dtype=np.int64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        features = _create(beside, fingerprint, offsets, encoder.width)
-        order = sorted(range(len(captions)), key=lambda index: (len(captions[index]), index))
-        starts = range(0, len(order), batch)
-        for start in track(starts, "Encoding captions", len(starts), progress):
-            part = order[start : start + batch]
-            features_CWH = encoder([captions[index] for index in part])[0].cpu().numpy()
-            for index, features_WH in zip(part, features_CWH, strict=True):
-                features[offsets[index] : offsets[index + 1]] = features_WH[: length_C[index]]
-        if features.size:
-            features.flush()  # type: ignore[attr-defined]
-        del features
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return WordFeatures(path)
-
-
-def _create(path: Path, fingerprint: str, offsets: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.float16]:
-    """An empty safetensors file of the final size, its features open for writing.
-
-    Written by hand, since the library can only save what lies in memory: 8 bytes of the header's length, the header as
-    JSON padded with spaces to a multiple of 8, the data.
-    """
-    count = int(offsets[-1])
-    header = {
-        "__metadata__": {"format": _FORMAT, "version": _VERSION, "fingerprint": fingerprint},
-        "offsets": {"dtype": "I64", "shape": [len(offsets)], "data_offsets": [0, offsets.nbytes]},
-        "features": {
-            "dtype": "F16",
-            "shape": [count, width],
-            "data_offsets": [offsets.nbytes, offsets.nbytes + count * width * 2],
-        },
-    }
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text + offsets.astype("<i8").tobytes())
-        begin = file.tell()
-    if count == 0:
-        return np.zeros((0, width), dtype=np.float16)
-    return np.memmap(path, dtype="<f2", mode="r+", offset=begin, shape=(count, width))
