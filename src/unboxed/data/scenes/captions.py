@@ -63,8 +63,9 @@ class _Writer:
 
     def next_caption(self) -> Sentence | None:
         shapes: list[Callable[[], list[str | Mention] | None]] = [
-            self._about_one, self._about_one, self._about_one, self._about_one, self._about_one, self._about_several,
-            self._there_is, self._about_clothing, self._about_scenery, self._two_things, self._one_and_other,
+            self._about_one, self._about_one, self._about_one, self._about_one, self._about_one,
+            self._about_several, self._about_several, self._there_is, self._about_clothing,
+            self._about_scenery, self._two_things, self._one_and_other,
         ]  # fmt: skip
         pieces = pick(self.rng, shapes)()
         if pieces is None:

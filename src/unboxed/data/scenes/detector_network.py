@@ -26,6 +26,8 @@ INPUT = 256
 STRIDES = (4, 8, 16, 32)
 _WIDTHS = (32, 72, 96, 96)
 _PYRAMID = 64
+# Of 5,440 cells, those whose boxes the ONNX file gives out, best first: what follows takes time for each.
+_KEPT = 400
 
 
 def cell_centres() -> tuple[Tensor, Tensor]:
@@ -75,7 +77,8 @@ class SceneDetector(nn.Module):
         self.second = nn.ModuleList(_Conv(width, width) for width in _WIDTHS[:3])
         self.lateral = nn.ModuleList(_Conv(width, _PYRAMID, 1) for width in _WIDTHS)
         self.smooth = nn.ModuleList(_Conv(_PYRAMID, _PYRAMID) for _ in STRIDES)
-        self.tower = _Conv(_PYRAMID, _PYRAMID, 1)
+        # One for each level: what batch normalisation learns of one level does not hold for the next.
+        self.tower = nn.ModuleList(_Conv(_PYRAMID, _PYRAMID, 1) for _ in STRIDES)
         self.classes = nn.Conv2d(_PYRAMID, len(class_names()), 1)
         self.sides = nn.Conv2d(_PYRAMID, 4, 1)
         self.head = nn.Linear(_PYRAMID, kinds + attributes)
@@ -94,10 +97,10 @@ class SceneDetector(nn.Module):
             levels[level] = levels[level] + functional.interpolate(levels[level + 1], scale_factor=2.0)
         maps = [functional.relu(smooth(x)) for smooth, x in zip(self.smooth, levels, strict=True)]
         logits, boxes = [], []
-        for x in maps:
-            tower = functional.relu(self.tower(x))
-            logits.append(self.classes(tower).flatten(2).transpose(1, 2))
-            boxes.append(self.sides(tower).flatten(2).transpose(1, 2))
+        for tower, x in zip(self.tower, maps, strict=True):
+            y = functional.relu(tower(x))
+            logits.append(self.classes(y).flatten(2).transpose(1, 2))
+            boxes.append(self.sides(y).flatten(2).transpose(1, 2))
         centre_N2, stride_N = cell_centres()
         sides_BN4 = torch.exp(torch.cat(boxes, 1).float().clamp(max=5)) * stride_N[:, None]
         boxes_BN4 = torch.cat([centre_N2 - sides_BN4[..., :2], centre_N2 + sides_BN4[..., 2:]], dim=2)
@@ -141,6 +144,14 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
+    def best(self, scores: str, count: int) -> str:
+        """Indices `[count]` of the highest of `scores` `[1, N]`."""
+        from onnx import helper
+
+        values = [scores, self.constant(np.array([count]))]
+        self.nodes.append(helper.make_node("TopK", values, ["best_scores", "best"], axis=1))
+        return self.node("Reshape", "best", self.constant(np.array([-1])))
+
     def conv(self, x: str, weight: Tensor, bias: Tensor, stride: int = 1) -> str:
         kernel = weight.shape[2]
         return self.node(
@@ -183,22 +194,24 @@ def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> N
         x = g.unit(x, network.smooth[level])
         if level == 0:
             g.node("Identity", x, name="features")
-        tower = g.unit(x, network.tower)
+        tower = g.unit(x, network.tower[level])
         cells = (INPUT // STRIDES[level]) ** 2
         for head, found in ((network.classes, logits), (network.sides, sides)):
             assert head.bias is not None
             flat = g.constant(np.array([1, head.out_channels, cells], np.int64))
             y = g.node("Reshape", g.conv(tower, head.weight, head.bias), flat)
             found.append(g.node("Transpose", y, perm=[0, 2, 1]))
-    g.node("Sigmoid", g.node("Concat", *logits, axis=1), name="scores")
+    every_score = g.node("Sigmoid", g.node("Concat", *logits, axis=1))
     centre_N2, stride_N = cell_centres()
     capped = g.node("Min", g.node("Concat", *sides, axis=1), g.constant(np.array(5, f32)))
     reach = g.node("Mul", g.node("Exp", capped), g.constant(stride_N[:, None].clone()))
     signed = g.node("Mul", reach, g.constant(np.array([-1, -1, 1, 1], f32)))
-    g.node("Add", signed, g.constant(torch.cat([centre_N2, centre_N2], dim=1)), name="boxes")
-    count = len(centre_N2)
+    every_box = g.node("Add", signed, g.constant(torch.cat([centre_N2, centre_N2], dim=1)))
+    best = g.best(g.node("ReduceMax", every_score, axes=[2], keepdims=0), _KEPT)
+    g.node("Gather", every_box, best, name="boxes", axis=1)
+    g.node("Gather", every_score, best, name="scores", axis=1)
     shapes = {
-        "boxes": [1, count, 4], "scores": [1, count, len(class_names())],
+        "boxes": [1, _KEPT, 4], "scores": [1, _KEPT, len(class_names())],
         "features": [1, _PYRAMID, INPUT // STRIDES[0], INPUT // STRIDES[0]],
     }  # fmt: skip
     graph = helper.make_graph(
