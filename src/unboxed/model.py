@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from unboxed.alignment.pooling import pool_words
+from unboxed.alignment.ranking import rank_regions
 from unboxed.data.batching import GEOMETRY_WIDTH, collate, region_inputs
 from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError, RunError
@@ -27,6 +28,7 @@ from unboxed.types import Caption, GroundedPhrase, Grounding, Regions
 if TYPE_CHECKING:
     import PIL.Image
 
+    from unboxed.alignment.key_value import Alignment
     from unboxed.regions.extractor import RegionExtractor
 
 __all__ = ["Grounder", "RunConfig"]
@@ -43,7 +45,7 @@ class RunConfig:
         recipe: the recipe's name.
         choices: its choices.
         regions: how regions of a new photograph are found; model files lie in the run's folder.
-        feature_width: V, of the regions' visual features.
+        feature_blocks: (name, width) of each run of columns of the regions' features.
         class_names: of the regions' class probabilities.
         facts: what was trained on and how it went, for people to read.
     """
@@ -51,14 +53,21 @@ class RunConfig:
     recipe: str
     choices: Recipe
     regions: RegionSettings
-    feature_width: int
+    feature_blocks: tuple[tuple[str, int], ...]
     class_names: tuple[str, ...]
     facts: dict[str, Any]
 
     @property
     def region_width(self) -> int:
         """Width of a region's input to the model."""
-        return self.feature_width + len(self.class_names) + GEOMETRY_WIDTH
+        return int(self.columns.sum()) + len(self.class_names) + GEOMETRY_WIDTH
+
+    @cached_property
+    def columns(self) -> npt.NDArray[np.bool_]:
+        """`[V]`: which columns of the regions' features the model is given."""
+        everything = self.choices.backbone_features or not self.class_names
+        taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
+        return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
 
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
@@ -68,7 +77,7 @@ class RunConfig:
             "recipe": self.recipe,
             "choices": asdict(self.choices),
             "regions": self.regions.to_dict(run),
-            "feature_width": self.feature_width,
+            "feature_blocks": [list(block) for block in self.feature_blocks],
             "class_names": list(self.class_names),
             "facts": self.facts,
         }
@@ -101,7 +110,7 @@ class RunConfig:
                 recipe=content["recipe"],
                 choices=recipe_from_dict(content["recipe"], content["choices"]),
                 regions=RegionSettings.from_dict(content["regions"], run),
-                feature_width=int(content["feature_width"]),
+                feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=tuple(content["class_names"]),
                 facts=dict(content["facts"]),
             )
@@ -182,13 +191,17 @@ class Grounder:
         """
         self._check(regions)
         encoded = [encode_caption(caption, self.vocabulary) for caption in captions]
-        inputs = region_inputs(regions.boxes, regions.features, regions.class_probs, regions.width, regions.height)
-        batch = collate([inputs], encoded, [0] * len(encoded))
-        attention_CWR = self.model.align(batch).attention_BCWR[0]  # type: ignore[operator]
+        features = regions.features[:, self.config.columns]
+        inputs = region_inputs(regions.boxes, features, regions.class_probs, regions.width, regions.height)
+        alignment: Alignment = self.model.align(collate([inputs], encoded, [0] * len(encoded)))  # type: ignore[operator]
         groundings = []
-        for caption, arrays, attention_WR in zip(captions, encoded, attention_CWR, strict=True):
-            attention_WR = attention_WR[: len(arrays)]
-            score_PR = self._phrase_scores(attention_WR, arrays.phrase_PW)
+        for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
+            similarity_WR, attention_WR, value_WR = (values[0, c, : len(arrays)] for values in alignment[:3])
+            # A phrase without a word of its own (punctuation only) goes by all words of its caption.
+            phrase_PW = torch.from_numpy(np.where(arrays.phrase_PW.any(axis=1, keepdims=True), arrays.phrase_PW, True))
+            content_W = torch.from_numpy(arrays.content_W)
+            ranking = self.config.choices.ranking
+            score_PR = rank_regions(similarity_WR, value_WR, phrase_PW, content_W, regions, ranking).numpy()
             order_PR = np.argsort(-score_PR, axis=1, kind="stable")
             groundings.append(
                 Grounding(
@@ -206,20 +219,15 @@ class Grounder:
             )
         return groundings
 
-    def _phrase_scores(self, attention_WR: torch.Tensor, phrase_PW: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Scores `[P, R]`; a phrase without a word of its own (punctuation only) scores by all words."""
-        phrases = np.where(phrase_PW.any(axis=1, keepdims=True), phrase_PW, True)
-        scores = pool_words(attention_WR, torch.from_numpy(phrases), self.config.choices.pooling)
-        return np.asarray(scores.numpy())
-
     def _check(self, regions: Regions) -> None:
         config = self.config
         if len(regions) == 0:
             raise RegionsError("There are no regions to choose from; propose at least the whole image.")
-        if regions.class_names != config.class_names or regions.features.shape[1] != config.feature_width:
+        width = len(config.columns)
+        if regions.class_names != config.class_names or regions.features.shape[1] != width:
             raise RegionsError(
                 f"These regions have {regions.features.shape[1]} features and {len(regions.class_names)} classes; the "
-                f"model was trained on {config.feature_width} and {len(config.class_names)}. Extract them with the "
+                f"model was trained on {width} and {len(config.class_names)}. Extract them with the "
                 "run's own settings (leave out --regions)."
             )
 

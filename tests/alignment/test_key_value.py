@@ -31,7 +31,7 @@ def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double()
     regions, words = model.regions(features_BRV, region_mask_BR), model.words(words_CWH, word_mask_CW)
-    similarity, attention, evidence = model.align(regions, region_mask_BR, words)
+    similarity, attention, value, evidence = model.align(regions, region_mask_BR, words)
     for b in range(3):
         for c in range(4):
             for w in range(int(word_mask_CW[c].sum())):
@@ -42,6 +42,8 @@ def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
                 attended = sum(a[r] * regions[1][b, r] for r in range(count))
                 assert similarity[b, c, w, :count].tolist() == pytest.approx(e)
                 assert attention[b, c, w].tolist() == pytest.approx(a + [0.0] * (5 - count))
+                t = [float(words[1][c, w] @ regions[1][b, r]) for r in range(count)]
+                assert value[b, c, w, :count].tolist() == pytest.approx(t)
                 assert float(evidence[b, c, w]) == pytest.approx(float(attended @ words[1][c, w]))
 
 

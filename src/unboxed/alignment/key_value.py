@@ -21,11 +21,13 @@ class Alignment(NamedTuple):
     Attributes:
         similarity_BCWR: logits of the attention; -inf at padded regions.
         attention_BCWR: softmax of the similarity over real regions; 0 at padded ones.
+        value_BCWR: products of the words' values with the regions'.
         evidence_BCW: how well each word is matched by what it attends to.
     """
 
     similarity_BCWR: torch.Tensor
     attention_BCWR: torch.Tensor
+    value_BCWR: torch.Tensor
     evidence_BCW: torch.Tensor
 
 
@@ -95,8 +97,13 @@ class KeyValueAttention(nn.Module):
         # Computed as [C, W, B, R], as the products leave them, and seen as [B, C, W, R]: nothing is copied.
         similarity_CWBR = _products(queries_CWD, keys_BRD) * self.scale
         value_CWBR = _products(word_values_CWD, values_BRD)
-        similarity, attention, evidence = _attend(similarity_CWBR, value_CWBR, region_mask_BR)
-        return Alignment(similarity.permute(2, 0, 1, 3), attention.permute(2, 0, 1, 3), evidence.permute(2, 0, 1))
+        computed = _attend(similarity_CWBR, value_CWBR, region_mask_BR)
+        return Alignment(
+            similarity_BCWR=computed.similarity_BCWR.permute(2, 0, 1, 3),
+            attention_BCWR=computed.attention_BCWR.permute(2, 0, 1, 3),
+            value_BCWR=computed.value_BCWR.permute(2, 0, 1, 3),
+            evidence_BCW=computed.evidence_BCW.permute(2, 0, 1),
+        )
 
     def align_own(
         self,
@@ -121,4 +128,4 @@ def _attend(similarity: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -
     """Softmax over the last axis, the regions, where `mask` is True, and the evidence that it gathers."""
     similarity = similarity.masked_fill(~mask, float("-inf"))
     attention = similarity.softmax(dim=-1)
-    return Alignment(similarity, attention, (attention * value).sum(dim=-1))
+    return Alignment(similarity, attention, value, (attention * value).sum(dim=-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from unboxed.alignment.ranking import Ranking
 from unboxed.recipes.infoground import InfoGround
 from unboxed.training.schedule import Schedule
 
@@ -24,4 +25,5 @@ def recipe_from_dict(name: str, choices: dict[str, Any]) -> Recipe:
     unknown = sorted(set(choices) - known)
     if unknown:
         raise TypeError(f"{name} has no choice {unknown[0]!r}")
-    return RECIPES[name](**{**choices, "schedule": Schedule(**choices["schedule"])})
+    parts = {"schedule": Schedule(**choices["schedule"]), "ranking": Ranking(**choices["ranking"])}
+    return RECIPES[name](**{**choices, **parts})

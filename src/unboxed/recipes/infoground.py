@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from unboxed.alignment.pooling import Pooling
+from unboxed.alignment.ranking import Ranking
 from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -41,20 +41,24 @@ class InfoGround:
             BERT).
         embedding_width, hidden_width: sizes of the GRU.
         dropout: of word vectors and region inputs while training, in [0, 1).
-        pooling: how the words of a phrase share their attention (the paper: `max`).
+        backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
+            the whole photograph, so that any region gives its photograph away: captions are found better, phrases
+            worse. Regions that have no class probabilities are described by all there is.
+        ranking: how the regions of a phrase are ranked.
         schedule: how long and how fast.
     """
 
     negatives: Literal["lm", "random", "none"] = "lm"
-    negative_count: int = 25
+    negative_count: int = 10
     negative_weight: float = 1.0
-    joint_width: int = 384
+    joint_width: int = 256
     layers: int = 2
     text: str = "gru"
     embedding_width: int = 200
     hidden_width: int = 128
     dropout: float = 0.1
-    pooling: Pooling = "max"
+    backbone_features: bool = False
+    ranking: Ranking = field(default_factory=Ranking)
     schedule: Schedule = field(default_factory=Schedule)
 
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> InfoGroundModel:

@@ -109,7 +109,7 @@ class TransformersBackbone:
                 f"The model's last hidden state has shape {list(hidden.shape)}; expected a feature map [V, h, w] or "
                 "tokens [n, V]. Choose a vision backbone."
             )
-        return (FeatureMap("hidden", np.ascontiguousarray(hidden), fit.window),)
+        return (FeatureMap("backbone/hidden", np.ascontiguousarray(hidden), fit.window),)
 
     def _fit(self, view: View) -> Fit:
         fixed = getattr(self.model.config, "image_size", None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
 from unboxed.data.batching import collate, epoch_batches, region_inputs
 from unboxed.errors import DatasetError
@@ -34,9 +35,12 @@ class Feed:
         DatasetError: no photograph has regions.
     """
 
-    def __init__(self, examples: Sequence[Example], store: RegionStore, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, examples: Sequence[Example], store: RegionStore, vocabulary: Vocabulary, columns: npt.NDArray[np.bool_]
+    ) -> None:
         self._store = store
         self._vocabulary = vocabulary
+        self._columns = columns
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
@@ -60,10 +64,11 @@ class Feed:
         return int(self._first_caption[-1])
 
     def regions(self, image: int) -> Array:
-        """Region inputs `[R, V + K + 9]` of photograph number `image`."""
+        """Region inputs of photograph number `image`."""
         example = self._examples[image]
         arrays = self._store.arrays(example.image_id)
-        return region_inputs(arrays.boxes, arrays.features, arrays.class_probs, example.width, example.height)
+        features = arrays.features[:, self._columns]
+        return region_inputs(arrays.boxes, features, arrays.class_probs, example.width, example.height)
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
         """Which photographs and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""

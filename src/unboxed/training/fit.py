@@ -97,25 +97,25 @@ def fit(
     vocabulary = Vocabulary.from_captions((caption.text for caption in captions), settings.min_count)
     if previous is not None and Vocabulary.load(run / "vocab.json") != vocabulary:
         raise RunError(f"The captions of {dataset.path} are not those that {run} was started with; start another run.")
-    feed, held_out = Feed(training.examples, store, vocabulary), Feed(validation.examples, store, vocabulary)
-
     run.mkdir(parents=True, exist_ok=True)
-    negatives = _negatives(choices, settings, feed, say)
     config = RunConfig(
         recipe=recipe,
         choices=choices,
         regions=store.settings.copied_to(run / "regions"),
-        feature_width=store.feature_width,
+        feature_blocks=store.feature_blocks,
         class_names=store.class_names,
         facts={
             "unboxed": __version__,
             "data": str(dataset.path.resolve()),
             "store": str(store.path.resolve()),
-            "train": {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)},
-            "validation": {"photos": len(held_out), "captions": held_out.caption_count},
             "finished": False,
         },
     )
+    feed = Feed(training.examples, store, vocabulary, config.columns)
+    held_out = Feed(validation.examples, store, vocabulary, config.columns)
+    config.facts["train"] = {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)}
+    config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
+    negatives = _negatives(choices, settings, feed, say)
     vocabulary.save(run / "vocab.json")
     config.save(run)
 
@@ -176,8 +176,9 @@ def _previous_run(run: Path, recipe: str, choices: Recipe, resume: bool) -> RunC
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
     ours, theirs = asdict(choices), asdict(previous.choices)
-    ours.update(ours.pop("schedule"))
-    theirs.update(theirs.pop("schedule"))
+    for part in ("schedule", "ranking"):
+        ours.update(ours.pop(part))
+        theirs.update(theirs.pop(part))
     differing = [
         f"{name} was {theirs[name]!r} and now is {ours[name]!r}" for name in ours if ours[name] != theirs[name]
     ]

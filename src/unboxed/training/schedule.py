@@ -28,9 +28,9 @@ class Schedule:
         patience: epochs without improvement before training stops; 0 never stops early.
     """
 
-    epochs: int = 5
+    epochs: int = 6
     images_per_batch: int = 48
-    captions_per_image: int = 3
+    captions_per_image: int = 5
     learning_rate: float = 1e-3
     curve: Literal["one-cycle", "constant"] = "one-cycle"
     weight_decay: float = 0.01
