@@ -36,18 +36,18 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
     for w in range(4):
         odds = []
         for r in range(4):
-            logit = float(similarity[w, r]) + ranking.value * float(value[w, r])
-            logit += ranking.confidence * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
-            logit += ranking.area * math.log(float(area(REGIONS.boxes)[r]) / 10_000 + 1e-3)
+            logit = float(similarity[w, r]) + ranking.value_weight * float(value[w, r])
+            logit += ranking.confidence_weight * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
+            logit += ranking.area_weight * math.log(float(area(REGIONS.boxes)[r]) / 10_000 + 1e-3)
             odds.append(math.exp(logit))
         attention.append([x / sum(odds) for x in odds])
     scores = []
     for p in range(3):
         words = [w for w in range(4) if PHRASES_PW[p, w]]
-        if ranking.words == "content" and any(CONTENT_W[w] for w in words):
+        if ranking.phrase_words == "content" and any(CONTENT_W[w] for w in words):
             words = [w for w in words if CONTENT_W[w]]
         best = [max(attention[w][r] for w in words) for r in range(4)]
-        if ranking.overlap:
+        if ranking.expected_overlap:
             overlaps = iou(REGIONS.boxes, REGIONS.boxes)
             best = [sum(best[other] * float(overlaps[other, r]) for other in range(4)) for r in range(4)]
         scores.append(best)
@@ -56,7 +56,8 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "ranking", [Ranking(), Ranking.paper(), Ranking(overlap=False), Ranking(words="all", area=1.0)]
+    "ranking",
+    [Ranking(), Ranking.paper(), Ranking(expected_overlap=False), Ranking(phrase_words="all", area_weight=1.0)],
 )
 def test_scores_equal_the_loop(seed: int, ranking: Ranking) -> None:
     similarity_WR, value_WR = _logits(seed)
@@ -73,10 +74,10 @@ def test_the_papers_rule_is_the_highest_attention_of_any_word() -> None:
 def test_expected_overlap_prefers_a_region_whose_neighbours_are_attended_too() -> None:
     similarity_WR = torch.tensor([[2.0, 1.9, 2.1, -9.0]])  # the third is attended most, alone
     one = torch.ones(1, 1, dtype=torch.bool)
-    plain = Ranking(value=0, confidence=0, area=0, overlap=False)
+    plain = Ranking(value_weight=0, confidence_weight=0, area_weight=0, expected_overlap=False)
     by_attention = rank_regions(similarity_WR, similarity_WR, one, one[0], REGIONS, plain)
     by_overlap = rank_regions(
-        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value=0, confidence=0, area=0)
+        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0, area_weight=0)
     )
     assert int(by_attention.argmax()) == 2
     assert int(by_overlap.argmax()) == 0

@@ -27,24 +27,24 @@ class Ranking:
 
     Attributes:
         pooling: how the words of a phrase share their attention (the paper: `max`).
-        words: `content` lets nouns and adjectives decide, `all` articles and the rest too (the paper).
-        value: weight of the product of a word's and a region's values beside the attention's logit (the paper: 0).
-        confidence: weight of the logarithm of the region's highest class probability (the paper: 0).
-        area: weight of the logarithm of the region's share of the photograph (the paper: 0).
-        overlap: choose by expected overlap (IoU) with the attended region instead of by attention (the paper: no).
+        phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (the paper).
+        value_weight: of the product of a word's and a region's values beside the attention's logit (the paper: 0).
+        confidence_weight: of the logarithm of the region's highest class probability (the paper: 0).
+        area_weight: of the logarithm of the region's share of the photograph (the paper: 0).
+        expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention (the paper).
     """
 
     pooling: Pooling = "max"
-    words: Literal["content", "all"] = "content"
-    value: float = 0.5
-    confidence: float = 1.0
-    area: float = 0.25
-    overlap: bool = True
+    phrase_words: Literal["content", "all"] = "content"
+    value_weight: float = 0.5
+    confidence_weight: float = 1.0
+    area_weight: float = 0.25
+    expected_overlap: bool = True
 
     @staticmethod
     def paper() -> Ranking:
         """By the attention of all words alone (InfoGround, section 3.4)."""
-        return Ranking(words="all", value=0, confidence=0, area=0, overlap=False)
+        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, area_weight=0, expected_overlap=False)
 
 
 def rank_regions(
@@ -65,17 +65,17 @@ def rank_regions(
         regions: the R regions.
         ranking: the rule.
     """
-    if ranking.words == "content":
+    if ranking.phrase_words == "content":
         of_content_PW = phrase_PW & content_W
         phrase_PW = of_content_PW | (phrase_PW & ~of_content_PW.any(dim=1, keepdim=True))
-    logit_WR = similarity_WR + ranking.value * value_WR
-    if ranking.confidence and regions.class_names:
+    logit_WR = similarity_WR + ranking.value_weight * value_WR
+    if ranking.confidence_weight and regions.class_names:
         best_R = similarity_WR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
-        logit_WR = logit_WR + ranking.confidence * best_R.log()
-    if ranking.area:
+        logit_WR = logit_WR + ranking.confidence_weight * best_R.log()
+    if ranking.area_weight:
         share_R = similarity_WR.new_tensor(area(regions.boxes)) / (regions.width * regions.height)
-        logit_WR = logit_WR + ranking.area * (share_R + 1e-3).log()
+        logit_WR = logit_WR + ranking.area_weight * (share_R + 1e-3).log()
     score_PR = pool_words(logit_WR.softmax(dim=1), phrase_PW, ranking.pooling)
-    if ranking.overlap:
+    if ranking.expected_overlap:
         score_PR = score_PR @ similarity_WR.new_tensor(iou(regions.boxes, regions.boxes))
     return score_PR
