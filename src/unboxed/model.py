@@ -143,7 +143,7 @@ class Grounder:
         vocabulary = Vocabulary.load(run / "vocab.json")
         if not (run / "model.safetensors").is_file():
             raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
-        model = config.choices.build(vocabulary, config.region_width, run / "text")
+        model = config.choices.build(vocabulary, config.region_width, len(config.class_names), run / "text")
         load_weights(run / "model.safetensors", model)
         return cls(config, model, vocabulary)
 

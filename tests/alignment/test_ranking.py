@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unboxed.alignment.ranking import Ranking, rank_regions
-from unboxed.boxes import area, iou
+from unboxed.boxes import iou
 from unboxed.types import Regions
 
 REGIONS = Regions(
@@ -38,7 +38,6 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
         for r in range(4):
             logit = float(similarity[w, r]) + ranking.value_weight * float(value[w, r])
             logit += ranking.confidence_weight * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
-            logit += ranking.area_weight * math.log(float(area(REGIONS.boxes)[r]) / 10_000 + 1e-3)
             odds.append(math.exp(logit))
         attention.append([x / sum(odds) for x in odds])
     scores = []
@@ -57,7 +56,7 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "ranking",
-    [Ranking(), Ranking.paper(), Ranking(expected_overlap=False), Ranking(phrase_words="all", area_weight=1.0)],
+    [Ranking(), Ranking.paper(), Ranking(expected_overlap=False), Ranking(phrase_words="all")],
 )
 def test_scores_equal_the_loop(seed: int, ranking: Ranking) -> None:
     similarity_WR, value_WR = _logits(seed)
@@ -74,10 +73,10 @@ def test_the_papers_rule_is_the_highest_attention_of_any_word() -> None:
 def test_expected_overlap_prefers_a_region_whose_neighbours_are_attended_too() -> None:
     similarity_WR = torch.tensor([[2.0, 1.9, 2.1, -9.0]])  # the third is attended most, alone
     one = torch.ones(1, 1, dtype=torch.bool)
-    plain = Ranking(value_weight=0, confidence_weight=0, area_weight=0, expected_overlap=False)
+    plain = Ranking(value_weight=0, confidence_weight=0, expected_overlap=False)
     by_attention = rank_regions(similarity_WR, similarity_WR, one, one[0], REGIONS, plain)
     by_overlap = rank_regions(
-        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0, area_weight=0)
+        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0)
     )
     assert int(by_attention.argmax()) == 2
     assert int(by_overlap.argmax()) == 0

@@ -88,14 +88,18 @@ class KeyValueAttention(nn.Module):
         regions: tuple[torch.Tensor, torch.Tensor],
         region_mask_BR: torch.Tensor,
         words: tuple[torch.Tensor, torch.Tensor],
+        prior_BR: torch.Tensor | None = None,
     ) -> Alignment:
         """Every word of every caption against every region of every image: one matrix product for keys, one for values.
 
-        Padded words get some attention too; their evidence must be masked by whoever reads it.
+        Padded words get some attention too; their evidence must be masked by whoever reads it. A prior is added to the
+        logits of the attention.
         """
         (keys_BRD, values_BRD), (queries_CWD, word_values_CWD) = regions, words
         # Computed as [C, W, B, R], as the products leave them, and seen as [B, C, W, R]: nothing is copied.
         similarity_CWBR = _products(queries_CWD, keys_BRD) * self.scale
+        if prior_BR is not None:
+            similarity_CWBR = similarity_CWBR + prior_BR
         value_CWBR = _products(word_values_CWD, values_BRD)
         computed = _attend(similarity_CWBR, value_CWBR, region_mask_BR)
         return Alignment(
@@ -110,10 +114,13 @@ class KeyValueAttention(nn.Module):
         regions: tuple[torch.Tensor, torch.Tensor],
         region_mask_CR: torch.Tensor,
         words: tuple[torch.Tensor, torch.Tensor],
+        prior_CR: torch.Tensor | None = None,
     ) -> Alignment:
         """Each caption's words against its own image's regions only, given row by row: axes `[1, C, W, R]`."""
         (keys_CRD, values_CRD), (queries_CWD, word_values_CWD) = regions, words
         similarity_CWR = torch.einsum("crd,cwd->cwr", keys_CRD, queries_CWD) * self.scale
+        if prior_CR is not None:
+            similarity_CWR = similarity_CWR + prior_CR[:, None]
         value_CWR = torch.einsum("crd,cwd->cwr", values_CRD, word_values_CWD)
         return _attend(similarity_CWR[None], value_CWR[None], region_mask_CR[None, :, None, :])
 

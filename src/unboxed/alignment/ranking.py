@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from unboxed.alignment.pooling import Pooling, pool_words
-from unboxed.boxes import area, iou
+from unboxed.boxes import iou
 
 if TYPE_CHECKING:
     import torch
@@ -30,21 +30,19 @@ class Ranking:
         phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (the paper).
         value_weight: of the product of a word's and a region's values beside the attention's logit (the paper: 0).
         confidence_weight: of the logarithm of the region's highest class probability (the paper: 0).
-        area_weight: of the logarithm of the region's share of the photograph (the paper: 0).
         expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention (the paper).
     """
 
     pooling: Pooling = "max"
     phrase_words: Literal["content", "all"] = "content"
-    value_weight: float = 0.5
-    confidence_weight: float = 1.0
-    area_weight: float = 0.25
+    value_weight: float = 0.2
+    confidence_weight: float = 1.5
     expected_overlap: bool = True
 
     @staticmethod
     def paper() -> Ranking:
         """By the attention of all words alone (InfoGround, section 3.4)."""
-        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, area_weight=0, expected_overlap=False)
+        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, expected_overlap=False)
 
 
 def rank_regions(
@@ -72,9 +70,6 @@ def rank_regions(
     if ranking.confidence_weight and regions.class_names:
         best_R = similarity_WR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
         logit_WR = logit_WR + ranking.confidence_weight * best_R.log()
-    if ranking.area_weight:
-        share_R = similarity_WR.new_tensor(area(regions.boxes)) / (regions.width * regions.height)
-        logit_WR = logit_WR + ranking.area_weight * (share_R + 1e-3).log()
     score_PR = pool_words(logit_WR.softmax(dim=1), phrase_PW, ranking.pooling)
     if ranking.expected_overlap:
         score_PR = score_PR @ similarity_WR.new_tensor(iou(regions.boxes, regions.boxes))

@@ -11,9 +11,10 @@ import torch
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch
 
-__all__ = ["GEOMETRY_WIDTH", "collate", "epoch_batches", "region_inputs"]
+__all__ = ["AREA_COLUMN", "GEOMETRY_WIDTH", "collate", "epoch_batches", "region_inputs"]
 
 GEOMETRY_WIDTH = 9
+AREA_COLUMN = -3  # of the inputs: the box's share of the photograph
 
 
 def region_inputs(

@@ -44,6 +44,8 @@ class InfoGround:
         backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
             the whole photograph, so that any region gives its photograph away: captions are found better, phrases
             worse. Regions that have no class probabilities are described by all there is.
+        prior_area, prior_confidence: weights of the logarithms of a region's share of the photograph and of its highest
+            class probability, added to the logits of the attention in training and after (the paper: 0).
         ranking: how the regions of a phrase are ranked.
         schedule: how long and how fast.
     """
@@ -58,18 +60,23 @@ class InfoGround:
     hidden_width: int = 128
     dropout: float = 0.1
     backbone_features: bool = False
+    prior_area: float = 0.0
+    prior_confidence: float = 0.0
     ranking: Ranking = field(default_factory=Ranking)
     schedule: Schedule = field(default_factory=Schedule)
 
-    def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> InfoGroundModel:
+    def build(
+        self, vocabulary: Vocabulary, region_width: int, class_count: int, encoder: Path | None = None
+    ) -> InfoGroundModel:
         """The untrained model.
 
         Args:
             vocabulary: the words it knows.
             region_width: width of a region's input.
+            class_count: K, of the class probabilities in it.
             encoder: where a run keeps its pretrained text encoder, once it has one.
         """
         from unboxed.recipes.infoground_model import InfoGroundModel  # torch is loaded only where something is computed
 
         kept = encoder is not None and encoder.is_dir()
-        return InfoGroundModel(self, vocabulary, region_width, str(encoder) if kept else self.text)
+        return InfoGroundModel(self, vocabulary, region_width, class_count, str(encoder) if kept else self.text)

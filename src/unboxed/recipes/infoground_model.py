@@ -9,6 +9,7 @@ from torch import nn
 
 from unboxed.alignment.key_value import Alignment, KeyValueAttention
 from unboxed.alignment.standardise import Standardise
+from unboxed.data.batching import AREA_COLUMN, GEOMETRY_WIDTH
 from unboxed.objectives.infonce import negative_word_infonce, word_image_infonce
 from unboxed.recipes.infoground import InfoGround
 from unboxed.text.recurrent import RecurrentEncoder
@@ -26,9 +27,12 @@ class InfoGroundModel(nn.Module):
 
     text: RecurrentEncoder | FrozenEncoder
 
-    def __init__(self, choices: InfoGround, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
+    def __init__(
+        self, choices: InfoGround, vocabulary: Vocabulary, region_width: int, class_count: int, encoder: str
+    ) -> None:
         super().__init__()
         self.choices = choices
+        self.class_count = class_count
         self.standardise = Standardise(region_width)
         self.region_dropout = nn.Dropout(choices.dropout)
         if encoder == "gru":
@@ -46,7 +50,7 @@ class InfoGroundModel(nn.Module):
         """Every word of every caption against every region of every image of the batch."""
         words_CWH = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
         words = self.attention.words(words_CWH, batch.word_mask_CW)
-        return self.attention.align(self._regions(batch), batch.region_mask_BR, words)
+        return self.attention.align(self._regions(batch), batch.region_mask_BR, words, self._prior(batch))
 
     def score(self, batch: Batch) -> torch.Tensor:
         """How well each image and caption fit, `[B, C]`: the mean evidence of the caption's nouns and adjectives."""
@@ -60,7 +64,8 @@ class InfoGroundModel(nn.Module):
         # Only words that are contrasted are aligned, all captions' in one row, so that no padding is computed.
         content_1NH = words_CWH[batch.content_CW][None]
         words = self.attention.words(content_1NH, torch.ones_like(content_1NH[..., 0], dtype=torch.bool))
-        evidence_BN = self.attention.align(regions, batch.region_mask_BR, words).evidence_BCW[:, 0]
+        prior_BR = self._prior(batch)
+        evidence_BN = self.attention.align(regions, batch.region_mask_BR, words, prior_BR).evidence_BCW[:, 0]
         evidence_BCW = evidence_BN.new_zeros(len(batch.features_BRV), *batch.content_CW.shape)
         evidence_BCW[:, batch.content_CW] = evidence_BN
         parts = {"word_image": word_image_infonce(evidence_BCW, batch.content_CW, batch.image_of_C)}
@@ -86,8 +91,21 @@ class InfoGroundModel(nn.Module):
         words = self.attention.words(candidates_CNH, mask_CN)
         keys_BRD, values_BRD = regions
         own = (keys_BRD[image_of_C], values_BRD[image_of_C])
-        evidence_1CN = self.attention.align_own(own, batch.region_mask_BR[image_of_C], words).evidence_BCW
+        prior_BR = self._prior(batch)
+        prior_CR = None if prior_BR is None else prior_BR[image_of_C]
+        evidence_1CN = self.attention.align_own(own, batch.region_mask_BR[image_of_C], words, prior_CR).evidence_BCW
         return negative_word_infonce(evidence_1CN[0], mask_CN)
+
+    def _prior(self, batch: Batch) -> torch.Tensor | None:
+        """What speaks for a region before any word is read, `[B, R]`: logarithms of its size and surest class."""
+        weights = self.choices
+        if not (weights.prior_area or (weights.prior_confidence and self.class_count)):
+            return None
+        prior_BR = weights.prior_area * (batch.features_BRV[..., AREA_COLUMN] + 1e-3).log()
+        if weights.prior_confidence and self.class_count:
+            roots_BRK = batch.features_BRV[..., -GEOMETRY_WIDTH - self.class_count : -GEOMETRY_WIDTH]
+            prior_BR = prior_BR + weights.prior_confidence * roots_BRK.amax(dim=-1).square().clamp(min=0.01).log()
+        return prior_BR
 
     def _regions(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))

@@ -75,7 +75,10 @@ class OnnxBackbone:
         fit = view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
         mean, scale = self.network.normalisation()
         outputs = self.network.run(fit.pixels, mean, scale, list(self.names))
-        return tuple(FeatureMap(f"backbone/{name}", values[0], fit.window) for name, values in zip(self.names, outputs, strict=True))
+        return tuple(
+            FeatureMap(f"backbone/{name}", values[0], fit.window)
+            for name, values in zip(self.names, outputs, strict=True)
+        )
 
     def crops(self, view: View, boxes: Array) -> Array:
         """The embedding of each box as a picture of its own, `[R, V]`.

@@ -120,7 +120,7 @@ def fit(
     config.save(run)
 
     torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
-    model = choices.build(vocabulary, config.region_width)
+    model = choices.build(vocabulary, config.region_width, len(config.class_names))
     if choices.text != "gru":
         model.text.save(run / "text")  # type: ignore[operator]
     sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
