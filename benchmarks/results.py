@@ -16,7 +16,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import numpy as np
 from unboxed.alignment.ranking import Ranking
 from unboxed.data.dataset import load_dataset
 from unboxed.data.scenes import write_scenes
+from unboxed.demo import demo_choices
 from unboxed.evaluation.baselines import baselines_markdown, untrained_baselines
 from unboxed.evaluation.evaluate import ground_split, score_examples
 from unboxed.evaluation.grounding import GroundingScores, mean_of_runs, paired_bootstrap
@@ -37,9 +38,9 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.training.checkpoint import write_json
 from unboxed.training.fit import FitSettings, fit
+from unboxed.types import Example
 
 NEGATIVES = ("lm", "random")
-SCENES_EPOCHS = 12  # as in the demo
 SHOWN = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "pointing_union")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results.md"
 
@@ -62,7 +63,8 @@ def scenes(work: Path, seeds: int) -> None:
     for negatives in NEGATIVES:
         for seed in range(seeds):
             run = work / f"scenes-{negatives}-{seed}"
-            scores, seconds = _fit_and_score(world / "data.toml", store, run, negatives, seed, test, SCENES_EPOCHS)
+            choices = replace(demo_choices(seed), negatives=negatives)
+            scores, seconds = _fit_and_score(world / "data.toml", store, run, choices, test)
             runs.setdefault(negatives, []).append(scores)
             figures.setdefault("fit_seconds", {}).setdefault(f"{negatives}-{seed}", seconds)
     figures["baselines"] = baselines_markdown(untrained_baselines(test, lambda example: regions[example.image_id]))
@@ -88,7 +90,7 @@ def photos(work: Path, data: Path, detector: Path, segmenter: Path, backbone: Pa
         figures["region_seconds"] = summary.seconds
     figures["photos"] = {name: len(split.examples) for name, split in splits.items()}
     val = splits["val"].examples
-    scores, seconds = _fit_and_score(data, store, work / "photos-lm-0", "lm", 0, val, InfoGround().schedule.epochs)
+    scores, seconds = _fit_and_score(data, store, work / "photos-lm-0", InfoGround(), val)
     regions = RegionStore.open(store)
     figures["fit_seconds"] = figures.get("fit_seconds") or seconds
     figures["peak_memory_gb"] = max(
@@ -136,7 +138,7 @@ def _world_page(world: dict[str, Any]) -> list[str]:
         "",
         "`python benchmarks/results.py scenes --work FOLDER`",
         "",
-        f"InfoGround with its defaults and {SCENES_EPOCHS} epochs over the 2,000 training pictures, test split "
+        f"InfoGround with the choices of the demo, 2,000 training pictures, test split "
         f"({world['runs']['lm']['phrases']:,} phrases of {world['runs']['lm']['photos']} pictures), mean of "
         f"{world['seeds']} seeds from 0 on.",
         "",
@@ -196,10 +198,8 @@ def _photo_page(real: dict[str, Any]) -> list[str]:
 
 
 def _fit_and_score(
-    data: Path, store: Path, run: Path, negatives: Any, seed: int, examples: Any, epochs: int
+    data: Path, store: Path, run: Path, choices: InfoGround, examples: Sequence[Example]
 ) -> tuple[GroundingScores, float]:
-    choices = InfoGround(negatives=negatives)
-    choices = replace(choices, schedule=replace(choices.schedule, seed=seed, epochs=epochs))
     settings = FitSettings(data, run, store, resume=True)
     say(f"{run.name}")
     seconds = _seconds(lambda: fit("infoground", choices, settings, say=say, report=TrainingProgress()))
@@ -209,7 +209,7 @@ def _fit_and_score(
     return scores, max(seconds, facts["best"]["seconds"])
 
 
-def _by_paper(work: Path, examples: Any, regions: RegionStore) -> GroundingScores:
+def _by_paper(work: Path, examples: Sequence[Example], regions: RegionStore) -> GroundingScores:
     """The same run, its regions ranked by attention alone."""
     grounder = Grounder.load(work / "photos-lm-0")
     choices = replace(grounder.config.choices, ranking=Ranking.paper())

@@ -46,11 +46,30 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
         if ranking.phrase_words == "content" and any(CONTENT_W[w] for w in words):
             words = [w for w in words if CONTENT_W[w]]
         best = [max(attention[w][r] for w in words) for r in range(4)]
-        if ranking.expected_overlap:
-            overlaps = iou(REGIONS.boxes, REGIONS.boxes)
-            best = [sum(best[other] * float(overlaps[other, r]) for other in range(4)) for r in range(4)]
         scores.append(best)
+    overlaps = iou(REGIONS.boxes, REGIONS.boxes)
+    if ranking.exclusivity:
+        logs = [[math.log(max(x, 1e-12)) for x in row] for row in scores]
+        scores = [_softmax(row) for row in logs]
+        for _ in range(3):
+            taken = [
+                [
+                    sum(scores[q][o] for q in range(3) if q != p for o in range(4) if overlaps[o, r] > 0.6)
+                    for r in range(4)
+                ]
+                for p in range(3)
+            ]
+            scores = [_softmax([logs[p][r] - ranking.exclusivity * taken[p][r] for r in range(4)]) for p in range(3)]
+    if ranking.expected_overlap:
+        scores = [
+            [sum(row[other] * float(overlaps[other, r]) for other in range(4)) for r in range(4)] for row in scores
+        ]
     return scores
+
+
+def _softmax(logits: list[float]) -> list[float]:
+    odds = [math.exp(x) for x in logits]
+    return [x / sum(odds) for x in odds]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -73,10 +92,10 @@ def test_the_papers_rule_is_the_highest_attention_of_any_word() -> None:
 def test_expected_overlap_prefers_a_region_whose_neighbours_are_attended_too() -> None:
     similarity_WR = torch.tensor([[2.0, 1.9, 2.1, -9.0]])  # the third is attended most, alone
     one = torch.ones(1, 1, dtype=torch.bool)
-    plain = Ranking(value_weight=0, confidence_weight=0, expected_overlap=False)
+    plain = Ranking(value_weight=0, confidence_weight=0, exclusivity=0, expected_overlap=False)
     by_attention = rank_regions(similarity_WR, similarity_WR, one, one[0], REGIONS, plain)
     by_overlap = rank_regions(
-        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0)
+        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0, exclusivity=0)
     )
     assert int(by_attention.argmax()) == 2
     assert int(by_overlap.argmax()) == 0

@@ -72,7 +72,7 @@ def test_every_source_judges_every_region(settings: RegionSettings, photograph: 
 
 def test_features_are_pooled_from_the_backbone(settings: RegionSettings, photograph: Image.Image) -> None:
     extractor = RegionExtractor(settings)
-    assert extractor.feature_blocks == (("map", 3), ("colour", 36))
+    assert extractor.feature_blocks == (("backbone/map", 3), ("colour", 36))
     regions = extractor(photograph)
     assert regions.features.shape[1] == extractor.feature_width == 39
     np.testing.assert_allclose(regions.features[0, :3], [1, -1, -1], atol=1e-5)  # (255 - 127.5) / 127.5
@@ -81,7 +81,7 @@ def test_features_are_pooled_from_the_backbone(settings: RegionSettings, photogr
 
 def test_crops_and_texture_are_more_blocks(settings: RegionSettings, photograph: Image.Image) -> None:
     extractor = RegionExtractor(replace(settings, crops=True, texture=True, colour=False))
-    assert [name for name, _ in extractor.feature_blocks] == ["map", "crop", "texture"]
+    assert [name for name, _ in extractor.feature_blocks] == ["backbone/map", "crop", "texture"]
     np.testing.assert_allclose(extractor(photograph).features[0, 3:6], [1, -1, -1], atol=1e-5)
 
 

@@ -56,7 +56,7 @@ def test_all_of_them_together(weights: Path, annotated: list[tuple[Image.Image, 
             backbone=weights / "mobilenet_edgetpu_imagenet1001.onnx",
         )
     )
-    assert extractor.feature_blocks == (("fm32", 1280), ("fm16", 768), ("colour", 36))
+    assert extractor.feature_blocks == (("backbone/fm32", 1280), ("backbone/fm16", 768), ("colour", 36))
     for image, gold in annotated[:3]:
         regions = extractor(image)
         overlap = box_arithmetic.iou(regions.boxes, gold)[:, 0]

@@ -82,7 +82,7 @@ def test_they_work_as_sources(detector: Path, convolutional: Path) -> None:
     settings = RegionSettings(detector_hf=str(detector), backbone_hf=str(convolutional), backbone_size=64)
     extractor = RegionExtractor(settings)
     assert extractor.class_names == ("cat", "dog")
-    assert extractor.feature_blocks == (("hidden", 12), ("colour", 36))
+    assert extractor.feature_blocks == (("backbone/hidden", 12), ("colour", 36))
     assert "detector" in extractor(Image.new("RGB", (60, 40), (0, 200, 0))).sources
 
 

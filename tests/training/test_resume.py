@@ -78,7 +78,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(
     fit("infoground", choices, FitSettings(tiny_dataset, run, store))
     with pytest.raises(RunError, match="--resume"):
         fit("infoground", choices, FitSettings(tiny_dataset, run, store))
-    with pytest.raises(RunError, match="joint_width was 16 and now is 384"):
+    with pytest.raises(RunError, match="joint_width was 16 and now is 256"):
         fit("infoground", InfoGround(negatives="none"), FitSettings(tiny_dataset, run, store, resume=True))
 
 

@@ -30,19 +30,21 @@ class Ranking:
         phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (the paper).
         value_weight: of the product of a word's and a region's values beside the attention's logit (the paper: 0).
         confidence_weight: of the logarithm of the region's highest class probability (the paper: 0).
+        exclusivity: how much a phrase shuns the regions that the caption's other phrases are about (the paper: 0).
         expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention (the paper).
     """
 
     pooling: Pooling = "max"
     phrase_words: Literal["content", "all"] = "content"
     value_weight: float = 0.2
-    confidence_weight: float = 1.5
+    confidence_weight: float = 2.0
+    exclusivity: float = 1.0
     expected_overlap: bool = True
 
     @staticmethod
     def paper() -> Ranking:
         """By the attention of all words alone (InfoGround, section 3.4)."""
-        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, expected_overlap=False)
+        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, exclusivity=0, expected_overlap=False)
 
 
 def rank_regions(
@@ -71,6 +73,24 @@ def rank_regions(
         best_R = similarity_WR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
         logit_WR = logit_WR + ranking.confidence_weight * best_R.log()
     score_PR = pool_words(logit_WR.softmax(dim=1), phrase_PW, ranking.pooling)
-    if ranking.expected_overlap:
-        score_PR = score_PR @ similarity_WR.new_tensor(iou(regions.boxes, regions.boxes))
-    return score_PR
+    if not (ranking.exclusivity or ranking.expected_overlap):
+        return score_PR
+    overlap_RR = similarity_WR.new_tensor(iou(regions.boxes, regions.boxes))
+    if ranking.exclusivity:
+        score_PR = _exclusive(score_PR, overlap_RR, ranking.exclusivity)
+    return score_PR @ overlap_RR if ranking.expected_overlap else score_PR
+
+
+def _exclusive(score_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float) -> torch.Tensor:
+    """The phrases' distributions over regions after each has made room for the others, a few times over.
+
+    A phrase's log score of a region falls by `weight` times the probability that another phrase means that region, or
+    one that is nearly the same (IoU > 0.6).
+    """
+    log_PR = score_PR.clamp(min=1e-12).log()
+    same_RR = (overlap_RR > 0.6).to(score_PR.dtype)
+    probability_PR = log_PR.softmax(dim=1)
+    for _ in range(3):
+        others_PR = probability_PR.sum(dim=0) - probability_PR
+        probability_PR = (log_PR - weight * (others_PR @ same_RR)).softmax(dim=1)
+    return probability_PR

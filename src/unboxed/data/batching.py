@@ -92,7 +92,7 @@ def collate(
 def epoch_batches(
     captions_of_image: Sequence[int], images_per_batch: int, captions_per_image: int, rng: np.random.Generator
 ) -> list[list[tuple[int, list[int]]]]:
-    """One epoch: every caption of every image once, in batches of distinct images.
+    """One epoch: the captions of every image, each once, in batches of distinct images.
 
     Args:
         captions_of_image: number of captions of each image.
@@ -101,8 +101,8 @@ def epoch_batches(
         rng: decides the order.
 
     Returns:
-        Batches of (image, its captions' numbers). A batch of a single image has nothing to contrast and is joined to
-        the one before.
+        Batches of (image, its captions' numbers). A single image has nothing to contrast: at the end it joins the batch
+        before; where only one image has captions left, these sit the epoch out.
     """
     shares: list[list[tuple[int, list[int]]]] = []
     for image, count in enumerate(captions_of_image):
@@ -116,6 +116,7 @@ def epoch_batches(
         shuffled = [turn_shares[i] for i in rng.permutation(len(turn_shares))]
         turn_batches = [shuffled[i : i + images_per_batch] for i in range(0, len(shuffled), images_per_batch)]
         if len(turn_batches) > 1 and len(turn_batches[-1]) == 1:
-            turn_batches[-2] += turn_batches.pop()
-        batches += turn_batches
+            lone = turn_batches.pop()
+            turn_batches[-1] += lone
+        batches += [batch for batch in turn_batches if len(batch) > 1]
     return [batches[i] for i in rng.permutation(len(batches))]
