@@ -12,7 +12,7 @@ from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.model import Grounder
-from unboxed.regions.extraction import extract
+from unboxed.regions.extraction import extract, photo_key
 from unboxed.regions.store import RegionStore
 from unboxed.types import Caption, Example, Grounding
 
@@ -58,12 +58,17 @@ def store_for(
     trained_on = Path(str(grounder.config.facts.get("store", "")))
     if trained_on.is_dir():
         store = RegionStore.open(trained_on)
-        if all(example.image_id in store for example in split.examples):
+        if all(_holds(store, example) for example in split.examples):
             return store
     say(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
         say(f"Skipped {image_id}: {reason}")
     return RegionStore.open(run / "store")
+
+
+def _holds(store: RegionStore, example: Example) -> bool:
+    """Does the store hold this very photograph, and not another one of the same name?"""
+    return store.photo(example.image_id) == photo_key(example.path, example.original_size)
 
 
 def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:
