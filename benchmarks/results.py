@@ -151,7 +151,8 @@ def _world_page(world: dict[str, Any]) -> list[str]:
         f"Each seed's recall_any@1 / pointing_any: {'; '.join(each_seed)}.",
         "",
         f"Drawing 2,600 pictures took {world.get('draw_seconds', float('nan')):.0f} s, finding their regions "
-        f"{world.get('region_seconds', float('nan')):.0f} s, a fit {min(seconds):.0f} to {max(seconds):.0f} s.",
+        f"{world.get('region_seconds', float('nan')):.0f} s, a fit {min(seconds):.0f} to {max(seconds):.0f} s. "
+        f"{world.get('note', '')}".rstrip(),
         "",
         "By type, with the language model:",
         "",
@@ -185,7 +186,8 @@ def _photo_page(real: dict[str, Any]) -> list[str]:
         f"Finding regions took {real.get('region_seconds', float('nan')) / 60:.1f} min, the fit "
         f"{real['fit_seconds'] / 60:.1f} min (its language model included), with at most {real['peak_memory_gb']:.1f} "
         f"GB of memory. `unboxed ground` takes {ground['process_seconds']:.1f} s as a whole process, and "
-        f"{1000 * ground['further_seconds']:.0f} ms for each further photograph in one process.",
+        f"{1000 * ground['further_seconds']:.0f} ms for each further photograph in one process. "
+        f"{real.get('note', '')}".rstrip(),
         "",
         "By type:",
         "",
@@ -270,10 +272,14 @@ def main() -> None:
     parser.add_argument("what", choices=("scenes", "photos", "write"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--note", default="", help="what else went on while it was measured; printed with the times")
     for name in ("data", "detector", "segmenter", "backbone"):
         parser.add_argument(f"--{name}", type=Path)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
+    if given.note and given.what != "write":
+        figures = given.work / f"{given.what}.json"
+        write_json(figures, {**_read(figures), "note": given.note})
     if given.what == "scenes":
         scenes(given.work, given.seeds)
     elif given.what == "photos":

@@ -20,6 +20,9 @@ def shared_data() -> Path:
     return folder
 
 
+# As the command line does: threads that wait leave the cores to those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _COLOURS = {"red": "#c22", "blue": "#22c", "green": "#2a2", "yellow": "#dd2", "black": "#111", "white": "#fff"}
 
 
