@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -22,6 +23,10 @@ def shared_data() -> Path:
 
 # As the command line does: threads that wait leave the cores to those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# No test is timed: on a busy machine an example may take any time.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 _COLOURS = {"red": "#c22", "blue": "#22c", "green": "#2a2", "yellow": "#dd2", "black": "#111", "white": "#fff"}
 
