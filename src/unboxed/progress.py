@@ -1,4 +1,4 @@
-"""How far long work is: a bar with the time left on a terminal, a plain line now and then elsewhere."""
+"""How far long work is: a bar with the time left on a terminal, a plain line for every tenth elsewhere."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 __all__ = ["TrainingProgress", "say", "track"]
 
 T = TypeVar("T")
-
-_LINE_SECONDS = 20.0
 
 
 def say(line: str) -> None:
@@ -63,7 +61,8 @@ class _Meter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._label, self._total, self._first = label, total, done
-        self._started = self._last = time.monotonic()
+        self._shown = done
+        self._started = time.monotonic()
         console = Console(stderr=True)
         self._bar = None
         if console.is_terminal:
@@ -84,8 +83,8 @@ class _Meter:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=f"{rate:.1f}/s", note=note)
-        elif now - self._last >= _LINE_SECONDS:
-            self._last = now
+        elif done * 10 // self._total > self._shown * 10 // self._total:
+            self._shown = done
             left = (self._total - done) / max(rate, 1e-9)
             say(
                 f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left"

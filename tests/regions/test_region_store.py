@@ -217,5 +217,5 @@ def test_progress_off_a_terminal_is_a_line_for_every_tenth(
     extract(examples, SETTINGS, tmp_path / "store")
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.splitlines()[-1].startswith("regions: 9/9, ")
+    assert said.err.splitlines()[-1].startswith("Regions: 9 of 9, ")
     assert len(said.err.splitlines()) <= 10

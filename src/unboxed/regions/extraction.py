@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError, UnboxedError
+from unboxed.progress import track
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.types import Example, Regions
@@ -88,19 +87,17 @@ def extract(
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
         count = workers or _cores()
-        with _reporter(len(wanted), progress) as reporter:
-            for example, outcome in _in_order(work, wanted, count):
-                if isinstance(outcome, UnboxedError):
-                    if strict:
-                        raise outcome
-                    skipped.append((example.image_id, str(outcome)))
-                elif outcome is None:
-                    reused += 1
-                else:
-                    photo, regions = outcome
-                    store.append(example.image_id, photo, regions)
-                    done += 1
-                reporter.advance(fresh=outcome is not None)
+        for example, outcome in track(_in_order(work, wanted, count), "Regions", len(wanted), progress):
+            if isinstance(outcome, UnboxedError):
+                if strict:
+                    raise outcome
+                skipped.append((example.image_id, str(outcome)))
+            elif outcome is None:
+                reused += 1
+            else:
+                photo, regions = outcome
+                store.append(example.image_id, photo, regions)
+                done += 1
     if wanted and not done and not reused:
         raise PhotoError(f"None of the {len(wanted)} photographs could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
@@ -183,71 +180,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # what this process may use, which on a shared machine can be less
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-class _Reporter(Protocol):
-    def advance(self, fresh: bool) -> None: ...
-
-
-@contextmanager
-def _reporter(total: int, show: bool) -> Iterator[_Reporter]:
-    """A progress bar on a terminal, a line for every tenth elsewhere, nothing when not wanted."""
-    if not show:
-        yield _Silent()
-    elif sys.stderr.isatty():
-        with _Bar(total) as bar:
-            yield bar
-    else:
-        yield _Lines(total)
-
-
-class _Silent:
-    def advance(self, fresh: bool) -> None:
-        pass
-
-
-class _Bar:
-    def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("regions"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.1f} photographs/s, left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("regions", total=total, rate=0.0)
-        self._start, self._fresh = time.monotonic(), 0
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, fresh: bool) -> None:
-        self._fresh += fresh
-        rate = self._fresh / max(time.monotonic() - self._start, 1e-6)
-        self._progress.update(self._task, advance=1, rate=rate)
-
-
-class _Lines:
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._fresh = total, 0, 0
-        self._start = time.monotonic()
-
-    def advance(self, fresh: bool) -> None:
-        self._done += 1
-        self._fresh += fresh
-        if self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
-            rate = self._fresh / max(time.monotonic() - self._start, 1e-6)
-            left = (self._total - self._done) / rate if rate else 0.0
-            print(
-                f"regions: {self._done}/{self._total}, {rate:.1f} photographs/s, {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
