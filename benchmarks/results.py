@@ -115,7 +115,7 @@ def write(work: Path) -> None:
         "Written by `python benchmarks/results.py write --work FOLDER`, from what `scenes` and `photos` of the same "
         "script measured on 2 CPU cores. Every number is in per cent of phrases with a gold box; the protocols are in "
         "[metrics.md](metrics.md). Brackets hold the 95 % interval of a bootstrap over photographs. Epochs are chosen "
-        "by validation loss; no box of a phrase is seen before these figures.",
+        "by validation loss; no box of a phrase reaches training or that choice.",
     ]
     if world:
         lines += _world_page(world)
