@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,7 @@ class Grounder:
         run = Path(run)
         run.mkdir(parents=True, exist_ok=True)
         regions = self.config.regions.copied_to(run / "regions")
-        RunConfig(**{**_fields(self.config), "regions": regions}).save(run)
+        replace(self.config, regions=regions).save(run)
         self.vocabulary.save(run / "vocab.json")
         if self.config.choices.text != "gru":
             self.model.text.save(run / "text")  # type: ignore[operator, union-attr]
@@ -230,7 +230,3 @@ class Grounder:
                 f"model was trained on {width} and {len(config.class_names)}. Extract them with the "
                 "run's own settings (leave out --regions)."
             )
-
-
-def _fields(config: RunConfig) -> dict[str, Any]:
-    return {name: getattr(config, name) for name in RunConfig.__dataclass_fields__}

@@ -71,12 +71,16 @@ class InfoGroundModel(nn.Module):
         parts = {"word_image": word_image_infonce(evidence_BCW, batch.content_CW, batch.image_of_C)}
         total = parts["word_image"]
         if batch.substitutes_CN.shape[1]:
-            parts["negatives"] = self._negative_words(batch, words_CWH, regions)
+            parts["negatives"] = self._negative_words(batch, words_CWH, regions, prior_BR)
             total = total + self.choices.negative_weight * parts["negatives"]
         return {"loss": total, **parts}
 
     def _negative_words(
-        self, batch: Batch, words_CWH: torch.Tensor, regions: tuple[torch.Tensor, torch.Tensor]
+        self,
+        batch: Batch,
+        words_CWH: torch.Tensor,
+        regions: tuple[torch.Tensor, torch.Tensor],
+        prior_BR: torch.Tensor | None,
     ) -> torch.Tensor:
         """The true word, in the true caption, against its substitutes, each in its own false caption."""
         has = batch.slot_C >= 0
@@ -91,7 +95,6 @@ class InfoGroundModel(nn.Module):
         words = self.attention.words(candidates_CNH, mask_CN)
         keys_BRD, values_BRD = regions
         own = (keys_BRD[image_of_C], values_BRD[image_of_C])
-        prior_BR = self._prior(batch)
         prior_CR = None if prior_BR is None else prior_BR[image_of_C]
         evidence_1CN = self.attention.align_own(own, batch.region_mask_BR[image_of_C], words, prior_CR).evidence_BCW
         return negative_word_infonce(evidence_1CN[0], mask_CN)
