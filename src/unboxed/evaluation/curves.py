@@ -106,7 +106,7 @@ def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> C
 
 def _round_steps(low: float, high: float, count: int) -> list[float]:
     """About `count` round numbers, in steps of 1, 2 or 5 times a power of ten, from below `low` to above `high`."""
-    span = high - low or abs(high) or 1.0
+    span = max(high - low or abs(high) or 1.0, 1e-300)  # the smallest numbers have no share of themselves
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
