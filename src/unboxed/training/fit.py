@@ -21,6 +21,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.alone import alone
 from unboxed.training.feed import Feed
 from unboxed.training.loop import train
 from unboxed.training.seeds import generator, seed_of
@@ -45,6 +46,7 @@ class FitSettings:
         language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
             small one on the captions at hand.
         min_count: a word that occurs less often in the training captions is unknown.
+        cache: folder where several runs share their negatives; None keeps them in the run.
     """
 
     data: Path
@@ -55,6 +57,7 @@ class FitSettings:
     tensorboard: bool = False
     language_model: str | None = None
     min_count: int = 2
+    cache: Path | None = None
 
 
 def fit(
@@ -115,7 +118,8 @@ def fit(
     held_out = Feed(validation.examples, store, vocabulary, config.columns)
     config.facts["train"] = {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)}
     config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
-    negatives = _negatives(choices, settings, feed, say)
+    with alone(_negatives_file(choices, settings)):
+        negatives = _negatives(choices, settings, feed, say)
     vocabulary.save(run / "vocab.json")
     config.save(run)
 
@@ -203,6 +207,14 @@ def _store(
     return RegionStore.open(run / "store")
 
 
+def _negatives_file(choices: Recipe, settings: FitSettings) -> Path:
+    """Where the negatives are kept; in a shared folder, those of another kind or seed lie beside them."""
+    if settings.cache is None:
+        return settings.out / "negatives.safetensors"
+    model = "" if settings.language_model is None else f"-{Path(settings.language_model).name}"
+    return settings.cache / f"negatives-{choices.negatives}{model}-{choices.schedule.seed}.safetensors"
+
+
 def _negatives(choices: Recipe, settings: FitSettings, feed: Feed, say: Callable[[str], None]) -> Negatives | None:
     """False words for the nouns of the training captions, made once and kept in the run."""
     if choices.negatives == "none":
@@ -213,7 +225,7 @@ def _negatives(choices: Recipe, settings: FitSettings, feed: Feed, say: Callable
     texts = [caption.caption.text for caption in encoded]
     images = [image for image, captions in zip(feed.image_ids, feed.captions, strict=True) for _ in captions]
     positions = [_noun_positions(caption) for caption in encoded]
-    path, seed = settings.out / "negatives.safetensors", choices.schedule.seed
+    path, seed = _negatives_file(choices, settings), choices.schedule.seed
     if choices.negatives == "random":
         fingerprint = random_words.random_fingerprint(texts, positions, images, 25, True, seed)
         return stored(
