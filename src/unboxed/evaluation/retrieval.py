@@ -1,54 +1,194 @@
 """How often the right photograph is found by its caption, and the right caption by its photograph.
 
-Protocol: R@k is the share of queries, in per cent, whose right answer (for a photograph: the best of its captions) has
-a rank of k or less. The rank counts every wrong candidate that scores as high or higher, so ties count against the
-model. `rsum` is the sum of the six R@{1,5,10}.
+The **rank** of a query's right answer is 1 + the number of wrong candidates that score at least as high, so ties count
+against the model, and so does a score that is not a number. A photograph may have any number of captions; as a query
+it is answered by the best of them, and its other captions are no wrong candidates.
+
+    R@k            share of queries whose right answer has a rank of k or less, in per cent
+    rsum           the sum of the six R@{1, 5, 10} of both directions, in [0, 600]
+    median rank    rounded down to a rank
+    mean rank
+
+Protocols, by what a query is searched among:
+
+    full           all photographs, or all captions, of the split ("1K" on a split of 1,000 photographs, "5K" of 5,000)
+    N folds        N consecutive parts of equal size, each on its own; figures are the means over the parts. Five folds
+                   of 1,000 are the "1K" of MS-COCO. A part is easier than the whole: never compare across protocols.
+
+Intervals are 95 % bootstraps over photographs as queries, each with all of its captions; what is searched stays whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.tally import Tally
+
 __all__ = ["RetrievalScores", "score_retrieval"]
 
 KS = (1, 5, 10)
+_BLOCK = 1 << 24  # pairs looked at in one go: bounds the memory, not the result
+
+Index = npt.NDArray[np.integer]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """R@k in per cent by k, in both directions.
+    """The ranks of B photographs and C captions, from which every figure follows.
 
     Attributes:
-        image_to_caption: photographs as queries.
-        caption_to_image: captions as queries.
+        rank_B: `[B]` rank of each photograph's best caption, from 1.
+        rank_C: `[C]` rank of each caption's photograph, from 1.
+        image_of_C: `[C]` index of each caption's photograph.
+        fold_of_B: `[B]` which fold each photograph is in, from 0.
     """
 
-    image_to_caption: dict[int, float]
-    caption_to_image: dict[int, float]
+    rank_B: Index
+    rank_C: Index
+    image_of_C: Index
+    fold_of_B: Index
+
+    @property
+    def protocol(self) -> str:
+        """What was searched, in words."""
+        sizes = np.bincount(self.fold_of_B)
+        if len(sizes) == 1:
+            return f"full, {len(self.rank_B):,} photographs and {len(self.rank_C):,} captions"
+        return f"mean of {len(sizes)} folds of {sizes[0]:,} photographs"
+
+    @cached_property
+    def image_to_caption(self) -> dict[int, float]:
+        """R@k in per cent by k; photographs are the queries."""
+        return {k: self._mean_over_folds(self.rank_B <= k, self.fold_of_B) * 100 for k in KS}
+
+    @cached_property
+    def caption_to_image(self) -> dict[int, float]:
+        """R@k in per cent by k; captions are the queries."""
+        return {k: self._mean_over_folds(self.rank_C <= k, self._caption_folds) * 100 for k in KS}
 
     @property
     def rsum(self) -> float:
         """The sum of the six recalls, in [0, 600]."""
         return sum(self.image_to_caption.values()) + sum(self.caption_to_image.values())
 
+    @property
+    def median_rank(self) -> tuple[float, float]:
+        """Of photographs and of captions as queries, each rounded down in its fold."""
+        both = ((self.rank_B, self.fold_of_B), (self.rank_C, self._caption_folds))
+        one, other = (
+            np.mean([np.floor(np.median(rank[fold == f])) for f in range(self._folds)]) for rank, fold in both
+        )
+        return float(one), float(other)
 
-def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: npt.NDArray[np.integer]) -> RetrievalScores:
-    """Recalls of all B photographs against all C captions.
+    @property
+    def mean_rank(self) -> tuple[float, float]:
+        """Of photographs and of captions as queries."""
+        return (
+            self._mean_over_folds(self.rank_B, self.fold_of_B),
+            self._mean_over_folds(self.rank_C, self._caption_folds),
+        )
+
+    def tally(self, image_ids: Sequence[str] | None = None) -> Tally:
+        """The rsum by photograph, for its interval and for paired comparisons.
+
+        Args:
+            image_ids: of the B photographs; their numbers by default.
+        """
+        hits, counts = [], []
+        for fold in range(self._folds):
+            inside_B, inside_C = self.fold_of_B == fold, self._caption_folds == fold
+            captions_B = np.bincount(self.image_of_C, weights=inside_C, minlength=len(self.rank_B))
+            for k in KS:
+                hits.append((self.rank_B <= k) & inside_B)
+                counts.append(inside_B)
+                found_C = (self.rank_C <= k) & inside_C
+                hits.append(np.bincount(self.image_of_C, weights=found_C, minlength=len(self.rank_B)))
+                counts.append(captions_B)
+        ids = tuple(image_ids) if image_ids is not None else tuple(str(b) for b in range(len(self.rank_B)))
+        return Tally(ids, np.stack(hits, axis=1) / self._folds, np.stack(counts, axis=1).astype(np.float64))
+
+    def rsum_interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
+        """Low and high end of the 95 % interval of rsum."""
+        return self.tally().interval(seed=seed, resamples=resamples)
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values for JSON; recalls are 0–100, ranks count from 1."""
+        low, high = self.rsum_interval()
+
+        def side(recalls: dict[int, float], place: int) -> dict[str, object]:
+            named = {str(k): round(recall, 3) for k, recall in recalls.items()}
+            return {"recall": named, "median_rank": self.median_rank[place], "mean_rank": self.mean_rank[place]}
+
+        return {
+            "protocol": self.protocol,
+            "image_to_caption": side(self.image_to_caption, 0),
+            "caption_to_image": side(self.caption_to_image, 1),
+            "rsum": round(self.rsum, 3),
+            "interval": {"rsum": [round(low, 3), round(high, 3)]},
+        }
+
+    @property
+    def _folds(self) -> int:
+        return int(self.fold_of_B.max()) + 1
+
+    @property
+    def _caption_folds(self) -> Index:
+        return self.fold_of_B[self.image_of_C]
+
+    def _mean_over_folds(self, values: npt.NDArray[np.generic], folds: Index) -> float:
+        return float((np.bincount(folds, weights=values) / np.bincount(folds)).mean())
+
+
+def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, folds: int = 1) -> RetrievalScores:
+    """Ranks all B photographs and all C captions by their scores. Nothing is sorted: wrong candidates are counted.
 
     Args:
-        score_BC: higher is better; any sign.
-        image_of_C: index of each caption's photograph; every photograph has at least one caption.
+        score_BC: higher is better; any sign, infinities too.
+        image_of_C: index of each caption's photograph, in any order; every photograph has at least one caption.
+        folds: consecutive parts of the photographs that are searched apart.
+
+    Raises:
+        EvaluationError: shapes that do not agree, a photograph without caption, or folds that are not of equal size.
     """
-    own_BC = image_of_C[None, :] == np.arange(len(score_BC))[:, None]
-    true_C = score_BC[image_of_C, np.arange(len(image_of_C))]
-    rank_C = ((score_BC >= true_C) & ~own_BC).sum(axis=0)
-    best_B = np.where(own_BC, score_BC, -np.inf).max(axis=1)
-    rank_B = ((score_BC >= best_B[:, None]) & ~own_BC).sum(axis=1)
-    return RetrievalScores(_recalls(rank_B), _recalls(rank_C))
+    image_of_C = np.asarray(image_of_C)
+    photographs = len(score_BC)
+    captions_B = np.bincount(image_of_C, minlength=photographs)
+    if score_BC.shape != (len(captions_B), len(image_of_C)) or not captions_B.all():
+        raise EvaluationError(
+            f"Scores {list(score_BC.shape)} for {len(image_of_C)} captions of {int((captions_B > 0).sum())} "
+            "photographs; give one row a photograph, one column a caption, and each photograph at least one caption."
+        )
+    if folds < 1 or photographs % folds:
+        raise EvaluationError(f"{photographs} photographs do not make {folds} folds of equal size; use folds=1.")
+    fold_of_B = np.arange(photographs) // (photographs // folds)
+    rank_B, rank_C = np.ones(photographs, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
+    for fold in range(folds):
+        of_fold_B = np.flatnonzero(fold_of_B == fold)
+        of_fold_C = np.flatnonzero(fold_of_B[image_of_C] == fold)
+        part_BC = score_BC if folds == 1 else score_BC[np.ix_(of_fold_B, of_fold_C)]
+        wrong_B, wrong_C = _wrong_ahead(part_BC, image_of_C[of_fold_C] - of_fold_B[0])
+        rank_B[of_fold_B] += wrong_B
+        rank_C[of_fold_C] += wrong_C
+    return RetrievalScores(rank_B, rank_C, image_of_C, fold_of_B)
 
 
-def _recalls(rank: npt.NDArray[np.integer]) -> dict[int, float]:
-    return {k: 100.0 * float((rank < k).mean()) for k in KS}
+def _wrong_ahead(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tuple[Index, Index]:
+    """How many wrong candidates are not below the right answer, for each photograph and each caption."""
+    photographs, captions = score_BC.shape
+    true_C = score_BC[image_of_C, np.arange(captions)]
+    wrong_B, wrong_C = np.zeros(photographs, dtype=np.int64), np.zeros(captions, dtype=np.int64)
+    rows = max(_BLOCK // captions, 1)
+    for first in range(0, photographs, rows):
+        block_BC = score_BC[first : first + rows]
+        own_BC = image_of_C == np.arange(first, first + len(block_BC))[:, None]
+        best_B = np.where(own_BC, block_BC, -np.inf).max(axis=1)
+        # “not below” and not “at least”: a score that is not a number is then never in the model's favour.
+        wrong_B[first : first + rows] = (~(block_BC < best_B[:, None]) & ~own_BC).sum(axis=1)
+        wrong_C += (~(block_BC < true_C) & ~own_BC).sum(axis=0)
+    return wrong_B, wrong_C
