@@ -1,0 +1,100 @@
+"""The match map of words and cells: a plain product, and what a caption scores by it (Das et al. 2019).
+
+`M[t, y, x] = <h_t, F[:, y, x]>` says how well word t fits the cell at row y and column x. No attention is trained: the
+score of image and caption is a reduction of the map, and where a word is follows from training for retrieval alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
+
+__all__ = ["MatchMap", "Reduction"]
+
+Reduction = Literal["mean", "max-cells", "max-words", "soft-cells"]
+
+
+class MatchMap(nn.Module):
+    """Queries against the cells of a map, reduced to a score.
+
+    Reductions, over real queries and real cells only:
+
+        mean        mean over queries and cells (`Avg_Both`); it factorises into the product of two means
+        max-cells   the best cell of each query, over both axes of the map; mean over queries (`Max_Img`)
+        max-words   the best query of each cell, mean over cells (`Max_Text`)
+        soft-cells  each query's cells weighed by the attention, a smooth maximum; mean over queries (not in the paper)
+
+    Vectors are not normalised. The map is divided by the root of the joint width, so that its spread at the start does
+    not depend on the width.
+
+    Args:
+        cells: turns inputs `[B, R, V]` and their mask `[B, R]` into cells `[B, R, D]`, such as
+            `convolution.PixelCells`, or `MaskedPerceptron` for regions that are no grid.
+        query_width: width H of a query's state.
+        joint_width: width D of the cells.
+        reduction: how the map becomes a score.
+    """
+
+    def __init__(
+        self, cells: nn.Module, query_width: int, joint_width: int = 256, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__()
+        if reduction not in get_args(Reduction):
+            raise ValueError(f"reduction is one of {get_args(Reduction)}, not {reduction!r}.")
+        self.cells = cells
+        self.query = nn.Linear(query_width, joint_width)
+        self.scale = joint_width**-0.5
+        self.reduction = reduction
+
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+        """The cells `[B, R, D]`, zero at padded ones. The edges are not looked at: a cell is its place in the map."""
+        return RegionCodes((self.cells(inputs_BRV, mask_BR) * mask_BR[..., None],), mask_BR)
+
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+        """The queries `[C, Q, D]`, zero at padded ones."""
+        return QueryCodes((self.query(states_CQH) * mask_CQ[..., None],), mask_CQ)
+
+    def align(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        own: bool = False,
+        prior_BCQR: torch.Tensor | None = None,
+    ) -> Alignment:
+        """The map under `similarity_BCQR`; the attention, for read-out, is its softmax over the cells.
+
+        A prior is added to the map before anything is reduced.
+        """
+        (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
+        map_BCQR = pair_products(queries_CQD, cells_BRD, own) * self.scale
+        if prior_BCQR is not None:
+            map_BCQR = map_BCQR + prior_BCQR
+        mask_11 = (regions.mask_BR[None] if own else regions.mask_BR[:, None])[:, :, None]
+        similarity_BCQR = map_BCQR.masked_fill(~mask_11, float("-inf"))
+        attention_BCQR = similarity_BCQR.softmax(dim=-1)
+        if self.reduction == "max-cells":
+            evidence_BCQ = similarity_BCQR.amax(dim=-1)
+        elif self.reduction == "soft-cells":
+            evidence_BCQ = (attention_BCQR * map_BCQR).sum(dim=-1)
+        else:
+            evidence_BCQ = (map_BCQR * mask_11).sum(dim=-1) / mask_11.sum(dim=-1)
+        if self.reduction == "max-words":
+            absent_CQ1 = ~queries.mask_CQ[..., None]
+            best_BCR = map_BCQR.masked_fill(absent_CQ1, float("-inf")).amax(dim=2)
+            score_BC = best_BCR.masked_fill(~mask_11[:, :, 0], 0).sum(dim=-1) / mask_11[:, :, 0].sum(dim=-1)
+        else:
+            score_BC = (evidence_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
+        return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, evidence_BCQ, score_BC)
+
+    def mean_scores(self, regions: RegionCodes, queries: QueryCodes) -> torch.Tensor:
+        """`score_BC` of the reduction `mean` without the map: <mean of the queries, mean of the cells>."""
+        (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
+        image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)
+        caption_CD = queries_CQD.sum(dim=1) / queries.mask_CQ.sum(dim=1, keepdim=True)
+        score_BC: torch.Tensor = image_BD @ caption_CD.T * self.scale
+        return score_BC

@@ -1,0 +1,107 @@
+"""The match map beside its formulas written as loops, and the factorised mean beside the map's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+import torch
+
+from unboxed.alignment.aligner import QueryCodes, RegionCodes
+from unboxed.alignment.key_value import MaskedPerceptron
+from unboxed.alignment.match_map import MatchMap, Reduction
+
+B, C, Q, R, D = 3, 4, 5, 6, 8
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def _codes(reduction: Reduction) -> tuple[MatchMap, RegionCodes, QueryCodes]:
+    torch.manual_seed(0)
+    aligner = MatchMap(MaskedPerceptron(7, D, D, layers=1), 9, D, reduction).double()
+    region_mask_BR = torch.arange(R) < torch.tensor([R, 2, 1])[:, None]
+    query_mask_CQ = torch.arange(Q) < torch.tensor([Q, 3, 1, 4])[:, None]
+    inputs_BRV = torch.randn(B, R, 7, dtype=torch.float64)
+    edges_BR4 = torch.zeros(B, R, 4, dtype=torch.float64)
+    regions = aligner.regions(inputs_BRV, edges_BR4, region_mask_BR)
+    return aligner, regions, aligner.queries(torch.randn(C, Q, 9, dtype=torch.float64), query_mask_CQ)
+
+
+def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reduction: Reduction) -> float:
+    """The definitions over lists without padding."""
+    products = [[float(query @ cell) / D**0.5 for cell in cells] for query in queries]
+    if reduction == "mean":
+        return sum(sum(row) for row in products) / len(cells) / len(queries)
+    if reduction == "max-cells":
+        return sum(max(row) for row in products) / len(queries)
+    if reduction == "max-words":
+        return sum(max(row[r] for row in products) for r in range(len(cells))) / len(cells)
+    total = 0.0
+    for row in products:
+        weights = torch.tensor(row, dtype=torch.float64).softmax(dim=0).tolist()
+        total += sum(weight * product for weight, product in zip(weights, row, strict=True))
+    return total / len(queries)
+
+
+@pytest.mark.parametrize("reduction", get_args(Reduction))
+def test_every_reduction_equals_its_loops(reduction: Reduction) -> None:
+    aligner, regions, queries = _codes(reduction)
+    score_BC = aligner.align(regions, queries).score_BC
+    for b in range(B):
+        for c in range(C):
+            cells = [regions.codes[0][b, r] for r in range(R) if regions.mask_BR[b, r]]
+            words = [queries.codes[0][c, q] for q in range(Q) if queries.mask_CQ[c, q]]
+            assert float(score_BC[b, c]) == pytest.approx(naive_score(cells, words, reduction))
+
+
+@pytest.mark.parametrize("reduction", get_args(Reduction))
+def test_own_rows_equal_the_diagonal_of_all_pairs(reduction: Reduction) -> None:
+    aligner, regions, queries = _codes(reduction)
+    image_of_C = torch.tensor([2, 0, 0, 1])
+    everything, own = aligner.align(regions, queries), aligner.align(regions.of(image_of_C), queries, own=True)
+    for all_pairs, of_own in zip(everything, own, strict=True):
+        torch.testing.assert_close(of_own[0], all_pairs[image_of_C, torch.arange(C)])
+
+
+def test_the_mean_factorises() -> None:
+    aligner, regions, queries = _codes("mean")
+    torch.testing.assert_close(aligner.mean_scores(regions, queries), aligner.align(regions, queries).score_BC)
+
+
+@pytest.mark.parametrize("reduction", get_args(Reduction))
+def test_padding_changes_nothing(reduction: Reduction) -> None:
+    aligner, regions, queries = _codes(reduction)
+    before = aligner.align(regions, queries)
+    filled = RegionCodes((regions.codes[0].masked_fill(~regions.mask_BR[..., None], 50.0),), regions.mask_BR)
+    stranger = QueryCodes((queries.codes[0].masked_fill(~queries.mask_CQ[..., None], 50.0),), queries.mask_CQ)
+    after = aligner.align(filled, stranger)
+    torch.testing.assert_close(after.score_BC, before.score_BC)
+    real = queries.mask_CQ[None].expand(B, C, Q)
+    torch.testing.assert_close(after.attention_BCQR[real], before.attention_BCQR[real])
+
+
+def test_attention_is_the_softmax_of_the_map_over_real_cells() -> None:
+    aligner, regions, queries = _codes("mean")
+    found = aligner.align(regions, queries)
+    torch.testing.assert_close(found.attention_BCQR.sum(dim=-1), torch.ones(B, C, Q, dtype=torch.float64))
+    assert float(found.attention_BCQR[1, :, :, 2:].abs().max()) == 0
+    weights = found.value_BCQR[0, 1, 2].exp()
+    torch.testing.assert_close(found.attention_BCQR[0, 1, 2], weights / weights.sum())
+
+
+def test_the_best_cell_is_sought_over_both_axes_of_the_map() -> None:
+    """A 2 x 2 map [[1, 5], [2, 3]] scores 5, not the mean (5 + 3) / 2 of its rows' best."""
+    aligner = MatchMap(torch.nn.Identity(), 1, 1, "max-cells")
+    regions = RegionCodes((torch.tensor([[[1.0], [5.0], [2.0], [3.0]]]),), torch.ones(1, 4, dtype=torch.bool))
+    queries = QueryCodes((torch.ones(1, 1, 1),), torch.ones(1, 1, dtype=torch.bool))
+    assert float(aligner.align(regions, queries).score_BC) == 5
+
+
+def test_an_unknown_reduction_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="mean"):
+        MatchMap(torch.nn.Identity(), 1, 1, "max")  # type: ignore[arg-type]
