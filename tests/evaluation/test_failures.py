@@ -1,0 +1,90 @@
+"""Hand-made answers, one of each kind of failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unboxed.evaluation.evaluate import GroundedExample
+from unboxed.evaluation.failures import FAILURES, FailureTable, failure_of, sort_failures
+from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
+
+MAN, OTHER_MAN, HAT = [0, 0, 10, 20], [50, 0, 60, 20], [0, 0, 10, 5]
+HEAD = [0, 0, 10, 8]  # IoU 0.4 with the man
+TREE = [80, 0, 99, 20]
+TEXT = "A man in a hat beside a man"
+
+
+def phrase(text: str, start: int, kind: str, box: list[int], chain: str | None = None) -> Phrase:
+    return Phrase(text, start, start + len(text), (kind,), chain, np.array([box]))
+
+
+def phrases(chains: bool = True) -> tuple[Phrase, ...]:
+    one, two, three = ("1", "2", "3") if chains else (None, None, None)
+    return (
+        phrase("A man", 0, "people", MAN, one),
+        phrase("a hat", 9, "clothing", HAT, two),
+        phrase("a man", 22, "people", OTHER_MAN, three),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(MAN, "ok"), (OTHER_MAN, "wrong instance"), (HAT, "wrong object"), ([0, 5, 10, 12], "loose box"),
+     (TREE, "background")],
+)  # fmt: skip
+def test_each_kind(answer: list[int], kind: str) -> None:
+    man, *others = phrases()
+    assert failure_of(man, others, np.array([answer], np.float32), np.array([MAN, TREE], np.float32)) == kind
+
+
+def test_what_cannot_be_right_is_the_proposals_fault_and_no_answer_is_background() -> None:
+    man, *others = phrases()
+    tree = np.array([TREE], np.float32)
+    assert failure_of(man, others, np.array([OTHER_MAN], np.float32), tree) == "no proposal"
+    assert failure_of(man, others, tree[:0], None) == "no proposal"
+    assert failure_of(man, others, tree[:0], np.array([MAN], np.float32)) == "background"
+
+
+def grounded(answers: list[list[int]], chains: bool = True) -> GroundedExample:
+    boxes = np.array([MAN, OTHER_MAN, HAT, TREE], np.float32)
+    regions = Regions(boxes, np.ones(4), np.zeros((4, 0)), np.zeros((4, 0)), (), ("segments",) * 4, 100, 20)
+    said = phrases(chains)
+    caption = Caption(TEXT, said)
+    answered = tuple(
+        GroundedPhrase(p.text, p.start, p.end, np.array([a]), np.ones(1)) for p, a in zip(said, answers, strict=True)
+    )
+    grounding = Grounding(TEXT, answered, ((0, 1),), regions, np.ones((1, 4), np.float32), 100, 20)
+    return GroundedExample(Example("photo", Path("photo.jpg"), (caption,), 100, 20), (grounding,))
+
+
+@pytest.mark.parametrize("chains", [True, False])
+def test_answers_are_sorted_by_type(chains: bool) -> None:
+    table = sort_failures([grounded([MAN, MAN, MAN], chains)])
+    assert table.counts == {"people": (1, 0, 1, 0, 0, 0), "clothing": (0, 0, 0, 1, 0, 0)}
+    assert table.total == (1, 0, 1, 1, 0, 0)
+    assert "| people | 2 | 50.0 | 0.0 | 50.0 | 0.0 | 0.0 | 0.0 |" in table.to_markdown()
+
+
+@pytest.mark.parametrize(("chain", "kind"), [("1", "background"), ("4", "wrong instance")])
+def test_other_captions_tell_of_other_entities_by_their_chains(chain: str, kind: str) -> None:
+    item = grounded([TREE, HAT, OTHER_MAN])
+    elsewhere = Caption("The man", (Phrase("The man", 0, 7, ("people",), chain, np.array([TREE])),))
+    both = replace(item.example, captions=(*item.example.captions, elsewhere))
+    answer = replace(item.groundings[0], caption="The man", phrases=(GroundedPhrase("The man", 0, 7, [TREE], [1]),))
+    table = sort_failures([GroundedExample(both, (*item.groundings, answer))])
+    assert table.total[FAILURES.index(kind)] == 1
+    assert table.total[FAILURES.index("ok")] == 3
+
+
+def test_a_photograph_without_regions_has_no_proposals() -> None:
+    item = grounded([MAN, HAT, OTHER_MAN])
+    assert sort_failures([replace(item, groundings=())]).total == (0, 3, 0, 0, 0, 0)
+
+
+def test_the_mean_of_runs() -> None:
+    one, two = (sort_failures([grounded(answers)]) for answers in ([MAN, HAT, OTHER_MAN], [MAN, MAN, MAN]))
+    assert FailureTable.mean([one, two]).total == (2, 0, 0.5, 0.5, 0, 0)
