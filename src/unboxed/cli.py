@@ -14,8 +14,9 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.errors import UnboxedError
 from unboxed.progress import TrainingProgress, say
-from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes import RECIPES, Choices
 from unboxed.regions.settings import RegionSettings
+from unboxed.training.settings import FitSettings
 
 __all__ = ["main"]
 
@@ -92,38 +93,6 @@ def regions(
         f"{out}: {summary.done:,} photos in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
         f"{len(skipped)} skipped"
     )
-
-
-def fit_infoground(
-    data: Path,
-    out: Path,
-    choices: OmitArgPrefixes[InfoGround] = InfoGround(),  # noqa: B008, a frozen value
-    regions: Path | None = None,
-    resume: bool = False,
-    strict: bool = False,
-    tensorboard: bool = False,
-    language_model: str | None = None,
-    min_count: int = 2,
-) -> None:
-    """Train InfoGround: contrastive word–region attention with language-model negatives.
-
-    Args:
-        data: the dataset's TOML file, CSV or JSONL.
-        out: folder of the run.
-        choices: the recipe.
-        regions: store made by `unboxed regions`; without one the default regions are extracted first.
-        resume: go on with an interrupted run, to the very weights that an uninterrupted one has.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
-        tensorboard: also write TensorBoard event files.
-        language_model: folder or hub name of a transformers masked language model that proposes negatives; without
-            one a small one is trained on the captions.
-        min_count: a word that occurs less often in the training captions is unknown.
-    """
-    from unboxed.training.fit import FitSettings, fit
-
-    settings = FitSettings(data, out, regions, resume, strict, tensorboard, language_model, min_count)
-    fit("infoground", choices, settings, say=say, report=TrainingProgress())
-    say(f"Run: {out}. Next: unboxed evaluate {out} --data {data} --split val")
 
 
 def evaluate(
@@ -215,7 +184,21 @@ VERBS: dict[str, Callable[..., None]] = {
 }
 
 
-RECIPE_VERBS: dict[str, Callable[..., None]] = {"infoground": fit_infoground}
+def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:
+    """`unboxed fit NAME`: the settings of a fit and the choices of a recipe as options."""
+
+    def verb(settings: Any, choices: Any = recipe()) -> None:  # noqa: B008, a frozen value
+        from unboxed.training.fit import fit
+
+        fit(name, choices, settings, say=say, report=TrainingProgress())
+        say(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
+
+    verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[valid-type]
+    verb.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
+    return verb
+
+
+RECIPE_VERBS: dict[str, Callable[..., None]] = {name: _fit_verb(name, recipe) for name, recipe in RECIPES.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

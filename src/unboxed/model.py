@@ -13,22 +13,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.alignment.ranking import rank_regions
+from unboxed.alignment.ranking import phrase_scores, rank_regions
 from unboxed.data.batching import GEOMETRY_WIDTH, collate, region_inputs
 from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError, RunError
 from unboxed.phrases import noun_phrases
-from unboxed.recipes import RECIPES, Recipe, recipe_from_dict
+from unboxed.recipes import RECIPES, Choices, recipe_from_dict
 from unboxed.regions.settings import RegionSettings
-from unboxed.text.encoding import encode_caption
+from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights, write_json
-from unboxed.types import Caption, GroundedPhrase, Grounding, Regions
+from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
 
 if TYPE_CHECKING:
     import PIL.Image
 
-    from unboxed.alignment.key_value import Alignment
+    from unboxed.priors.semantic import SemanticPrior
+    from unboxed.recipes.matching_model import MatchingModel
     from unboxed.regions.extractor import RegionExtractor
 
 __all__ = ["Grounder", "RunConfig"]
@@ -51,7 +52,7 @@ class RunConfig:
     """
 
     recipe: str
-    choices: Recipe
+    choices: Choices
     regions: RegionSettings
     feature_blocks: tuple[tuple[str, int], ...]
     class_names: tuple[str, ...]
@@ -60,14 +61,27 @@ class RunConfig:
     @property
     def region_width(self) -> int:
         """Width of a region's input to the model."""
-        return int(self.columns.sum()) + len(self.class_names) + GEOMETRY_WIDTH
+        classes = len(self.class_names) if self.choices.class_inputs else 0
+        return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
 
     @cached_property
     def columns(self) -> npt.NDArray[np.bool_]:
         """`[V]`: which columns of the regions' features the model is given."""
-        everything = self.choices.backbone_features or not self.class_names
+        everything = self.choices.backbone_features or not self.class_names or not self.choices.class_inputs
         taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
         return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
+
+    def region_inputs(
+        self,
+        boxes: npt.NDArray[np.floating],
+        features: npt.NDArray[np.floating],
+        class_probs: npt.NDArray[np.floating],
+        width: int,
+        height: int,
+    ) -> Array:
+        """What the model is given of R regions, `[R, region_width]`."""
+        probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
+        return region_inputs(boxes, features[:, self.columns], probs, width, height)
 
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
@@ -126,10 +140,13 @@ class Grounder:
     GroundedPhrase(text='a red hat', …)
     """
 
-    def __init__(self, config: RunConfig, model: torch.nn.Module, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, config: RunConfig, model: MatchingModel, vocabulary: Vocabulary, prior: SemanticPrior | None = None
+    ) -> None:
         self.config = config
         self.model = model.eval()
         self.vocabulary = vocabulary
+        self.prior = prior
 
     @classmethod
     def load(cls, run: str | Path) -> Grounder:
@@ -143,9 +160,14 @@ class Grounder:
         vocabulary = Vocabulary.load(run / "vocab.json")
         if not (run / "model.safetensors").is_file():
             raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
-        model = config.choices.build(vocabulary, config.region_width, len(config.class_names), run / "text")
+        model = config.choices.build(vocabulary, config.region_width, run / "text")
         load_weights(run / "model.safetensors", model)
-        return cls(config, model, vocabulary)
+        prior = None
+        if config.choices.needs_prior:
+            from unboxed.priors.semantic import SemanticPrior
+
+            prior = SemanticPrior.load(run / "prior")
+        return cls(config, model, vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
         """Write the model, its config, its vocabulary and the models that find its regions to the folder `run`."""
@@ -155,7 +177,9 @@ class Grounder:
         replace(self.config, regions=regions).save(run)
         self.vocabulary.save(run / "vocab.json")
         if self.config.choices.text != "gru":
-            self.model.text.save(run / "text")  # type: ignore[operator, union-attr]
+            self.model.text.save(run / "text")  # type: ignore[operator]
+        if self.prior is not None:
+            self.prior.save(run / "prior")
         save_weights(run / "model.safetensors", self.model)
 
     @cached_property
@@ -190,18 +214,26 @@ class Grounder:
             RegionsError: regions of other features or classes than the model was trained on.
         """
         self._check(regions)
-        encoded = [encode_caption(caption, self.vocabulary) for caption in captions]
-        features = regions.features[:, self.config.columns]
-        inputs = region_inputs(regions.boxes, features, regions.class_probs, regions.width, regions.height)
-        alignment: Alignment = self.model.align(collate([inputs], encoded, [0] * len(encoded)))  # type: ignore[operator]
+        ranking, units = self.config.choices.ranking, self.config.choices.units
+        affinity = None if self.prior is None else self.prior.affinity
+        encoded = [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
+        alignment, attention_CWR, prior_CPR = self.model.read(self._batch([regions], encoded, [0] * len(encoded)))
         groundings = []
         for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
-            similarity_WR, attention_WR, value_WR = (values[0, c, : len(arrays)] for values in alignment[:3])
-            # A phrase without a word of its own (punctuation only) goes by all words of its caption.
-            phrase_PW = torch.from_numpy(np.where(arrays.phrase_PW.any(axis=1, keepdims=True), arrays.phrase_PW, True))
-            content_W = torch.from_numpy(arrays.content_W)
-            ranking = self.config.choices.ranking
-            score_PR = rank_regions(similarity_WR, value_WR, phrase_PW, content_W, regions, ranking).numpy()
+            words, phrases = len(arrays), len(caption.phrases)
+            if units == "phrases":
+                queries, phrase_PQ, content_Q = phrases, np.eye(phrases, dtype=bool), np.ones(phrases, dtype=bool)
+            else:
+                # A phrase without a word of its own (punctuation only) goes by all words of its caption.
+                own_PW = arrays.phrase_PW
+                queries, phrase_PQ = words, np.where(own_PW.any(axis=1, keepdims=True), own_PW, True)
+                content_Q = arrays.content_W
+            attention_QR, value_QR = alignment.attention_BCQR[0, c, :queries], alignment.value_BCQR[0, c, :queries]
+            score_PR = phrase_scores(
+                attention_QR, value_QR, torch.from_numpy(phrase_PQ), torch.from_numpy(content_Q), ranking
+            )
+            prior_PR = None if prior_CPR is None or self.config.choices.prior == "none" else prior_CPR[c, :phrases]
+            score_PR = rank_regions(score_PR, regions, ranking, prior_PR).numpy()
             order_PR = np.argsort(-score_PR, axis=1, kind="stable")
             groundings.append(
                 Grounding(
@@ -212,12 +244,40 @@ class Grounder:
                     ),
                     words=arrays.spans,
                     regions=regions,
-                    attention_WR=attention_WR.numpy(),
+                    attention_WR=attention_CWR[c, :words].numpy(),
                     width=regions.width,
                     height=regions.height,
                 )
             )
         return groundings
+
+    @torch.inference_mode()
+    def score(self, regions: Sequence[Regions], captions: Sequence[Caption]) -> Array:
+        """How well each photograph and caption fit, `[B, C]`; higher is better, any sign.
+
+        Raises:
+            RegionsError: regions of other features or classes than the model was trained on.
+        """
+        for own in regions:
+            self._check(own)
+        affinity = None if self.prior is None else self.prior.affinity
+        encoded = [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
+        score_BC: Array = self.model.score(self._batch(regions, encoded, [0] * len(encoded))).numpy()
+        return score_BC
+
+    def _batch(
+        self, regions: Sequence[Regions], captions: Sequence[EncodedCaption], image_of_C: Sequence[int]
+    ) -> Batch:
+        inputs = [
+            self.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
+            for own in regions
+        ]
+        evidence = None
+        if self.prior is not None:
+            evidence = [
+                self.prior.evidence(own.boxes, own.class_probs, own.sources, own.width, own.height) for own in regions
+            ]
+        return collate(inputs, captions, image_of_C, evidence_B=evidence)
 
     def _check(self, regions: Regions) -> None:
         config = self.config

@@ -5,7 +5,8 @@ Axis letters, the suffix of every tensor and array name that has axes:
     B  images of a batch          R  regions of an image
     C  captions of a batch        D  joint width of words and regions
     W  words of a caption         V  width of a region's visual feature
-    P  phrases of a caption       K  classes of a detector
+    P  phrases of a caption       K  classes of a detector, or names of the semantic prior
+    Q  queries of a caption: the words or phrases that look for a region
 
 Boxes are `x1, y1, x2, y2` in pixels of the photograph as stored, upright (EXIF orientation applied), with continuous
 edges: the left edge of the first pixel column is 0, the right edge of the last one is the width. A box of the inclusive
@@ -199,6 +200,7 @@ class Batch:
         words_C: the words of each caption as text.
         slot_C: index of the word that `substitutes_CN` stand for, -1 for a caption without substitutes.
         substitutes_CN: word ids that make the caption false when put there, 0 for none; N may be 0.
+        affinity_CPK, evidence_BRK: what the semantic prior says of each phrase and of each region; K is 0 without one.
     """
 
     features_BRV: torch.Tensor
@@ -211,6 +213,8 @@ class Batch:
     words_C: tuple[tuple[str, ...], ...]
     slot_C: torch.Tensor
     substitutes_CN: torch.Tensor
+    affinity_CPK: torch.Tensor
+    evidence_BRK: torch.Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on `device`."""

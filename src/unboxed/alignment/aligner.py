@@ -10,7 +10,16 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-__all__ = ["Aligner", "Alignment", "QueryCodes", "RegionCodes", "all_products", "own_products", "pair_products"]
+__all__ = [
+    "Aligner",
+    "Alignment",
+    "QueryCodes",
+    "RegionCodes",
+    "all_products",
+    "mean_over_queries",
+    "own_products",
+    "pair_products",
+]
 
 
 class RegionCodes(NamedTuple):
@@ -96,3 +105,8 @@ def own_products(queries_CQD: torch.Tensor, regions_CRD: torch.Tensor) -> torch.
 def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, own: bool) -> torch.Tensor:
     """`own_products` or `all_products`."""
     return own_products(queries_CQD, regions_BRD) if own else all_products(queries_CQD, regions_BRD)
+
+
+def mean_over_queries(evidence_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
+    """Mean evidence `[B, C]` of the real queries of each caption; 0 for a caption without any."""
+    return (evidence_BCQ * mask_CQ).sum(dim=-1) / mask_CQ.sum(dim=-1).clamp(min=1)

@@ -1,4 +1,4 @@
-"""From the words of a phrase to a ranking of the regions."""
+"""From what the words or phrases of a caption attend to, to a ranking of the regions."""
 
 from __future__ import annotations
 
@@ -13,84 +13,100 @@ if TYPE_CHECKING:
 
     from unboxed.types import Regions
 
-__all__ = ["Ranking", "rank_regions"]
+__all__ = ["PRIOR_FLOOR", "Ranking", "phrase_scores", "rank_regions"]
+
+PRIOR_FLOOR = 0.01
+"""Added to the semantic prior before it is multiplied with what was learned: it may err, so it never rules out."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How the regions of a phrase are ranked. `Ranking.paper()` is InfoGround's rule: by attention alone.
+    """How the regions of a phrase are ranked. `Ranking.plain()` is by attention alone.
 
     Attention is trained to find a region that gives a word away, not to find the extent of what the word means: of a
-    dog, its head does as well. The defaults lean towards whole things: a word's attention counts together with what it
-    found there and with how sure the detectors are of the region, and the region is chosen whose expected overlap with
-    the attended one is largest.
+    dog, its head does as well. What is offered here leans towards whole things.
 
     Attributes:
-        pooling: how the words of a phrase share their attention (the paper: `max`).
-        phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (the paper).
-        value_weight: of the product of a word's and a region's values beside the attention's logit (the paper: 0).
-        confidence_weight: of the logarithm of the region's highest class probability (the paper: 0).
-        exclusivity: how much a phrase shuns the regions that the caption's other phrases are about (the paper: 0).
-        expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention (the paper).
+        pooling: how the words of a phrase share their attention (InfoGround: `max`).
+        phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (InfoGround).
+        value_weight: of the product of a word's and a region's values beside the attention's logit.
+        confidence_weight: of the logarithm of the region's highest class probability.
+        prior_weight: of the logarithm of the semantic prior, where the model has one.
+        exclusivity: how much a phrase shuns the regions that the caption's other phrases are about.
+        expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention.
     """
 
     pooling: Pooling = "max"
     phrase_words: Literal["content", "all"] = "content"
-    value_weight: float = 0.2
-    confidence_weight: float = 2.0
+    value_weight: float = 0.0
+    confidence_weight: float = 0.0
+    prior_weight: float = 2.0
     exclusivity: float = 1.0
     expected_overlap: bool = True
 
     @staticmethod
-    def paper() -> Ranking:
+    def plain() -> Ranking:
         """By the attention of all words alone (InfoGround, section 3.4)."""
-        return Ranking(phrase_words="all", value_weight=0, confidence_weight=0, exclusivity=0, expected_overlap=False)
+        return Ranking(phrase_words="all", prior_weight=0, exclusivity=0, expected_overlap=False)
 
 
-def rank_regions(
-    similarity_WR: torch.Tensor,
-    value_WR: torch.Tensor,
-    phrase_PW: torch.Tensor,
-    content_W: torch.Tensor,
-    regions: Regions,
+def phrase_scores(
+    attention_QR: torch.Tensor,
+    value_QR: torch.Tensor,
+    phrase_PQ: torch.Tensor,
+    content_Q: torch.Tensor,
     ranking: Ranking,
 ) -> torch.Tensor:
-    """Scores `[P, R]` >= 0 of every region for every phrase; higher is better.
+    """Scores `[P, R]` >= 0 of every region for every phrase, from the attention of its words or its own.
 
     Args:
-        similarity_WR: the attention's logits.
-        value_WR: products of the words' values with the regions'.
-        phrase_PW: True where word w belongs to phrase p; each phrase has at least one word.
-        content_W: True for nouns and adjectives. A phrase without any goes by all its words.
-        regions: the R regions.
+        attention_QR: rows sum to 1.
+        value_QR: products of the queries' values with the regions'.
+        phrase_PQ: True where query q belongs to phrase p; each phrase has at least one.
+        content_Q: True for nouns and adjectives. A phrase without any goes by all its words.
         ranking: the rule.
     """
     if ranking.phrase_words == "content":
-        of_content_PW = phrase_PW & content_W
-        phrase_PW = of_content_PW | (phrase_PW & ~of_content_PW.any(dim=1, keepdim=True))
-    logit_WR = similarity_WR + ranking.value_weight * value_WR
+        of_content_PQ = phrase_PQ & content_Q
+        phrase_PQ = of_content_PQ | (phrase_PQ & ~of_content_PQ.any(dim=1, keepdim=True))
+    if ranking.value_weight:
+        attention_QR = (attention_QR.clamp(min=1e-12).log() + ranking.value_weight * value_QR).softmax(dim=1)
+    return pool_words(attention_QR, phrase_PQ, ranking.pooling)
+
+
+def rank_regions(
+    score_PR: torch.Tensor, regions: Regions, ranking: Ranking, prior_PR: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Scores `[P, R]` in [0, 1] of every region for every phrase; higher is better.
+
+    Args:
+        score_PR: what `phrase_scores` gave.
+        regions: the R regions.
+        ranking: the rule.
+        prior_PR: the semantic prior in [0, 1], where there is one.
+    """
+    logit_PR = score_PR.clamp(min=1e-12).log()
     if ranking.confidence_weight and regions.class_names:
-        best_R = similarity_WR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
-        logit_WR = logit_WR + ranking.confidence_weight * best_R.log()
-    score_PR = pool_words(logit_WR.softmax(dim=1), phrase_PW, ranking.pooling)
-    if not (ranking.exclusivity or ranking.expected_overlap):
-        return score_PR
-    overlap_RR = similarity_WR.new_tensor(iou(regions.boxes, regions.boxes))
-    if ranking.exclusivity:
-        score_PR = _exclusive(score_PR, overlap_RR, ranking.exclusivity)
-    return score_PR @ overlap_RR if ranking.expected_overlap else score_PR
+        best_R = score_PR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
+        logit_PR = logit_PR + ranking.confidence_weight * best_R.log()
+    if prior_PR is not None:
+        logit_PR = logit_PR + ranking.prior_weight * (prior_PR + PRIOR_FLOOR).log()
+    overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
+    probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity)
+    return probability_PR @ overlap_RR if ranking.expected_overlap else probability_PR
 
 
-def _exclusive(score_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float) -> torch.Tensor:
+def _exclusive(logit_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float) -> torch.Tensor:
     """The phrases' distributions over regions after each has made room for the others, a few times over.
 
     A phrase's log score of a region falls by `weight` times the probability that another phrase means that region, or
     one that is nearly the same (IoU > 0.6).
     """
-    log_PR = score_PR.clamp(min=1e-12).log()
-    same_RR = (overlap_RR > 0.6).to(score_PR.dtype)
-    probability_PR = log_PR.softmax(dim=1)
+    probability_PR = logit_PR.softmax(dim=1)
+    if weight == 0:
+        return probability_PR
+    same_RR = (overlap_RR > 0.6).to(logit_PR.dtype)
     for _ in range(3):
         others_PR = probability_PR.sum(dim=0) - probability_PR
-        probability_PR = (log_PR - weight * (others_PR @ same_RR)).softmax(dim=1)
+        probability_PR = (logit_PR - weight * (others_PR @ same_RR)).softmax(dim=1)
     return probability_PR

@@ -11,10 +11,9 @@ import torch
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch
 
-__all__ = ["AREA_COLUMN", "GEOMETRY_WIDTH", "collate", "epoch_batches", "region_inputs"]
+__all__ = ["GEOMETRY_WIDTH", "collate", "epoch_batches", "region_inputs"]
 
 GEOMETRY_WIDTH = 9
-AREA_COLUMN = -3  # of the inputs: the box's share of the photograph
 
 
 def region_inputs(
@@ -44,6 +43,7 @@ def collate(
     image_of_C: Sequence[int],
     slots: Sequence[int] | None = None,
     substitutes: Sequence[npt.NDArray[np.int64]] | None = None,
+    evidence_B: Sequence[npt.NDArray[np.floating]] | None = None,
 ) -> Batch:
     """Pad the inputs of B images and C captions to one batch.
 
@@ -52,6 +52,7 @@ def collate(
         captions: C encoded captions of at least one word.
         image_of_C: index of each caption's image.
         slots, substitutes: for each caption the word to replace (-1: none) and the ids that replace it.
+        evidence_B: B arrays `[R_b, K]` of the semantic prior, whose affinities the captions then bring along.
     """
     region_count = max(len(regions) for regions in regions_B)
     word_count = max(len(caption) for caption in captions)
@@ -75,6 +76,14 @@ def collate(
     substitutes_CN = np.zeros((len(captions), max((len(s) for s in substitutes or ()), default=0)), dtype=np.int64)
     for c, ids in enumerate(substitutes or ()):
         substitutes_CN[c, : len(ids)] = ids
+    names = evidence_B[0].shape[1] if evidence_B else 0
+    affinity_CPK = np.zeros((len(captions), phrase_count, names), dtype=np.float32)
+    evidence_BRK = np.zeros((len(regions_B), region_count, names), dtype=np.float32)
+    for c, caption in enumerate(captions):
+        if names and caption.affinity_PK is not None:
+            affinity_CPK[c, : len(caption.affinity_PK)] = caption.affinity_PK
+    for b, evidence in enumerate(evidence_B or ()):
+        evidence_BRK[b, : len(evidence)] = evidence
     return Batch(
         features_BRV=torch.from_numpy(features_BRV),
         region_mask_BR=torch.from_numpy(region_mask_BR),
@@ -86,6 +95,8 @@ def collate(
         words_C=tuple(caption.words for caption in captions),
         slot_C=torch.as_tensor(np.asarray(slots if slots is not None else [-1] * len(captions), dtype=np.int64)),
         substitutes_CN=torch.from_numpy(substitutes_CN),
+        affinity_CPK=torch.from_numpy(affinity_CPK),
+        evidence_BRK=torch.from_numpy(evidence_BRK),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["negative_word_infonce", "word_image_infonce"]
+__all__ = ["caption_image_infonce", "image_caption_infonce", "negative_word_infonce", "word_image_infonce"]
 
 
 def word_image_infonce(evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
@@ -23,6 +23,24 @@ def word_image_infonce(evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_
     caption_C = torch.arange(len(image_of_C), device=evidence_BCW.device)
     log_chosen_CW = evidence_BCW.log_softmax(dim=0)[image_of_C, caption_C]
     return _mean_over_captions(-log_chosen_CW, mask_CW)
+
+
+def caption_image_infonce(score_BC: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
+    """Each caption must pick its own image among the B images: `-mean_c log softmax_b(score)[own]` (CKD, equation 3)."""
+    return torch.nn.functional.cross_entropy(score_BC.T, image_of_C)
+
+
+def image_caption_infonce(score_BC: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
+    """Each image must pick each of its captions among the captions of other images, the mean over all captions.
+
+    Args:
+        score_BC: of every image with every caption.
+        image_of_C: index of each caption's own image; an image's other captions are not negatives.
+    """
+    own_BC = image_of_C[None, :] == torch.arange(len(score_BC), device=score_BC.device)[:, None]
+    others_B = score_BC.masked_fill(own_BC, float("-inf")).logsumexp(dim=1)
+    true_C = score_BC.gather(0, image_of_C[None])[0]
+    return torch.nn.functional.softplus(others_B[image_of_C] - true_C).mean()
 
 
 def negative_word_infonce(evidence_CN: torch.Tensor, candidate_mask_CN: torch.Tensor) -> torch.Tensor:

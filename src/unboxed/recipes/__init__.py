@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
-from unboxed.alignment.ranking import Ranking
+from unboxed.recipes.choices import Choices
+from unboxed.recipes.ckd import CKD
 from unboxed.recipes.infoground import InfoGround
-from unboxed.training.schedule import Schedule
+from unboxed.recipes.sprm import SPRM
 
-__all__ = ["RECIPES", "Recipe", "recipe_from_dict"]
+__all__ = ["RECIPES", "Choices", "recipe_from_dict"]
 
-Recipe = InfoGround
-RECIPES: dict[str, type[Recipe]] = {"infoground": InfoGround}
+RECIPES: dict[str, type[Choices]] = {"infoground": InfoGround, "ckd": CKD, "sprm": SPRM}
 
 
-def recipe_from_dict(name: str, choices: dict[str, Any]) -> Recipe:
+def recipe_from_dict(name: str, choices: dict[str, Any]) -> Choices:
     """The recipe that `dataclasses.asdict` made the choices of.
 
     Raises:
         TypeError: a choice that this recipe does not have.
     """
-    known = {field.name for field in fields(RECIPES[name])}
-    unknown = sorted(set(choices) - known)
+    standard = RECIPES[name]()
+    known = {field.name: getattr(standard, field.name) for field in fields(standard)}
+    unknown = sorted(set(choices) - set(known))
     if unknown:
         raise TypeError(f"{name} has no choice {unknown[0]!r}")
-    parts = {"schedule": Schedule(**choices["schedule"]), "ranking": Ranking(**choices["ranking"])}
+    parts = {part: type(known[part])(**value) for part, value in choices.items() if is_dataclass(known[part])}
     return RECIPES[name](**{**choices, **parts})

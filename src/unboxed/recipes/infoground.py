@@ -8,75 +8,50 @@ must beat substitutes that a masked language model finds plausible but that woul
 
 Where this differs from the paper by default: the text encoder is a small GRU trained along (the paper: frozen BERT),
 so the learning rate is larger and has a one-cycle schedule; padding is masked everywhere; two captions of one image are
-never each other's negatives; a new noun is drawn for substitution each time instead of one for good.
+never each other's negatives; a new noun is drawn for substitution each time instead of one for good; regions are ranked
+by more than attention (`Ranking.plain()` is the paper's rule).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.alignment.ranking import Ranking
-from unboxed.training.schedule import Schedule
+from unboxed.recipes.choices import Choices, Units
 
 if TYPE_CHECKING:
-    from unboxed.recipes.infoground_model import InfoGroundModel
-    from unboxed.text.vocabulary import Vocabulary
+    import torch
+
+    from unboxed.alignment.aligner import Aligner
+    from unboxed.recipes.pairs import Pairs
 
 __all__ = ["InfoGround"]
 
 
 @dataclass(frozen=True)
-class InfoGround:
-    """The choices of InfoGround.
+class InfoGround(Choices):
+    """InfoGround. The paper: 25 substitutes, joint width 384, two layers.
 
     Attributes:
-        negatives: `lm` (language-model substitutes, re-ranked), `random` (random nouns, the paper's baseline), `none`.
-        negative_count: substitutes contrasted with a true word in one step (the paper: 25).
-        negative_weight: weight of that contrast beside the word–image contrast (the paper: 1).
-        joint_width: width that words and regions share (the paper: 384).
-        layers: linear maps of each of the four networks (the paper: 2).
-        text: `gru`, trained along, or the folder or hub name of a transformers encoder, which stays frozen (the paper:
-            BERT).
-        embedding_width, hidden_width: sizes of the GRU.
-        dropout: of word vectors and region inputs while training, in [0, 1).
-        backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
-            the whole photograph, so that any region gives its photograph away: captions are found better, phrases
-            worse. Regions that have no class probabilities are described by all there is.
-        prior_area, prior_confidence: weights of the logarithms of a region's share of the photograph and of its highest
-            class probability, added to the logits of the attention in training and after (the paper: 0).
-        ranking: how the regions of a phrase are ranked.
-        schedule: how long and how fast.
+        layers: linear maps of each of the four networks.
     """
 
+    units: ClassVar[Units] = "content"
+
     negatives: Literal["lm", "random", "none"] = "lm"
-    negative_count: int = 10
-    negative_weight: float = 1.0
-    joint_width: int = 256
     layers: int = 2
-    text: str = "gru"
-    embedding_width: int = 200
-    hidden_width: int = 128
-    dropout: float = 0.1
-    backbone_features: bool = False
-    prior_area: float = 0.0
-    prior_confidence: float = 0.0
-    ranking: Ranking = field(default_factory=Ranking)
-    schedule: Schedule = field(default_factory=Schedule)
+    ranking: Ranking = Ranking(value_weight=0.2, confidence_weight=2.0)
 
-    def build(
-        self, vocabulary: Vocabulary, region_width: int, class_count: int, encoder: Path | None = None
-    ) -> InfoGroundModel:
-        """The untrained model.
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """Keys and values."""
+        from unboxed.alignment.key_value import KeyValueAttention
 
-        Args:
-            vocabulary: the words it knows.
-            region_width: width of a region's input.
-            class_count: K, of the class probabilities in it.
-            encoder: where a run keeps its pretrained text encoder, once it has one.
-        """
-        from unboxed.recipes.infoground_model import InfoGroundModel  # torch is loaded only where something is computed
+        return KeyValueAttention(region_width, state_width, self.joint_width, self.layers)
 
-        kept = encoder is not None and encoder.is_dir()
-        return InfoGroundModel(self, vocabulary, region_width, class_count, str(encoder) if kept else self.text)
+    def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        """Each noun and adjective must pick its own image."""
+        from unboxed.objectives.infonce import word_image_infonce
+
+        evidence_BCQ = pairs.alignment.evidence_BCQ
+        return {"word_image": word_image_infonce(evidence_BCQ, pairs.queries.mask_CQ, pairs.batch.image_of_C)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from unboxed.phrases import content_words
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.types import Caption
+from unboxed.types import Array, Caption
 
 __all__ = ["EncodedCaption", "encode_caption"]
 
@@ -27,6 +28,7 @@ class EncodedCaption:
         content_W: True for the nouns and adjectives of its phrases; all words when there are none of these, so that a
             caption always has something to contrast.
         phrase_PW: True where word w overlaps phrase p.
+        affinity_PK: what the semantic prior says of each phrase, where there is a prior.
     """
 
     caption: Caption
@@ -35,13 +37,22 @@ class EncodedCaption:
     tokens_W: npt.NDArray[np.int64]
     content_W: npt.NDArray[np.bool_]
     phrase_PW: npt.NDArray[np.bool_]
+    affinity_PK: Array | None = None
 
     def __len__(self) -> int:
         return len(self.words)
 
 
-def encode_caption(caption: Caption, vocabulary: Vocabulary) -> EncodedCaption:
-    """The arrays of `caption`; words that `vocabulary` does not know become its unknown word."""
+def encode_caption(
+    caption: Caption, vocabulary: Vocabulary, affinity: Callable[[str], Array] | None = None
+) -> EncodedCaption:
+    """The arrays of `caption`; words that `vocabulary` does not know become its unknown word.
+
+    Args:
+        caption: the caption with its phrases.
+        vocabulary: the known words.
+        affinity: what the semantic prior says of a phrase, `SemanticPrior.affinity`.
+    """
     found = words(caption.text)
     texts = tuple(word.text for word in found)
     spans = tuple((word.start, word.end) for word in found)
@@ -57,4 +68,7 @@ def encode_caption(caption: Caption, vocabulary: Vocabulary) -> EncodedCaption:
             [[start < phrase.end and end > phrase.start for start, end in spans] for phrase in caption.phrases],
             dtype=bool,
         ).reshape(len(caption.phrases), len(found)),
+        affinity_PK=np.stack([affinity(phrase.text) for phrase in caption.phrases])
+        if affinity is not None and caption.phrases
+        else None,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.batching import collate, epoch_batches, region_inputs
+from unboxed.data.batching import collate, epoch_batches
 from unboxed.errors import DatasetError
+from unboxed.model import RunConfig
 from unboxed.negatives.types import Negatives
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import EncodedCaption, encode_caption
@@ -17,6 +19,9 @@ from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.schedule import Schedule
 from unboxed.training.seeds import generator
 from unboxed.types import Array, Batch, Example
+
+if TYPE_CHECKING:
+    from unboxed.priors.semantic import SemanticPrior
 
 __all__ = ["Feed"]
 
@@ -36,11 +41,18 @@ class Feed:
     """
 
     def __init__(
-        self, examples: Sequence[Example], store: RegionStore, vocabulary: Vocabulary, columns: npt.NDArray[np.bool_]
+        self,
+        examples: Sequence[Example],
+        store: RegionStore,
+        vocabulary: Vocabulary,
+        config: RunConfig,
+        prior: SemanticPrior | None = None,
     ) -> None:
         self._store = store
         self._vocabulary = vocabulary
-        self._columns = columns
+        self._config = config
+        self._prior = prior
+        self._evidence: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
@@ -50,7 +62,8 @@ class Feed:
             )
         self.image_ids = tuple(example.image_id for example in self._examples)
         self.captions: list[list[EncodedCaption]] = [
-            [encode_caption(caption, vocabulary) for caption in example.captions] for example in self._examples
+            [encode_caption(caption, vocabulary, prior.affinity if prior else None) for caption in example.captions]
+            for example in self._examples
         ]
         counts = [len(captions) for captions in self.captions]
         self._first_caption = np.concatenate([[0], np.cumsum(counts)])
@@ -67,8 +80,20 @@ class Feed:
         """Region inputs of photograph number `image`."""
         example = self._examples[image]
         arrays = self._store.arrays(example.image_id)
-        features = arrays.features[:, self._columns]
-        return region_inputs(arrays.boxes, features, arrays.class_probs, example.width, example.height)
+        return self._config.region_inputs(
+            arrays.boxes, arrays.features, arrays.class_probs, example.width, example.height
+        )
+
+    def evidence(self, image: int) -> npt.NDArray[np.float16]:
+        """The semantic prior's evidence `[R, K]` of photograph number `image`, worked out once."""
+        assert self._prior is not None
+        if image not in self._evidence:
+            example = self._examples[image]
+            arrays = self._store.arrays(example.image_id)
+            sources = [self._store.source_names[source] for source in arrays.sources]
+            evidence = self._prior.evidence(arrays.boxes, arrays.class_probs, sources, example.width, example.height)
+            self._evidence[image] = evidence.astype(np.float16)
+        return self._evidence[image]
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
         """Which photographs and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
@@ -112,4 +137,5 @@ class Feed:
                     slots.append(drawn.position if drawn else -1)
                     ids.append(np.array(self._vocabulary.encode(drawn.words) if drawn else [], dtype=np.int64))
         regions_B = [self.regions(image) for image, _ in shares]
-        return collate(regions_B, captions, image_of_C, slots or None, ids or None)
+        evidence_B = None if self._prior is None else [self.evidence(image) for image, _ in shares]
+        return collate(regions_B, captions, image_of_C, slots or None, ids or None, evidence_B)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RunError
 from unboxed.model import Grounder, RunConfig
 from unboxed.negatives.types import Negatives, stored
-from unboxed.recipes import Recipe
+from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
@@ -25,6 +25,7 @@ from unboxed.training.alone import alone
 from unboxed.training.feed import Feed
 from unboxed.training.loop import train
 from unboxed.training.seeds import generator, seed_of
+from unboxed.training.settings import FitSettings
 from unboxed.types import Example
 
 __all__ = ["FitSettings", "fit"]
@@ -32,37 +33,9 @@ __all__ = ["FitSettings", "fit"]
 _MEASURED_PHOTOS = 500
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """What a fit needs beside a recipe.
-
-    Attributes:
-        data: the dataset's TOML file, CSV or JSONL.
-        out: folder of the run.
-        regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
-        resume: go on with the run in `out` where it stopped.
-        strict: stop at the first photograph that cannot be read.
-        tensorboard: also write TensorBoard event files.
-        language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
-            small one on the captions at hand.
-        min_count: a word that occurs less often in the training captions is unknown.
-        cache: folder where several runs share their negatives; None keeps them in the run.
-    """
-
-    data: Path
-    out: Path
-    regions: Path | None = None
-    resume: bool = False
-    strict: bool = False
-    tensorboard: bool = False
-    language_model: str | None = None
-    min_count: int = 2
-    cache: Path | None = None
-
-
 def fit(
     recipe: str,
-    choices: Recipe,
+    choices: Choices,
     settings: FitSettings,
     *,
     say: Callable[[str], None] = lambda line: None,
@@ -114,8 +87,9 @@ def fit(
             "finished": False,
         },
     )
-    feed = Feed(training.examples, store, vocabulary, config.columns)
-    held_out = Feed(validation.examples, store, vocabulary, config.columns)
+    prior = None
+    feed = Feed(training.examples, store, vocabulary, config, prior)
+    held_out = Feed(validation.examples, store, vocabulary, config, prior)
     config.facts["train"] = {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)}
     config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
     with alone(_negatives_file(choices, settings)):
@@ -124,7 +98,7 @@ def fit(
     config.save(run)
 
     torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
-    model = choices.build(vocabulary, config.region_width, len(config.class_names))
+    model = choices.build(vocabulary, config.region_width)
     if choices.text != "gru":
         model.text.save(run / "text")  # type: ignore[operator]
     sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
@@ -169,7 +143,7 @@ def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
     return Split("train", chosen(False), training.missing, training.unreadable), Split("val", chosen(True))
 
 
-def _previous_run(run: Path, recipe: str, choices: Recipe, resume: bool) -> RunConfig | None:
+def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> RunConfig | None:
     if not (run / "config.json").exists():
         return None
     if not resume:
@@ -180,7 +154,7 @@ def _previous_run(run: Path, recipe: str, choices: Recipe, resume: bool) -> RunC
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
     ours, theirs = asdict(choices), asdict(previous.choices)
-    for part in ("schedule", "ranking"):
+    for part in [name for name, value in ours.items() if isinstance(value, dict)]:
         ours.update(ours.pop(part))
         theirs.update(theirs.pop(part))
     differing = [
@@ -207,7 +181,7 @@ def _store(
     return RegionStore.open(run / "store")
 
 
-def _negatives_file(choices: Recipe, settings: FitSettings) -> Path:
+def _negatives_file(choices: Choices, settings: FitSettings) -> Path:
     """Where the negatives are kept; in a shared folder, those of another kind or seed lie beside them."""
     if settings.cache is None:
         return settings.out / "negatives.safetensors"
@@ -215,7 +189,7 @@ def _negatives_file(choices: Recipe, settings: FitSettings) -> Path:
     return settings.cache / f"negatives-{choices.negatives}{model}-{choices.schedule.seed}.safetensors"
 
 
-def _negatives(choices: Recipe, settings: FitSettings, feed: Feed, say: Callable[[str], None]) -> Negatives | None:
+def _negatives(choices: Choices, settings: FitSettings, feed: Feed, say: Callable[[str], None]) -> Negatives | None:
     """False words for the nouns of the training captions, made once and kept in the run."""
     if choices.negatives == "none":
         return None

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.negatives.types import Negatives
+from unboxed.recipes.pairs import Moment
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.schedule import Schedule
@@ -31,7 +32,7 @@ LOG_STEPS = 10
 class TrainableModel(Protocol):
     """What the loop asks of a model, beside being an `nn.Module`."""
 
-    def loss(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts by name."""
 
     def score(self, batch: Batch) -> torch.Tensor:
@@ -98,7 +99,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             torch.manual_seed(seed_of(schedule.seed, "dropout", progress["step"]))
-            losses = wrapped.loss(batch.to(fabric.device))
+            losses = wrapped.loss(batch.to(fabric.device), Moment(progress["step"], steps, epoch))
             optimizer.zero_grad()
             fabric.backward(losses["loss"])
             fabric.clip_gradients(wrapped, optimizer, max_norm=schedule.clip)
@@ -118,7 +119,7 @@ def train(
                 sums, summed = {}, 0
             if progress["step"] % schedule.checkpoint_steps == 0:
                 save_checkpoint(checkpoint, model, optimizer, progress)
-        figures = _validate(wrapped, schedule, validation, fabric.device)
+        figures = _validate(wrapped, schedule, validation, Moment(steps, steps, schedule.epochs), fabric.device)
         better = _is_better(figures, progress["best"], schedule)
         if better:
             progress["best"] = {"epoch": epoch, **figures}
@@ -141,13 +142,15 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
 
 
 @torch.no_grad()
-def _validate(model: Any, schedule: Schedule, validation: Feed, device: torch.device) -> dict[str, float]:
+def _validate(
+    model: Any, schedule: Schedule, validation: Feed, moment: Moment, device: torch.device
+) -> dict[str, float]:
     """Mean loss over the fixed validation batches, and retrieval of each caption among the images of its batch."""
     model.eval()
     losses, rsums = [], []
     for batch in validation.batches(schedule, -1):
         batch = batch.to(device)
-        losses.append(float(model.loss(batch)["loss"]))
+        losses.append(float(model.loss(batch, moment)["loss"]))
         score_BC = model.score(batch).float().cpu().numpy()
         rsums.append(score_retrieval(score_BC, batch.image_of_C.cpu().numpy()).rsum)
     model.train()

@@ -1,0 +1,71 @@
+"""Each query is matched by its best region (CKD, section 3.2): cosine similarity, and the largest one is the evidence."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
+from unboxed.alignment.perceptron import MaskedPerceptron
+
+__all__ = ["BestRegion"]
+
+
+class BestRegion(nn.Module):
+    """Two perceptrons to unit vectors, and the maximum over regions.
+
+    Args:
+        region_width: width V of a region's input.
+        state_width: width H of a phrase or word.
+        joint_width: width D that both share (the paper: 512).
+        hidden_width: of both perceptrons (the paper: 1024).
+        scale: what cosines are multiplied by (the paper: 2); where `learned`, at the start.
+        learned: train the scale along.
+        score: how a caption's queries make the pair score: their `sum` (the paper), their `mean`, or their sum over the
+            root of their number, `root`.
+    """
+
+    def __init__(
+        self,
+        region_width: int,
+        state_width: int,
+        joint_width: int = 512,
+        hidden_width: int = 1024,
+        scale: float = 2.0,
+        learned: bool = False,
+        score: str = "sum",
+    ) -> None:
+        super().__init__()
+        self.region = MaskedPerceptron(region_width, hidden_width, joint_width, batch_norm=False)
+        self.query = MaskedPerceptron(state_width, hidden_width, joint_width, batch_norm=False)
+        log_scale = torch.tensor(scale).log()
+        if learned:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
+        self.exponent = {"sum": 0.0, "root": 0.5, "mean": 1.0}[score]
+
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+        """Unit vectors `[B, R, D]`."""
+        return RegionCodes((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
+
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+        """Unit vectors `[C, Q, D]`."""
+        return QueryCodes((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
+
+    def align(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        own: bool = False,
+        prior_BCQR: torch.Tensor | None = None,
+    ) -> Alignment:
+        """Scaled cosines; the attention is their softmax, which training does not use but distillation may."""
+        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
+        value = pair_products(queries.codes[0], regions.codes[0], own) * self.log_scale.exp()
+        similarity = value.masked_fill(~mask_BCQR, float("-inf"))
+        evidence = similarity.amax(dim=-1)
+        count_C = queries.mask_CQ.sum(dim=-1).clamp(min=1)
+        score = (evidence * queries.mask_CQ).sum(dim=-1) / count_C**self.exponent
+        return Alignment(similarity, similarity.softmax(dim=-1), value, evidence, score)

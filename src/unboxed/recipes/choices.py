@@ -1,0 +1,124 @@
+"""What every recipe offers: the parts that combine with each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from unboxed.alignment.ranking import Ranking
+from unboxed.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from unboxed.alignment.aligner import Aligner
+    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.pairs import Pairs
+    from unboxed.text.vocabulary import Vocabulary
+
+__all__ = ["Choices", "Distillation", "Units"]
+
+Units = Literal["words", "content", "phrases"]
+"""What of a caption looks for a region: all its words, its nouns and adjectives, or its phrases."""
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a model is taught the untrained prior while it trains (CKD, section 3.3).
+
+    The teacher is a softmax over the regions of the caption's own image: of the prior's scores, divided by its
+    temperature; phrases of which the prior knows nothing teach nothing.
+
+    Attributes:
+        distillation: weight of the cross-entropy from teacher to student, once the ramp is over; 0 for none.
+        teacher_temperature: of the teacher; CKD's, with detector probabilities as scores, is 2.
+        neighbours: teacher and student are compared on the regions that overlap the student's choice most, this many
+            (CKD: 8); 0 compares them on all regions.
+        ramp_steps: steps over which the weight grows; CKD's rises by one each 500 steps.
+    """
+
+    distillation: float = 0.0
+    teacher_temperature: float = 0.15
+    neighbours: int = 0
+    ramp_steps: int = 0
+
+    def weight_at(self, step: int) -> float:
+        """The weight of the distillation at a step, counted from 0."""
+        return self.distillation * min((step + 1) / (self.ramp_steps + 1), 1)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What every recipe offers. A recipe is a subclass with its own defaults, an attention and an objective.
+
+    Attributes:
+        negatives: substitutes of nouns that make a caption false: `lm` (a language model's, re-ranked), `random`
+            nouns, `none`.
+        negative_count: substitutes contrasted with a true word in one step.
+        negative_weight: weight of that contrast.
+        prior: `semantic` multiplies the untrained semantic prior (class names against phrases) with what was learned,
+            to the power of `prior_weight` of the ranking.
+        distillation: how the prior teaches the model while it trains.
+        intra_caption: weight of the contrast between the phrases of one caption: what one phrase attends to must fit
+            it better than what another one attends to.
+        joint_width: width that queries and regions share.
+        text: `gru`, trained along, or the folder or hub name of a transformers encoder, which stays frozen.
+        embedding_width, hidden_width: sizes of the GRU.
+        dropout: of word vectors and region inputs while training, in [0, 1).
+        class_inputs: describe regions by the detector's class probabilities too.
+        backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
+            the whole photograph, so that any region gives its photograph away: captions are found better, phrases
+            worse. Regions that have no class probabilities are described by all there is.
+        ranking: how the regions of a phrase are ranked.
+        schedule: how long and how fast.
+    """
+
+    units: ClassVar[Units] = "words"
+
+    negatives: Literal["lm", "random", "none"] = "none"
+    negative_count: int = 10
+    negative_weight: float = 1.0
+    prior: Literal["none", "semantic"] = "none"
+    distillation: Distillation = field(default_factory=Distillation)
+    intra_caption: float = 0.0
+    joint_width: int = 256
+    text: str = "gru"
+    embedding_width: int = 200
+    hidden_width: int = 128
+    dropout: float = 0.1
+    class_inputs: bool = True
+    backbone_features: bool = False
+    ranking: Ranking = field(default_factory=Ranking)
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """The untrained attention.
+
+        Args:
+            region_width: V, of a region's input.
+            state_width: H, of a contextual word or of a phrase.
+        """
+        raise NotImplementedError
+
+    def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        """What training minimises, by name; the terms are added up."""
+        raise NotImplementedError
+
+    @property
+    def needs_prior(self) -> bool:
+        """Does training or ranking read the semantic prior?"""
+        return self.prior != "none" or self.distillation.distillation > 0
+
+    def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
+        """The untrained model.
+
+        Args:
+            vocabulary: the words it knows.
+            region_width: width of a region's input.
+            encoder: where a run keeps its pretrained text encoder, once it has one.
+        """
+        from unboxed.recipes.matching_model import MatchingModel  # torch is loaded only where something is computed
+
+        kept = encoder is not None and encoder.is_dir()
+        return MatchingModel(self, vocabulary, region_width, str(encoder) if kept else self.text)

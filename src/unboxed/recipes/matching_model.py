@@ -1,0 +1,168 @@
+"""The spine as a module: text encoder, region inputs, a recipe's attention and objective, and what combines with all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from unboxed.alignment.aligner import Alignment, RegionCodes
+from unboxed.alignment.standardise import Standardise
+from unboxed.data.batching import GEOMETRY_WIDTH
+from unboxed.objectives.distillation import distillation
+from unboxed.objectives.infonce import negative_word_infonce
+from unboxed.objectives.intra_caption import intra_caption_contrast
+from unboxed.recipes.choices import Choices, Units
+from unboxed.recipes.pairs import Moment, Pairs, Queries
+from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.types import Batch
+
+if TYPE_CHECKING:
+    from unboxed.text.frozen import FrozenEncoder
+
+__all__ = ["MatchingModel"]
+
+
+class MatchingModel(nn.Module):
+    """What a recipe builds. All recipes share this class; they differ in `choices.aligner` and `choices.objective`."""
+
+    text: RecurrentEncoder | FrozenEncoder
+
+    def __init__(self, choices: Choices, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
+        super().__init__()
+        self.choices = choices
+        self.standardise = Standardise(region_width)
+        self.region_dropout = nn.Dropout(choices.dropout)
+        if encoder == "gru":
+            self.text = RecurrentEncoder(
+                len(vocabulary), choices.embedding_width, choices.hidden_width, choices.dropout
+            )
+        else:
+            from unboxed.text.frozen import FrozenEncoder
+            from unboxed.text.pretrained import PretrainedEncoder
+
+            self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
+        self.aligner = choices.aligner(region_width, self.text.output_width)
+
+    def encode_regions(self, batch: Batch) -> RegionCodes:
+        """The regions of the B images, encoded once for all captions."""
+        inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
+        return self.aligner.regions(inputs_BRV, _edges(batch), batch.region_mask_BR)
+
+    def encode_words(self, batch: Batch) -> torch.Tensor:
+        """Contextual words `[C, W, H]`."""
+        return self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
+
+    def queries(self, batch: Batch, words_CWH: torch.Tensor, units: Units | None = None) -> Queries:
+        """What of the captions looks for regions; the recipe's units by default."""
+        units = units or self.choices.units
+        if units == "words":
+            return Queries(words_CWH, batch.word_mask_CW, batch.phrase_CPW)
+        if units == "content":
+            return _packed(words_CWH, batch.content_CW, batch.phrase_CPW)
+        weight_CPW = batch.phrase_CPW.to(words_CWH.dtype)
+        weight_CPW = weight_CPW / weight_CPW.sum(dim=-1, keepdim=True).clamp(min=1)
+        mask_CP = batch.phrase_CPW.any(dim=-1)
+        itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
+        return Queries(weight_CPW @ words_CWH, mask_CP, itself_CPP)
+
+    def pairs(self, batch: Batch, moment: Moment, words_CWH: torch.Tensor) -> Pairs:
+        """Every caption against every image of the batch."""
+        queries = self.queries(batch, words_CWH)
+        regions = self.encode_regions(batch)
+        prior_BCPR = _prior(batch)
+        codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+        alignment = self.aligner.align(regions, codes, prior_BCQR=prior_BCPR)
+        return Pairs(batch, queries, regions, alignment, moment, prior_BCPR)
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        """How well each image and caption fit, `[B, C]`."""
+        return self.pairs(batch, Moment(0, 1), self.encode_words(batch)).alignment.score_BC
+
+    def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
+        """The total under `loss`, and its parts, weighted, by name."""
+        choices = self.choices
+        words_CWH = self.encode_words(batch)
+        pairs = self.pairs(batch, moment, words_CWH)
+        parts = dict(choices.objective(pairs))
+        if batch.substitutes_CN.shape[1] and choices.negative_weight:
+            parts["negatives"] = choices.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)
+        teaching = choices.distillation
+        if teaching.distillation:
+            parts["distillation"] = teaching.weight_at(moment.step) * distillation(
+                pairs.own_logit_CPR,
+                pairs.own_prior_CPR,
+                pairs.phrase_mask_CP,
+                pairs.own_mask_CR,
+                _edges(batch)[batch.image_of_C],
+                temperature=teaching.teacher_temperature,
+                neighbours=teaching.neighbours,
+            )
+        if choices.intra_caption:
+            parts["intra_caption"] = choices.intra_caption * intra_caption_contrast(
+                pairs.own_logit_CPR.masked_fill(~pairs.own_mask_CR[:, None], 0),
+                pairs.posterior_CPR(choices.ranking.prior_weight),
+                pairs.phrase_mask_CP,
+            )
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def _negative_words(self, batch: Batch, words_CWH: torch.Tensor, regions: RegionCodes) -> torch.Tensor:
+        """The true word, in the true caption, against its substitutes, each in its own false caption."""
+        has = batch.slot_C >= 0
+        slot_C = batch.slot_C[has]
+        own_C1H = words_CWH[has][torch.arange(len(slot_C), device=slot_C.device), slot_C][:, None]
+        texts = [words for words, present in zip(batch.words_C, has.tolist(), strict=True) if present]
+        others_CNH = self.text.substitute(
+            words_CWH[has], batch.word_mask_CW[has], slot_C, batch.substitutes_CN[has], texts
+        )
+        candidates_CNH = torch.cat([own_C1H, others_CNH], dim=1)
+        mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
+        codes = self.aligner.queries(candidates_CNH, mask_CN)
+        alignment = self.aligner.align(regions.of(batch.image_of_C[has]), codes, own=True)
+        return negative_word_infonce(alignment.evidence_BCQ[0], mask_CN)
+
+    def read(self, batch: Batch) -> tuple[Alignment, torch.Tensor, torch.Tensor | None]:
+        """What grounding reads, of captions of one image.
+
+        Returns:
+            The alignment of the recipe's units with the image's regions (content words are read as all words), the
+            attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]` where there are any.
+        """
+        words_CWH = self.encode_words(batch)
+        regions = self.encode_regions(batch)
+        prior_BCPR = _prior(batch)
+
+        def aligned(units: Units) -> Alignment:
+            queries = self.queries(batch, words_CWH, units)
+            codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+            return self.aligner.align(regions, codes, prior_BCQR=prior_BCPR if units == "phrases" else None)
+
+        of_words = aligned("words")
+        of_units = aligned("phrases") if self.choices.units == "phrases" else of_words
+        return of_units, of_words.attention_BCQR[0], None if prior_BCPR is None else prior_BCPR[0]
+
+
+def _prior(batch: Batch) -> torch.Tensor | None:
+    """The untrained scores `[B, C, P, R]` of every phrase in every image, where the batch has a prior."""
+    if not batch.affinity_CPK.shape[-1]:
+        return None
+    from unboxed.priors.semantic import scores
+
+    return scores(batch.affinity_CPK[None], batch.evidence_BRK[:, None])
+
+
+def _edges(batch: Batch) -> torch.Tensor:
+    """The boxes `[B, R, 4]` as shares of their photographs' sizes."""
+    return batch.features_BRV[..., -GEOMETRY_WIDTH : 4 - GEOMETRY_WIDTH]
+
+
+def _packed(words_CWH: torch.Tensor, mask_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> Queries:
+    """Only the words of the mask, moved together, so that the others cost nothing."""
+    count = int(mask_CW.sum(dim=1).max())
+    order_CQ = (~mask_CW).to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
+    states_CQH = words_CWH.gather(1, order_CQ[..., None].expand(-1, -1, words_CWH.shape[-1]))
+    packed_mask_CQ = mask_CW.gather(1, order_CQ)
+    phrase_CPQ = phrase_CPW.gather(2, order_CQ[:, None].expand(-1, phrase_CPW.shape[1], -1)) & packed_mask_CQ[:, None]
+    return Queries(states_CQH, packed_mask_CQ, phrase_CPQ)

@@ -1,0 +1,98 @@
+"""The images and captions of a batch after alignment: what an objective is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+
+from unboxed.alignment.aligner import Alignment, RegionCodes
+from unboxed.alignment.ranking import PRIOR_FLOOR
+from unboxed.types import Batch
+
+__all__ = ["Moment", "Pairs", "Queries"]
+
+
+class Moment(NamedTuple):
+    """How far training has come."""
+
+    step: int
+    steps: int
+    epoch: int = 0
+
+
+class Queries(NamedTuple):
+    """What looks for regions: words or phrases of C captions.
+
+    Attributes:
+        states_CQH: contextual states.
+        mask_CQ: True for real ones.
+        phrase_CPQ: True where query q belongs to phrase p.
+    """
+
+    states_CQH: torch.Tensor
+    mask_CQ: torch.Tensor
+    phrase_CPQ: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All pairs of a batch's images and captions.
+
+    Attributes:
+        batch: the batch.
+        queries: of its captions.
+        regions: of its images, encoded.
+        alignment: of all pairs.
+        prior_BCPR: untrained scores of every phrase in every image, or None.
+        moment: how far training has come.
+    """
+
+    batch: Batch
+    queries: Queries
+    regions: RegionCodes
+    alignment: Alignment
+    moment: Moment
+    prior_BCPR: torch.Tensor | None = None
+
+    @cached_property
+    def phrase_mask_CP(self) -> torch.Tensor:
+        """True for phrases that have a query."""
+        return self.queries.phrase_CPQ.any(dim=-1)
+
+    @cached_property
+    def own_mask_CR(self) -> torch.Tensor:
+        """The real regions of each caption's own image."""
+        return self.batch.region_mask_BR[self.batch.image_of_C]
+
+    @cached_property
+    def own_logit_CPR(self) -> torch.Tensor:
+        """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
+        caption_C = torch.arange(len(self.batch.image_of_C), device=self.batch.image_of_C.device)
+        attention_CQR = self.alignment.attention_BCQR[self.batch.image_of_C, caption_C]
+        return phrase_logits(attention_CQR, self.queries.phrase_CPQ).masked_fill(
+            ~self.own_mask_CR[:, None], float("-inf")
+        )
+
+    @cached_property
+    def own_prior_CPR(self) -> torch.Tensor:
+        """The untrained scores of each phrase in its own image."""
+        assert self.prior_BCPR is not None  # asked for only by terms that need the prior
+        caption_C = torch.arange(len(self.batch.image_of_C), device=self.batch.image_of_C.device)
+        return self.prior_BCPR[self.batch.image_of_C, caption_C]
+
+    def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
+        """Where each phrase looks in its own image: what is learned times the prior to a power, where there is one."""
+        logit_CPR = self.own_logit_CPR
+        if self.prior_BCPR is not None:
+            logit_CPR = logit_CPR + prior_weight * (self.own_prior_CPR + PRIOR_FLOOR).log()
+        return logit_CPR.softmax(dim=-1)
+
+
+def phrase_logits(attention_CQR: torch.Tensor, phrase_CPQ: torch.Tensor) -> torch.Tensor:
+    """`[C, P, R]` mean logarithm of the attention of a phrase's queries; 0 for a phrase without any."""
+    weight_CPQ = phrase_CPQ.to(attention_CQR.dtype)
+    weight_CPQ = weight_CPQ / weight_CPQ.sum(dim=-1, keepdim=True).clamp(min=1)
+    return weight_CPQ @ attention_CQR.clamp(min=1e-9).log()

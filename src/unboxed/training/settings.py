@@ -1,0 +1,39 @@
+"""What a fit needs beside a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["FitSettings"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What a fit needs beside a recipe.
+
+    Attributes:
+        data: the dataset's TOML file, CSV or JSONL.
+        out: folder of the run.
+        regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
+        resume: go on with the run in `out` where it stopped.
+        strict: stop at the first photograph that cannot be read.
+        tensorboard: also write TensorBoard event files.
+        language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
+            small one on the captions at hand.
+        min_count: a word that occurs less often in the training captions is unknown.
+        train_fraction: share of the training photographs, in (0, 1], chosen by lot from the seed; the smaller is part of
+            the larger.
+        cache: folder where several runs share their negatives; None keeps them in the run.
+    """
+
+    data: Path
+    out: Path
+    regions: Path | None = None
+    resume: bool = False
+    strict: bool = False
+    tensorboard: bool = False
+    language_model: str | None = None
+    min_count: int = 2
+    train_fraction: float = 1.0
+    cache: Path | None = None
