@@ -1,0 +1,109 @@
+"""Where a region is, as a vector: PFAN's blocks (Wang et al., IJCAI 2019).
+
+The photograph is cut into 16 x 16 blocks, each with a learned vector. A region takes the 15 blocks that it covers most
+of, and a softmax over how much of each it covers and how well the block's vector suits what the region shows mixes them
+into one position. The authors never released how boxes become blocks; here they are computed from the boxes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from unboxed.alignment.cross_attention import xavier
+from unboxed.alignment.unit import unit
+
+__all__ = ["BlockCover", "PositionFocusedRegions", "cover_blocks"]
+
+
+class BlockCover(NamedTuple):
+    """The blocks that boxes cover most of, largest share first.
+
+    Attributes:
+        block: `[..., slots]` block numbers `column · grid + row`; `grid²` where a box covers fewer blocks.
+        share: `[..., slots]` covered area of each block; sums to 1 over the slots, 0 where there is no block.
+    """
+
+    block: torch.Tensor
+    share: torch.Tensor
+
+
+def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> BlockCover:
+    """The `slots` blocks of a `grid` x `grid` photograph that each box covers most of.
+
+    Blocks that are covered equally are taken column by column from the left, each from the top.
+
+    Args:
+        edges: `[..., 4]` x1, y1, x2, y2 as shares of the photograph's width and height; cut to the photograph.
+        grid: blocks along each side.
+        slots: how many blocks are kept.
+
+    Returns:
+        Blocks and shares; a box without area has no block at all.
+    """
+    lines = torch.arange(grid + 1, device=edges.device, dtype=edges.dtype) / grid
+    across = _shared(edges[..., 0, None], edges[..., 2, None], lines)
+    down = _shared(edges[..., 1, None], edges[..., 3, None], lines)
+    area = (across[..., :, None] * down[..., None, :]).flatten(-2)
+    # Stable, so that the many blocks that large boxes cover wholly have an order that does not depend on the machine;
+    # rounded, because equal areas differ in the last bits.
+    order = (area * grid**2 * 1e5).round().argsort(dim=-1, descending=True, stable=True)[..., :slots]
+    weight = area.gather(-1, order)
+    total = weight.sum(dim=-1, keepdim=True)
+    block = torch.where(weight > 0, order, grid**2)
+    return BlockCover(block, torch.where(total > 0, weight / total.clamp(min=torch.finfo(area.dtype).tiny), 0))
+
+
+def _shared(low: torch.Tensor, high: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
+    """Length `[..., grid]` that the interval from `low` to `high` shares with each interval between two lines."""
+    return (torch.minimum(high, lines[1:]) - torch.maximum(low, lines[:-1])).clamp(min=0)
+
+
+class PositionFocusedRegions(nn.Module):
+    """Regions with a position vector beside their features, mapped to unit vectors: PFAN's regions.
+
+    Args:
+        region_width: width V of a region's input.
+        joint_width: width D of the result.
+        position_width: width of a block's vector.
+        masked: leave slots without block out of both softmaxes. The reference keeps them, so that a small region's
+            position is in good part the vector of "no block"; False is what the reference does.
+        grid, slots: of `cover_blocks`.
+    """
+
+    def __init__(
+        self,
+        region_width: int,
+        joint_width: int,
+        position_width: int = 200,
+        masked: bool = False,
+        grid: int = 16,
+        slots: int = 15,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(grid**2 + 1, position_width)
+        self.content = xavier(region_width, position_width)
+        self.map = xavier(region_width + position_width, joint_width)
+        self.masked = masked
+        self.grid, self.slots = grid, slots
+
+    def positions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor) -> torch.Tensor:
+        """One position vector `[B, R, position_width]` for each region."""
+        index_BRL, cover_BRL = cover_blocks(edges_BR4, self.grid, self.slots)
+        # One row for each of the 257 vectors, then looked up: nothing of [B, R, slots, position_width] is built.
+        block_BRK = self.content(inputs_BRV) @ self.embedding.weight.T
+        suits_BRL = torch.tanh(block_BRK.gather(-1, index_BRL))
+        real_BRL = index_BRL < self.grid**2 if self.masked else torch.ones_like(index_BRL, dtype=torch.bool)
+        real_BRL = real_BRL | ~real_BRL.any(dim=-1, keepdim=True)
+        content_BRL = suits_BRL.masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
+        mixed_BRL = (cover_BRL * content_BRL).masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
+        # A block is in one slot only, but several slots may be without block: their weights add up.
+        weight_BRK = torch.zeros_like(block_BRK).scatter_add(-1, index_BRL, mixed_BRL)
+        return weight_BRK @ self.embedding.weight
+
+    def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
+        """Unit vectors `[B, R, D]`, zero where padded."""
+        rows = torch.cat([inputs_BRV, self.positions(inputs_BRV, edges_BR4)], dim=-1)
+        return unit(self.map(rows)).masked_fill(~mask_BR[..., None], 0)

@@ -1,0 +1,24 @@
+"""Unit vectors that a row of zeros cannot spoil."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["EPSILON", "cosine_to_content", "inverse_root", "unit"]
+
+EPSILON = 1e-8  # the smallest length that counts as one
+
+
+def inverse_root(square: torch.Tensor) -> torch.Tensor:
+    """`1 / √square`, constant below EPSILON²: finite with a finite gradient at 0, and at a square rounded below it."""
+    return square.clamp(min=EPSILON**2).rsqrt()
+
+
+def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """`rows` divided by their lengths along `dim`; a row of zeros stays one, and its gradient is finite."""
+    return rows * inverse_root(rows.square().sum(dim=dim, keepdim=True))
+
+
+def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+    """Cosine of a unit vector with a content, from `product` of the two and the content's squared length."""
+    return product * inverse_root(square)

@@ -1,0 +1,49 @@
+"""The pooled baseline beside its formula, image by image and caption by caption."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unboxed.alignment.pooled import PooledEmbedding, TextPooling
+
+REGIONS, WORDS = [4, 2], [5, 1, 3]
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    inputs_BRV, states_CQH = torch.randn(2, 4, 7).double(), torch.randn(3, 5, 9).double()
+    region_mask_BR = torch.arange(4) < torch.tensor(REGIONS)[:, None]
+    word_mask_CQ = torch.arange(5) < torch.tensor(WORDS)[:, None]
+    return inputs_BRV, torch.zeros(2, 4, 4).double(), region_mask_BR, states_CQH, word_mask_CQ
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooling: TextPooling) -> None:
+    inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
+    model = PooledEmbedding(7, 9, joint_width=8, text_pooling=pooling).double()
+    regions, queries = model.regions(inputs_BRV, edges_BR4, region_mask_BR), model.queries(states_CQH, word_mask_CQ)
+    alignment = model.align(regions, queries)
+    for b, r in enumerate(REGIONS):
+        for c, w in enumerate(WORDS):
+            mapped_RD, mapped_WD = model.region_map(inputs_BRV[b, :r]), model.word_map(states_CQH[c, :w])
+            caption_D = mapped_WD.mean(dim=0) if pooling == "mean" else mapped_WD[-1]
+            expected = torch.cosine_similarity(mapped_RD.mean(dim=0), caption_D, dim=0)
+            torch.testing.assert_close(alignment.score_BC[b, c], expected)
+            cosine_WR = torch.cosine_similarity(mapped_WD[:, None], mapped_RD[None], dim=2)
+            torch.testing.assert_close(alignment.value_BCQR[b, c, :w, :r], cosine_WR)
+            torch.testing.assert_close(alignment.attention_BCQR[b, c, :w, :r], (9 * cosine_WR).softmax(dim=1))
+    image_of_C = torch.tensor([1, 1, 0])
+    own = model.align(regions.of(image_of_C), queries, own=True)
+    for alone, among in zip(own, alignment, strict=True):
+        torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(3)])
+
+
+def test_nothing_but_zeros_gives_scores_of_zero_and_finite_gradients() -> None:
+    model = PooledEmbedding(7, 9, joint_width=8)
+    regions = model.regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
+    queries = model.queries(torch.zeros(2, 3, 9), torch.tensor([[True, True, False], [False, False, False]]))
+    score_BC = model.align(regions, queries).score_BC
+    score_BC.sum().backward()
+    assert score_BC.tolist() == [[0.0, 0.0]]
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
