@@ -193,7 +193,7 @@ def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:
         fit(name, choices, settings, say=say, report=TrainingProgress())
         say(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
 
-    verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[valid-type]
+    verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
     verb.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
     return verb
 

@@ -23,8 +23,6 @@ def demo_choices(seed: int = 0) -> InfoGround:
     so a prior of size and confidence keeps the attention on whole things from the start.
     """
     return InfoGround(
-        prior_area=0.5,
-        prior_confidence=1.0,
         ranking=Ranking(confidence_weight=0.0, exclusivity=3.0, expected_overlap=False),
         schedule=Schedule(epochs=10, seed=seed),
     )

@@ -233,14 +233,14 @@ class Grounder:
                 attention_QR, value_QR, torch.from_numpy(phrase_PQ), torch.from_numpy(content_Q), ranking
             )
             prior_PR = None if prior_CPR is None or self.config.choices.prior == "none" else prior_CPR[c, :phrases]
-            score_PR = rank_regions(score_PR, regions, ranking, prior_PR).numpy()
-            order_PR = np.argsort(-score_PR, axis=1, kind="stable")
+            ranked_PR = rank_regions(score_PR, regions, ranking, prior_PR).numpy()
+            order_PR = np.argsort(-ranked_PR, axis=1, kind="stable")
             groundings.append(
                 Grounding(
                     caption=caption.text,
                     phrases=tuple(
                         GroundedPhrase(p.text, p.start, p.end, regions.boxes[order], score[order])
-                        for p, order, score in zip(caption.phrases, order_PR, score_PR, strict=True)
+                        for p, order, score in zip(caption.phrases, order_PR, ranked_PR, strict=True)
                     ),
                     words=arrays.spans,
                     regions=regions,

@@ -1,4 +1,4 @@
-"""Each query is matched by its best region (CKD, section 3.2): cosine similarity, and the largest one is the evidence."""
+"""Each query is matched by its best region (CKD, section 3.2): the largest cosine is the evidence."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def word_image_infonce(evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_
 
 
 def caption_image_infonce(score_BC: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
-    """Each caption must pick its own image among the B images: `-mean_c log softmax_b(score)[own]` (CKD, equation 3)."""
+    """Each caption must pick its own image among the B: `-mean_c log softmax_b(score)[own]` (CKD, equation 3)."""
     return torch.nn.functional.cross_entropy(score_BC.T, image_of_C)
 
 

@@ -21,7 +21,7 @@ def most_alike_image(tokens_CW: torch.Tensor, content_CW: torch.Tensor, image_of
     Returns:
         `[C]` indices of images, never a caption's own.
     """
-    used, compact_CW = tokens_CW.unique(return_inverse=True)
+    used, compact_CW = torch.unique(tokens_CW, return_inverse=True)
     bag_CT = torch.zeros(len(tokens_CW), len(used), device=tokens_CW.device)
     bag_CT.scatter_add_(1, compact_CW, content_CW.to(bag_CT.dtype))
     bag_CT = bag_CT.clamp(max=1)

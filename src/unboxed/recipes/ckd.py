@@ -9,8 +9,8 @@ prefer those that show the class that the phrase's head noun names.
 
 Where this differs from the paper by default: phrases are means of the GRU's states in their caption (the paper: an LSTM
 over each phrase alone, the maximum over its words); the scale of the cosines is trained (the paper: 2); a contrast of
-single phrases stands beside that of sentences; the ramp is a straight line; regions are also described by the detector's
-class probabilities (`--no-class-inputs` leaves them out, as the paper does).
+single phrases stands beside that of sentences; the ramp is a straight line; regions are also described by the
+detector's class probabilities (`--no-class-inputs` leaves them out, as the paper does).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ by more than attention (`Ranking.plain()` is the paper's rule).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.alignment.ranking import Ranking
@@ -41,7 +41,7 @@ class InfoGround(Choices):
 
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2
-    ranking: Ranking = Ranking(value_weight=0.2, confidence_weight=2.0)
+    ranking: Ranking = field(default_factory=lambda: Ranking(value_weight=0.2, confidence_weight=2.0))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Keys and values."""

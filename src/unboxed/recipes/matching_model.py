@@ -1,4 +1,4 @@
-"""The spine as a module: text encoder, region inputs, a recipe's attention and objective, and what combines with all."""
+"""The spine as a module: encoders, a recipe's attention and objective, and what combines with every recipe."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class MatchingModel(nn.Module):
 
     def encode_words(self, batch: Batch) -> torch.Tensor:
         """Contextual words `[C, W, H]`."""
-        return self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
+        words_CWH: torch.Tensor = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
+        return words_CWH
 
     def queries(self, batch: Batch, words_CWH: torch.Tensor, units: Units | None = None) -> Queries:
         """What of the captions looks for regions; the recipe's units by default."""

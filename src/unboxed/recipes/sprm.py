@@ -15,7 +15,7 @@ prior is our own, richer one (`--match vectors …` and the other choices of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.alignment.ranking import Ranking
@@ -52,7 +52,7 @@ class SPRM(Choices):
     refinement_hidden: int = 0
     contrast: Literal["difference", "infonce"] = "difference"
     untrained: bool = False
-    ranking: Ranking = Ranking(prior_weight=0.0)
+    ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0))
 
     @property
     def needs_prior(self) -> bool:

@@ -22,8 +22,8 @@ class FitSettings:
         language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
             small one on the captions at hand.
         min_count: a word that occurs less often in the training captions is unknown.
-        train_fraction: share of the training photographs, in (0, 1], chosen by lot from the seed; the smaller is part of
-            the larger.
+        train_fraction: share of the training photographs, in (0, 1], by lot from the seed; a smaller share is part of a
+            larger one.
         cache: folder where several runs share their negatives; None keeps them in the run.
     """
 
