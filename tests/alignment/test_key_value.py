@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from unboxed.alignment.aligner import QueryCodes, RegionCodes
 from unboxed.alignment.key_value import KeyValueAttention
 from unboxed.alignment.pooling import pool_words
 
@@ -30,8 +31,9 @@ def _inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, to
 def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double()
-    regions, words = model.regions(features_BRV, region_mask_BR), model.words(words_CWH, word_mask_CW)
-    similarity, attention, value, evidence = model.align(regions, region_mask_BR, words)
+    coded, asked = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
+    similarity, attention, value, evidence, score = model.align(coded, asked)
+    regions, words = coded.codes, asked.codes
     for b in range(3):
         for c in range(4):
             for w in range(int(word_mask_CW[c].sum())):
@@ -45,18 +47,19 @@ def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
                 t = [float(words[1][c, w] @ regions[1][b, r]) for r in range(count)]
                 assert value[b, c, w, :count].tolist() == pytest.approx(t)
                 assert float(evidence[b, c, w]) == pytest.approx(float(attended @ words[1][c, w]))
+            real = evidence[b, c, word_mask_CW[c]]
+            assert float(score[b, c]) == pytest.approx(float(real.mean()))
 
 
 def test_a_captions_own_image_row_by_row_equals_the_diagonal_of_all_pairs() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double().eval()
-    regions, words = model.regions(features_BRV, region_mask_BR), model.words(words_CWH, word_mask_CW)
+    regions, words = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
     image_of_C = torch.tensor([2, 0, 0, 1])
-    everything = model.align(regions, region_mask_BR, words).evidence_BCW
-    own = model.align_own(
-        (regions[0][image_of_C], regions[1][image_of_C]), region_mask_BR[image_of_C], words
-    ).evidence_BCW
-    torch.testing.assert_close(own[0], everything[image_of_C, torch.arange(4)])
+    everything = model.align(regions, words)
+    own = model.align(regions.of(image_of_C), words, own=True)
+    for of_own, of_all in zip(own, everything, strict=True):
+        torch.testing.assert_close(of_own[0], of_all[image_of_C, torch.arange(4)])
 
 
 def test_padding_changes_nothing() -> None:
@@ -66,10 +69,21 @@ def test_padding_changes_nothing() -> None:
     for filler in (0.0, 1e3):
         model.load_state_dict(KeyValueAttention(7, 9, joint_width=8).double().state_dict() | _weights(model))
         filled = torch.where(region_mask_BR[..., None], features_BRV, filler)
-        regions = model.regions(filled, region_mask_BR)
-        words = model.words(torch.where(word_mask_CW[..., None], words_CWH, filler), word_mask_CW)
-        outputs.append(model.align(regions, region_mask_BR, words).evidence_BCW)
+        filled_CWH = torch.where(word_mask_CW[..., None], words_CWH, filler)
+        regions, words = _encoded(model, filled, region_mask_BR, filled_CWH, word_mask_CW)
+        outputs.append(model.align(regions, words).score_BC)
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=0)
+
+
+def _encoded(
+    model: KeyValueAttention,
+    features_BRV: torch.Tensor,
+    region_mask_BR: torch.Tensor,
+    words_CWH: torch.Tensor,
+    word_mask_CW: torch.Tensor,
+) -> tuple[RegionCodes, QueryCodes]:
+    edges_BR4 = torch.zeros(*region_mask_BR.shape, 4)
+    return model.regions(features_BRV, edges_BR4, region_mask_BR), model.queries(words_CWH, word_mask_CW)
 
 
 def _weights(model: KeyValueAttention) -> dict[str, torch.Tensor]:

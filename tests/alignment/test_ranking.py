@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.alignment.ranking import Ranking, rank_regions
+from unboxed.alignment.ranking import PRIOR_FLOOR, Ranking, phrase_scores, rank_regions
 from unboxed.boxes import iou
 from unboxed.types import Regions
 
@@ -31,26 +31,39 @@ def _logits(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(4, 4, generator=rng), torch.randn(4, 4, generator=rng)
 
 
+PRIOR_PR = torch.tensor([[0.9, 0.3, 0.0, 0.1], [0.0, 0.0, 0.0, 0.5], [0.0, 0.0, 0.0, 0.0]])
+
+
+def _ranked(
+    similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking, prior: torch.Tensor | None = None
+) -> torch.Tensor:
+    scores = phrase_scores(similarity.softmax(dim=1), value, PHRASES_PW, CONTENT_W, ranking)
+    return rank_regions(scores, REGIONS, ranking, prior)
+
+
 def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> list[list[float]]:
     attention = []
     for w in range(4):
         odds = []
         for r in range(4):
             logit = float(similarity[w, r]) + ranking.value_weight * float(value[w, r])
-            logit += ranking.confidence_weight * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
             odds.append(math.exp(logit))
         attention.append([x / sum(odds) for x in odds])
-    scores = []
+    scores, logs = [], []
     for p in range(3):
         words = [w for w in range(4) if PHRASES_PW[p, w]]
         if ranking.phrase_words == "content" and any(CONTENT_W[w] for w in words):
             words = [w for w in words if CONTENT_W[w]]
-        best = [max(attention[w][r] for w in words) for r in range(4)]
-        scores.append(best)
+        logits = []
+        for r in range(4):
+            logit = math.log(max(attention[w][r] for w in words))
+            logit += ranking.confidence_weight * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
+            logit += ranking.prior_weight * math.log(float(PRIOR_PR[p, r]) + PRIOR_FLOOR)
+            logits.append(logit)
+        scores.append(_softmax(logits))
+        logs.append(logits)
     overlaps = iou(REGIONS.boxes, REGIONS.boxes)
     if ranking.exclusivity:
-        logs = [[math.log(max(x, 1e-12)) for x in row] for row in scores]
-        scores = [_softmax(row) for row in logs]
         for _ in range(3):
             taken = [
                 [
@@ -75,27 +88,35 @@ def _softmax(logits: list[float]) -> list[float]:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "ranking",
-    [Ranking(), Ranking.paper(), Ranking(expected_overlap=False), Ranking(phrase_words="all")],
+    [
+        Ranking(),
+        Ranking.plain(),
+        Ranking(expected_overlap=False, value_weight=0.3),
+        Ranking(phrase_words="all", confidence_weight=2),
+    ],
 )
 def test_scores_equal_the_loop(seed: int, ranking: Ranking) -> None:
     similarity_WR, value_WR = _logits(seed)
-    scores = rank_regions(similarity_WR, value_WR, PHRASES_PW, CONTENT_W, REGIONS, ranking)
+    scores = _ranked(similarity_WR, value_WR, ranking, PRIOR_PR)
     np.testing.assert_allclose(scores.numpy(), _naive(similarity_WR, value_WR, ranking), rtol=1e-5)
 
 
-def test_the_papers_rule_is_the_highest_attention_of_any_word() -> None:
+def test_the_plain_rule_is_by_the_highest_attention_of_any_word() -> None:
     similarity_WR, value_WR = _logits(0)
-    scores = rank_regions(similarity_WR, value_WR, PHRASES_PW, CONTENT_W, REGIONS, Ranking.paper())
-    torch.testing.assert_close(scores[0], similarity_WR[:2].softmax(dim=1).amax(dim=0))
+    scores = _ranked(similarity_WR, value_WR, Ranking.plain(), PRIOR_PR)
+    highest_R = similarity_WR[:2].softmax(dim=1).amax(dim=0)
+    torch.testing.assert_close(scores[0], highest_R / highest_R.sum())
 
 
 def test_expected_overlap_prefers_a_region_whose_neighbours_are_attended_too() -> None:
-    similarity_WR = torch.tensor([[2.0, 1.9, 2.1, -9.0]])  # the third is attended most, alone
-    one = torch.ones(1, 1, dtype=torch.bool)
-    plain = Ranking(value_weight=0, confidence_weight=0, exclusivity=0, expected_overlap=False)
-    by_attention = rank_regions(similarity_WR, similarity_WR, one, one[0], REGIONS, plain)
-    by_overlap = rank_regions(
-        similarity_WR, similarity_WR, one, one[0], REGIONS, Ranking(value_weight=0, confidence_weight=0, exclusivity=0)
-    )
-    assert int(by_attention.argmax()) == 2
-    assert int(by_overlap.argmax()) == 0
+    score_PR = torch.tensor([[2.0, 1.9, 2.1, -9.0]]).softmax(dim=1)  # the third is attended most, alone
+    assert int(rank_regions(score_PR, REGIONS, Ranking.plain()).argmax()) == 2
+    assert int(rank_regions(score_PR, REGIONS, Ranking(exclusivity=0)).argmax()) == 0
+
+
+def test_a_phrase_of_which_the_prior_knows_nothing_goes_by_what_was_learned() -> None:
+    similarity_WR, value_WR = _logits(1)
+    ranking = Ranking(exclusivity=0)
+    with_prior, without = (_ranked(similarity_WR, value_WR, ranking, prior) for prior in (PRIOR_PR, None))
+    torch.testing.assert_close(with_prior[2], without[2])
+    assert not torch.allclose(with_prior[0], without[0])

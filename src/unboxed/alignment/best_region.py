@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import nn
 
@@ -33,7 +35,7 @@ class BestRegion(nn.Module):
         hidden_width: int = 1024,
         scale: float = 2.0,
         learned: bool = False,
-        score: str = "sum",
+        score: Literal["sum", "root", "mean"] = "sum",
     ) -> None:
         super().__init__()
         self.region = MaskedPerceptron(region_width, hidden_width, joint_width, batch_norm=False)

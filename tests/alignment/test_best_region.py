@@ -1,0 +1,82 @@
+"""The best region and the mixed prior beside loops over phrases and regions."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+
+from unboxed.alignment.best_region import BestRegion
+from unboxed.alignment.refinement import PriorRefinement
+
+REGION_MASK_BR = torch.arange(5) < torch.tensor([5, 2, 1])[:, None]
+QUERY_MASK_CQ = torch.arange(3) < torch.tensor([3, 1])[:, None]
+EDGES_BR4 = torch.zeros(3, 5, 4)
+
+
+def _inputs() -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(3, 5, 7, generator=rng), torch.randn(2, 3, 6, generator=rng)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("score", "exponent"), [("sum", 0), ("root", 0.5), ("mean", 1)])
+def test_a_caption_scores_by_the_best_region_of_each_phrase(
+    score: Literal["sum", "root", "mean"], exponent: float
+) -> None:
+    regions_BRV, states_CQH = _inputs()
+    model = BestRegion(7, 6, joint_width=4, hidden_width=8, scale=2.0, score=score)
+    regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+    queries = model.queries(states_CQH, QUERY_MASK_CQ)
+    alignment = model.align(regions, queries)
+    for b in range(3):
+        for c in range(2):
+            best = []
+            for q in range(int(QUERY_MASK_CQ[c].sum())):
+                cosines = [
+                    float(torch.cosine_similarity(regions.codes[0][b, r], queries.codes[0][c, q], dim=0))
+                    for r in range(int(REGION_MASK_BR[b].sum()))
+                ]
+                best.append(2 * max(cosines))
+                assert float(alignment.evidence_BCQ[b, c, q]) == pytest.approx(2 * max(cosines), abs=1e-5)
+                assert float(alignment.attention_BCQR[b, c, q].sum()) == pytest.approx(1)
+                assert (alignment.attention_BCQR[b, c, q, len(cosines) :] == 0).all()
+            assert float(alignment.score_BC[b, c]) == pytest.approx(sum(best) / len(best) ** exponent, abs=1e-5)
+
+
+@torch.no_grad()
+def test_a_refinement_is_mixed_with_the_prior_in_the_named_share() -> None:
+    regions_BRV, states_CQH = _inputs()
+    model = PriorRefinement(7, 6, joint_width=4, omega=0.3, temperature=0.5, prior_temperature=0.2)
+    regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+    queries = model.queries(states_CQH, QUERY_MASK_CQ)
+    prior_BCQR = torch.rand(3, 2, 3, 5, generator=torch.Generator().manual_seed(1))
+    alignment = model.align(regions, queries, prior_BCQR=prior_BCQR)
+    for b in range(3):
+        count = int(REGION_MASK_BR[b].sum())
+        learned = [math.exp(float(regions.codes[0][b, r] @ queries.codes[0][0, 1]) / 0.5) for r in range(count)]
+        prior = [math.exp(float(prior_BCQR[b, 0, 1, r]) / 0.2) for r in range(count)]
+        mixed = [0.3 * learned[r] / sum(learned) + 0.7 * prior[r] / sum(prior) for r in range(count)]
+        assert alignment.attention_BCQR[b, 0, 1].tolist() == pytest.approx(mixed + [0.0] * (5 - count), abs=1e-5)
+        assert float(alignment.evidence_BCQ[b, 0, 1]) == pytest.approx(max(mixed), abs=1e-5)
+    untrained = PriorRefinement(7, 6, joint_width=4, omega=0.0, prior_temperature=0.2)
+    alone = untrained.align(
+        untrained.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR),
+        untrained.queries(states_CQH, QUERY_MASK_CQ),
+        prior_BCQR=prior_BCQR,
+    )
+    assert int(alone.attention_BCQR[0, 0, 0].argmax()) == int(prior_BCQR[0, 0, 0].argmax())
+
+
+@torch.no_grad()
+def test_each_caption_with_its_own_image_is_a_row_of_all_pairs() -> None:
+    regions_BRV, states_CQH = _inputs()
+    image_of_C = torch.tensor([2, 0])
+    for model in (BestRegion(7, 6, 4, 8), PriorRefinement(7, 6, 4)):
+        regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+        queries = model.queries(states_CQH, QUERY_MASK_CQ)
+        everything, own = model.align(regions, queries), model.align(regions.of(image_of_C), queries, own=True)
+        for of_own, of_all in zip(own, everything, strict=True):
+            torch.testing.assert_close(of_own[0], of_all[image_of_C, torch.arange(2)])

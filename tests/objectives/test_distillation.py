@@ -1,0 +1,91 @@
+"""Distillation and the contrast within a caption beside loops, and their silence where there is nothing to learn."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from unboxed.objectives.distillation import distillation
+from unboxed.objectives.intra_caption import intra_caption_contrast
+
+EDGES_CR4 = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 0.9], [0, 0, 0.5, 0.5], [0.8, 0.8, 1, 1], [0, 0, 0, 0]]]).float()
+REGION_MASK_CR = torch.tensor([[True, True, True, True, False]])
+
+
+def _softmax(logits: list[float]) -> list[float]:
+    odds = [math.exp(x) for x in logits]
+    return [x / sum(odds) for x in odds]
+
+
+def _cross_entropy(teacher: list[float], student: list[float]) -> float:
+    return -sum(t * math.log(s) for t, s in zip(_softmax(teacher), _softmax(student), strict=True))
+
+
+def test_the_teacher_is_a_softmax_over_real_regions_and_phrases_it_does_not_know_do_not_count() -> None:
+    logit_CPR = torch.tensor([[[0.1, 0.7, 0.2, -0.4, 9.0], [1.0, 0.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.1, 0.0, 0.0]]])
+    prior_CPR = torch.tensor([[[0.9, 0.2, 0.0, 0.1, 5.0], [0.0, 0.0, 0.0, 0.0, 7.0], [0.3, 0.3, 0.3, 0.3, 0.3]]])
+    mask_CP = torch.tensor([[True, True, False]])
+    loss = distillation(logit_CPR, prior_CPR, mask_CP, REGION_MASK_CR, EDGES_CR4, temperature=0.5)
+    expected = _cross_entropy([0.9 / 0.5, 0.2 / 0.5, 0.0, 0.1 / 0.5], [0.1, 0.7, 0.2, -0.4])
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_only_the_neighbours_of_the_students_choice_are_compared() -> None:
+    logit_CPR = torch.tensor([[[0.1, 0.7, 0.2, -0.4, 9.0]]])  # its choice among real regions is the second
+    prior_CPR = torch.tensor([[[0.9, 0.2, 0.0, 0.1, 5.0]]])
+    loss = distillation(
+        logit_CPR, prior_CPR, torch.ones(1, 1, dtype=torch.bool), REGION_MASK_CR, EDGES_CR4, temperature=2, neighbours=2
+    )
+    assert float(loss) == pytest.approx(_cross_entropy([0.9 / 2, 0.2 / 2], [0.1, 0.7]), rel=1e-5)
+
+
+def test_a_constant_added_to_the_teacher_changes_nothing() -> None:
+    logit_CPR, prior_CPR = torch.randn(1, 2, 5), torch.rand(1, 2, 5) + 0.1
+    mask_CP = torch.ones(1, 2, dtype=torch.bool)
+    first, second = (
+        distillation(logit_CPR, prior, mask_CP, REGION_MASK_CR, EDGES_CR4, temperature=1.0)
+        for prior in (prior_CPR, prior_CPR + 0.4)
+    )
+    torch.testing.assert_close(first, second)
+
+
+def test_nothing_known_is_a_zero_loss_with_a_gradient() -> None:
+    logit_CPR = torch.randn(1, 2, 5, requires_grad=True)
+    loss = distillation(
+        logit_CPR, torch.zeros(1, 2, 5), torch.ones(1, 2, dtype=torch.bool), REGION_MASK_CR, EDGES_CR4, temperature=1
+    )
+    loss.backward()
+    assert float(loss) == 0
+    assert logit_CPR.grad is not None
+    assert torch.isfinite(logit_CPR.grad).all()
+
+
+def test_phrases_of_a_caption_are_told_apart_by_what_they_attend_to() -> None:
+    logit_CPR = torch.tensor([[[2.0, 0.5, 0.1], [0.2, 1.5, 0.4], [0.3, 1.4, 0.2]]])
+    posterior_CPR = torch.tensor([[[0.9, 0.1, 0.0], [0.0, 0.95, 0.05], [0.05, 0.9, 0.05]]])
+    mask_CP = torch.tensor([[True, True, True]])
+    fit = [
+        [sum(float(posterior_CPR[0, q, r] * logit_CPR[0, p, r]) for r in range(3)) for q in range(3)] for p in range(3)
+    ]
+    # The last two look at the same region, so they are not contrasted with each other.
+    allowed = [[0, 1, 2], [0, 1], [0, 2]]
+    losses = []
+    for p in range(3):
+        row = -math.log(_softmax([fit[p][q] for q in allowed[p]])[allowed[p].index(p)])
+        column = -math.log(_softmax([fit[q][p] for q in allowed[p]])[allowed[p].index(p)])
+        losses.append((row + column) / 2)
+    loss = intra_caption_contrast(logit_CPR, posterior_CPR, mask_CP)
+    assert float(loss) == pytest.approx(sum(losses) / 3, rel=1e-5)
+
+
+def test_a_caption_of_one_phrase_has_nothing_to_contrast() -> None:
+    logit_CPR = torch.randn(2, 2, 4, requires_grad=True)
+    loss = intra_caption_contrast(
+        logit_CPR, torch.rand(2, 2, 4).softmax(dim=-1), torch.tensor([[True, False], [False, False]])
+    )
+    loss.backward()
+    assert float(loss) == 0
+    assert logit_CPR.grad is not None
+    assert torch.isfinite(logit_CPR.grad).all()
