@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from unboxed.data.batching import collate, region_inputs
 from unboxed.errors import EvaluationError
 from unboxed.model import Grounder
 from unboxed.regions.store import RegionStore
-from unboxed.text.encoding import EncodedCaption, encode_caption
+from unboxed.text.tokens import words
 from unboxed.types import Array, Example
 
 __all__ = ["PairScores", "score_pairs"]
@@ -36,7 +34,6 @@ class PairScores:
     image_of_C: npt.NDArray[np.intp]
 
 
-@torch.inference_mode()
 def score_pairs(
     grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, memory: int = 256 << 20
 ) -> PairScores:
@@ -51,7 +48,7 @@ def score_pairs(
     Raises:
         EvaluationError: not one photograph has regions.
     """
-    captions = [encode_caption(caption, grounder.vocabulary) for example in examples for caption in example.captions]
+    captions = [caption for example in examples for caption in example.captions]
     image_of_C = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
     score_BC = np.full((len(examples), len(captions)), -np.inf, dtype=np.float32)
     present = np.array([b for b, example in enumerate(examples) if example.image_id in store], dtype=np.intp)
@@ -61,28 +58,17 @@ def score_pairs(
         )
     counts = np.array([len(store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
-    order_C = np.argsort([len(caption) for caption in captions], kind="stable")
+    length_C = np.array([len(words(caption.text)) for caption in captions])
+    order_C = np.argsort(length_C, kind="stable")
     # As near to square as the memory allows: each side is encoded once for each block of the other.
-    pairs = max(memory // (4 * _ARRAYS * int(counts.max()) * max(map(len, captions))), 1)
+    pairs = max(memory // (4 * _ARRAYS * int(counts.max()) * int(length_C.max())), 1)
     images_a_block = max(min(int(pairs**0.5), len(order_B)), 1)
     captions_a_block = max(pairs // images_a_block, 1)
     for rows in _blocks(order_B, images_a_block):
-        regions = [_regions(grounder, examples[b], store) for b in rows]
+        regions = [store[examples[b].image_id] for b in rows]
         for columns in _blocks(order_C, captions_a_block):
-            score_BC[np.ix_(rows, columns)] = _score(grounder, regions, [captions[c] for c in columns])
+            score_BC[np.ix_(rows, columns)] = grounder.score(regions, [captions[c] for c in columns])
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
-
-
-def _score(grounder: Grounder, regions: Sequence[Array], captions: Sequence[EncodedCaption]) -> Array:
-    batch = collate(regions, captions, [0] * len(captions))
-    score_BC: Array = grounder.model.score(batch).float().numpy()  # type: ignore[operator]
-    return score_BC
-
-
-def _regions(grounder: Grounder, example: Example, store: RegionStore) -> Array:
-    arrays = store.arrays(example.image_id)
-    features = arrays.features[:, grounder.config.columns]
-    return region_inputs(arrays.boxes, features, arrays.class_probs, example.width, example.height)
 
 
 def _blocks(order: npt.NDArray[np.intp], size: int) -> Iterator[npt.NDArray[np.intp]]:
