@@ -1,0 +1,1 @@
+"""What is known of phrases and regions before any training."""

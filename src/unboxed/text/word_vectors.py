@@ -1,0 +1,203 @@
+"""Word vectors from a file, or counted from the captions at hand.
+
+A file is GloVe text (`word v1 v2 … vN`, one word a line) or a NumPy archive `NAME.npz` whose array `vectors` has a row
+for each line of `NAME.vocab.txt` beside it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import ModelError
+from unboxed.text.tokens import words
+from unboxed.types import Array
+
+__all__ = ["WordVectors"]
+
+_UNIT = 0.02  # a row this near to length 1 is a unit row that was rounded to half precision
+_WINDOW, _MOST_WORDS = 4, 4000
+
+
+class WordVectors:
+    """Unit vectors of words, kept in half precision.
+
+    Args:
+        words: the N words, lower-cased, none twice.
+        vectors: `[N, D]`, of any length; rows of zeros are words that nothing is known of.
+
+    Raises:
+        ModelError: counts that do not agree, or values that are not finite.
+    """
+
+    def __init__(self, words: Sequence[str], vectors: npt.NDArray[np.floating]) -> None:
+        if vectors.ndim != 2 or len(vectors) != len(words) or vectors.shape[1] == 0:
+            raise ModelError(f"{len(words)} words need vectors [{len(words)}, D]; found {list(vectors.shape)}.")
+        if not np.isfinite(vectors).all():
+            raise ModelError("The word vectors hold NaN or infinite values; get the file anew.")
+        self.words = tuple(words)
+        self._rows = {word: row for row, word in reversed(list(enumerate(self.words)))}
+        length = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
+        done = (vectors.dtype == np.float16) & (np.abs(length - 1) < _UNIT)
+        scaled = np.where(done, vectors, vectors / np.where((length == 0) | done, 1, length))
+        self._vectors = scaled.astype(np.float16)
+
+    @classmethod
+    def open(cls, path: Path, only: Collection[str] | None = None) -> WordVectors:
+        """The vectors of a file.
+
+        Args:
+            path: GloVe text, or `.npz` with its `.vocab.txt`.
+            only: keep no other words, which saves memory with a large text file.
+
+        Raises:
+            ModelError: no such file, or another form.
+        """
+        if not path.is_file():
+            raise ModelError(f"There is no file of word vectors {path}; name GloVe text or an .npz file, or none.")
+        if path.suffix == ".npz":
+            return cls(*_archive(path))
+        return cls(*_glove(path, only))
+
+    @classmethod
+    def from_captions(cls, texts: Iterable[str], width: int = 64, min_count: int = 3) -> WordVectors:
+        """Vectors counted from captions: words with the same neighbours are alike. The same captions give the same.
+
+        Positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular value
+        decomposition (`U √S`). At most the 4,000 most frequent words.
+
+        Args:
+            texts: the captions.
+            width: D, or less where there are fewer words.
+            min_count: a word that occurs less often has no vector.
+
+        Raises:
+            ModelError: no word occurs often enough.
+        """
+        captions = [[word.text for word in words(text)] for text in texts]
+        counts = Counter(word for caption in captions for word in caption)
+        kept = sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))[:_MOST_WORDS]
+        if not kept:
+            raise ModelError(
+                f"No word occurs {min_count} times in these captions, so that nothing can be counted; give more "
+                "captions, or a file of word vectors."
+            )
+        ids = {word: i for i, word in enumerate(kept)}
+        together = np.zeros((len(kept), len(kept)), np.float32)
+        encoded = [np.array([ids.get(word, -1) for word in caption]) for caption in captions]
+        line = np.concatenate([np.append(caption, [-1] * _WINDOW) for caption in encoded]).astype(np.intp)
+        for apart in range(1, _WINDOW + 1):
+            left, right = line[:-apart], line[apart:]
+            both = (left >= 0) & (right >= 0)
+            np.add.at(together, (left[both], right[both]), 1 / apart)
+        together += together.T
+        total = together.sum()
+        frequent = np.maximum(together.sum(axis=1), 1e-9)
+        smoothed = frequent**0.75 / (frequent**0.75).sum()  # rare neighbours are not as telling as they look
+        with np.errstate(divide="ignore"):
+            information = np.log(together / frequent[:, None] / smoothed) if total else together
+        return cls(kept, _reduced(np.maximum(information, 0), width))
+
+    def save(self, path: Path) -> None:
+        """Writes `path` (`NAME.npz`) and `NAME.vocab.txt`; `open` gives the very same vectors."""
+        np.savez_compressed(path, vectors=self._vectors)
+        path.with_suffix(".vocab.txt").write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self._vectors.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._rows
+
+    def vector(self, text: str) -> Array | None:
+        """The unit vector `[D]` of a word or a name, or None when nothing is known of it.
+
+        A name that is no word itself is taken apart (SPRM, supplement): the mean over its variants, separated by
+        commas, of the mean over their known words.
+        """
+        text = " ".join(text.lower().split())
+        if text in self._rows:
+            return _unit(self._row(text))
+        variants = []
+        for variant in text.split(","):
+            known = [self._row(word) for word in variant.split() if word in self._rows]
+            if known:
+                variants.append(np.mean(known, axis=0))
+        return _unit(np.mean(variants, axis=0)) if variants else None
+
+    def matrix(self, texts: Sequence[str]) -> Array:
+        """`vector` of each text, `[N, D]`; zeros where nothing is known."""
+        rows = [self.vector(text) for text in texts]
+        return np.array([np.zeros(self.width) if row is None else row for row in rows], np.float32).reshape(
+            len(texts), self.width
+        )
+
+    def _row(self, word: str) -> Array:
+        return np.asarray(self._vectors[self._rows[word]], dtype=np.float32)
+
+
+def _unit(vector: Array) -> Array | None:
+    length = float(np.linalg.norm(vector))
+    return np.asarray(vector / length, dtype=np.float32) if length else None
+
+
+def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
+    listed = path.with_suffix(".vocab.txt")
+    if not listed.is_file():
+        raise ModelError(f"{path} needs {listed.name} beside it: the word of each row, one a line.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            vectors = archive["vectors"]
+        vocabulary = listed.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path} cannot be read as word vectors ({error}); expected an array `vectors`.") from error
+    if vectors.dtype.kind != "f":
+        raise ModelError(f"{path} holds values of type {vectors.dtype}; expected floating-point word vectors.")
+    return vocabulary, vectors
+
+
+def _glove(path: Path, only: Collection[str] | None) -> tuple[list[str], npt.NDArray[np.floating]]:
+    vocabulary: list[str] = []
+    rows: list[Array] = []
+    width = 0
+    try:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                fields = line.rstrip("\n").rstrip().split(" ")
+                if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
+                    continue  # word2vec's own header: how many, how wide
+                width = width or len(fields) - 1
+                word = " ".join(fields[: len(fields) - width]) if width else ""  # "at name@domain.com" is one word
+                if width < 1 or not word:
+                    raise ValueError(f"line {number} has {len(fields) - 1} numbers, the lines before it {width}")
+                if only is None or word in only:
+                    vocabulary.append(word)
+                    rows.append(np.array(fields[-width:], dtype=np.float32))
+    except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        raise ModelError(
+            f"{path} cannot be read as word vectors ({error}); expected a word and its numbers on each line, as in "
+            "GloVe's text files."
+        ) from error
+    if not rows:
+        raise ModelError(f"{path} holds no vector of any word that is asked for; name another file.")
+    return vocabulary, np.stack(rows)
+
+
+def _reduced(matrix: Array, width: int) -> Array:
+    """`U √S` of the truncated singular value decomposition, by subspace iteration from a fixed start."""
+    width = min(width, len(matrix))
+    basis = np.random.default_rng(0).normal(size=(len(matrix), min(len(matrix), width + 16))).astype(np.float32)
+    for _ in range(5):
+        basis, _ = np.linalg.qr(matrix @ (matrix.T @ basis))
+    left, strength, _ = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+    return np.asarray((basis @ left)[:, :width] * np.sqrt(strength[:width]), dtype=np.float32)

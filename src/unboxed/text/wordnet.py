@@ -1,0 +1,184 @@
+"""Nouns and what they are kinds of: WordNet, from one file or from NLTK where its data are installed.
+
+The file holds one noun synset or one lemma a line, tab separated, UTF-8, plain or gzipped:
+
+    S <synset> <lexicographer file> <lemma|lemma|…> <hypernym synsets, blank separated>
+    L <lemma> <its synsets, the most frequent sense first, blank separated>
+
+Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unboxed.errors import ModelError
+from unboxed.negatives.inflection import noun_key
+
+__all__ = ["WordNet"]
+
+_HEAD_SENSES, _CLASS_SENSES = 3, 1
+_LATER_SENSE = 0.15
+_INFLECTED = 0.03
+
+
+class WordNet:
+    """Noun synsets, their hypernyms and the lemmas that stand for them.
+
+    Args:
+        senses: lemma -> its synsets, the most frequent sense first. Lemmas are looked up in lower case.
+        hypernyms: synset -> the synsets that it is directly a kind of; a synset without any may be left out.
+    """
+
+    def __init__(self, senses: Mapping[str, Sequence[str]], hypernyms: Mapping[str, Sequence[str]]) -> None:
+        lower: dict[str, tuple[str, ...]] = {}
+        for lemma, synsets in senses.items():
+            key = lemma.lower().replace("_", " ")
+            # "china" the porcelain comes before "China" the country.
+            lower[key] = tuple(synsets) + lower.get(key, ()) if lemma == key else lower.get(key, ()) + tuple(synsets)
+        self._senses = lower
+        self._hypernyms = {synset: tuple(above) for synset, above in hypernyms.items() if above}
+        self._ancestors: dict[str, dict[str, int]] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> WordNet:
+        """The nouns of a file.
+
+        Raises:
+            ModelError: no such file, or lines of another form.
+        """
+        if not path.is_file():
+            raise ModelError(f"There is no WordNet file {path}; name one (docs/priors.md says of what form), or none.")
+        senses: dict[str, tuple[str, ...]] = {}
+        hypernyms: dict[str, tuple[str, ...]] = {}
+        try:
+            raw = path.read_bytes()
+            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise ModelError(f"The WordNet file {path} cannot be read ({error}); get it anew.") from error
+        for number, line in enumerate(text.splitlines(), start=1):
+            match line.split("\t"):
+                case ["S", synset, _, _, above]:
+                    hypernyms[synset] = tuple(above.split())
+                case ["S", synset, _, _]:
+                    hypernyms[synset] = ()
+                case ["L", lemma, synsets] if synsets.split():
+                    senses[lemma] = tuple(synsets.split())
+                case _:
+                    raise ModelError(
+                        f"{path}, line {number}: expected S, synset, file, lemmas, hypernyms or L, lemma, synsets, tab "
+                        f"separated; found {line[:60]!r}."
+                    )
+        if not senses:
+            raise ModelError(f"{path} holds no lemma (no line that begins with L); name a WordNet file.")
+        return cls(senses, hypernyms)
+
+    @classmethod
+    def from_nltk(cls) -> WordNet:
+        """The nouns of NLTK's WordNet, where NLTK and its data are installed.
+
+        Raises:
+            ModelError: they are not.
+        """
+        try:
+            corpus: Any = importlib.import_module("nltk.corpus").wordnet
+            senses = {
+                name: tuple(synset.name() for synset in corpus.synsets(name, "n"))
+                for name in sorted(corpus.all_lemma_names("n"))
+            }
+            hypernyms = {
+                synset.name(): tuple(above.name() for above in synset.hypernyms()) for synset in corpus.all_synsets("n")
+            }
+        except (ImportError, AttributeError, LookupError) as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(
+                f"NLTK's WordNet is not installed ({reason[0]}). Install nltk and its `wordnet` data, or name a "
+                "WordNet file."
+            ) from error
+        return cls({lemma: synsets for lemma, synsets in senses.items() if synsets}, hypernyms)
+
+    def save(self, path: Path) -> None:
+        """Writes the file that `open` reads, gzipped; lexicographer files and the lemmas of synsets are left empty."""
+        lines = [f"S\t{synset}\t\t\t{' '.join(above)}" for synset, above in self._hypernyms.items()]
+        lines += [f"L\t{lemma}\t{' '.join(synsets)}" for lemma, synsets in self._senses.items()]
+        path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode("utf-8"), mtime=0))
+
+    def __len__(self) -> int:
+        """The number of lemmas."""
+        return len(self._senses)
+
+    def __contains__(self, noun: object) -> bool:
+        return isinstance(noun, str) and bool(self.lemmas(noun))
+
+    def lemmas(self, noun: str) -> tuple[str, ...]:
+        """The lemmas that a noun may be a form of: itself where it is one, then those it inflects ("dogs": dog)."""
+        noun = " ".join(noun.lower().split())
+        inflected = self._by_key.get(_key(noun), ())
+        return (noun, *(lemma for lemma in inflected if lemma != noun)) if noun in self._senses else inflected
+
+    def synsets(self, lemma: str) -> tuple[str, ...]:
+        """The senses of a lemma, the most frequent first; none for what is not one."""
+        return self._senses.get(lemma.lower(), ())
+
+    def ancestors(self, synset: str) -> Mapping[str, int]:
+        """Everything a synset is a kind of, itself included, with the least number of steps to it."""
+        if synset not in self._ancestors:
+            found = {synset: 0}
+            level = [synset]
+            while level:
+                above = [parent for child in level for parent in self._hypernyms.get(child, ())]
+                depth = found[level[0]] + 1
+                level = [parent for parent in dict.fromkeys(above) if parent not in found]
+                found.update(dict.fromkeys(level, depth))
+            self._ancestors[synset] = found
+        return self._ancestors[synset]
+
+    def affinity(self, noun: str, class_name: str) -> float:
+        """How well a noun of a caption fits a detector's class, in [0, 1].
+
+        1 for the same lemma; .95 - .02 per step where the noun is a kind of the class ("poodle", dog), .7 - .08 per
+        step where the class is a kind of the noun ("animal", dog), each times 1 - .15 for every sense of the noun that
+        is more frequent; else 0. The noun has three senses, the class its first. Of a class name of several words that
+        WordNet does not know, the last is taken ("sports ball": ball); variants are separated by commas.
+        """
+        return max((self._fit(noun, variant) for variant in _variants(class_name)), default=0.0)
+
+    def _fit(self, noun: str, name: str) -> float:
+        if _key(noun) == _key(name):
+            return 1.0
+        classes = self.lemmas(name) or self.lemmas(name.split()[-1])
+        targets = {synset for lemma in classes[:1] for synset in self.synsets(lemma)[:_CLASS_SENSES]}
+        best = 0.0
+        for form, lemma in enumerate(self.lemmas(noun)):
+            for place, synset in enumerate(self.synsets(lemma)[:_HEAD_SENSES]):
+                sure = (1 - _LATER_SENSE * place) * (1 - _INFLECTED * (form > 0))
+                for target in targets:
+                    if (depth := self.ancestors(synset).get(target)) is not None:
+                        best = max(best, sure * max(0.5, 0.95 - 0.02 * depth))
+                    elif (depth := self.ancestors(target).get(synset)) is not None:
+                        best = max(best, sure * max(0.0, 0.7 - 0.08 * depth))
+        return best
+
+    @cached_property
+    def _by_key(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for lemma in self._senses:
+            found[_key(lemma)].append(lemma)
+        return {key: tuple(sorted(lemmas, key=lambda own: (len(own), own))) for key, lemmas in found.items()}
+
+
+def _key(noun: str) -> str:
+    """`noun_key` of the last word, the words before it as they are."""
+    before, _, last = " ".join(noun.lower().split()).rpartition(" ")
+    return f"{before} {noun_key(last)}" if before else noun_key(last)
+
+
+def _variants(class_name: str) -> list[str]:
+    return [name for part in class_name.rpartition(":")[2].split(",") if (name := " ".join(part.lower().split()))]
