@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from unboxed.data.batching import GEOMETRY_WIDTH, collate, region_inputs
 from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError, RunError
 from unboxed.phrases import noun_phrases
-from unboxed.recipes import RECIPES, Choices, recipe_from_dict
+from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.regions.settings import RegionSettings
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
@@ -89,7 +89,7 @@ class RunConfig:
             "format": _FORMAT,
             "version": _VERSION,
             "recipe": self.recipe,
-            "choices": asdict(self.choices),
+            "choices": recipe_to_dict(self.choices),
             "regions": self.regions.to_dict(run),
             "feature_blocks": [list(block) for block in self.feature_blocks],
             "class_names": list(self.class_names),

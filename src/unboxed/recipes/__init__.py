@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.choices import Choices
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.sprm import SPRM
 
-__all__ = ["RECIPES", "Choices", "recipe_from_dict"]
+__all__ = ["RECIPES", "Choices", "recipe_from_dict", "recipe_to_dict"]
 
 RECIPES: dict[str, type[Choices]] = {"infoground": InfoGround, "ckd": CKD, "sprm": SPRM}
 
 
+def recipe_to_dict(choices: Choices) -> dict[str, Any]:
+    """Plain JSON values of all choices."""
+    return {**asdict(choices), "semantic": choices.semantic.to_dict()}
+
+
 def recipe_from_dict(name: str, choices: dict[str, Any]) -> Choices:
-    """The recipe that `dataclasses.asdict` made the choices of.
+    """The recipe that `recipe_to_dict` made the choices of.
 
     Raises:
         TypeError: a choice that this recipe does not have.
@@ -27,4 +33,6 @@ def recipe_from_dict(name: str, choices: dict[str, Any]) -> Choices:
     if unknown:
         raise TypeError(f"{name} has no choice {unknown[0]!r}")
     parts = {part: type(known[part])(**value) for part, value in choices.items() if is_dataclass(known[part])}
+    if "semantic" in choices:
+        parts["semantic"] = PriorSettings.from_dict(choices["semantic"])
     return RECIPES[name](**{**choices, **parts})

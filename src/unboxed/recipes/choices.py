@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.alignment.ranking import Ranking
+from unboxed.priors.settings import PriorSettings
 from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Choices:
         negative_weight: weight of that contrast.
         prior: `semantic` multiplies the untrained semantic prior (class names against phrases) with what was learned,
             to the power of `prior_weight` of the ranking.
+        semantic: how that prior finds and weighs things.
         distillation: how the prior teaches the model while it trains.
         intra_caption: weight of the contrast between the phrases of one caption: what one phrase attends to must fit
             it better than what another one attends to.
@@ -80,6 +82,7 @@ class Choices:
     negative_count: int = 10
     negative_weight: float = 1.0
     prior: Literal["none", "semantic"] = "none"
+    semantic: PriorSettings = field(default_factory=PriorSettings)
     distillation: Distillation = field(default_factory=Distillation)
     intra_caption: float = 0.0
     joint_width: int = 256
@@ -109,6 +112,11 @@ class Choices:
     def needs_prior(self) -> bool:
         """Does training or ranking read the semantic prior?"""
         return self.prior != "none" or self.distillation.distillation > 0
+
+    @property
+    def trains(self) -> bool:
+        """Does the recipe train at all?"""
+        return True
 
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
         """The untrained model.

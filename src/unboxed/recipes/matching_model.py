@@ -151,7 +151,8 @@ def _prior(batch: Batch) -> torch.Tensor | None:
         return None
     from unboxed.priors.semantic import scores
 
-    return scores(batch.affinity_CPK[None], batch.evidence_BRK[:, None])
+    prior_BCPR: torch.Tensor = scores(batch.affinity_CPK[None], batch.evidence_BRK[:, None])
+    return prior_BCPR
 
 
 def _edges(batch: Batch) -> torch.Tensor:

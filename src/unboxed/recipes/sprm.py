@@ -36,7 +36,7 @@ class SPRM(Choices):
 
     Attributes:
         omega: share of the refinement in the mixture, in [0, 1].
-        temperature: of the refinement's softmax over regions (the paper: 1).
+        refinement_temperature: of the refinement's softmax over regions (the paper: 1).
         prior_temperature: of the prior's (the paper: 1).
         refinement_hidden: hidden width of the refinement's region network; 0 for a single linear map (the paper).
         contrast: `difference` of the scores with the own and the hard negative image (the paper), or `infonce` over all
@@ -47,7 +47,7 @@ class SPRM(Choices):
     units: ClassVar[Units] = "phrases"
 
     omega: float = 0.4
-    temperature: float = 0.1
+    refinement_temperature: float = 0.1
     prior_temperature: float = 0.15
     refinement_hidden: int = 0
     contrast: Literal["difference", "infonce"] = "difference"
@@ -59,6 +59,11 @@ class SPRM(Choices):
         """Always."""
         return True
 
+    @property
+    def trains(self) -> bool:
+        """Not when it is the prior alone."""
+        return not self.untrained
+
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """The prior mixed with its refinement."""
         from unboxed.alignment.refinement import PriorRefinement
@@ -69,7 +74,7 @@ class SPRM(Choices):
             self.joint_width,
             self.refinement_hidden,
             0.0 if self.untrained else self.omega,
-            self.temperature,
+            self.refinement_temperature,
             self.prior_temperature,
         )
 
@@ -80,6 +85,6 @@ class SPRM(Choices):
 
         score_BC, image_of_C = pairs.alignment.score_BC, pairs.batch.image_of_C
         if self.contrast == "infonce":
-            return {"sentence": caption_image_infonce(score_BC / self.temperature, image_of_C)}
+            return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
         negative_C = most_alike_image(pairs.batch.tokens_CW, pairs.batch.content_CW, image_of_C)
         return {"difference": score_difference(score_BC, image_of_C, negative_C)}

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
-from unboxed.errors import DatasetError, RunError
+from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.model import Grounder, RunConfig
 from unboxed.negatives.types import Negatives, stored
-from unboxed.recipes import Choices
+from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.alone import alone
+from unboxed.training.checkpoint import save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.loop import train
 from unboxed.training.seeds import generator, seed_of
 from unboxed.training.settings import FitSettings
 from unboxed.types import Example
+
+if TYPE_CHECKING:
+    from unboxed.priors.semantic import SemanticPrior
 
 __all__ = ["FitSettings", "fit"]
 
@@ -63,6 +68,7 @@ def fit(
         return Grounder.load(run)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
+    training = share_of(training, settings.train_fraction, choices.schedule.seed)
     for split in (training, validation):
         say(split.describe())
         if settings.strict:
@@ -87,7 +93,7 @@ def fit(
             "finished": False,
         },
     )
-    prior = None
+    prior = _prior(choices, store, training, say)
     feed = Feed(training.examples, store, vocabulary, config, prior)
     held_out = Feed(validation.examples, store, vocabulary, config, prior)
     config.facts["train"] = {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)}
@@ -95,6 +101,8 @@ def fit(
     with alone(_negatives_file(choices, settings)):
         negatives = _negatives(choices, settings, feed, say)
     vocabulary.save(run / "vocab.json")
+    if prior is not None:
+        prior.save(run / "prior")
     config.save(run)
 
     torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
@@ -103,23 +111,28 @@ def fit(
         model.text.save(run / "text")  # type: ignore[operator]
     sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
     model.standardise.measure(feed.regions(int(image)) for image in sample)
-    started = time.monotonic()
-    best = train(
-        model,
-        choices.schedule,
-        feed,
-        held_out,
-        run,
-        negatives=negatives,
-        negative_count=choices.negative_count,
-        tensorboard=settings.tensorboard,
-        report=report,
-    )
-    say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+    if choices.trains:
+        started = time.monotonic()
+        best = train(
+            model,
+            choices.schedule,
+            feed,
+            held_out,
+            run,
+            negatives=negatives,
+            negative_count=choices.negative_count,
+            tensorboard=settings.tensorboard,
+            report=report,
+        )
+        say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+        config.facts["best"] = best
+    else:
+        say("Nothing is trained: the prior alone")
+        save_weights(run / "model.safetensors", model)
     for split in (training, validation):
         for image_id, reason in split.unreadable.items():
             say(f"Skipped {image_id}: {reason}")
-    config.facts.update(finished=True, best=best)
+    config.facts.update(finished=True)
     config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     return Grounder.load(run)
@@ -143,6 +156,21 @@ def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
     return Split("train", chosen(False), training.missing, training.unreadable), Split("val", chosen(True))
 
 
+def share_of(split: Split, fraction: float, seed: int) -> Split:
+    """A share of the photographs by lot, at least two; the smaller share of a seed is part of the larger one.
+
+    Raises:
+        DatasetError: a share outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the photographs, in (0, 1].")
+    if fraction == 1:
+        return split
+    count = max(round(fraction * len(split.examples)), 2)
+    chosen = np.sort(generator(seed, "fraction").permutation(len(split.examples))[:count])
+    return replace(split, examples=tuple(split.examples[i] for i in chosen))
+
+
 def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> RunConfig | None:
     if not (run / "config.json").exists():
         return None
@@ -153,7 +181,7 @@ def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> Run
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
-    ours, theirs = asdict(choices), asdict(previous.choices)
+    ours, theirs = recipe_to_dict(choices), recipe_to_dict(previous.choices)
     for part in [name for name, value in ours.items() if isinstance(value, dict)]:
         ours.update(ours.pop(part))
         theirs.update(theirs.pop(part))
@@ -179,6 +207,33 @@ def _store(
     for image_id, reason in summary.skipped:
         say(f"Skipped {image_id}: {reason}")
     return RegionStore.open(run / "store")
+
+
+def _prior(choices: Choices, store: RegionStore, training: Split, say: Callable[[str], None]) -> SemanticPrior | None:
+    """The semantic prior of the regions' classes, where the recipe wants one."""
+    if not choices.needs_prior:
+        return None
+    from unboxed.priors.semantic import SemanticPrior
+
+    if not store.class_names:
+        raise RegionsError(
+            "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
+            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
+        )
+    say("Preparing the semantic prior")
+    examples = [example for example in training.examples if example.image_id in store]
+    return SemanticPrior.build(
+        choices.semantic,
+        store.class_names,
+        captions=(caption.text for example in examples for caption in example.captions),
+        photographs=(
+            (
+                [phrase.text for caption in example.captions for phrase in caption.phrases],
+                store.arrays(example.image_id).class_probs,
+            )
+            for example in examples
+        ),
+    )
 
 
 def _negatives_file(choices: Choices, settings: FitSettings) -> Path:
