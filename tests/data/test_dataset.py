@@ -82,7 +82,7 @@ def test_an_unknown_split_is_named_with_those_that_exist(folder: Path) -> None:
         ('"flickr30k-entities"', '"flickr30k_entities"', "unknown format .* did you mean 'flickr30k-entities'"),
         ('"photos"', '"fotos"', "`images` points at .*/fotos, which does not exist; correct `images`"),
         ('"train.txt"', '"trian.txt"', r"`splits.train` points at .*/trian.txt, which does not exist"),
-        ('images = "photos"', "", "has no `images`; add images = "),
+        ('images = "photos"', "", "has no `images`; add images = .* or images = false when you have features only"),
         ('images = "photos"', "images = 3", "`images` is 3; expected text in quotes"),
         ('images = "photos"', 'images = "train.txt"', "which is not a folder"),
         ('["3"]', "[3]", "`exclude` is .* in quotes"),
@@ -144,6 +144,25 @@ def test_a_table_by_its_dataset_file(folder: Path) -> None:
     assert [example.image_id for example in train.examples] == ["1"], "3 is excluded"
     with pytest.raises(DatasetError, match=r"val\.txt lists '4', which .*mine\.jsonl has no caption for"):
         load_dataset(folder / "data.toml").split("val")
+
+
+def test_without_photographs_every_listed_image_is_there(folder: Path) -> None:
+    (folder / "data.toml").write_text(TOML.replace('"photos"', "false"))
+    (folder / "train.txt").write_text("1\n2\n3\n")
+    (folder / "annotations/Sentences/1.txt").write_text("[/EN#1/people A man] sits .\n")
+    thing = (
+        "<object><name>1</name><bndbox><xmin>11</xmin><ymin>6</ymin><xmax>20</xmax><ymax>10</ymax></bndbox></object>"
+    )
+    (folder / "annotations/Annotations/1.xml").write_text(XML.replace("</annotation>", thing + "</annotation>"))
+    train = load_dataset(folder / "data.toml").split("train")
+    assert [example.image_id for example in train.examples] == ["1", "2"] and train.missing == ()
+    first = train.examples[0]
+    assert (first.width, first.height, first.original_size, first.path.exists()) == (40, 20, None, False)
+    assert first.captions[0].phrases[0].boxes.tolist() == [[10, 5, 20, 10]]
+    (folder / "mine.csv").write_text("image,caption,split\n1,A man.,train\n")
+    (folder / "data.toml").write_text('format = "table"\nimages = false\nannotations = "mine.csv"\n')
+    (example,) = load_dataset(folder / "data.toml").split("train").examples
+    assert (example.image_id, example.width, example.height) == ("1", 1, 1)
 
 
 def test_the_real_photographs(shared_data: Path) -> None:

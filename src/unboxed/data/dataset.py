@@ -1,6 +1,6 @@
 """A dataset is named by a small TOML file; its photographs and annotations stay where they are.
 
-    format = "flickr30k-entities"       # or "table"
+    format = "flickr30k-entities"       # or "table", "scan", "karpathy", "coco", "refcoco"
     images = "photos"                   # paths are relative to this file
     annotations = "annotations.tar.gz"
     exclude = ["2851198725"]            # optional: image ids to leave out
@@ -22,15 +22,31 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data import flickr30k_entities, tables
-from unboxed.data.photo_folder import PhotoSearch, find_photos, without_suffix
+from unboxed.data.photo_folder import PhotoSearch, StoredPhoto, find_photos, without_suffix
+from unboxed.data.released import UNKNOWN_SIZE, ReleasedCaptions, released_examples
 from unboxed.errors import DatasetError, PhotoError
 from unboxed.types import Example
 
-__all__ = ["FLICKR30K_ENTITIES", "TABLE", "Dataset", "RegionTable", "Split", "load_dataset"]
+__all__ = [
+    "COCO",
+    "FLICKR30K_ENTITIES",
+    "KARPATHY",
+    "REFCOCO",
+    "SCAN",
+    "TABLE",
+    "Dataset",
+    "RegionTable",
+    "Split",
+    "load_dataset",
+]
 
 FLICKR30K_ENTITIES, TABLE = "flickr30k-entities", "table"
-_FORMATS = (FLICKR30K_ENTITIES, TABLE)
-_KEYS = ("format", "name", "images", "annotations", "exclude", "unrelated", "splits", "regions")
+SCAN, KARPATHY, COCO, REFCOCO = "scan", "karpathy", "coco", "refcoco"
+_FORMATS = (FLICKR30K_ENTITIES, TABLE, SCAN, KARPATHY, COCO, REFCOCO)
+_KEYS = ("format", "name", "images", "annotations", "exclude", "unrelated", "splits", "ids", "instances", "regions")
+_ONLY_FOR = {"unrelated": FLICKR30K_ENTITIES, "ids": KARPATHY, "instances": COCO}
+_OWN_SPLITS = (SCAN, KARPATHY, REFCOCO)
+_RELEASED = (SCAN, KARPATHY, COCO, REFCOCO)
 _REGION_KEYS = ("detector", "segmenter", "backbone", "class_names")
 
 
@@ -89,33 +105,58 @@ class Dataset:
     Attributes:
         path: the dataset file.
         name: `name` of the file, or the file's (for `data.toml` its folder's) name.
-        format: `flickr30k-entities` or `table`.
-        images: the folder of photographs.
-        annotations: the folder, tar file or table of captions.
-        split_lists: split -> file of image ids; empty for a table that has its own splits.
+        format: `flickr30k-entities`, `table`, `scan`, `karpathy`, `coco` or `refcoco`.
+        images: the folder of photographs; None when only features of them are at hand.
+        annotations: the folder, tar file or table of captions; for `coco` the dataset file itself.
+        split_lists: split -> file of image ids, for `coco` of captions; empty where the annotation has its own splits.
         exclude: image ids that are left out.
         unrelated: list of captions that are left out.
+        ids: which number of `karpathy` names an image.
+        instances: split -> boxes of `coco`.
         regions: the models that the dataset brings for its regions.
     """
 
     path: Path
     name: str
     format: str
-    images: Path
+    images: Path | None
     annotations: Path
     split_lists: Mapping[str, Path]
     exclude: frozenset[str] = frozenset()
     unrelated: Path | None = None
+    ids: str = "filename"
+    instances: Mapping[str, Path] = field(default_factory=dict)
     regions: RegionTable | None = None
 
     @property
     def split_names(self) -> tuple[str, ...]:
         """The names that `split` knows; a table without lists is read to learn them."""
-        return tuple(self.split_lists) or self._table.split_names
+        if self.split_lists:
+            return tuple(self.split_lists)
+        return (self._table if self.format == TABLE else self._released).split_names
 
     @cached_property
     def _table(self) -> tables.Table:
         return tables.read_table(self.annotations)
+
+    @cached_property
+    def _released(self) -> ReleasedCaptions:
+        # Imported here, not above: most datasets need none of them.
+        if self.format == SCAN:
+            from unboxed.data.scan import ScanFolder
+
+            return ScanFolder(self.annotations)
+        if self.format == KARPATHY:
+            from unboxed.data.karpathy import KarpathyCaptions
+
+            return KarpathyCaptions(self.annotations, self.ids)
+        if self.format == COCO:
+            from unboxed.data.coco import CocoCaptions
+
+            return CocoCaptions(self.split_lists, self.instances)
+        from unboxed.data.refcoco import ReferringExpressions
+
+        return ReferringExpressions(self.annotations)
 
     def split(self, name: str) -> Split:
         """Read one split: its list, its captions and the headers of its photographs.
@@ -123,12 +164,16 @@ class Dataset:
         Raises:
             DatasetError: no split of that name, no photograph of it stored, or a malformed list or annotation.
         """
+        if name not in self.split_names:
+            raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, self.split_names)}")
         if self.format == TABLE:
             return self._split_of_table(name)
-        if name not in self.split_lists:
-            raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, self.split_lists)}")
+        if self.format != FLICKR30K_ENTITIES:
+            images = [image for image in self._released.images_of(name) if image.image_id not in self.exclude]
+            examples, search = released_examples(images, self.images)
+            return self._checked(name, images, examples, search)
         listed = [without_suffix(image_id) for image_id in _read_list(self.split_lists[name])]
-        search = find_photos(self.images, self._kept(listed))
+        search = self._find_photos(listed)
         unrelated = flickr30k_entities.read_unrelated(self.unrelated) if self.unrelated else ()
         return self._checked(
             name, listed, flickr30k_entities.read_examples(self.annotations, search.found, unrelated), search
@@ -136,8 +181,6 @@ class Dataset:
 
     def _split_of_table(self, name: str) -> Split:
         table = self._table
-        if name not in self.split_names:
-            raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, self.split_names)}")
         listed = _read_list(self.split_lists[name]) if self.split_lists else table.images_of(name)
         uncaptioned = [image for image in listed if image not in table.captions]
         if uncaptioned:
@@ -145,17 +188,24 @@ class Dataset:
                 f"{self.split_lists[name]} lists {uncaptioned[0]!r}, which {self.annotations} has no caption for; "
                 "write image names as in the table."
             )
-        search = find_photos(self.images, self._kept(listed))
+        search = self._find_photos(listed)
         examples = (
             Example(image, photo.path, table.captions[image], photo.width, photo.height)
             for image, photo in search.found.items()
         )
         return self._checked(name, listed, tuple(examples), search)
 
-    def _kept(self, listed: Iterable[str]) -> Iterable[str]:
-        return (image_id for image_id in dict.fromkeys(listed) if image_id not in self.exclude)
+    def _find_photos(self, listed: Iterable[str]) -> PhotoSearch:
+        kept = [image_id for image_id in dict.fromkeys(listed) if image_id not in self.exclude]
+        if self.images is None:  # every image counts as found, under a name that no file has
+            return PhotoSearch({image_id: StoredPhoto(Path(image_id), *UNKNOWN_SIZE) for image_id in kept}, (), {})
+        return find_photos(self.images, kept)
 
-    def _checked(self, name: str, listed: Collection[str], examples: tuple[Example, ...], search: PhotoSearch) -> Split:
+    def _checked(
+        self, name: str, listed: Collection[object], examples: tuple[Example, ...], search: PhotoSearch
+    ) -> Split:
+        if not examples and self.images is None:
+            raise DatasetError(f"Split {name!r} of {self.path} has no images; check its list, and `exclude`.")
         if not examples:
             some = [*search.missing, *search.unreadable][:3]
             looked_for = f", such as {', '.join(some)}" if some else ""
@@ -201,32 +251,49 @@ class _DatasetFile:
         form = self._text(self._content, "format")
         if form not in _FORMATS:
             raise DatasetError(f"{self._path}: unknown format {form!r}; {_expected(form, _FORMATS)}")
-        if form == TABLE and "unrelated" in self._content:
-            raise DatasetError(f"{self._path}: `unrelated` belongs to format {FLICKR30K_ENTITIES!r}; remove it.")
-        annotations = self._existing(self._content, "annotations")
-        images = self._existing(self._content, "images")
-        if not images.is_dir():
-            raise DatasetError(f"{self._path}: `images` is {images}, which is not a folder.")
+        for key, owner in _ONLY_FOR.items():
+            if form != owner and key in self._content:
+                raise DatasetError(f"{self._path}: `{key}` belongs to format {owner!r}; remove it.")
+        if form in _OWN_SPLITS and "splits" in self._content:
+            raise DatasetError(f"{self._path}: format {form!r} brings its own splits; remove [splits].")
+        if form == COCO and "annotations" in self._content:
+            raise DatasetError(
+                f"{self._path}: format {COCO!r} names its captions under [splits]; remove `annotations`."
+            )
         stem = self._path.stem if self._path.stem != "data" else self._path.resolve().parent.name
         return Dataset(
             path=self._path,
             name=self._text(self._content, "name") if "name" in self._content else stem,
             format=form,
-            images=images,
-            annotations=annotations,
-            split_lists=self._split_lists(required=form != TABLE),
+            images=self._images(form),
+            annotations=self._path if form == COCO else self._existing(self._content, "annotations"),
+            split_lists=self._paths_by_split("splits", required=form in (FLICKR30K_ENTITIES, COCO)),
             exclude=self._exclude(form),
             unrelated=self._existing(self._content, "unrelated") if "unrelated" in self._content else None,
+            ids=self._text(self._content, "ids") if "ids" in self._content else "filename",
+            instances=self._paths_by_split("instances"),
             regions=self._regions(),
         )
 
-    def _split_lists(self, required: bool) -> dict[str, Path]:
-        splits = self._content.get("splits", {})
-        if not isinstance(splits, dict) or (required and not splits):
+    def _images(self, form: str) -> Path | None:
+        if self._content.get("images") is False or ("images" not in self._content and form in _RELEASED):
+            return None
+        if form == SCAN:
+            raise DatasetError(f"{self._path}: format {SCAN!r} does not name its photographs; remove `images`.")
+        images = self._existing(self._content, "images", absent=", or images = false when you have features only")
+        if not images.is_dir():
+            raise DatasetError(f"{self._path}: `images` is {images}, which is not a folder.")
+        return images
+
+    def _paths_by_split(self, key: str, required: bool = False) -> dict[str, Path]:
+        paths = self._content.get(key, {})
+        if not isinstance(paths, dict) or (required and not paths):
+            what = "a list of image ids" if self._content.get("format") != COCO else "a JSON file"
+            example = "train.txt" if self._content.get("format") != COCO else f"{key}_train2017.json"
             raise DatasetError(
-                f'{self._path} needs a table [splits] with a list of image ids per split, such as train = "train.txt".'
+                f'{self._path} needs a table [{key}] with {what} per split, such as train = "{example}".'
             )
-        return {name: self._existing(splits, name, "splits.") for name in splits}
+        return {name: self._existing(paths, name, f"{key}.") for name in paths}
 
     def _exclude(self, form: str) -> frozenset[str]:
         exclude = self._content.get("exclude", [])
@@ -234,7 +301,7 @@ class _DatasetFile:
             raise DatasetError(
                 f'{self._path}: `exclude` is {exclude!r}; expected a list of image ids in quotes, ["1"].'
             )
-        return frozenset(exclude if form == TABLE else map(without_suffix, exclude))
+        return frozenset(map(without_suffix, exclude) if form in (FLICKR30K_ENTITIES, KARPATHY) else exclude)
 
     def _regions(self) -> RegionTable | None:
         if "regions" not in self._content:
@@ -250,16 +317,16 @@ class _DatasetFile:
             if key not in known:
                 raise DatasetError(f"{self._path}: unknown key `{prefix}{key}`; {_expected(key, known)}")
 
-    def _text(self, table: Mapping[str, Any], key: str, prefix: str = "") -> str:
+    def _text(self, table: Mapping[str, Any], key: str, prefix: str = "", absent: str = "") -> str:
         if key not in table:
-            raise DatasetError(f"{self._path} has no `{prefix}{key}`; add {key} = {'…'!r}.")
+            raise DatasetError(f"{self._path} has no `{prefix}{key}`; add {key} = {'…'!r}{absent}.")
         value = table[key]
         if not isinstance(value, str) or not value:
             raise DatasetError(f"{self._path}: `{prefix}{key}` is {value!r}; expected text in quotes.")
         return value
 
-    def _existing(self, table: Mapping[str, Any], key: str, prefix: str = "") -> Path:
-        path = self._path.parent / self._text(table, key, prefix)
+    def _existing(self, table: Mapping[str, Any], key: str, prefix: str = "", absent: str = "") -> Path:
+        path = self._path.parent / self._text(table, key, prefix, absent)
         if not path.exists():
             raise DatasetError(
                 f"{self._path}: `{prefix}{key}` points at {path.resolve()}, which does not exist; "

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unboxed.data.photo_folder import StoredPhoto
+from unboxed.data.released import SAME_SHAPE, UNKNOWN_SIZE
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Array, Caption, Example, Phrase
 
@@ -29,7 +30,6 @@ __all__ = ["Boxes", "parse_boxes", "parse_sentence", "read_examples", "read_unre
 
 _SENTENCES, _ANNOTATIONS = "Sentences/{}.txt", "Annotations/{}.xml"
 _MAX_FILE_BYTES = 4_000_000  # the largest file of the release has 30 kB
-_SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
 
 _PHRASE = re.compile(r"\[/EN#(?P<chain>[^/\s\[\]]+)(?P<types>(?:/[^/\s\[\]]+)+)\s+(?P<words>[^\[\]]*[^\[\]\s])\s*\]")
 _BOX_EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -45,7 +45,7 @@ def read_examples(
 
     Args:
         annotations: the folder that holds `Sentences` and `Annotations`, or a tar file of it, compressed or not.
-        photos: image id -> the stored photograph.
+        photos: image id -> the stored photograph; one of `UNKNOWN_SIZE` is taken to have its annotation's size.
         unrelated: (image id, sentence number from 1) of captions to leave out; an image left without any goes too.
 
     Raises:
@@ -150,6 +150,8 @@ def _example(
     except DatasetError as error:
         raise DatasetError(f"{annotations / xml} {error}.") from None
 
+    if (photo.width, photo.height) == UNKNOWN_SIZE:
+        photo = StoredPhoto(photo.path, *size)
     stored_boxes = _in_stored_frame(boxes, size, photo)
     captions: list[Caption] = []
     lines = _lines(files[sentences], annotations / sentences)
@@ -164,7 +166,7 @@ def _example(
             raise DatasetError(f"{annotations / sentences}:{number}: {str(error).rstrip('.')}.") from None
         captions.append(_with_boxes(caption, stored_boxes))
 
-    same_shape = abs(size[0] * photo.height / (size[1] * photo.width) - 1) <= _SAME_SHAPE
+    same_shape = abs(size[0] * photo.height / (size[1] * photo.width) - 1) <= SAME_SHAPE
     original_size = None if same_shape else size
     return Example(image_id, photo.path, tuple(captions), photo.width, photo.height, original_size)
 

@@ -1,0 +1,156 @@
+"""COCO captions (`captions_*.json`), one file a split, and the boxes of its objects (`instances_*.json`).
+
+COCO's boxes belong to categories, not to phrases. Where instances are given, a phrase whose last words name a category
+("a small dog", "two fire hydrants") gets the boxes of all instances of it. Scores on these say whether the class was
+found, not whether the very dog that the caption means was; a phrase in other words ("a puppy", "a man") has no box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unboxed.data.released import ReleasedImage, bare_caption, entry_of, has_words, read_json
+from unboxed.errors import DatasetError
+from unboxed.negatives.inflection import noun_key
+from unboxed.types import Array, Caption, Phrase
+
+__all__ = ["CocoCaptions", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]
+
+Instances = dict[str, dict[str, Array]]
+"""Image id -> category -> `[N, 4]` boxes in pixels of the original photograph."""
+
+
+class CocoCaptions:
+    """The captions of COCO, a file for each split.
+
+    Args:
+        captions: split -> captions file.
+        instances: split -> instances file of the same images, for evaluation; may be empty.
+
+    Raises:
+        DatasetError: instances of a split that has no captions.
+    """
+
+    def __init__(self, captions: Mapping[str, Path], instances: Mapping[str, Path]) -> None:
+        for split in instances:
+            if split not in captions:
+                raise DatasetError(f"`instances.{split}` belongs to no split; name its captions under [splits].")
+        self._captions = captions
+        self._instances = instances
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """As in the dataset file."""
+        return tuple(self._captions)
+
+    def images_of(self, split: str) -> list[ReleasedImage]:
+        """The images of a split that have captions, in the order of the file.
+
+        Raises:
+            DatasetError: a malformed file, or a caption of an image that is not listed.
+        """
+        path = self._captions[split]
+        images, annotations = lists_of(path, "captions_*.json", "images", "annotations")
+        texts: dict[str, list[str]] = {}
+        for number, entry in enumerate(annotations):
+            with entry_of(path, "annotation", number):
+                image_id, text = str(entry["image_id"]), entry["caption"].strip()
+                texts.setdefault(image_id, []).extend([text] if has_words(text) else [])
+        boxes = read_instances(self._instances[split]) if split in self._instances else {}
+        listed = []
+        for number, entry in enumerate(images):
+            with entry_of(path, "image", number):
+                image_id, files, size = listed_image(entry)
+            if found := texts.pop(image_id, None):
+                captions = tuple(category_phrases(bare_caption(text), boxes.get(image_id, {})) for text in found)
+                listed.append(ReleasedImage(image_id, captions, files, size))
+        if texts:
+            raise DatasetError(f"{path} has captions of image {next(iter(texts))}, which is not among its `images`.")
+        return listed
+
+
+def read_instances(path: Path) -> Instances:
+    """The boxes of each category in each image; crowds, whose boxes hold many, are left out.
+
+    Raises:
+        DatasetError: a malformed file.
+    """
+    annotations, categories = lists_of(path, "instances_*.json", "annotations", "categories")
+    names = {}
+    for number, entry in enumerate(categories):
+        with entry_of(path, "category", number):
+            names[entry["id"]] = str(entry["name"])
+    found: dict[str, dict[str, list[tuple[float, ...]]]] = {}
+    for number, entry in enumerate(annotations):
+        with entry_of(path, "annotation", number):
+            if not entry.get("iscrowd"):
+                its = found.setdefault(str(entry["image_id"]), {})
+                its.setdefault(names[entry["category_id"]], []).append(xyxy(entry["bbox"]))
+    return {
+        image_id: {name: np.array(boxes, np.float32) for name, boxes in its.items()} for image_id, its in found.items()
+    }
+
+
+def category_phrases(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
+    """The caption with the boxes of a category, as its type, on each phrase that ends in the category's name."""
+    if not boxes:
+        return caption
+    by_words = {tuple(noun_key(word) for word in name.lower().split()): name for name in boxes}
+
+    def boxed(phrase: Phrase) -> Phrase:
+        words = tuple(noun_key(word) for word in phrase.text.lower().split())
+        names = [name for key, name in by_words.items() if words[-len(key) :] == key]
+        if not names:
+            return phrase
+        # "hot dog" before "dog": of several names the longest is meant.
+        name = max(names, key=lambda name: len(name.split()))
+        return replace(phrase, types=(name,), boxes=boxes[name])
+
+    return Caption(caption.text, tuple(boxed(phrase) for phrase in caption.phrases))
+
+
+def listed_image(entry: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[int, int]]:
+    """Id, file names and size of an entry of `images`; COCO's address of a file says which folder it is in.
+
+    Raises:
+        KeyError, TypeError, ValueError: a malformed entry.
+    """
+    width, height = int(entry["width"]), int(entry["height"])
+    if min(width, height) <= 0:
+        raise ValueError(f"{width} x {height} pixels")
+    file = str(entry["file_name"])
+    folder = PurePosixPath(str(entry.get("coco_url", ""))).parent.name
+    return str(entry["id"]), (file, f"{folder}/{file}") if folder else (file,), (width, height)
+
+
+def xyxy(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """COCO's `x, y, width, height`, continuous pixels from 0, as `x1, y1, x2, y2`.
+
+    >>> xyxy([10, 20, 5, 7])
+    (10.0, 20.0, 15.0, 27.0)
+
+    Raises:
+        TypeError, ValueError: not four finite numbers.
+    """
+    x, y, width, height = (float(value) for value in box)
+    if not np.isfinite([x, y, width, height]).all() or min(width, height) < 0:
+        raise ValueError(f"the box {list(box)}")
+    return x, y, x + width, y + height
+
+
+def lists_of(path: Path, kind: str, *keys: str) -> tuple[list[Any], ...]:
+    """The lists under `keys` of one of COCO's files.
+
+    Raises:
+        DatasetError: no JSON, or without them.
+    """
+    content = read_json(path, f"COCO's {kind}")
+    for key in keys:
+        if not isinstance(content.get(key), list):
+            raise DatasetError(f"{path} has no list `{key}`; name one of COCO's {kind}.")
+    return tuple(content[key] for key in keys)

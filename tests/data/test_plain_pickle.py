@@ -1,0 +1,143 @@
+"""Pickles of plain values are read as Python reads them; anything else is refused and never run."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unboxed.data.plain_pickle import MAX_DEPTH, read_plain_pickle
+from unboxed.errors import DatasetError
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=300)
+_keys = st.text() | st.integers()
+_values = st.recursive(
+    _scalars,
+    lambda inside: (
+        st.lists(inside) | st.tuples(inside, inside) | st.dictionaries(_keys, inside) | st.sets(st.integers())
+    ),
+    max_leaves=20,
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a pickle is written to be read."""
+    return tmp_path_factory.mktemp("pickle") / "refs.p"
+
+
+def _read(file: Path, content: bytes) -> Any:
+    file.write_bytes(content)
+    return read_plain_pickle(file)
+
+
+def _is_built_by_a_call(value: Any, protocol: int) -> bool:
+    """Old protocols have no instruction for bytes and sets: they write a call of `bytes` and `set`."""
+    if isinstance(value, set | frozenset):
+        return protocol < 4
+    if isinstance(value, bytes):
+        return protocol < 3
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, list | tuple) and any(_is_built_by_a_call(part, protocol) for part in value)
+
+
+@given(_values, st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_plain_values_are_read_as_python_reads_them(file: Path, value: Any, protocol: int) -> None:
+    content = pickle.dumps(value, protocol)
+    if _is_built_by_a_call(value, protocol):
+        with pytest.raises(DatasetError, match="asks for more than plain values"):
+            _read(file, content)
+    else:
+        assert _read(file, content) == value
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda junk: pickle.dumps([{"a": [1, "b"]}], 2)[:-1] + junk))
+def test_any_bytes_give_a_value_or_our_own_error(file: Path, content: bytes) -> None:
+    try:
+        _read(file, content)
+    except DatasetError as error:
+        assert str(file) in str(error)
+
+
+class _Runs:
+    """Its pickle calls a function when it is loaded by Python."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("this must never be printed",)
+
+
+@given(_values, st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_whatever_calls_something_is_refused(file: Path, value: Any, protocol: int) -> None:
+    with pytest.raises(DatasetError, match="asks for more than plain values"):
+        _read(file, pickle.dumps([value, {"a": _Runs()}], protocol))
+
+
+@pytest.mark.parametrize(
+    "value", [datetime.date(2020, 1, 1), collections.OrderedDict(a=1), pickle.PickleError, print, 1j]
+)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_objects_are_refused(file: Path, value: Any, protocol: int) -> None:
+    with pytest.raises(DatasetError, match="asks for more than plain values"):
+        _read(file, pickle.dumps(value, protocol))
+
+
+def test_strings_of_python_2(file: Path) -> None:
+    """`'caf\\xc3\\xa9'` in UTF-8 and `'caf\\xe9'` in Latin-1, as Python 2 wrote them in its three protocols."""
+    short = b"\x80\x02]q\x00(U\x05caf\xc3\xa9q\x01U\x04caf\xe9q\x02X\x05\x00\x00\x00caf\xc3\xa9q\x03e."
+    long = b"(lT" + struct.pack("<i", 5) + b"caf\xc3\xa9" + b"aT" + struct.pack("<i", 4) + b"caf\xe9aVcaf\\xe9\na."
+    written = b"(lp0\nS'caf\\xc3\\xa9'\np1\naS'caf\\xe9'\np2\naVcaf\xe9\np3\na."
+    assert _read(file, short) == _read(file, written) == ["café"] * 3
+    assert _read(file, long)[:2] == ["café"] * 2
+    assert _read(file, b"(dp0\nS'a'\nI01\nsS'b'\nI12\nsS'c'\nL34L\nsS\"it's\"\nF0.5\ns.") == {
+        "a": True,
+        "b": 12,
+        "c": 34,
+        "it's": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated"),
+        (b"not a pickle", "asks for more|not in pickle's format"),
+        (pickle.dumps([1, 2])[:-3], "truncated|no pickle"),
+        (b"\x80\x04\x8e" + b"\xff" * 8 + b".", "truncated"),  # a string of 2^64 bytes
+        (b"]r\xff\xff\xff\xff.", None),  # a memo place that would ask Python's own reader for 64 GB
+        (b"]" * (MAX_DEPTH + 2) + b"a" * (MAX_DEPTH + 1) + b".", "nested deeper"),
+        (b"]q\x00h\x00a.", "nested deeper .* or in themselves"),
+        (b"}" + b")" + b"\x85" * 100_000 + b"K\x01s.", "a tuple as a key"),  # hashing it would overflow the stack
+        (b"I" + b"9" * 100_000 + b"\n.", "too many digits"),
+        (b"}(K\x01u.", "a key without value"),
+        (b"K\x01K\x02.", "left over"),
+        (b"(.", "a mark"),
+    ],
+)
+def test_hostile_and_damaged_files(file: Path, content: bytes, message: str | None) -> None:
+    if message is None:
+        assert _read(file, content) == []
+        return
+    with pytest.raises(DatasetError, match=message):
+        _read(file, content)
+
+
+def test_a_value_used_over_and_over_takes_no_time(file: Path) -> None:
+    """Each list holds the one before twice: 2^30 lists to whoever walks through all of them."""
+    content = b"]q\x00"
+    for n in range(30):
+        content += b"0](h" + bytes([n, ord("h"), n]) + b"eq" + bytes([n + 1])
+    value = _read(file, content + b".")
+    assert len(value) == 2 and value[0] is value[1]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="No such file"):
+        read_plain_pickle(tmp_path / "refs(unc).p")
