@@ -6,14 +6,29 @@ from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from unboxed.priors.settings import PriorSettings
+from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.choices import Choices
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.pfan import PFAN
+from unboxed.recipes.scan import SCAN
+from unboxed.recipes.sgr import SAF, SGR
 from unboxed.recipes.sprm import SPRM
+from unboxed.recipes.vse import VSE
 
 __all__ = ["RECIPES", "Choices", "recipe_from_dict", "recipe_to_dict"]
 
-RECIPES: dict[str, type[Choices]] = {"infoground": InfoGround, "ckd": CKD, "sprm": SPRM}
+RECIPES: dict[str, type[Choices]] = {
+    "infoground": InfoGround,
+    "ckd": CKD,
+    "sprm": SPRM,
+    "scan": SCAN,
+    "bfan": BFAN,
+    "pfan": PFAN,
+    "sgr": SGR,
+    "saf": SAF,
+    "vse": VSE,
+}
 
 
 def recipe_to_dict(choices: Choices) -> dict[str, Any]:

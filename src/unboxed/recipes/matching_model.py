@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, RegionCodes
+from unboxed.alignment.aligner import Aligner, Alignment, RegionCodes
 from unboxed.alignment.standardise import Standardise
 from unboxed.data.batching import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
@@ -44,7 +44,7 @@ class MatchingModel(nn.Module):
             from unboxed.text.pretrained import PretrainedEncoder
 
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
-        self.aligner = choices.aligner(region_width, self.text.output_width)
+        self.aligner: Aligner = choices.aligner(region_width, self.text.output_width)
 
     def encode_regions(self, batch: Batch) -> RegionCodes:
         """The regions of the B images, encoded once for all captions."""
@@ -76,7 +76,7 @@ class MatchingModel(nn.Module):
         prior_BCPR = _prior(batch)
         codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
         alignment = self.aligner.align(regions, codes, prior_BCQR=prior_BCPR)
-        return Pairs(batch, queries, regions, alignment, moment, prior_BCPR)
+        return Pairs(batch, queries, regions, codes, self.aligner, alignment, moment, prior_BCPR)
 
     def score(self, batch: Batch) -> torch.Tensor:
         """How well each image and caption fit, `[B, C]`."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.alignment.aligner import Alignment, RegionCodes
+from unboxed.alignment.aligner import Aligner, Alignment, QueryCodes, RegionCodes
+from unboxed.alignment.matched import MatchedAttention
 from unboxed.alignment.ranking import PRIOR_FLOOR
 from unboxed.types import Batch
 
@@ -45,6 +46,8 @@ class Pairs:
         batch: the batch.
         queries: of its captions.
         regions: of its images, encoded.
+        codes: the queries, encoded.
+        aligner: what encoded and aligned them.
         alignment: of all pairs.
         prior_BCPR: untrained scores of every phrase in every image, or None.
         moment: how far training has come.
@@ -53,6 +56,8 @@ class Pairs:
     batch: Batch
     queries: Queries
     regions: RegionCodes
+    codes: QueryCodes
+    aligner: Aligner
     alignment: Alignment
     moment: Moment
     prior_BCPR: torch.Tensor | None = None
@@ -82,6 +87,15 @@ class Pairs:
         assert self.prior_BCPR is not None  # asked for only by terms that need the prior
         caption_C = torch.arange(len(self.batch.image_of_C), device=self.batch.image_of_C.device)
         return self.prior_BCPR[self.batch.image_of_C, caption_C]
+
+    def matched(self) -> tuple[MatchedAttention, ...]:
+        """The attention of each caption on its own image, of a host that tells it."""
+        own: tuple[MatchedAttention, ...] = self.aligner.matched(self.regions.of(self.batch.image_of_C), self.codes)  # type: ignore[attr-defined]
+        return own
+
+    def generator(self) -> torch.Generator:
+        """A source of lots that is the same whenever this step is made again."""
+        return torch.Generator().manual_seed(self.moment.step)
 
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
         """Where each phrase looks in its own image: what is learned times the prior to a power, where there is one."""

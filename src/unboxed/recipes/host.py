@@ -1,0 +1,86 @@
+"""What the recipes of image–text matching by cross attention share: the hinge, and the constraints on attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from unboxed.alignment.ranking import Ranking
+from unboxed.recipes.choices import Choices, Units
+from unboxed.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    import torch
+
+    from unboxed.recipes.pairs import Pairs
+
+__all__ = ["Constraints", "Host"]
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Contrastive constraints on the attention of matched pairs (Chen et al., WACV 2023); reconstructions, see
+    `objectives/constraints.py`.
+
+    Attributes:
+        constraints: CCR, `ccr`: what is attended fits better than what is ignored; CCS, `ccs`: it fits its own query
+            better than one of another image; `both`; `none`.
+        constraint_weight: of each, in units of the ranking loss of one caption.
+        constraint_margin: in cosine.
+        ccr_variant: turn the weights round, or contrast the means of the largest and the smallest (`topk`).
+        ccs_variant: swap the query, or the content that is attended.
+    """
+
+    constraints: Literal["none", "ccr", "ccs", "both"] = "none"
+    constraint_weight: float = 1.0
+    constraint_margin: float = 0.2
+    ccr_variant: Literal["reversed", "topk"] = "reversed"
+    ccs_variant: Literal["query", "content"] = "query"
+
+
+@dataclass(frozen=True)
+class Host(Choices):
+    """A recipe of image–text matching.
+
+    Attributes:
+        margin: of the hinge.
+        warm_up: epochs in which all negatives count, before only the hardest do.
+        constraint: constraints on the attention.
+    """
+
+    units: ClassVar[Units] = "words"
+
+    margin: float = 0.2
+    warm_up: float = 1.0
+    constraint: Constraints = field(default_factory=Constraints)
+    ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
+    schedule: Schedule = field(default_factory=lambda: Schedule(select_on="retrieval"))
+
+    def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        """The hinge, a caption's share of it, and the constraints asked for."""
+        from unboxed.objectives.triplet import triplet_loss
+
+        image_of_C = pairs.batch.image_of_C
+        warm = pairs.moment.epoch < self.warm_up
+        hinge = triplet_loss(pairs.alignment.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
+        rivals = max(len(pairs.batch.features_BRV) - 1, 1) if warm else 1  # of each pair, in each direction
+        return {"hinge": hinge / (len(image_of_C) * rivals), **self._constraints(pairs)}
+
+    def _constraints(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        chosen = self.constraint
+        if chosen.constraints == "none":
+            return {}
+        from unboxed.objectives.constraints import ccr_loss, ccs_loss, draw_swaps
+
+        batch, parts = pairs.batch, {}
+        matched = pairs.matched()
+        if chosen.constraints in ("ccr", "both"):
+            parts["ccr"] = chosen.constraint_weight * ccr_loss(matched, chosen.constraint_margin, chosen.ccr_variant)
+        if chosen.constraints in ("ccs", "both"):
+            swaps = draw_swaps(
+                matched, batch.image_of_C, pairs.generator(), word_ids_CQ=batch.tokens_CW, eligible_CQ=batch.content_CW
+            )
+            parts["ccs"] = chosen.constraint_weight * ccs_loss(
+                matched, swaps, chosen.constraint_margin, chosen.ccs_variant
+            )
+        return parts

@@ -1,0 +1,35 @@
+"""VSE: the baseline without attention, one vector for the image and one for the caption.
+
+Faghri, Fleet, Kiros, Fidler: VSE++: Improving Visual-Semantic Embeddings with Hard Negatives. BMVC 2018.
+
+The mean of the regions and the mean of the words, trained by the same hinge as the attending recipes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from unboxed.recipes.host import Host
+
+if TYPE_CHECKING:
+    from unboxed.alignment.aligner import Aligner
+
+__all__ = ["VSE"]
+
+
+@dataclass(frozen=True)
+class VSE(Host):
+    """VSE++ on regions. The paper: joint width 1024, the last state of a GRU.
+
+    Attributes:
+        text_pooling: how words become a caption.
+    """
+
+    text_pooling: Literal["mean", "last"] = "mean"
+
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """Two pooled vectors."""
+        from unboxed.alignment.pooled import PooledEmbedding
+
+        return PooledEmbedding(region_width, state_width, self.joint_width, self.text_pooling)
