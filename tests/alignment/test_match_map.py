@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import get_args
 
@@ -41,11 +42,7 @@ def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reductio
         return sum(max(row) for row in products) / len(queries)
     if reduction == "max-words":
         return sum(max(row[r] for row in products) for r in range(len(cells))) / len(cells)
-    total = 0.0
-    for row in products:
-        weights = torch.tensor(row, dtype=torch.float64).softmax(dim=0).tolist()
-        total += sum(weight * product for weight, product in zip(weights, row, strict=True))
-    return total / len(queries)
+    return sum(math.log(sum(math.exp(x) for x in row) / len(cells)) for row in products) / len(queries)
 
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))

@@ -26,7 +26,8 @@ class MatchMap(nn.Module):
         mean        mean over queries and cells (`Avg_Both`); it factorises into the product of two means
         max-cells   the best cell of each query, over both axes of the map; mean over queries (`Max_Img`)
         max-words   the best query of each cell, mean over cells (`Max_Text`)
-        soft-cells  each query's cells weighed by the attention, a smooth maximum; mean over queries (not in the paper)
+        soft-cells  the logarithm of the mean exponential over cells, a smooth maximum whose gradient is the attention;
+                    mean over queries (not in the paper)
 
     Vectors are not normalised. The map is divided by the root of the joint width, so that its spread at the start does
     not depend on the width.
@@ -66,27 +67,30 @@ class MatchMap(nn.Module):
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """The map under `similarity_BCQR`; the attention, for read-out, is its softmax over the cells.
+        """The map under `similarity_BCQR`; the attention, for read-out and without gradient, is its softmax.
 
         A prior is added to the map before anything is reduced.
         """
         (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
-        map_BCQR = pair_products(queries_CQD, cells_BRD, own) * self.scale
+        map_BCQR = pair_products(queries_CQD * self.scale, cells_BRD, own)
         if prior_BCQR is not None:
             map_BCQR = map_BCQR + prior_BCQR
-        mask_11 = (regions.mask_BR[None] if own else regions.mask_BR[:, None])[:, :, None]
-        similarity_BCQR = map_BCQR.masked_fill(~mask_11, float("-inf"))
-        attention_BCQR = similarity_BCQR.softmax(dim=-1)
+        mask_11R = (regions.mask_BR[None] if own else regions.mask_BR[:, None])[:, :, None]
+        # The map is large, and most often all cells are real: each pass over it that is saved is time saved.
+        whole = bool(regions.mask_BR.all())
+        similarity_BCQR = map_BCQR if whole else map_BCQR.masked_fill(~mask_11R, float("-inf"))
+        with torch.no_grad():
+            attention_BCQR = similarity_BCQR.softmax(dim=-1)
+        count_111 = mask_11R.sum(dim=-1).to(map_BCQR.dtype)
         if self.reduction == "max-cells":
             evidence_BCQ = similarity_BCQR.amax(dim=-1)
         elif self.reduction == "soft-cells":
-            evidence_BCQ = (attention_BCQR * map_BCQR).sum(dim=-1)
+            evidence_BCQ = similarity_BCQR.logsumexp(dim=-1) - count_111.log()
         else:
-            evidence_BCQ = (map_BCQR * mask_11).sum(dim=-1) / mask_11.sum(dim=-1)
+            evidence_BCQ = (map_BCQR if whole else map_BCQR * mask_11R).sum(dim=-1) / count_111
         if self.reduction == "max-words":
-            absent_CQ1 = ~queries.mask_CQ[..., None]
-            best_BCR = map_BCQR.masked_fill(absent_CQ1, float("-inf")).amax(dim=2)
-            score_BC = best_BCR.masked_fill(~mask_11[:, :, 0], 0).sum(dim=-1) / mask_11[:, :, 0].sum(dim=-1)
+            best_BCR = map_BCQR.masked_fill(~queries.mask_CQ[..., None], float("-inf")).amax(dim=2)
+            score_BC = best_BCR.masked_fill(~mask_11R[:, :, 0], 0).sum(dim=-1) / count_111[..., 0]
         else:
             score_BC = (evidence_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
         return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, evidence_BCQ, score_BC)

@@ -18,7 +18,9 @@ from unboxed.regions.backbone import Backbone, OnnxBackbone
 from unboxed.regions.colour import colour_features
 from unboxed.regions.detectors import Detector, OnnxDetector
 from unboxed.regions.grid import grid_cells, whole_image
+from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.persons import person_parts, person_scores, unions
+from unboxed.regions.pixels import pixel_features
 from unboxed.regions.pooling import pool
 from unboxed.regions.proposals import Detections, FeatureMap, Proposals
 from unboxed.regions.segmenter import OnnxSegmenter, class_boxes, class_evidence
@@ -57,6 +59,8 @@ class RegionExtractor:
     """
 
     def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
+        if isinstance(settings, ImportedRegions):
+            settings.refuse_photographs()
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [
@@ -234,7 +238,8 @@ class RegionExtractor:
     def _features(self, view: View, maps: list[FeatureMap], boxes: Array) -> list[tuple[str, Array]]:
         """The feature blocks, each `[R, width]` under its name."""
         settings, (width, height) = self.settings, view.size
-        blocks = [(plane.name, pool(plane, boxes)) for plane in maps]
+        blocks = [("pixels", pixel_features(view, boxes, settings.pixels))] if settings.pixels else []
+        blocks += [(plane.name, pool(plane, boxes)) for plane in maps]
         if self._cropper:
             blocks.append(("crop", self._cropper.crops(view, boxes)))
         pixels: npt.NDArray[np.uint8] | None = None

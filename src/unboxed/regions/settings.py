@@ -74,6 +74,8 @@ class RegionSettings:
     """Describe regions by colour names."""
     texture: bool | None = None
     """Describe regions by edges, colour layout and outline; unset: only without a backbone."""
+    pixels: int = 0
+    """Describe regions by their own pixels, n x n of them, for networks trained from pixels; 0: not."""
 
     def __post_init__(self) -> None:
         if not (self.detectors or self.detector_hf or self.segmenter or self.whole_image or self.grid or self.segments):
@@ -88,7 +90,7 @@ class RegionSettings:
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
-        for name in ("grid", "parts", "unions", "stuff"):
+        for name in ("grid", "parts", "unions", "stuff", "pixels"):
             value = getattr(self, name)
             if value < 0:
                 raise RegionsError(f"{name} is {value}; expected 0 (none) or more.")
@@ -106,7 +108,15 @@ class RegionSettings:
 
         A dataset that brings its own models (`[regions]` in its file) is looked at with these; any other without
         weights.
+
+        Raises:
+            RegionsError: a dataset without photographs.
         """
+        if dataset.images is None:
+            raise RegionsError(
+                f"{dataset.path} has no photographs to find regions in; name a store of features with --regions "
+                "(`unboxed import` makes one)."
+            )
         own = dataset.regions
         if own is None or not (own.detector or own.segmenter or own.backbone):
             return RegionSettings.weight_free(), (
@@ -130,9 +140,9 @@ class RegionSettings:
         """
         mine, theirs = self.identity(), other.identity()
         return [
-            f"{name}: {_shown(getattr(other, name))} there, {_shown(getattr(self, name))} here"
-            for name in mine
-            if name != "version" and mine[name] != theirs[name]
+            f"{name}: {_shown(getattr(other, name, None))} there, {_shown(getattr(self, name, None))} here"
+            for name in {**mine, **theirs}
+            if name != "version" and mine.get(name) != theirs.get(name)
         ]
 
     @property
@@ -202,7 +212,12 @@ class RegionSettings:
             raise RegionsError(
                 f"The region settings have version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed."
             )
-        known = {field.name: field for field in fields(RegionSettings)}
+        kind = RegionSettings
+        if "imported" in values:
+            from unboxed.regions.imported import ImportedRegions
+
+            kind = ImportedRegions
+        known = {field.name: field for field in fields(kind)}
         chosen: dict[str, Any] = {}
         for name, value in values.items():
             if name == "version":
@@ -210,7 +225,7 @@ class RegionSettings:
             if name not in known:
                 raise RegionsError(f"The region settings have an unknown name {name!r}; known are {', '.join(known)}.")
             chosen[name] = _typed(name, str(known[name].type), value, folder)
-        return RegionSettings(**chosen)
+        return kind(**chosen)
 
     def copied_to(self, folder: Path) -> RegionSettings:
         """The same settings with every model file copied into `folder` and read from there: nothing outside is needed.
