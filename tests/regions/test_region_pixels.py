@@ -28,13 +28,22 @@ def test_the_cells_of_a_grid_put_the_photograph_together_again() -> None:
     np.testing.assert_allclose(together, np.asarray(photograph) / 255, atol=1e-6)
 
 
-def test_a_box_is_read_from_its_own_pixels_alone() -> None:
+def test_cells_join_without_seams() -> None:
+    """What the cells hold is what resizing the whole photograph gives, at their edges too."""
+    photograph = _noise(60, 40)
+    found = RegionExtractor(CELLS)(photograph).features
+    together = pixels_of(torch.from_numpy(found.copy())[None], 8, 4)[0].permute(1, 2, 0).numpy()
+    whole = np.asarray(photograph.resize((32, 32), Image.Resampling.BILINEAR)) / 255
+    np.testing.assert_allclose(together, whole, atol=1.01 / 255)
+
+
+def test_a_box_is_read_in_its_place() -> None:
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[10:20, 30:50] = (255, 0, 51)
     view = View(Image.fromarray(pixels), (60, 40))
-    rows = pixel_features(view, np.array([[30, 10, 50, 20], [0, 20, 60, 40]], np.float32), 4)
-    np.testing.assert_allclose(rows[0].reshape(16, 3), np.tile([1, 0, 0.2], (16, 1)), atol=1e-6)
-    assert rows[1].max() == 0
+    inner, elsewhere = pixel_features(view, np.array([[33, 12, 47, 18], [0, 25, 60, 40]], np.float32), 4)
+    np.testing.assert_allclose(inner.reshape(16, 3), np.tile([1, 0, 0.2], (16, 1)), atol=1e-6)
+    assert elsewhere.max() == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (500, 40)])
