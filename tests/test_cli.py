@@ -37,7 +37,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_the_verbs_are_these() -> None:
-    assert list(VERBS) == ["demo", "scenes", "regions", "fit", "evaluate", "ground"]
+    assert list(VERBS) == ["demo", "scenes", "regions", "import", "fit", "evaluate", "ground"]
     assert list(RECIPE_VERBS) == ["infoground"]
 
 

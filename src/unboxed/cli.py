@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -95,6 +95,29 @@ def regions(
     )
 
 
+def import_features(
+    data: Positional[Path],
+    /,
+    features: Path,
+    format: Literal["scan", "tsv", "hdf5"],  # noqa: A002, the name of the option
+    out: Path,
+    classes: Path | None = None,
+) -> None:
+    """Keep region features that others have computed in a store: SCAN's, bottom-up attention's, InfoGround's.
+
+    Args:
+        data: the dataset's TOML file, CSV or JSONL.
+        features: SCAN directory, TSV file or folder of them, or folder of HDF5 files.
+        format: which of them.
+        out: folder of the store; an interrupted import goes on where it stopped.
+        classes: text file with the names of the features' class labels, one a line from number 0.
+    """
+    from unboxed.data.dataset import load_dataset
+    from unboxed.regions.precomputed import import_regions, open_features
+
+    say(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")
+
+
 def evaluate(
     run: Positional[Path],
     /,
@@ -178,6 +201,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "scenes": scenes,
     "regions": regions,
+    "import": import_features,
     "fit": fit,
     "evaluate": evaluate,
     "ground": ground,

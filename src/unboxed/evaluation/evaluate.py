@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.data.dataset import Dataset, Split
-from unboxed.errors import RegionsError, StoreError
+from unboxed.errors import EvaluationError, RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.model import Grounder
 from unboxed.regions.extraction import extract, photo_key
+from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.types import Caption, Example, Grounding
 
@@ -58,8 +59,12 @@ def store_for(
     trained_on = Path(str(grounder.config.facts.get("store", "")))
     if trained_on.is_dir():
         store = RegionStore.open(trained_on)
+        if isinstance(settings, ImportedRegions) and any(example.image_id in store for example in split.examples):
+            return store  # there may be no photographs to compare it with
         if all(_holds(store, example) for example in split.examples):
             return store
+    if isinstance(settings, ImportedRegions):
+        settings.refuse_photographs()
     say(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
         say(f"Skipped {image_id}: {reason}")
@@ -72,7 +77,16 @@ def _holds(store: RegionStore, example: Example) -> bool:
 
 
 def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:
-    """Ground every caption of every photograph; one without regions has no groundings."""
+    """Ground every caption of every photograph; one without regions has no groundings.
+
+    Raises:
+        EvaluationError: the regions were imported without boxes.
+    """
+    if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
+        raise EvaluationError(
+            f"{store.path} was imported from {store.settings.imported} features without boxes: retrieval can be "
+            "scored, grounding cannot. Import features that have boxes."
+        )
     for example in examples:
         if example.image_id not in store:
             yield GroundedExample(example, ())

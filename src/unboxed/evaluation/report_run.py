@@ -99,7 +99,7 @@ def evaluate_run(
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
     """Photographs by lot, each with its caption of the most boxed phrases: not chosen by how well they came out."""
-    shown = [item for item in grounded if item.groundings]
+    shown = [item for item in grounded if item.groundings and item.example.path.is_file()]
     order = generator(0, "gallery").permutation(len(shown))[:_GALLERY]
     items = []
     for index in order:

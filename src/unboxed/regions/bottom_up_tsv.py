@@ -1,0 +1,119 @@
+"""Features of bottom-up attention (Anderson et al., CVPR 2018) in tab-separated lines, one photograph each.
+
+    image_id, width, height, number of boxes, boxes, features                                   bottom-up attention
+    image_id, height, width, labels, scores, attributes, their scores, number, boxes, features  as LXMERT has it
+
+The last ones are base64 of float32 (labels: whole numbers), boxes x1, y1, x2, y2 in pixels. Some ports to Python 3
+wrote the base64 as `b'...'`. Lines are shuffled and files striped over several; images are joined by their ids.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import RegionsError
+from unboxed.regions.precomputed import FeatureFormat, PrecomputedPhoto, image_key
+
+__all__ = ["BottomUpTSV", "parse_row"]
+
+_MAX_LINE = 64_000_000  # bytes; a line of a hundred boxes has about one million
+
+
+class BottomUpTSV:
+    """One such file, or a folder of them.
+
+    Raises:
+        RegionsError: a folder without any.
+    """
+
+    format: FeatureFormat = "tsv"
+    has_boxes = True
+
+    def __init__(self, path: Path) -> None:
+        self._files = sorted(path.glob("*.tsv")) if path.is_dir() else [path]
+        if not self._files:
+            raise RegionsError(f"{path} has no .tsv files; --features names a TSV file or a folder of them.")
+
+    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+        """Line by line, one line in memory.
+
+        Raises:
+            RegionsError: a malformed line, named with its number.
+        """
+        for path in self._files:
+            with path.open("rb") as stream:
+                number = 0
+                while line := stream.readline(_MAX_LINE):
+                    number += 1
+                    if not line.strip():
+                        continue
+                    try:
+                        if len(line) == _MAX_LINE:
+                            raise RegionsError(f"the line has more than {_MAX_LINE:,} bytes")
+                        if image_key(_text(line.partition(b"\t")[0])) in wanted:
+                            yield parse_row(line)
+                    except RegionsError as error:
+                        reason = str(error).rstrip(".")
+                        raise RegionsError(f"{path}:{number}: {reason}. Compute or fetch the line anew.") from None
+
+
+def parse_row(line: bytes) -> PrecomputedPhoto:
+    """The photograph that one line describes, in either order of columns.
+
+    Raises:
+        RegionsError: another number of columns, no base64, or values that are not as many as the boxes.
+    """
+    fields = line.strip(b"\r\n").split(b"\t")
+    labels = scores = None
+    if len(fields) == 6:
+        image_id, width, height, count_text, boxes, features = fields
+    elif len(fields) == 10:
+        image_id, height, width, classes, confidences, _, _, count_text, boxes, features = fields
+    else:
+        raise RegionsError(f"{len(fields)} columns; expected 6 (bottom-up attention) or 10 (LXMERT)")
+    count = _whole(count_text, "the number of boxes")
+    size = (_whole(width, "the width"), _whole(height, "the height"))
+    if min(size) < 1:
+        raise RegionsError(f"a photograph of {size[0]} x {size[1]} pixels")
+    if len(fields) == 10:
+        labels = _numbers(classes, count, "labels", (np.dtype("<i8"), np.dtype("<i4")))[:, 0].astype(np.int64)
+        scores = _numbers(confidences, count, "scores")[:, 0]
+    box_values = _numbers(boxes, count, "boxes")
+    if count and box_values.shape[1] != 4:
+        raise RegionsError(f"{box_values.size} box coordinates for {count} boxes; expected {4 * count}")
+    return PrecomputedPhoto(
+        _text(image_id), _numbers(features, count, "features"), box_values.reshape(count, 4), size, scores, labels
+    )
+
+
+def _numbers(
+    field: bytes, count: int, what: str, kinds: tuple[np.dtype[np.generic], ...] = (np.dtype("<f4"),)
+) -> npt.NDArray[np.float32]:
+    """`[count, n]` from base64; of several kinds of number, the one that gives one for each box."""
+    if field[:2] in (b"b'", b'b"') and field[-1:] == field[1:2]:
+        field = field[2:-1]
+    try:
+        content = b64decode(field, validate=True)
+    except binascii.Error as error:
+        raise RegionsError(f"the {what} are not base64 ({error})") from None
+    kind = next((kind for kind in kinds if len(content) == count * kind.itemsize), kinds[0])
+    if bool(content) != bool(count) or len(content) % (kind.itemsize * count or 1):
+        raise RegionsError(f"{len(content)} bytes of {what} for {count} boxes; expected {kind.itemsize} a number")
+    return np.frombuffer(content, kind).reshape(count, -1 if count else 0)
+
+
+def _whole(field: bytes, what: str) -> int:
+    text = _text(field)
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise RegionsError(f"{what} is {text[:20]!r}; expected a whole number")
+    return int(text)
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", errors="replace").strip()

@@ -1,0 +1,286 @@
+"""Region features that others have computed and published, streamed into a store.
+
+What is read is one of `scan_features`, `bottom_up_tsv` and `info_ground_hdf5`; each hands over one photograph at a
+time, so that a file of tens of gigabytes needs the memory of a few photographs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.data.dataset import Dataset
+from unboxed.data.photo_folder import without_suffix
+from unboxed.data.released import UNKNOWN_SIZE
+from unboxed.errors import RegionsError, StoreError
+from unboxed.progress import track
+from unboxed.regions.imported import ImportedRegions
+from unboxed.regions.store import RegionStore
+from unboxed.types import Array, Example, Regions
+
+__all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedPhoto", "import_regions", "open_features"]
+
+FeatureFormat = Literal["scan", "tsv", "hdf5"]
+
+_SOURCE = "imported"
+_SAME_SHAPE = 0.03  # sizes of files are rounded, and features were computed from other copies of a photograph
+_BEYOND = 0.02  # share of a photograph that boxes may reach beyond it, which detectors' rounding explains
+
+
+@dataclass(frozen=True, eq=False)
+class PrecomputedPhoto:
+    """The regions of one photograph as a file has them.
+
+    Attributes:
+        image_id: as in the file.
+        features: `[R, V]`.
+        boxes: `[R, 4]` in pixels of `size`, or shares of the photograph if none is above 1; None: the file has none.
+        size: (width, height) of the photograph they were computed from; None: the file does not say.
+        scores: `[R]` in [0, 1]; None: none.
+        labels: `[R]` numbers of classes; None: none.
+    """
+
+    image_id: str
+    features: Array
+    boxes: Array | None = None
+    size: tuple[int, int] | None = None
+    scores: Array | None = None
+    labels: npt.NDArray[np.int64] | None = None
+
+
+class FeatureSource(Protocol):
+    """A file or folder of precomputed features."""
+
+    @property
+    def format(self) -> FeatureFormat:
+        """What it is."""
+        ...
+
+    @property
+    def has_boxes(self) -> bool:
+        """Are there boxes for its regions?"""
+        ...
+
+    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+        """The photographs whose `image_key` is among `wanted`, in the order of the file.
+
+        Raises:
+            RegionsError: a malformed file.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        done: photographs imported.
+        reused: photographs that the store had already, with the same features.
+        missing: image ids of the dataset that the source has no features of.
+        has_boxes: whether groundings can be scored.
+        seconds: how long it took.
+    """
+
+    done: int
+    reused: int
+    missing: tuple[str, ...]
+    has_boxes: bool
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [f"{self.done:,} photos imported in {self.seconds:.0f} s, {self.reused:,} were there already."]
+        if self.missing:
+            some = ", ".join(self.missing[:3])
+            lines.append(f"{len(self.missing):,} photos of the dataset have no features, such as {some}.")
+        if not self.has_boxes:
+            lines.append("There are no boxes: retrieval can be trained and scored, grounding cannot be scored.")
+        return "\n".join(lines)
+
+
+def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
+    """The features in `path`: a SCAN directory, a TSV file or a folder of them, or a folder of HDF5 files.
+
+    Raises:
+        RegionsError: nothing of that format there.
+    """
+    # Each is imported when it is asked for: h5py is an extra.
+    if not path.exists():
+        raise RegionsError(f"{path} does not exist; --features names the file or folder of precomputed features.")
+    if form == "scan":
+        from unboxed.regions.scan_features import ScanFeatures
+
+        return ScanFeatures(path)
+    if form == "tsv":
+        from unboxed.regions.bottom_up_tsv import BottomUpTSV
+
+        return BottomUpTSV(path)
+    if form == "hdf5":
+        from unboxed.regions.info_ground_hdf5 import InfoGroundHDF5
+
+        return InfoGroundHDF5(path)
+    raise RegionsError(f"unknown format {form!r}; expected one of: {', '.join(get_args(FeatureFormat))}.")
+
+
+def image_key(image_id: str) -> str:
+    """What two names of one image have in common: no ending of a photograph, no leading zeros of a number.
+
+    >>> image_key("000000391895.jpg"), image_key("391895"), image_key("a/b.png")
+    ('391895', '391895', 'a/b')
+    """
+    name = without_suffix(image_id)
+    return str(int(name)) if name.isascii() and name.isdecimal() and len(name) < 1000 else name
+
+
+def import_regions(
+    dataset: Dataset,
+    source: FeatureSource,
+    out: Path,
+    *,
+    class_names: Path | None = None,
+    progress: bool = True,
+) -> ImportSummary:
+    """Stream the features of a dataset's images into the store `out`, which is made or gone on with.
+
+    Images are joined by their ids (`image_key`). Boxes are scaled to the photographs of the dataset; where it has none
+    and does not know their sizes, they are kept as shares.
+
+    Args:
+        dataset: all its splits are imported.
+        source: what `open_features` gave.
+        out: folder of the store.
+        class_names: a text file that names the classes of the source's labels, one a line from number 0; without it
+            labels are not kept.
+        progress: show rate and time left.
+
+    Raises:
+        StoreError: `out` holds other regions, is damaged, or another folder; features of several widths.
+        RegionsError: the source is malformed, or has no image of the dataset.
+    """
+    start = time.monotonic()
+    examples = {
+        image_key(example.image_id): example for name in dataset.split_names for example in dataset.split(name).examples
+    }
+    names = _class_names(class_names) if class_names else ()
+    settings = ImportedRegions(imported=source.format, boxes=source.has_boxes, class_names=class_names)
+    found = track(source.photos(examples.keys()), "Features", len(examples), progress)
+    photos = (photo for photo in found if len(photo.features))
+    first = next(photos, None)
+    if first is None:
+        raise RegionsError(
+            f"The {source.format} features have none of the {len(examples):,} images of {dataset.path}, which are "
+            f"named such as {next(iter(examples.values())).image_id!r}. Images are joined by these names; for a "
+            "dataset of format 'karpathy', `ids` chooses among its names."
+        )
+    done, reused, seen = 0, 0, set()
+    with RegionStore.create_or_resume(out, settings) as store:
+        store.describe(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
+        for photo in _chained(first, photos):
+            example = examples[image_key(photo.image_id)]
+            if example.image_id in seen:
+                continue
+            seen.add(example.image_id)
+            content = _content(photo, example)
+            if store.photo(example.image_id) == content:
+                reused += 1
+                continue
+            if photo.features.shape[1] != store.feature_width:
+                raise StoreError(
+                    f"{photo.image_id} has {photo.features.shape[1]} features a region, those before "
+                    f"{store.feature_width}; import features of one network into one store."
+                )
+            store.append(example.image_id, content, _regions(photo, example, names))
+            done += 1
+    missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
+    return ImportSummary(done, reused, missing, source.has_boxes, time.monotonic() - start)
+
+
+def _chained(first: PrecomputedPhoto, rest: Iterator[PrecomputedPhoto]) -> Iterator[PrecomputedPhoto]:
+    yield first
+    yield from rest
+
+
+def _content(photo: PrecomputedPhoto, example: Example) -> str:
+    """What identifies the regions and the frame that they are stored in."""
+    digest = hashlib.sha256(f"{example.width} x {example.height} {photo.size}".encode())
+    for values in (photo.features, photo.boxes, photo.scores, photo.labels):
+        digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _regions(photo: PrecomputedPhoto, example: Example, names: tuple[str, ...]) -> Regions:
+    count = len(photo.features)
+    scores = np.ones(count, np.float32) if photo.scores is None else photo.scores
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise RegionsError(f"{photo.image_id} has scores outside 0..1; expected probabilities.")
+    try:
+        return Regions(
+            boxes=_stored_boxes(photo, example),
+            scores=scores,
+            features=photo.features,
+            class_probs=_class_probs(photo, scores, names),
+            class_names=names,
+            sources=(_SOURCE,) * count,
+            width=example.width,
+            height=example.height,
+        )
+    except RegionsError as error:
+        raise RegionsError(
+            f"The features of {photo.image_id} are not usable: {error} Mend them, or leave the image out."
+        ) from None
+
+
+def _stored_boxes(photo: PrecomputedPhoto, example: Example) -> Array:
+    """The boxes in the frame of the example; the whole photograph for each region where there are none."""
+    stored = (example.width, example.height)
+    if photo.boxes is None:
+        return np.tile(np.array([0, 0, *stored], np.float32), (len(photo.features), 1))
+    known = None if stored == UNKNOWN_SIZE else example.original_size or stored
+    if photo.boxes.max(initial=0) <= 1:
+        frame = (1.0, 1.0)
+    elif photo.size is not None:
+        frame = photo.size
+        if known is not None and abs(frame[0] * known[1] / (frame[1] * known[0]) - 1) > _SAME_SHAPE:
+            raise RegionsError(
+                f"they are of a photograph of {frame[0]} x {frame[1]} pixels, the dataset's has {known[0]} x "
+                f"{known[1]}; let `images` name the originals."
+            )
+    elif known is not None:
+        frame = known
+    else:  # neither says; the regions of a photograph nearly always reach its edges
+        frame = (float(photo.boxes[:, 2].max()), float(photo.boxes[:, 3].max()))
+    shares = photo.boxes / np.array([*frame, *frame], np.float32)
+    if shares.min(initial=0) < -_BEYOND or shares.max(initial=0) > 1 + _BEYOND:
+        raise RegionsError(
+            f"their boxes reach beyond the photograph of {frame[0]:g} x {frame[1]:g} pixels. They were computed from "
+            "another copy of it: let `images` name the originals, or leave `images` out."
+        )
+    boxes: Array = shares.clip(0, 1) * np.array([*stored, *stored], np.float32)
+    return boxes
+
+
+def _class_probs(photo: PrecomputedPhoto, scores: Array, names: tuple[str, ...]) -> Array:
+    """`[R, K]`: each region's score at its label."""
+    probs = np.zeros((len(photo.features), len(names)), np.float32)
+    if names and photo.labels is not None:
+        if photo.labels.min(initial=0) < 0 or photo.labels.max(initial=0) >= len(names):
+            raise RegionsError(f"they have the class {photo.labels.max()}, but {len(names)} are named.")
+        probs[np.arange(len(probs)), photo.labels] = scores
+    return probs
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    try:
+        names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegionsError(f"{path} cannot be read ({error}); expected a text file, one class a line.") from None
+    if not names:
+        raise RegionsError(f"{path} is empty; write one class a line.")
+    return names
