@@ -244,6 +244,18 @@ def test_matched_attention_is_the_hosts_own(scorer: AttentionScorer) -> None:
         torch.testing.assert_close(own.weigh(own.similarity_CQN), own.weights_CQN)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-5, 1e-3])
+def test_regions_that_cancel_out_have_no_cosine_above_one_in_single_precision(noise: float) -> None:
+    rng = torch.Generator().manual_seed(0)
+    region_ND = unit(torch.randn(200, 64, generator=rng))
+    pair_N2D = unit(torch.stack([region_ND, -region_ND], dim=1) + noise * torch.randn(200, 2, 64, generator=rng))
+    words_N1D = unit(torch.randn(200, 1, 64, generator=rng))
+    one, two = torch.ones(200, 1, dtype=torch.bool), torch.ones(200, 2, dtype=torch.bool)
+    model = CrossAttention(7, 9, joint_width=64, scorer=AttentionScorer(sharpness=0.0))
+    score_1N = model.align(RegionCodes((pair_N2D,), two), QueryCodes((words_N1D,), one), own=True).score_BC
+    assert score_1N.abs().max() <= 1
+
+
 def test_an_unknown_choice_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"aggregation is one of .*'lse'.*not 'median'"):
         AttentionScorer(aggregation="median")  # type: ignore[arg-type]

@@ -20,5 +20,13 @@ def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
 
 
 def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    """Cosine of a unit vector with a content, from `product` of the two and the content's squared length."""
-    return product * inverse_root(square)
+    """Cosine of a unit vector with a content of weights that sum to 1.
+
+    Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make
+    of it, so that the cosine of next to nothing is next to nothing.
+
+    Args:
+        product: of the unit vector and the content.
+        square: `aᵀ G a`, the content's squared length.
+    """
+    return product * square.clamp(min=4 * torch.finfo(square.dtype).eps).rsqrt()

@@ -160,20 +160,22 @@ def _said(
 
 
 def _cosine_with_reversed(own: MatchedAttention) -> torch.Tensor:
-    """`[C, Q]` cosines of queries with the content of reversed weights, whose scale 1 / (n - 1) cancels.
+    """`[C, Q]` cosines of queries with the content of reversed weights, (1 - w) / (n - 1).
 
-    With `σ = Σ s`, `g = G 1` and `γ = 1ᵀ G 1`: `(σ - a·s) / √(γ - 2 a·g + aᵀ G a)`. Padded contexts are zero vectors,
-    so that their reversed weight of 1 weighs nothing.
+    With `σ = Σ s`, `g = G 1` and `γ = 1ᵀ G 1`, that content's product with the query is `(σ - a·s) / (n - 1)`, and its
+    squared length `(γ - 2 a·g + aᵀ G a) / (n - 1)²`. Padded contexts are zero vectors, so that their reversed weight
+    weighs nothing.
     """
     weights_CQN, similarity_CQN, gram_CNN = own.weights_CQN, own.similarity_CQN, own.gram_CNN
-    product_CQ = ((1 - weights_CQN) * similarity_CQN).sum(dim=2)
+    others_C1 = (own.context_mask_CN.sum(dim=1, keepdim=True) - 1).clamp(min=1)
     sum_C1N = gram_CNN.sum(dim=1, keepdim=True)
     square_CQ = (
         sum_C1N.sum(dim=2)
         - 2 * (weights_CQN * sum_C1N).sum(dim=2)
         + (weights_CQN * (weights_CQN @ gram_CNN)).sum(dim=2)
     )
-    return cosine_to_content(product_CQ, square_CQ)
+    product_CQ = ((1 - weights_CQN) * similarity_CQN).sum(dim=2)
+    return cosine_to_content(product_CQ / others_C1, square_CQ / others_C1.square())
 
 
 def _extremes(weights_CQN: torch.Tensor, mask_CN: torch.Tensor, keys: int) -> tuple[torch.Tensor, torch.Tensor]:
