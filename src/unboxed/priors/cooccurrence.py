@@ -86,7 +86,7 @@ class Cooccurrence:
             ModelError: a file that is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return cls([str(noun) for noun in archive["nouns"]], archive["weights"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path} cannot be read ({error}); train the run anew.") from error

@@ -47,13 +47,13 @@ class PriorSettings:
     wordnet: Path | None = None
     class_map: Path | None = None
     match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors")
-    cooccurrence: float = 0.3
+    cooccurrence: float = 1.0
     evidence: Literal["probability", "label"] = "probability"
-    temperature: float = 0.12
+    temperature: float = 0.1
     vector_threshold: float = 0.35
     background: float = 0.01
     stuff_weight: float = 0.7
-    stuff_size: float = 0.2
+    stuff_size: float = 0.5
     single_union: float = 0.5
     plural_union: float = 1.0
     part_weight: float = 1.0

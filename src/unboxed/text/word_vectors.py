@@ -156,7 +156,7 @@ def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
     if not listed.is_file():
         raise ModelError(f"{path} needs {listed.name} beside it: the word of each row, one a line.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             vectors = archive["vectors"]
         vocabulary = listed.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -145,8 +145,9 @@ class WordNet:
 
         1 for the same lemma; .95 - .02 per step where the noun is a kind of the class ("poodle", dog), .7 - .08 per
         step where the class is a kind of the noun ("animal", dog), each times 1 - .15 for every sense of the noun that
-        is more frequent; else 0. The noun has three senses, the class its first. Of a class name of several words that
-        WordNet does not know, the last is taken ("sports ball": ball); variants are separated by commas.
+        is more frequent; else 0. The noun has three senses, the class its first. A noun that is a lemma and may be a
+        plural too ("glasses") is the plural of another .03 less. Of a class name of several words that WordNet does
+        not know, the last is taken ("sports ball": ball); variants are separated by commas.
         """
         return max((self._fit(noun, variant) for variant in _variants(class_name)), default=0.0)
 
