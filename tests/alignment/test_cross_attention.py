@@ -199,6 +199,15 @@ def test_attention_is_over_the_real_regions(scorer: AttentionScorer) -> None:
         torch.testing.assert_close(alignment.similarity_BCQR.softmax(-1), alignment.attention_BCQR)
 
 
+@every_host
+def test_an_image_without_regions_gets_no_attention_and_scores_zero(scorer: AttentionScorer) -> None:
+    regions, words = _codes()
+    regions = regions._replace(mask_BR=regions.mask_BR & torch.tensor([True, False, True])[:, None])
+    alignment = _model(scorer).align(regions, words)
+    assert (alignment.attention_BCQR[1] == 0).all() and (alignment.evidence_BCQ[1] == 0).all()
+    assert (alignment.score_BC[1] == 0).all()
+
+
 def test_words_read_the_logits_of_i2t_the_other_way() -> None:
     scorer = AttentionScorer.scan("i2t")
     regions, words = _codes()
