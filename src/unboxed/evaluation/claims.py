@@ -1,0 +1,263 @@
+"""What the papers claim, as data: two grounders, a metric, and the verdict of a paired comparison on our data.
+
+A claim says that the first of two does better than the second. Each side is a recipe with its options, as on the
+command line, or an untrained baseline: `baseline: image centre`, `baseline: best` (the best one in that metric). The
+difference is taken between the means over seeds, and its 95 % interval over photographs decides:
+
+    reproduced        the whole interval is above 0
+    not reproduced    the whole interval is below 0: the second does better
+    not decided       0 is inside
+    not run           a side that could not be run, with the reason
+
+A verdict speaks of our data, features and reconstructions, not of the paper's own figures. What was tried where a claim
+did not come out is kept in `claims.json`, by the claim's name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.grounding import PairedDifference
+from unboxed.evaluation.tally import Tally, tally_difference
+
+__all__ = [
+    "BASELINE",
+    "CLAIMS",
+    "Claim",
+    "ClaimResult",
+    "Verdict",
+    "claims_markdown",
+    "judge",
+    "tried_notes",
+    "verdict",
+]
+
+BASELINE = "baseline: "
+Verdict = Literal["reproduced", "not reproduced", "not decided", "not run"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a paper.
+
+    Attributes:
+        name: short and unique; the key of its note.
+        paper: who claims it.
+        text: what.
+        first, second: recipe with options, or baseline; the claim is that the first does better.
+        metric: in which.
+        kinds: datasets it is tried on, `drawn` or `photographs`.
+    """
+
+    name: str
+    paper: str
+    text: str
+    first: str
+    second: str
+    metric: str
+    kinds: tuple[str, ...] = ("drawn", "photographs")
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Those of the two sides that are trained."""
+        return tuple(side for side in (self.first, self.second) if not side.startswith(BASELINE))
+
+
+_CONSTRAINED = tuple(
+    Claim(
+        f"{constraints}-{host}-{metric}",
+        "Chen et al., WACV 2023 (reconstruction)",
+        f"{' and '.join(constraints.upper().split('+'))} on {host.upper()}: better {said}",
+        f"{host} --constraints {'both' if '+' in constraints else constraints}",
+        host,
+        metric,
+    )
+    for host in ("scan", "bfan", "pfan", "sgr")
+    for constraints in ("ccr", "ccs", "ccr+ccs")
+    for metric, said in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "infoground-negatives",
+        "InfoGround (ECCV 2020)",
+        "negatives of a language model are better than random nouns",
+        "infoground --negatives lm",
+        "infoground --negatives random",
+        "pointing_any",
+    ),
+    Claim(
+        "infoground-negatives-recall",
+        "InfoGround (ECCV 2020)",
+        "negatives of a language model are better than random nouns",
+        "infoground --negatives lm",
+        "infoground --negatives random",
+        "recall_any@1",
+    ),
+    Claim(
+        "ckd-distillation",
+        "CKD (CVPR 2021)",
+        "a model taught by the detector is better than one that is not",
+        "ckd",
+        "ckd --distillation 0",
+        "recall_any@1",
+    ),
+    Claim(
+        "ckd-without-classes",
+        "CKD (CVPR 2021)",
+        "no class is needed at test time: without them, taught is better than not taught",
+        "ckd --no-class-inputs",
+        "ckd --no-class-inputs --distillation 0",
+        "recall_any@1",
+    ),
+    Claim(
+        "sprm-prior",
+        "SPRM (BMVC 2023)",
+        "the untrained semantic prior alone is better than the best baseline",
+        "sprm --untrained",
+        f"{BASELINE}best",
+        "recall_any@1",
+    ),
+    Claim(
+        "sprm-refinement",
+        "SPRM (BMVC 2023)",
+        "the prior refined is better than the prior alone",
+        "sprm",
+        "sprm --untrained",
+        "recall_any@1",
+    ),
+    Claim(
+        "sprm-tenth",
+        "SPRM (BMVC 2023)",
+        "with a tenth of the training photographs too",
+        "sprm --train-fraction 0.1",
+        "sprm --untrained",
+        "recall_any@1",
+    ),
+    Claim(
+        "sprm-hundredth",
+        "SPRM (BMVC 2023)",
+        "with a hundredth of the training photographs too",
+        "sprm --train-fraction 0.01",
+        "sprm --untrained",
+        "recall_any@1",
+    ),
+    Claim(
+        "npair-centre",
+        "Das et al. 2019",
+        "the hottest pixel of the match map is better than the centre of the photograph",
+        "npair",
+        f"{BASELINE}image centre",
+        "pointing_heatmap",
+    ),
+    *_CONSTRAINED,
+)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What became of a claim on one dataset.
+
+    Attributes:
+        claim: the claim.
+        dataset: its name.
+        first, second: the metric of both sides, in per cent or points of rsum; None where not run.
+        difference: first minus second with its interval; None where not run.
+        verdict: see the module.
+        reason: why it was not run.
+        tried: what was tried, a free text.
+    """
+
+    claim: Claim
+    dataset: str
+    verdict: Verdict
+    first: float | None = None
+    second: float | None = None
+    difference: PairedDifference | None = None
+    reason: str = ""
+    tried: str = ""
+
+
+def verdict(difference: PairedDifference) -> Verdict:
+    """What the interval of a difference says of the claim that it is positive."""
+    if difference.low > 0:
+        return "reproduced"
+    return "not reproduced" if difference.high < 0 else "not decided"
+
+
+def judge(claim: Claim, dataset: str, tallies: Callable[[str], Mapping[str, Tally]], tried: str = "") -> ClaimResult:
+    """Compare the two sides of a claim.
+
+    Args:
+        claim: the claim.
+        dataset: its name, for the table.
+        tallies: gives every metric of a side, the mean over its seeds; raises `EvaluationError` where it cannot.
+        tried: the note.
+    """
+    try:
+        first, second = (_tally(tallies(side), side, claim.metric) for side in (claim.first, claim.second))
+        found = tally_difference(first, second)
+    except EvaluationError as error:
+        return ClaimResult(claim, dataset, "not run", reason=str(error), tried=tried)
+    return ClaimResult(claim, dataset, verdict(found), first.value, second.value, found, tried=tried)
+
+
+def _tally(metrics: Mapping[str, Tally], side: str, metric: str) -> Tally:
+    # A centre has no heat map: it points where its box's centre lies.
+    name = "pointing_any" if side.startswith(BASELINE) and metric == "pointing_heatmap" else metric
+    if name not in metrics:
+        raise EvaluationError(f"“{side}” has no {name} here; it has {', '.join(metrics) or 'nothing'}.")
+    return metrics[name]
+
+
+def claims_markdown(results: Iterable[ClaimResult]) -> str:
+    """A Markdown table, one row for each claim and dataset."""
+    lines = [
+        "| claim | paper | dataset | metric | first | second | difference (95 %) | verdict | tried |",
+        "| --- | --- | --- | --- | ---: | ---: | ---: | --- | --- |",
+    ]
+    lines += [f"| {' | '.join(_cells(result))} |" for result in results]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(result: ClaimResult) -> Sequence[str]:
+    claim, difference = result.claim, result.difference
+
+    def side(text: str, value: float | None) -> str:
+        return f"`{text}`" + ("" if value is None else f" {value:.1f}")
+
+    found = (
+        "–" if difference is None else f"{difference.difference:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
+    )
+    said = result.verdict if not result.reason else f"{result.verdict}: {result.reason}"
+    return (
+        claim.text,
+        claim.paper,
+        result.dataset,
+        f"`{claim.metric}`",
+        side(claim.first, result.first),
+        side(claim.second, result.second),
+        found,
+        said.replace("|", "/"),
+        result.tried.replace("|", "/"),
+    )
+
+
+def tried_notes() -> dict[str, str]:
+    """The notes of `claims.json`, by the claims' names.
+
+    Raises:
+        EvaluationError: a note of a claim that there is none of.
+    """
+    notes: dict[str, str] = json.loads(files("unboxed.evaluation").joinpath("claims.json").read_text(encoding="utf-8"))
+    unknown = sorted(set(notes) - {claim.name for claim in CLAIMS})
+    if unknown:
+        raise EvaluationError(
+            f"claims.json has a note of {unknown[0]!r}, which is no claim; see CLAIMS for their names."
+        )
+    return notes

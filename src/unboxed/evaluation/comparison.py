@@ -1,0 +1,124 @@
+"""What a comparison found: the runs of each recipe as one, on each dataset, and how far apart recipes are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unboxed.evaluation.cells import Outcome
+from unboxed.evaluation.claims import ClaimResult
+from unboxed.evaluation.compare_settings import CompareSettings
+from unboxed.evaluation.failures import FailureTable
+from unboxed.evaluation.grounding import GroundingScores, PairedDifference, mean_of_runs
+from unboxed.evaluation.tally import Tally, tally_difference, tally_mean
+
+__all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
+
+HEADLINE = "recall_any@1"
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeResult:
+    """A recipe on a dataset: the runs of its seeds as one.
+
+    Attributes:
+        recipe: name and options.
+        runs: one outcome a seed.
+        grounding: means over the runs, with intervals; None without gold boxes.
+        tallies: every metric, mean over the runs.
+    """
+
+    recipe: str
+    runs: tuple[Outcome, ...]
+    grounding: GroundingScores | None
+    tallies: dict[str, Tally]
+
+    @staticmethod
+    def of(recipe: str, runs: Sequence[Outcome]) -> RecipeResult:
+        """The result of these runs, at least one."""
+        scores = [run.grounding for run in runs if run.grounding is not None]
+        tallies = [run.tallies for run in runs]
+        means = {name: tally_mean([own[name] for own in tallies]) for name in tallies[0]}
+        return RecipeResult(recipe, tuple(runs), mean_of_runs(scores) if scores else None, means)
+
+    @property
+    def minutes(self) -> float:
+        """Of training, mean over the runs."""
+        return float(np.mean([run.seconds for run in self.runs])) / 60
+
+    @property
+    def failures(self) -> FailureTable | None:
+        """What goes wrong, mean over the runs."""
+        tables = [run.failures for run in self.runs if run.failures is not None]
+        return FailureTable.mean(tables) if tables else None
+
+    def seed_values(self, metric: str) -> list[float]:
+        """Each run's value of a metric."""
+        return [run.tallies[metric].value for run in self.runs]
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetResult:
+    """What was found on one dataset.
+
+    Attributes:
+        name: of the dataset, unique in the comparison.
+        kind: `drawn` or `photographs`.
+        split: its name.
+        photos, training_photos: how many.
+        recipes: those asked for, in that order, where finished.
+        others: those that only claims compare.
+        baselines: what learns nothing; empty without gold boxes.
+        claims: judged, if asked for.
+    """
+
+    name: str
+    kind: str
+    split: str
+    photos: int
+    training_photos: int
+    recipes: tuple[RecipeResult, ...]
+    others: tuple[RecipeResult, ...] = ()
+    baselines: dict[str, GroundingScores] = field(default_factory=dict)
+    claims: tuple[ClaimResult, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The metric that decides which recipe is best: recall_any@1, or rsum without gold boxes."""
+        return HEADLINE if self.baselines else "rsum"
+
+    @property
+    def best(self) -> RecipeResult | None:
+        """The recipe with the best headline."""
+        return max(self.recipes, key=lambda own: own.tallies[self.headline].value, default=None)
+
+    def behind_best(self, metric: str) -> dict[str, PairedDifference]:
+        """How much better the best is than each other recipe, paired over photographs."""
+        best = self.best
+        others = [own for own in self.recipes if own is not best]
+        if best is None or metric not in best.tallies:
+            return {}
+        return {own.recipe: tally_difference(best.tallies[metric], own.tallies[metric]) for own in others}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All of it.
+
+    Attributes:
+        settings: what was asked for.
+        datasets: what was found on each.
+        failed: cells that ended with an error, with its last line.
+    """
+
+    settings: CompareSettings
+    datasets: tuple[DatasetResult, ...]
+    failed: dict[str, str]
+
+    @property
+    def best(self) -> RecipeResult | None:
+        """The best recipe on photographs; where there are none, on the first dataset."""
+        of_photos = [own for own in self.datasets if own.kind == "photographs"]
+        return next((own.best for own in (*of_photos, *self.datasets) if own.best is not None), None)

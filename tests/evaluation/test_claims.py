@@ -1,0 +1,66 @@
+"""Verdicts on hand-made intervals, and the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
+from unboxed.evaluation.grounding import PairedDifference
+from unboxed.evaluation.tally import Tally
+
+CLAIM = Claim("name", "A paper", "one beats the other", "ckd", "ckd --distillation 0", "recall_any@1")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 2, "reproduced"), (-2, -0.1, "not reproduced"), (-1, 3, "not decided"), (0, 3, "not decided"),
+     (-3, 0, "not decided")],
+)  # fmt: skip
+def test_the_interval_decides(low: float, high: float, said: str) -> None:
+    assert verdict(PairedDifference((low + high) / 2, low, high, 0.5)) == said
+
+
+def tally(share: float, photos: int = 30) -> Tally:
+    hits = (np.arange(photos * 2) % 10 < share * 10).astype(float).reshape(photos, 2).sum(axis=1, keepdims=True)
+    return Tally(tuple(map(str, range(photos))), hits, np.full((photos, 1), 2.0))
+
+
+def test_a_claim_is_judged_by_its_metric_on_the_same_photographs() -> None:
+    skill = {"ckd": 0.9, "ckd --distillation 0": 0.4}
+    good = judge(CLAIM, "data", lambda side: {"recall_any@1": tally(skill[side])}, "a note")
+    assert good.verdict == "reproduced"
+    assert good.first == pytest.approx(90)
+    assert good.second == pytest.approx(40)
+    assert good.difference is not None
+    assert good.difference.low > 0
+    bad = judge(CLAIM, "data", lambda side: {"recall_any@1": tally(1.3 - skill[side])})
+    assert bad.verdict == "not reproduced"
+    table = claims_markdown([good, bad])
+    assert "| one beats the other | A paper | data | `recall_any@1` | `ckd` 90.0 |" in table
+    assert "| reproduced | a note |" in table
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
+    def nothing(side: str) -> dict[str, Tally]:
+        raise EvaluationError(f"{side} was not trained")
+
+    assert "was not trained" in judge(CLAIM, "data", nothing).reason
+    other = judge(CLAIM, "data", lambda side: {"rsum": tally(0.5)})
+    assert (other.verdict, other.difference) == ("not run", None)
+    assert "recall_any@1" in claims_markdown([other])
+
+
+def test_the_centre_points_where_its_box_does() -> None:
+    claim = next(claim for claim in CLAIMS if claim.metric == "pointing_heatmap")
+    found = {"npair": {"pointing_heatmap": tally(0.9)}, f"{BASELINE}image centre": {"pointing_any": tally(0.2)}}
+    assert judge(claim, "data", found.__getitem__).verdict == "reproduced"
+
+
+def test_the_claims_have_names_of_their_own_and_every_note_has_its_claim() -> None:
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    assert set(tried_notes()) <= {claim.name for claim in CLAIMS}
+    hosts = {claim.second for claim in CLAIMS if claim.metric == "attention_f1"}
+    assert hosts == {"scan", "bfan", "pfan", "sgr"}
