@@ -13,6 +13,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.errors import UnboxedError
+from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.progress import TrainingProgress, say
 from unboxed.recipes import RECIPES, Choices
 from unboxed.regions.settings import RegionSettings
@@ -152,6 +153,17 @@ def evaluate(
             say(f"Report: {result.report}")
 
 
+def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
+    """Train recipes on datasets, each with several seeds, and put them in one table with intervals and plots.
+
+    Args:
+        settings: what to compare.
+    """
+    from unboxed.evaluation.compare import compare as run_comparison
+
+    run_comparison(settings, say)
+
+
 def ground(
     run: Positional[Path],
     photo: Positional[Path],
@@ -204,6 +216,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "import": import_features,
     "fit": fit,
     "evaluate": evaluate,
+    "compare": compare,
     "ground": ground,
 }
 
