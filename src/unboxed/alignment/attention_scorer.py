@@ -109,10 +109,10 @@ class AttentionScorer:
         """
         # The lowest finite number, not -inf: a query without any context then has no NaN, and no NaN gradient.
         lowest = torch.finfo(logits.dtype).min
-        weights = logits.masked_fill(~context_mask, lowest).softmax(dim=context_dim) * context_mask
+        weights = logits.masked_fill(~context_mask, lowest).softmax(dim=context_dim).masked_fill(~context_mask, 0)
         if self.focal == "none":
             return weights
-        kept = weights * focal_mask(weights, context_mask, context_dim, self.focal)
+        kept = weights.where(focal_mask(weights, context_mask, context_dim, self.focal), 0)
         return kept / kept.sum(dim=context_dim, keepdim=True).clamp(min=torch.finfo(kept.dtype).tiny)
 
     def aggregate(self, values: torch.Tensor, query_mask: torch.Tensor, query_dim: int) -> torch.Tensor:
