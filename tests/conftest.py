@@ -65,3 +65,19 @@ def tiny_run(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     choices = InfoGround(negatives="none", joint_width=32, schedule=Schedule(epochs=2, images_per_batch=8))
     fit("infoground", choices, FitSettings(tiny_dataset, run))
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A drawn world of 40 pictures: its dataset file, and a store of its regions, with a detector's classes."""
+    from unboxed.data.dataset import load_dataset
+    from unboxed.data.scenes import write_scenes
+    from unboxed.regions.extraction import extract
+    from unboxed.regions.settings import RegionSettings
+
+    folder = tmp_path_factory.mktemp("world")
+    write_scenes(folder / "scenes", train=24, val=8, test=8)
+    dataset = load_dataset(folder / "scenes" / "data.toml")
+    examples = [example for name in dataset.split_names for example in dataset.split(name).examples]
+    extract(examples, RegionSettings.default_for(dataset)[0], folder / "store")
+    return dataset.path, folder / "store"

@@ -75,7 +75,8 @@ class MatchingModel(nn.Module):
         regions = self.encode_regions(batch)
         prior_BCPR = _prior(batch)
         codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-        alignment = self.aligner.align(regions, codes, prior_BCQR=prior_BCPR)
+        of_phrases = prior_BCPR if self.choices.units == "phrases" else None
+        alignment = self.aligner.align(regions, codes, prior_BCQR=of_phrases)
         return Pairs(batch, queries, regions, codes, self.aligner, alignment, moment, prior_BCPR)
 
     def score(self, batch: Batch) -> torch.Tensor:

@@ -1,0 +1,169 @@
+"""Every recipe trains, is saved and grounds; parts combine; and what a paper says of test time is so."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unboxed
+from unboxed.data.batching import collate
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import RegionsError
+from unboxed.model import Grounder
+from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
+from unboxed.recipes.choices import Distillation
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.host import Constraints, Host
+from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.scan import SCAN
+from unboxed.recipes.sprm import SPRM
+from unboxed.regions.store import RegionStore
+from unboxed.text.encoding import encode_caption
+from unboxed.training.fit import fit
+from unboxed.training.schedule import Schedule
+from unboxed.training.settings import FitSettings
+
+World = tuple[Path, Path]
+SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8}
+BRIEF = Schedule(epochs=2, images_per_batch=8, captions_per_image=2)
+ON_REGIONS = [name for name in RECIPES if name != "npair"]
+
+
+def _small(name: str, **more: object) -> Choices:
+    return RECIPES[name](**{**SMALL, "schedule": BRIEF, "negatives": "none", **more})  # type: ignore[arg-type]
+
+
+def _fit(name: str, choices: Choices, world: World, run: Path) -> Grounder:
+    return fit(name, choices, FitSettings(world[0], run, world[1]))
+
+
+@pytest.mark.parametrize("name", ON_REGIONS)
+def test_a_recipe_trains_is_saved_and_grounds_the_same_again(name: str, tiny_world: World, tmp_path: Path) -> None:
+    grounder = _fit(name, _small(name), tiny_world, tmp_path / "run")
+    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(entry["val_loss"]) for entry in entries if "val_loss" in entry)
+    example = load_dataset(tiny_world[0]).split("test").examples[0]
+    regions = RegionStore.open(tiny_world[1])[example.image_id]
+    first = grounder.ground_regions(regions, example.captions)
+    again = unboxed.load(tmp_path / "run").ground_regions(regions, example.captions)
+    for one, other, caption in zip(first, again, example.captions, strict=True):
+        assert one.to_dict() == other.to_dict()
+        assert [phrase.text for phrase in one.phrases] == [phrase.text for phrase in caption.phrases]
+        np.testing.assert_allclose(one.attention_WR.sum(axis=1), 1, rtol=1e-4)
+        for phrase in one.phrases:
+            assert sorted(phrase.boxes.tolist()) == sorted(regions.boxes.tolist())
+            assert (np.diff(phrase.scores) <= 0).all()
+
+
+@pytest.mark.parametrize("name", ON_REGIONS)
+def test_every_part_combines_with_every_recipe(name: str, tiny_world: World, tmp_path: Path) -> None:
+    more: dict[str, object] = {
+        "negatives": "random",
+        "prior": "semantic",
+        "distillation": Distillation(distillation=0.5, neighbours=4, ramp_steps=2),
+        "intra_caption": 0.3,
+    }
+    if issubclass(RECIPES[name], Host):
+        more["constraint"] = Constraints() if name == "vse" else Constraints("both")
+    _fit(name, _small(name, **more), tiny_world, tmp_path / "run")
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert np.isfinite(last["val_loss"])
+
+
+@pytest.mark.parametrize("name", ON_REGIONS)
+def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(
+    name: str, tiny_world: World, tmp_path: Path
+) -> None:
+    grounder = _fit(name, _small(name), tiny_world, tmp_path / "run")
+    examples = load_dataset(tiny_world[0]).split("test").examples[:4]
+    store = RegionStore.open(tiny_world[1])
+    regions = [store[example.image_id] for example in examples]
+    captions = [caption for example in examples for caption in example.captions[:2]]
+    score_BC = grounder.score(regions, captions)
+    assert score_BC.shape == (4, 8)
+    for b, c in ((0, 0), (3, 1), (1, 7)):
+        np.testing.assert_allclose(grounder.score([regions[b]], [captions[c]])[0, 0], score_BC[b, c], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_choices_survive_being_written_down(name: str) -> None:
+    choices = RECIPES[name]()
+    assert recipe_from_dict(name, json.loads(json.dumps(recipe_to_dict(choices)))) == choices
+    with pytest.raises(TypeError, match="no choice 'speed'"):
+        recipe_from_dict(name, {"speed": 1})
+
+
+def test_distilled_grounding_needs_no_class_names_and_no_class_scores(tiny_world: World, tmp_path: Path) -> None:
+    choices = _small("ckd", class_inputs=False, distillation=Distillation(distillation=1.0))
+    grounder = _fit("ckd", choices, tiny_world, tmp_path / "run")
+    example = load_dataset(tiny_world[0]).split("test").examples[0]
+    regions = RegionStore.open(tiny_world[1])[example.image_id]
+    nameless = replace(
+        regions,
+        class_probs=np.zeros_like(regions.class_probs),
+        class_names=tuple(f"#{k}" for k in range(len(regions.class_names))),
+    )
+    grounder.config = replace(grounder.config, class_names=nameless.class_names)
+    grounder.prior = None
+    known = unboxed.load(tmp_path / "run").ground_regions(regions, example.captions)
+    for one, other in zip(known, grounder.ground_regions(nameless, example.captions), strict=True):
+        assert one.to_dict() == other.to_dict()
+
+
+def test_the_prior_alone_takes_no_step_and_grounds_by_the_prior(tiny_world: World, tmp_path: Path) -> None:
+    grounder = _fit("sprm", SPRM(untrained=True, **SMALL), tiny_world, tmp_path / "run")  # type: ignore[arg-type]
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    store = RegionStore.open(tiny_world[1])
+    checked = 0
+    for example in load_dataset(tiny_world[0]).split("test").examples:
+        regions = store[example.image_id]
+        assert grounder.prior is not None
+        encoded = [encode_caption(c, grounder.vocabulary, grounder.prior.affinity) for c in example.captions]
+        inputs = grounder.config.region_inputs(
+            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
+        )
+        evidence = grounder.prior.evidence(
+            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
+        )
+        batch = collate([inputs], encoded, [0] * len(encoded), evidence_B=[evidence])
+        with torch.no_grad():
+            alignment, _, prior_CPR = grounder.model.read(batch)
+        assert prior_CPR is not None
+        for c, caption in enumerate(example.captions):
+            for p in range(len(caption.phrases)):
+                if float(prior_CPR[c, p].max()) > 0:
+                    assert int(alignment.attention_BCQR[0, c, p].argmax()) == int(prior_CPR[c, p].argmax())
+                    checked += 1
+    assert checked > 20
+
+
+def test_a_prior_without_class_names_says_what_to_do(tiny_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(RegionsError, match="--detector"):
+        fit("ckd", CKD(schedule=BRIEF), FitSettings(tiny_dataset, tmp_path / "run"))
+
+
+def test_a_share_of_the_photographs_is_part_of_a_larger_one(tiny_world: World, tmp_path: Path) -> None:
+    from unboxed.training.fit import share_of
+
+    split = load_dataset(tiny_world[0]).split("train")
+    quarter, half = (share_of(split, fraction, seed=3).examples for fraction in (0.25, 0.5))
+    assert (len(quarter), len(half)) == (6, 12)
+    assert {e.image_id for e in quarter} < {e.image_id for e in half}
+
+
+def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
+    tiny_world: World, tmp_path: Path
+) -> None:
+    for name, choices in (
+        ("infoground", InfoGround(negatives="random", schedule=BRIEF, **SMALL)),  # type: ignore[arg-type]
+        ("scan", SCAN(negatives="random", schedule=BRIEF, **SMALL)),  # type: ignore[arg-type]
+    ):
+        fit(name, choices, FitSettings(tiny_world[0], tmp_path / name, tiny_world[1], cache=tmp_path / "cache"))
+    assert [path.name for path in sorted((tmp_path / "cache").glob("*.safetensors"))] == [
+        "negatives-random-0.safetensors"
+    ]
