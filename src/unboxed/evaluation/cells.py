@@ -296,6 +296,7 @@ def run_cell(
 def _evaluate(run: Path, examples: Sequence[Any], regions: Path) -> Outcome:
     from unboxed.evaluation.evaluate import ground_split, score_examples
     from unboxed.evaluation.score_pairs import score_pairs
+    from unboxed.evaluation.word_attention import attention_tallies
     from unboxed.model import Grounder
     from unboxed.regions.store import RegionStore
 
@@ -309,7 +310,7 @@ def _evaluate(run: Path, examples: Sequence[Any], regions: Path) -> Outcome:
         image_ids=pairs.image_ids,
         grounding=score_examples(grounded) if gold else None,
         failures=sort_failures(grounded) if gold else None,
-        more={},
+        more=attention_tallies(grounded) if gold else {},
     )
 
 

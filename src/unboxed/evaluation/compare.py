@@ -32,6 +32,7 @@ from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.evaluation.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.tally import Tally, grounding_tallies
+from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
@@ -43,14 +44,24 @@ __all__ = ["compare"]
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A dataset that is ready to be trained on."""
+    """A dataset that is ready to be trained on.
+
+    Attributes:
+        name, kind, options: see `DatasetResult` and `CompareSettings`.
+        dataset: itself.
+        store: its default regions, or those that were given.
+        examples: of the evaluated split.
+        wanted: all photographs that need regions.
+        training_photos: how many.
+    """
 
     name: str
     kind: str
-    data: Path
     options: str
-    regions: Path
+    dataset: Dataset
+    store: Path
     examples: tuple[Example, ...]
+    wanted: tuple[Example, ...]
     training_photos: int
 
 
@@ -72,16 +83,16 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
     for dataset in prepared:
         for recipe in dict.fromkeys((*settings.recipes, *_claimed(settings, dataset.kind))):
             try:
-                parse_recipe(recipe, dataset.options)
-            except EvaluationError as error:
+                _, choices, _ = parse_recipe(recipe, dataset.options)
+                store = _store_of(dataset, choices, settings.out, say)
+            except UnboxedError as error:
                 if recipe in settings.recipes:
                     raise
                 unfit[recipe] = str(error)
                 continue
+            data = str(dataset.dataset.path.resolve())
             cells[dataset.name, recipe] = [
-                Cell(
-                    recipe, dataset.options, seed, dataset.name, str(dataset.data), settings.split, str(dataset.regions)
-                )
+                Cell(recipe, dataset.options, seed, dataset.name, data, settings.split, str(store))
                 for seed in range(settings.seeds_of(dataset.kind))
             ]
     failed = _run([cell for own in cells.values() for cell in own], settings, say)
@@ -117,17 +128,41 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
     split = dataset.split(settings.split)
     say(f"{name}: {training.describe()}; {split.describe()}")
     wanted = {e.image_id: e for part in (training, validation, split) for e in part.examples}
-    if settings.regions:
-        regions = settings.regions[number].resolve()
-    else:
-        regions = (settings.out / "regions" / name).resolve()
-        chosen, which = RegionSettings.default_for(dataset)
-        say(which)
-        for image_id, reason in extract(list(wanted.values()), chosen, regions).skipped:
-            say(f"Skipped {image_id}: {reason}")
-    RegionStore.open(regions)  # a store that cannot be read is named before anything is trained
     options = settings.options[number if len(settings.options) > 1 else 0] if settings.options else ""
-    return _Prepared(name, _kind(dataset), data, options, regions, split.examples, len(training.examples))
+    store = (settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve()
+    prepared = _Prepared(
+        name,
+        _kind(dataset),
+        options,
+        dataset,
+        store,
+        split.examples,
+        tuple(wanted.values()),
+        len(training.examples),
+    )
+    if not settings.regions:
+        _extract(prepared, RegionSettings.default_for(dataset), store, say)
+    RegionStore.open(store)  # one that cannot be read is named before anything is trained
+    return prepared
+
+
+def _store_of(dataset: _Prepared, choices: Choices, out: Path, say: Callable[[str], None]) -> Path:
+    """The dataset's regions, or those that the recipe wants instead, such as the cells of a map."""
+    default = RegionSettings.default_for(dataset.dataset)
+    own = getattr(choices, "region_settings", None)
+    wanted: tuple[RegionSettings, str] = own(dataset.dataset) if own is not None else default
+    if wanted[0].fingerprint() == default[0].fingerprint():
+        return dataset.store
+    store = (out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()
+    _extract(dataset, wanted, store, say)
+    return store
+
+
+def _extract(dataset: _Prepared, wanted: tuple[RegionSettings, str], store: Path, say: Callable[[str], None]) -> None:
+    settings, which = wanted
+    say(f"{dataset.name}: {which}")
+    for image_id, reason in extract(dataset.wanted, settings, store).skipped:
+        say(f"Skipped {image_id}: {reason}")
 
 
 def _kind(dataset: Dataset) -> str:
@@ -244,7 +279,7 @@ def _result(
 def _baselines(dataset: _Prepared) -> dict[str, GroundingScores]:
     if not any(len(p.boxes) for e in dataset.examples for caption in e.captions for p in caption.phrases):
         return {}
-    store = RegionStore.open(dataset.regions)
+    store = RegionStore.open(dataset.store)
     return untrained_baselines(dataset.examples, lambda example: _regions(store, example))
 
 
