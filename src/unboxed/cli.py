@@ -77,6 +77,7 @@ def regions(
     from unboxed.regions.extraction import extract
 
     dataset = load_dataset(data)
+    dataset.require_photographs()
     chosen = replace(settings, detectors=(*settings.detectors, *detector))
     splits = [dataset.split(name) for name in dataset.split_names]
     for split in splits:
@@ -149,6 +150,8 @@ def evaluate(
         from rich.console import Console
 
         Console().print(result.scores.table())
+        if result.heat is not None:
+            say(str(result.heat))
         if result.report is not None:
             say(f"Report: {result.report}")
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
-from unboxed.errors import RegionsError, StoreError
+from unboxed.errors import DatasetError, RegionsError, StoreError
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.precomputed import FeatureFormat, PrecomputedPhoto, image_key, import_regions, open_features
@@ -178,7 +178,7 @@ def test_imported_settings_survive_and_cannot_look_at_a_photograph() -> None:
 
 
 def test_a_dataset_without_photographs_has_no_default_regions(table: Dataset) -> None:
-    with pytest.raises(RegionsError, match=r"no photographs to find regions in; name a store .* with --regions"):
+    with pytest.raises(DatasetError, match=r"no photographs to find regions in; .* store of features .* --regions"):
         RegionSettings.default_for(table)
 
 

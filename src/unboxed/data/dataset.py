@@ -158,6 +158,18 @@ class Dataset:
 
         return ReferringExpressions(self.annotations)
 
+    def require_photographs(self) -> None:
+        """Stop where regions are to be found in photographs and there are only features.
+
+        Raises:
+            DatasetError: the dataset has no photographs.
+        """
+        if self.images is None:
+            raise DatasetError(
+                f"{self.path} has no photographs to find regions in; let `images` name them, or make a store of "
+                "features with `unboxed import` and name it with --regions."
+            )
+
     def split(self, name: str) -> Split:
         """Read one split: its list, its captions and the headers of its photographs.
 

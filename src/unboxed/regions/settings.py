@@ -110,13 +110,9 @@ class RegionSettings:
         weights.
 
         Raises:
-            RegionsError: a dataset without photographs.
+            DatasetError: a dataset without photographs.
         """
-        if dataset.images is None:
-            raise RegionsError(
-                f"{dataset.path} has no photographs to find regions in; name a store of features with --regions "
-                "(`unboxed import` makes one)."
-            )
+        dataset.require_photographs()
         own = dataset.regions
         if own is None or not (own.detector or own.segmenter or own.backbone):
             return RegionSettings.weight_free(), (
