@@ -47,9 +47,11 @@ def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> BlockC
     across = _shared(edges[..., 0, None], edges[..., 2, None], lines)
     down = _shared(edges[..., 1, None], edges[..., 3, None], lines)
     area = (across[..., :, None] * down[..., None, :]).flatten(-2)
-    # Stable, so that the many blocks that large boxes cover wholly have an order that does not depend on the machine;
-    # rounded, because equal areas differ in the last bits.
-    order = (area * grid**2 * 1e5).round().argsort(dim=-1, descending=True, stable=True)[..., :slots]
+    # Blocks that a large box covers wholly differ in their last bits: rounded, and kept in order, they are equal
+    # everywhere. What is covered ever so little still comes before what is not.
+    largest = area.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(area.dtype).tiny)
+    rank = torch.where(area > 0, (area / largest * 1e5).round().clamp(min=1), 0)
+    order = rank.argsort(dim=-1, descending=True, stable=True)[..., :slots]
     weight = area.gather(-1, order)
     total = weight.sum(dim=-1, keepdim=True)
     block = torch.where(weight > 0, order, grid**2)
