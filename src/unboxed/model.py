@@ -228,6 +228,13 @@ class Grounder:
                 own_PW = arrays.phrase_PW
                 queries, phrase_PQ = words, np.where(own_PW.any(axis=1, keepdims=True), own_PW, True)
                 content_Q = arrays.content_W
+            if self.config.choices.reads_heat:
+                map_QR = alignment.similarity_BCQR[0, c, :queries].numpy()
+                attention_WR = attention_CWR[c, :words].numpy()
+                groundings.append(
+                    self._read_heat(regions, caption, arrays.spans, map_QR, phrase_PQ, content_Q, attention_WR)
+                )
+                continue
             attention_QR, value_QR = alignment.attention_BCQR[0, c, :queries], alignment.value_BCQR[0, c, :queries]
             score_PR = phrase_scores(
                 attention_QR, value_QR, torch.from_numpy(phrase_PQ), torch.from_numpy(content_Q), ranking
@@ -250,6 +257,28 @@ class Grounder:
                 )
             )
         return groundings
+
+    def _read_heat(
+        self,
+        regions: Regions,
+        caption: Caption,
+        spans: tuple[tuple[int, int], ...],
+        map_QR: Array,
+        phrase_PQ: npt.NDArray[np.bool_],
+        content_Q: npt.NDArray[np.bool_],
+        attention_WR: Array,
+    ) -> Grounding:
+        """Boxes around the hot regions of each phrase's map of cells."""
+        from unboxed.evaluation import heatmap
+
+        heat_PYX = heatmap.phrase_maps(map_QR, phrase_PQ, content_Q)
+        phrases = []
+        for phrase, map_YX in zip(caption.phrases, heat_PYX, strict=True):
+            heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
+            boxes, scores = heatmap.heat_boxes(heat_HW, self.config.choices.read_out)  # type: ignore[attr-defined]
+            phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores))
+        size = (regions.width, regions.height)
+        return Grounding(caption.text, tuple(phrases), spans, regions, attention_WR, *size, heat_PYX)
 
     @torch.inference_mode()
     def score(self, regions: Sequence[Regions], captions: Sequence[Caption]) -> Array:

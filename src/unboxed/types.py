@@ -255,6 +255,8 @@ class Grounding:
         regions: the candidate regions that were ranked.
         attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
         width, height: size of the photograph in pixels.
+        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the photograph, any sign; None where
+            phrases choose among regions.
     """
 
     caption: str
@@ -264,6 +266,7 @@ class Grounding:
     attention_WR: Array
     width: int
     height: int
+    heat_PYX: Array | None = None
 
     def to_dict(self, top: int | None = None) -> dict[str, object]:
         """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""

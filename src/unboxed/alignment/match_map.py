@@ -35,7 +35,8 @@ class MatchMap(nn.Module):
     Args:
         cells: turns inputs `[B, R, V]` and their mask `[B, R]` into cells `[B, R, D]`, such as
             `convolution.PixelCells`, or `MaskedPerceptron` for regions that are no grid.
-        query_width: width H of a query's state.
+        query_width: the first so many columns of a query's state are read. A recurrent encoder's states begin with
+            the words' own vectors, free of their context.
         joint_width: width D of the cells.
         reduction: how the map becomes a score.
     """
@@ -57,7 +58,7 @@ class MatchMap(nn.Module):
 
     def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
         """The queries `[C, Q, D]`, zero at padded ones."""
-        return QueryCodes((self.query(states_CQH) * mask_CQ[..., None],), mask_CQ)
+        return QueryCodes((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
 
     def align(
         self,
@@ -67,7 +68,7 @@ class MatchMap(nn.Module):
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """The map under `similarity_BCQR`; the attention, for read-out and without gradient, is its softmax.
+        """The map under `similarity_BCQR`; the attention, for read-out, is its softmax over the cells.
 
         A prior is added to the map before anything is reduced.
         """
@@ -79,8 +80,7 @@ class MatchMap(nn.Module):
         # The map is large, and most often all cells are real: each pass over it that is saved is time saved.
         whole = bool(regions.mask_BR.all())
         similarity_BCQR = map_BCQR if whole else map_BCQR.masked_fill(~mask_11R, float("-inf"))
-        with torch.no_grad():
-            attention_BCQR = similarity_BCQR.softmax(dim=-1)
+        attention_BCQR = similarity_BCQR.softmax(dim=-1)
         count_111 = mask_11R.sum(dim=-1).to(map_BCQR.dtype)
         if self.reduction == "max-cells":
             evidence_BCQ = similarity_BCQR.amax(dim=-1)

@@ -11,13 +11,22 @@ import numpy as np
 from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import EvaluationError, RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
+from unboxed.evaluation.heatmap import (
+    HeatMention,
+    HeatScores,
+    heat_inside,
+    hottest_point,
+    positive_heat,
+    score_heat,
+    upsampled,
+)
 from unboxed.model import Grounder
 from unboxed.regions.extraction import extract, photo_key
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.types import Caption, Example, Grounding
+from unboxed.types import Array, Caption, Example, Grounding
 
-__all__ = ["GroundedExample", "ground_split", "score_examples", "store_for"]
+__all__ = ["GroundedExample", "ground_split", "score_examples", "score_heat_maps", "store_for"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +114,26 @@ def score_examples(grounded: Iterable[GroundedExample], seed: int = 0) -> Ground
     return score_grounding((mention for item in grounded for mention in _mentions(item)), seed=seed)
 
 
+def score_heat_maps(grounded: Iterable[GroundedExample], seed: int = 0) -> HeatScores | None:
+    """The scores of the phrases' heat maps; None where the groundings have none."""
+    examples = list(grounded)
+    if not any(grounding.heat_PYX is not None for item in examples for grounding in item.groundings):
+        return None
+    return score_heat((mention for item in examples for mention in _heat_mentions(item)), seed=seed)
+
+
+def _heat_mentions(item: GroundedExample) -> Iterator[HeatMention]:
+    for number, (caption, grounding) in enumerate(_paired(item)):
+        for p, phrase in enumerate(caption.phrases):
+            if len(phrase.boxes) == 0:
+                continue
+            point, inside = None, 0.0
+            if grounding is not None and grounding.heat_PYX is not None:
+                heat_HW = positive_heat(upsampled(grounding.heat_PYX[p], grounding.width, grounding.height))
+                point, inside = hottest_point(heat_HW), heat_inside(heat_HW, phrase.boxes)
+            yield HeatMention(item.example.image_id, number, phrase.boxes, point, inside)
+
+
 def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
     nothing = np.zeros((0, 4), np.float32)
     for caption, grounding in _paired(item):
@@ -114,8 +143,13 @@ def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
                 types=phrase.types,
                 gold_boxes=phrase.boxes,
                 ranked_boxes=grounding.phrases[number].boxes[:10] if grounding else nothing,
-                proposal_boxes=grounding.regions.boxes if grounding else nothing,
+                proposal_boxes=_proposals(grounding, number) if grounding else nothing,
             )
+
+
+def _proposals(grounding: Grounding, number: int) -> Array:
+    """All that a phrase could have been answered with: the regions, or what was read off its map."""
+    return grounding.regions.boxes if grounding.heat_PYX is None else grounding.phrases[number].boxes
 
 
 def _paired(item: GroundedExample) -> Iterator[tuple[Caption, Grounding | None]]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ __all__ = [
     "heat_boxes",
     "heat_inside",
     "hottest_point",
+    "phrase_maps",
     "positive_heat",
     "rank_by_heat",
     "score_heat",
@@ -58,8 +60,24 @@ class BoxReadOut:
     thresholds: tuple[float, ...] = (0.5, 0.35, 0.65, 0.2, 0.8)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))  # a list, when read from JSON
         if not self.thresholds or not all(0 < share < 1 for share in self.thresholds):
             raise EvaluationError(f"thresholds are shares of the peak between 0 and 1, not {self.thresholds}.")
+
+
+def phrase_maps(map_QR: Floats, phrase_PQ: npt.NDArray[np.bool_], content_Q: npt.NDArray[np.bool_]) -> Array:
+    """The map `[P, h, w]` of each phrase: the mean of its nouns' and adjectives' maps, of all words where it has none.
+
+    Args:
+        map_QR: of each word, the cells of a square grid row by row.
+        phrase_PQ: True where word q belongs to phrase p; each phrase has at least one.
+        content_Q: True for nouns and adjectives.
+    """
+    of_content_PQ = phrase_PQ & content_Q
+    weight_PQ = np.where(of_content_PQ.any(axis=1, keepdims=True), of_content_PQ, phrase_PQ).astype(np.float32)
+    side = isqrt(map_QR.shape[1])
+    map_PR = weight_PQ @ map_QR / weight_PQ.sum(axis=1, keepdims=True)
+    return np.asarray(map_PR, dtype=np.float32).reshape(len(phrase_PQ), side, side)
 
 
 def upsampled(map_YX: Floats, width: int, height: int) -> Array:
@@ -166,6 +184,13 @@ class HeatScores:
     pointing_heatmap_per_box: float
     heat_inside: float
     interval: tuple[float, float]
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"pointing_heatmap {self.pointing_heatmap:.1f} ({low:.1f}–{high:.1f}), pointing_heatmap_per_box "
+            f"{self.pointing_heatmap_per_box:.1f}, heat_inside {self.heat_inside:.1f}"
+        )
 
     def to_dict(self) -> dict[str, object]:
         """The plain dictionary that `unboxed evaluate --json` prints under `heatmap`."""

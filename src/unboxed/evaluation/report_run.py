@@ -12,8 +12,9 @@ import numpy as np
 
 from unboxed.data.dataset import load_dataset
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.evaluate import GroundedExample, ground_split, score_examples, store_for
+from unboxed.evaluation.evaluate import GroundedExample, ground_split, score_examples, score_heat_maps, store_for
 from unboxed.evaluation.grounding import GroundingScores
+from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.model import Grounder
 from unboxed.training.seeds import generator
@@ -32,6 +33,7 @@ class EvaluatedRun:
         scores: of the run.
         baselines: of what learns nothing, by name; empty when no report was wanted.
         report: the HTML file, if one was written.
+        heat: scores of the heat maps, for a run that has them.
     """
 
     run: Path
@@ -40,10 +42,12 @@ class EvaluatedRun:
     scores: GroundingScores
     baselines: dict[str, GroundingScores]
     report: Path | None
+    heat: HeatScores | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages 0–100."""
-        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict()}
+        heat = {} if self.heat is None else {"heatmap": self.heat.to_dict()}
+        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict(), **heat}
 
 
 def evaluate_run(
@@ -79,9 +83,9 @@ def evaluate_run(
         say(f"Skipped {image_id}: {reason}")
     store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
     grounded = list(ground_split(grounder, split.examples, store))
-    scores = score_examples(grounded)
+    scores, heat = score_examples(grounded), score_heat_maps(grounded)
     if not report:
-        return EvaluatedRun(run, data, split_name, scores, {}, None)
+        return EvaluatedRun(run, data, split_name, scores, {}, None, heat)
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
     baselines = untrained_baselines(split.examples, lambda example: regions_of.get(example.image_id))
     path = run / f"report-{split_name}.html"
@@ -92,9 +96,9 @@ def evaluate_run(
         baselines=baselines,
         gallery=_gallery(grounded),
         log=_log(run),
-        facts=_facts(grounder, scores, run, split_name),
+        facts=_facts(grounder, scores, run, split_name) | _heat_facts(heat),
     )
-    return EvaluatedRun(run, data, split_name, scores, baselines, path)
+    return EvaluatedRun(run, data, split_name, scores, baselines, path, heat)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
@@ -116,6 +120,13 @@ def _log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _heat_facts(heat: HeatScores | None) -> dict[str, str]:
+    if heat is None:
+        return {}
+    low, high = heat.interval
+    return {"Heat maps": f"pointing_heatmap {heat.pointing_heatmap:.1f} % ({low:.1f}–{high:.1f})"}
 
 
 def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -> dict[str, str]:

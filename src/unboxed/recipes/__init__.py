@@ -10,6 +10,7 @@ from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.choices import Choices
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.npair import NPair
 from unboxed.recipes.pfan import PFAN
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.sgr import SAF, SGR
@@ -28,6 +29,7 @@ RECIPES: dict[str, type[Choices]] = {
     "sgr": SGR,
     "saf": SAF,
     "vse": VSE,
+    "npair": NPair,
 }
 
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     import torch
 
     from unboxed.alignment.aligner import Aligner
+    from unboxed.data.dataset import Dataset
     from unboxed.recipes.matching_model import MatchingModel
     from unboxed.recipes.pairs import Pairs
+    from unboxed.regions.settings import RegionSettings
     from unboxed.text.vocabulary import Vocabulary
 
 __all__ = ["Choices", "Distillation", "Units"]
@@ -77,6 +79,8 @@ class Choices:
     """
 
     units: ClassVar[Units] = "words"
+    reads_heat: ClassVar[bool] = False
+    """Are boxes read off a map of cells, instead of chosen among regions?"""
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10
@@ -107,6 +111,12 @@ class Choices:
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """What training minimises, by name; the terms are added up."""
         raise NotImplementedError
+
+    def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
+        """How regions are found where the user names no store, and a sentence that says so."""
+        from unboxed.regions.settings import RegionSettings
+
+        return RegionSettings.default_for(dataset)
 
     @property
     def needs_prior(self) -> bool:

@@ -18,7 +18,6 @@ from unboxed.model import Grounder, RunConfig
 from unboxed.negatives.types import Negatives, stored
 from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
-from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
@@ -74,7 +73,7 @@ def fit(
         if settings.strict:
             split.require_readable()
 
-    store = _store(dataset, (training, validation), run, settings, say)
+    store = _store(choices, dataset, (training, validation), run, settings, say)
     captions = [caption for example in training.examples for caption in example.captions]
     vocabulary = Vocabulary.from_captions((caption.text for caption in captions), settings.min_count)
     if previous is not None and Vocabulary.load(run / "vocab.json") != vocabulary:
@@ -196,11 +195,16 @@ def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> Run
 
 
 def _store(
-    dataset: Dataset, splits: Sequence[Split], run: Path, settings: FitSettings, say: Callable[[str], None]
+    choices: Choices,
+    dataset: Dataset,
+    splits: Sequence[Split],
+    run: Path,
+    settings: FitSettings,
+    say: Callable[[str], None],
 ) -> RegionStore:
     if settings.regions is not None:
         return RegionStore.open(settings.regions)
-    region_settings, which = RegionSettings.default_for(dataset)
+    region_settings, which = choices.region_settings(dataset)
     say(which)
     examples = [example for split in splits for example in split.examples]
     summary = extract(examples, region_settings, run / "store", strict=settings.strict)
