@@ -13,7 +13,7 @@ import torch
 import unboxed
 from unboxed.data.batching import collate
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, RunError
 from unboxed.model import Grounder
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.choices import Distillation
@@ -22,6 +22,7 @@ from unboxed.recipes.host import Constraints, Host
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.sprm import SPRM
+from unboxed.recipes.vse import VSE
 from unboxed.regions.store import RegionStore
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
@@ -140,6 +141,11 @@ def test_the_prior_alone_takes_no_step_and_grounds_by_the_prior(tiny_world: Worl
                     assert int(alignment.attention_BCQR[0, c, p].argmax()) == int(prior_CPR[c, p].argmax())
                     checked += 1
     assert checked > 20
+
+
+def test_there_is_no_attention_to_constrain_in_the_pooled_baseline() -> None:
+    with pytest.raises(RunError, match="scan"):
+        VSE(constraint=Constraints("both"))
 
 
 def test_a_prior_without_class_names_says_what_to_do(tiny_dataset: Path, tmp_path: Path) -> None:

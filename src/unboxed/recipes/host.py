@@ -40,7 +40,7 @@ class Constraints:
 
 @dataclass(frozen=True)
 class Host(Choices):
-    """A recipe of image–text matching.
+    """A recipe of image–text matching. By default an image brings one caption to a batch, as in the papers.
 
     Attributes:
         margin: of the hinge.
@@ -54,7 +54,7 @@ class Host(Choices):
     warm_up: float = 1.0
     constraint: Constraints = field(default_factory=Constraints)
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
-    schedule: Schedule = field(default_factory=lambda: Schedule(select_on="retrieval"))
+    schedule: Schedule = field(default_factory=lambda: Schedule(captions_per_image=1, select_on="retrieval"))
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge, a caption's share of it, and the constraints asked for."""

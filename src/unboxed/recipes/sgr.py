@@ -4,17 +4,15 @@ Diao, Zhang, Ma, Lu: Similarity Reasoning and Filtration for Image-Text Matching
 
 Each word and what it attends to, and the whole caption and the whole image, are compared by a vector instead of a
 number; a graph (SGR) or a gate (SAF) makes a score of these vectors. Where they differ from the paper by default: as
-`scan.py` does from its own; similarity vectors are narrower; one caption an image meets in a batch, since here contents
-must be built; batch norm over regions takes any number of them.
+`scan.py` does from its own; similarity vectors are narrower; batch norm over regions takes any number of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.host import Host
-from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from unboxed.alignment.aligner import Aligner
@@ -37,7 +35,6 @@ class SGR(Host):
     similarity_width: int = 64
     steps: int = 3
     reasoning_dropout: float = 0.4
-    schedule: Schedule = field(default_factory=lambda: Schedule(captions_per_image=1, select_on="retrieval"))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Similarity vectors and a graph over them."""

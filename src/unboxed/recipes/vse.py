@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from unboxed.errors import RunError
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
@@ -24,9 +25,16 @@ class VSE(Host):
 
     Attributes:
         text_pooling: how words become a caption.
+
+    Raises:
+        RunError: constraints on attention, of which there is none.
     """
 
     text_pooling: Literal["mean", "last"] = "mean"
+
+    def __post_init__(self) -> None:
+        if self.constraint.constraints != "none":
+            raise RunError("vse has no attention that could be constrained; leave out --constraints, or train scan.")
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Two pooled vectors."""
