@@ -153,7 +153,9 @@ class SemanticPrior:
             belief_RK = (label_R[:, None] == np.arange(len(self._taken))).astype(np.float32)
         side_R1 = np.sqrt(box_arithmetic.area(boxes) / (width * height))[:, None]
         larger_R1 = (1 + 4 * settings.stuff_size * side_R1) / (1 + 4 * settings.stuff_size)
-        shown_RK = np.where(self._stuff_K, settings.stuff_weight * larger_R1, 1) * belief_RK
+        elsewhere_R1 = np.array([[source not in ("detector", "union")] for source in sources], bool).reshape(-1, 1)
+        things_R1 = np.where(elsewhere_R1, settings.elsewhere_weight, 1)
+        shown_RK = np.where(self._stuff_K, settings.stuff_weight * larger_R1, things_R1) * belief_RK
         sure_R = belief_RK.max(axis=1, initial=0)
         single_R = np.array([source not in _NO_THING for source in sources], dtype=bool)
         places_R6 = box_relations(boxes, np.where(single_R & (sure_R >= settings.spatial_score), label_R, -1))
@@ -223,9 +225,9 @@ class SemanticPrior:
 
     def _belief(self, class_probs: npt.NDArray[np.floating]) -> Array:
         """`[R, K']` the probabilities of the classes kept, without what a detector says of anything."""
-        belief_RK = np.zeros((len(class_probs), len(self._taken)), dtype=np.float32)
+        belief_RK = np.asarray(class_probs[:, self._taken], dtype=np.float32)
         for k, place in enumerate(self._into):
-            if place >= 0:
+            if place >= 0 and self._taken[place] != k:
                 belief_RK[:, place] = np.maximum(belief_RK[:, place], class_probs[:, k])
         background_K = np.where(self._stuff_K, 0, self.settings.background)
         return np.asarray(np.clip((belief_RK - background_K) / (1 - background_K), 0, 1), dtype=np.float32)
@@ -246,7 +248,6 @@ class SemanticPrior:
         return np.asarray(parts_R3 * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
 
     def _affinity(self, phrase: str) -> Array:
-        settings = self.settings
         row = np.zeros(self.width, dtype=np.float32)
         classes = self._matcher(phrase)
         row[: len(classes)] = classes / max(1.0, float(classes.sum()))

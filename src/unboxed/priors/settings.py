@@ -32,6 +32,7 @@ class PriorSettings:
         background: a detector's score that means nothing.
         stuff_weight: how much sky, grass and walls count beside things.
         stuff_size: how much larger regions of these are preferred.
+        elsewhere_weight: how much things count in regions that no detector proposed, such as a segmenter's.
         single_union: what the score of a box around several things is multiplied by when the noun is singular.
         plural_union: the same when it is plural: 1 answers one of them, 1.5 all of them.
         part_weight: how much head, torso and legs count for clothing and parts of the body; 0 leaves them out.
@@ -49,11 +50,12 @@ class PriorSettings:
     match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors")
     cooccurrence: float = 1.0
     evidence: Literal["probability", "label"] = "probability"
-    temperature: float = 0.1
+    temperature: float = 0.12
     vector_threshold: float = 0.35
     background: float = 0.01
     stuff_weight: float = 0.7
     stuff_size: float = 0.5
+    elsewhere_weight: float = 0.9
     single_union: float = 0.5
     plural_union: float = 1.0
     part_weight: float = 1.0
@@ -64,7 +66,7 @@ class PriorSettings:
         for name in ("cooccurrence", "temperature", "stuff_size", "single_union", "plural_union", "part_weight"):
             if getattr(self, name) < 0:
                 raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected 0 or more.")
-        for name in ("background", "stuff_weight", "vector_threshold", "spatial_score"):
+        for name in ("background", "stuff_weight", "elsewhere_weight", "vector_threshold", "spatial_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected a value in 0..1.")
         if self.background == 1:
@@ -87,6 +89,7 @@ class PriorSettings:
             background=0,
             stuff_weight=1,
             stuff_size=0,
+            elsewhere_weight=1,
             single_union=1,
             plural_union=1,
             part_weight=0,
