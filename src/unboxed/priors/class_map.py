@@ -96,13 +96,10 @@ def named_classes(phrase: str, class_names: Sequence[str]) -> tuple[int, ...]:
     ((1,), (0, 2))
     """
     said = tuple(map(noun_key, words_to_head(phrase)))
-    found: dict[int, list[int]] = {}
-    for k, name in enumerate(class_names):
-        for variant in name.rpartition(":")[2].split(","):
-            own = _key(variant)
-            if own and said[-1:] == own[-1:] and set(own) <= set(said):
-                found.setdefault(len(own), []).append(k)
-    return tuple(dict.fromkeys(found[max(found)])) if found else ()
+    candidates = _by_last_word(tuple(class_names)).get(said[-1], ()) if said else ()
+    found = [(len(own), k) for own, k in candidates if own.issubset(said)]
+    longest = max((length for length, _ in found), default=0)
+    return tuple(dict.fromkeys(k for length, k in found if length == longest))
 
 
 def words_to_head(phrase: str) -> tuple[str, ...]:
@@ -112,6 +109,16 @@ def words_to_head(phrase: str) -> tuple[str, ...]:
     return tuple(found[: len(found) - found[::-1].index(head)]) if head in found else ()
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16)
+def _by_last_word(class_names: tuple[str, ...]) -> dict[str, list[tuple[frozenset[str], int]]]:
+    """Key of the last word of a class name -> the keys of all its words, and the class."""
+    found: dict[str, list[tuple[frozenset[str], int]]] = {}
+    for k, name in enumerate(class_names):
+        for variant in name.rpartition(":")[2].split(","):
+            if own := _key(variant):
+                found.setdefault(own[-1], []).append((frozenset(own), k))
+    return found
+
+
 def _key(text: str) -> tuple[str, ...]:
     return tuple(noun_key(word.text) for word in words(text))

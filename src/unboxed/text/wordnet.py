@@ -15,7 +15,7 @@ import importlib
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class WordNet:
         self._senses = lower
         self._hypernyms = {synset: tuple(above) for synset, above in hypernyms.items() if above}
         self._ancestors: dict[str, dict[str, int]] = {}
+        self._targets: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
 
     @classmethod
     def open(cls, path: Path) -> WordNet:
@@ -149,13 +150,19 @@ class WordNet:
         plural too ("glasses") is the plural of another .03 less. Of a class name of several words that WordNet does
         not know, the last is taken ("sports ball": ball); variants are separated by commas.
         """
-        return max((self._fit(noun, variant) for variant in _variants(class_name)), default=0.0)
-
-    def _fit(self, noun: str, name: str) -> float:
-        if _key(noun) == _key(name):
+        if class_name not in self._targets:
+            self._targets[class_name] = [self._target(name) for name in _variants(class_name)]
+        targets = self._targets[class_name]
+        if _key(noun) in [key for key, _ in targets]:
             return 1.0
-        classes = self.lemmas(name) or self.lemmas(name.split()[-1])
-        targets = {synset for lemma in classes[:1] for synset in self.synsets(lemma)[:_CLASS_SENSES]}
+        return max((self._fit(noun, synsets) for _, synsets in targets), default=0.0)
+
+    def _target(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """The key of a class name, and the synsets that it means."""
+        lemmas = self.lemmas(name) or self.lemmas(name.split()[-1])
+        return _key(name), self.synsets(lemmas[0])[:_CLASS_SENSES] if lemmas else ()
+
+    def _fit(self, noun: str, targets: tuple[str, ...]) -> float:
         best = 0.0
         for form, lemma in enumerate(self.lemmas(noun)):
             for place, synset in enumerate(self.synsets(lemma)[:_HEAD_SENSES]):
@@ -175,6 +182,7 @@ class WordNet:
         return {key: tuple(sorted(lemmas, key=lambda own: (len(own), own))) for key, lemmas in found.items()}
 
 
+@lru_cache(maxsize=16384)
 def _key(noun: str) -> str:
     """`noun_key` of the last word, the words before it as they are."""
     before, _, last = " ".join(noun.lower().split()).rpartition(" ")
