@@ -35,7 +35,7 @@ def _codes(reduction: Reduction) -> tuple[MatchMap, RegionCodes, QueryCodes]:
 
 def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reduction: Reduction) -> float:
     """The definitions over lists without padding."""
-    products = [[float(query @ cell) / D**0.5 for cell in cells] for query in queries]
+    products = [[float(query @ cell) for cell in cells] for query in queries]
     if reduction == "mean":
         return sum(sum(row) for row in products) / len(cells) / len(queries)
     if reduction == "max-cells":

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unboxed.objectives.infonce import negative_word_infonce, shared_word_infonce, word_image_infonce
+from unboxed.objectives.infonce import negative_word_infonce, word_image_infonce
 
 
 def test_word_image_contrast_equals_a_loop() -> None:
@@ -43,28 +43,6 @@ def test_negative_words_equal_a_loop() -> None:
         odds = [math.exp(evidence_CN[c, n]) for n in range(4) if mask_CN[c, n]]
         losses.append(-math.log(odds[0] / sum(odds)))
     assert float(negative_word_infonce(evidence_CN, mask_CN)) == pytest.approx(sum(losses) / 2)
-
-
-def test_shared_words_equal_a_loop_over_the_images_that_do_not_say_them() -> None:
-    rng = torch.Generator().manual_seed(2)
-    evidence_BN = torch.randn(3, 5, generator=rng, dtype=torch.float64)
-    token_N, image_of_N = torch.tensor([7, 9, 7, 4, 9]), torch.tensor([0, 0, 1, 1, 2])
-    losses = []
-    for n in range(5):
-        said = {int(image_of_N[m]) for m in range(5) if token_N[m] == token_N[n]}
-        rivals = [math.exp(evidence_BN[b, n]) for b in range(3) if b not in said]
-        own = math.exp(evidence_BN[int(image_of_N[n]), n])
-        losses.append(-math.log(own / (own + sum(rivals))))
-    assert float(shared_word_infonce(evidence_BN, token_N, image_of_N)) == pytest.approx(sum(losses) / 5)
-
-
-def test_a_word_that_every_image_says_contrasts_nothing_and_has_a_gradient() -> None:
-    evidence_BN = torch.randn(2, 2, requires_grad=True)
-    loss = shared_word_infonce(evidence_BN, torch.tensor([5, 5]), torch.tensor([0, 1]))
-    loss.backward()
-    assert loss.item() == 0
-    assert evidence_BN.grad is not None
-    assert torch.isfinite(evidence_BN.grad).all()
 
 
 def test_nothing_to_contrast_is_a_zero_that_still_has_a_gradient() -> None:

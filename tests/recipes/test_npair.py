@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from unboxed.data.batching import collate
 from unboxed.data.dataset import load_dataset
+from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError
 from unboxed.evaluation.heatmap import hottest_point, upsampled
 from unboxed.evaluation.report_run import evaluate_run
 from unboxed.model import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
+from unboxed.recipes.matching_model import MatchingModel
 from unboxed.recipes.npair import NPair
+from unboxed.recipes.pairs import Moment
+from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
 from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings
@@ -79,16 +85,28 @@ def _by_hand(run: Path, world: World) -> float:
 def test_a_photograph_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world: World) -> None:
     grounder = Grounder.load(run)
     examples = load_dataset(tiny_world[0]).split("test").examples
-    regions = [grounder.extractor(_open(example.path)) for example in examples[:4]]
+    regions = [grounder.extractor(open_photo(example.path)) for example in examples[:4]]
     caption = examples[0].captions[0]
     alone, company = grounder.score(regions[:1], [caption]), grounder.score(regions, [caption])
     np.testing.assert_allclose(alone[0], company[0], rtol=1e-4, atol=1e-5)
 
 
-def _open(path: Path):  # type: ignore[no-untyped-def]
-    from unboxed.data.photos import open_photo
-
-    return open_photo(path)
+def test_words_looked_for_once_give_the_loss_of_all_captions(run: Path, tiny_world: World) -> None:
+    grounder = Grounder.load(run)
+    examples = load_dataset(tiny_world[0]).split("test").examples[:4]
+    captions = [encode_caption(caption, grounder.vocabulary) for example in examples for caption in example.captions]
+    image_of_C = [b for b, example in enumerate(examples) for _ in example.captions]
+    regions = [grounder.extractor(open_photo(example.path)) for example in examples]
+    inputs = [
+        grounder.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
+        for own in regions
+    ]
+    batch = collate(inputs, captions, image_of_C)
+    with torch.no_grad():
+        once = grounder.model.loss(batch, Moment(0, 1))
+        captions_alone = MatchingModel.loss(grounder.model, batch, Moment(0, 1))
+    torch.testing.assert_close(once["npair"], captions_alone["npair"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(once["loss"], once["npair"] + once["words"])
 
 
 def test_choices_go_through_json() -> None:

@@ -30,9 +30,12 @@ class PixelCells(nn.Module):
         joint_width: width D of the cells.
         channels: of the cells' stages; the stages before have half of the next one's each.
         blocks: residual stages among the cells.
+        half: compute in bfloat16 while training.
     """
 
-    def __init__(self, patch: int, joint_width: int, channels: int = 96, blocks: int = 2) -> None:
+    def __init__(
+        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 2, *, half: bool = False
+    ) -> None:
         super().__init__()
         if patch < 2 or patch & (patch - 1):
             raise ValueError(f"patch is a power of two from 2 on, not {patch}.")
@@ -41,7 +44,8 @@ class PixelCells(nn.Module):
         widths = [_COLOURS, *(max(channels >> halvings - n, 8) for n in range(1, halvings + 1))]
         self.shrink = nn.Sequential(*(_stage(widths[n], widths[n + 1], stride=2) for n in range(halvings)))
         self.blocks = nn.ModuleList(_Residual(channels) for _ in range(blocks))
-        self.out = nn.Conv2d(channels, joint_width, 1)
+        self.out = nn.Sequential(nn.Conv2d(channels, joint_width, 1, bias=False), nn.BatchNorm2d(joint_width))
+        self.half_precision = half
 
     def forward(self, inputs_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` to `[B, R, D]`.
@@ -50,11 +54,22 @@ class PixelCells(nn.Module):
             RegionsError: the regions are no square grid.
         """
         side = _side(mask_BR)
-        planes = self.shrink(pixels_of(inputs_BRV, self.patch, side).contiguous(memory_format=torch.channels_last))
+        pixels = pixels_of(inputs_BRV, self.patch, side)
+        if not self.training:
+            return _rows(self._planes(pixels))
+        # Half of the photographs are seen in a mirror, and their maps turned back: a cell keeps its place.
+        mirrored_B = (torch.rand(len(pixels)) < 0.5).to(pixels.device)[:, None, None, None]
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.half_precision):
+            planes = self._planes(torch.where(mirrored_B, pixels.flip(3), pixels))
+        planes = planes.float() if self.half_precision else planes
+        return _rows(torch.where(mirrored_B, planes.flip(3), planes))
+
+    def _planes(self, pixels: torch.Tensor) -> torch.Tensor:
+        planes: torch.Tensor = self.shrink(pixels.contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             planes = block(planes)
-        cells_BDR: torch.Tensor = self.out(planes).flatten(2)
-        return cells_BDR.transpose(1, 2)
+        out: torch.Tensor = self.out(planes)
+        return out
 
 
 class FeatureCells(nn.Module):
@@ -78,8 +93,7 @@ class FeatureCells(nn.Module):
         """
         side = _side(mask_BR)
         planes = inputs_BRV.transpose(1, 2).reshape(*inputs_BRV.shape[::2], side, side)
-        cells_BDR: torch.Tensor = self.stage(self.reduce(planes)).flatten(2)
-        return cells_BDR.transpose(1, 2)
+        return _rows(self.stage(self.reduce(planes)))
 
 
 def pixels_of(inputs_BRV: torch.Tensor, patch: int, side: int) -> torch.Tensor:
@@ -103,6 +117,11 @@ class _Residual(nn.Module):
 def _stage(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU())
+
+
+def _rows(planes_BDYX: torch.Tensor) -> torch.Tensor:
+    """Planes as cells row by row: `[B, R, D]`."""
+    return planes_BDYX.flatten(2).transpose(1, 2)
 
 
 def _side(mask_BR: torch.Tensor) -> int:

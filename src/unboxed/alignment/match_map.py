@@ -29,8 +29,7 @@ class MatchMap(nn.Module):
         soft-cells  the logarithm of the mean exponential over cells, a smooth maximum whose gradient is the attention;
                     mean over queries (not in the paper)
 
-    Vectors are not normalised. The map is divided by the root of the joint width, so that its spread at the start does
-    not depend on the width.
+    Products are taken as they are: vectors are not normalised, and nothing scales the map.
 
     Args:
         cells: turns inputs `[B, R, V]` and their mask `[B, R]` into cells `[B, R, D]`, such as
@@ -49,7 +48,6 @@ class MatchMap(nn.Module):
             raise ValueError(f"reduction is one of {get_args(Reduction)}, not {reduction!r}.")
         self.cells = cells
         self.query = nn.Linear(query_width, joint_width)
-        self.scale = joint_width**-0.5
         self.reduction = reduction
 
     def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
@@ -73,7 +71,7 @@ class MatchMap(nn.Module):
         A prior is added to the map before anything is reduced.
         """
         (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
-        map_BCQR = pair_products(queries_CQD * self.scale, cells_BRD, own)
+        map_BCQR = pair_products(queries_CQD, cells_BRD, own)
         if prior_BCQR is not None:
             map_BCQR = map_BCQR + prior_BCQR
         mask_11R = (regions.mask_BR[None] if own else regions.mask_BR[:, None])[:, :, None]
@@ -100,5 +98,5 @@ class MatchMap(nn.Module):
         (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
         image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)
         caption_CD = queries_CQD.sum(dim=1) / queries.mask_CQ.sum(dim=1, keepdim=True)
-        score_BC: torch.Tensor = image_BD @ caption_CD.T * self.scale
+        score_BC: torch.Tensor = image_BD @ caption_CD.T
         return score_BC

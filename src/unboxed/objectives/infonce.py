@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = [
-    "caption_image_infonce",
-    "image_caption_infonce",
-    "negative_word_infonce",
-    "shared_word_infonce",
-    "word_image_infonce",
-]
+__all__ = ["caption_image_infonce", "image_caption_infonce", "negative_word_infonce", "word_image_infonce"]
 
 
 def word_image_infonce(evidence_BCW: torch.Tensor, mask_CW: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
@@ -69,26 +63,3 @@ def _mean_over_captions(loss_CW: torch.Tensor, mask_CW: torch.Tensor) -> torch.T
     """Mean over the words that count of each caption, then over the captions that have any."""
     loss_C = (loss_CW * mask_CW).sum(dim=1) / mask_CW.sum(dim=1).clamp(min=1)
     return loss_C.sum() / mask_CW.any(dim=1).sum().clamp(min=1)
-
-
-def shared_word_infonce(evidence_BN: torch.Tensor, token_N: torch.Tensor, image_of_N: torch.Tensor) -> torch.Tensor:
-    """Each word must pick its own image among those of the batch whose captions do not say the same word.
-
-    `mean_n log(1 + Σ_b exp(φ[b, n] - φ[own, n]))` over images b without the word: that an image's captions do not
-    mention a thing is little evidence that it is not there, that they do mention it is proof that it is.
-
-    Args:
-        evidence_BN: φ, the evidence for each of N words in each image.
-        token_N: the words' ids.
-        image_of_N: index of each word's own image.
-
-    Returns:
-        A scalar >= 0; 0 with a gradient when every image says every word.
-    """
-    tokens_U, place_N = torch.unique(token_N, return_inverse=True)
-    said_BU = torch.zeros(len(evidence_BN), len(tokens_U), dtype=torch.bool, device=evidence_BN.device)
-    said_BU[image_of_N, place_N] = True
-    # The lowest finite number and not -inf: the log-sum-exp of nothing has no NaN gradient then.
-    others_BN = evidence_BN.masked_fill(said_BU[:, place_N], torch.finfo(evidence_BN.dtype).min)
-    own_N = evidence_BN.gather(0, image_of_N[None])[0]
-    return torch.nn.functional.softplus(others_BN.logsumexp(dim=0) - own_N).mean()

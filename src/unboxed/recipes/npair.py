@@ -8,8 +8,8 @@ photograph and caption, and each must pick the other from the batch. A phrase is
 
 Where this differs from the paper by default: the map comes from a small network trained from pixels, from scratch (the
 paper: VGG-19, pretrained on ImageNet and tuned along; `--map features` puts the paper's 3 x 3 convolution on a stored,
-frozen map); a smooth maximum over cells stands in the place of the mean; nouns and adjectives alone are matched, and
-each has to pick its photograph by itself too, from those whose captions do not say the same word (`--words-weight`);
+frozen map); the best cell of a word stands in the place of the mean over cells; nouns and adjectives alone are matched,
+and each has to pick its photographs by itself too, from those whose captions do not say it (`--words-weight`);
 word vectors are learned, and read without their context (the paper: GloVe and an LSTM). Padding is masked, batch norm
 uses its running statistics in evaluation, and points are read in the order of the axes.
 """
@@ -17,6 +17,7 @@ uses its running statistics in evaluation, and points are read in the order of t
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RegionsError
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from unboxed.alignment.aligner import Aligner
     from unboxed.data.dataset import Dataset
+    from unboxed.recipes.matching_model import MatchingModel
     from unboxed.recipes.pairs import Pairs
+    from unboxed.text.vocabulary import Vocabulary
 
 __all__ = ["NPair"]
 
@@ -50,8 +53,11 @@ class NPair(Choices):
         patch: pixels of a cell in each direction, a power of two; for `pixels`.
         channels: of the network's stages among the cells; for `pixels`.
         blocks: how many of these stages there are; for `pixels`.
-        words_weight: weight of the contrast of single words beside that of captions (the paper: 0).
+        words_weight: weight of the contrast of single words beside that of captions (the paper: 0); only without
+            context.
         context: match words as the recurrent network reads them (the paper), or their own vectors alone.
+        half: compute the convolutions in 16 bits (bfloat16) while training: twice as fast on processors that can
+            multiply these, slower on others.
         read_out: how boxes are read off the map of a phrase.
     """
 
@@ -59,13 +65,14 @@ class NPair(Choices):
     reads_heat: ClassVar[bool] = True
 
     map: Literal["pixels", "features"] = "pixels"
-    reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "soft-cells"
+    reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "max-cells"
     cells: int = 12
     patch: int = 8
     channels: int = 64
     blocks: int = 2
     words_weight: float = 1.0
     context: bool = False
+    half: bool = False
     read_out: BoxReadOut = field(default_factory=BoxReadOut)
     joint_width: int = 64
     embedding_width: int = 128
@@ -115,19 +122,24 @@ class NPair(Choices):
                 f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
                 f"regions have {region_width - GEOMETRY_WIDTH} features; leave out --regions, or choose --map features."
             )
-        pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks)
+        pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, half=self.half)
         return MatchMap(pixels, read_width, self.joint_width, self.reduction)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """Captions pick their photographs and photographs their captions; words pick theirs."""
-        from unboxed.objectives.infonce import shared_word_infonce
+        """Captions pick their photographs, and photographs their captions."""
         from unboxed.objectives.npair import npair_loss
 
-        batch, alignment = pairs.batch, pairs.alignment
-        parts = {"npair": npair_loss(alignment.score_BC, batch.image_of_C)}
-        if self.words_weight:
-            evidence_BN = alignment.evidence_BCQ[:, pairs.queries.mask_CQ]
-            image_of_N = batch.image_of_C[:, None].expand_as(batch.tokens_CW)[batch.content_CW]
-            words = shared_word_infonce(evidence_BN, batch.tokens_CW[batch.content_CW], image_of_N)
-            parts["words"] = self.words_weight * words
-        return parts
+        return {"npair": npair_loss(pairs.alignment.score_BC, pairs.batch.image_of_C)}
+
+    @property
+    def shares_maps(self) -> bool:
+        """Do all captions of a batch share the map of a word? They do where no word depends on its caption."""
+        alone = not self.context and self.text == "gru" and self.reduction != "max-words"
+        return alone and not (self.distillation.distillation or self.intra_caption or self.negatives != "none")
+
+    def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
+        """The untrained model; see `Choices.build`."""
+        from unboxed.recipes.word_maps import WordMapModel
+
+        kept = encoder is not None and encoder.is_dir()
+        return WordMapModel(self, vocabulary, region_width, str(encoder) if kept else self.text)
