@@ -295,6 +295,7 @@ def run_cell(
 
 def _evaluate(run: Path, examples: Sequence[Any], regions: Path) -> Outcome:
     from unboxed.evaluation.evaluate import ground_split, score_examples
+    from unboxed.evaluation.heat_tally import heat_tallies
     from unboxed.evaluation.score_pairs import score_pairs
     from unboxed.evaluation.word_attention import attention_tallies
     from unboxed.model import Grounder
@@ -310,7 +311,7 @@ def _evaluate(run: Path, examples: Sequence[Any], regions: Path) -> Outcome:
         image_ids=pairs.image_ids,
         grounding=score_examples(grounded) if gold else None,
         failures=sort_failures(grounded) if gold else None,
-        more=attention_tallies(grounded) if gold else {},
+        more={**attention_tallies(grounded), **heat_tallies(grounded)} if gold else {},
     )
 
 

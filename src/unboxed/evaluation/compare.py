@@ -149,8 +149,7 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
 def _store_of(dataset: _Prepared, choices: Choices, out: Path, say: Callable[[str], None]) -> Path:
     """The dataset's regions, or those that the recipe wants instead, such as the cells of a map."""
     default = RegionSettings.default_for(dataset.dataset)
-    own = getattr(choices, "region_settings", None)
-    wanted: tuple[RegionSettings, str] = own(dataset.dataset) if own is not None else default
+    wanted = choices.region_settings(dataset.dataset)
     if wanted[0].fingerprint() == default[0].fingerprint():
         return dataset.store
     store = (out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()

@@ -19,7 +19,8 @@ from unboxed.evaluation.tally import Tally
 
 __all__ = ["command_line", "results_markdown", "write_results"]
 
-_SHOWN = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "pointing_union", "rsum")
+_SHOWN = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "rsum")
+_MORE = ("pointing_heatmap", "attention_f1")  # where every recipe has it
 _COMPARED = ("recall_any@1", "pointing_any", "rsum")
 _DRAWN = ("recall_any@1", "pointing_any", "rsum")
 
@@ -38,8 +39,8 @@ def command_line(comparison: Comparison) -> str:
     """The command that makes this comparison, with the names of files but not their folders."""
     settings = comparison.settings
     words = ["unboxed", "compare", "--data", *(_short(path) for path in settings.data)]
-    for flag, values in (("--recipes", settings.recipes), ("--options", settings.options)):
-        words += [flag, *values] if values else []
+    words += ["--recipes", *settings.recipes] if settings.recipes else []
+    words += [f"--options={options}" for options in settings.options]
     words += ["--regions", *(_short(path) for path in settings.regions)] if settings.regions else []
     words += ["--split", settings.split, "--seeds", str(settings.seeds)]
     words += ["--photo-seeds", str(settings.photo_seeds)] if settings.photo_seeds is not None else []
@@ -111,15 +112,17 @@ def _dataset(dataset: DatasetResult) -> list[str]:
 
 
 def _table(recipes: Sequence[RecipeResult]) -> list[str]:
-    shown = _present(recipes[0], _SHOWN)
-    more = [name for name in recipes[0].runs[0].more if all(name in own.tallies for own in recipes)]
-    columns = [*shown, *more]
+    columns = _columns(recipes)
     lines = [f"| recipe | seeds | {' | '.join(f'`{name}`' for name in columns)} | minutes |"]
     lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
     for own in recipes:
         cells = " | ".join(_with_interval(own.tallies[name]) for name in columns)
         lines.append(f"| `{own.recipe}` | {len(own.runs)} | {cells} | {own.minutes:.1f} |")
     return lines
+
+
+def _columns(recipes: Sequence[RecipeResult]) -> list[str]:
+    return [name for name in (*_SHOWN, *_MORE) if all(name in own.tallies for own in recipes)]
 
 
 def _seeds(dataset: DatasetResult) -> list[str]:
@@ -240,7 +243,7 @@ def _html(comparison: Comparison) -> str:
     return _template().render(
         comparison=comparison,
         command=command_line(comparison),
-        shown=_SHOWN,
+        columns={own.name: _columns(own.recipes) for own in comparison.datasets},
         plots={dataset.name: _plots(dataset) for dataset in comparison.datasets},
         with_interval=_with_interval,
         compared=_COMPARED,

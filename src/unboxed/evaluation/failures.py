@@ -23,7 +23,7 @@ import numpy as np
 
 from unboxed.boxes import iou
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.types import Array, Phrase, Regions
+from unboxed.types import Array, Phrase
 
 __all__ = ["FAILURES", "FailureTable", "failure_of", "sort_failures"]
 
@@ -65,8 +65,8 @@ def sort_failures(grounded: Iterable[GroundedExample]) -> FailureTable:
     kinds: list[tuple[Phrase, str]] = []
     for item in grounded:
         said = [phrase for caption in item.example.captions for phrase in caption.phrases]
-        for phrase, others, answer, regions in _answers(item, said):
-            kinds.append((phrase, failure_of(phrase, others, answer, regions.boxes if regions else None)))
+        for phrase, others, answer, proposals in _answers(item, said):
+            kinds.append((phrase, failure_of(phrase, others, answer, proposals)))
     of_type = Counter(name for phrase, _ in kinds for name in set(phrase.types))
     types = sorted(of_type, key=lambda name: (-of_type[name], name))
     return FailureTable(
@@ -103,8 +103,8 @@ def failure_of(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
 
 def _answers(
     item: GroundedExample, said: Sequence[Phrase]
-) -> Iterator[tuple[Phrase, list[Phrase], Array, Regions | None]]:
-    nothing = np.zeros((0, 4), np.float32)
+) -> Iterator[tuple[Phrase, list[Phrase], Array, Array | None]]:
+    """Each phrase with gold boxes, the phrases of other entities, the answer, and what could have been answered."""
     groundings = item.groundings or (None,) * len(item.example.captions)
     for caption, grounding in zip(item.example.captions, groundings, strict=True):
         for number, phrase in enumerate(caption.phrases):
@@ -112,8 +112,12 @@ def _answers(
                 continue
             of_photo = caption.phrases if phrase.chain is None else said
             others = [other for other in of_photo if len(other.boxes) and _is_other(other, phrase)]
-            answer = grounding.phrases[number].boxes[:1] if grounding else nothing
-            yield phrase, others, answer, grounding.regions if grounding else None
+            if grounding is None:
+                yield phrase, others, np.zeros((0, 4), np.float32), None
+                continue
+            boxes = grounding.phrases[number].boxes
+            # Boxes that are read off a heat map are all that could be answered; its cells are not.
+            yield phrase, others, boxes[:1], grounding.regions.boxes if grounding.heat_PYX is None else boxes
 
 
 def _is_other(other: Phrase, phrase: Phrase) -> bool:

@@ -1,0 +1,31 @@
+"""Pointing by heat maps, by photograph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
+from unboxed.evaluation.tally import Tally
+
+__all__ = ["heat_tallies"]
+
+
+def heat_tallies(grounded: Sequence[GroundedExample]) -> dict[str, Tally]:
+    """`pointing_heatmap` and `heat_inside` by photograph; nothing where no phrase has a heat map."""
+    rows: dict[str, tuple[float, float, int]] = {}
+    for item in grounded:
+        phrases = sum(len(phrase.boxes) > 0 for caption in item.example.captions for phrase in caption.phrases)
+        scores = score_heat_maps([item]) if phrases else None
+        found = (scores.pointing_heatmap, scores.heat_inside) if scores is not None else (0.0, 0.0)
+        if phrases:
+            rows[item.example.image_id] = (*found, phrases)
+    if not any(grounding.heat_PYX is not None for item in grounded for grounding in item.groundings) or not rows:
+        return {}
+    values_I3 = np.array(list(rows.values()), dtype=np.float64)
+    counts_I1 = values_I3[:, 2:]
+    return {
+        name: Tally(tuple(rows), values_I3[:, x : x + 1] / 100 * counts_I1, counts_I1)
+        for x, name in enumerate(("pointing_heatmap", "heat_inside"))
+    }
