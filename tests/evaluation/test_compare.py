@@ -225,3 +225,9 @@ def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSetti
             main(["compare", *data, *more])
         assert ended.value.code == 2
         assert expected in capsys.readouterr().err
+
+
+def test_the_guide_runs() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "compare.md"
+    (code,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), flags=re.DOTALL)
+    exec(code, {})

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from unboxed.evaluation.baselines import BASELINES
+from unboxed.evaluation.failures import FAILURES
 from unboxed.evaluation.grounding import METRICS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*sorted({metric.split("@")[0] for metric in METRICS}), *BASELINES])
+@pytest.mark.parametrize(
+    "name", [*sorted({metric.split("@")[0] for metric in METRICS}), *BASELINES, *FAILURES, "rsum", "median_rank"]
+)
 def test_every_name_is_defined(name):
     assert name in DOCUMENT
 
