@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from unboxed.cli import RECIPE_VERBS, VERBS, main
+from unboxed.recipes import RECIPES
 
 
 def _photo(data: Path) -> Path:
@@ -37,8 +38,10 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_the_verbs_are_these() -> None:
-    assert list(VERBS) == ["demo", "scenes", "regions", "import", "fit", "evaluate", "ground"]
-    assert list(RECIPE_VERBS) == ["infoground"]
+    assert list(VERBS) == ["demo", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground"]
+    assert list(RECIPE_VERBS) == list(RECIPES)
+    recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
+    assert set(RECIPES) == recipes
 
 
 def test_help_loads_nothing_heavy() -> None:
