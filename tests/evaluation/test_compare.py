@@ -215,6 +215,18 @@ def test_recipes_are_parsed_as_on_the_command_line() -> None:
         parse_recipe("infoground --colour red")
 
 
+def test_without_gold_boxes_retrieval_decides(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    recipes = ("vse", "infoground --negatives none")
+    store = (tiny_run / "store",)
+    found = compare(CompareSettings((tiny_dataset,), tmp_path, recipes, store, (OPTIONS,), seeds=1))
+    (dataset,) = found.datasets
+    assert (dataset.kind, dataset.headline, dataset.baselines) == ("photographs", "rsum", {})
+    assert found.best is max(dataset.recipes, key=lambda own: own.tallies["rsum"].value)
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "| recipe | seeds | `rsum` | minutes |" in page
+    assert "What learns nothing" not in page
+
+
 def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSettings, tmp_path: Path) -> None:
     data = ["--data", str(settings.data[0]), "--out", str(tmp_path)]
     for more, expected in (

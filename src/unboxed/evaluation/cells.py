@@ -30,10 +30,12 @@ from unboxed.evaluation.grounding import METRICS, GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import RECIPES, Choices
+from unboxed.regions.store import RegionStore
 from unboxed.training.alone import alone
 from unboxed.training.checkpoint import write_json
+from unboxed.types import Example
 
-__all__ = ["Cell", "FitOptions", "Outcome", "parse_recipe", "run_cell"]
+__all__ = ["Cell", "FitOptions", "Outcome", "can_be_grounded", "parse_recipe", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -293,17 +295,25 @@ def run_cell(
         outcome.save(folder / "cells" / cell.name, json.loads(json.dumps(about, default=str)))
 
 
-def _evaluate(run: Path, examples: Sequence[Any], regions: Path) -> Outcome:
+def can_be_grounded(examples: Sequence[Example], store: RegionStore) -> bool:
+    """Are there gold boxes, and boxes of regions to hold against them?"""
+    from unboxed.regions.imported import ImportedRegions
+
+    if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
+        return False
+    return any(len(p.boxes) for example in examples for caption in example.captions for p in caption.phrases)
+
+
+def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
     from unboxed.evaluation.evaluate import ground_split, score_examples
     from unboxed.evaluation.heat_tally import heat_tallies
     from unboxed.evaluation.score_pairs import score_pairs
     from unboxed.evaluation.word_attention import attention_tallies
     from unboxed.model import Grounder
-    from unboxed.regions.store import RegionStore
 
     grounder, store = Grounder.load(run), RegionStore.open(regions)
-    grounded = list(ground_split(grounder, examples, store))
-    gold = any(len(p.boxes) for example in examples for caption in example.captions for p in caption.phrases)
+    gold = can_be_grounded(examples, store)
+    grounded = list(ground_split(grounder, examples, store)) if gold else []
     pairs = score_pairs(grounder, examples, store)
     return Outcome(
         seconds=float(grounder.config.facts.get("best", {}).get("seconds", 0.0)),

@@ -25,7 +25,7 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.scenes.writing import DETECTOR
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.cells import Cell, Outcome, parse_recipe, run_cell
+from unboxed.evaluation.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
 from unboxed.evaluation.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
 from unboxed.evaluation.compare_page import write_results
 from unboxed.evaluation.compare_settings import CompareSettings
@@ -276,9 +276,9 @@ def _result(
 
 
 def _baselines(dataset: _Prepared) -> dict[str, GroundingScores]:
-    if not any(len(p.boxes) for e in dataset.examples for caption in e.captions for p in caption.phrases):
-        return {}
     store = RegionStore.open(dataset.store)
+    if not can_be_grounded(dataset.examples, store):
+        return {}
     return untrained_baselines(dataset.examples, lambda example: _regions(store, example))
 
 
