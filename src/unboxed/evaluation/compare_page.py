@@ -87,7 +87,7 @@ def _dataset(dataset: DatasetResult) -> list[str]:
     bound = ""
     if counted:
         bound = (
-            f" No ranking of these regions passes {counted['upper_bound_any']:.1f} (any) and "
+            f" No ranking of the best recipe's regions passes {counted['upper_bound_any']:.1f} (any) and "
             f"{counted['upper_bound_union']:.1f} (union)."
         )
     lines = [
