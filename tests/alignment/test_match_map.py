@@ -102,3 +102,15 @@ def test_the_best_cell_is_sought_over_both_axes_of_the_map() -> None:
 def test_an_unknown_reduction_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="mean"):
         MatchMap(torch.nn.Identity(), 1, 1, "max")  # type: ignore[arg-type]
+
+
+def test_hidden_cells_do_not_count_in_training_and_count_in_evaluation() -> None:
+    aligner = MatchMap(MaskedPerceptron(1, 1, 1, layers=1), 1, 1, "max-cells", hidden=0.5)
+    inputs_1R1 = torch.arange(1.0, 101)[None, :, None]
+    mask_1R = torch.ones(1, 100, dtype=torch.bool)
+    torch.manual_seed(0)
+    seen = aligner.train().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR
+    assert 30 < int(seen.sum()) < 70
+    assert bool(aligner.eval().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())
+    aligner.hidden = 0.999999
+    assert bool(aligner.train().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())  # never none

@@ -22,7 +22,8 @@ class PixelCells(nn.Module):
     """A small convolutional network, trained from scratch, whose cells are those that the pixels came in.
 
     A stride-2 stage for every halving from pixels to cells, then residual stages among the cells, all 3 x 3 with batch
-    norm. What a cell sees stays small, a third of the photograph's width, so that it cannot tell what is elsewhere.
+    norm. What a cell sees must stay small: a cell that sees its surroundings is as good for retrieval as the thing
+    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block a cell sees 15 x 15 pixels.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB
@@ -34,7 +35,7 @@ class PixelCells(nn.Module):
     """
 
     def __init__(
-        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 2, *, half: bool = False
+        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 1, *, half: bool = False
     ) -> None:
         super().__init__()
         if patch < 2 or patch & (patch - 1):
@@ -57,7 +58,11 @@ class PixelCells(nn.Module):
         pixels = pixels_of(inputs_BRV, self.patch, side)
         if not self.training:
             return _rows(self._planes(pixels))
-        # Half of the photographs are seen in a mirror, and their maps turned back: a cell keeps its place.
+        # The batch is moved by up to a cell, and half of it seen in a mirror, whose maps are turned back.
+        down, across = (int(shift) for shift in torch.randint(2 * self.patch + 1, (2,)))
+        height, width = pixels.shape[2:]
+        padded = nn.functional.pad(pixels, (self.patch,) * 4, mode="replicate")
+        pixels = padded[:, :, down : down + height, across : across + width]
         mirrored_B = (torch.rand(len(pixels)) < 0.5).to(pixels.device)[:, None, None, None]
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.half_precision):
             planes = self._planes(torch.where(mirrored_B, pixels.flip(3), pixels))

@@ -38,10 +38,17 @@ class MatchMap(nn.Module):
             the words' own vectors, free of their context.
         joint_width: width D of the cells.
         reduction: how the map becomes a score.
+        hidden: share of the cells, by lot, that do not count in a step of training, in [0, 1): the best cell of a word
+            is hidden now and then, so that others must learn to show it too (hide-and-seek; not in the paper).
     """
 
     def __init__(
-        self, cells: nn.Module, query_width: int, joint_width: int = 256, reduction: Reduction = "mean"
+        self,
+        cells: nn.Module,
+        query_width: int,
+        joint_width: int = 256,
+        reduction: Reduction = "mean",
+        hidden: float = 0.0,
     ) -> None:
         super().__init__()
         if reduction not in get_args(Reduction):
@@ -49,10 +56,15 @@ class MatchMap(nn.Module):
         self.cells = cells
         self.query = nn.Linear(query_width, joint_width)
         self.reduction = reduction
+        self.hidden = hidden
 
     def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
         """The cells `[B, R, D]`, zero at padded ones. The edges are not looked at: a cell is its place in the map."""
-        return RegionCodes((self.cells(inputs_BRV, mask_BR) * mask_BR[..., None],), mask_BR)
+        cells_BRD = self.cells(inputs_BRV, mask_BR)
+        if self.training and self.hidden:
+            seen_BR = mask_BR & (torch.rand(mask_BR.shape, device=mask_BR.device) >= self.hidden)
+            mask_BR = torch.where(seen_BR.any(dim=1, keepdim=True), seen_BR, mask_BR)
+        return RegionCodes((cells_BRD * mask_BR[..., None],), mask_BR)
 
     def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
         """The queries `[C, Q, D]`, zero at padded ones."""

@@ -52,7 +52,9 @@ class NPair(Choices):
         cells: of the map in each direction.
         patch: pixels of a cell in each direction, a power of two; for `pixels`.
         channels: of the network's stages among the cells; for `pixels`.
-        blocks: how many of these stages there are; for `pixels`.
+        blocks: how many of these stages there are; for `pixels`. Each lets a cell see two cells further, and what sees
+            far localises badly.
+        hidden: share of the cells that do not count in a step of training, by lot (the paper: 0).
         words_weight: weight of the contrast of single words beside that of captions (the paper: 0); only without
             context.
         context: match words as the recurrent network reads them (the paper), or their own vectors alone.
@@ -66,10 +68,11 @@ class NPair(Choices):
 
     map: Literal["pixels", "features"] = "pixels"
     reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "max-cells"
-    cells: int = 12
-    patch: int = 8
+    cells: int = 24
+    patch: int = 4
     channels: int = 64
-    blocks: int = 2
+    blocks: int = 1
+    hidden: float = 0.3
     words_weight: float = 1.0
     context: bool = False
     half: bool = False
@@ -116,14 +119,14 @@ class NPair(Choices):
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width
         if self.map == "features":
             features = FeatureCells(region_width, self.joint_width)
-            return MatchMap(features, read_width, self.joint_width, self.reduction)
+            return MatchMap(features, read_width, self.joint_width, self.reduction, self.hidden)
         if region_width != _COLOURS * self.patch**2 + GEOMETRY_WIDTH:
             raise RegionsError(
                 f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
                 f"regions have {region_width - GEOMETRY_WIDTH} features; leave out --regions, or choose --map features."
             )
         pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, half=self.half)
-        return MatchMap(pixels, read_width, self.joint_width, self.reduction)
+        return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """Captions pick their photographs, and photographs their captions."""
