@@ -74,6 +74,7 @@ class Choices:
         backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
             the whole photograph, so that any region gives its photograph away: captions are found better, phrases
             worse. Regions that have no class probabilities are described by all there is.
+        region_hidden: width of a layer with ReLU that region inputs pass before the recipe's own maps; 0 for none.
         ranking: how the regions of a phrase are ranked.
         schedule: how long and how fast.
     """
@@ -96,6 +97,7 @@ class Choices:
     dropout: float = 0.1
     class_inputs: bool = True
     backbone_features: bool = False
+    region_hidden: int = 0
     ranking: Ranking = field(default_factory=Ranking)
     schedule: Schedule = field(default_factory=Schedule)
 

@@ -34,7 +34,7 @@ class CKD(Choices):
     """CKD. The paper: hidden width 1024, joint width 512, sentence contrast from captions to images only.
 
     Attributes:
-        region_hidden: width of the hidden layers.
+        perceptron_width: width of the hidden layers.
         scale: what cosines are multiplied by; where `learned_scale`, at the start.
         learned_scale: train it.
         sentence_weight: of the contrast of sentences, which pick their image.
@@ -46,7 +46,7 @@ class CKD(Choices):
     units: ClassVar[Units] = "phrases"
 
     distillation: Distillation = field(default_factory=lambda: Distillation(distillation=1.0))
-    region_hidden: int = 512
+    perceptron_width: int = 512
     scale: float = 10.0
     learned_scale: bool = True
     sentence_weight: float = 0.5
@@ -62,7 +62,7 @@ class CKD(Choices):
             region_width,
             state_width,
             self.joint_width,
-            self.region_hidden,
+            self.perceptron_width,
             self.scale,
             self.learned_scale,
             self.sentence_score,

@@ -43,6 +43,8 @@ class Host(Choices):
     """A recipe of image–text matching. By default an image brings one caption to a batch, as in the papers.
 
     Attributes:
+        contrast: the `hinge` of the papers, or `npair`, a softmax over all negatives in both directions.
+        scale: of the scores under `npair`.
         margin: of the hinge.
         warm_up: epochs in which all negatives count, before only the hardest do.
         constraint: constraints on the attention.
@@ -50,17 +52,24 @@ class Host(Choices):
 
     units: ClassVar[Units] = "words"
 
+    contrast: Literal["hinge", "npair"] = "hinge"
+    scale: float = 20.0
     margin: float = 0.2
     warm_up: float = 1.0
     constraint: Constraints = field(default_factory=Constraints)
+    region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
     schedule: Schedule = field(default_factory=lambda: Schedule(captions_per_image=1, select_on="retrieval"))
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge, a caption's share of it, and the constraints asked for."""
+        from unboxed.objectives.npair import npair_loss
         from unboxed.objectives.triplet import triplet_loss
 
         image_of_C = pairs.batch.image_of_C
+        if self.contrast == "npair":
+            loss = npair_loss(pairs.alignment.score_BC, image_of_C, self.scale)
+            return {"npair": loss, **self._constraints(pairs)}
         warm = pairs.moment.epoch < self.warm_up
         hinge = triplet_loss(pairs.alignment.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
         rivals = max(len(pairs.batch.features_BRV) - 1, 1) if warm else 1  # of each pair, in each direction

@@ -44,11 +44,14 @@ class MatchingModel(nn.Module):
             from unboxed.text.pretrained import PretrainedEncoder
 
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
-        self.aligner: Aligner = choices.aligner(region_width, self.text.output_width)
+        self.region_layer = nn.Linear(region_width, choices.region_hidden) if choices.region_hidden else None
+        self.aligner: Aligner = choices.aligner(choices.region_hidden or region_width, self.text.output_width)
 
     def encode_regions(self, batch: Batch) -> RegionCodes:
         """The regions of the B images, encoded once for all captions."""
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
+        if self.region_layer is not None:
+            inputs_BRV = self.region_layer(inputs_BRV).relu() * batch.region_mask_BR[..., None]
         return self.aligner.regions(inputs_BRV, _edges(batch), batch.region_mask_BR)
 
     def encode_words(self, batch: Batch) -> torch.Tensor:
