@@ -126,6 +126,7 @@ def evaluate(
     data: Path,
     split: str = "val",
     regions: Path | None = None,
+    proposals: Path | None = None,
     json: bool = False,
     report: bool = True,
     strict: bool = False,
@@ -137,13 +138,14 @@ def evaluate(
         data: the dataset's TOML file.
         split: name of the split.
         regions: store of the split's regions; without one they are extracted the run's way.
+        proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
         json: print one JSON object instead of a table.
         report: write RUN/report-SPLIT.html.
         strict: stop at the first photograph that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.report_run import evaluate_run
 
-    result = evaluate_run(run, data, split, regions, report=report, strict=strict, say=say)
+    result = evaluate_run(run, data, split, regions, report=report, strict=strict, proposals=proposals, say=say)
     if json:
         _print_json(result.to_dict())
     else:

@@ -68,6 +68,14 @@ def test_evaluation_reports_the_heat_maps_beside_the_rest(run: Path, tiny_world:
     assert "pointing_heatmap" in result.report.read_text(encoding="utf-8")
 
 
+def test_proposals_of_a_store_are_ranked_by_their_heat(run: Path, tiny_world: World) -> None:
+    data, store = tiny_world
+    found = evaluate_run(run, data, "test", report=False, proposals=store)
+    plain = evaluate_run(run, data, "test", report=False)
+    assert found.heat == plain.heat  # the maps are the same, the boxes are not
+    assert found.scores["upper_bound_any"] > plain.scores["upper_bound_any"]
+
+
 def _by_hand(run: Path, world: World) -> float:
     """The share of phrases whose hottest pixel lies in a gold box, phrase by phrase and box by box."""
     grounder, hits = Grounder.load(run), []

@@ -21,9 +21,9 @@ _COLOURS = 3
 class PixelCells(nn.Module):
     """A small convolutional network, trained from scratch, whose cells are those that the pixels came in.
 
-    A stride-2 stage for every halving from pixels to cells, then residual stages among the cells, all 3 x 3 with batch
-    norm. What a cell sees must stay small: a cell that sees its surroundings is as good for retrieval as the thing
-    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block a cell sees 15 x 15 pixels.
+    A 3 x 3 stage of stride 2 for every halving from pixels to cells, then residual stages among the cells, all with
+    batch norm. What a cell sees must stay small: one that sees its surroundings is as good for retrieval as the thing
+    itself, and the peak of the map wanders off the thing. With a patch of 4 and a reach of 1 a cell sees 7 x 7 pixels.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB
@@ -31,11 +31,12 @@ class PixelCells(nn.Module):
         joint_width: width D of the cells.
         channels: of the cells' stages; the stages before have half of the next one's each.
         blocks: residual stages among the cells.
+        reach: width of their kernels: 1 mixes what a cell sees, 3 lets it see one cell further in each direction.
         half: compute in bfloat16 while training.
     """
 
     def __init__(
-        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 1, *, half: bool = False
+        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 2, *, reach: int = 1, half: bool = False
     ) -> None:
         super().__init__()
         if patch < 2 or patch & (patch - 1):
@@ -44,7 +45,7 @@ class PixelCells(nn.Module):
         halvings = patch.bit_length() - 1
         widths = [_COLOURS, *(max(channels >> halvings - n, 8) for n in range(1, halvings + 1))]
         self.shrink = nn.Sequential(*(_stage(widths[n], widths[n + 1], stride=2) for n in range(halvings)))
-        self.blocks = nn.ModuleList(_Residual(channels) for _ in range(blocks))
+        self.blocks = nn.ModuleList(_Residual(channels, reach) for _ in range(blocks))
         self.out = nn.Sequential(nn.Conv2d(channels, joint_width, 1, bias=False), nn.BatchNorm2d(joint_width))
         self.half_precision = half
 
@@ -110,17 +111,17 @@ def pixels_of(inputs_BRV: torch.Tensor, patch: int, side: int) -> torch.Tensor:
 
 
 class _Residual(nn.Module):
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, reach: int) -> None:
         super().__init__()
-        self.change = _stage(channels, channels)
+        self.change = _stage(channels, channels, kernel=reach)
 
     def forward(self, planes: torch.Tensor) -> torch.Tensor:
         changed: torch.Tensor = planes + self.change(planes)
         return changed
 
 
-def _stage(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU())
 
 

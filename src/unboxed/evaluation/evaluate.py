@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from unboxed.evaluation.heatmap import (
     heat_inside,
     hottest_point,
     positive_heat,
+    rank_by_heat,
     score_heat,
     upsampled,
 )
@@ -26,7 +27,7 @@ from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.types import Array, Caption, Example, Grounding
 
-__all__ = ["GroundedExample", "ground_split", "score_examples", "score_heat_maps", "store_for"]
+__all__ = ["GroundedExample", "answer_with_proposals", "ground_split", "score_examples", "score_heat_maps", "store_for"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +108,35 @@ def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionS
                 f"{regions.width} x {regions.height}; extract them anew from these photographs."
             )
         yield GroundedExample(example, tuple(grounder.ground_regions(regions, example.captions)))
+
+
+def answer_with_proposals(
+    grounded: Iterable[GroundedExample], proposals: RegionStore, alpha: float
+) -> Iterator[GroundedExample]:
+    """The same heat maps, answered with the boxes of a store instead of boxes read off the map.
+
+    Args:
+        grounded: groundings that have heat maps; others stay as they are.
+        proposals: of any settings; a photograph that it does not hold keeps its answers.
+        alpha: see `heatmap.rank_by_heat`.
+    """
+    for item in grounded:
+        if item.example.image_id not in proposals:
+            yield item
+            continue
+        boxes = proposals[item.example.image_id].boxes
+        yield GroundedExample(item.example, tuple(_answered(own, boxes, alpha) for own in item.groundings))
+
+
+def _answered(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
+    if grounding.heat_PYX is None:
+        return grounding
+    phrases = []
+    for phrase, map_YX in zip(grounding.phrases, grounding.heat_PYX, strict=True):
+        heat_HW = positive_heat(upsampled(map_YX, grounding.width, grounding.height))
+        order, scores = rank_by_heat(heat_HW, boxes, alpha)
+        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order]))
+    return replace(grounding, phrases=tuple(phrases))
 
 
 def score_examples(grounded: Iterable[GroundedExample], seed: int = 0) -> GroundingScores:

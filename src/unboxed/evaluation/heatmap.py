@@ -55,9 +55,11 @@ class BoxReadOut:
     Attributes:
         thresholds: shares of the peak's heat, each in (0, 1). A connected region that is at least that hot becomes the
             box around it; the best box is the first threshold's region around the peak.
+        proposal_alpha: where proposals are given, they are ranked by the heat inside over the area to this power.
     """
 
     thresholds: tuple[float, ...] = (0.5, 0.35, 0.65, 0.2, 0.8)
+    proposal_alpha: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(self.thresholds))  # a list, when read from JSON

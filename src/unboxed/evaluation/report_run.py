@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 
 from unboxed.data.dataset import load_dataset
+from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.evaluate import GroundedExample, ground_split, score_examples, score_heat_maps, store_for
+from unboxed.evaluation.evaluate import (
+    GroundedExample,
+    answer_with_proposals,
+    ground_split,
+    score_examples,
+    score_heat_maps,
+    store_for,
+)
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.model import Grounder
+from unboxed.regions.store import RegionStore
 from unboxed.training.seeds import generator
 
 __all__ = ["EvaluatedRun", "evaluate_run"]
@@ -58,6 +67,7 @@ def evaluate_run(
     *,
     report: bool = True,
     strict: bool = False,
+    proposals: Path | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
@@ -69,6 +79,7 @@ def evaluate_run(
         regions: store of the split's regions; None finds them the run's way.
         report: also score the untrained baselines, and write `run/report-SPLIT.html`.
         strict: stop at the first photograph that cannot be read.
+        proposals: store of boxes that a run with heat maps answers with, instead of boxes read off its maps.
         say: is given a line for people at every stage.
 
     Raises:
@@ -83,6 +94,8 @@ def evaluate_run(
         say(f"Skipped {image_id}: {reason}")
     store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
     grounded = list(ground_split(grounder, split.examples, store))
+    if proposals is not None:
+        grounded = _with_proposals(grounder, grounded, proposals)
     scores, heat = score_examples(grounded), score_heat_maps(grounded)
     if not report:
         return EvaluatedRun(run, data, split_name, scores, {}, None, heat)
@@ -120,6 +133,17 @@ def _log(run: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposals: Path) -> list[GroundedExample]:
+    choices = grounder.config.choices
+    if not choices.reads_heat:
+        raise EvaluationError(
+            f"The recipe {grounder.config.recipe} chooses among regions of its own and has no heat map to rank other "
+            "proposals with; leave out --proposals."
+        )
+    alpha = choices.read_out.proposal_alpha  # type: ignore[attr-defined]
+    return list(answer_with_proposals(grounded, RegionStore.open(proposals), alpha))
 
 
 def _heat_facts(heat: HeatScores | None) -> dict[str, str]:

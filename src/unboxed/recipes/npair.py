@@ -52,7 +52,8 @@ class NPair(Choices):
         cells: of the map in each direction.
         patch: pixels of a cell in each direction, a power of two; for `pixels`.
         channels: of the network's stages among the cells; for `pixels`.
-        blocks: how many of these stages there are; for `pixels`. Each lets a cell see two cells further, and what sees
+        blocks: how many of these stages there are; for `pixels`.
+        reach: width of their kernels; for `pixels`. With 3 each stage lets a cell see one cell further, and what sees
             far localises badly.
         hidden: share of the cells that do not count in a step of training, by lot (the paper: 0).
         words_weight: weight of the contrast of single words beside that of captions (the paper: 0); only without
@@ -71,7 +72,8 @@ class NPair(Choices):
     cells: int = 24
     patch: int = 4
     channels: int = 64
-    blocks: int = 1
+    blocks: int = 2
+    reach: Literal[1, 3] = 1
     hidden: float = 0.3
     words_weight: float = 1.0
     context: bool = False
@@ -125,7 +127,7 @@ class NPair(Choices):
                 f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
                 f"regions have {region_width - GEOMETRY_WIDTH} features; leave out --regions, or choose --map features."
             )
-        pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, half=self.half)
+        pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, reach=self.reach, half=self.half)
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
