@@ -89,7 +89,7 @@ class FeatureCells(nn.Module):
     def __init__(self, width: int, joint_width: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(width, joint_width, 1)
-        self.stage = _stage(joint_width, joint_width)
+        self.stage = _stage(joint_width, joint_width, edge="zeros")
 
     def forward(self, inputs_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` to `[B, R, D]`.
@@ -120,8 +120,11 @@ class _Residual(nn.Module):
         return changed
 
 
-def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3, edge: str = "replicate") -> nn.Module:
+    # Zeros beyond the edge mark it, and a map that knows the edge puts there what it finds nowhere else.
+    convolution = nn.Conv2d(
+        channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False, padding_mode=edge
+    )
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU())
 
 
