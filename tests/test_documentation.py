@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from unboxed.recipes import RECIPES
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -15,3 +19,17 @@ def test_the_python_guide_runs_from_top_to_bottom(tiny_run: Path, tiny_dataset: 
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert (tmp_path / "picture.png").is_file()
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "compare.md", "matching.md"])
+def test_the_examples_of_a_guide_run(page: str) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    names = {"__name__": "guide"}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+
+
+def test_the_guide_of_recipes_names_all_of_them() -> None:
+    page = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in RECIPES)

@@ -14,7 +14,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import words
 from unboxed.types import Array, Example
 
-__all__ = ["PairScores", "score_pairs"]
+__all__ = ["PairScores", "ensemble", "score_pairs"]
 
 _ARRAYS = 8  # arrays [b, c, W, R] of float32 that an attention holds at once, roughly
 
@@ -32,6 +32,17 @@ class PairScores:
     image_ids: tuple[str, ...]
     score_BC: Array
     image_of_C: npt.NDArray[np.intp]
+
+
+def ensemble(*score_BC: Array) -> Array:
+    """The mean of several models' scores of the same pairs, as SCAN, BFAN and SGRAF publish theirs.
+
+    Raises:
+        EvaluationError: no scores, or scores of different pairs.
+    """
+    if len({scores.shape for scores in score_BC}) != 1:
+        raise EvaluationError(f"An ensemble needs scores of the same pairs; these are {[s.shape for s in score_BC]}.")
+    return np.mean(score_BC, axis=0)  # type: ignore[no-any-return]
 
 
 def score_pairs(

@@ -48,11 +48,11 @@ class SPRM(Choices):
 
     omega: float = 0.4
     refinement_temperature: float = 0.1
-    prior_temperature: float = 0.15
+    prior_temperature: float = 0.05
     refinement_hidden: int = 0
     contrast: Literal["difference", "infonce"] = "difference"
     untrained: bool = False
-    ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0))
+    ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0, expected_overlap=False))
 
     @property
     def needs_prior(self) -> bool:
