@@ -7,6 +7,7 @@ need not know of them. Both networks here look at neighbours, so they need the w
 from __future__ import annotations
 
 from math import isqrt
+from typing import Literal
 
 import torch
 from torch import nn
@@ -120,7 +121,13 @@ class _Residual(nn.Module):
         return changed
 
 
-def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3, edge: str = "replicate") -> nn.Module:
+def _stage(
+    channels_in: int,
+    channels_out: int,
+    stride: int = 1,
+    kernel: int = 3,
+    edge: Literal["replicate", "zeros"] = "replicate",
+) -> nn.Module:
     # Zeros beyond the edge mark it, and a map that knows the edge puts there what it finds nowhere else.
     convolution = nn.Conv2d(
         channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False, padding_mode=edge
