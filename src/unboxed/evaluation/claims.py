@@ -73,8 +73,8 @@ _CONSTRAINED = tuple(
         f"{constraints}-{host}-{metric}",
         "Chen et al., WACV 2023 (reconstruction)",
         f"{' and '.join(constraints.upper().split('+'))} on {host.upper()}: better {said}",
-        f"{host} --constraints {'both' if '+' in constraints else constraints}",
-        host,
+        f"{host} --contrast npair --constraints {'both' if '+' in constraints else constraints}",
+        f"{host} --contrast npair",
         metric,
     )
     for host in ("scan", "bfan", "pfan", "sgr")

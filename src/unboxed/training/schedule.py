@@ -28,7 +28,7 @@ class Schedule:
         patience: epochs without improvement before training stops; 0 never stops early.
     """
 
-    epochs: int = 6
+    epochs: int = 4
     images_per_batch: int = 48
     captions_per_image: int = 5
     learning_rate: float = 1e-3
