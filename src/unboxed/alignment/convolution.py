@@ -7,7 +7,6 @@ need not know of them. Both networks here look at neighbours, so they need the w
 from __future__ import annotations
 
 from math import isqrt
-from typing import Literal
 
 import torch
 from torch import nn
@@ -24,7 +23,7 @@ class PixelCells(nn.Module):
 
     A 3 x 3 stage of stride 2 for every halving from pixels to cells, then residual stages among the cells, all with
     batch norm. What a cell sees must stay small: one that sees its surroundings is as good for retrieval as the thing
-    itself, and the peak of the map wanders off the thing. With a patch of 4 and a reach of 1 a cell sees 7 x 7 pixels.
+    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block of reach 3 a cell sees 15 x 15.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB
@@ -37,7 +36,7 @@ class PixelCells(nn.Module):
     """
 
     def __init__(
-        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 2, *, reach: int = 1, half: bool = False
+        self, patch: int, joint_width: int, channels: int = 64, blocks: int = 1, *, reach: int = 3, half: bool = False
     ) -> None:
         super().__init__()
         if patch < 2 or patch & (patch - 1):
@@ -90,7 +89,7 @@ class FeatureCells(nn.Module):
     def __init__(self, width: int, joint_width: int) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(width, joint_width, 1)
-        self.stage = _stage(joint_width, joint_width, edge="zeros")
+        self.stage = _stage(joint_width, joint_width)
 
     def forward(self, inputs_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` to `[B, R, D]`.
@@ -121,17 +120,8 @@ class _Residual(nn.Module):
         return changed
 
 
-def _stage(
-    channels_in: int,
-    channels_out: int,
-    stride: int = 1,
-    kernel: int = 3,
-    edge: Literal["replicate", "zeros"] = "replicate",
-) -> nn.Module:
-    # Zeros beyond the edge mark it, and a map that knows the edge puts there what it finds nowhere else.
-    convolution = nn.Conv2d(
-        channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False, padding_mode=edge
-    )
+def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU())
 
 

@@ -72,8 +72,8 @@ class NPair(Choices):
     cells: int = 24
     patch: int = 4
     channels: int = 64
-    blocks: int = 2
-    reach: Literal[1, 3] = 1
+    blocks: int = 1
+    reach: Literal[1, 3] = 3
     hidden: float = 0.3
     words_weight: float = 1.0
     context: bool = False
@@ -84,7 +84,7 @@ class NPair(Choices):
     hidden_width: int = 64
     dropout: float = 0.0
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(epochs=20, images_per_batch=16, captions_per_image=5, learning_rate=4e-3)
+        default_factory=lambda: Schedule(epochs=24, images_per_batch=16, captions_per_image=5, learning_rate=4e-3)
     )
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
