@@ -23,7 +23,7 @@ class PixelCells(nn.Module):
 
     A 3 x 3 stage of stride 2 for every halving from pixels to cells, then residual stages among the cells, all with
     batch norm. What a cell sees must stay small: one that sees its surroundings is as good for retrieval as the thing
-    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block of reach 3 a cell sees 15 x 15.
+    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block of reach 3 it sees 15 x 15.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB
