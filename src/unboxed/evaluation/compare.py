@@ -47,7 +47,7 @@ class _Prepared:
     """A dataset that is ready to be trained on.
 
     Attributes:
-        name, kind, options: see `DatasetResult` and `CompareSettings`.
+        name, kind, options, split: see `DatasetResult` and `CompareSettings`.
         dataset: itself.
         store: its default regions, or those that were given.
         examples: of the evaluated split.
@@ -58,6 +58,7 @@ class _Prepared:
     name: str
     kind: str
     options: str
+    split: str
     dataset: Dataset
     store: Path
     examples: tuple[Example, ...]
@@ -74,26 +75,28 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
     """
     if not settings.data or not (settings.recipes or settings.claims):
         raise EvaluationError("There is nothing to compare; name --data and --recipes, or ask for --claims.")
-    for name, given in (("--regions", settings.regions), ("--options", settings.options)):
-        if len(given) not in {0, len(settings.data)} and not (name == "--options" and len(given) == 1):
+    several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}
+    for name, given in several.items():
+        if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
     prepared = [_prepare(settings, number, say) for number in range(len(settings.data))]
     cells: dict[tuple[str, str], list[Cell]] = {}
     unfit: dict[str, str] = {}
     for dataset in prepared:
-        for recipe in dict.fromkeys((*settings.recipes, *_claimed(settings, dataset.kind))):
+        asked = settings.recipes_for(dataset.name)
+        for recipe in dict.fromkeys((*asked, *_claimed(settings, dataset.kind))):
             try:
                 _, choices, _ = parse_recipe(recipe, dataset.options)
                 store = _store_of(dataset, choices, settings.out, say)
             except UnboxedError as error:
-                if recipe in settings.recipes:
+                if recipe in asked:
                     raise
                 unfit[recipe] = str(error)
                 continue
             data = str(dataset.dataset.path.resolve())
             cells[dataset.name, recipe] = [
-                Cell(recipe, dataset.options, seed, dataset.name, data, settings.split, str(store))
-                for seed in range(settings.seeds_of(dataset.kind))
+                Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
+                for seed in range(settings.seeds if recipe in asked else settings.claim_seeds)
             ]
     failed = _run([cell for own in cells.values() for cell in own], settings, say)
     results = tuple(_result(dataset, settings, cells, unfit, failed) for dataset in prepared)
@@ -125,7 +128,7 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
     if named.count(dataset.name) > 1:  # two of one name: their places tell them apart
         name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]
     training, validation = training_and_validation(dataset)
-    split = dataset.split(settings.split)
+    split = dataset.split(settings.split_of(number))
     say(f"{name}: {training.describe()}; {split.describe()}")
     wanted = {e.image_id: e for part in (training, validation, split) for e in part.examples}
     options = settings.options[number if len(settings.options) > 1 else 0] if settings.options else ""
@@ -134,6 +137,7 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
         name,
         _kind(dataset),
         options,
+        split.name,
         dataset,
         store,
         split.examples,
@@ -259,15 +263,15 @@ def _result(
         errors = [failed[cell.name] for cell in cells.get((dataset.name, side), []) if cell.name in failed]
         raise EvaluationError(unfit.get(side) or "; ".join(errors) or f"“{side}” was not run.")
 
-    notes = tried_notes()
+    notes, asked = tried_notes(), settings.recipes_for(dataset.name)
     return DatasetResult(
         name=dataset.name,
         kind=dataset.kind,
-        split=settings.split,
+        split=dataset.split,
         photos=len(dataset.examples),
         training_photos=dataset.training_photos,
-        recipes=tuple(results[recipe] for recipe in dict.fromkeys(settings.recipes) if recipe in results),
-        others=tuple(own for recipe, own in results.items() if recipe not in settings.recipes),
+        recipes=tuple(results[recipe] for recipe in dict.fromkeys(asked) if recipe in results),
+        others=tuple(own for recipe, own in results.items() if recipe not in asked),
         baselines=baselines,
         claims=tuple(judge(claim, dataset.name, tallies, notes.get(claim.name, "")) for claim in _claims(dataset.kind))
         if settings.claims

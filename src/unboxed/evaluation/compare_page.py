@@ -42,8 +42,8 @@ def command_line(comparison: Comparison) -> str:
     words += ["--recipes", *settings.recipes] if settings.recipes else []
     words += [f"--options={options}" for options in settings.options]
     words += ["--regions", *(_short(path) for path in settings.regions)] if settings.regions else []
-    words += ["--split", settings.split, "--seeds", str(settings.seeds)]
-    words += ["--photo-seeds", str(settings.photo_seeds)] if settings.photo_seeds is not None else []
+    words += ["--split", *settings.split, "--seeds", str(settings.seeds)]
+    words += ["--claim-seeds", str(settings.claim_seeds)] if settings.claims else []
     return " ".join([*map(shlex.quote, words), *(["--claims"] if settings.claims else []), "--out FOLDER"])
 
 
