@@ -31,7 +31,7 @@ from unboxed.training.settings import FitSettings
 
 World = tuple[Path, Path]
 SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8}
-BRIEF = Schedule(epochs=2, images_per_batch=8, captions_per_image=2)
+BRIEF = Schedule(epochs=1, images_per_batch=8, captions_per_image=5)
 ON_REGIONS = [name for name in RECIPES if name != "npair"]
 
 
@@ -43,15 +43,23 @@ def _fit(name: str, choices: Choices, world: World, run: Path) -> Grounder:
     return fit(name, choices, FitSettings(world[0], run, world[1]))
 
 
-@pytest.mark.parametrize("name", ON_REGIONS)
-def test_a_recipe_trains_is_saved_and_grounds_the_same_again(name: str, tiny_world: World, tmp_path: Path) -> None:
-    grounder = _fit(name, _small(name), tiny_world, tmp_path / "run")
-    entries = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module", params=ON_REGIONS)
+def trained(request: pytest.FixtureRequest, tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a recipe, trained for a moment."""
+    run = tmp_path_factory.mktemp("recipes") / request.param
+    _fit(request.param, _small(request.param), tiny_world, run)
+    return run
+
+
+def test_a_recipe_trains_is_saved_and_grounds_the_same_again(trained: Path, tiny_world: World, tmp_path: Path) -> None:
+    grounder = unboxed.load(trained)
+    entries = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(entry["val_loss"]) for entry in entries if "val_loss" in entry)
     example = load_dataset(tiny_world[0]).split("test").examples[0]
     regions = RegionStore.open(tiny_world[1])[example.image_id]
     first = grounder.ground_regions(regions, example.captions)
-    again = unboxed.load(tmp_path / "run").ground_regions(regions, example.captions)
+    grounder.save(tmp_path / "copy")
+    again = unboxed.load(tmp_path / "copy").ground_regions(regions, example.captions)
     for one, other, caption in zip(first, again, example.captions, strict=True):
         assert one.to_dict() == other.to_dict()
         assert [phrase.text for phrase in one.phrases] == [phrase.text for phrase in caption.phrases]
@@ -76,11 +84,8 @@ def test_every_part_combines_with_every_recipe(name: str, tiny_world: World, tmp
     assert np.isfinite(last["val_loss"])
 
 
-@pytest.mark.parametrize("name", ON_REGIONS)
-def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(
-    name: str, tiny_world: World, tmp_path: Path
-) -> None:
-    grounder = _fit(name, _small(name), tiny_world, tmp_path / "run")
+def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(trained: Path, tiny_world: World) -> None:
+    grounder = unboxed.load(trained)
     examples = load_dataset(tiny_world[0]).split("test").examples[:4]
     store = RegionStore.open(tiny_world[1])
     regions = [store[example.image_id] for example in examples]

@@ -86,11 +86,11 @@ class RegionSettings:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RegionsError(f"{name} is {value}; expected a value in 0..1.")
-        for name in ("top_k", "detector_size", "segmenter_size", "backbone_size"):
+        for name in ("detector_size", "segmenter_size", "backbone_size"):
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
-        for name in ("grid", "parts", "unions", "stuff", "pixels"):
+        for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels"):
             value = getattr(self, name)
             if value < 0:
                 raise RegionsError(f"{name} is {value}; expected 0 (none) or more.")
