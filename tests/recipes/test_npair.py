@@ -127,6 +127,16 @@ def test_a_store_without_pixels_is_refused(tiny_world: World, tmp_path: Path) ->
         fit("npair", SMALL, FitSettings(tiny_world[0], tmp_path / "run", tiny_world[1]))
 
 
-def test_features_need_a_backbone(tiny_world: World, tmp_path: Path) -> None:
+def test_features_need_a_backbone(tiny_dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match="names no backbone"):
-        fit("npair", replace(SMALL, map="features"), FitSettings(tiny_world[0], tmp_path / "run"))
+        fit("npair", replace(SMALL, map="features"), FitSettings(tiny_dataset, tmp_path / "run"))
+
+
+def test_a_detectors_own_map_will_do(tiny_world: World, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    grounder = fit("npair", replace(SMALL, map="features"), FitSettings(tiny_world[0], run))
+    assert grounder.config.regions.top_k == 0
+    photo = load_dataset(tiny_world[0]).split("test").examples[0]
+    cells = grounder.extractor(open_photo(photo.path))
+    assert set(cells.sources) == {"grid"}
+    assert len(grounder.ground(photo.path, "A red ball.").phrases) == 1

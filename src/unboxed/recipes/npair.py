@@ -46,7 +46,7 @@ class NPair(Choices):
 
     Attributes:
         map: `pixels` trains a network from the photographs' pixels; `features` reads a stored map of a frozen backbone
-            (regions of a grid with backbone features, see `unboxed regions --grid`).
+            (regions of a grid with backbone features, see `unboxed regions --grid`), or of the dataset's detector.
         reduction: how a map becomes a score: `mean` over words and cells (the paper), `max-cells` (the best cell of
             each word), `max-words` (the best word of each cell), `soft-cells` (a smooth maximum over cells).
         cells: of the map in each direction.
@@ -79,6 +79,7 @@ class NPair(Choices):
     context: bool = False
     half: bool = False
     read_out: BoxReadOut = field(default_factory=BoxReadOut)
+    class_inputs: bool = False
     joint_width: int = 64
     embedding_width: int = 128
     hidden_width: int = 64
@@ -88,10 +89,10 @@ class NPair(Choices):
     )
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
-        """The cells of a grid, described by their pixels or by the dataset's backbone.
+        """The cells of a grid, described by their pixels, or by the map of the dataset's backbone or detector.
 
         Raises:
-            RegionsError: features are wanted, and the dataset names no backbone.
+            RegionsError: features are wanted, and the dataset names neither.
         """
         grid = RegionSettings(whole_image=False, grid=self.cells, colour=False, texture=False)
         shape = f"{self.cells} x {self.cells}"
@@ -99,7 +100,11 @@ class NPair(Choices):
             return replace(grid, pixels=self.patch), (
                 f"Regions: {shape} cells of {self.patch} x {self.patch} pixels each; nothing is proposed."
             )
-        backbone = dataset.regions.backbone if dataset.regions else None
+        own = dataset.regions
+        if own is not None and own.backbone is None and own.detector is not None:
+            maps = replace(grid, detectors=(own.detector,), class_names=own.class_names, top_k=0, parts=0, unions=0)
+            return maps, f"Regions: {shape} cells with the detector's own features; nothing is proposed."
+        backbone = own.backbone if own else None
         if backbone is None:
             raise RegionsError(
                 f"--map features needs a frozen map, and {dataset.path} names no backbone under [regions]; make a "
@@ -120,6 +125,11 @@ class NPair(Choices):
 
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width
         if self.map == "features":
+            if region_width <= GEOMETRY_WIDTH:
+                raise RegionsError(
+                    "--map features needs cells that have features, and these have none: the detector gives no map. "
+                    "Name a backbone (`unboxed regions … --backbone FILE.onnx --grid N`), or train from pixels."
+                )
             features = FeatureCells(region_width, self.joint_width)
             return MatchMap(features, read_width, self.joint_width, self.reduction, self.hidden)
         if region_width != _COLOURS * self.patch**2 + GEOMETRY_WIDTH:
