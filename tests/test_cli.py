@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from unboxed.cli import RECIPE_VERBS, VERBS, main
+from unboxed.cli import VERBS, main, recipe_verbs
 from unboxed.recipes import RECIPES
 
 
@@ -39,7 +39,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_the_verbs_are_these() -> None:
     assert list(VERBS) == ["demo", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground"]
-    assert list(RECIPE_VERBS) == list(RECIPES)
+    assert list(recipe_verbs()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
     assert set(RECIPES) == recipes
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -15,11 +15,13 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.errors import UnboxedError
 from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.progress import TrainingProgress, say
-from unboxed.recipes import RECIPES, Choices
 from unboxed.regions.settings import RegionSettings
 from unboxed.training.settings import FitSettings
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from unboxed.recipes import Choices
+
+__all__ = ["main", "recipe_verbs"]
 
 _DESCRIPTION = "Learn from captions alone which region of a photograph each phrase means."
 
@@ -240,7 +242,11 @@ def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:
     return verb
 
 
-RECIPE_VERBS: dict[str, Callable[..., None]] = {name: _fit_verb(name, recipe) for name, recipe in RECIPES.items()}
+def recipe_verbs() -> dict[str, Callable[..., None]]:
+    """The verbs after `unboxed fit`; the recipes are loaded only for them."""
+    from unboxed.recipes import RECIPES
+
+    return {name: _fit_verb(name, recipe) for name, recipe in RECIPES.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -249,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if arguments is None else arguments)
     fitting = args[:1] == ["fit"]
-    verbs, prog = (RECIPE_VERBS, "unboxed fit") if fitting else (VERBS, "unboxed")
+    verbs, prog = (recipe_verbs(), "unboxed fit") if fitting else (VERBS, "unboxed")
     try:
         tyro.extras.subcommand_cli_from_dict(verbs, prog=prog, description=_DESCRIPTION, args=args[fitting:])
     except UnboxedError as error:
