@@ -131,6 +131,7 @@ def evaluate(
     proposals: Path | None = None,
     json: bool = False,
     report: bool = True,
+    retrieval: bool = True,
     strict: bool = False,
 ) -> None:
     """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
@@ -143,11 +144,14 @@ def evaluate(
         proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
         json: print one JSON object instead of a table.
         report: write RUN/report-SPLIT.html.
+        retrieval: also rank all captions of the split for each photograph, and all photographs for each caption.
         strict: stop at the first photograph that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.report_run import evaluate_run
 
-    result = evaluate_run(run, data, split, regions, report=report, strict=strict, proposals=proposals, say=say)
+    result = evaluate_run(
+        run, data, split, regions, report=report, strict=strict, proposals=proposals, retrieval=retrieval, say=say
+    )
     if json:
         _print_json(result.to_dict())
     else:
@@ -156,6 +160,8 @@ def evaluate(
         Console().print(result.scores.table())
         if result.heat is not None:
             say(str(result.heat))
+        for name, line in result.more_facts.items():
+            say(f"{name}: {line}")
         if result.report is not None:
             say(f"Report: {result.report}")
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["Chart", "Curve", "Tick", "training_charts"]
+if TYPE_CHECKING:
+    from unboxed.evaluation.attention import AttentionScores
+
+__all__ = ["Chart", "Curve", "Tick", "attention_chart", "training_charts"]
 
 WIDTH, HEIGHT = 520, 240  # of the whole drawing; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 30
@@ -74,7 +78,13 @@ def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+def attention_chart(attention: AttentionScores) -> Chart:
+    """Precision over recall of the words' attention, one point for each threshold."""
+    points = sorted((point.recall, point.precision) for point in attention.curve)
+    return _chart("Attention: precision over recall, %", {"precision": points}, "recall")
+
+
+def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], across_name: str = "step") -> Chart:
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     x_ticks, y_ticks = _round_steps(0, max(xs), 6), _round_steps(min(ys), max(ys), 5)
@@ -91,7 +101,7 @@ def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> C
 
     curves = []
     for name, points in series.items():
-        placed = [(across(x), up(y), f"{name} {y:.4g} at step {x:,.0f}") for x, y in points]
+        placed = [(across(x), up(y), f"{name} {y:.4g} at {across_name} {x:,.0f}") for x, y in points]
         path = "M" + "L".join(f"{x},{y}" for x, y, _ in placed)
         curves.append(
             Curve(name, path, tuple(placed) if len(placed) <= 40 else (), f"{points[-1][1]:#.4g}".removesuffix("."))

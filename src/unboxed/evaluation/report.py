@@ -22,7 +22,7 @@ from PIL import Image
 from unboxed.boxes import iou
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError
-from unboxed.evaluation.curves import training_charts
+from unboxed.evaluation.curves import Chart, training_charts
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
 from unboxed.pictures import PALETTE, heat_colours, ink
 from unboxed.types import Array, Caption, GroundedPhrase, Grounding, Phrase
@@ -69,6 +69,7 @@ def write_report(
     gallery: Sequence[GalleryItem],
     log: Sequence[Mapping[str, object]],
     facts: Mapping[str, str],
+    curves: Sequence[Chart] = (),
 ) -> None:
     """Writes the report as one file; an older one at `path` is replaced only when the new one is complete.
 
@@ -81,6 +82,7 @@ def write_report(
         log: entries of the training log, with `step` and, where known, `loss`, `val_loss` and other `val_…` figures;
             may be empty.
         facts: names and values for the top of the page, such as the run, the split and the time.
+        curves: further charts beside those of training.
     """
     cards: list[_Card] = []
     unreadable: list[str] = []
@@ -98,7 +100,7 @@ def write_report(
         compared=_COMPARED,
         baselines=baselines,
         strongest=strongest,
-        charts=training_charts(log),
+        charts=(*training_charts(log), *curves),
         cards=cards,
         types=sorted({name for card in cards for name in card.types}),
         unreadable=unreadable,

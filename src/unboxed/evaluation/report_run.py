@@ -12,7 +12,9 @@ import numpy as np
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.curves import attention_chart
 from unboxed.evaluation.evaluate import (
     GroundedExample,
     answer_with_proposals,
@@ -24,6 +26,9 @@ from unboxed.evaluation.evaluate import (
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.report import GalleryItem, write_report
+from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
+from unboxed.evaluation.score_pairs import score_pairs
+from unboxed.evaluation.word_attention import score_words
 from unboxed.model import Grounder
 from unboxed.regions.store import RegionStore
 from unboxed.training.seeds import generator
@@ -43,6 +48,8 @@ class EvaluatedRun:
         baselines: of what learns nothing, by name; empty when no report was wanted.
         report: the HTML file, if one was written.
         heat: scores of the heat maps, for a run that has them.
+        attention: precision, recall and F1 of the words' attention; None where no word can be scored.
+        retrieval: of all photographs and captions of the split; None when it was not wanted.
     """
 
     run: Path
@@ -52,11 +59,19 @@ class EvaluatedRun:
     baselines: dict[str, GroundingScores]
     report: Path | None
     heat: HeatScores | None = None
+    attention: AttentionScores | None = None
+    retrieval: RetrievalScores | None = None
+
+    @property
+    def more_facts(self) -> dict[str, str]:
+        """What attention and retrieval came to, in words."""
+        return _more_facts(None, self.attention, self.retrieval)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages 0–100."""
-        heat = {} if self.heat is None else {"heatmap": self.heat.to_dict()}
-        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict(), **heat}
+        parts = {"heatmap": self.heat, "attention": self.attention, "retrieval": self.retrieval}
+        more = {name: part.to_dict() for name, part in parts.items() if part is not None}
+        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict(), **more}
 
 
 def evaluate_run(
@@ -68,6 +83,7 @@ def evaluate_run(
     report: bool = True,
     strict: bool = False,
     proposals: Path | None = None,
+    retrieval: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
@@ -80,6 +96,7 @@ def evaluate_run(
         report: also score the untrained baselines, and write `run/report-SPLIT.html`.
         strict: stop at the first photograph that cannot be read.
         proposals: store of boxes that a run with heat maps answers with, instead of boxes read off its maps.
+        retrieval: also rank all captions of the split for each photograph, and back.
         say: is given a line for people at every stage.
 
     Raises:
@@ -96,9 +113,13 @@ def evaluate_run(
     grounded = list(ground_split(grounder, split.examples, store))
     if proposals is not None:
         grounded = _with_proposals(grounder, grounded, proposals)
-    scores, heat = score_examples(grounded), score_heat_maps(grounded)
+    scores, heat, attention = score_examples(grounded), score_heat_maps(grounded), score_words(grounded)
+    ranks = None
+    if retrieval:
+        pairs = score_pairs(grounder, split.examples, store)
+        ranks = score_retrieval(pairs.score_BC, pairs.image_of_C)
     if not report:
-        return EvaluatedRun(run, data, split_name, scores, {}, None, heat)
+        return EvaluatedRun(run, data, split_name, scores, {}, None, heat, attention, ranks)
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
     baselines = untrained_baselines(split.examples, lambda example: regions_of.get(example.image_id))
     path = run / f"report-{split_name}.html"
@@ -109,9 +130,10 @@ def evaluate_run(
         baselines=baselines,
         gallery=_gallery(grounded),
         log=_log(run),
-        facts=_facts(grounder, scores, run, split_name) | _heat_facts(heat),
+        facts=_facts(grounder, scores, run, split_name) | _more_facts(heat, attention, ranks),
+        curves=[] if attention is None else [attention_chart(attention)],
     )
-    return EvaluatedRun(run, data, split_name, scores, baselines, path, heat)
+    return EvaluatedRun(run, data, split_name, scores, baselines, path, heat, attention, ranks)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
@@ -146,11 +168,26 @@ def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposa
     return list(answer_with_proposals(grounded, RegionStore.open(proposals), alpha))
 
 
-def _heat_facts(heat: HeatScores | None) -> dict[str, str]:
-    if heat is None:
-        return {}
-    low, high = heat.interval
-    return {"Heat maps": f"pointing_heatmap {heat.pointing_heatmap:.1f} % ({low:.1f}–{high:.1f})"}
+def _more_facts(
+    heat: HeatScores | None, attention: AttentionScores | None, retrieval: RetrievalScores | None
+) -> dict[str, str]:
+    facts = {}
+    if heat is not None:
+        low, high = heat.interval
+        facts["Heat maps"] = f"pointing_heatmap {heat.pointing_heatmap:.1f} % ({low:.1f}–{high:.1f})"
+    if attention is not None:
+        facts["Attention"] = (
+            f"precision {attention['precision']:.1f} %, recall {attention['recall']:.1f} %, F1 "
+            f"{attention['mean_f1']:.1f} % ({attention.protocol})"
+        )
+    if retrieval is not None:
+        to_caption, to_image = retrieval.image_to_caption, retrieval.caption_to_image
+        facts["Retrieval"] = (
+            f"captions R@1/5/10 {to_caption[1]:.1f} / {to_caption[5]:.1f} / {to_caption[10]:.1f}, photographs "
+            f"{to_image[1]:.1f} / {to_image[5]:.1f} / {to_image[10]:.1f}, rsum "
+            f"{retrieval.rsum:.1f} ({retrieval.protocol})"
+        )
+    return facts
 
 
 def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -> dict[str, str]:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.attention import AttendedWord, AttentionProtocol, score_attention
+from unboxed.evaluation.attention import AttendedWord, AttentionProtocol, AttentionScores, score_attention
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.evaluation.tally import Tally
 from unboxed.phrases import head_noun
 
-__all__ = ["attended_words", "attention_tallies"]
+__all__ = ["attended_words", "attention_tallies", "score_words"]
 
 
 def attended_words(item: GroundedExample) -> Iterator[AttendedWord]:
@@ -35,6 +35,16 @@ def attended_words(item: GroundedExample) -> Iterator[AttendedWord]:
                     is_last=w == inside[-1],
                     is_noun=caption.text[start:end].lower() == head,
                 )
+
+
+def score_words(
+    grounded: Iterable[GroundedExample], protocol: AttentionProtocol | None = None
+) -> AttentionScores | None:
+    """Attention precision, recall and F1 of all words, or None where no word can be scored."""
+    try:
+        return score_attention((word for item in grounded for word in attended_words(item)), protocol)
+    except EvaluationError:
+        return None
 
 
 def attention_tallies(
