@@ -102,6 +102,22 @@ def test_finished_cells_are_kept_and_only_new_ones_run(comparison: Comparison, s
     assert page.read_text() == (settings.out / "results.md").read_text()
 
 
+def test_only_what_is_finished_is_written_and_nothing_trained(
+    comparison: Comparison, settings: CompareSettings
+) -> None:
+    asked = replace(settings, recipes=(RECIPES[0], "vse --epochs 1"), seeds=3, finished_only=True)
+    (dataset,) = compare(asked).datasets
+    assert [(own.recipe, len(own.runs)) for own in dataset.recipes] == [(RECIPES[0], 2)]
+
+
+def test_a_recipe_may_be_for_one_dataset_alone(comparison: Comparison, settings: CompareSettings) -> None:
+    (name,) = (dataset.name for dataset in comparison.datasets)
+    asked = replace(settings, recipes=(f"{RECIPES[0]} @{name}", "vse @another"))
+    assert asked.recipes_for(name) == (RECIPES[0],)
+    (dataset,) = compare(asked).datasets
+    assert [own.recipe for own in dataset.recipes] == [RECIPES[0]]
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the log that the killed fit had open
 def test_an_interrupted_cell_goes_on_and_ends_as_if_it_had_not_been(
     comparison: Comparison, settings: CompareSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -87,7 +87,7 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
         for recipe in dict.fromkeys((*asked, *_claimed(settings, dataset.kind))):
             try:
                 _, choices, _ = parse_recipe(recipe, dataset.options)
-                store = _store_of(dataset, choices, settings.out, say)
+                store = _store_of(dataset, choices, settings, say)
             except UnboxedError as error:
                 if recipe in asked:
                     raise
@@ -150,14 +150,15 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
     return prepared
 
 
-def _store_of(dataset: _Prepared, choices: Choices, out: Path, say: Callable[[str], None]) -> Path:
+def _store_of(dataset: _Prepared, choices: Choices, settings: CompareSettings, say: Callable[[str], None]) -> Path:
     """The dataset's regions, or those that the recipe wants instead, such as the cells of a map."""
     default = RegionSettings.default_for(dataset.dataset)
     wanted = choices.region_settings(dataset.dataset)
     if wanted[0].fingerprint() == default[0].fingerprint():
         return dataset.store
-    store = (out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()
-    _extract(dataset, wanted, store, say)
+    store = (settings.out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()
+    if not settings.finished_only:
+        _extract(dataset, wanted, store, say)
     return store
 
 
@@ -181,6 +182,8 @@ def _run(cells: Sequence[Cell], settings: CompareSettings, say: Callable[[str], 
     waiting = [cell for cell in cells if not cell.is_finished(folder)]
     total, failed = len(waiting), dict[str, str]()
     say(f"{len(cells)} cells, {len(cells) - total} of them finished already")
+    if settings.finished_only:
+        return failed
     (folder / "cells").mkdir(parents=True, exist_ok=True)
 
     def done(cell: Cell, error: str) -> None:
@@ -250,7 +253,7 @@ def _result(
     for (name, recipe), own in cells.items():
         outcomes = [cell.outcome(settings.out) for cell in own if name == dataset.name]
         finished = [outcome for outcome in outcomes if outcome is not None]
-        if finished and len(finished) == len(own):
+        if finished and (settings.finished_only or len(finished) == len(own)):
             results[recipe] = RecipeResult.of(recipe, finished)
     baselines = _baselines(dataset)
     untrained = {name: grounding_tallies(scores) for name, scores in baselines.items()}

@@ -29,6 +29,7 @@ class CompareSettings:
         claim_seeds: the same for what only the claims ask for.
         jobs: cells trained at a time, each in a process with its share of the cores; 1 works in this process.
         claims: also run what the papers' claims compare, and judge them.
+        finished_only: train nothing: write the page from the cells that are finished.
         write: also write the results here, as Markdown.
     """
 
@@ -42,6 +43,7 @@ class CompareSettings:
     claim_seeds: int = 1
     jobs: int = 1
     claims: bool = False
+    finished_only: bool = False
     write: Path | None = None
 
     def split_of(self, number: int) -> str:
