@@ -89,6 +89,23 @@ _CONSTRAINED = tuple(
     for metric, said in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
 )
 
+_ATTENDING = tuple(
+    Claim(
+        f"{host}-vse",
+        paper,
+        f"{host.upper()} retrieves better than one vector for each side",
+        _HOSTS[host],
+        "vse --contrast npair",
+        "rsum",
+    )
+    for host, paper in (
+        ("scan", "SCAN (ECCV 2018)"),
+        ("bfan", "BFAN (ACM MM 2019)"),
+        ("pfan", "PFAN (IJCAI 2019)"),
+        ("sgr", "SGR (AAAI 2021)"),
+    )
+)
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "infoground-negatives",
@@ -171,6 +188,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"{BASELINE}image centre",
         "pointing_heatmap",
     ),
+    *_ATTENDING,
     *_CONSTRAINED,
 )
 
