@@ -132,6 +132,7 @@ def evaluate(
     json: bool = False,
     report: bool = True,
     retrieval: bool = True,
+    folds: int = 1,
     strict: bool = False,
 ) -> None:
     """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
@@ -145,12 +146,22 @@ def evaluate(
         json: print one JSON object instead of a table.
         report: write RUN/report-SPLIT.html.
         retrieval: also rank all captions of the split for each photograph, and all photographs for each caption.
+        folds: disjoint runs of photographs over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first photograph that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.report_run import evaluate_run
 
     result = evaluate_run(
-        run, data, split, regions, report=report, strict=strict, proposals=proposals, retrieval=retrieval, say=say
+        run,
+        data,
+        split,
+        regions,
+        report=report,
+        strict=strict,
+        proposals=proposals,
+        retrieval=retrieval,
+        folds=folds,
+        say=say,
     )
     if json:
         _print_json(result.to_dict())

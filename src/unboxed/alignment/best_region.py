@@ -7,13 +7,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
+from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
 from unboxed.alignment.perceptron import MaskedPerceptron
+from unboxed.alignment.towers import CosineTowers
 
 __all__ = ["BestRegion"]
 
 
-class BestRegion(nn.Module):
+class BestRegion(CosineTowers):
     """Two perceptrons to unit vectors, and the maximum over regions.
 
     Args:
@@ -37,23 +38,16 @@ class BestRegion(nn.Module):
         learned: bool = False,
         score: Literal["sum", "root", "mean"] = "sum",
     ) -> None:
-        super().__init__()
-        self.region = MaskedPerceptron(region_width, hidden_width, joint_width, batch_norm=False)
-        self.query = MaskedPerceptron(state_width, hidden_width, joint_width, batch_norm=False)
+        super().__init__(
+            MaskedPerceptron(region_width, hidden_width, joint_width, batch_norm=False),
+            MaskedPerceptron(state_width, hidden_width, joint_width, batch_norm=False),
+        )
         log_scale = torch.tensor(scale).log()
         if learned:
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
         self.exponent = {"sum": 0.0, "root": 0.5, "mean": 1.0}[score]
-
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
-        """Unit vectors `[B, R, D]`."""
-        return RegionCodes((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
-
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
-        """Unit vectors `[C, Q, D]`."""
-        return QueryCodes((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
 
     def align(
         self,
@@ -64,8 +58,8 @@ class BestRegion(nn.Module):
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Scaled cosines; the attention is their softmax, which training does not use but distillation may."""
-        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
-        value = pair_products(queries.codes[0], regions.codes[0], own) * self.log_scale.exp()
+        cosine, mask_BCQR = self.cosines(regions, queries, own)
+        value = cosine * self.log_scale.exp()
         similarity = value.masked_fill(~mask_BCQR, float("-inf"))
         evidence = similarity.amax(dim=-1)
         count_C = queries.mask_CQ.sum(dim=-1).clamp(min=1)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, mean_over_queries, pair_products
+from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, mean_over_queries
 from unboxed.alignment.perceptron import MaskedPerceptron
+from unboxed.alignment.towers import CosineTowers
 
 __all__ = ["PriorRefinement"]
 
 
-class PriorRefinement(nn.Module):
+class PriorRefinement(CosineTowers):
     """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`: T a trained cosine, S the prior; evidence is the largest P.
 
     Args:
@@ -33,19 +33,11 @@ class PriorRefinement(nn.Module):
         temperature: float = 1.0,
         prior_temperature: float = 1.0,
     ) -> None:
-        super().__init__()
-        layers = 2 if hidden_width else 1
-        self.region = MaskedPerceptron(region_width, hidden_width, joint_width, layers, batch_norm=False)
-        self.query = MaskedPerceptron(state_width, joint_width, joint_width, 1, batch_norm=False)
+        super().__init__(
+            MaskedPerceptron(region_width, hidden_width, joint_width, 2 if hidden_width else 1, batch_norm=False),
+            MaskedPerceptron(state_width, joint_width, joint_width, 1, batch_norm=False),
+        )
         self.omega, self.temperature, self.prior_temperature = omega, temperature, prior_temperature
-
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
-        """Unit vectors `[B, R, D]`."""
-        return RegionCodes((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
-
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
-        """Unit vectors `[C, Q, D]`."""
-        return QueryCodes((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
 
     def align(
         self,
@@ -56,8 +48,8 @@ class PriorRefinement(nn.Module):
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """The mixture as the attention; the pair score is the mean of the queries' largest values."""
-        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
-        value = pair_products(queries.codes[0], regions.codes[0], own) / self.temperature
+        cosine, mask_BCQR = self.cosines(regions, queries, own)
+        value = cosine / self.temperature
         similarity = value.masked_fill(~mask_BCQR, float("-inf"))
         mixed = similarity.softmax(dim=-1)
         if prior_BCQR is not None:

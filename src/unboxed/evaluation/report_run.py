@@ -84,6 +84,7 @@ def evaluate_run(
     strict: bool = False,
     proposals: Path | None = None,
     retrieval: bool = True,
+    folds: int = 1,
     say: Callable[[str], None] = lambda line: None,
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
@@ -97,6 +98,7 @@ def evaluate_run(
         strict: stop at the first photograph that cannot be read.
         proposals: store of boxes that a run with heat maps answers with, instead of boxes read off its maps.
         retrieval: also rank all captions of the split for each photograph, and back.
+        folds: of the retrieval.
         say: is given a line for people at every stage.
 
     Raises:
@@ -117,7 +119,7 @@ def evaluate_run(
     ranks = None
     if retrieval:
         pairs = score_pairs(grounder, split.examples, store)
-        ranks = score_retrieval(pairs.score_BC, pairs.image_of_C)
+        ranks = score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
     if not report:
         return EvaluatedRun(run, data, split_name, scores, {}, None, heat, attention, ranks)
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}

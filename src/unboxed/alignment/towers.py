@@ -1,0 +1,37 @@
+"""Regions and queries as unit vectors, each from a perceptron of its own, compared by cosine."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from unboxed.alignment.aligner import QueryCodes, RegionCodes, pair_products
+from unboxed.alignment.perceptron import MaskedPerceptron
+
+__all__ = ["CosineTowers"]
+
+
+class CosineTowers(nn.Module):
+    """What aligners that compare by cosine have in common.
+
+    Args:
+        region: from a region's input to the joint width.
+        query: from a phrase's or word's state to it.
+    """
+
+    def __init__(self, region: MaskedPerceptron, query: MaskedPerceptron) -> None:
+        super().__init__()
+        self.region, self.query = region, query
+
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+        """Unit vectors `[B, R, D]`; the boxes are not looked at."""
+        return RegionCodes((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
+
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+        """Unit vectors `[C, Q, D]`."""
+        return QueryCodes((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
+
+    def cosines(self, regions: RegionCodes, queries: QueryCodes, own: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cosines `[B, C, Q, R]` of all pairs (with `own`, `[1, C, Q, R]`), and where regions are real."""
+        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
+        return pair_products(queries.codes[0], regions.codes[0], own), mask_BCQR
