@@ -16,6 +16,7 @@ did not come out is kept in `claims.json`, by the claim's name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -268,7 +269,9 @@ def _cells(result: ClaimResult) -> Sequence[str]:
     found = (
         "–" if difference is None else f"{difference.difference:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
     )
-    said = result.verdict if not result.reason else f"{result.verdict}: {result.reason}"
+    # A page is read elsewhere: files are named in it without their folders.
+    reason = re.sub(r"(?<![\w.])/(?:[^\s/]+/)+", "", result.reason)
+    said = f"{result.verdict}: {reason}" if reason else result.verdict
     return (
         claim.text,
         claim.paper,
