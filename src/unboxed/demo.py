@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unboxed.alignment.ranking import Ranking
 from unboxed.data.scenes import write_scenes
 from unboxed.evaluation.report_run import evaluate_run
 from unboxed.recipes.choices import Distillation
@@ -28,7 +27,6 @@ def demo_choices(seed: int = 0) -> CKD:
         distillation=Distillation(distillation=0.5),
         intra_caption=0.3,
         negatives="random",
-        ranking=Ranking(),
         schedule=Schedule(epochs=5, seed=seed),
     )
 

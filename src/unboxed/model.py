@@ -215,9 +215,8 @@ class Grounder:
         """
         self._check(regions)
         ranking, units = self.config.choices.ranking, self.config.choices.units
-        affinity = None if self.prior is None else self.prior.affinity
-        encoded = [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
-        alignment, attention_CWR, prior_CPR = self.model.read(self._batch([regions], encoded, [0] * len(encoded)))
+        encoded = self._encoded(captions)
+        alignment, attention_CWR, prior_CPR = self.model.read(self._batch([regions], encoded))
         groundings = []
         for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
             words, phrases = len(arrays), len(caption.phrases)
@@ -289,14 +288,15 @@ class Grounder:
         """
         for own in regions:
             self._check(own)
-        affinity = None if self.prior is None else self.prior.affinity
-        encoded = [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
-        score_BC: Array = self.model.score(self._batch(regions, encoded, [0] * len(encoded))).numpy()
+        score_BC: Array = self.model.score(self._batch(regions, self._encoded(captions))).numpy()
         return score_BC
 
-    def _batch(
-        self, regions: Sequence[Regions], captions: Sequence[EncodedCaption], image_of_C: Sequence[int]
-    ) -> Batch:
+    def _encoded(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
+        affinity = None if self.prior is None else self.prior.affinity
+        return [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
+
+    def _batch(self, regions: Sequence[Regions], captions: Sequence[EncodedCaption]) -> Batch:
+        """Photographs and captions that need not belong together: nothing here asks which is whose."""
         inputs = [
             self.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
             for own in regions
@@ -306,7 +306,7 @@ class Grounder:
             evidence = [
                 self.prior.evidence(own.boxes, own.class_probs, own.sources, own.width, own.height) for own in regions
             ]
-        return collate(inputs, captions, image_of_C, evidence_B=evidence)
+        return collate(inputs, captions, [0] * len(captions), evidence_B=evidence)
 
     def _check(self, regions: Regions) -> None:
         config = self.config

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Pooling", "pool_words"]
+__all__ = ["Pooling", "mean_weights", "pool_words"]
 
 Pooling = Literal["max", "mean", "sum-log"]
+
+
+def mean_weights(member_PQ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """`[…, P, Q]` weights that make the mean over each phrase's own rows of Q; 0 for a phrase without any."""
+    weight_PQ = member_PQ.to(dtype)
+    return weight_PQ / weight_PQ.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Pooling = "max") -> torch.Tensor:
@@ -23,8 +29,7 @@ def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Poo
     """
     if pooling == "max":
         return attention_WR[None].masked_fill(~phrase_PW[..., None], 0).amax(dim=1)
-    weight_PW = phrase_PW.to(attention_WR.dtype)
-    weight_PW = weight_PW / weight_PW.sum(dim=1, keepdim=True)
+    weight_PW = mean_weights(phrase_PW, attention_WR.dtype)
     if pooling == "mean":
         return weight_PW @ attention_WR
     if pooling == "sum-log":

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.failures import FailureTable, sort_failures
-from unboxed.evaluation.grounding import METRICS, GroundingScores
+from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import RECIPES, Choices
@@ -237,25 +237,8 @@ class Outcome:
 
 def _grounding(arrays: dict[str, npt.NDArray[Any]]) -> GroundingScores:
     types_of_M = tuple(tuple(types.split()) for types in arrays["types_of_M"].tolist())
-    outcomes_MX = arrays["outcomes_MX"]
-    counts: dict[str, int] = {}
-    for name in (name for types in types_of_M for name in set(types)):
-        counts[name] = counts.get(name, 0) + 1
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-
-    def percent(chosen: npt.NDArray[Any]) -> dict[str, float]:
-        return {metric: 100 * float(mean) for metric, mean in zip(METRICS, chosen.mean(axis=0), strict=True)}
-
-    return GroundingScores(
-        estimates=percent(outcomes_MX),
-        intervals={},
-        by_type={name: percent(outcomes_MX[[name in types for types in types_of_M]]) for name in names},
-        phrases_by_type={name: counts[name] for name in names},
-        image_ids=tuple(arrays["grounded_ids"].tolist()),
-        image_of_M=arrays["image_of_M"],
-        types_of_M=types_of_M,
-        outcomes_MX=outcomes_MX,
-    )
+    image_ids = tuple(arrays["grounded_ids"].tolist())
+    return GroundingScores.of_outcomes(image_ids, arrays["image_of_M"], types_of_M, arrays["outcomes_MX"])
 
 
 def run_cell(

@@ -134,6 +134,26 @@ class GroundingScores:
     without_gold: int = 0
     without_answer: int = 0
 
+    @staticmethod
+    def of_outcomes(
+        image_ids: tuple[str, ...],
+        image_of_M: npt.NDArray[np.intp],
+        types_of_M: tuple[tuple[str, ...], ...],
+        outcomes_MX: Outcomes | Floats,
+    ) -> GroundingScores:
+        """The scores that follow from outcomes alone: all but intervals, and what was not counted."""
+        phrases_by_type = dict(_most_frequent(name for types in types_of_M for name in set(types)))
+        return GroundingScores(
+            estimates=_percent(outcomes_MX),
+            intervals={},
+            by_type={name: _percent(outcomes_MX[[name in types for types in types_of_M]]) for name in phrases_by_type},
+            phrases_by_type=phrases_by_type,
+            image_ids=image_ids,
+            image_of_M=image_of_M,
+            types_of_M=types_of_M,
+            outcomes_MX=outcomes_MX,
+        )
+
     @property
     def photos(self) -> int:
         """The number of photographs with at least one counted mention."""
@@ -260,16 +280,10 @@ def score_grounding(mentions: Iterable[GroundedMention], *, seed: int = 0, resam
 
     resampled_SX = _resampled_means(_sums_per_image(outcomes_MX, image_of_M), seed, resamples)
     low_X, high_X = np.percentile(resampled_SX, [2.5, 97.5], axis=0)
-    phrases_by_type = dict(_most_frequent(name for mention in counted for name in set(mention.types)))
-    return GroundingScores(
-        estimates=_percent(outcomes_MX),
+    types_of_M = tuple(mention.types for mention in counted)
+    return replace(
+        GroundingScores.of_outcomes(image_ids, image_of_M, types_of_M, outcomes_MX),
         intervals={metric: (float(low_X[x]), float(high_X[x])) for x, metric in enumerate(METRICS)},
-        by_type={name: _percent(outcomes_MX[[name in m.types for m in counted]]) for name in phrases_by_type},
-        phrases_by_type=phrases_by_type,
-        image_ids=image_ids,
-        image_of_M=image_of_M,
-        types_of_M=tuple(mention.types for mention in counted),
-        outcomes_MX=outcomes_MX,
         without_gold=len(given) - len(counted),
         without_answer=sum(len(mention.ranked_boxes) == 0 for mention in counted),
     )

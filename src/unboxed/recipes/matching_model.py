@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Aligner, Alignment, RegionCodes
+from unboxed.alignment.aligner import Aligner, Alignment, QueryCodes, RegionCodes
+from unboxed.alignment.pooling import mean_weights
 from unboxed.alignment.standardise import Standardise
 from unboxed.data.batching import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
@@ -59,28 +60,35 @@ class MatchingModel(nn.Module):
         words_CWH: torch.Tensor = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
         return words_CWH
 
-    def queries(self, batch: Batch, words_CWH: torch.Tensor, units: Units | None = None) -> Queries:
-        """What of the captions looks for regions; the recipe's units by default."""
-        units = units or self.choices.units
+    def queries(self, batch: Batch, words_CWH: torch.Tensor, units: Units) -> Queries:
+        """What of the captions looks for regions."""
         if units == "words":
             return Queries(words_CWH, batch.word_mask_CW, batch.phrase_CPW)
         if units == "content":
             return _packed(words_CWH, batch.content_CW, batch.phrase_CPW)
-        weight_CPW = batch.phrase_CPW.to(words_CWH.dtype)
-        weight_CPW = weight_CPW / weight_CPW.sum(dim=-1, keepdim=True).clamp(min=1)
         mask_CP = batch.phrase_CPW.any(dim=-1)
         itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
-        return Queries(weight_CPW @ words_CWH, mask_CP, itself_CPP)
+        return Queries(mean_weights(batch.phrase_CPW, words_CWH.dtype) @ words_CWH, mask_CP, itself_CPP)
 
     def pairs(self, batch: Batch, moment: Moment, words_CWH: torch.Tensor) -> Pairs:
         """Every caption against every image of the batch."""
-        queries = self.queries(batch, words_CWH)
-        regions = self.encode_regions(batch)
-        prior_BCPR = _prior(batch)
-        codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-        of_phrases = prior_BCPR if self.choices.units == "phrases" else None
-        alignment = self.aligner.align(regions, codes, prior_BCQR=of_phrases)
+        regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
+        queries, codes, alignment = self._align(batch, words_CWH, regions, self.choices.units, prior_BCPR)
         return Pairs(batch, queries, regions, codes, self.aligner, alignment, moment, prior_BCPR)
+
+    def _align(
+        self,
+        batch: Batch,
+        words_CWH: torch.Tensor,
+        regions: RegionCodes,
+        units: Units,
+        prior_BCPR: torch.Tensor | None,
+    ) -> tuple[Queries, QueryCodes, Alignment]:
+        """Words or phrases of every caption against every image; the prior knows of phrases alone."""
+        queries = self.queries(batch, words_CWH, units)
+        codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+        alignment = self.aligner.align(regions, codes, prior_BCQR=prior_BCPR if units == "phrases" else None)
+        return queries, codes, alignment
 
     def score(self, batch: Batch) -> torch.Tensor:
         """How well each image and caption fit, `[B, C]`."""
@@ -135,17 +143,11 @@ class MatchingModel(nn.Module):
             The alignment of the recipe's units with the image's regions (content words are read as all words), the
             attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]` where there are any.
         """
-        words_CWH = self.encode_words(batch)
-        regions = self.encode_regions(batch)
-        prior_BCPR = _prior(batch)
-
-        def aligned(units: Units) -> Alignment:
-            queries = self.queries(batch, words_CWH, units)
-            codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-            return self.aligner.align(regions, codes, prior_BCQR=prior_BCPR if units == "phrases" else None)
-
-        of_words = aligned("words")
-        of_units = aligned("phrases") if self.choices.units == "phrases" else of_words
+        words_CWH, regions, prior_BCPR = self.encode_words(batch), self.encode_regions(batch), _prior(batch)
+        *_, of_words = self._align(batch, words_CWH, regions, "words", prior_BCPR)
+        of_units = of_words
+        if self.choices.units == "phrases":
+            *_, of_units = self._align(batch, words_CWH, regions, "phrases", prior_BCPR)
         return of_units, of_words.attention_BCQR[0], None if prior_BCPR is None else prior_BCPR[0]
 
 

@@ -10,6 +10,7 @@ import torch
 
 from unboxed.alignment.aligner import Aligner, Alignment, QueryCodes, RegionCodes
 from unboxed.alignment.matched import MatchedAttention
+from unboxed.alignment.pooling import mean_weights
 from unboxed.alignment.ranking import PRIOR_FLOOR
 from unboxed.types import Batch
 
@@ -75,8 +76,7 @@ class Pairs:
     @cached_property
     def own_logit_CPR(self) -> torch.Tensor:
         """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
-        caption_C = torch.arange(len(self.batch.image_of_C), device=self.batch.image_of_C.device)
-        attention_CQR = self.alignment.attention_BCQR[self.batch.image_of_C, caption_C]
+        attention_CQR = self._own(self.alignment.attention_BCQR)
         return phrase_logits(attention_CQR, self.queries.phrase_CPQ).masked_fill(
             ~self.own_mask_CR[:, None], float("-inf")
         )
@@ -85,8 +85,12 @@ class Pairs:
     def own_prior_CPR(self) -> torch.Tensor:
         """The untrained scores of each phrase in its own image."""
         assert self.prior_BCPR is not None  # asked for only by terms that need the prior
-        caption_C = torch.arange(len(self.batch.image_of_C), device=self.batch.image_of_C.device)
-        return self.prior_BCPR[self.batch.image_of_C, caption_C]
+        return self._own(self.prior_BCPR)
+
+    def _own(self, pairs_BC: torch.Tensor) -> torch.Tensor:
+        """Of all pairs `[B, C, …]` those of each caption with its own image, `[C, …]`."""
+        image_of_C = self.batch.image_of_C
+        return pairs_BC[image_of_C, torch.arange(len(image_of_C), device=image_of_C.device)]
 
     def matched(self) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image, of a host that tells it."""
@@ -107,6 +111,4 @@ class Pairs:
 
 def phrase_logits(attention_CQR: torch.Tensor, phrase_CPQ: torch.Tensor) -> torch.Tensor:
     """`[C, P, R]` mean logarithm of the attention of a phrase's queries; 0 for a phrase without any."""
-    weight_CPQ = phrase_CPQ.to(attention_CQR.dtype)
-    weight_CPQ = weight_CPQ / weight_CPQ.sum(dim=-1, keepdim=True).clamp(min=1)
-    return weight_CPQ @ attention_CQR.clamp(min=1e-9).log()
+    return mean_weights(phrase_CPQ, attention_CQR.dtype) @ attention_CQR.clamp(min=1e-9).log()
