@@ -79,6 +79,8 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
     for name, given in several.items():
         if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
+    for recipe in settings.recipes:  # a slip of the pen is named before any region is looked for
+        parse_recipe(recipe.rpartition("@")[0] or recipe)
     prepared = [_prepare(settings, number, say) for number in range(len(settings.data))]
     cells: dict[tuple[str, str], list[Cell]] = {}
     unfit: dict[str, str] = {}
