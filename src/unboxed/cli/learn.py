@@ -1,0 +1,120 @@
+"""Verbs that train and measure: the demo, a fit of each recipe, an evaluation, a comparison."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from unboxed.cli.output import print_json
+from unboxed.evaluation.compare_settings import CompareSettings
+from unboxed.progress import TrainingProgress, say
+from unboxed.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from unboxed.recipes import Choices
+
+__all__ = ["compare", "demo", "evaluate", "recipe_verbs"]
+
+
+def demo(out: Path = Path("demo"), seed: int = 0) -> None:
+    """Draw a world, train on its captions alone, and write a report with phrases boxed in pictures.
+
+    Args:
+        out: folder of the drawn world, the run and the report.
+        seed: of the world and of training.
+    """
+    from unboxed.demo import run_demo
+
+    report = run_demo(out, seed=seed, say=say, report=TrainingProgress())
+    say(f"Report: {report}")
+
+
+def evaluate(
+    run: Positional[Path],
+    /,
+    data: Path,
+    split: str = "val",
+    regions: Path | None = None,
+    proposals: Path | None = None,
+    json: bool = False,
+    report: bool = True,
+    retrieval: bool = True,
+    folds: int = 1,
+    strict: bool = False,
+) -> None:
+    """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
+
+    Args:
+        run: folder of the run.
+        data: the dataset's TOML file.
+        split: name of the split.
+        regions: store of the split's regions; without one they are extracted the run's way.
+        proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
+        json: print one JSON object instead of a table.
+        report: write RUN/report-SPLIT.html.
+        retrieval: also rank all captions of the split for each photograph, and all photographs for each caption.
+        folds: disjoint runs of photographs over which retrieval is averaged: 5 for COCO's five folds of 1,000.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+    """
+    from unboxed.evaluation.report_run import evaluate_run
+
+    result = evaluate_run(
+        run,
+        data,
+        split,
+        regions,
+        report=report,
+        strict=strict,
+        proposals=proposals,
+        retrieval=retrieval,
+        folds=folds,
+        say=say,
+    )
+    if json:
+        print_json(result.to_dict())
+    else:
+        from rich.console import Console
+
+        Console().print(result.scores.table())
+        if result.heat is not None:
+            say(str(result.heat))
+        for name, line in result.more_facts.items():
+            say(f"{name}: {line}")
+        if result.report is not None:
+            say(f"Report: {result.report}")
+
+
+def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
+    """Train recipes on datasets, each with several seeds, and put them in one table with intervals and plots.
+
+    Args:
+        settings: what to compare.
+    """
+    from unboxed.evaluation.compare import compare as run_comparison
+
+    run_comparison(settings, say)
+
+
+def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:
+    """`unboxed fit NAME`: the settings of a fit and the choices of a recipe as options."""
+
+    def verb(settings: Any, choices: Any = recipe()) -> None:  # noqa: B008, a frozen value
+        from unboxed.training.fit import fit
+
+        fit(name, choices, settings, say=say, report=TrainingProgress())
+        say(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
+
+    verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
+    verb.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
+    return verb
+
+
+def recipe_verbs() -> dict[str, Callable[..., None]]:
+    """The verbs after `unboxed fit`; the recipes are loaded only for them."""
+    from unboxed.recipes import RECIPES
+
+    return {name: _fit_verb(name, recipe) for name, recipe in RECIPES.items()}
