@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BenchmarkError",
     "CaptionError",
     "DatasetError",
     "EvaluationError",
@@ -49,3 +50,7 @@ class RunError(UnboxedError):
 
 class EvaluationError(UnboxedError):
     """Answers that cannot be scored or compared: no gold box at all, or scores of different phrases."""
+
+
+class BenchmarkError(UnboxedError):
+    """A benchmark that does not exist, or an installation without any."""

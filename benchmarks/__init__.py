@@ -1,0 +1,1 @@
+"""What this library's speed is measured with: `unboxed bench` runs what lies here. Not installed."""

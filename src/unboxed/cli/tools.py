@@ -1,0 +1,46 @@
+"""Verbs for those who work on the library itself."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from unboxed.cli.output import print_json
+from unboxed.errors import BenchmarkError
+from unboxed.progress import say
+
+__all__ = ["bench"]
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write: Path | None = None) -> None:
+    """Measure speed and memory against plain references; the benchmarks are those of the source checkout.
+
+    Args:
+        names: of benchmarks, files of `benchmarks/`; all of them by default.
+        json: print one JSON object, the results by name.
+        write: write the page of measurements here, such as docs/performance.md, with its drawings beside it.
+    """
+    if not (_CHECKOUT / "benchmarks" / "harness.py").is_file():
+        raise BenchmarkError(
+            "The benchmarks are not part of the installed package; run `unboxed bench` from a checkout of the source "
+            "that is installed with `pip install --editable .`."
+        )
+    sys.path.insert(0, str(_CHECKOUT))  # in front: other packages install a folder of that name, too
+    harness, page = import_module("benchmarks.harness"), import_module("benchmarks.page")
+    unknown = [name for name in names if name not in harness.names()]
+    if unknown:
+        raise BenchmarkError(f"There is no benchmark {unknown[0]!r}; there are {', '.join(harness.names())}.")
+    outcomes = harness.run(names or harness.names(), say)
+    if write is not None:
+        page.write(write, outcomes)
+        say(f"Page: {write}")
+    if json:
+        print_json({found.name: {"skipped": found.skipped} if found.skipped else found.result for found in outcomes})
+    else:
+        for found in outcomes:
+            print(*page.lines_for_people(found), sep="\n")

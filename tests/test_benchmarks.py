@@ -1,0 +1,70 @@
+"""The benchmarks' own machinery: targets, candidates in turns, the page; and the verb that runs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from unboxed.cli import main, tools
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as the verb does
+from benchmarks import harness, page
+
+RATIO = harness.Target("t2i, times the loop", "t2i.ratio", "at least", 16, "x")
+FLOOR = harness.Target("t2i, over the product", "t2i.floor_ratio", "at most", 1.35)
+
+
+def test_a_target_is_met_within_its_bound_and_never_by_a_figure_that_is_missing() -> None:
+    assert RATIO.met({"t2i": {"ratio": 16}}) and not RATIO.met({"t2i": {"ratio": 15.9}})
+    assert FLOOR.met({"t2i": {"floor_ratio": 1.35}}) and not FLOOR.met({"t2i": {"floor_ratio": 1.36}})
+    assert not FLOOR.met({"t2i": {"ratio": 16}}) and not FLOOR.met({})
+
+
+def test_candidates_run_in_turns_and_the_first_turn_does_not_count() -> None:
+    runs: list[str] = []
+    seconds = harness.alternate({"ours": lambda: runs.append("ours"), "theirs": lambda: runs.append("theirs")}, 2)
+    assert runs == ["ours", "theirs"] * 3
+    assert seconds.keys() == {"ours", "theirs"}
+
+
+def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_path: Path) -> None:
+    module = ModuleType("scoring", "All pairs.\n\nOurs against a loop.\n")
+    module.TARGETS = (RATIO, FLOOR)  # type: ignore[attr-defined]
+    module.plots = lambda result: {"growth": f"<svg>{result['t2i']['ratio']}</svg>"}  # type: ignore[attr-defined]
+    result = {"t2i": {"ratio": 17.25, "floor_ratio": 1.5}}
+    there = harness.Outcome("scoring", module, 12.3, result)
+    absent = harness.Outcome("absent", ModuleType("absent", "Nothing."), 0.0, {}, "no card")
+    page.write(tmp_path / "docs" / "performance.md", [there, absent])
+    text = (tmp_path / "docs" / "performance.md").read_text("utf-8")
+    assert "Written by `unboxed bench scoring absent --write docs/performance.md`." in text
+    assert "| t2i, times the loop | >= 16 x | 17.25 x | yes |" in text
+    assert "| t2i, over the product | <= 1.35 | 1.5 | **no** |" in text
+    assert "**Missed**: t2i, over the product." in text
+    assert "**Not run here**: no card." in text
+    assert "![All pairs: growth](performance-scoring-growth.svg)" in text
+    assert (tmp_path / "docs" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
+    assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
+
+
+def test_every_benchmark_has_a_title_and_targets() -> None:
+    from importlib import import_module
+
+    for name in harness.names():
+        module = import_module(f"benchmarks.{name}")
+        assert module.__doc__ and callable(module.measure)
+        assert all(isinstance(target, harness.Target) for target in module.TARGETS)
+
+
+def test_an_unknown_benchmark_and_an_installation_without_any_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "nope"])
+    assert "there are" in capsys.readouterr().err
+    monkeypatch.setattr(tools, "_CHECKOUT", tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench"])
+    assert "--editable" in capsys.readouterr().err
