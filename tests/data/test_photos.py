@@ -50,6 +50,17 @@ def test_a_jpeg_from_a_phone_stands_upright(tmp_path: Path) -> None:
     assert open_photo(path).size == photo_size(path) == (20, 40)
 
 
+def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(_picture()).save(path)
+    assert np.array_equal(np.asarray(open_photo(path.read_bytes())), np.asarray(open_photo(path)))
+    for source in (path, path.read_bytes()):
+        with pytest.raises(PhotoError, match=r"6 x 4 = 24 pixels, the limit is 23"):
+            open_photo(source, max_pixels=23)
+    with pytest.raises(PhotoError, match=r"The photograph \(5 bytes\) is not a photograph"):
+        open_photo(b"hello")
+
+
 def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (8, 8), "red").save(path, exif=b"Exif\0\0II*\0garbage")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +44,29 @@ _SWAPS_AXES = (5, 6, 7, 8)
 _opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens photographs from several threads
 
 
-def open_photo(source: str | Path | Image.Image | npt.NDArray[Any]) -> Image.Image:
+def open_photo(
+    source: str | Path | bytes | Image.Image | npt.NDArray[Any], *, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """The photograph as an upright RGB image, fully decoded and independent of its file.
 
     Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation the first frame counts.
 
     Args:
-        source: a file, a PIL image, or a `uint8` array `[H, W, 3]` in RGB order or `[H, W]` in grey.
+        source: a file, a file's content, a PIL image, or a `uint8` array `[H, W, 3]` in RGB order or `[H, W]` in grey.
+        max_pixels: a file or a content of more pixels is refused; at most `MAX_PIXELS`.
 
     Raises:
-        PhotoError: a missing or truncated file, no image at all, more than `MAX_PIXELS` pixels, another kind of array.
+        PhotoError: a missing or truncated file, no image at all, too many pixels, another kind of array.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         return _upright_rgb(source, "The given image")
-    with _open_header(Path(source)) as photo:
+    limit = min(max_pixels, MAX_PIXELS)
+    if isinstance(source, bytes):
+        with _open_header(BytesIO(source), "The photograph", len(source), limit) as photo:
+            return _upright_rgb(photo, "The photograph")
+    with _open_file(Path(source), limit) as photo:
         return _upright_rgb(photo, f"{source}")
 
 
@@ -68,7 +76,7 @@ def photo_size(path: str | Path) -> tuple[int, int]:
     Raises:
         PhotoError: as `open_photo`, except for damage that only decoding finds.
     """
-    with _open_header(Path(path)) as photo:
+    with _open_file(Path(path), MAX_PIXELS) as photo:
         width, height = photo.size
         # Pillow gives a TIFF's size upright, and that of every other format as stored.
         if photo.format != "TIFF" and _orientation(photo) in _SWAPS_AXES:
@@ -76,44 +84,53 @@ def photo_size(path: str | Path) -> tuple[int, int]:
         return width, height
 
 
-def _open_header(path: Path) -> Image.Image:
-    """The image with its header read; raises `PhotoError` when it is missing, no photograph, or too large."""
+def _open_file(path: Path, max_pixels: int) -> Image.Image:
+    """A file with its header read; raises `PhotoError` when it is missing, no photograph, or too large."""
     try:
-        with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit speaks instead of Pillow's; odd metadata is no news
-            photo = Image.open(path, formats=FORMATS)
+        size = path.stat().st_size
+        return _open_header(path, f"{path}", size, max_pixels)
     except FileNotFoundError:
         raise PhotoError(f"{path} does not exist; check the path of the photograph.") from None
     except IsADirectoryError:
         raise PhotoError(f"{path} is a folder; name one photograph in it.") from None
     except PermissionError:
         raise PhotoError(f"{path} may not be read; change its permissions.") from None
-    except Image.DecompressionBombError:
-        raise PhotoError(_too_large(f"{path}", "far more")) from None
-    except UnidentifiedImageError:
-        size = path.stat().st_size
-        found = "is empty" if size == 0 else f"({size:,} bytes) is not a photograph, or its first bytes are damaged"
-        raise PhotoError(f"{path} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
-    except Exception as error:  # decoders raise nearly anything on damaged data
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
         raise PhotoError(f"{path} cannot be read as a photograph ({error}); fetch it again.") from error
+
+
+def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
     try:
-        _check_pixels(photo, f"{path}")
+        with _opening, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own limit speaks instead of Pillow's; odd metadata is no news
+            photo = Image.open(source, formats=FORMATS)
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Image.DecompressionBombError:
+        raise PhotoError(_too_large(name, "far more", max_pixels)) from None
+    except UnidentifiedImageError:
+        found = "is empty" if size == 0 else f"({size:,} bytes) is not a photograph, or its first bytes are damaged"
+        raise PhotoError(f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
+    except Exception as error:  # decoders raise nearly anything on damaged data
+        raise PhotoError(f"{name} cannot be read as a photograph ({error}); fetch it again.") from error
+    try:
+        _check_pixels(photo, name, max_pixels)
     except PhotoError:
         photo.close()
         raise
     return photo
 
 
-def _check_pixels(photo: Image.Image, name: str) -> None:
+def _check_pixels(photo: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
     width, height = photo.size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(_too_large(name, f"{width} x {height} = {width * height:,}"))
+    if width * height > max_pixels:
+        raise PhotoError(_too_large(name, f"{width} x {height} = {width * height:,}", max_pixels))
     if width * height == 0:
         raise PhotoError(f"{name} has no pixels ({width} x {height}).")
 
 
-def _too_large(name: str, pixels: str) -> str:
-    return f"{name} has {pixels} pixels, the limit is {MAX_PIXELS:,}; store a smaller copy of it."
+def _too_large(name: str, pixels: str, max_pixels: int = MAX_PIXELS) -> str:
+    return f"{name} has {pixels} pixels, the limit is {max_pixels:,}; store a smaller copy of it."
 
 
 def _orientation(photo: Image.Image) -> int:
