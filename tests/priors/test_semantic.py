@@ -22,9 +22,9 @@ SOURCES = ("detector", "detector", "detector", "union", "head")
 PROBS = np.array(
     [
         [0.9, 0.0, 0.1, 0.0, 0.3, 0.0],
-        [0.0, 0.8, 0.0, 0.0, 0.9, 0.1],
+        [0.0, 0.8, 0.0, 0.0, 0.9, 0.6],
         [0.0, 0.4, 0.0, 0.0, 0.0, 0.7],
-        [0.0, 0.6, 0.0, 0.5, 0.0, 0.0],
+        [0.0, 0.6, 0.0, 0.5, 0.0, 0.6],
         [0.1, 0.0, 0.0, 0.0, 0.0, 0.0],
     ],
     np.float32,
@@ -44,8 +44,8 @@ def ranked(prior: SemanticPrior, phrase: str) -> Array:
 
 def test_scores_without_any_file_by_hand() -> None:
     prior = SemanticPrior.build(PLAIN, CLASSES)
-    np.testing.assert_allclose(ranked(prior, "a dog"), [0, 0.8, 0.7, 0.3, 0], atol=1e-6)  # a union is not one dog
-    np.testing.assert_allclose(ranked(prior, "two dogs"), [0, 0.8, 0.7, 0.6, 0], atol=1e-6)
+    np.testing.assert_allclose(ranked(prior, "a dog"), [0, 0.7, 0.55, 0.3, 0], atol=1e-6)  # a union is not one dog
+    np.testing.assert_allclose(ranked(prior, "two dogs"), [0, 0.7, 0.55, 0.6, 0], atol=1e-6)  # both detectors' mean
     np.testing.assert_allclose(ranked(prior, "a man"), [0.9, 0, 0, 0, 0.09], atol=1e-6)  # the segmenter is not asked
     np.testing.assert_allclose(ranked(prior, "his hat"), [0, 0, 0, 0, 0.9], atol=1e-6)  # as sure as the person is
     assert ranked(prior, "her dress").argmax() == 0

@@ -62,7 +62,8 @@ class SemanticPrior:
     ) -> None:
         self.settings = settings
         self.class_names = tuple(class_names)
-        self._taken, self._into = _merged(self.class_names)
+        self._taken, into = _merged(self.class_names)
+        self._share_KK = _shares(into, len(self._taken))
         names = tuple(self.class_names[k].rpartition(":")[2] for k in self._taken)
         self._stuff_K = np.array(
             [noun_key(name.lower().rpartition(" ")[2]) in person_words.STUFF for name in names], bool
@@ -224,11 +225,11 @@ class SemanticPrior:
         )
 
     def _belief(self, class_probs: npt.NDArray[np.floating]) -> Array:
-        """`[R, K']` the probabilities of the classes kept, without what a detector says of anything."""
-        belief_RK = np.asarray(class_probs[:, self._taken], dtype=np.float32)
-        for k, place in enumerate(self._into):
-            if place >= 0 and self._taken[place] != k:
-                belief_RK[:, place] = np.maximum(belief_RK[:, place], class_probs[:, k])
+        """`[R, K']` the probabilities of the classes kept, without what a detector says of anything.
+
+        Of a class that several detectors know it is their mean: what they agree on comes first.
+        """
+        belief_RK = np.asarray(class_probs, dtype=np.float32) @ self._share_KK
         background_K = np.where(self._stuff_K, 0, self.settings.background)
         return np.asarray(np.clip((belief_RK - background_K) / (1 - background_K), 0, 1), dtype=np.float32)
 
@@ -274,6 +275,15 @@ def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
         into.append(len(taken))
         taken.append(k)
     return taken, into
+
+
+def _shares(into: list[int], kept: int) -> Array:
+    """`[K, K']` the share that each class has in the one it goes to."""
+    share_KK = np.zeros((len(into), kept), dtype=np.float32)
+    for k, place in enumerate(into):
+        if place >= 0:
+            share_KK[k, place] = 1 / into.count(place)
+    return share_KK
 
 
 def _best_class(belief_RK: Array) -> npt.NDArray[np.intp]:
