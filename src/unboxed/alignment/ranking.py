@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unboxed.types import Regions
 
-__all__ = ["PRIOR_FLOOR", "Ranking", "phrase_scores", "rank_regions"]
+__all__ = ["PRIOR_FLOOR", "Ranking", "phrase_scores", "rank_regions", "ranked_scores"]
 
 PRIOR_FLOOR = 0.01
 """Added to the semantic prior before it is multiplied with what was learned: it may err, so it never rules out."""
@@ -85,13 +85,33 @@ def rank_regions(
         ranking: the rule.
         prior_PR: the semantic prior in [0, 1], where there is one.
     """
-    logit_PR = score_PR.clamp(min=1e-12).log()
+    sure_R = None
     if ranking.confidence_weight and regions.class_names:
-        best_R = score_PR.new_tensor(regions.class_probs.max(axis=1)).clamp(min=0.01)
-        logit_PR = logit_PR + ranking.confidence_weight * best_R.log()
+        sure_R = score_PR.new_tensor(regions.class_probs.max(axis=1))
+    return ranked_scores(score_PR, score_PR.new_tensor(iou(regions.boxes, regions.boxes)), ranking, sure_R, prior_PR)
+
+
+def ranked_scores(
+    score_PR: torch.Tensor,
+    overlap_RR: torch.Tensor,
+    ranking: Ranking,
+    sure_R: torch.Tensor | None = None,
+    prior_PR: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`rank_regions` of tensors alone.
+
+    Args:
+        score_PR: what `phrase_scores` gave.
+        overlap_RR: IoU of the regions.
+        ranking: the rule.
+        sure_R: each region's highest class probability; None leaves it out.
+        prior_PR: the semantic prior in [0, 1], where there is one.
+    """
+    logit_PR = score_PR.clamp(min=1e-12).log()
+    if sure_R is not None and ranking.confidence_weight:
+        logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()
     if prior_PR is not None:
         logit_PR = logit_PR + ranking.prior_weight * (prior_PR + PRIOR_FLOOR).log()
-    overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
     probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity)
     return probability_PR @ overlap_RR if ranking.expected_overlap else probability_PR
 
