@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unboxed.errors import UnboxedError
-from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 if TYPE_CHECKING:
     from unboxed.model import Grounder
+    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,9 +35,10 @@ def load(run: str | Path) -> Grounder:
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch takes a second to load; `import unboxed` and `unboxed --help` do without it until a model is wanted.
+    # PyTorch takes a second to load and NumPy a tenth; `import unboxed` and `unboxed --help` do without until they are
+    # wanted.
     if name == "Grounder":
-        from unboxed.model import Grounder
-
-        return Grounder
+        return import_module("unboxed.model").Grounder
+    if name in __all__:
+        return getattr(import_module("unboxed.types"), name)
     raise AttributeError(f"module 'unboxed' has no attribute {name!r}")

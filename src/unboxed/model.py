@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,14 @@ import numpy.typing as npt
 import torch
 
 from unboxed.alignment.ranking import phrase_scores, rank_regions
-from unboxed.data.batching import GEOMETRY_WIDTH, collate, region_inputs
+from unboxed.data.batching import collate
 from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError, RunError
 from unboxed.phrases import noun_phrases
-from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
-from unboxed.regions.settings import RegionSettings
+from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.checkpoint import load_weights, save_weights, write_json
+from unboxed.training.checkpoint import load_weights, save_weights
 from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
 
 if TYPE_CHECKING:
@@ -32,104 +30,7 @@ if TYPE_CHECKING:
     from unboxed.recipes.matching_model import MatchingModel
     from unboxed.regions.extractor import RegionExtractor
 
-__all__ = ["Grounder", "RunConfig"]
-
-_FORMAT = "unboxed-run"
-_VERSION = 1
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What `config.json` of a run says.
-
-    Attributes:
-        recipe: the recipe's name.
-        choices: its choices.
-        regions: how regions of a new photograph are found; model files lie in the run's folder.
-        feature_blocks: (name, width) of each run of columns of the regions' features.
-        class_names: of the regions' class probabilities.
-        facts: what was trained on and how it went, for people to read.
-    """
-
-    recipe: str
-    choices: Choices
-    regions: RegionSettings
-    feature_blocks: tuple[tuple[str, int], ...]
-    class_names: tuple[str, ...]
-    facts: dict[str, Any]
-
-    @property
-    def region_width(self) -> int:
-        """Width of a region's input to the model."""
-        classes = len(self.class_names) if self.choices.class_inputs else 0
-        return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
-
-    @cached_property
-    def columns(self) -> npt.NDArray[np.bool_]:
-        """`[V]`: which columns of the regions' features the model is given."""
-        everything = self.choices.backbone_features or not self.class_names or not self.choices.class_inputs
-        taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
-        return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
-
-    def region_inputs(
-        self,
-        boxes: npt.NDArray[np.floating],
-        features: npt.NDArray[np.floating],
-        class_probs: npt.NDArray[np.floating],
-        width: int,
-        height: int,
-    ) -> Array:
-        """What the model is given of R regions, `[R, region_width]`."""
-        probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
-        return region_inputs(boxes, features[:, self.columns], probs, width, height)
-
-    def save(self, run: Path) -> None:
-        """Write `run/config.json` in one step."""
-        content = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "recipe": self.recipe,
-            "choices": recipe_to_dict(self.choices),
-            "regions": self.regions.to_dict(run),
-            "feature_blocks": [list(block) for block in self.feature_blocks],
-            "class_names": list(self.class_names),
-            "facts": self.facts,
-        }
-        write_json(run / "config.json", content)
-
-    @classmethod
-    def load(cls, run: Path) -> RunConfig:
-        """Read `run/config.json`.
-
-        Raises:
-            RunError: no run there, a damaged one, or one of a newer version.
-        """
-        path = run / "config.json"
-        if not path.is_file():
-            raise RunError(
-                f"{run} is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder."
-            )
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] != _FORMAT:
-                raise RunError(f"{path} is not the config of a run; its format is {content['format']!r}.")
-            if content["version"] > _VERSION:
-                raise RunError(
-                    f"{run} was made by a newer unboxed (run format {content['version']}, this one reads up to "
-                    f"{_VERSION}); update with `pip install -U unboxed`."
-                )
-            if content["recipe"] not in RECIPES:
-                raise RunError(f"{path} names the recipe {content['recipe']!r}; known are {', '.join(RECIPES)}.")
-            return cls(
-                recipe=content["recipe"],
-                choices=recipe_from_dict(content["recipe"], content["choices"]),
-                regions=RegionSettings.from_dict(content["regions"], run),
-                feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
-                class_names=tuple(content["class_names"]),
-                facts=dict(content["facts"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None
+__all__ = ["Grounder"]
 
 
 class Grounder:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
 from unboxed.progress import say
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    from unboxed.model import Grounder
+    from unboxed.types import Regions
 
 __all__ = ["ground"]
 
@@ -32,13 +41,13 @@ def ground(
         top: boxes a phrase in the JSON, best first.
     """
     from unboxed.data.photos import open_photo
-    from unboxed.model import Grounder
     from unboxed.phrases import noun_phrases
     from unboxed.types import Caption
 
     given = Caption(caption, noun_phrases(caption))
     image = open_photo(photo)
-    grounding = Grounder.load(run).ground(image, given)
+    grounder, regions = _loaded(run, image)
+    grounding = grounder.ground_regions(regions, [given])[0]
     if save is not None:
         from unboxed.pictures import draw_grounding, save_picture
 
@@ -51,3 +60,17 @@ def ground(
             print(f"{phrase.text}: [{box}]  {phrase.scores[0]:.2f}")
         if save is not None:
             say(f"Picture: {save}")
+
+
+def _loaded(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
+    """The model and the photograph's regions, which are found while PyTorch loads: that takes more than a second."""
+    from unboxed.regions.extractor import RegionExtractor
+    from unboxed.run_config import RunConfig
+
+    config = RunConfig.load(run)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(import_module, "torch")
+        regions = RegionExtractor(config.regions, side_by_side=True)(image)
+    from unboxed.model import Grounder
+
+    return Grounder.load(run), regions

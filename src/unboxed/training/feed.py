@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from unboxed.data.batching import collate, epoch_batches
 from unboxed.errors import DatasetError
-from unboxed.model import RunConfig
 from unboxed.negatives.types import Negatives
 from unboxed.regions.store import RegionStore
+from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.schedule import Schedule

@@ -14,11 +14,12 @@ import torch
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RegionsError, RunError
-from unboxed.model import Grounder, RunConfig
+from unboxed.model import Grounder
 from unboxed.negatives.types import Negatives, stored
 from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
+from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.alone import alone
