@@ -27,8 +27,9 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     A caption in which the rules find none is itself returned as the one phrase, from its first word to its last, so
     that there is always something to ground.
 
-    >>> [phrase.text for phrase in noun_phrases("A man in a red shirt rides a bike down the side of a hill.")]
-    ['A man', 'a red shirt', 'a bike', 'the side of a hill']
+    Examples:
+        >>> [phrase.text for phrase in noun_phrases("A man in a red shirt rides a bike down the side of a hill.")]
+        ['A man', 'a red shirt', 'a bike', 'the side of a hill']
 
     Raises:
         CaptionError: no words.
@@ -44,8 +45,9 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
 def head_noun(phrase: str) -> str:
     """The lower-cased word that says what a phrase is about; "" for a phrase without words.
 
-    >>> head_noun("a young man in a hat"), head_noun("a group of people"), head_noun("the side of a hill")
-    ('man', 'people', 'side')
+    Examples:
+        >>> head_noun("a young man in a hat"), head_noun("a group of people"), head_noun("the side of a hill")
+        ('man', 'people', 'side')
     """
     found = [word.text for word in words(phrase)]
     stop = next((i for i, word in enumerate(found) if i > 0 and word in lexicon.PREPOSITIONS), len(found))

@@ -131,8 +131,9 @@ def listed_image(entry: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[
 def xyxy(box: Sequence[float]) -> tuple[float, float, float, float]:
     """COCO's `x, y, width, height`, continuous pixels from 0, as `x1, y1, x2, y2`.
 
-    >>> xyxy([10, 20, 5, 7])
-    (10.0, 20.0, 15.0, 27.0)
+    Examples:
+        >>> xyxy([10, 20, 5, 7])
+        (10.0, 20.0, 15.0, 27.0)
 
     Raises:
         TypeError, ValueError: not four finite numbers.

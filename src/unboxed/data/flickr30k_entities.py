@@ -60,9 +60,10 @@ def read_examples(
 def parse_sentence(line: str) -> Caption:
     """The caption of one line of a sentence file, markup removed; phrases have types and chains but no boxes.
 
-    >>> caption = parse_sentence("[/EN#1/people A man] in [/EN#2/clothing a red shirt] .")
-    >>> caption.text, [(phrase.text, phrase.start) for phrase in caption.phrases]
-    ('A man in a red shirt .', [('A man', 0), ('a red shirt', 9)])
+    Examples:
+        >>> caption = parse_sentence("[/EN#1/people A man] in [/EN#2/clothing a red shirt] .")
+        >>> caption.text, [(phrase.text, phrase.start) for phrase in caption.phrases]
+        ('A man in a red shirt .', [('A man', 0), ('a red shirt', 9)])
 
     Raises:
         DatasetError: a bracket that is not part of a well-formed phrase.

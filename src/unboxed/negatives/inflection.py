@@ -34,8 +34,9 @@ def noun_key(word: str) -> str:
     The key is for comparing, not for showing: where a plural in “-es” leaves open whether the singular ends in “e”, the
     key has none (“horse” and “horses” give “hors”), and “-ie” is “-y”.
 
-    >>> [noun_key(word) for word in ("dogs", "women", "babies", "cookie", "glasses", "horse", "man's", "bus")]
-    ['dog', 'woman', 'baby', 'cooky', 'glass', 'hors', 'man', 'bus']
+    Examples:
+        >>> [noun_key(word) for word in ("dogs", "women", "babies", "cookie", "glasses", "horse", "man's", "bus")]
+        ['dog', 'woman', 'baby', 'cooky', 'glass', 'hors', 'man', 'bus']
     """
     word = word.replace("’", "'").removesuffix("'s")
     word = _IRREGULAR.get(word, word)

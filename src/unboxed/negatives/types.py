@@ -175,8 +175,9 @@ def stored(path: Path | None, fingerprint: str, make: Callable[[], Negatives]) -
 def substituted(caption: str, position: int, word: str) -> str:
     """The caption with its word number `position` replaced.
 
-    >>> substituted("A man plays a guitar.", 4, "drum")
-    'A man plays a drum.'
+    Examples:
+        >>> substituted("A man plays a guitar.", 4, "drum")
+        'A man plays a drum.'
     """
     old = words(caption)[position]
     return caption[: old.start] + word + caption[old.end :]

@@ -92,8 +92,9 @@ def load_class_map(path: Path) -> dict[str, str]:
 def named_classes(phrase: str, class_names: Sequence[str]) -> tuple[int, ...]:
     """The classes whose name the phrase says, its head noun last; of several the longest names only.
 
-    >>> named_classes("two hot dogs", ("dog", "hot dog")), named_classes("a dog", ("dog", "hot dog", "segmenter:dog"))
-    ((1,), (0, 2))
+    Examples:
+        >>> named_classes("two hot dogs", ("dog", "hot dog")), named_classes("a dog", ("dog", "segmenter:dog"))
+        ((1,), (0, 1))
     """
     said = tuple(map(noun_key, words_to_head(phrase)))
     candidates = _by_last_word(tuple(class_names)).get(said[-1], ()) if said else ()

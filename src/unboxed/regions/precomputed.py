@@ -132,8 +132,9 @@ def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
 def image_key(image_id: str) -> str:
     """What two names of one image have in common: no ending of a photograph, no leading zeros of a number.
 
-    >>> image_key("000000391895.jpg"), image_key("391895"), image_key("a/b.png")
-    ('391895', '391895', 'a/b')
+    Examples:
+        >>> image_key("000000391895.jpg"), image_key("391895"), image_key("a/b.png")
+        ('391895', '391895', 'a/b')
     """
     name = without_suffix(image_id)
     return str(int(name)) if name.isascii() and name.isdecimal() and len(name) < 1000 else name

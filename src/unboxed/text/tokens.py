@@ -22,7 +22,8 @@ class Word(NamedTuple):
 def words(text: str) -> tuple[Word, ...]:
     """The words of `text` in reading order, without punctuation; empty when there are none.
 
-    >>> [word.text for word in words("A man's T-shirt, blue.")]
-    ["a", "man's", 't-shirt', 'blue']
+    Examples:
+        >>> [word.text for word in words("A man's T-shirt, blue.")]
+        ["a", "man's", 't-shirt', 'blue']
     """
     return tuple(Word(match.group().lower(), match.start(), match.end()) for match in _WORD.finditer(text))
