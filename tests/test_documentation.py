@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,19 @@ def test_the_examples_of_a_guide_run(page: str) -> None:
     names = {"__name__": "guide"}
     for block in blocks:
         exec(compile(block, page, "exec"), names)
+
+
+def test_an_objective_is_added_as_the_guide_says(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 4
+    names = {"__name__": "guide", "DATA": tiny_dataset, "OUT": tmp_path / "run"}
+    monkeypatch.setitem(sys.modules, "guide", types.ModuleType("guide"))  # where dataclasses look their module up
+    monkeypatch.setitem(RECIPES, "smooth", RECIPES["infoground"])  # put back what the guide puts in
+    for block in blocks:
+        exec(compile(block, "docs/extending.md", "exec"), names)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 def test_the_guide_of_recipes_names_all_of_them() -> None:
