@@ -7,11 +7,13 @@ __all__ = [
     "CaptionError",
     "DatasetError",
     "EvaluationError",
+    "ExportError",
     "ModelError",
     "PhotoError",
     "RegionsError",
     "RunError",
     "StoreError",
+    "StudioError",
     "UnboxedError",
 ]
 
@@ -52,5 +54,13 @@ class EvaluationError(UnboxedError):
     """Answers that cannot be scored or compared: no gold box at all, or scores of different phrases."""
 
 
+class ExportError(UnboxedError):
+    """An export that cannot be made: a recipe without such graphs, a format that cannot hold it, a folder in use."""
+
+
 class BenchmarkError(UnboxedError):
     """A benchmark that does not exist, or an installation without any."""
+
+
+class StudioError(UnboxedError):
+    """A studio that cannot be started as asked: a taken port, an open address without a token, no photographs."""

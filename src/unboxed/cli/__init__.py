@@ -10,6 +10,7 @@ import tyro
 
 from unboxed.cli.data import import_features, regions, scenes
 from unboxed.cli.learn import compare, demo, evaluate, recipe_verbs
+from unboxed.cli.studio import studio
 from unboxed.cli.tools import bench
 from unboxed.cli.use import ground
 from unboxed.errors import UnboxedError
@@ -32,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "ground": ground,
+    "studio": studio,
     "bench": bench,
 }
 

@@ -25,7 +25,7 @@ from unboxed.boxes import iou
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.types import Array, Phrase
 
-__all__ = ["FAILURES", "FailureTable", "failure_of", "sort_failures"]
+__all__ = ["FAILURES", "FailureTable", "failure_of", "failures_of", "sort_failures"]
 
 FAILURES = ("ok", "no proposal", "wrong instance", "wrong object", "loose box", "background")
 _RIGHT, _LOOSE = 0.5, 0.25
@@ -62,17 +62,20 @@ class FailureTable:
 
 def sort_failures(grounded: Iterable[GroundedExample]) -> FailureTable:
     """Sorts the answers to all phrases that have gold boxes."""
-    kinds: list[tuple[Phrase, str]] = []
-    for item in grounded:
-        said = [phrase for caption in item.example.captions for phrase in caption.phrases]
-        for phrase, others, answer, proposals in _answers(item, said):
-            kinds.append((phrase, failure_of(phrase, others, answer, proposals)))
+    kinds = [kind for item in grounded for kind in failures_of(item)]
     of_type = Counter(name for phrase, _ in kinds for name in set(phrase.types))
     types = sorted(of_type, key=lambda name: (-of_type[name], name))
     return FailureTable(
         {name: _counted(kind for phrase, kind in kinds if name in phrase.types) for name in types},
         _counted(kind for _, kind in kinds),
     )
+
+
+def failures_of(item: GroundedExample) -> Iterator[tuple[Phrase, str]]:
+    """Each phrase of a photograph's captions that has gold boxes, with its kind of `FAILURES`."""
+    said = [phrase for caption in item.example.captions for phrase in caption.phrases]
+    for phrase, others, answer, proposals in _answers(item, said):
+        yield phrase, failure_of(phrase, others, answer, proposals)
 
 
 def failure_of(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposals: Array | None) -> str:

@@ -1,0 +1,94 @@
+"""Where the work is done: photographs are looked at once, and captions are grounded in what was seen."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from unboxed.data.photos import open_photo
+from unboxed.model import Grounder
+from unboxed.phrases import noun_phrases
+from unboxed.regions.extractor import RegionExtractor
+from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.shelf import Shelf
+from unboxed.types import Caption, Grounding, Regions
+
+__all__ = ["Desk", "Seen", "UnknownPhotoError"]
+
+
+class UnknownPhotoError(Exception):
+    """An id that names no photograph: never given out, or sent so long ago that it is forgotten."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A photograph whose regions are known.
+
+    Attributes:
+        photo_id: of the shelf, or the sha256 of what was sent.
+        name: what people call it.
+        regions: in pixels of the upright photograph.
+        shape: width and height that it is to be shown in.
+    """
+
+    photo_id: str
+    name: str
+    regions: Regions
+    shape: tuple[int, int]
+
+
+class Desk:
+    """A grounder with a memory for photographs; safe from several threads.
+
+    Args:
+        grounder: the run.
+        limits: of photographs, and of the memory.
+        shelf: photographs that are named by id.
+    """
+
+    def __init__(self, grounder: Grounder, limits: Limits, shelf: Shelf) -> None:
+        self.grounder, self.shelf = grounder, shelf
+        self._limits = limits
+        self.extractor = RegionExtractor(grounder.config.regions, side_by_side=limits.workers > 1)
+        self._seen: Recent[str, Seen] = Recent(limits.remembered)
+
+    def look(self, content: bytes | None, photo_id: str | None, name: str = "photograph") -> Seen:
+        """The regions of a photograph that was sent, or that has an id.
+
+        Raises:
+            UnknownPhotoError: neither was given, or the id names nothing.
+            PhotoError: it cannot be read.
+        """
+        if content is not None:
+            photo_id = hashlib.sha256(content).hexdigest()
+        if photo_id is None:
+            raise UnknownPhotoError
+        known = self._seen.get(photo_id)
+        if known is not None:
+            return known
+        if content is not None:
+            image, shape = open_photo(content, max_pixels=self._limits.pixels), None
+        else:
+            photo = self.shelf.get(photo_id)
+            if photo is None:
+                raise UnknownPhotoError
+            image, shape, name = self.shelf.open(photo), photo.shape, photo.name
+        regions = self.extractor(image, shape)
+        return self.remember(Seen(photo_id, name, regions, shape or image.size))
+
+    def remember(self, seen: Seen) -> Seen:
+        """Keep the regions of a photograph at hand."""
+        self._seen.put(seen.photo_id, seen)
+        return seen
+
+    def recall(self, photo_id: str) -> Seen | None:
+        """What is at hand of a photograph."""
+        return self._seen.get(photo_id)
+
+    def ground(self, seen: Seen, caption: str) -> Grounding:
+        """Box a caption's phrases.
+
+        Raises:
+            CaptionError: no words.
+        """
+        return self.grounder.ground_regions(seen.regions, [Caption(caption, noun_phrases(caption))])[0]
