@@ -69,12 +69,7 @@ class Claim:
         return tuple(side for side in (self.first, self.second) if not side.startswith(BASELINE))
 
 
-_HOSTS = {
-    "scan": "scan --contrast npair",
-    "bfan": "bfan --contrast npair",
-    "pfan": "pfan --contrast npair",
-    "sgr": "sgr --contrast npair --images-per-batch 24",  # it must build what the others need not
-}
+_HOSTS = {host: f"{host} --contrast npair" for host in ("scan", "bfan", "pfan", "sgr")}
 
 _CONSTRAINED = tuple(
     Claim(
@@ -95,7 +90,7 @@ _ATTENDING = tuple(
         f"{host}-vse",
         paper,
         f"{host.upper()} retrieves better than one vector for each side",
-        _HOSTS[host],
+        f"{host} --contrast npair",
         "vse --contrast npair",
         "rsum",
     )
@@ -104,6 +99,7 @@ _ATTENDING = tuple(
         ("bfan", "BFAN (ACM MM 2019)"),
         ("pfan", "PFAN (IJCAI 2019)"),
         ("sgr", "SGR (AAAI 2021)"),
+        ("saf", "SAF (AAAI 2021)"),
     )
 )
 
@@ -181,13 +177,17 @@ CLAIMS: tuple[Claim, ...] = (
         "pointing_heatmap",
         kinds=("drawn",),
     ),
-    Claim(
-        "npair-map",
-        "Das et al. 2019",
-        "on a frozen map, the hottest pixel of the match map is better than the centre of the photograph",
-        "npair --map features --cells 20 --half --epochs 8",
-        f"{BASELINE}image centre",
-        "pointing_heatmap",
+    *(
+        Claim(
+            f"npair-map-{kind}",
+            "Das et al. 2019",
+            "on a frozen map, the hottest pixel of the match map is better than the centre of the photograph",
+            f"npair --map features --cells {cells} --half --epochs 8",
+            f"{BASELINE}image centre",
+            "pointing_heatmap",
+            kinds=(kind,),
+        )
+        for kind, cells in (("drawn", 20), ("photographs", 10))
     ),
     *_ATTENDING,
     *_CONSTRAINED,

@@ -59,7 +59,7 @@ class Host(Choices):
     constraint: Constraints = field(default_factory=Constraints)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2, captions_per_image=1, select_on="retrieval"))
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2, images_per_batch=24, captions_per_image=1, select_on="retrieval"))
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge, a caption's share of it, and the constraints asked for."""
