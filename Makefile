@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint types
+.PHONY: setup demo test lint types docs
 
 setup: $(VENV)/.installed
 
@@ -27,3 +27,8 @@ lint: setup
 
 types: setup
 	@$(BIN)/mypy
+
+# The notice that this switches off speaks of another program.
+docs: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
