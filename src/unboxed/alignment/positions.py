@@ -50,8 +50,9 @@ def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> BlockC
     # Blocks that a large box covers wholly differ in their last bits: rounded, and kept in order, they are equal
     # everywhere. What is covered ever so little still comes before what is not.
     largest = area.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(area.dtype).tiny)
-    rank = torch.where(area > 0, (area / largest * 1e5).round().clamp(min=1), 0)
-    order = rank.argsort(dim=-1, descending=True, stable=True)[..., :slots]
+    rank = torch.where(area > 0, (area / largest * 1e5).round().clamp(min=1), 0).to(torch.int64)
+    later = torch.arange(grid**2, device=edges.device)
+    order = (rank * grid**2 - later).topk(min(slots, grid**2), dim=-1).indices
     weight = area.gather(-1, order)
     total = weight.sum(dim=-1, keepdim=True)
     block = torch.where(weight > 0, order, grid**2)
