@@ -1,0 +1,92 @@
+"""A studio on the tiny run, with a folder of photographs, a small index and a drawn dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.scenes import write_scenes
+from unboxed.errors import CaptionError
+from unboxed.model import Grounder
+from unboxed.studio.browsing import Browser
+from unboxed.studio.desk import Desk
+from unboxed.studio.limits import Limits
+from unboxed.studio.protection import Token
+from unboxed.studio.service import Studio, create_app
+from unboxed.studio.shelf import Shelf
+from unboxed.types import GroundedPhrase
+
+
+@dataclass(frozen=True)
+class FoundPhoto:
+    """A hit of the small index."""
+
+    photo: Path
+    score: float
+    phrases: tuple[GroundedPhrase, ...]
+
+
+@dataclass(frozen=True)
+class SmallIndex:
+    """Finds photographs in the order of their names, the box of the whole query in each."""
+
+    photos: Sequence[Path]
+    words: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def search(self, text: str, k: int) -> list[FoundPhoto]:
+        if text == "???":
+            raise CaptionError("The caption has no words; give it at least one.")
+        box = np.array([[8, 16, 40, 48]], np.float32)
+        phrase = GroundedPhrase(text, 0, len(text), box, np.ones(1, np.float32))
+        return [FoundPhoto(path, 1 / (1 + n), (phrase,)) for n, path in enumerate(self.photos[:k])]
+
+
+@pytest.fixture(scope="session")
+def photos(tiny_dataset: Path) -> Path:
+    """The folder of photographs that can be picked."""
+    return tiny_dataset.parent / "photos"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Six drawn pictures with gold boxes."""
+    folder = tmp_path_factory.mktemp("drawn") / "scenes"
+    write_scenes(folder, train=1, val=6, test=1)
+    return load_dataset(folder / "data.toml")
+
+
+@pytest.fixture(scope="session")
+def grounder(tiny_run: Path) -> Grounder:
+    return Grounder.load(tiny_run)
+
+
+@pytest.fixture(scope="session")
+def make_studio(grounder: Grounder, tiny_run: Path, photos: Path) -> Callable[..., Any]:
+    """Makes a service: `make_studio(limits=…, token=…, dataset=…, names=…)`."""
+
+    def make(
+        limits: Limits | None = None,
+        token: str | None = None,
+        dataset: Dataset | None = None,
+        names: Sequence[str] = (),
+        index: bool = True,
+        change: Callable[[Desk], None] = lambda desk: None,
+    ) -> Any:
+        limits = limits or Limits()
+        desk = Desk(grounder, limits, Shelf(limits, photos))
+        change(desk)
+        browser = Browser(desk, dataset, "val", tiny_run, limits) if dataset else None
+        found = SmallIndex(sorted(photos.iterdir())) if index else None
+        kept = Token(token) if token else None
+        return create_app(Studio(desk, "tiny", limits, browser, found, kept, names))
+
+    return make

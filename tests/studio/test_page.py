@@ -1,0 +1,247 @@
+"""The studio's page in a real browser: upload, ground, hover, slide, search, browse, download, and a bad file."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from unboxed.data.dataset import Dataset
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="the page is tested with the package playwright")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+CAPTION = "a red box beside a blue box"
+SECRET = "a long enough secret"
+
+pytestmark = pytest.mark.skipif(
+    not Path(CHROMIUM).is_file(), reason=f"no browser at {CHROMIUM}: apt-get install chromium, or set CHROMIUM"
+)
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[[Any], str]]:
+    """Serves an application and gives its address."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(app: Any) -> str:
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return f"http://localhost:{listening.getsockname()[1]}/"
+
+    yield start
+    for server, thread in running:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def address(serve: Callable[[Any], str], make_studio: Callable[..., Any], drawn: Dataset) -> str:
+    return serve(make_studio(dataset=drawn))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright_api.sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("browser"),
+            executable_path=CHROMIUM,
+            args=[*arguments, "--disable-component-update", "--disable-sync"],
+            viewport={"width": 1280, "height": 860},
+            accept_downloads=True,
+        )
+        context.set_default_timeout(15_000)
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The studio, opened; an error of the page, or a request to elsewhere, fails the test."""
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: "Content Security" in message.text and wrong.append(message.text))
+    page.on("request", lambda request: request.url.startswith((address, "blob:")) or wrong.append(request.url))
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]")
+    yield page
+    page.close()
+    assert not wrong
+
+
+def _ground(page: Any, photo: Path, caption: str = CAPTION) -> None:
+    page.set_input_files("#file", photo)
+    page.fill("#caption", caption)
+    page.click("#go")
+    page.wait_for_selector("#found:not([hidden])")
+
+
+def _is_hot(page: Any) -> bool:
+    return "hot" in page.get_attribute("#picture .picture", "class").split()
+
+
+def test_an_upload_is_boxed_and_words_show_their_heat(page: Any, photos: Path) -> None:
+    _ground(page, photos / "3.png")
+    assert page.locator("#spoken .chip").all_inner_texts() == ["1a red box", "2a blue box"]
+    assert page.locator("#picture .outline.best").count() == 2
+    # A chip's colour is its box's.
+    colour = "element => getComputedStyle(element).getPropertyValue('--colour')"
+    assert page.locator("#spoken .chip").first.evaluate(colour) == page.locator("#picture .tag").evaluate_all(
+        "tags => tags.find(tag => tag.textContent.startsWith('1')).style.getPropertyValue('--colour')"
+    )
+
+    page.hover("#spoken .chip >> nth=0 >> text=red")
+    assert _is_hot(page)
+    drawn = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
+    assert page.locator("#picture canvas").evaluate(drawn) > 20  # many colours, not one
+    assert page.locator("#picture .outline.on").count() == 1
+    page.hover("h1")
+    assert not _is_hot(page)
+
+    box = page.locator("#picture .outline").last.bounding_box()  # the smallest lies on top
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.locator("#spoken .chip.on").count() == 1
+    assert not _is_hot(page)
+
+
+def test_the_keyboard_reaches_what_the_pointer_reaches(page: Any, photos: Path) -> None:
+    page.set_input_files("#file", photos / "3.png")
+    page.wait_for_selector("#picture:not([hidden])")
+    page.fill("#caption", CAPTION)
+    page.press("#caption", "Enter")
+    page.wait_for_selector("#found:not([hidden])")
+    page.keyboard.press("Tab")  # to the button
+    page.keyboard.press("Tab")  # to the first phrase
+    focused = "() => document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(focused).startswith("a red box: score")
+    assert _is_hot(page)
+    said = []
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        said.append(page.inner_text("#spoken .word.on"))
+    assert said == ["a", "red", "box", "beside"]
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused).startswith("a blue box")
+    page.keyboard.press("Enter")
+    assert page.get_attribute("#spoken .chip >> nth=1", "aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    assert page.get_attribute("#spoken .chip >> nth=1", "aria-pressed") == "false"
+    page.focus("#tab-ground")
+    page.keyboard.press("ArrowRight")
+    assert page.is_visible("#view-search")
+
+
+def test_the_slider_and_the_number_of_boxes_choose_what_is_shown(page: Any, photos: Path) -> None:
+    _ground(page, photos / "3.png")
+    page.click("label[for=top-3]")
+    assert page.locator("#picture .outline").count() == 6
+    scores = sorted((float(text) for text in page.locator("#phrases .rank").all_inner_texts()), reverse=True)
+    page.locator("#floor").evaluate(
+        "(floor, value) => { floor.value = value; floor.dispatchEvent(new Event('input')); }", scores[0] - 0.005
+    )
+    left = page.locator("#picture .outline").count()
+    assert 1 <= left < 6
+    assert left == page.locator("#phrases .rank").count()
+
+
+def test_boxes_are_downloaded(page: Any, photos: Path, tmp_path: Path) -> None:
+    _ground(page, photos / "3.png")
+    with page.expect_download() as expected:
+        page.click("#downloads >> text=JSON")
+    assert expected.value.suggested_filename == "3.json"
+    expected.value.save_as(tmp_path / "3.json")
+    content = json.loads((tmp_path / "3.json").read_text(encoding="utf-8"))
+    assert (content["photo"], content["caption"], len(content["phrases"])) == ("3.png", CAPTION, 2)
+
+
+def test_a_photograph_is_picked_from_the_folder(page: Any) -> None:
+    page.fill("#caption", CAPTION)
+    page.fill("#folder-filter", "17")
+    playwright_api.expect(page.locator("#shelf li")).to_have_count(1)
+    page.click("#shelf button")
+    page.wait_for_selector("#found:not([hidden])")  # there was a caption already
+    assert page.get_attribute("#shelf button", "aria-pressed") == "true"
+
+
+def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, photos: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "holiday.jpg"
+    bad.write_bytes(b"this is no photograph")
+    page.set_input_files("#file", bad)
+    page.wait_for_selector("#ground-alert:not([hidden])")
+    assert page.inner_text("#ground-alert").startswith("holiday.jpg (21 bytes) is not a photograph")
+    assert page.is_visible("#drop")
+    page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    assert page.inner_text("#ground-alert") == "notes.txt is not a photograph."
+    _ground(page, photos / "3.png")
+    assert not page.is_visible("#ground-alert")
+
+
+def test_a_search_fills_the_gallery_and_a_hit_opens(page: Any) -> None:
+    page.click("#tab-search")
+    page.fill("#query", "a red box")
+    page.press("#query", "Enter")
+    page.wait_for_selector("#gallery li")
+    assert page.locator("#gallery li").count() == 24
+    assert "The best 24 of 40 photos" in page.inner_text("#search-status")
+    page.click("#gallery li >> nth=2")
+    page.wait_for_selector("#found:not([hidden])")
+    assert page.input_value("#caption") == "a red box"
+    assert page.get_attribute("#picture img", "alt") == "10.png"
+
+
+def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
+    page.click("#tab-browse")
+    page.wait_for_selector("#cards li")
+    assert page.locator("#cards li").count() == 12
+    assert page.locator("#cards .outline.gold").count() > 0
+    page.click("#browse-more")
+    playwright_api.expect(page.locator("#cards li")).to_have_count(24, timeout=15_000)
+    page.select_option("#outcome", "wrong")
+    page.wait_for_selector("#browsing", state="hidden")
+    assert page.locator("#cards li:not(:has(.sign.wrong))").count() == 0
+
+
+def test_it_fits_a_phone_and_follows_the_colours_asked_for(page: Any, photos: Path) -> None:
+    page.set_viewport_size({"width": 375, "height": 720})
+    _ground(page, photos / "3.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(background)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(background)
+    assert light != dark
+    for expected in (light, dark):  # the button goes from the system's to light, and then to dark
+        page.click("#theme")
+        assert page.evaluate(background) == expected
+    page.click("#theme")
+
+
+def test_the_token_is_asked_for_once(
+    browser: Any, serve: Callable[[Any], str], make_studio: Callable[..., Any]
+) -> None:
+    page = browser.new_page()
+    page.goto(serve(make_studio(token=SECRET)))
+    page.wait_for_selector("#gate[open]")
+    page.fill("#token", "not the right secret")
+    page.press("#token", "Enter")
+    page.wait_for_selector("#gate-alert:not([hidden])")
+    page.fill("#token", SECRET)
+    page.press("#token", "Enter")
+    page.wait_for_selector("html[data-ready]")
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    page.close()

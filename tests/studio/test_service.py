@@ -1,0 +1,357 @@
+"""The studio's service: what it answers, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import unboxed.studio
+from unboxed.cli import main
+from unboxed.data.dataset import Dataset
+from unboxed.errors import StudioError
+from unboxed.model import Grounder
+from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.protection import COOKIE, Token
+from unboxed.studio.shelf import Shelf
+
+PAGE = Path(unboxed.studio.__file__).parent / "page"
+CAPTION = "a red box beside a blue box"
+SECRET = "a long enough secret"
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def client(make_studio: Make, drawn: Dataset) -> Iterator[TestClient]:
+    with TestClient(make_studio(dataset=drawn), base_url="http://localhost:8321") as client:
+        yield client
+
+
+def _png(width: int = 96, height: int = 64) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (width, height), "#c22").save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _ground(client: TestClient, **form: Any) -> httpx2.Response:
+    files = {"photo": form.pop("photo")} if "photo" in form else None
+    return client.post("/api/ground", data={"caption": CAPTION, **form}, files=files)
+
+
+# What it answers
+
+
+def test_the_page_loads_nothing_but_its_own_files(client: TestClient) -> None:
+    for path in PAGE.iterdir():
+        answer = client.get("/" if path.name == "index.html" else f"/{path.name}")
+        assert answer.status_code == 200
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in re.sub(r"(^|\s)//.*", "", text), path.name  # comments, but no address of another site
+        assert not re.search(r"<style|<script>|\sstyle=|\son\w+=", text) or path.suffix == ".js"
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_description_is_there_and_needs_no_network(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert {"/api/ground", "/api/browse", "/api/search", "/api/photos"} <= set(described["paths"])
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+
+
+def test_an_uploaded_photograph_is_grounded_as_in_python(client: TestClient, grounder: Grounder, photos: Path) -> None:
+    answer = _ground(client, photo=("3.png", (photos / "3.png").read_bytes()), top=4).json()
+    expected = grounder.ground(photos / "3.png", CAPTION)
+    assert [phrase["text"] for phrase in answer["phrases"]] == ["a red box", "a blue box"]
+    for got, phrase in zip(answer["phrases"], expected.phrases, strict=True):
+        np.testing.assert_allclose(got["boxes"], phrase.boxes[:4], atol=0.06)
+        np.testing.assert_allclose(got["scores"], phrase.scores[:4], atol=1e-4)
+    assert np.shape(answer["attention"]) == (len(answer["words"]), len(answer["regions"]))
+    assert answer["photo"]["name"] == "3.png"
+
+
+def test_a_second_caption_needs_only_the_id(client: TestClient, make_studio: Make) -> None:
+    first = _ground(client, photo=("p.png", _png())).json()
+    again = _ground(client, photo_id=first["photo"]["id"], caption="a red box").json()
+    assert again["photo"] == first["photo"]
+    assert _ground(client, photo_id="0" * 64).status_code == 404
+    assert _ground(client).status_code == 404
+    with TestClient(make_studio(limits=Limits(remembered=1)), base_url="http://localhost") as forgetful:
+        first = _ground(forgetful, photo=("p.png", _png())).json()
+        _ground(forgetful, photo=("q.png", _png(80)))
+        assert "send it again" in _ground(forgetful, photo_id=first["photo"]["id"]).json()["detail"]
+
+
+def test_a_listed_photograph_is_picked_by_its_id(client: TestClient) -> None:
+    listed = client.get("/api/photos", params={"name": "1", "start": 1, "count": 3}).json()
+    assert listed["total"] == 13  # 1, 10 to 19, 21 and 31
+    assert [photo["name"] for photo in listed["photos"]] == ["10.png", "11.png", "12.png"]
+    chosen = listed["photos"][0]["id"]
+    assert _ground(client, photo_id=chosen).json()["photo"] == {
+        "id": chosen, "name": "10.png", "width": 96, "height": 64, "shape": [96, 64],
+    }  # fmt: skip
+    picture = client.get(f"/api/photos/{chosen}/picture", params={"size": "thumbnail"})
+    with Image.open(io.BytesIO(picture.content)) as image:
+        assert (image.format, image.size) == ("JPEG", (96, 64))
+
+
+@pytest.mark.parametrize("form", ["json"])
+def test_boxes_are_downloaded_as_shown(client: TestClient, form: str) -> None:
+    answer = _ground(client, photo=("p.png", _png())).json()
+    scores = sorted((score for phrase in answer["phrases"] for score in phrase["scores"][:2]), reverse=True)
+    fields = {"caption": CAPTION, "photo_id": answer["photo"]["id"], "top": 2, "least": (scores[1] + scores[2]) / 2}
+    file = client.post(f"/api/export/{form}", data=fields)
+    assert file.headers["content-disposition"] == f'attachment; filename="boxes.{form}"'
+    content = file.json()
+    assert sum(len(phrase["boxes"]) for phrase in content["phrases"]) == 2
+    assert client.post("/api/export/exe", data=fields).status_code == 404
+
+
+def test_a_search_tells_how_it_goes_and_ends_with_hits(client: TestClient, make_studio: Make) -> None:
+    news = [json.loads(line) for line in client.get("/api/search", params={"text": "a box", "k": 3}).iter_lines()]
+    assert all(line["searched"] == 40 for line in news)
+    assert [hit["photo"]["name"] for hit in news[-1]["hits"]] == ["0.png", "1.png", "10.png"]
+    assert news[-1]["hits"][0]["phrases"][0]["boxes"] == [[8, 16, 40, 48]]
+    assert client.get(f"/api/photos/{news[-1]['hits'][0]['photo']['id']}/picture").status_code == 200
+    assert client.get("/api/search", params={"text": "?!"}).status_code == 422
+    with TestClient(make_studio(index=False), base_url="http://localhost") as bare:
+        assert "--index" in bare.get("/api/search", params={"text": "a box"}).json()["detail"]
+        assert "--data" in bare.get("/api/browse").json()["detail"]
+        assert bare.get("/api/facts").json()["index"] is None
+
+
+def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient) -> None:
+    facts = client.get("/api/facts").json()["data"]
+    assert (facts["photos"], facts["captions"], facts["has_gold"]) == (6, 30, True)
+
+    def captions(**wanted: str) -> list[Any]:
+        items, start = [], 0
+        while start is not None:
+            page = client.get("/api/browse", params={"count": 7, "start": start, **wanted}).json()
+            items, start = items + page["items"], page["next"]
+        return items
+
+    every, right = captions(), captions(outcome="right", type="people")
+    assert len(every) == 30
+
+    def is_right(item: Any) -> bool:
+        return any(p["outcome"] == "ok" and "people" in p["types"] for p in item["phrases"])
+
+    assert [item["caption"] for item in right] == [item["caption"] for item in every if is_right(item)]
+    for item in captions(outcome="wrong"):
+        assert any(p["outcome"] not in (None, "ok") and p["gold"] for p in item["phrases"])
+    assert client.get("/api/browse", params={"outcome": "lucky"}).status_code == 422
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("photo", "said"),
+    [
+        (b"just text, named like a photograph", r"The photograph \(34 bytes\) is not a photograph"),
+        (b"", "is empty"),
+        (_png()[:-30], "truncated or damaged"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a photograph"),
+    ],
+)
+def test_what_is_no_photograph_is_refused(client: TestClient, photo: bytes, said: str) -> None:
+    answer = _ground(client, photo=("photo.jpg", photo, "image/jpeg"))
+    assert answer.status_code == 422
+    assert re.search(said, answer.json()["detail"])
+    assert client.post("/api/picture", files={"photo": ("photo.jpg", photo)}).status_code == 422
+
+
+def test_what_is_too_large_is_refused(make_studio: Make) -> None:
+    limits = Limits(megabytes=0.01, megapixels=0.01, caption=60)
+    with TestClient(make_studio(limits=limits), base_url="http://localhost") as small:
+        assert "larger than 0.01 MB" in _ground(small, photo=("p.png", bytes(100_000))).json()["detail"]
+        pieces = (bytes(10_000) for _ in range(20))  # no Content-Length
+        kind = {"Content-Type": "multipart/form-data; boundary=x"}
+        assert small.post("/api/ground", content=pieces, headers=kind).status_code == 413
+        pixels = _ground(small, photo=("p.png", _png(200, 51)))
+        assert pixels.status_code == 422
+        assert "200 x 51 = 10,200 pixels, the limit is 10,000" in pixels.json()["detail"]
+        assert _ground(small, photo=("p.png", _png()), caption="a box " * 11).status_code == 413
+        assert "no words" in _ground(small, photo=("p.png", _png()), caption="…").json()["detail"]
+        assert _ground(small, photo=("p.png", _png()), top=1000).status_code == 422
+
+
+def test_sixteen_at_once_are_all_answered(make_studio: Make) -> None:
+    answers = asyncio.run(_at_once(make_studio(), 16))
+    assert [answer.status_code for answer in answers] == [200] * 16
+
+
+def test_who_comes_when_the_queue_is_full_is_told_when_to_come_again(make_studio: Make) -> None:
+    release = threading.Event()
+
+    def slow(desk: Any) -> None:
+        look = desk.look
+        desk.look = lambda *given: (release.wait(20), look(*given))[1]
+
+    app = make_studio(limits=Limits(workers=1, waiting=1), change=slow)
+    answers = asyncio.run(_at_once(app, 5, release))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429, 429]
+    busy = next(answer for answer in answers if answer.status_code == 429)
+    assert int(busy.headers["retry-after"]) >= 1
+    assert "try again in" in busy.json()["detail"]
+
+
+def test_a_request_that_takes_too_long_is_given_up(make_studio: Make) -> None:
+    release = threading.Event()
+
+    def stuck(desk: Any) -> None:
+        desk.look = lambda *_: release.wait(20)
+
+    with TestClient(make_studio(limits=Limits(seconds=0.1), change=stuck), base_url="http://localhost") as client:
+        answer = _ground(client, photo=("p.png", _png()))
+        release.set()
+    assert answer.status_code == 503
+    assert "longer than 0.1 s" in answer.json()["detail"]
+
+
+async def _at_once(app: Any, count: int, release: threading.Event | None = None) -> list[httpx2.Response]:
+    """`count` requests that are sent together; work that waits for `release` goes on when no more is refused."""
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+        async def one(n: int) -> httpx2.Response:
+            files = {"photo": (f"{n}.png", _png(80 + n))}
+            return await client.post("/api/ground", data={"caption": CAPTION}, files=files, timeout=60)
+
+        tasks = [asyncio.create_task(one(n)) for n in range(count)]
+        if release is not None:
+            until = time.monotonic() + 20
+            while sum(task.done() for task in tasks) < count - 2 and time.monotonic() < until:
+                await asyncio.sleep(0.01)
+            release.set()
+        return await asyncio.gather(*tasks)
+
+
+def test_a_token_is_asked_for(make_studio: Make) -> None:
+    with TestClient(make_studio(token=SECRET), base_url="http://localhost") as client:
+        assert client.get("/").status_code == 200  # the page, which asks for the token
+        for path in ("/api/facts", "/api/photos", "/openapi.json"):
+            assert client.get(path).status_code == 401
+        assert client.get("/api/facts", headers={"Authorization": f"Bearer {SECRET}"}).status_code == 200
+        assert client.get("/api/facts", headers={"Authorization": "Bearer " + SECRET[:-1]}).status_code == 401
+        assert client.get("/api/facts", headers={"Cookie": f"{COOKIE}=00"}).status_code == 401
+        assert client.post("/api/session", json={"token": "wrong"}).status_code == 401
+        session = client.post("/api/session", json={"token": SECRET})
+        assert session.status_code == 204
+        assert {"HttpOnly", "SameSite=strict"} <= set(session.headers["set-cookie"].split("; "))
+        assert SECRET not in session.headers["set-cookie"]
+        assert client.get("/api/facts").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "asks them for a token"),
+        (["--host", "0.0.0.0", "--token", "short"], "5 characters; give one of at least 16"),
+        (["--photos", "nowhere"], "nowhere is not a folder"),
+        (["--host", "203.0.113.9", "--token", SECRET], "cannot listen on 203.0.113.9"),
+    ],
+)
+def test_a_studio_that_cannot_be_started_says_why(
+    tiny_run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["studio", str(tiny_run), "--port", "0", *arguments])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../pyproject.toml",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/page/index.html",
+        "/__init__.py",
+        "/api/photos/..%2f..%2fdata.toml/picture",
+        "/api/photos/%2Fetc%2Fpasswd/picture",
+        "/api/photos/0.png/picture",
+        "/api/photos/%00/picture",
+    ],
+)
+def test_no_file_is_reached_by_a_path(client: TestClient, path: str) -> None:
+    assert client.get(httpx2.URL("http://localhost:8321").copy_with(raw_path=path.encode())).status_code == 404
+
+
+def test_an_id_is_no_path(client: TestClient, photos: Path) -> None:
+    for name in ("0.png", str(photos / "0.png"), "../photos/0.png", "\0"):
+        assert _ground(client, photo_id=name).status_code == 404
+
+
+def test_a_link_out_of_the_folder_is_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(_png())
+    folder = tmp_path / "folder"
+    (folder / "more").mkdir(parents=True)
+    (folder / "more" / "b.JPG").write_bytes(_png())
+    (folder / ".hidden.png").write_bytes(_png())
+    (folder / "notes.txt").write_text("no photograph")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "away").symlink_to(tmp_path)
+    assert [photo.name for photo in Shelf(Limits(), folder).listed] == ["more/b.JPG"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StudioError, match="holds no photographs"):
+        Shelf(Limits(), tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8321", 200),
+        ("127.0.0.1:8321", 200),
+        ("[::1]:8321", 200),
+        ("Studio.example", 200),
+        ("evil.example", 400),
+        ("localhost.evil.example:8321", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_only_known_names_are_answered(make_studio: Make, host: str, status: int) -> None:
+    with TestClient(make_studio(names=["studio.example"]), base_url="http://localhost") as client:
+        assert client.get("/api/facts", headers={"Host": host}).status_code == status
+
+
+def test_a_page_of_another_site_cannot_send_requests(client: TestClient) -> None:
+    for origin, status in (("https://evil.example", 403), ("null", 403), ("http://localhost:8321", 200)):
+        headers = {"Origin": origin}
+        form = {"caption": CAPTION}
+        answer = client.post("/api/ground", data=form, files={"photo": ("p.png", _png())}, headers=headers)
+        assert answer.status_code == status
+
+
+def test_what_was_used_last_is_remembered() -> None:
+    recent: Recent[str, int] = Recent(2)
+    recent.put("a", 1)
+    recent.put("b", 2)
+    assert recent.get("a") == 1
+    recent.put("c", 3)
+    assert (recent.get("a"), recent.get("b"), recent.get("c"), len(recent)) == (1, None, 3, 2)
+
+
+def test_a_token_compares_whole() -> None:
+    token = Token(SECRET)
+    assert token.is_it(SECRET)
+    assert not any(token.is_it(given) for given in ("", SECRET[:-1], SECRET + "x", SECRET.upper(), "ä" * 20))
+    assert Token(SECRET).cookie != token.cookie
