@@ -1,0 +1,272 @@
+"""Scores of all pairs by a fused GPU kernel: cosines stay on the chip, only scores are written.
+
+What `CrossAttention.align` computes with a tensor of every query and context, these kernels compute tile by tile:
+
+* **One kernel for both directions.** Rows of a tile are queries, columns contexts: words and regions for "t2i", regions
+  and words for "i2t", whose scores come out transposed. The sum of both is "both".
+* **Nothing is padded.** The queries of whole captions (or the regions of whole images) are laid end to end in bins of
+  rows (`packed_groups`); a program takes one bin of queries and one of contexts, up to 16 captions x 16 images. Padding
+  36 regions to 64 and 13 words to 16 would more than double the product; of bins a sixth is left over at 36 regions
+  (half at 65, the worst), and of captions about a twentieth. Rows left over are zero vectors of no group.
+* **What a program holds.** A tile of 128 x 128 cosines in float32, accumulated over D in steps of 64 (bf16) or 32
+  (float32), and two more of its size (weights; weights times Gram matrix): 192 KB of a multiprocessor's 256 KB of
+  registers, over 8 warps. What is larger does not fit, and a smaller tile reads more from the L2: 128 x 128 does 64
+  multiply-adds for each number read, 64 x 128 does 43. The backward pass holds about twice as many tiles, so in
+  training captions of up to 64 words go into bins of 64.
+* **Sums over a caption's words or an image's regions are matrix products** with the 0/1 matrix that says which row is
+  in which of the 16 slots, whatever the lengths: at most a 64th of the main product each. Values go in as two bfloat16
+  that add up to them (to 2^-17, far below the error of such cosines), in the exact modes as three (to 2^-24, float32):
+  these leave the registers as packed pairs, where TF32 in three passes spilled several times as much.
+* **No running maximum.** A unit row times the sharpness is at most the sharpness; with `sharpness · (1 + slope) <= 40`
+  neither the weights nor their squares leave float32's range. `cos(query, content) = a·s / √(aᵀ G a)` does not depend
+  on the sum of `a`, which is divided by only at the end, one number for each query and image. G comes from outside,
+  once for each bin, by a batched product; it is 0 between different images of a bin.
+* **Backward** recomputes the tile. It writes the gradient `dS` of the cosines, the attention `A`, and `A` times the
+  gradient `q` of `aᵀ G a`, for as many bins of contexts as `block_bytes` hold. Three products by cuBLAS follow: `dS K`
+  for queries, `dSᵀ Q` for contexts, `(q A)ᵀ A` for G, whose own gradient (both sides of `K Kᵀ`) autograd does. Nothing
+  is added atomically: two runs give the same bits.
+
+Vectors are read as bf16 or float32; cosines accumulate in float32, and everything after them is float32.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+
+from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.alignment.packed_groups import SLOTS, Bins, plan_bins
+
+__all__ = ["LONGEST", "Precision", "fused_scores", "runs_on", "supports", "why_not"]
+
+Precision = Literal["ieee", "tf32x3", "tf32", "bf16"]
+
+LONGEST = 128  # words of a caption, regions of an image: a bin
+_STEEPEST = 40.0  # exp(-2 · 40) is still a normal float32
+_SMALLEST = 4 * torch.finfo(torch.float32).eps  # as `cosine_to_content` has it
+_NEAR = 8
+# Of how many bfloat16 a number is made, in the sums and in the products with G.
+_TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 2}
+_GRAM_TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 1}
+
+
+def why_not(scorer: AttentionScorer) -> str:
+    """Why the kernel does not compute this scorer; empty where it does."""
+    if scorer.focal != "none":
+        return f"focal={scorer.focal!r} needs each weight twice"
+    if scorer.bonus:
+        return "a bonus needs the largest weight"
+    if scorer.normalised_over != "queries":
+        return f"normalised_over={scorer.normalised_over!r}; only 'queries' is there"
+    if scorer.aggregation not in ("mean", "lse"):
+        return f"aggregation={scorer.aggregation!r}; only 'mean' and 'lse' are there"
+    if not 0 < scorer.sharpness * (1 + scorer.slope) <= _STEEPEST:
+        return f"sharpness · (1 + slope) is {scorer.sharpness * (1 + scorer.slope):g}, outside (0, {_STEEPEST:g}]"
+    if scorer.aggregation == "lse" and not 0 < scorer.lse_sharpness <= _STEEPEST:
+        return f"lse_sharpness is {scorer.lse_sharpness:g}, outside (0, {_STEEPEST:g}]"
+    return ""
+
+
+def supports(scorer: AttentionScorer) -> bool:
+    """Whether the kernel computes this scorer: SCAN in either direction or both, by mean or log-sum-exp."""
+    return not why_not(scorer)
+
+
+def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
+    """Whether `fused_scores` takes these tensors here: on a GPU with bf16, with triton, and within its sizes."""
+    return (
+        regions_BRD.is_cuda
+        and torch.version.hip is None
+        and torch.cuda.get_device_capability(regions_BRD.device) >= (8, 0)
+        and torch.float64 not in (regions_BRD.dtype, queries_CQD.dtype)
+        and max(regions_BRD.shape[1], queries_CQD.shape[1]) <= LONGEST
+        and importlib.util.find_spec("triton") is not None
+    )
+
+
+def fused_scores(
+    scorer: AttentionScorer,
+    regions_BRD: torch.Tensor,
+    mask_BR: torch.Tensor,
+    queries_CQD: torch.Tensor,
+    mask_CQ: torch.Tensor,
+    *,
+    precision: Precision | None = None,
+    block_bytes: int = 2**28,
+) -> torch.Tensor:
+    """How well each image and caption fit, `[B, C]`, float32; as `CrossAttention.align` scores them.
+
+    Args:
+        scorer: one that the kernel `supports`.
+        regions_BRD: unit vectors, on a CUDA device (on any, in Triton's interpreter).
+        mask_BR: True for real regions, at most 128 of an image; what is in the others does not matter.
+        queries_CQD: unit vectors of words or phrases.
+        mask_CQ: True for real queries, at most 128 of a caption.
+        precision: of the products of vectors: `ieee`, float32 without tensor cores; `tf32x3`, TF32 in three passes, as
+            exact as float32; `tf32`, cosines to about 5e-4; `bf16`, to about 2e-3. None asks
+            `torch.get_float32_matmul_precision()` (`highest`: tf32x3; `high`: tf32; `medium`: bf16), and is `bf16` for
+            vectors that are.
+        block_bytes: of memory that the backward pass may take for each of its three blocks of gradients.
+
+    Returns:
+        Scores; 0 for a caption without queries and for an image without regions. Differentiable to both kinds of
+        vectors, once.
+
+    Raises:
+        ValueError: a scorer that the kernel does not support, or more than 128 rows; `all_pairs.score_matrix` computes
+            these.
+    """
+    if reason := why_not(scorer):
+        raise ValueError(f"The GPU kernel does not compute this scorer: {reason}; `all_pairs.score_matrix` does.")
+    precision = precision or _torch_precision((regions_BRD, queries_CQD))
+    with torch.autocast(regions_BRD.device.type, enabled=False):
+        # The rest of a step may be half precision; what is in float32 here must not be.
+        trains = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
+        image_bins = _bins(mask_BR)
+        caption_bins = _bins(mask_CQ, LONGEST // 2 if trains and mask_CQ.shape[1] <= LONGEST // 2 else LONGEST)
+        block = 64 if precision == "bf16" else 32
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        width = -(-regions_BRD.shape[2] // block) * block
+        score_BC = torch.zeros(len(mask_BR), len(mask_CQ), device=regions_BRD.device)
+        if not len(image_bins) or not len(caption_bins):
+            return score_BC + 0 * (regions_BRD.flatten()[:0].sum() + queries_CQD.flatten()[:0].sum())
+        region_TD = image_bins.packed(regions_BRD, width, dtype)
+        query_TD = caption_bins.packed(queries_CQD, width, dtype)
+        for direction in scorer.directions:
+            if direction == "t2i":
+                plan = _Plan(
+                    scorer, caption_bins, image_bins, len(mask_CQ), len(mask_BR), precision, block, block_bytes
+                )
+                score_BC = score_BC + _scores(plan, query_TD, region_TD)
+            else:
+                plan = _Plan(
+                    scorer, image_bins, caption_bins, len(mask_BR), len(mask_CQ), precision, block, block_bytes
+                )
+                score_BC = score_BC + _scores(plan, region_TD, query_TD).T
+    return score_BC
+
+
+def _torch_precision(vectors: Sequence[torch.Tensor]) -> Precision:
+    if any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in vectors):
+        return "bf16"
+    named: dict[str, Precision] = {"highest": "tf32x3", "high": "tf32", "medium": "bf16"}
+    return named[torch.get_float32_matmul_precision()]
+
+
+def _bins(mask_GL: torch.Tensor, size: int = LONGEST) -> Bins:
+    if mask_GL.shape[1] > LONGEST:
+        raise ValueError(f"The GPU kernel takes {LONGEST} rows a group, not {mask_GL.shape[1]}; use `score_matrix`.")
+    return plan_bins(mask_GL, size)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One direction's work, beside its vectors."""
+
+    scorer: AttentionScorer
+    queries: Bins
+    contexts: Bins
+    query_groups: int
+    context_groups: int
+    precision: Precision
+    block: int
+    block_bytes: int
+
+    def options(self) -> dict[str, Any]:
+        """What both kernels are compiled for."""
+        from unboxed.alignment.triton_kernels import INTERPRETED
+
+        return {
+            "M": self.queries.size,
+            "N": self.contexts.size,
+            "P": SLOTS,
+            "BLOCK": self.block,
+            "SMALLEST": _SMALLEST,
+            "LSE": self.scorer.aggregation == "lse",
+            "DOT": "tf32" if self.precision == "bf16" else self.precision,
+            "TERMS": _TERMS[self.precision],
+            "GRAM_TERMS": _GRAM_TERMS[self.precision],
+            "WIDEN": INTERPRETED,
+            "num_warps": 8,
+        }
+
+
+def _scores(plan: _Plan, query_TD: torch.Tensor, context_TD: torch.Tensor) -> torch.Tensor:
+    """Scores `[context groups, query groups]`."""
+    bins = plan.contexts
+    vectors_NSD = context_TD.view(len(bins), bins.size, -1).float()
+    same_NSS = bins.slot_NS[:, :, None] == bins.slot_NS[:, None, :]
+    gram_NSS = (vectors_NSD @ vectors_NSD.transpose(1, 2)) * same_NSS
+    return cast(torch.Tensor, _FusedScores.apply(plan, query_TD, context_TD, gram_NSS))  # type: ignore[no-untyped-call]
+
+
+def _stages(query_TD: torch.Tensor) -> int:
+    """How many steps of the product are read ahead: three take 100 KB, which only data centres' cards have."""
+    large = query_TD.is_cuda and torch.cuda.get_device_capability(query_TD.device) in ((8, 0), (9, 0), (10, 0))
+    return 3 if large else 2
+
+
+def _in_terms(gram_NSS: torch.Tensor, terms: int) -> torch.Tensor:
+    """bfloat16 `[N, terms, S, S]` whose sum over terms is the matrix, to 8 bits a term."""
+    parts = []
+    for _ in range(terms):
+        parts.append(gram_NSS.to(torch.bfloat16))
+        gram_NSS = gram_NSS - parts[-1].float()
+    return torch.stack(parts, dim=1)
+
+
+class _FusedScores(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, plan: _Plan, query_TD: torch.Tensor, context_TD: torch.Tensor, gram_NSS: torch.Tensor
+    ) -> torch.Tensor:
+        from unboxed.alignment.triton_kernels import forward_kernel
+
+        gram_NTSS = _in_terms(gram_NSS, _GRAM_TERMS[plan.precision])
+        ctx.save_for_backward(query_TD, context_TD, gram_NTSS)
+        ctx.plan = plan
+        scorer, queries, contexts = plan.scorer, plan.queries, plan.contexts
+        scores = torch.zeros(plan.context_groups, plan.query_groups, device=query_TD.device)
+        forward_kernel[(len(queries) * len(contexts),)](
+            scores, query_TD, context_TD, gram_NTSS,
+            queries.slot_NS, contexts.slot_NS, queries.group_NP, contexts.group_NP,
+            len(queries), len(contexts), plan.query_groups, query_TD.shape[1],
+            float(scorer.slope), float(scorer.sharpness), float(scorer.lse_sharpness),
+            NEAR=_NEAR, num_stages=_stages(query_TD), **plan.options(),
+        )  # fmt: skip
+        return scores
+
+    @staticmethod
+    def backward(ctx: Any, score_grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        from unboxed.alignment.triton_kernels import backward_kernel
+
+        query_TD, context_TD, gram_NTSS = ctx.saved_tensors
+        plan: _Plan = ctx.plan
+        scorer, queries, contexts = plan.scorer, plan.queries, plan.contexts
+        score_grad = score_grad.float().contiguous()
+        rows, size = query_TD.shape[0], contexts.size
+        at_once = max(plan.block_bytes // (rows * size * query_TD.element_size()), 1)
+        query_grad_TD = torch.zeros_like(query_TD, dtype=torch.float32)
+        context_grad_TD = torch.empty_like(context_TD)
+        gram_grad_NSS = torch.empty(len(contexts), size, size, device=gram_NTSS.device)
+        for first in range(0, len(contexts), at_once):
+            count = min(at_once, len(contexts) - first)
+            cosine_grad, attention, drawn = query_TD.new_empty(3, rows, count * size)
+            backward_kernel[(len(queries) * count,)](
+                cosine_grad, attention, drawn, score_grad, query_TD, context_TD, gram_NTSS,
+                queries.slot_NS, contexts.slot_NS, queries.group_NP, contexts.group_NP,
+                len(queries), first, count * size, plan.query_groups, query_TD.shape[1],
+                float(scorer.slope), float(scorer.sharpness), float(scorer.lse_sharpness),
+                num_stages=2, **plan.options(),
+            )  # fmt: skip
+            here = slice(first * size, (first + count) * size)
+            query_grad_TD += cosine_grad @ context_TD[here]
+            context_grad_TD[here] = cosine_grad.T @ query_TD
+            attention_NTS = attention.view(rows, count, size).transpose(0, 1)
+            drawn_NTS = drawn.view(rows, count, size).transpose(0, 1)
+            gram_grad_NSS[first : first + count] = drawn_NTS.transpose(1, 2) @ attention_NTS
+        return None, query_grad_TD.to(query_TD.dtype), context_grad_TD, gram_grad_NSS
