@@ -1,0 +1,189 @@
+"""Studio: an answer for a typical photograph, and sixteen people at once.
+
+The service runs as in use, on an address of this machine, and is asked over HTTP. *New photo* sends a photograph that
+it has not seen, 384 pixels wide, with a caption of four phrases; *same photo* asks a second caption about it. *Large
+photo* is a new one enlarged to the 12 million pixels of a telephone. Then sixteen clients at once ask again and again,
+each with a photograph of its own; and last more come than the queue takes, of whom each has to be answered either with
+boxes or with 429 and a time to come again. The run was trained for a moment: what an answer costs does not depend on
+how good it is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.harness import Result, SkippedError, Target, shared_folder
+
+TARGETS = (
+    Target("a new photo, median", "answer.new_ms", "at most", 250, "ms"),
+    Target("sixteen clients, errors", "crowd.errors", "at most", 0),
+    Target("beyond the queue, neither boxes nor 429", "overflow.other", "at most", 0),
+)
+
+_CAPTIONS = (
+    "A man in a red shirt plays a guitar beside a dog.",
+    "Two children in blue coats run across the grass with a ball.",
+)
+_ROUNDS, _CLIENTS, _EACH, _BEYOND = 30, 16, 4, 80
+
+
+def measure(say: Callable[[str], None]) -> Result:
+    """Milliseconds and requests per second."""
+    shared = shared_folder()
+    contents = [path.read_bytes() for path in sorted((shared / "data/flickr8k_images_384_sample/images").glob("*.jpg"))]
+    if len(contents) < _ROUNDS:
+        raise SkippedError(f"{len(contents)} photographs of 384 pixels; {_ROUNDS} are asked about")
+    with tempfile.TemporaryDirectory() as folder, _service(_run(shared, Path(folder))) as address:
+        say("one client")
+        new, same, large = [], [], []
+        for number, content in enumerate(contents[:_ROUNDS]):
+            seconds, _, answer = _ask(address, _CAPTIONS[0], photo=content)
+            new.append(seconds)
+            same.append(_ask(address, _CAPTIONS[1], photo_id=json.loads(answer)["photo"]["id"])[0])
+            if number % 6 == 0:
+                large.append(_ask(address, _CAPTIONS[0], photo=_enlarged(content, number))[0])
+        say(f"{_CLIENTS} clients")
+        crowd = _crowd(address, contents, _CLIENTS, _EACH)
+        say(f"{_BEYOND} clients")
+        overflow = _crowd(address, contents, _BEYOND, 1)
+    served = [seconds for seconds, status in crowd.answers if status == 200]
+    statuses = [status for _, status in overflow.answers]
+    return {
+        "answer": {
+            "new_ms": 1000 * statistics.median(new),
+            "same_ms": 1000 * statistics.median(same),
+            "large_ms": 1000 * statistics.median(large),
+        },
+        "crowd": {
+            "errors": float(len(crowd.answers) - len(served)),
+            "median_s": statistics.median(served) if served else 0.0,
+            "requests_per_s": len(served) / crowd.seconds,
+        },
+        "overflow": {
+            "answered": float(statuses.count(200)),
+            "told_to_wait": float(statuses.count(429)),
+            "other": float(sum(status not in (200, 429) for status in statuses)),
+        },
+    }
+
+
+class _Crowd:
+    """What came of clients that ask at the same time: seconds and status of each request, and of all together."""
+
+    def __init__(self, answers: list[tuple[float, int]], seconds: float) -> None:
+        self.answers, self.seconds = answers, seconds
+
+
+def _crowd(address: str, contents: list[bytes], clients: int, each: int) -> _Crowd:
+    together = threading.Barrier(clients)
+
+    def client(number: int) -> list[tuple[float, int]]:
+        together.wait()
+        answers = []
+        for turn in range(each):
+            photo = _unseen(contents[(number + turn) % len(contents)])
+            answers.append(_ask(address, _CAPTIONS[turn % 2], photo=photo)[:2])
+        return answers
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        answers = [answer for found in pool.map(client, range(clients)) for answer in found]
+    return _Crowd(answers, time.perf_counter() - start)
+
+
+def _ask(address: str, caption: str, photo: bytes | None = None, photo_id: str = "") -> tuple[float, int, bytes]:
+    """Seconds, status and body of one request."""
+    edge = uuid.uuid4().hex
+    fields = {"caption": caption} | ({"photo_id": photo_id} if photo_id else {})
+    named = f'--{edge}\r\nContent-Disposition: form-data; name="'
+    parts = [f'{named}{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
+    if photo is not None:
+        parts += [f'{named}photo"; filename="p.jpg"\r\n\r\n'.encode(), photo, b"\r\n"]
+    body = b"".join([*parts, f"--{edge}--\r\n".encode()])
+    request = urllib.request.Request(address, body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
+    start = time.perf_counter()
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return time.perf_counter() - start, answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return time.perf_counter() - start, error.code, error.read()
+    except OSError:
+        return time.perf_counter() - start, 0, b""
+
+
+def _unseen(content: bytes) -> bytes:
+    """The same photograph as a file of another content: bytes after the end of a JPEG are not read."""
+    return content + uuid.uuid4().bytes
+
+
+def _enlarged(content: bytes, number: int) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as photo:
+        scale = (12e6 / (photo.width * photo.height)) ** 0.5
+        size = (round(photo.width * scale) + number % 2, round(photo.height * scale))
+        photo.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def _run(shared: Path, folder: Path) -> Path:
+    """A run of `ckd` with the semantic prior and the three networks of the demo on photographs."""
+    import csv
+
+    from unboxed.data.dataset import load_dataset
+    from unboxed.recipes.ckd import CKD
+    from unboxed.training.fit import FitSettings, fit
+    from unboxed.training.schedule import Schedule
+
+    photos, weights = shared / "data/flickr8k_images_384_sample/images", shared / "weights"
+    with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:
+        rows = csv.writer(table)
+        rows.writerow(["image", "caption"])
+        for example in load_dataset(shared / "data/flickr.toml").split("val").examples:
+            if (photos / f"{example.image_id}.jpg").is_file():
+                rows.writerows((f"{example.image_id}.jpg", caption.text) for caption in example.captions)
+    networks = {
+        "detector": "nanodet_plus_m_416_coco80.onnx",
+        "segmenter": "deeplabv3_mnv2_ade32.onnx",
+        "backbone": "mobilenet_edgetpu_imagenet1001.onnx",
+    }
+    lines = [f'format = "table"\nimages = "{photos}"\nannotations = "captions.csv"\n\n[regions]']
+    lines += [f'{name} = "{weights / file}"' for name, file in networks.items()]
+    (folder / "data.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    choices = CKD(prior="semantic", schedule=Schedule(epochs=1))
+    fit("ckd", choices, FitSettings(folder / "data.toml", folder / "run"))
+    return folder / "run"
+
+
+@contextmanager
+def _service(run: Path) -> Iterator[str]:
+    """`/api/ground` of the studio on a free port."""
+    import socket
+
+    import uvicorn
+
+    from unboxed.studio.serving import open_studio
+
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    server = uvicorn.Server(uvicorn.Config(open_studio(run), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/api/ground"
+    finally:
+        server.should_exit = True
+        thread.join()
