@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import unboxed
-from unboxed.errors import RegionsError, RunError
+from unboxed.errors import CaptionError, RegionsError, RunError
 from unboxed.types import Caption, Grounding, Phrase
 
 
@@ -73,3 +73,65 @@ def test_a_damaged_run_says_so(tiny_run: Path, tmp_path: Path) -> None:
 def test_public_names_exist() -> None:
     for name in unboxed.__all__:
         assert hasattr(unboxed, name)
+
+
+def test_a_batch_of_photographs_and_captions_is_grounded_as_one_by_one(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (3, 5)]
+    captions = [["a red box", "a box beside a blue box"], "a white box"]
+    answers = grounder.ground_batch(photos, captions)
+    assert [len(own) for own in answers] == [2, 1]
+    for photo, texts, own in zip(photos, (captions[0], [captions[1]]), answers, strict=True):
+        for text, answer in zip(texts, own, strict=True):
+            alone = grounder.ground(photo, text)
+            assert [phrase.text for phrase in answer.phrases] == [phrase.text for phrase in alone.phrases]
+            np.testing.assert_allclose(answer.attention_WR, alone.attention_WR, atol=1e-5)
+    with pytest.raises(ValueError, match="2 photographs with the captions of 1"):
+        grounder.ground_batch(photos, ["a box"])
+
+
+def test_scores_are_the_same_one_by_one_and_from_regions(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (1, 2, 3)]
+    texts = ["a red box beside a green box", "a blue box"]
+    score_BC = grounder.score(photos, texts)
+    assert score_BC.shape == (3, 2)
+    regions = [grounder.regions_of(photo) for photo in photos]
+    alone = [[float(grounder.score([own], [text])[0, 0]) for text in texts] for own in regions]
+    np.testing.assert_allclose(score_BC, alone, atol=1e-4)
+    assert grounder.score(photos, []).shape == (3, 0)
+
+
+def test_a_text_retrieves_the_photographs_that_score_best(
+    tiny_run: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unboxed.model._RETRIEVED", 2)  # several blocks
+    grounder = unboxed.load(tiny_run)
+    photos = [grounder.regions_of(tiny_dataset.parent / "photos" / f"{number}.png") for number in range(7)]
+    score_B = grounder.score(photos, ["a red box"])[:, 0]
+    found = grounder.retrieve("a red box", photos, k=3)
+    assert [hit.index for hit in found] == np.argsort(-score_B, kind="stable")[:3].tolist()
+    np.testing.assert_allclose([hit.score for hit in found], np.sort(score_B)[::-1][:3], rtol=1e-4)
+    assert all(hit.grounding.phrases[0].text == "a red box" for hit in found)
+    assert grounder.retrieve("a red box", [], k=3) == []
+
+
+def test_heat_is_the_attention_of_the_words_of_a_span(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    photo = tiny_dataset.parent / "photos" / "3.png"
+    grounding = grounder.ground(photo, "a red box and a blue box")
+    heat_HW = grounder.heatmap(photo, "a red box and a blue box", (0, 9))
+    assert heat_HW.shape == (64, 96)
+    weight_R = grounding.attention_WR[1:3].mean(axis=0)  # “red” and “box”; the article does not count
+    y, x = 20, 30
+    inside_R = [bool(x1 <= x + 0.5 <= x2 and y1 <= y + 0.5 <= y2) for x1, y1, x2, y2 in grounding.regions.boxes]
+    unscaled = float(weight_R[inside_R].sum())
+    total = [
+        float(weight_R[[bool(a <= u + 0.5 <= c and b <= v + 0.5 <= d) for a, b, c, d in grounding.regions.boxes]].sum())
+        for v in range(0, 64, 2)
+        for u in range(0, 96, 2)
+    ]
+    assert heat_HW[y, x] == pytest.approx(unscaled / max(total), abs=0.02)
+    assert heat_HW.max() == 1 and heat_HW.min() >= 0
+    with pytest.raises(CaptionError, match=r"lies in characters 50\.\.60"):
+        grounder.heatmap(photo, "a red box", (50, 60))

@@ -94,6 +94,17 @@ def test_a_grounding_as_plain_values() -> None:
     phrase = GroundedPhrase("A man", 0, 5, np.array([[0, 0, 4, 4], [1, 1, 2, 2.126]]), np.array([0.9, 0.1]))
     grounding = Grounding("A man", (phrase,), ((0, 1), (2, 5)), _regions(), np.zeros((2, 3), np.float32), 20, 10)
     assert grounding.to_dict(top=1) == {
-        "phrases": [{"text": "A man", "start": 0, "end": 5, "boxes": [[0, 0, 4, 4]], "scores": [0.9]}]
+        "phrases": [
+            {
+                "text": "A man",
+                "start": 0,
+                "end": 5,
+                "boxes": [[0, 0, 4, 4]],
+                "scores": [0.9],
+                "confidence": None,
+                "present": True,
+            }
+        ]
     }
+    assert [dataclasses.replace(phrase, confidence=told).present for told in (None, 0.6, 0.4)] == [True, True, False]
     assert grounding.to_dict()["phrases"][0]["boxes"][1] == [1, 1, 2, 2.13]  # type: ignore[index]

@@ -10,7 +10,7 @@ from unboxed.errors import UnboxedError
 
 if TYPE_CHECKING:
     from unboxed.model import Grounder
-    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
+    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, RankedPhoto, Regions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Grounder",
     "Grounding",
     "Phrase",
+    "RankedPhoto",
     "Regions",
     "UnboxedError",
     "__version__",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,27 +10,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 import torch
 
 from unboxed.alignment.ranking import phrase_scores, rank_regions
 from unboxed.data.batching import collate
 from unboxed.data.photos import open_photo
 from unboxed.errors import RegionsError, RunError
+from unboxed.in_order import in_order
 from unboxed.phrases import noun_phrases
+from unboxed.presence import phrase_evidence
 from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights
-from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
+from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, RankedPhoto, Regions
 
 if TYPE_CHECKING:
-    import PIL.Image
-
     from unboxed.priors.semantic import SemanticPrior
     from unboxed.recipes.matching_model import MatchingModel
     from unboxed.regions.extractor import RegionExtractor
 
-__all__ = ["Grounder"]
+__all__ = ["Grounder", "Photo"]
+
+_PAIRS = 8192  # photographs times captions that are scored at a time
+_RETRIEVED = 32  # photographs whose regions are held at a time while they are ranked
+
+
+Photo = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
+"""A photograph: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before."""
 
 
 class Grounder:
@@ -71,7 +79,9 @@ class Grounder:
         return cls(config, model, vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
-        """Write the model, its config, its vocabulary and the models that find its regions to the folder `run`."""
+        """Write the model, all that it needs and a card for readers (README.md) to the folder `run`."""
+        from unboxed.model_card import model_card
+
         run = Path(run)
         run.mkdir(parents=True, exist_ok=True)
         regions = self.config.regions.copied_to(run / "regions")
@@ -82,6 +92,41 @@ class Grounder:
         if self.prior is not None:
             self.prior.save(run / "prior")
         save_weights(run / "model.safetensors", self.model)
+        (run / "README.md").write_text(model_card(self.config), encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path, *, revision: str | None = None) -> Grounder:
+        """A model from a folder, or by name from the Hugging Face Hub, where it is kept once fetched.
+
+        Args:
+            name_or_folder: a run's folder, or `owner/name` on the Hub (the extra `hub`).
+            revision: branch, tag or commit on the Hub.
+
+        Raises:
+            RunError: no such folder or name, or nothing there that is a run.
+        """
+        from unboxed.hub import fetched
+
+        return cls.load(name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision))
+
+    def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model to the Hugging Face Hub (the extra `hub`), with its card, and without any path of this disk.
+
+        Args:
+            repo: `owner/name`; made where it does not exist.
+            private: make it a private one.
+            token: of the Hub; the one that `hf auth login` keeps by default.
+
+        Returns:
+            The address of the upload.
+
+        Raises:
+            RunError: the Hub cannot be reached or refuses.
+        """
+        from unboxed.hub import uploaded
+
+        public = Grounder(self.config.without_paths(), self.model, self.vocabulary, self.prior)
+        return uploaded(public.save, repo, private, token)
 
     @cached_property
     def extractor(self) -> RegionExtractor:
@@ -90,22 +135,106 @@ class Grounder:
 
         return RegionExtractor(self.config.regions)
 
-    def ground(self, image: str | Path | PIL.Image.Image | np.ndarray[Any, Any], caption: str | Caption) -> Grounding:
+    def ground(self, image: Photo, caption: str | Caption) -> Grounding:
         """Box the phrases of a caption in a photograph.
 
         Args:
-            image: a file, a PIL image, or an array `[H, W, 3]` or `[H, W]` of uint8. EXIF orientation is applied.
+            image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before. EXIF
+                orientation is applied.
             caption: a text, whose noun phrases are found, or a `Caption` with phrases of your own.
 
         Returns:
-            Every phrase with all regions ranked, boxes in pixels of the upright photograph.
+            Every phrase with all regions ranked, boxes in pixels of the upright photograph. `phrase.present` and
+            `phrase.confidence` say whether the phrase is there at all.
 
         Raises:
             PhotoError: the photograph cannot be read.
             CaptionError: the caption has no words.
         """
-        given = caption if isinstance(caption, Caption) else Caption(caption, noun_phrases(caption))
-        return self.ground_regions(self.extractor(open_photo(image)), [given])[0]
+        return self.ground_regions(self.regions_of(image), [_caption(caption)])[0]
+
+    def ground_batch(
+        self, photos: Sequence[Photo], captions: Sequence[str | Caption | Sequence[str | Caption]]
+    ) -> list[list[Grounding]]:
+        """Box the phrases of many captions in many photographs; each photograph is looked at once.
+
+        Args:
+            photos: as for `ground`.
+            captions: of each photograph one caption, or several.
+
+        Returns:
+            For each photograph the groundings of its captions.
+
+        Raises:
+            PhotoError: a photograph cannot be read.
+            CaptionError: a caption has no words.
+            ValueError: not as many captions, or lists of them, as photographs.
+        """
+        given = [[own] if isinstance(own, str | Caption) else list(own) for own in captions]
+        of_each = [[_caption(caption) for caption in own] for own in given]
+        if len(of_each) != len(photos):
+            raise ValueError(f"{len(photos)} photographs with the captions of {len(of_each)}; give each its own.")
+        found = self._regions_of_all(photos)
+        return [self.ground_regions(regions, own) for regions, own in zip(found, of_each, strict=True)]
+
+    def heatmap(self, image: Photo, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
+        """Where a word or phrase of a caption looks in a photograph.
+
+        Args:
+            image: as for `ground`.
+            caption: as for `ground`.
+            span: characters (start, end) of the word or phrase; None for the whole caption.
+
+        Returns:
+            `[H, W]` in [0, 1], the heat of every pixel of the upright photograph.
+
+        Raises:
+            PhotoError: the photograph cannot be read.
+            CaptionError: the caption has no words, or none in the span.
+        """
+        from unboxed.span_heat import span_heat
+
+        return span_heat(self.ground(image, caption), span)
+
+    def retrieve(self, text: str | Caption, photos: Sequence[Photo], k: int = 10) -> list[RankedPhoto]:
+        """The photographs that a text fits best, best first, with its phrases boxed in each.
+
+        Every photograph is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
+        seen.
+
+        Args:
+            text: a sentence, or a `Caption` with phrases of your own.
+            photos: as for `ground`.
+            k: how many at most.
+
+        Raises:
+            PhotoError: a photograph cannot be read.
+            CaptionError: the text has no words.
+        """
+        caption = _caption(text)
+        best: list[tuple[float, int, Regions]] = []
+        block: list[tuple[int, Regions]] = []
+        for index, regions in enumerate(self._regions_of_all(photos)):
+            block.append((index, regions))
+            if len(block) == _RETRIEVED or index == len(photos) - 1:
+                scores = self.score([own for _, own in block], [caption])[:, 0].tolist()
+                best += [(score, number, own) for score, (number, own) in zip(scores, block, strict=True)]
+                best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
+                block = []
+        return [RankedPhoto(index, score, self.ground_regions(own, [caption])[0]) for score, index, own in best]
+
+    def regions_of(self, image: Photo) -> Regions:
+        """The regions of a photograph, as `ground` finds them; `Regions` are given back as they are.
+
+        Raises:
+            PhotoError: the photograph cannot be read.
+        """
+        return image if isinstance(image, Regions) else self.extractor(open_photo(image))
+
+    def _regions_of_all(self, photos: Sequence[Photo]) -> Iterator[Regions]:
+        if any(not isinstance(photo, Regions) for photo in photos):
+            _ = self.extractor  # made here, not by several threads at once
+        return in_order(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
 
     @torch.inference_mode()
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
@@ -128,11 +257,13 @@ class Grounder:
                 own_PW = arrays.phrase_PW
                 queries, phrase_PQ = words, np.where(own_PW.any(axis=1, keepdims=True), own_PW, True)
                 content_Q = arrays.content_W
+            evidence_P = phrase_evidence(alignment.evidence_BCQ[0, c, :queries].numpy(), phrase_PQ, content_Q)
+            told = [self._told(evidence) for evidence in evidence_P.tolist()]
             if self.config.choices.reads_heat:
                 map_QR = alignment.similarity_BCQR[0, c, :queries].numpy()
                 attention_WR = attention_CWR[c, :words].numpy()
                 groundings.append(
-                    self._read_heat(regions, caption, arrays.spans, map_QR, phrase_PQ, content_Q, attention_WR)
+                    self._read_heat(regions, caption, arrays.spans, map_QR, phrase_PQ, content_Q, attention_WR, told)
                 )
                 continue
             attention_QR, value_QR = alignment.attention_BCQR[0, c, :queries], alignment.value_BCQR[0, c, :queries]
@@ -146,8 +277,8 @@ class Grounder:
                 Grounding(
                     caption=caption.text,
                     phrases=tuple(
-                        GroundedPhrase(p.text, p.start, p.end, regions.boxes[order], score[order])
-                        for p, order, score in zip(caption.phrases, order_PR, ranked_PR, strict=True)
+                        GroundedPhrase(p.text, p.start, p.end, regions.boxes[order], score[order], *its)
+                        for p, order, score, its in zip(caption.phrases, order_PR, ranked_PR, told, strict=True)
                     ),
                     words=arrays.spans,
                     regions=regions,
@@ -167,30 +298,51 @@ class Grounder:
         phrase_PQ: npt.NDArray[np.bool_],
         content_Q: npt.NDArray[np.bool_],
         attention_WR: Array,
+        told: Sequence[tuple[float, float | None]],
     ) -> Grounding:
         """Boxes around the hot regions of each phrase's map of cells."""
         from unboxed.evaluation import heatmap
 
         heat_PYX = heatmap.phrase_maps(map_QR, phrase_PQ, content_Q)
         phrases = []
-        for phrase, map_YX in zip(caption.phrases, heat_PYX, strict=True):
+        for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=True):
             heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
             boxes, scores = heatmap.heat_boxes(heat_HW, self.config.choices.read_out)  # type: ignore[attr-defined]
-            phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores))
+            phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
         size = (regions.width, regions.height)
         return Grounding(caption.text, tuple(phrases), spans, regions, attention_WR, *size, heat_PYX)
 
     @torch.inference_mode()
-    def score(self, regions: Sequence[Regions], captions: Sequence[Caption]) -> Array:
+    def score(self, photos: Sequence[Photo], captions: Sequence[str | Caption]) -> Array:
         """How well each photograph and caption fit, `[B, C]`; higher is better, any sign.
 
+        Args:
+            photos: B of them, as for `ground`.
+            captions: C of them, as for `ground`.
+
         Raises:
+            PhotoError: a photograph cannot be read.
+            CaptionError: a caption has no words.
             RegionsError: regions of other features or classes than the model was trained on.
         """
-        for own in regions:
+        given = [_caption(caption) for caption in captions]
+        score_BC = np.zeros((len(photos), len(given)), dtype=np.float32)
+        if score_BC.size == 0:
+            return score_BC
+        encoded, block, first = self._encoded(given), max(_PAIRS // len(given), 1), 0
+        regions: list[Regions] = []
+        for own in self._regions_of_all(photos):
             self._check(own)
-        score_BC: Array = self.model.score(self._batch(regions, self._encoded(captions))).numpy()
+            regions.append(own)
+            if len(regions) == block or first + len(regions) == len(photos):
+                score_BC[first : first + len(regions)] = self.model.score(self._batch(regions, encoded)).numpy()
+                first, regions = first + len(regions), []
         return score_BC
+
+    def _told(self, evidence: float) -> tuple[float, float | None]:
+        """A phrase's evidence, and how sure it makes that the phrase is in the photograph."""
+        presence = self.config.presence
+        return evidence, None if presence is None else presence.confidence(evidence)
 
     def _encoded(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
         affinity = None if self.prior is None else self.prior.affinity
@@ -220,3 +372,7 @@ class Grounder:
                 f"model was trained on {width} and {len(config.class_names)}. Extract them with the "
                 "run's own settings (leave out --regions)."
             )
+
+
+def _caption(given: str | Caption) -> Caption:
+    return given if isinstance(given, Caption) else Caption(given, noun_phrases(given))

@@ -144,7 +144,8 @@ def heat_map(boxes: Array, weights: Array, extent: tuple[int, int], size: tuple[
     rows = (np.arange(height) + 0.5) * extent[1] / height
     across = (columns >= boxes[:, 0, None]) & (columns <= boxes[:, 2, None])
     down = (rows >= boxes[:, 1, None]) & (rows <= boxes[:, 3, None])
-    total: Floats = np.einsum("ry,rx,r->yx", down, across, np.asarray(weights, dtype=np.float64))
+    weighted: Floats = np.asarray(weights, dtype=np.float64)[:, None] * across
+    total: Floats = down.T.astype(np.float64) @ weighted
     return total / total.max() if total.size and total.max() > 0 else total
 
 

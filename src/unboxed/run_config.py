@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RunError
+from unboxed.presence import Presence
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
@@ -33,6 +34,7 @@ class RunConfig:
         feature_blocks: (name, width) of each run of columns of the regions' features.
         class_names: of the regions' class probabilities.
         facts: what was trained on and how it went, for people to read.
+        presence: how sure a phrase's evidence makes that it is in a photograph; None where nothing could be learned.
     """
 
     recipe: str
@@ -41,6 +43,7 @@ class RunConfig:
     feature_blocks: tuple[tuple[str, int], ...]
     class_names: tuple[str, ...]
     facts: dict[str, Any]
+    presence: Presence | None = None
 
     @property
     def region_width(self) -> int:
@@ -71,6 +74,14 @@ class RunConfig:
         probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
         return region_inputs(boxes, features[:, self.columns], probs, width, height)
 
+    def without_paths(self) -> RunConfig:
+        """The same without the folders of this disk among its facts: to be given away."""
+        facts = {key: value for key, value in self.facts.items() if key != "store"}
+        if "data" in facts:
+            data = Path(str(facts["data"]))
+            facts["data"] = data.parent.name if data.stem == "data" else data.stem
+        return replace(self, facts=facts)
+
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
         from unboxed.training.checkpoint import write_json
@@ -84,6 +95,7 @@ class RunConfig:
             "feature_blocks": [list(block) for block in self.feature_blocks],
             "class_names": list(self.class_names),
             "facts": self.facts,
+            "presence": None if self.presence is None else asdict(self.presence),
         }
         write_json(run / "config.json", content)
 
@@ -117,6 +129,7 @@ class RunConfig:
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=tuple(content["class_names"]),
                 facts=dict(content["facts"]),
+                presence=Presence(**content["presence"]) if content.get("presence") else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None

@@ -27,9 +27,10 @@ import numpy.typing as npt
 from unboxed.errors import CaptionError, RegionsError
 
 if TYPE_CHECKING:
+    import supervision
     import torch
 
-__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "Regions"]
+__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedPhoto", "Regions"]
 
 Array = npt.NDArray[np.float32]
 
@@ -229,8 +230,11 @@ class GroundedPhrase:
 
     Attributes:
         text, start, end: the phrase and its character span in the caption.
-        boxes: `[N, 4]` pixels, best first.
-        scores: `[N]`, not increasing.
+        boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
+        scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
+        evidence: how well the phrase fits the photograph, in the model's own unit; None where nothing was asked.
+        confidence: in [0, 1], that the phrase is in the photograph; None of a model that was not calibrated.
+        types: Entities types such as `people`, where the caption that was asked for came with them.
     """
 
     text: str
@@ -238,10 +242,18 @@ class GroundedPhrase:
     end: int
     boxes: Array
     scores: Array
+    evidence: float | None = None
+    confidence: float | None = None
+    types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", _frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
         object.__setattr__(self, "scores", _frozen_array(self.scores, (len(self.boxes),), f"scores of “{self.text}”"))
+
+    @property
+    def present(self) -> bool:
+        """Is the phrase in the photograph, as likely as not? True where nobody knows."""
+        return self.confidence is None or self.confidence >= 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +290,38 @@ class Grounding:
                     "end": phrase.end,
                     "boxes": [[round(float(x), 2) for x in box] for box in phrase.boxes[:top]],
                     "scores": [round(float(score), 6) for score in phrase.scores[:top]],
+                    "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
+                    "present": phrase.present,
                 }
                 for phrase in self.phrases
             ]
         }
+
+    def to_supervision(self, min_score: float = 0.0, top: int = 1) -> supervision.Detections:
+        """The boxes as `supervision.Detections`, with phrases and character spans in its `data`.
+
+        Args:
+            min_score: boxes that score less are left out.
+            top: boxes a phrase at most.
+
+        Raises:
+            ExportError: the package supervision is missing.
+        """
+        from unboxed.export.supervision import detections
+
+        return detections(self, min_score, top)
+
+
+@dataclass(frozen=True, eq=False)
+class RankedPhoto:
+    """A photograph that was found for a text.
+
+    Attributes:
+        index: its place among the photographs that were ranked.
+        score: how well it fits, higher is better, any sign; it compares with those of the same text alone.
+        grounding: where the text's phrases are in it.
+    """
+
+    index: int
+    score: float
+    grounding: Grounding

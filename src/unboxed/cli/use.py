@@ -29,6 +29,7 @@ def ground(
     save: Path | None = None,
     json: bool = False,
     top: int = 5,
+    absent: bool = False,
 ) -> None:
     """Box the phrases of a caption in a photograph.
 
@@ -39,6 +40,7 @@ def ground(
         save: write the photograph with its boxes here (.png or .jpg).
         json: print one JSON object.
         top: boxes a phrase in the JSON, best first.
+        absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.
     """
     from unboxed.data.photos import open_photo
     from unboxed.phrases import noun_phrases
@@ -51,13 +53,16 @@ def ground(
     if save is not None:
         from unboxed.pictures import draw_grounding, save_picture
 
-        save_picture(save, draw_grounding(image, caption, grounding.phrases))
+        shown = [phrase for phrase in grounding.phrases if phrase.present or absent]
+        save_picture(save, draw_grounding(image, caption, shown))
     if json:
         print_json(grounding.to_dict(top))
     else:
         for phrase in grounding.phrases:
+            doubt = "" if phrase.present else f"not in the picture (confidence {phrase.confidence:.2f})"
             box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
-            print(f"{phrase.text}: [{box}]  {phrase.scores[0]:.2f}")
+            boxed = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present or absent else ""
+            print(f"{phrase.text}: {'  '.join(part for part in (boxed, doubt) if part)}")
         if save is not None:
             say(f"Picture: {save}")
 

@@ -25,6 +25,7 @@ from unboxed.evaluation.evaluate import (
 )
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
+from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.score_pairs import score_pairs
@@ -50,6 +51,7 @@ class EvaluatedRun:
         heat: scores of the heat maps, for a run that has them.
         attention: precision, recall and F1 of the words' attention; None where no word can be scored.
         retrieval: of all photographs and captions of the split; None when it was not wanted.
+        presence: how well phrases that are not there are told; None of a run that was not calibrated.
     """
 
     run: Path
@@ -61,15 +63,21 @@ class EvaluatedRun:
     heat: HeatScores | None = None
     attention: AttentionScores | None = None
     retrieval: RetrievalScores | None = None
+    presence: PresenceScores | None = None
 
     @property
     def more_facts(self) -> dict[str, str]:
-        """What attention and retrieval came to, in words."""
-        return _more_facts(None, self.attention, self.retrieval)
+        """What attention, retrieval and the absent phrases came to, in words."""
+        return _more_facts(None, self.attention, self.retrieval, self.presence)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages 0–100."""
-        parts = {"heatmap": self.heat, "attention": self.attention, "retrieval": self.retrieval}
+        parts = {
+            "heatmap": self.heat,
+            "attention": self.attention,
+            "retrieval": self.retrieval,
+            "presence": self.presence,
+        }
         more = {name: part.to_dict() for name, part in parts.items() if part is not None}
         return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict(), **more}
 
@@ -120,8 +128,9 @@ def evaluate_run(
     if retrieval:
         pairs = score_pairs(grounder, split.examples, store)
         ranks = score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
+    presence = score_presence(grounder, split.examples, store)
     if not report:
-        return EvaluatedRun(run, data, split_name, scores, {}, None, heat, attention, ranks)
+        return EvaluatedRun(run, data, split_name, scores, {}, None, heat, attention, ranks, presence)
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
     baselines = untrained_baselines(split.examples, lambda example: regions_of.get(example.image_id))
     path = run / f"report-{split_name}.html"
@@ -132,10 +141,10 @@ def evaluate_run(
         baselines=baselines,
         gallery=_gallery(grounded),
         log=_log(run),
-        facts=_facts(grounder, scores, run, split_name) | _more_facts(heat, attention, ranks),
+        facts=_facts(grounder, scores, run, split_name) | _more_facts(heat, attention, ranks, presence),
         curves=[] if attention is None else [attention_chart(attention)],
     )
-    return EvaluatedRun(run, data, split_name, scores, baselines, path, heat, attention, ranks)
+    return EvaluatedRun(run, data, split_name, scores, baselines, path, heat, attention, ranks, presence)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
@@ -171,7 +180,10 @@ def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposa
 
 
 def _more_facts(
-    heat: HeatScores | None, attention: AttentionScores | None, retrieval: RetrievalScores | None
+    heat: HeatScores | None,
+    attention: AttentionScores | None,
+    retrieval: RetrievalScores | None,
+    presence: PresenceScores | None,
 ) -> dict[str, str]:
     facts = {}
     if heat is not None:
@@ -189,6 +201,8 @@ def _more_facts(
             f"{to_image[1]:.1f} / {to_image[5]:.1f} / {to_image[10]:.1f}, rsum "
             f"{retrieval.rsum:.1f} ({retrieval.protocol})"
         )
+    if presence is not None:
+        facts["Absent phrases"] = str(presence)
     return facts
 
 

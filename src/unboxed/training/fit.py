@@ -26,6 +26,7 @@ from unboxed.training.alone import alone
 from unboxed.training.checkpoint import save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.loop import train
+from unboxed.training.presence import calibrated
 from unboxed.training.seeds import generator, seed_of
 from unboxed.training.settings import FitSettings
 from unboxed.types import Example
@@ -132,8 +133,9 @@ def fit(
     for split in (training, validation):
         for image_id, reason in split.unreadable.items():
             say(f"Skipped {image_id}: {reason}")
+    presence = calibrated(Grounder.load(run), validation.examples, store)
     config.facts.update(finished=True)
-    config.save(run)
+    replace(config, presence=presence).save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     return Grounder.load(run)
 

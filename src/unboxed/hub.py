@@ -1,0 +1,62 @@
+"""Models on the Hugging Face Hub: fetched by name, uploaded with their card. The extra `hub`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from unboxed.errors import RunError
+
+__all__ = ["fetched", "uploaded"]
+
+_FILES = ("*.json", "*.safetensors", "README.md", "prior/*", "regions/*", "text/*")
+
+
+def fetched(name: str, revision: str | None = None) -> Path:
+    """The folder of a model of the Hub, from the local cache where it is there already.
+
+    Raises:
+        RunError: no such model, no way to reach the Hub, or no `huggingface_hub`.
+    """
+    library = _library()
+    try:
+        return Path(library.snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+    except Exception as error:  # the library raises a dozen kinds, those of its HTTP client among them
+        raise RunError(
+            f"{name!r} is no folder here, and the Hub does not give it ({_first_line(error)}); name a run's folder, or "
+            "a model of the Hub as owner/name."
+        ) from error
+
+
+def uploaded(save: Callable[[Path], None], repo: str, private: bool, token: str | None) -> str:
+    """Upload what `save` writes to the repository `repo`; gives back its address.
+
+    Raises:
+        RunError: the Hub cannot be reached or refuses, or no `huggingface_hub`.
+    """
+    library = _library()
+    with tempfile.TemporaryDirectory() as folder:
+        save(Path(folder))
+        try:
+            api = library.HfApi(token=token)
+            api.create_repo(repo, private=private, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload with unboxed"))
+        except Exception as error:
+            raise RunError(
+                f"{repo!r} cannot be uploaded ({_first_line(error)}); log in with `hf auth login`, or give a token "
+                "that may write."
+            ) from error
+
+
+def _library() -> ModuleType:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise RunError('The Hugging Face Hub needs the extra "hub": pip install "unboxed[hub]".') from error
+    return huggingface_hub
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")

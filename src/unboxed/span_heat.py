@@ -1,0 +1,45 @@
+"""Where a part of a caption looks: its words' attention painted over the photograph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unboxed.errors import CaptionError
+from unboxed.phrases import content_words
+from unboxed.pictures import heat_map
+from unboxed.types import Array, Grounding, Phrase
+
+__all__ = ["span_heat"]
+
+
+def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Array:
+    """The heat `[H, W]` in [0, 1] of every pixel of the photograph, 1 where the span looks most.
+
+    The attention of the span's nouns and adjectives, of all its words where it has none, lies over the regions' boxes;
+    with a model that has heat maps, the map of the span's phrases is read at every pixel instead.
+
+    Args:
+        grounding: of the photograph and the caption.
+        span: characters (start, end) of the caption; None for all of it.
+
+    Raises:
+        CaptionError: no word of the caption lies in the span.
+    """
+    start, end = span or (0, len(grounding.caption))
+    inside = [w for w, (first, last) in enumerate(grounding.words) if first < end and last > start]
+    if not inside:
+        raise CaptionError(
+            f"No word of {grounding.caption!r} lies in characters {start}..{end}; spans count characters from 0."
+        )
+    size = (grounding.width, grounding.height)
+    if grounding.heat_PYX is not None:
+        own = [p for p, phrase in enumerate(grounding.phrases) if phrase.start < end and phrase.end > start]
+        if own:
+            from unboxed.evaluation.heatmap import positive_heat, upsampled
+
+            return positive_heat(upsampled(grounding.heat_PYX[own].mean(axis=0), *size))
+    phrases = [Phrase(phrase.text, phrase.start, phrase.end) for phrase in grounding.phrases]
+    content = set(content_words(grounding.caption, phrases))
+    weighty = [w for w in inside if grounding.words[w] in content] or inside
+    weight_R = grounding.attention_WR[weighty].mean(axis=0)
+    return np.asarray(heat_map(grounding.regions.boxes, weight_R, size, size), dtype=np.float32)

@@ -1,0 +1,97 @@
+"""Is a phrase in the photograph: the curve, what it is fitted on, and what it is worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import unboxed
+from unboxed.evaluation.presence import score_presence
+from unboxed.phrases import noun_phrases
+from unboxed.presence import Presence, fit_presence, phrase_evidence
+from unboxed.training.presence import swapped_phrases
+from unboxed.types import Caption, Example
+
+
+def test_the_curve_finds_the_one_that_the_phrases_were_drawn_from() -> None:
+    rng = np.random.default_rng(0)
+    evidence = rng.normal(2, 3, size=20_000)
+    present = rng.random(20_000) < 1 / (1 + np.exp(-(1.5 * evidence - 4)))
+    # Kinds weigh the same, so the odds of the curve are those of the draw, divided by the odds of the kinds.
+    found, odds = fit_presence(evidence, present), present.mean() / (1 - present.mean())
+    assert found is not None
+    assert found.slope == pytest.approx(1.5, rel=0.05)
+    assert found.bias == pytest.approx(-4 - np.log(odds), rel=0.05)
+    assert found.confidence(-1e9) < 1e-6 < 1 - 1e-6 < found.confidence(1e9)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "present"),
+    [([1, 2, 3], [True, True, True]), ([1, 1, 1], [True, False, True]), ([3, 2, 1, 0], [False, False, True, True])],
+)
+def test_nothing_is_claimed_where_nothing_can_be_told(evidence: list[float], present: list[bool]) -> None:
+    assert fit_presence(evidence, present) is None
+
+
+def test_phrases_that_evidence_tells_without_error_do_not_break_the_curve() -> None:
+    found = fit_presence([0, 1, 8, 9], [False, False, True, True])
+    assert found is not None
+    assert found.confidence(1) < 0.5 < found.confidence(8)
+
+
+def test_the_evidence_of_a_phrase_is_that_of_its_nouns_and_adjectives() -> None:
+    phrase_PQ = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
+    content_Q = np.array([0, 1, 1, 0, 0], dtype=bool)
+    np.testing.assert_allclose(phrase_evidence(np.array([9.0, 1, 3, 5, 7]), phrase_PQ, content_Q), [2, 6])
+
+
+class _Dogs:
+    """Stands for a model that finds evidence of dogs alone."""
+
+    def __init__(self) -> None:
+        self.config = SimpleNamespace(presence=Presence(slope=2, bias=-1, phrases=9))
+
+    def ground_regions(self, regions: object, captions: list[Caption]) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(phrases=[SimpleNamespace(evidence=float("dog" in p.text)) for p in caption.phrases])
+            for caption in captions
+        ]
+
+
+def _example(name: str, *captions: str) -> Example:
+    return Example(name, Path(name), tuple(Caption(text, noun_phrases(text)) for text in captions), 9, 9)
+
+
+def test_absent_is_what_another_photograph_shows_and_the_own_captions_do_not_speak_of() -> None:
+    examples = [
+        _example("1", "A man walks two dogs.", "The guy has it on a leash."),
+        _example("2", "A woman with a dog and a red umbrella.", "Women on a street"),
+    ]
+    found = swapped_phrases(_Dogs(), examples, {"1": None, "2": None}, photos=9)  # type: ignore[arg-type]
+    # “it” is nobody's; of the other's phrases neither persons nor dogs count.
+    present = ["A man", "two dogs", "The guy", "a leash", "A woman", "a dog", "a red umbrella", "Women", "a street"]
+    absent = ["a red umbrella", "a street", "a leash"]
+    assert (int(found.present_N.sum()), int((~found.present_N).sum())) == (len(present), len(absent))
+    scores = score_presence(_Dogs(), examples, {"1": None, "2": None})  # type: ignore[arg-type]
+    assert scores is not None
+    assert (scores.absent_recall, scores.present_recall) == (100, pytest.approx(100 * 2 / 9))
+    assert scores.absent_precision == pytest.approx(100 * 1 / (1 + 7 / 9))
+    assert scores.auc == pytest.approx(100 * (2 / 9 + 7 / 9 / 2))
+
+
+def test_a_run_keeps_its_curve_and_its_phrases_say_what_it_means(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    grounder, photo = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
+    (phrase,) = grounder.ground(photo, "a red box").phrases
+    assert phrase.evidence is not None
+    assert phrase.confidence is None and phrase.present
+    grounder.config = replace(grounder.config, presence=Presence(1.0, -phrase.evidence - 1.0, 10))
+    grounder.save(tmp_path / "copy")
+    (told,) = unboxed.load(tmp_path / "copy").ground(photo, "a red box").phrases
+    assert told.confidence == pytest.approx(1 / (1 + np.e), rel=1e-4)
+    assert not told.present and len(told.boxes) == len(phrase.boxes)
