@@ -89,12 +89,14 @@ def _model(scorer: AttentionScorer) -> CrossAttention:
 
 
 @every_host
-def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: AttentionScorer) -> None:
+@pytest.mark.parametrize("way", ["align", "scores"])
+def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: AttentionScorer, way: str) -> None:
     regions, words = _codes()
     # Gradients are compared where they arrive: before vectors are scaled to unit length, which the fast path relies on.
     inputs = (2 * regions.codes[0]).requires_grad_(), (3 * words.codes[0]).requires_grad_()
     regions, words = regions._replace(codes=(unit(inputs[0]),)), words._replace(codes=(unit(inputs[1]),))
-    fast_BC = _model(scorer).align(regions, words).score_BC
+    model = _model(scorer)
+    fast_BC = model.scores(regions, words) if way == "scores" else model.align(regions, words).score_BC
     rows = [[score(scorer, regions.codes[0][b, :r], words.codes[0][c, :w]) for c, w in enumerate(WORDS)]
             for b, r in enumerate(REGIONS)]  # fmt: skip
     slow_BC = torch.stack([torch.stack(row) for row in rows])

@@ -90,6 +90,21 @@ class Aligner(Protocol):
             prior_BCQR: untrained scores of every query's regions, for the aligners that mix them in.
         """
 
+    def scores(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        prior_BCQR: torch.Tensor | None = None,
+        budget_bytes: int = ...,
+    ) -> torch.Tensor:
+        """`align(regions, queries).score_BC` without the rest, and so with less memory and time.
+
+        Args:
+            regions, queries, prior_BCQR: as for `align`.
+            budget_bytes: about how much may be taken above inputs and result where no gradient is asked.
+        """
+
 
 def all_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor) -> torch.Tensor:
     """Every query with every region, `[B, C, Q, R]`, as one matrix product (seen, not copied, in this order)."""

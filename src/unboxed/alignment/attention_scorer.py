@@ -6,26 +6,39 @@ Queries attend to contexts: words to regions ("t2i") or regions to words ("i2t")
 `s = K q` of a query with its contexts K, their products `G = K Kᵀ` among themselves and the weights `a`, the cosine of
 the query and what it attends to is `a·s / √(aᵀ G a)`: the attended content, of the joint width, is never built.
 
-Everything here works on tensors `[…]` of cosines in which one axis is the queries' and one the contexts'.
+The scorer's methods work on tensors `[…]` of cosines in which one axis is the queries' and one the contexts'. `attend`,
+which all scores and attentions of pairs are made by, wants them in one order, `[K, N, Q, J]`: for each of K owners of N
+contexts (images for t2i, captions for i2t) and each of J owners of Q queries. The last axis is one that no sum runs
+along, so that every sum adds rows to rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch.nn.functional import leaky_relu
 
-from unboxed.alignment.unit import inverse_root
+from unboxed.alignment.unit import cosine_to_content, inverse_root
 
-__all__ = ["Aggregation", "AttentionScorer", "Direction", "FocalRule", "focal_mask"]
+__all__ = [
+    "Aggregation",
+    "Attended",
+    "AttentionScorer",
+    "Direction",
+    "FocalRule",
+    "attend",
+    "focal_mask",
+    "shares_to_weights",
+]
 
 Direction = Literal["t2i", "i2t", "both"]
 FocalRule = Literal["none", "equal", "prob"]
 Aggregation = Literal["mean", "lse", "max", "sum"]
 NormalisedOver = Literal["queries", "contexts", "none"]
 
+_SAFE_EXPONENT = 30.0  # exp, its square and the sum of thousands of squares are normal single-precision numbers
 _TIE = 1e-5  # relative; single precision and a sharp softmax move equal weights apart by a few millionths
 
 
@@ -99,6 +112,29 @@ class AttentionScorer:
             return clipped * (self.sharpness * inverse_root(clipped.square().sum(dim=dim, keepdim=True)))
         return clipped * self.sharpness
 
+    def shares(
+        self, logits: torch.Tensor, context_mask: torch.Tensor | None, context_dim: int, bounded: bool = False
+    ) -> torch.Tensor:
+        """The weights over the contexts up to a factor of each query's own, >= 0, and 0 at padded contexts.
+
+        A cosine with what is attended does not depend on the factor: all-pairs scores never divide by it.
+
+        Args:
+            logits: of `logits`.
+            context_mask: True for real contexts; of any shape that broadcasts to that of the logits. None: all are.
+            context_dim: the axis of the contexts.
+            bounded: no logit is larger than the sharpness. A small one then needs no maximum taken away.
+        """
+        if not (bounded and self.sharpness <= _SAFE_EXPONENT):
+            # The lowest finite number, not -inf: a query without any context then has no NaN, and no NaN gradient.
+            lowest = torch.finfo(logits.dtype).min
+            known = logits if context_mask is None else logits.masked_fill(~context_mask, lowest)
+            logits = known - known.detach().amax(dim=context_dim, keepdim=True)
+        shares = logits.exp()
+        if context_mask is not None:
+            shares = shares * context_mask
+        return shares if self.focal == "none" else shares * _kept(shares, context_mask, context_dim, self.focal)
+
     def weights(self, logits: torch.Tensor, context_mask: torch.Tensor, context_dim: int) -> torch.Tensor:
         """Weights over the contexts, summing to 1; 0 at padded ones, and everywhere where there are none.
 
@@ -107,13 +143,22 @@ class AttentionScorer:
             context_mask: True for real contexts; of any shape that broadcasts to that of the logits.
             context_dim: the axis of the contexts.
         """
-        # The lowest finite number, not -inf: a query without any context then has no NaN, and no NaN gradient.
-        lowest = torch.finfo(logits.dtype).min
-        weights = logits.masked_fill(~context_mask, lowest).softmax(dim=context_dim).masked_fill(~context_mask, 0)
-        if self.focal == "none":
-            return weights
-        kept = weights.where(focal_mask(weights, context_mask, context_dim, self.focal), 0)
-        return kept / kept.sum(dim=context_dim, keepdim=True).clamp(min=torch.finfo(kept.dtype).tiny)
+        return shares_to_weights(self.shares(logits, context_mask, context_dim), context_dim)
+
+    def score(self, attended: Attended, query_mask: torch.Tensor, direction: Literal["t2i", "i2t"]) -> torch.Tensor:
+        """Scores `[K, J]` of one direction: the queries' evidence put together, with the bonus in t2i.
+
+        Args:
+            attended: of `attend`.
+            query_mask: True for real queries; broadcasts to `[K, Q, J]`.
+            direction: which it is of.
+        """
+        score_KJ = self.aggregate(attended.evidence_KQJ, query_mask, query_dim=1)
+        if self.bonus and direction == "t2i":
+            smallest = torch.finfo(attended.total_KQJ.dtype).tiny
+            largest_KQJ = attended.shares_KNQJ.amax(dim=1) / attended.total_KQJ.clamp(min=smallest)
+            score_KJ = score_KJ + self.bonus * self.aggregate(largest_KQJ, query_mask, query_dim=1)
+        return score_KJ
 
     def aggregate(self, values: torch.Tensor, query_mask: torch.Tensor, query_dim: int) -> torch.Tensor:
         """One number of the real queries' `values`; 0 where there are none.
@@ -137,27 +182,87 @@ class AttentionScorer:
         return best.masked_fill(~query_mask.any(dim=query_dim), 0)
 
 
+class Attended(NamedTuple):
+    """One direction of attention between K owners of contexts and J owners of queries.
+
+    Attributes:
+        logits_KNQJ: before the softmax over N, with the prior.
+        shares_KNQJ: weights up to a factor of each query's own (`AttentionScorer.shares`).
+        total_KQJ: the shares' sum over N.
+        evidence_KQJ: cosine of each query with what it attends to, in [-1, 1].
+    """
+
+    logits_KNQJ: torch.Tensor
+    shares_KNQJ: torch.Tensor
+    total_KQJ: torch.Tensor
+    evidence_KQJ: torch.Tensor
+
+
+def attend(
+    scorer: AttentionScorer,
+    cosine_KNQJ: torch.Tensor,
+    gram_KNN: torch.Tensor,
+    mask_KN: torch.Tensor | None = None,
+    prior_KNQJ: torch.Tensor | None = None,
+) -> Attended:
+    """Every query of J owners over the contexts of each of K owners.
+
+    Args:
+        scorer: the rules.
+        cosine_KNQJ: of contexts and queries; 0 where either is padded.
+        gram_KNN: cosines of each owner's contexts among themselves; 0 where padded.
+        mask_KN: True for real contexts; None when all are.
+        prior_KNQJ: added to the logits.
+    """
+    logits_KNQJ = scorer.logits(cosine_KNQJ, query_dim=2, context_dim=1)
+    if prior_KNQJ is not None:
+        logits_KNQJ = logits_KNQJ + prior_KNQJ
+    mask_KN11 = None if mask_KN is None else mask_KN[:, :, None, None]
+    shares_KNQJ = scorer.shares(logits_KNQJ, mask_KN11, context_dim=1, bounded=prior_KNQJ is None)
+    spread_KNQJ = (gram_KNN @ shares_KNQJ.flatten(2)).view_as(shares_KNQJ)
+    total_KQJ = shares_KNQJ.sum(dim=1)
+    evidence_KQJ = cosine_to_content(
+        (shares_KNQJ * cosine_KNQJ).sum(dim=1), (shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ
+    )
+    return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, evidence_KQJ)
+
+
+def shares_to_weights(shares: torch.Tensor, context_dim: int) -> torch.Tensor:
+    """Shares divided by their sum over the contexts; 0 where there are none."""
+    return shares / shares.sum(dim=context_dim, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)
+
+
 def focal_mask(weights: torch.Tensor, context_mask: torch.Tensor, context_dim: int, rule: FocalRule) -> torch.Tensor:
     """BFAN's choice of the contexts that keep their weight: True where `Σ_k (a_j - a_k) g(a_k) > 0`.
 
-    `equal` has g = 1, so that weights above the mean 1/n are kept; `prob` has g = √a, so that those above
+    `equal` has g = 1, so that weights above the mean are kept; `prob` has g = √a, so that those above
     `Σ a^1.5 / Σ a^0.5` are. Where all weights tie, none would be kept; all are then, also if they tie but for rounding.
 
     Args:
-        weights: sum to 1 along `context_dim`, 0 at padded contexts. No gradient flows through the choice.
+        weights: up to a factor of each query's own; 0 at padded contexts. No gradient flows through the choice.
         context_mask: True for real contexts; broadcasts to the weights' shape.
         context_dim: the axis of the contexts.
         rule: `equal` or `prob`; `none` keeps all.
     """
     if rule == "none":
         return context_mask.expand_as(weights)
+    return _kept(weights, context_mask, context_dim, rule) > 0
+
+
+def _kept(weights: torch.Tensor, context_mask: torch.Tensor | None, context_dim: int, rule: FocalRule) -> torch.Tensor:
+    """`focal_mask` as numbers, 1 or 0."""
     weights = weights.detach()
     if rule == "equal":
-        threshold = 1 / context_mask.sum(dim=context_dim, keepdim=True).clamp(min=1).to(weights.dtype)
+        total = weights.sum(dim=context_dim, keepdim=True)
+        if context_mask is None:
+            threshold = total / weights.shape[context_dim]
+        else:
+            threshold = total / context_mask.sum(dim=context_dim, keepdim=True).clamp(min=1)
     else:
         root = weights.sqrt()
         smallest = torch.finfo(weights.dtype).tiny
         threshold = (weights * root).sum(context_dim, True) / root.sum(context_dim, True).clamp(min=smallest)
     # Weights tie more often than one thinks (each region of a caption of one word does); rounding must not choose then.
     tied = weights.amax(dim=context_dim, keepdim=True) <= threshold * (1 + _TIE)
-    return (weights > threshold) | tied
+    # A comparison in place yields numbers, and is an order of magnitude faster than one that yields truth values.
+    return weights.clone().gt_(threshold.masked_fill(tied, -1))

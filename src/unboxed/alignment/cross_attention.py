@@ -2,6 +2,7 @@
 
 One matrix product gives the cosines of all words with all regions; everything else is done on them and on the regions'
 (or words') cosines among themselves. No attended content is built and no caption looped over; see `attention_scorer`.
+Where only scores are asked, `all_pairs` makes them block by block.
 """
 
 from __future__ import annotations
@@ -11,12 +12,23 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
-from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
+from unboxed.alignment.all_pairs import BUDGET_BYTES, score_matrix
+from unboxed.alignment.attention_scorer import AttentionScorer, attend, shares_to_weights
+from unboxed.alignment.blocks import block_scores
 from unboxed.alignment.matched import MatchedAttention, match
-from unboxed.alignment.unit import cosine_to_content, unit
+from unboxed.alignment.unit import unit
 
-__all__ = ["CrossAttention", "ProjectedQueries", "ProjectedRegions", "RegionEncoder", "xavier"]
+__all__ = [
+    "CrossAttention",
+    "PairCosines",
+    "ProjectedQueries",
+    "ProjectedRegions",
+    "RegionEncoder",
+    "align_pairs",
+    "pair_cosines",
+    "xavier",
+]
 
 
 class RegionEncoder(Protocol):
@@ -113,7 +125,21 @@ class CrossAttention(nn.Module):
         regions, has score 0.
         """
         pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
-        return score_pairs(self.scorer, pairs, prior_BCQR)
+        return align_pairs(self.scorer, pairs, prior_BCQR)
+
+    def scores(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        prior_BCQR: torch.Tensor | None = None,
+        budget_bytes: int = BUDGET_BYTES,
+    ) -> torch.Tensor:
+        """The scores alone, `[B, C]`, in blocks; see `all_pairs`."""
+        if prior_BCQR is not None:
+            return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
+        codes = regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ
+        return score_matrix(self.scorer, *codes, budget_bytes=budget_bytes)
 
     def matched(self, regions: RegionCodes, queries: QueryCodes) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image in each direction of the scorer.
@@ -126,25 +152,33 @@ class CrossAttention(nn.Module):
 
 
 class PairCosines(NamedTuple):
-    """All that scores are made of, with the axes in the order in which the matrix product leaves them.
+    """All that scores are made of, in the order that `attend` wants for words over regions.
 
-    With own pairs, axis B is 1 and there is one set of regions for each caption.
+    With own pairs, B counts the captions, with an image each, and the axis of the captions is 1.
 
     Attributes:
-        cosine_CQBR: of queries and regions; 0 where either is padded.
-        query_mask_CQ11: True for real queries.
-        region_mask: True for real regions, `[1, 1, B, R]` or, with own pairs, `[C, 1, 1, R]`.
+        cosine_BRQC: of regions and queries; 0 where either is padded.
+        region_mask_BR: True for real regions.
+        query_mask: True for real queries, `[1, Q, C]` or, with own pairs, `[B, Q, 1]`.
         regions_BRD: unit vectors of regions; with own pairs a row for each caption.
         queries_CQD: unit vectors of queries.
         own: each caption with its own image only.
     """
 
-    cosine_CQBR: torch.Tensor
-    query_mask_CQ11: torch.Tensor
-    region_mask: torch.Tensor
+    cosine_BRQC: torch.Tensor
+    region_mask_BR: torch.Tensor
+    query_mask: torch.Tensor
     regions_BRD: torch.Tensor
     queries_CQD: torch.Tensor
     own: bool
+
+    def seen(self, pairs_BRQC: torch.Tensor) -> torch.Tensor:
+        """`[B, C, Q, R]`, with own pairs `[1, C, Q, R]`, of a tensor in the order of the cosines."""
+        return pairs_BRQC.permute(3, 0, 2, 1) if self.own else pairs_BRQC.permute(0, 3, 2, 1)
+
+    def ordered(self, pairs_BCQR: torch.Tensor) -> torch.Tensor:
+        """The way back."""
+        return pairs_BCQR.permute(1, 3, 2, 0) if self.own else pairs_BCQR.permute(0, 3, 2, 1)
 
 
 def pair_cosines(
@@ -153,66 +187,51 @@ def pair_cosines(
     """The cosines of all queries with all regions (with `own`, of each caption's row), as one matrix product."""
     regions_BRD = regions_BRD.masked_fill(~mask_BR[..., None], 0)
     queries_CQD = queries_CQD.masked_fill(~mask_CQ[..., None], 0)
-    cosine_CQBR = pair_products(queries_CQD, regions_BRD, own).permute(1, 2, 0, 3)
-    region_mask = mask_BR[:, None, None] if own else mask_BR[None, None]
-    return PairCosines(cosine_CQBR, mask_CQ[..., None, None], region_mask, regions_BRD, queries_CQD, own)
-
-
-def score_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
-    """Attention and scores of every pair; see `CrossAttention.align`."""
-    cosine_CQBR, query_mask_CQ11, region_mask = pairs.cosine_CQBR, pairs.query_mask_CQ11, pairs.region_mask
-    score_CB = cosine_CQBR.new_zeros(cosine_CQBR.shape[0], cosine_CQBR.shape[2])
-    evidence_CQB: torch.Tensor | None = None
-    logits_CQBR, attention_CQBR = cosine_CQBR, cosine_CQBR
-    if "i2t" in scorer.directions:
-        logits_CQBR = scorer.logits(cosine_CQBR, query_dim=3, context_dim=1)
-        weights_CQBR = scorer.weights(logits_CQBR, query_mask_CQ11, context_dim=1)
-        product_CBR = (weights_CQBR * cosine_CQBR).sum(dim=1)
-        found_CBR = cosine_to_content(product_CBR, _squared_words(weights_CQBR, pairs.queries_CQD))
-        score_CB = score_CB + scorer.aggregate(found_CBR, region_mask[:, 0], query_dim=2)
-    if "t2i" in scorer.directions:
-        logits_CQBR = scorer.logits(cosine_CQBR, query_dim=1, context_dim=3)
-        logits_CQBR = _with_prior(logits_CQBR, prior_BCQR)
-        attention_CQBR = scorer.weights(logits_CQBR, region_mask, context_dim=3)
-        product_CQB = (attention_CQBR * cosine_CQBR).sum(dim=3)
-        evidence_CQB = cosine_to_content(product_CQB, _squared_regions(attention_CQBR, pairs))
-        score_CB = score_CB + scorer.aggregate(evidence_CQB, query_mask_CQ11[..., 0], query_dim=1)
-        if scorer.bonus:
-            largest_CQB = attention_CQBR.amax(dim=3)
-            score_CB = score_CB + scorer.bonus * scorer.aggregate(largest_CQB, query_mask_CQ11[..., 0], query_dim=1)
+    if own:
+        cosine_BRQC = (regions_BRD @ queries_CQD.transpose(1, 2))[..., None]
+        query_mask = mask_CQ[..., None]
     else:
-        logits_CQBR = _with_prior(logits_CQBR, prior_BCQR)
-        attention_CQBR = scorer.weights(logits_CQBR, region_mask, context_dim=3)
-        evidence_CQB = (attention_CQBR * cosine_CQBR).sum(dim=3)
-    assert evidence_CQB is not None
-    something_CB = query_mask_CQ11.any(dim=1)[:, 0] & region_mask.any(dim=3)[:, 0]
+        words_QCD = queries_CQD.transpose(0, 1)
+        product = regions_BRD.flatten(0, 1) @ words_QCD.flatten(0, 1).T
+        cosine_BRQC = product.view(*regions_BRD.shape[:2], *words_QCD.shape[:2])
+        query_mask = mask_CQ.T[None]
+    return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, own)
+
+
+def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
+    """Attention and scores of every pair; see `CrossAttention.align`."""
+    cosine_BRQC, mask_BR = pairs.cosine_BRQC, pairs.region_mask_BR
+    prior_BRQC = None if prior_BCQR is None else pairs.ordered(prior_BCQR)
+    score_BC = cosine_BRQC.new_zeros(cosine_BRQC.shape[0], cosine_BRQC.shape[3])
+    if "i2t" in scorer.directions:
+        score_BC = score_BC + _score_by_regions(scorer, pairs)
+    if "t2i" in scorer.directions:
+        gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
+        words = attend(scorer, cosine_BRQC, gram_BRR, mask_BR, prior_BRQC)
+        logits_BRQC, evidence_BQC = words.logits_KNQJ, words.evidence_KQJ
+        attention_BRQC = shares_to_weights(words.shares_KNQJ, context_dim=1)
+        score_BC = score_BC + scorer.score(words, pairs.query_mask, "t2i")
+    else:
+        logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
+        logits_BRQC = logits_BRQC if prior_BRQC is None else logits_BRQC + prior_BRQC
+        attention_BRQC = scorer.weights(logits_BRQC, mask_BR[:, :, None, None], context_dim=1)
+        evidence_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
+    something_BC = mask_BR.any(dim=1, keepdim=True) & pairs.query_mask.any(dim=1)
+    score_BC = score_BC.masked_fill(~something_BC, 0)
     return Alignment(
-        similarity_BCQR=logits_CQBR.masked_fill(~region_mask, float("-inf")).permute(2, 0, 1, 3),
-        attention_BCQR=attention_CQBR.permute(2, 0, 1, 3),
-        value_BCQR=cosine_CQBR.permute(2, 0, 1, 3),
-        evidence_BCQ=evidence_CQB.permute(2, 0, 1),
-        score_BC=score_CB.masked_fill(~something_CB, 0).T,
+        similarity_BCQR=pairs.seen(logits_BRQC.masked_fill(~mask_BR[:, :, None, None], float("-inf"))),
+        attention_BCQR=pairs.seen(attention_BRQC),
+        value_BCQR=pairs.seen(cosine_BRQC),
+        evidence_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
+        score_BC=score_BC.T if pairs.own else score_BC,
     )
 
 
-def _with_prior(logits_CQBR: torch.Tensor, prior_BCQR: torch.Tensor | None) -> torch.Tensor:
-    return logits_CQBR if prior_BCQR is None else logits_CQBR + prior_BCQR.permute(1, 2, 0, 3)
-
-
-def _squared_regions(weights_CQBR: torch.Tensor, pairs: PairCosines) -> torch.Tensor:
-    """`aᵀ G a` of the regions that each query attends to, `[C, Q, B]`: G once for each image."""
-    gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
+def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tensor:
+    """Scores `[B, C]` of regions that attend to words."""
+    gram_CQQ = pairs.queries_CQD @ pairs.queries_CQD.transpose(1, 2)
     if pairs.own:
-        spread_CQBR = (weights_CQBR[:, :, 0] @ gram_BRR)[:, :, None]
-    else:
-        rows = weights_CQBR.permute(2, 0, 1, 3).flatten(1, 2)  # [B, C·Q, R], seen and not copied
-        captions, queries, images, regions = weights_CQBR.shape
-        spread_CQBR = (rows @ gram_BRR).view(images, captions, queries, regions).permute(1, 2, 0, 3)
-    return (weights_CQBR * spread_CQBR).sum(dim=3)
-
-
-def _squared_words(weights_CQBR: torch.Tensor, queries_CQD: torch.Tensor) -> torch.Tensor:
-    """`aᵀ G a` of the words that each region attends to, `[C, B, R]`: G once for each caption."""
-    gram_CQQ = queries_CQD @ queries_CQD.transpose(1, 2)
-    spread_CQBR = (gram_CQQ @ weights_CQBR.flatten(2)).view_as(weights_CQBR)
-    return (weights_CQBR * spread_CQBR).sum(dim=1)
+        cosine, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]
+        return scorer.score(attend(scorer, cosine, gram_CQQ, mask_CQ), pairs.region_mask_BR[..., None], "i2t")
+    cosine_CQRB, mask_CQ = pairs.cosine_BRQC.permute(3, 2, 1, 0).contiguous(), pairs.query_mask[0].T
+    return scorer.score(attend(scorer, cosine_CQRB, gram_CQQ, mask_CQ), pairs.region_mask_BR.T[None], "i2t").T

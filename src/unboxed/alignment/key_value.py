@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, mean_over_queries, pair_products
+from unboxed.alignment.blocks import ScoredInBlocks
 from unboxed.alignment.perceptron import MaskedPerceptron
 
 __all__ = ["KeyValueAttention"]
 
 
-class KeyValueAttention(nn.Module):
+class KeyValueAttention(ScoredInBlocks, nn.Module):
     """Keys and values of regions, queries and values of words, each from a network of its own.
 
     Args:

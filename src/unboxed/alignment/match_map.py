@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
+from unboxed.alignment.blocks import ScoredInBlocks
 
 __all__ = ["MatchMap", "Reduction"]
 
 Reduction = Literal["mean", "max-cells", "max-words", "soft-cells"]
 
 
-class MatchMap(nn.Module):
+class MatchMap(ScoredInBlocks, nn.Module):
     """Queries against the cells of a map, reduced to a score.
 
     Reductions, over real queries and real cells only:

@@ -13,6 +13,7 @@ from torch import nn
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
 from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.alignment.blocks import BUDGET_BYTES
 from unboxed.alignment.cross_attention import pair_cosines, xavier
 from unboxed.alignment.unit import unit
 
@@ -78,18 +79,29 @@ class PooledEmbedding(nn.Module):
     ) -> Alignment:
         """Scores in [-1, 1]; the similarity is `sharpness` times the cosine of query and region, plus the prior."""
         pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
-        cosine_BCQR = pairs.cosine_CQBR.permute(2, 0, 1, 3)
+        cosine_BCQR = pairs.seen(pairs.cosine_BRQC)
         similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2, context_dim=3)
         if prior_BCQR is not None:
             similarity_BCQR = similarity_BCQR + prior_BCQR
         region_mask = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
         attention_BCQR = self.reading.weights(similarity_BCQR, region_mask, context_dim=3)
-        image_BD, caption_CD = regions.codes[1][:, 0], queries.codes[1][:, 0]
-        score_BC = (image_BD * caption_CD).sum(dim=1)[None] if own else image_BD @ caption_CD.T
+        own_BC = (regions.codes[1] * queries.codes[1]).sum(dim=2).T if own else None
         return Alignment(
             similarity_BCQR=similarity_BCQR.masked_fill(~region_mask, float("-inf")),
             attention_BCQR=attention_BCQR,
             value_BCQR=cosine_BCQR,
             evidence_BCQ=(attention_BCQR * cosine_BCQR).sum(dim=3),
-            score_BC=score_BC,
+            score_BC=self.scores(regions, queries) if own_BC is None else own_BC,
         )
+
+    def scores(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        prior_BCQR: torch.Tensor | None = None,
+        budget_bytes: int = BUDGET_BYTES,
+    ) -> torch.Tensor:
+        """The scores alone: one product of whole images and captions."""
+        score_BC: torch.Tensor = regions.codes[1][:, 0] @ queries.codes[1][:, 0].T
+        return score_BC

@@ -17,12 +17,13 @@ from torch.utils.checkpoint import checkpoint
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
 from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.alignment.blocks import ScoredInBlocks
 from unboxed.alignment.cross_attention import (
     ProjectedQueries,
     ProjectedRegions,
     RegionEncoder,
+    align_pairs,
     pair_cosines,
-    score_pairs,
     xavier,
 )
 from unboxed.alignment.matched import MatchedAttention, match
@@ -76,7 +77,7 @@ class _BatchNorm(nn.BatchNorm1d):
         return super().forward(rows)
 
 
-class SimilarityReasoning(nn.Module):
+class SimilarityReasoning(ScoredInBlocks, nn.Module):
     """SGR (`graph`) or SAF (`filter`); the two are trained apart, and SGRAF is the mean of their scores.
 
     Args:
@@ -149,7 +150,7 @@ class SimilarityReasoning(nn.Module):
         A prior is added to the attention's logits.
         """
         pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
-        alignment = score_pairs(self.scorer, pairs, prior_BCQR)
+        alignment = align_pairs(self.scorer, pairs, prior_BCQR)
 
         def nodes(start: int, stop: int) -> torch.Tensor:
             return self._nodes(

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from unboxed.alignment.aligner import QueryCodes, RegionCodes, pair_products
+from unboxed.alignment.blocks import ScoredInBlocks
 from unboxed.alignment.perceptron import MaskedPerceptron
 
 __all__ = ["CosineTowers"]
 
 
-class CosineTowers(nn.Module):
+class CosineTowers(ScoredInBlocks, nn.Module):
     """What aligners that compare by cosine have in common.
 
     Args:

@@ -19,8 +19,8 @@ def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
     return rows * inverse_root(rows.square().sum(dim=dim, keepdim=True))
 
 
-def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    """Cosine of a unit vector with a content of weights that sum to 1.
+def cosine_to_content(product: torch.Tensor, square: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
+    """Cosine of a unit vector with a content of weights that sum to 1, or to `total`.
 
     Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make
     of it, so that the cosine of next to nothing is next to nothing.
@@ -28,5 +28,10 @@ def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tens
     Args:
         product: of the unit vector and the content.
         square: `aᵀ G a`, the content's squared length.
+        total: sum of the weights, >= 0; the cosine is 0 where it is.
     """
-    return product * square.clamp(min=4 * torch.finfo(square.dtype).eps).rsqrt()
+    smallest = 4 * torch.finfo(square.dtype).eps
+    if total is None:
+        return product * square.clamp(min=smallest).rsqrt()
+    least = (smallest * total.square()).clamp(min=torch.finfo(square.dtype).tiny)
+    return product * torch.maximum(square, least).rsqrt()

@@ -59,7 +59,9 @@ class Host(Choices):
     constraint: Constraints = field(default_factory=Constraints)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2, images_per_batch=24, captions_per_image=1, select_on="retrieval"))
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(epochs=2, images_per_batch=24, captions_per_image=1, select_on="retrieval")
+    )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge, a caption's share of it, and the constraints asked for."""
@@ -68,10 +70,10 @@ class Host(Choices):
 
         image_of_C = pairs.batch.image_of_C
         if self.contrast == "npair":
-            loss = npair_loss(pairs.alignment.score_BC, image_of_C, self.scale)
+            loss = npair_loss(pairs.score_BC, image_of_C, self.scale)
             return {"npair": loss, **self._constraints(pairs)}
         warm = pairs.moment.epoch < self.warm_up
-        hinge = triplet_loss(pairs.alignment.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
+        hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
         rivals = max(len(pairs.batch.features_BRV) - 1, 1) if warm else 1  # of each pair, in each direction
         return {"hinge": hinge / (len(image_of_C) * rivals), **self._constraints(pairs)}
 

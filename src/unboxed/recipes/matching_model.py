@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Aligner, Alignment, QueryCodes, RegionCodes
+from unboxed.alignment.aligner import Aligner, Alignment, RegionCodes
 from unboxed.alignment.pooling import mean_weights
 from unboxed.alignment.standardise import Standardise
 from unboxed.data.batching import GEOMETRY_WIDTH
@@ -72,37 +72,38 @@ class MatchingModel(nn.Module):
 
     def pairs(self, batch: Batch, moment: Moment, words_CWH: torch.Tensor) -> Pairs:
         """Every caption against every image of the batch."""
-        regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
-        queries, codes, alignment = self._align(batch, words_CWH, regions, self.choices.units, prior_BCPR)
-        return Pairs(batch, queries, regions, codes, self.aligner, alignment, moment, prior_BCPR)
+        return self._pairs(batch, moment, words_CWH, self.encode_regions(batch), self.choices.units, _prior(batch))
 
-    def _align(
+    def _pairs(
         self,
         batch: Batch,
+        moment: Moment,
         words_CWH: torch.Tensor,
         regions: RegionCodes,
         units: Units,
         prior_BCPR: torch.Tensor | None,
-    ) -> tuple[Queries, QueryCodes, Alignment]:
+    ) -> Pairs:
         """Words or phrases of every caption against every image; the prior knows of phrases alone."""
         queries = self.queries(batch, words_CWH, units)
         codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-        alignment = self.aligner.align(regions, codes, prior_BCQR=prior_BCPR if units == "phrases" else None)
-        return queries, codes, alignment
+        prior_BCQR = prior_BCPR if units == "phrases" else None
+        return Pairs(batch, queries, regions, codes, self.aligner, moment, prior_BCPR, prior_BCQR)
 
     def score(self, batch: Batch) -> torch.Tensor:
         """How well each image and caption fit, `[B, C]`."""
-        return self.pairs(batch, Moment(0, 1), self.encode_words(batch)).alignment.score_BC
+        return self.pairs(batch, Moment(0, 1), self.encode_words(batch)).score_BC
 
     def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
         choices = self.choices
         words_CWH = self.encode_words(batch)
         pairs = self.pairs(batch, moment, words_CWH)
+        teaching = choices.distillation
+        if teaching.distillation or choices.intra_caption:
+            _ = pairs.alignment  # its attention is asked for below: the objective's scores then come with it
         parts = dict(choices.objective(pairs))
         if batch.substitutes_CN.shape[1] and choices.negative_weight:
             parts["negatives"] = choices.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)
-        teaching = choices.distillation
         if teaching.distillation:
             parts["distillation"] = teaching.weight_at(moment.step) * distillation(
                 pairs.own_logit_CPR,
@@ -144,10 +145,12 @@ class MatchingModel(nn.Module):
             attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]` where there are any.
         """
         words_CWH, regions, prior_BCPR = self.encode_words(batch), self.encode_regions(batch), _prior(batch)
-        *_, of_words = self._align(batch, words_CWH, regions, "words", prior_BCPR)
-        of_units = of_words
-        if self.choices.units == "phrases":
-            *_, of_units = self._align(batch, words_CWH, regions, "phrases", prior_BCPR)
+
+        def alignment(units: Units) -> Alignment:
+            return self._pairs(batch, Moment(0, 1), words_CWH, regions, units, prior_BCPR).alignment
+
+        of_words = alignment("words")
+        of_units = alignment("phrases") if self.choices.units == "phrases" else of_words
         return of_units, of_words.attention_BCQR[0], None if prior_BCPR is None else prior_BCPR[0]
 
 

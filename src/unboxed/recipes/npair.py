@@ -144,7 +144,7 @@ class NPair(Choices):
         """Captions pick their photographs, and photographs their captions."""
         from unboxed.objectives.npair import npair_loss
 
-        return {"npair": npair_loss(pairs.alignment.score_BC, pairs.batch.image_of_C)}
+        return {"npair": npair_loss(pairs.score_BC, pairs.batch.image_of_C)}
 
     @property
     def shares_maps(self) -> bool:

@@ -49,9 +49,9 @@ class Pairs:
         regions: of its images, encoded.
         codes: the queries, encoded.
         aligner: what encoded and aligned them.
-        alignment: of all pairs.
-        prior_BCPR: untrained scores of every phrase in every image, or None.
         moment: how far training has come.
+        prior_BCPR: untrained scores of every phrase in every image, or None.
+        prior_BCQR: those that the alignment mixes in, or None.
     """
 
     batch: Batch
@@ -59,9 +59,21 @@ class Pairs:
     regions: RegionCodes
     codes: QueryCodes
     aligner: Aligner
-    alignment: Alignment
     moment: Moment
     prior_BCPR: torch.Tensor | None = None
+    prior_BCQR: torch.Tensor | None = None
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        """Of all pairs, made when first asked for."""
+        return self.aligner.align(self.regions, self.codes, prior_BCQR=self.prior_BCQR)
+
+    @cached_property
+    def score_BC(self) -> torch.Tensor:
+        """Of all pairs; without their alignment, as long as nobody has asked for that."""
+        if "alignment" in vars(self):
+            return self.alignment.score_BC
+        return self.aligner.scores(self.regions, self.codes, prior_BCQR=self.prior_BCQR)
 
     @cached_property
     def phrase_mask_CP(self) -> torch.Tensor:

@@ -83,7 +83,7 @@ class SPRM(Choices):
         from unboxed.objectives.infonce import caption_image_infonce
         from unboxed.objectives.score_difference import most_alike_image, score_difference
 
-        score_BC, image_of_C = pairs.alignment.score_BC, pairs.batch.image_of_C
+        score_BC, image_of_C = pairs.score_BC, pairs.batch.image_of_C
         if self.contrast == "infonce":
             return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
         negative_C = most_alike_image(pairs.batch.tokens_CW, pairs.batch.content_CW, image_of_C)

@@ -1,0 +1,162 @@
+"""Scores alone, block by block: what whole alignments say, whatever the blocks, the order and the padding.
+
+That both equal plain loops which build every content, gradients included, is shown in `test_cross_attention`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unboxed.alignment.aligner import Aligner, QueryCodes, RegionCodes
+from unboxed.alignment.all_pairs import score_matrix
+from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.alignment.best_region import BestRegion
+from unboxed.alignment.cross_attention import CrossAttention
+from unboxed.alignment.key_value import KeyValueAttention
+from unboxed.alignment.pooled import PooledEmbedding
+from unboxed.alignment.refinement import PriorRefinement
+from unboxed.alignment.similarity_reasoning import SimilarityReasoning
+from unboxed.alignment.unit import unit
+
+IMAGES, CAPTIONS, REGIONS, WORDS, WIDTH = 13, 17, 9, 11, 16
+SCORERS = {
+    "t2i": AttentionScorer.scan("t2i"),
+    "i2t lse": AttentionScorer.scan("i2t", "lse"),
+    "bfan": AttentionScorer.bfan("prob"),
+    "pfan": AttentionScorer.pfan(),
+    "over contexts": AttentionScorer("both", normalised_over="contexts", slope=1.0, focal="equal"),
+    "sharp": AttentionScorer("both", normalised_over="none", sharpness=90.0, aggregation="max"),
+}
+ALIGNERS = {
+    "best region": lambda: BestRegion(7, 6, joint_width=8, hidden_width=8, score="root"),
+    "key value": lambda: KeyValueAttention(7, 6, joint_width=8),
+    "refinement": lambda: PriorRefinement(7, 6, joint_width=8),
+    "pooled": lambda: PooledEmbedding(7, 6, joint_width=8),
+    "graph": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5, block_bytes=2**12),
+    "filter": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5, reasoning="filter"),
+    "cross": lambda: CrossAttention(7, 6, joint_width=8, scorer=AttentionScorer("both")),
+}
+every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())
+
+
+def _ragged(groups: int, size: int, seed: int) -> torch.Tensor:
+    """Masks with holes, some full, one empty."""
+    mask = torch.rand(groups, size, generator=torch.Generator().manual_seed(seed)) < 0.6
+    mask[::3] = True
+    mask[1] = False
+    return mask
+
+
+def _codes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    regions_BRD = unit(torch.randn(IMAGES, REGIONS, WIDTH, generator=rng, dtype=torch.float64) + 0.4)
+    words_CQD = unit(torch.randn(CAPTIONS, WORDS, WIDTH, generator=rng, dtype=torch.float64) + 0.3)
+    return regions_BRD, _ragged(IMAGES, REGIONS, 1), words_CQD, _ragged(CAPTIONS, WORDS, 2)
+
+
+def _whole(scorer: AttentionScorer, codes: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = codes
+    model = CrossAttention(3, 3, joint_width=4, scorer=scorer)
+    return model.align(RegionCodes((regions_BRD,), mask_BR), QueryCodes((words_CQD,), mask_CQ)).score_BC
+
+
+@every_scorer
+@pytest.mark.parametrize("budget_bytes", [1, 20_000, 2**28])
+def test_blocks_of_any_size_give_the_scores_of_whole_alignments(scorer: AttentionScorer, budget_bytes: int) -> None:
+    codes = _codes()
+    score_BC = score_matrix(scorer, *codes, budget_bytes=budget_bytes)
+    torch.testing.assert_close(score_BC, _whole(scorer, codes), rtol=0, atol=1e-10)
+    assert (score_BC[1] == 0).all() and (score_BC[:, 1] == 0).all()
+    every_region = (codes[0], torch.ones_like(codes[1]), *codes[2:])
+    score_BC = score_matrix(scorer, *every_region, budget_bytes=budget_bytes)
+    torch.testing.assert_close(score_BC, _whole(scorer, every_region), rtol=0, atol=1e-10)
+
+
+@every_scorer
+def test_single_precision_is_within_a_millionth(scorer: AttentionScorer) -> None:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
+    score_BC = score_matrix(scorer, regions_BRD.float(), mask_BR, words_CQD.float(), mask_CQ)
+    assert score_BC.dtype == torch.float32
+    exact_BC = _whole(scorer, (regions_BRD, mask_BR, words_CQD, mask_CQ))
+    torch.testing.assert_close(score_BC.double(), exact_BC, rtol=0, atol=1e-6)
+
+
+@every_scorer
+def test_gradients_are_those_of_whole_alignments_in_blocks_too(scorer: AttentionScorer) -> None:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
+    codes = regions_BRD.requires_grad_(), mask_BR, words_CQD.requires_grad_(), mask_CQ
+    weight_BC = torch.randn(IMAGES, CAPTIONS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = []
+    for score_BC in (score_matrix(scorer, *codes, budget_bytes=20_000), _whole(scorer, codes)):
+        found.append(torch.autograd.grad((score_BC * weight_BC).sum(), (regions_BRD, words_CQD)))
+    for blocks, whole in zip(*found, strict=True):
+        torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-9)
+
+
+@every_scorer
+def test_the_order_of_images_and_captions_and_what_is_padded_change_nothing(scorer: AttentionScorer) -> None:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
+    score_BC = score_matrix(scorer, regions_BRD, mask_BR, words_CQD, mask_CQ)
+    image_B, caption_C = torch.arange(IMAGES).flip(0), torch.arange(CAPTIONS).roll(5)
+    noisy_BRD = regions_BRD.masked_fill(~mask_BR[..., None], float("nan"))
+    noisy_CQD = words_CQD.masked_fill(~mask_CQ[..., None], float("nan"))
+    turned_BC = score_matrix(scorer, noisy_BRD[image_B], mask_BR[image_B], noisy_CQD[caption_C], mask_CQ[caption_C])
+    torch.testing.assert_close(turned_BC, score_BC[image_B][:, caption_C], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["t2i", "bfan"])
+def test_no_tensor_is_larger_than_the_budget(name: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    images, captions, width, budget = 40, 60, 8, 2**17
+    codes = unit(torch.randn(images, 12, width, generator=rng)), unit(torch.randn(captions, 10, width, generator=rng))
+    mask_BR, mask_CQ = _ragged(images, 12, 1), _ragged(captions, 10, 2)
+    with torch.no_grad(), _largest() as seen:
+        score_matrix(SCORERS[name], codes[0], mask_BR, codes[1], mask_CQ, budget_bytes=budget)
+    assert 4 * images * captions * 12 * 10 > 8 * budget
+    assert max(seen) <= budget
+
+
+@pytest.mark.parametrize("name", ALIGNERS)
+def test_every_aligner_scores_in_blocks_as_it_aligns(name: str) -> None:
+    torch.manual_seed(0)
+    model: Any = ALIGNERS[name]().double().eval()
+    rng = torch.Generator().manual_seed(1)
+    mask_BR, mask_CQ = _ragged(6, 5, 1), _ragged(8, 4, 2)
+    mask_BR[1, 2] = True  # an image without regions has no score in some of them
+    inputs_BRV = torch.randn(6, 5, 7, generator=rng, dtype=torch.float64) * mask_BR[..., None]
+    regions = model.regions(inputs_BRV, torch.zeros(6, 5, 4).double(), mask_BR)
+    queries = model.queries(torch.randn(8, 4, 6, generator=rng, dtype=torch.float64), mask_CQ)
+    _check_blocks(model, regions, queries)
+
+
+@torch.no_grad()
+def _check_blocks(model: Aligner, regions: RegionCodes, queries: QueryCodes) -> None:
+    prior_BCQR = torch.randn(6, 8, 4, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for prior in (None, prior_BCQR):
+        whole_BC = model.align(regions, queries, prior_BCQR=prior).score_BC
+        for budget_bytes in (1, 4000, 2**28):
+            score_BC = model.scores(regions, queries, prior_BCQR=prior, budget_bytes=budget_bytes)
+            torch.testing.assert_close(score_BC, whole_BC, rtol=0, atol=1e-10)
+
+
+@contextmanager
+def _largest() -> Iterator[list[int]]:
+    """Collects the bytes of every new tensor that is made in the block."""
+    seen: list[int] = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            for one in result if isinstance(result, list | tuple) else [result]:
+                if isinstance(one, torch.Tensor):
+                    seen.append(one.numel() * one.element_size())
+            return result
+
+    with Recorder():
+        yield seen
