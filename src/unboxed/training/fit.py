@@ -67,6 +67,8 @@ def fit(
     if previous is not None and previous.facts.get("finished"):
         say(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
+    if previous is not None and previous.facts.get("precision", "32") != settings.precision:
+        raise RunError(f"{run} was started with --precision {previous.facts.get('precision', '32')}; repeat it.")
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     training = share_of(training, settings.train_fraction, choices.schedule.seed)
@@ -91,6 +93,7 @@ def fit(
             "unboxed": __version__,
             "data": str(dataset.path.resolve()),
             "store": str(store.path.resolve()),
+            "precision": settings.precision,
             "finished": False,
         },
     )
@@ -123,6 +126,7 @@ def fit(
             negatives=negatives,
             negative_count=choices.negative_count,
             tensorboard=settings.tensorboard,
+            precision=settings.precision,
             report=report,
         )
         say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,10 @@ from unboxed.negatives.types import Negatives
 from unboxed.recipes.pairs import Moment
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from unboxed.training.feed import Feed
+from unboxed.training.mixed_precision import half_products
 from unboxed.training.schedule import Schedule
 from unboxed.training.seeds import seed_of
+from unboxed.training.settings import Precision
 from unboxed.types import Batch
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ def train(
     negatives: Negatives | None = None,
     negative_count: int = 0,
     tensorboard: bool = False,
+    precision: Precision = "32",
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> dict[str, Any]:
     """Train `model` and leave the best epoch's weights in `run/model.safetensors`.
@@ -64,6 +68,7 @@ def train(
         negatives: substitutes for words of the training captions, if the objective wants any.
         negative_count: how many of them a caption gets in a step.
         tensorboard: write event files to `run/tensorboard` too.
+        precision: of the linear maps' products in training steps; what is measured is measured in single precision.
         report: is given every log entry, for progress.
 
     Returns:
@@ -99,9 +104,10 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate
             torch.manual_seed(seed_of(schedule.seed, "dropout", progress["step"]))
-            losses = wrapped.loss(batch.to(fabric.device), Moment(progress["step"], steps, epoch))
             optimizer.zero_grad()
-            fabric.backward(losses["loss"])
+            with half_products(model) if precision == "bf16-mixed" else nullcontext():
+                losses = wrapped.loss(batch.to(fabric.device), Moment(progress["step"], steps, epoch))
+                fabric.backward(losses["loss"])
             fabric.clip_gradients(wrapped, optimizer, max_norm=schedule.clip)
             optimizer.step()
             progress["step"] += 1

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["FitSettings"]
+__all__ = ["FitSettings", "Precision"]
+
+Precision = Literal["32", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class FitSettings:
         min_count: a word that occurs less often in the training captions is unknown.
         train_fraction: share of the training photographs, in (0, 1], by lot from the seed; a smaller share is part of a
             larger one.
+        precision: `32`, or `bf16-mixed`: in training steps linear maps multiply in bfloat16. Weights, norms, attention,
+            scores and losses, and all that is measured, stay in single precision.
         cache: folder where several runs share their negatives; None keeps them in the run.
     """
 
@@ -36,4 +41,5 @@ class FitSettings:
     language_model: str | None = None
     min_count: int = 2
     train_fraction: float = 1.0
+    precision: Precision = "32"
     cache: Path | None = None
