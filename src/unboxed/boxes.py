@@ -45,11 +45,16 @@ def contains(boxes: Array, points: Array) -> npt.NDArray[np.bool_]:
 
 def iou(boxes: Array, others: Array) -> Array:
     """Intersection over union `[N, M]` in [0, 1] of boxes `[N, 4]` and `[M, 4]`; 0 where both are empty."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    intersection = np.clip(high - low, 0, None).prod(axis=2)
-    union = area(boxes)[:, None] + area(others)[None, :] - intersection
-    return np.where(union > 0, intersection / np.maximum(union, 1e-9), 0).astype(np.float32)
+    x1, y1, x2, y2 = (boxes[:, i, None] for i in range(4))
+    other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[:, i]) for i in range(4))
+    intersection = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
+    intersection = intersection.clip(0, None, out=intersection)
+    high = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
+    intersection *= high.clip(0, None, out=high)
+    union = area(boxes)[:, None] + area(others) - intersection
+    shares = intersection / np.maximum(union, 1e-9)
+    shares[union <= 0] = 0
+    return np.asarray(shares, dtype=np.float32)
 
 
 def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:

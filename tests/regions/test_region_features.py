@@ -11,7 +11,7 @@ from PIL import Image
 from unboxed.regions.colour import COLOUR_NAMES, COLOUR_WIDTH, colour_features, name_colours
 from unboxed.regions.grid import grid_cells, whole_image
 from unboxed.regions.persons import person_parts, unions
-from unboxed.regions.pooling import pool
+from unboxed.regions.pooling import box_sums, pool
 from unboxed.regions.proposals import FeatureMap
 from unboxed.regions.segmenter import class_boxes, class_evidence
 from unboxed.regions.segments import segment_boxes
@@ -36,6 +36,20 @@ def test_pooling_equals_the_mean_over_the_pixels_of_each_cell(seed: int) -> None
     naive = pixels[:, y1:y2, x1:x2].mean(axis=(1, 2))
     pooled = pool(FeatureMap("m", values, (0, 0, 50, 30)), np.array([[x1, y1, x2, y2]], np.float32))[0]
     np.testing.assert_allclose(pooled, naive, atol=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_pooling_adds_in_the_order_of_a_cumulative_sum(seed: int) -> None:
+    """Not one bit may differ: regions found before would no longer be those found now."""
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(rng.integers(1, 6), rng.integers(1, 8), rng.integers(1, 8))).astype(np.float32)
+    _, rows, columns = values.shape
+    table = np.pad(values.astype(np.float64).cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    left, top = rng.integers(0, columns, 9), rng.integers(0, rows, 9)
+    right, bottom = rng.integers(left + 1, columns + 1), rng.integers(top + 1, rows + 1)
+    naive = table[:, bottom, right] - table[:, bottom, left] - table[:, top, right] + table[:, top, left]
+    cells = np.stack([left, top, right, bottom], axis=1).astype(np.float64)
+    np.testing.assert_array_equal(box_sums(values, cells), naive.T)
 
 
 def test_a_box_outside_the_window_takes_the_nearest_cell() -> None:

@@ -150,7 +150,7 @@ def _upright_rgb(photo: Image.Image, name: str) -> Image.Image:
         orientation = _orientation(photo)
         photo = _rgb(photo)
         turn = _UPRIGHT.get(orientation)
-        upright = photo.copy() if turn is None else photo.transpose(turn)
+        upright = photo if turn is None else photo.transpose(turn)
         upright.info = {}  # without its orientation, or the next to open it would turn it again
         return upright
     except Exception as error:  # decoders raise nearly anything on damaged data

@@ -55,7 +55,8 @@ def colour_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, hei
     brightness = pixels.mean(axis=2, dtype=np.float32)[:, :, None] / 255
     planes = np.concatenate([one_hot, brightness], axis=2).transpose(2, 0, 1)
     plane = FeatureMap("colour", planes, (0.0, 0.0, float(width), float(height)))
-    return np.concatenate([pool(plane, _part(boxes, part)) for part in _PARTS], axis=1).clip(0, 1)
+    parts = pool(plane, np.stack([_part(boxes, part) for part in _PARTS], axis=1).reshape(-1, 4))
+    return parts.reshape(len(boxes), COLOUR_WIDTH).clip(0, 1)
 
 
 def _part(boxes: Array, part: tuple[float, float, float, float]) -> Array:

@@ -6,15 +6,14 @@ import hashlib
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError, UnboxedError
+from unboxed.in_order import in_order
 from unboxed.progress import track
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
@@ -86,8 +85,8 @@ def extract(
         RegionExtractor(settings)  # a model that cannot be used is named before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
-        count = workers or _cores()
-        for example, outcome in track(_in_order(work, wanted, count), "Regions", len(wanted), progress):
+        outcomes = in_order(work, wanted, workers or _cores())
+        for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if isinstance(outcome, UnboxedError):
                 if strict:
                     raise outcome
@@ -157,23 +156,6 @@ class _Work:
                 self._store.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
                 self._extractor = extractor
             return self._extractor
-
-
-def _in_order(work: _Work, examples: Sequence[Example], workers: int) -> Iterator[tuple[Example, _Outcome]]:
-    """The outcomes in the order of `examples`, at most four a worker ahead so that memory stays small."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="regions")
-    waiting: deque[tuple[Example, Future[_Outcome]]] = deque()
-    try:
-        for example in examples:
-            waiting.append((example, pool.submit(work, example)))
-            if len(waiting) >= 4 * workers:
-                first, outcome = waiting.popleft()
-                yield first, outcome.result()
-        while waiting:
-            first, outcome = waiting.popleft()
-            yield first, outcome.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:

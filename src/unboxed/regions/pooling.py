@@ -46,21 +46,50 @@ def box_sums(values: Array, cells: Double) -> Double:
         values: `[V, h, w]`.
         cells: boxes `[R, 4]` in cells, within 0..w and 0..h.
     """
-    channels, rows, columns = values.shape
-    table = np.zeros((rows + 1, columns + 1, channels))  # float64: the difference of large sums must keep small boxes
-    np.cumsum(values.transpose(1, 2, 0), axis=0, out=table[1:, 1:])
-    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+    table = _summed(values)
     x1, y1, x2, y2 = cells.T
-    sums: Double = _at(table, x2, y2) - _at(table, x1, y2) - _at(table, x2, y1) + _at(table, x1, y1)
+    corners = _at(table, np.concatenate([x2, x1, x2, x1]), np.concatenate([y2, y2, y1, y1]))
+    lower_right, lower_left, upper_right, upper_left = corners.reshape(4, len(cells), -1)
+    sums: Double = lower_right - lower_left - upper_right + upper_left
     return sums
 
 
+def _summed(values: Array) -> Double:
+    """The summed-area table `[h + 1, w + 1, V]` of a map `[V, h, w]`.
+
+    It is float64, for the difference of large sums must keep small boxes. Whole rows are added at a time, which is
+    several times as fast as `cumsum` along an axis and gives the same sums.
+    """
+    channels, rows, columns = values.shape
+    table = np.zeros((rows + 1, columns + 1, channels))
+    table[1:, 1:] = values.transpose(1, 2, 0)
+    for row in range(2, rows + 1):
+        table[row] += table[row - 1]
+    for column in range(2, columns + 1):
+        table[:, column] += table[:, column - 1]
+    return table
+
+
 def _at(table: Double, x: Double, y: Double) -> Double:
-    """The table `[h + 1, w + 1, V]` at R points, interpolated, `[R, V]`."""
-    left = np.minimum(x.astype(np.intp), table.shape[1] - 2)
-    top = np.minimum(y.astype(np.intp), table.shape[0] - 2)
+    """The table `[h + 1, w + 1, V]` at N points, interpolated, `[N, V]`."""
+    rows, columns, _ = table.shape
+    left = np.minimum(x.astype(np.intp), columns - 2)
+    top = np.minimum(y.astype(np.intp), rows - 2)
     right_share, lower_share = (x - left)[:, None], (y - top)[:, None]
-    upper = table[top, left] * (1 - right_share) + table[top, left + 1] * right_share
-    lower = table[top + 1, left] * (1 - right_share) + table[top + 1, left + 1] * right_share
-    interpolated: Double = upper * (1 - lower_share) + lower * lower_share
-    return interpolated
+    left_share, upper_share = 1 - right_share, 1 - lower_share
+    flat, place = table.reshape(rows * columns, -1), top * columns + left
+
+    def between(place: npt.NDArray[np.intp]) -> Double:
+        """Two neighbours of a row, weighted."""
+        weighted: Double = flat.take(place, axis=0)
+        weighted *= left_share
+        other = flat.take(place + 1, axis=0)
+        other *= right_share
+        weighted += other
+        return weighted
+
+    upper, lower = between(place), between(place + columns)
+    upper *= upper_share
+    lower *= lower_share
+    upper += lower
+    return upper

@@ -33,13 +33,12 @@ def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, he
     """
     lab = _lab(pixels)
     window = (0.0, 0.0, float(width), float(height))
-    edges = _on_cells(FeatureMap("edges", _edges(lab[0]), window), boxes, _EDGE_CELLS)
+    (edges,) = _on_cells(FeatureMap("edges", _edges(lab[0]), window), boxes, _EDGE_CELLS)
     # The square root keeps one strong edge from hiding all the others; pooling leaves zeros only nearly zero.
     edges = np.sqrt(np.maximum(edges, 0).reshape(len(boxes), -1))
     edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-3)
-    colours = FeatureMap("lab", lab, window)
-    layout = _on_cells(colours, boxes, _COLOUR_CELLS).reshape(len(boxes), -1)
-    return np.concatenate([edges, layout, _outline(colours, boxes)], axis=1).astype(np.float32)
+    layout, cells = _on_cells(FeatureMap("lab", lab, window), boxes, _COLOUR_CELLS, _SHAPE_CELLS)
+    return np.concatenate([edges, layout.reshape(len(boxes), -1), _outline(cells)], axis=1).astype(np.float32)
 
 
 def _edges(lightness: Array) -> Array:
@@ -56,9 +55,8 @@ def _edges(lightness: Array) -> Array:
     return planes
 
 
-def _outline(colours: FeatureMap, boxes: Array) -> Array:
-    """Distance of each of 6 x 6 cells from the mean colour of the outer ring of cells, largest one 1."""
-    cells = _on_cells(colours, boxes, _SHAPE_CELLS)
+def _outline(cells: Array) -> Array:
+    """Distance of each of 6 x 6 cells `[R, 36, 3]` from the mean colour of the outer ring of cells, largest one 1."""
     inner = np.zeros((_SHAPE_CELLS, _SHAPE_CELLS), bool)
     inner[1:-1, 1:-1] = True
     rim = cells[:, ~inner.ravel()].mean(axis=1, keepdims=True)
@@ -66,13 +64,19 @@ def _outline(colours: FeatureMap, boxes: Array) -> Array:
     return np.asarray(distance / np.maximum(distance.max(axis=1, keepdims=True), 0.05), dtype=np.float32)
 
 
-def _on_cells(plane: FeatureMap, boxes: Array, cells: int) -> Array:
-    """The mean over each of `cells` x `cells` parts of each box, `[R, cells * cells, V]`."""
-    y, x = np.mgrid[:cells, :cells].reshape(2, -1)
-    parts = (np.stack([x, y, x + 1, y + 1], axis=1) / cells).astype(np.float32)
+def _on_cells(plane: FeatureMap, boxes: Array, *grids: int) -> list[Array]:
+    """For each n of `grids` the means over each of the n x n parts of each box, `[R, n * n, V]`."""
+    cells = np.concatenate([_cells(n) for n in grids])
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)[:, None]
-    cell_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * parts[None]
-    return pool(plane, np.asarray(cell_boxes.reshape(-1, 4), np.float32)).reshape(len(boxes), cells * cells, -1)
+    cell_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * cells[None]
+    means = pool(plane, np.asarray(cell_boxes.reshape(-1, 4), np.float32)).reshape(len(boxes), len(cells), -1)
+    return np.split(means, np.cumsum([n * n for n in grids])[:-1], axis=1)
+
+
+def _cells(n: int) -> Array:
+    """The n x n cells of the unit square, row by row."""
+    y, x = np.mgrid[:n, :n].reshape(2, -1)
+    return np.asarray(np.stack([x, y, x + 1, y + 1], axis=1) / n, dtype=np.float32)
 
 
 def _lab(pixels: npt.NDArray[np.uint8]) -> Array:
