@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_a_bad_key_is_named_with_its_mend(folder: Path, old: str, new: str, mess
 
 def test_what_is_no_dataset_file_is_said_plainly(folder: Path) -> None:
     (folder / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    for name, message in {"": "is a folder", "absent.toml": "does not exist", "binary.toml": "not a text file"}.items():
+    for name, message in {"absent.toml": "does not exist", "binary.toml": "not a text file"}.items():
         with pytest.raises(DatasetError, match=message):
             load_dataset(folder / name)
 
@@ -134,7 +135,8 @@ def test_a_table_in_its_own_folder_is_a_dataset(folder: Path) -> None:
 
 
 def test_a_table_by_its_dataset_file(folder: Path) -> None:
-    (folder / "mine.jsonl").write_text('{"image": "1", "caption": "A man."}\n{"image": "3", "caption": "A dog."}\n')
+    rows = ({"image": image, "caption": "A man."} for image in "123")
+    (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
     table = TOML.replace('"flickr30k-entities"', '"table"').replace('"annotations"', '"mine.jsonl"')
     (folder / "data.toml").write_text(table.partition("[splits]")[0])
     assert set(load_dataset(folder / "data.toml").split_names) == {"train", "val"}

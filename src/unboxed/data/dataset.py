@@ -133,11 +133,23 @@ class Dataset:
         """The names that `split` knows; a table without lists is read to learn them."""
         if self.split_lists:
             return tuple(self.split_lists)
+        if self.format == TABLE and self._table.held_out:
+            return tuple(dict.fromkeys(self._held_out.values()))
         return (self._table if self.format == TABLE else self._released).split_names
 
     @cached_property
     def _table(self) -> tables.Table:
         return tables.read_table(self.annotations)
+
+    @cached_property
+    def _stored(self) -> PhotoSearch:
+        """The photographs of all images of the table."""
+        return self._find_photos(self._table.captions)
+
+    @cached_property
+    def _held_out(self) -> Mapping[str, str]:
+        """Image -> split where the table names none: of the photographs that are there, some are held out."""
+        return tables.hold_out(self._stored.found) or self._table.splits
 
     @cached_property
     def _released(self) -> ReleasedCaptions:
@@ -193,6 +205,8 @@ class Dataset:
 
     def _split_of_table(self, name: str) -> Split:
         table = self._table
+        if table.held_out and not self.split_lists:
+            return self._held_out_split(name)
         listed = _read_list(self.split_lists[name]) if self.split_lists else table.images_of(name)
         uncaptioned = [image for image in listed if image not in table.captions]
         if uncaptioned:
@@ -201,11 +215,24 @@ class Dataset:
                 "write image names as in the table."
             )
         search = self._find_photos(listed)
-        examples = (
-            Example(image, photo.path, table.captions[image], photo.width, photo.height)
+        return self._checked(name, listed, self._examples_of_table(search), search)
+
+    def _held_out_split(self, name: str) -> Split:
+        """What cannot be used belongs to no split by itself; it is counted with `train`."""
+        stored, splits = self._stored, self._held_out
+        found = {image: photo for image, photo in stored.found.items() if splits[image] == name}
+        rest = (stored.missing, stored.unreadable) if name == "train" or not stored.found else ((), {})
+        search = PhotoSearch(found, *rest)
+        return self._checked(
+            name, [*found, *search.missing, *search.unreadable], self._examples_of_table(search), search
+        )
+
+    def _examples_of_table(self, search: PhotoSearch) -> tuple[Example, ...]:
+        captions = self._table.captions
+        return tuple(
+            Example(image, photo.path, captions[image], photo.width, photo.height)
             for image, photo in search.found.items()
         )
-        return self._checked(name, listed, tuple(examples), search)
 
     def _find_photos(self, listed: Iterable[str]) -> PhotoSearch:
         kept = [image_id for image_id in dict.fromkeys(listed) if image_id not in self.exclude]
@@ -229,20 +256,30 @@ class Dataset:
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Read a dataset file, or a table of captions (`.csv`, `.jsonl`) that lies in the folder of its photographs.
+    """Read a dataset file, a table of captions (`.csv`, `.jsonl`, `.json`) beside its photographs, or a folder.
 
-    Every path that the file names is checked now; captions are read when a split is asked for.
+    Of a folder `data.toml` is read, if it holds one; else `own_folder.look_into` finds its captions. Every path that
+    a dataset file names is checked now; captions are read when a split is asked for.
 
     Raises:
         DatasetError: no such file, not TOML, an unknown or missing key, a path that does not exist.
     """
     path = Path(path)
     if path.is_dir():
-        raise DatasetError(f"{path} is a folder; name the dataset's file, such as {path / 'data.toml'}.")
+        if (path / "data.toml").is_file():
+            return _DatasetFile(path / "data.toml").dataset()
+        from unboxed.data.own_folder import look_into
+
+        own = look_into(path)
+        return Dataset(path, path.resolve().name, TABLE, images=own.images, annotations=own.captions, split_lists={})
     if not path.is_file():
-        raise DatasetError(f"{path} does not exist; name a dataset's TOML file, or a .csv or .jsonl of captions.")
+        raise DatasetError(
+            f"{path} does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder."
+        )
     if path.suffix.lower() in tables.SUFFIXES:
-        return Dataset(path, path.stem, TABLE, images=path.parent, annotations=path, split_lists={})
+        from unboxed.data.own_folder import folder_with
+
+        return Dataset(path, path.stem, TABLE, folder_with(path.parent, path), annotations=path, split_lists={})
     return _DatasetFile(path).dataset()
 
 

@@ -1,31 +1,28 @@
-"""One's own photographs: a folder of images and a table of captions, CSV or JSONL.
+"""One's own photographs: a folder of images and a table of captions.
 
 CSV has the columns `image` and `caption`, and `split` if wanted; rows of one image are its captions. A line of JSONL
 is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, with `split` and, beside a single caption,
 `phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`) if wanted. Captions without phrases get those that the
-chunker finds. Without a split, a tenth of the images, chosen by a hash of their names, is held out as `val`.
+chunker finds. JSON, and text files beside the photographs, give the same rows (`table_rows`). Without a split, a tenth
+of the images, chosen by a hash of their names, is held out as `val`.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unboxed.data.table_rows import SUFFIXES, Row, table_rows
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.phrases import noun_phrases
 from unboxed.types import Caption, Phrase
 
 __all__ = ["SUFFIXES", "Table", "hold_out", "read_table"]
 
-SUFFIXES = (".csv", ".jsonl")
 _VAL_SHARE = 0.1
-_MAX_FIELD = 1_000_000  # characters; the csv module's own limit is lower than a long cell and raises late
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +32,12 @@ class Table:
     Attributes:
         captions: image name, as written -> its captions in file order.
         splits: image name -> its split.
+        held_out: the table names no splits; these are by `hold_out`.
     """
 
     captions: Mapping[str, tuple[Caption, ...]]
     splits: Mapping[str, str]
+    held_out: bool = False
 
     @property
     def split_names(self) -> tuple[str, ...]:
@@ -56,18 +55,9 @@ def read_table(path: Path) -> Table:
     Raises:
         DatasetError: a kind that is not known, a missing column, or a bad row, named with its line.
     """
-    text = _text(path)
-    if path.suffix.lower() == ".csv":
-        rows = _csv_rows(text, path)
-    elif path.suffix.lower() == ".jsonl":
-        rows = _jsonl_rows(text, path)
-    else:
-        raise DatasetError(f"{path} is no table of captions; expected a name that ends in {' or '.join(SUFFIXES)}.")
-
     captions: dict[str, list[Caption]] = {}
     splits: dict[str, str | None] = {}
-    for line, row in rows:
-        where = f"{path}:{line}"
+    for where, row in table_rows(path):
         image = _required_text(row, "image", where)
         split = _optional_text(row, "split", where)
         if splits.setdefault(image, split) != split:
@@ -84,6 +74,7 @@ def read_table(path: Path) -> Table:
     return Table(
         {image: tuple(its_captions) for image, its_captions in captions.items()},
         {image: split for image, split in splits.items() if split is not None} or hold_out(splits),
+        held_out=not some_split,
     )
 
 
@@ -102,51 +93,7 @@ def hold_out(images: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line where the row ends, row) of a CSV file with a header."""
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [column.strip().lower() for column in next(reader, [])]
-        for column in ("image", "caption"):
-            if header.count(column) != 1:
-                found = ", ".join(header) or "an empty file"
-                raise DatasetError(
-                    f"{path}:1: expected one column {column!r}, found: {found}. Name it in the first line."
-                )
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DatasetError(
-                    f"{path}:{reader.line_num}: {len(row)} fields, the first line has {len(header)}; "
-                    "put captions that hold a comma in double quotes."
-                )
-            yield reader.line_num, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DatasetError(f"{path}:{reader.line_num}: {error}; check the double quotes of this row.") from None
-
-
-def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """(line, row) of a file with one JSON object per line."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            json.dumps(
-                row, ensure_ascii=False
-            ).encode()  # half a surrogate pair, escaped, is text that nothing can write
-        except (ValueError, RecursionError) as error:
-            raise DatasetError(f"{path}:{number}: not JSON ({error}); write one object per line.") from None
-        if not isinstance(row, dict):
-            raise DatasetError(
-                f'{path}:{number}: expected an object such as {{"image": "1.jpg", "caption": "A dog."}}.'
-            )
-        yield number, row
-
-
-def _captions(row: Mapping[str, Any], where: str) -> list[Caption]:
+def _captions(row: Row, where: str) -> list[Caption]:
     """The captions of a row with their phrases."""
     if "captions" in row:
         texts = row["captions"]
@@ -193,22 +140,12 @@ def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
     return tuple(sorted(found, key=lambda phrase: (phrase.start, phrase.end)))
 
 
-def _required_text(row: Mapping[str, Any], key: str, where: str) -> str:
+def _required_text(row: Row, key: str, where: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise DatasetError(f"{where}: `{key}` is {value!r}; expected text.")
     return value if key == "caption" else value.strip()
 
 
-def _optional_text(row: Mapping[str, Any], key: str, where: str) -> str | None:
+def _optional_text(row: Row, key: str, where: str) -> str | None:
     return None if row.get(key) in (None, "") else _required_text(row, key, where)
-
-
-def _text(path: Path) -> str:
-    try:
-        # Read as bytes: a caption may hold line breaks, which reading as text would rewrite.
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}); expected a .csv or .jsonl file.") from None

@@ -1,0 +1,94 @@
+"""What a folder of one's own holds: photographs, and where their captions are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from unboxed.data.huggingface import dataset_files, unpacked
+from unboxed.data.photos import SUFFIXES as PHOTO_SUFFIXES
+from unboxed.data.table_rows import SUFFIXES as TABLE_SUFFIXES
+from unboxed.data.table_rows import captioned_photos, table_rows
+from unboxed.errors import DatasetError
+
+__all__ = ["OwnFolder", "folder_with", "look_into", "photo_files"]
+
+_USUAL = ("captions", "metadata", "annotations", "data")
+_TRIED = 20  # rows whose photographs are looked for
+
+
+@dataclass(frozen=True)
+class OwnFolder:
+    """Where things are.
+
+    Attributes:
+        images: the folder that photographs are named in.
+        captions: a table, or a folder whose photographs have text files beside them.
+        described: what was found, for people.
+    """
+
+    images: Path
+    captions: Path
+    described: str
+
+
+def look_into(folder: Path) -> OwnFolder:
+    """Find the captions of a folder: a Hugging Face dataset's files, one table, or text files beside the photographs.
+
+    Raises:
+        DatasetError: no captions, no photographs, or several tables.
+    """
+    if files := dataset_files(folder):
+        own = unpacked(folder)
+        what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a Hugging Face dataset, unpacked into {own}"
+        return OwnFolder(own, own / "captions.jsonl", what)
+    if (table := _table(folder)) is not None:
+        return OwnFolder(folder_with(folder, table), table, f"the table {table.name}")
+    if next(captioned_photos(folder), None) is not None:
+        return OwnFolder(folder, folder, "a text file beside each photograph")
+    count = sum(1 for _ in photo_files(folder))
+    if not count:
+        raise DatasetError(
+            f"No photographs found in {folder}; expected {', '.join(PHOTO_SUFFIXES)}, a table of captions that names "
+            "them, or the parquet files of a dataset."
+        )
+    raise DatasetError(
+        f"{folder} holds {count:,} photographs and no captions; write {folder / 'captions.csv'} with the columns "
+        "image,caption, or a .txt of the same name beside each photograph."
+    )
+
+
+def photo_files(folder: Path) -> Iterator[Path]:
+    """Every file in `folder` and below that is named like a photograph, in order of its name."""
+    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
+
+
+def folder_with(folder: Path, table: Path) -> Path:
+    """The folder that a table's images are named in: `folder`, or the one of its subfolders that holds the first ones.
+
+    Raises:
+        DatasetError: a row of the table is malformed.
+    """
+    from unboxed.data.photo_folder import find_photos
+
+    rows = islice(table_rows(table), _TRIED)
+    first = [row["image"].strip() for _, row in rows if isinstance(row.get("image"), str)]
+
+    def holds_some(candidate: Path) -> bool:
+        search = find_photos(candidate, first)
+        return bool(search.found or search.unreadable)
+
+    candidates = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())]
+    return next((candidate for candidate in candidates if holds_some(candidate)), folder)
+
+
+def _table(folder: Path) -> Path | None:
+    tables = sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLE_SUFFIXES and file.is_file())
+    usual = [table for table in tables if table.stem.lower() in _USUAL]
+    chosen = usual or tables
+    if len(chosen) > 1:
+        names = ", ".join(table.name for table in chosen)
+        raise DatasetError(f"{folder} holds several tables ({names}); name the one with the captions.")
+    return chosen[0] if chosen else None
