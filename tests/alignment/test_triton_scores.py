@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from unboxed.alignment import all_pairs
 from unboxed.alignment.aligner import QueryCodes, RegionCodes
 from unboxed.alignment.attention_scorer import AttentionScorer
 from unboxed.alignment.cross_attention import CrossAttention
@@ -197,6 +198,19 @@ def test_narrow_products_stay_near(precision: Precision, score_error: float, gra
     torch.testing.assert_close(fused[0], core[0], rtol=0, atol=score_error)
     for rough, exact in zip(fused[1:], core[1:], strict=True):
         assert float((rough - exact).norm() / exact.norm()) < gradient_error
+
+
+@on_a_kernel
+def test_all_pairs_are_scored_by_the_kernel_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(all_pairs, "runs_on", lambda regions_BRD, queries_CQD: True)
+    vectors = _vectors([5, 2], [6, 3])
+    inputs_BRV, mask_BR, states_CQH, mask_CQ = (tensor.to(DEVICE) for tensor in vectors)
+    for scorer, direct in (
+        (SCORERS["t2i mean"], _fused(SCORERS["t2i mean"], vectors, "tf32x3")[0]),
+        (AttentionScorer.bfan("prob"), _core(AttentionScorer.bfan("prob"), vectors)[0]),
+    ):
+        score_BC = all_pairs.score_matrix(scorer, unit(inputs_BRV.float()), mask_BR, unit(states_CQH.float()), mask_CQ)
+        torch.testing.assert_close(score_BC.double().cpu(), direct, rtol=0, atol=2e-6)
 
 
 def test_other_choices_are_refused_and_say_why() -> None:

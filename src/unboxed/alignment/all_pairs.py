@@ -10,6 +10,7 @@ next to nothing beside the matrix product that no method can do without:
   quadratic form `aᵀ G a` of all words is one batched product. The same block, turned round, serves regions over words.
 * **In the cache.** The element-wise part takes a few images (or captions) of the block at a time, so that what one
   operation writes the next one finds in the core's cache.
+* **On a GPU** a kernel that keeps the cosines on the chip takes over, for the scorers that it has (`triton_scores`).
 * **Nothing is kept for the gradient but the cosines**; the rest of a piece is computed again on the way back.
 
 A fused kernel compiled from the same code was weighed against this: on a CPU the product takes nine tenths of the
@@ -26,6 +27,7 @@ from torch.utils.checkpoint import checkpoint
 
 from unboxed.alignment.attention_scorer import AttentionScorer, attend
 from unboxed.alignment.blocks import BUDGET_BYTES, reach
+from unboxed.alignment.triton_scores import fused_scores, runs_on, supports
 
 __all__ = ["BUDGET_BYTES", "score_matrix"]
 
@@ -51,12 +53,15 @@ def score_matrix(
         queries_CQD: unit vectors of words or phrases.
         mask_CQ: True for real ones.
         budget_bytes: what may be taken above the inputs and the result, about; at the least, one image and one caption
-            are. It bounds the memory, not the result. A gradient takes the cosines of all pairs besides.
+            are. It bounds the memory, not the result. A gradient takes the cosines of all pairs besides. The GPU's
+            kernel takes as much as the inputs, for their packed copies, whatever the budget.
 
     Returns:
         Scores in single precision, or the inputs' if higher; 0 for a caption without queries and an image without
         regions.
     """
+    if runs_on(regions_BRD, queries_CQD) and supports(scorer):
+        return fused_scores(scorer, regions_BRD, mask_BR, queries_CQD, mask_CQ)
     dtype = torch.promote_types(regions_BRD.dtype, torch.float32)
     score_BC = torch.zeros(len(mask_BR), len(mask_CQ), dtype=dtype, device=regions_BRD.device)
     if score_BC.numel() == 0:

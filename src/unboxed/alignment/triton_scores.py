@@ -109,7 +109,7 @@ def fused_scores(
         precision: of the products of vectors: `ieee`, float32 without tensor cores; `tf32x3`, TF32 in three passes, as
             exact as float32; `tf32`, cosines to about 5e-4; `bf16`, to about 2e-3. None asks
             `torch.get_float32_matmul_precision()` (`highest`: tf32x3; `high`: tf32; `medium`: bf16), and is `bf16` for
-            vectors that are.
+            vectors that are, and under autocast.
         block_bytes: of memory that the backward pass may take for each of its three blocks of gradients.
 
     Returns:
@@ -151,7 +151,8 @@ def fused_scores(
 
 
 def _torch_precision(vectors: Sequence[torch.Tensor]) -> Precision:
-    if any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in vectors):
+    half = any(tensor.dtype in (torch.bfloat16, torch.float16) for tensor in vectors)
+    if half or torch.is_autocast_enabled(vectors[0].device.type):
         return "bf16"
     named: dict[str, Precision] = {"highest": "tf32x3", "high": "tf32", "medium": "bf16"}
     return named[torch.get_float32_matmul_precision()]
