@@ -38,7 +38,10 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_the_verbs_are_these() -> None:
-    assert list(VERBS) == ["demo", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground", "bench"]
+    assert list(VERBS) == [
+        "demo", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground", "label", "export", "studio",
+        "doctor", "bench",
+    ]  # fmt: skip
     assert list(recipe_verbs()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
     assert set(RECIPES) == recipes

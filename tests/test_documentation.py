@@ -23,6 +23,14 @@ def test_the_python_guide_runs_from_top_to_bottom(tiny_run: Path, tiny_dataset: 
     assert (tmp_path / "picture.png").is_file()
 
 
+def test_the_guide_of_exports_runs_from_top_to_bottom(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "export.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {"RUN": tiny_run, "PHOTO": tiny_dataset.parent / "photos" / "2.png", "OUT": tmp_path / "coco.json"}
+    for block in blocks:
+        exec(compile(block, "docs/export.md", "exec"), names)
+    assert (tmp_path / "coco.json").is_file()
+
+
 @pytest.mark.parametrize("page", ["recipes.md", "compare.md", "matching.md"])
 def test_the_examples_of_a_guide_run(page: str) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)

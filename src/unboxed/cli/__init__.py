@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from unboxed.cli.data import import_features, regions, scenes
+from unboxed.cli.doctor import doctor
+from unboxed.cli.label import export, label
 from unboxed.cli.learn import compare, demo, evaluate, recipe_verbs
 from unboxed.cli.studio import studio
 from unboxed.cli.tools import bench
@@ -33,7 +35,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "ground": ground,
+    "label": label,
+    "export": export,
     "studio": studio,
+    "doctor": doctor,
     "bench": bench,
 }
 

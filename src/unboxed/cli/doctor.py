@@ -1,0 +1,43 @@
+"""The verb that looks at the installation."""
+
+from __future__ import annotations
+
+from unboxed.cli.output import print_json
+
+__all__ = ["doctor"]
+
+_SIGNS = {"ok": "[green]✓[/green]", "absent": "[dim]·[/dim]", "wrong": "[red]✗[/red]"}
+
+
+def doctor(json: bool = False) -> None:
+    """Say what this installation has, what it lacks, and the command that mends each thing.
+
+    Ends with code 1 when something is wrong; an optional part that is missing is not.
+
+    Args:
+        json: print one JSON object instead of a table.
+    """
+    from unboxed.doctor import examine
+
+    findings = examine()
+    wrong = [finding for finding in findings if finding.verdict == "wrong"]
+    if json:
+        print_json({"healthy": not wrong, "findings": [finding.to_dict() for finding in findings]})
+    else:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("", "", "found", "mend", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        group = ""
+        for finding in findings:
+            if finding.group != group:
+                table.add_row("", f"[bold]{finding.group}[/bold]")
+                group = finding.group
+            mend = f"[bold]{escape(finding.mend)}[/bold]" if finding.mend else ""
+            table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value), mend)
+        console = Console()
+        console.print(table)
+        console.print(f"{len(wrong)} wrong." if wrong else "Nothing is wrong.", style="bold")
+    if wrong:
+        raise SystemExit(1)

@@ -1,0 +1,92 @@
+"""Verbs that take boxes and models elsewhere: annotations of a whole dataset, and a run as ONNX graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from unboxed.progress import say
+
+__all__ = ["export", "label"]
+
+
+def label(
+    photos: Positional[Path],
+    /,
+    run: Path,
+    out: Path,
+    format: Literal["coco", "coco-results", "label-studio", "yolo", "csv", "hf"] = "coco",  # noqa: A002, the name of the option
+    min_score: float = 0.3,
+    top: int = 1,
+    names: Literal["nouns", "types", "phrases"] = "nouns",
+    merge: float = 0.6,
+    min_boxes: int = 1,
+    review: Path | None = None,
+    review_photos: int = 300,
+    split: str | None = None,
+    regions: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> None:
+    """Box the phrases of all captions of a dataset and write annotations, ready to train a detector on.
+
+    What is found is kept in NAME.groundings.jsonl beside the output: an interrupted call goes on where it stopped, and
+    a call with another cut or format takes no time.
+
+    Args:
+        photos: the dataset's TOML file, CSV or JSONL: photographs with captions.
+        run: folder of the run.
+        out: the file to write; for yolo a folder.
+        format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf (as
+            the zero-shot detection pipeline of transformers answers).
+        min_score: leave out boxes that score less; the review shows what another cut would keep.
+        top: boxes a phrase at most.
+        names: what boxes are called: the phrases' head nouns, their types where the captions have them, or the whole
+            phrases.
+        merge: boxes of one name in one photograph that overlap more (IoU) become one; 1 keeps all.
+        min_boxes: leave out names with fewer boxes.
+        review: also write a page here (.html) with all boxes in thumbnails, the doubtful first.
+        review_photos: photographs on that page at most.
+        split: only the photographs of this split; all of them by default.
+        regions: store of the photographs' regions; without one they are found the run's way.
+        workers: threads that look at photographs; one for each core by default.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+    """
+    from unboxed.export.choice import BoxChoice
+    from unboxed.export.labelling import label_dataset
+
+    choice = BoxChoice(min_score, top, names, merge, min_boxes)
+    labelled = label_dataset(
+        photos,
+        run,
+        out,
+        form=format,
+        choice=choice,
+        split=split,
+        regions=regions,
+        workers=workers,
+        strict=strict,
+        say=say,
+    )
+    if review is not None:
+        from unboxed.export.review import write_review
+
+        facts = {"Photos": str(photos), "Run": str(run), "Written": f"{out} ({format})"}
+        shown = write_review(review, labelled, choice, facts=facts, limit=review_photos)
+        say(f"Review: {review}, {shown:,} of {len(labelled.chosen.photos):,} photos, the doubtful first")
+
+
+def export(run: Positional[Path], /, out: Path) -> None:
+    """Write a run as ONNX graphs that ground without PyTorch, each checked against it.
+
+    Args:
+        run: folder of the run, of infoground, ckd, sprm, scan, bfan, pfan or vse.
+        out: folder of the graphs, their vocabulary and the models that find regions; an older export is replaced.
+    """
+    from unboxed.export.onnx import export_onnx
+    from unboxed.model import Grounder
+
+    export_onnx(Grounder.load(run), out, say)
+    say(f"{out}: docs/onnx.md has a program of 40 lines that grounds with it")

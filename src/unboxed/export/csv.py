@@ -1,0 +1,46 @@
+"""A table: one row a box, for spreadsheets and for programs of one's own."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from unboxed.export.choice import BoxChoice, choose
+from unboxed.types import Grounding
+
+__all__ = ["COLUMNS", "rows", "text"]
+
+COLUMNS = (
+    "image", "width", "height", "label", "score", "x1", "y1", "x2", "y2", "phrase", "start", "end", "caption",
+)  # fmt: skip
+"""The first line. Boxes are in pixels of the upright photograph; `start` and `end` count characters of the caption."""
+
+
+def rows(
+    groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None
+) -> list[dict[str, str | int | float]]:
+    """One dictionary a box, with the keys of `COLUMNS`; a box that several phrases mean has the surest one's.
+
+    Args:
+        groundings: of any number of captions a photograph.
+        photos: the photograph's name of each grounding.
+        choice: which boxes.
+    """
+    found: list[dict[str, str | int | float]] = []
+    for photo in choose(groundings, photos, choice).photos:
+        for box in photo.boxes:
+            about: list[str | int | float] = [photo.name, photo.width, photo.height, box.category, round(box.score, 6)]
+            about += [round(edge, 2) for edge in box.box]
+            about += [box.mention.phrase, box.mention.start, box.mention.end, box.mention.caption]
+            found.append(dict(zip(COLUMNS, about, strict=True)))
+    return found
+
+
+def text(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> str:
+    """The file: `rows` under a line with the names of the columns."""
+    written = io.StringIO(newline="")
+    writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(groundings, photos, choice))
+    return written.getvalue()

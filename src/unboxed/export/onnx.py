@@ -1,0 +1,275 @@
+"""A run as ONNX graphs: written, checked against PyTorch, and put in a folder with all that grounding needs.
+
+    regions.onnx     boxes, features and class probabilities of regions  ->  codes of regions
+    text.onnx        word ids                                            ->  words, codes of queries
+    alignment.onnx   both codes                                          ->  similarity, attention, score of every pair
+    ranking.onnx     the attention of one caption in one photograph      ->  scores of its phrases' regions
+
+Inputs and outputs have the library's names, whose last letters are their axes (`types`): those of B, C, W, Q, P and R
+are free, and what one graph puts out another takes in under the same name. The guide `docs/onnx.md` grounds with them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from unboxed.alignment.best_region import BestRegion
+from unboxed.alignment.cross_attention import CrossAttention
+from unboxed.alignment.key_value import KeyValueAttention
+from unboxed.alignment.pooled import PooledEmbedding
+from unboxed.alignment.refinement import PriorRefinement
+from unboxed.errors import ExportError
+from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
+from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names
+from unboxed.training.checkpoint import write_json
+
+if TYPE_CHECKING:
+    from unboxed.model import Grounder
+
+__all__ = ["PARITY", "Graph", "export_onnx", "graphs_of"]
+
+PARITY = 1e-4
+"""The largest difference between a graph's output and PyTorch's that is let pass."""
+
+_ALIGNERS = (KeyValueAttention, BestRegion, CrossAttention, PooledEmbedding, PriorRefinement)
+_RECIPES = "infoground, ckd, sprm, scan, bfan, pfan and vse"
+_FORMAT, _VERSION = "unboxed-onnx", 1
+_AXES = {"B": "images", "C": "captions", "W": "words", "Q": "queries", "P": "phrases", "R": "regions"}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One of the four graphs, before it is written.
+
+    Attributes:
+        module: called by keyword.
+        arguments: the names of its inputs by keyword; a tuple of names is a list of tensors.
+        outputs: the names of its outputs.
+    """
+
+    module: nn.Module
+    arguments: dict[str, str | tuple[str, ...]]
+    outputs: tuple[str, ...]
+
+    def given(self, values: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """The module's arguments as tensors."""
+
+        def tensors(names: str | tuple[str, ...]) -> Any:
+            return torch.from_numpy(values[names]) if isinstance(names, str) else [tensors(name) for name in names]
+
+        return {keyword: tensors(names) for keyword, names in self.arguments.items()}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of its inputs, in order."""
+        return tuple(
+            name for names in self.arguments.values() for name in ([names] if isinstance(names, str) else names)
+        )
+
+
+def export_onnx(grounder: Grounder, out: Path, say: Callable[[str], None] = print) -> dict[str, float]:
+    """Write a run's graphs, its vocabulary, its prior and the models that find its regions to the folder `out`.
+
+    Every output is compared with PyTorch's, on random regions and captions of several sizes, before anything takes the
+    place of an older export; `export.json` says what the inputs and outputs are and how far apart they were.
+
+    Args:
+        grounder: the run.
+        out: the folder; made, or replaced where it holds an older export.
+        say: is told each graph's largest difference.
+
+    Returns:
+        The largest difference by graph.
+
+    Raises:
+        ExportError: a recipe that has no such graphs, a folder of other things, onnxscript or a new enough PyTorch
+            missing, or a graph that differs from PyTorch by more than `PARITY`.
+    """
+    _check(grounder, out)
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        graphs, example = graphs_of(grounder), Example.random(grounder, TRACED, seed=0)
+        values = example.values()
+        for name, graph in graphs.items():
+            if name == "ranking":
+                values |= example.of_one_pair(values)
+            values |= _write(beside / f"{name}.onnx", graph, values)
+        differences = _differences(grounder, graphs, beside)
+        for name, difference in differences.items():
+            say(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
+        worst = max(differences, key=lambda name: differences[name])
+        if not differences[worst] <= PARITY:
+            raise ExportError(
+                f"{worst}.onnx differs from PyTorch by {differences[worst]:.1e}, more than {PARITY:.0e}; nothing was "
+                "written. Try other versions of torch, onnxscript and onnxruntime."
+            )
+        _write_rest(grounder, graphs, beside, differences)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.replace(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return differences
+
+
+def _check(grounder: Grounder, out: Path) -> None:
+    config = grounder.config
+    if not isinstance(grounder.model.aligner, _ALIGNERS) or config.choices.reads_heat:
+        raise ExportError(f"{config.recipe} cannot be exported to ONNX; {_RECIPES} can.")
+    if config.choices.text != "gru":
+        raise ExportError(
+            f"The text encoder of this run is {config.choices.text}; only runs with `--text gru`, the default, can be "
+            "exported."
+        )
+    if importlib.util.find_spec("onnxscript") is None or not hasattr(torch.onnx, "ops"):
+        raise ExportError(
+            'Writing ONNX needs onnxscript and PyTorch 2.8 or newer: pip install "unboxed[onnx]" "torch>=2.8"'
+        )
+    if out.exists() and not (out / "export.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(f"{out} exists and is no export; name a new folder.")
+
+
+def graphs_of(grounder: Grounder) -> dict[str, Graph]:
+    """The four graphs of a run, in the order in which they are used."""
+    config, model = grounder.config, exportable(grounder.model)
+    region_names, query_names = code_names(grounder)
+    regions: dict[str, str | tuple[str, ...]] = {"boxes_BR4": "boxes_BR4", "size_B2": "size_B2"}
+    regions |= {"mask_BR": "region_mask_BR"}
+    regions |= {"features_BRV": "features_BRV"} if config.columns.any() else {}
+    regions |= {"class_probs_BRK": "class_probs_BRK"} if config.choices.class_inputs and config.class_names else {}
+    text: dict[str, str | tuple[str, ...]] = {
+        "tokens_CW": "tokens_CW",
+        "mask_CW": "word_mask_CW",
+        "member_CQW": "member_CQW",
+    }
+    alignment: dict[str, str | tuple[str, ...]] = {
+        "region_codes": region_names,
+        "region_mask_BR": "region_mask_BR",
+        "query_codes": query_names,
+        "query_mask_CQ": "query_mask_CQ",
+    }
+    alignment |= {"prior_BCQR": "prior_BCQR"} if isinstance(model.aligner, PriorRefinement) else {}
+    ranking: dict[str, str | tuple[str, ...]] = {
+        name: name for name in ("attention_QR", "value_QR", "member_PQ", "content_Q", "boxes_R4")
+    }
+    rule = config.choices.ranking
+    ranking |= {"class_probs_RK": "class_probs_RK"} if rule.confidence_weight and config.class_names else {}
+    ranking |= {"prior_PR": "prior_PR"} if config.choices.prior != "none" else {}
+    return {
+        "regions": Graph(RegionGraph(config, model), regions, region_names),
+        "text": Graph(TextGraph(model), text, ("words_CWH", "query_mask_CQ", *query_names)),
+        "alignment": Graph(AlignmentGraph(model), alignment, ALIGNMENT),
+        "ranking": Graph(RankingGraph(config), ranking, ("score_PR",)),
+    }
+
+
+def _write(path: Path, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Trace one graph with the values of its inputs, and return those of its outputs."""
+
+    def axes(names: str | tuple[str, ...]) -> Any:
+        if not isinstance(names, str):
+            return [axes(name) for name in names]
+        letters = names.rpartition("_")[2]
+        return {i: torch.export.Dim(_AXES[letter]) for i, letter in enumerate(letters) if letter in _AXES}
+
+    with _quiet():
+        program = torch.onnx.export(
+            graph.module.eval(),
+            kwargs=graph.given(values),
+            dynamic_shapes={keyword: axes(names) for keyword, names in graph.arguments.items()},
+            input_names=graph.inputs,
+            output_names=graph.outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path, external_data=False)
+    return _run(_session(path), graph, values)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of operators of torchvision and of axes that two inputs share."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _session(path: Path) -> Any:
+    from onnxruntime import InferenceSession
+
+    return InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def _run(session: Any, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    given = {name: values[name] for name in graph.inputs}
+    return dict(zip(graph.outputs, session.run(list(graph.outputs), given), strict=True))
+
+
+def _differences(grounder: Grounder, graphs: dict[str, Graph], folder: Path) -> dict[str, float]:
+    """The largest difference from PyTorch of each graph, each fed with what the graphs before it put out."""
+    sessions = {name: _session(folder / f"{name}.onnx") for name in graphs}
+    worst = dict.fromkeys(graphs, 0.0)
+    for seed, size in enumerate(CHECKED, start=1):
+        example = Example.random(grounder, size, seed)
+        values, expected = example.values(), example.expected()
+        for name, graph in graphs.items():
+            if name == "ranking":
+                values |= example.of_one_pair(values)
+            values |= _run(sessions[name], graph, values)
+            apart = [_apart(values[output], expected[output]) for output in graph.outputs]
+            worst[name] = max(worst[name], *apart)
+    return worst
+
+
+def _apart(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """The largest difference; infinite where shapes differ, or one is infinite and the other is not."""
+    if found.shape != expected.shape or not np.array_equal(np.isfinite(found), np.isfinite(expected)):
+        return float("inf")
+    finite = np.isfinite(found)
+    return float(np.abs(found[finite].astype(np.float64) - expected[finite].astype(np.float64)).max(initial=0))
+
+
+def _write_rest(grounder: Grounder, graphs: dict[str, Graph], folder: Path, differences: dict[str, float]) -> None:
+    """Everything beside the graphs: `export.json`, the vocabulary, the prior, the models that find regions."""
+    config = grounder.config
+    grounder.vocabulary.save(folder / "vocab.json")
+    if grounder.prior is not None:
+        grounder.prior.save(folder / "prior")
+    content = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "recipe": config.recipe,
+        "queries": "phrases" if config.choices.units == "phrases" else "words",
+        "score_queries": config.choices.units,
+        "graphs": {name: {"inputs": graph.inputs, "outputs": graph.outputs} for name, graph in graphs.items()},
+        "difference": differences,
+        "features": len(config.columns),
+        "class_names": list(config.class_names),
+        "prior": grounder.prior is not None,
+        "regions": config.regions.copied_to(folder / "regions").to_dict(folder),
+    }
+    write_json(folder / "export.json", content)

@@ -1,0 +1,178 @@
+"""A model as four graphs that `torch.onnx` can write: regions, text, alignment, ranking.
+
+The same arithmetic as the model's own, in forms that have an ONNX equivalent: rows of padding are computed and set to
+zero instead of left out, and the GRU is ONNX's own operator, which takes the captions' lengths as packing does.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import nn
+
+from unboxed.alignment.aligner import QueryCodes, RegionCodes
+from unboxed.alignment.perceptron import MaskedPerceptron
+from unboxed.alignment.pooling import mean_weights
+from unboxed.alignment.ranking import phrase_scores, ranked_scores
+from unboxed.text.recurrent import RecurrentEncoder
+
+if TYPE_CHECKING:
+    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.run_config import RunConfig
+
+__all__ = ["OPSET", "AlignmentGraph", "RankingGraph", "RegionGraph", "TextGraph", "exportable"]
+
+OPSET = 18
+
+
+def exportable(model: MatchingModel) -> MatchingModel:
+    """A copy of the model, in evaluation, whose perceptrons compute padded rows too."""
+    copy = deepcopy(model).eval().requires_grad_(False)
+    for module in copy.modules():
+        if isinstance(module, MaskedPerceptron):
+            module.__class__ = _DensePerceptron
+    return copy
+
+
+class _DensePerceptron(MaskedPerceptron):
+    """In evaluation no row of a perceptron knows of another: all can be computed, and those of padding set to zero."""
+
+    def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        mapped: torch.Tensor = self.map(rows.flatten(0, 1)).view(*mask.shape, self.output_width)
+        return mapped.masked_fill(~mask[..., None], 0)
+
+
+class RegionGraph(nn.Module):
+    """Regions as an extractor gives them, to the codes of the aligner."""
+
+    columns: torch.Tensor
+
+    def __init__(self, config: RunConfig, model: MatchingModel) -> None:
+        super().__init__()
+        self.model = model
+        self.with_classes = config.choices.class_inputs and bool(config.class_names)
+        self.register_buffer("columns", torch.from_numpy(config.columns.nonzero()[0]))
+
+    def forward(
+        self,
+        boxes_BR4: torch.Tensor,
+        size_B2: torch.Tensor,
+        mask_BR: torch.Tensor,
+        features_BRV: torch.Tensor | None = None,
+        class_probs_BRK: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        edges_BR4 = boxes_BR4 / torch.cat([size_B2, size_B2], dim=1)[:, None]
+        extent_BR2 = (edges_BR4[..., 2:] - edges_BR4[..., :2]).clamp(min=0)
+        area_BR1 = extent_BR2[..., :1] * extent_BR2[..., 1:]
+        centre_BR2 = (edges_BR4[..., :2] + edges_BR4[..., 2:]) / 2 - 0.5
+        distance_BR1 = centre_BR2.square().sum(dim=-1, keepdim=True).sqrt()
+        parts = [] if features_BRV is None else [features_BRV[..., self.columns]]
+        parts += [] if class_probs_BRK is None else [class_probs_BRK.clamp(0, 1).sqrt()]
+        inputs_BRV = torch.cat([*parts, edges_BR4, extent_BR2, area_BR1, area_BR1.sqrt(), distance_BR1], dim=-1)
+        inputs_BRV = self.model.standardise(inputs_BRV, mask_BR)
+        if self.model.region_layer is not None:
+            inputs_BRV = self.model.region_layer(inputs_BRV).relu() * mask_BR[..., None]
+        return self.model.aligner.regions(inputs_BRV, edges_BR4 * mask_BR[..., None], mask_BR).codes
+
+
+class TextGraph(nn.Module):
+    """Word ids to contextual words, and from them to the codes of queries: words, or means of words."""
+
+    weight_ih: torch.Tensor
+    weight_hh: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, model: MatchingModel) -> None:
+        super().__init__()
+        self.model = model
+        text = cast(RecurrentEncoder, model.text)
+        self.hidden_width = text.gru.hidden_size
+        both = ("", "_reverse")
+        for name in ("weight_ih", "weight_hh"):
+            rows = [_onnx_gates(getattr(text.gru, f"{name}_l0{way}")) for way in both]
+            self.register_buffer(name, torch.stack(rows))
+        biases = [
+            [_onnx_gates(getattr(text.gru, f"{name}_l0{way}")) for name in ("bias_ih", "bias_hh")] for way in both
+        ]
+        self.register_buffer("bias", torch.stack([torch.cat(pair) for pair in biases]))
+
+    def forward(
+        self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, member_CQW: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        embedded_CWE = cast(RecurrentEncoder, self.model.text).embedding(tokens_CW)
+        rows_WCE, length_C = embedded_CWE.transpose(0, 1), mask_CW.sum(dim=1).to(torch.int32)
+        context_WDCH = torch.onnx.ops.symbolic(
+            "GRU",
+            [rows_WCE, self.weight_ih, self.weight_hh, self.bias, length_C],
+            {"hidden_size": self.hidden_width, "direction": "bidirectional", "linear_before_reset": 1},
+            dtype=torch.float32,
+            shape=[rows_WCE.shape[0], 2, rows_WCE.shape[1], self.hidden_width],
+            version=OPSET,
+        )
+        context_CWH = context_WDCH.permute(2, 0, 1, 3).flatten(2)
+        words_CWH = torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
+        mask_CQ = member_CQW.any(dim=-1)
+        queries_CQH = mean_weights(member_CQW, words_CWH.dtype) @ words_CWH
+        return words_CWH, mask_CQ, *self.model.aligner.queries(queries_CQH, mask_CQ).codes
+
+
+def _onnx_gates(weights: torch.Tensor) -> torch.Tensor:
+    """Rows of a GRU's gates in ONNX's order (update, reset, new); PyTorch's is reset, update, new."""
+    reset, update, new = weights.detach().chunk(3)
+    return torch.cat([update, reset, new])
+
+
+class AlignmentGraph(nn.Module):
+    """Codes to similarity, attention, value, evidence and score of every pair."""
+
+    def __init__(self, model: MatchingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        region_codes: list[torch.Tensor],
+        region_mask_BR: torch.Tensor,
+        query_codes: list[torch.Tensor],
+        query_mask_CQ: torch.Tensor,
+        prior_BCQR: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        regions = RegionCodes(tuple(region_codes), region_mask_BR)
+        queries = QueryCodes(tuple(query_codes), query_mask_CQ)
+        return tuple(self.model.aligner.align(regions, queries, prior_BCQR=prior_BCQR))
+
+
+class RankingGraph(nn.Module):
+    """What the queries of a caption attend to in one photograph, to the scores of its phrases' regions."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__()
+        self.ranking = config.choices.ranking
+
+    def forward(
+        self,
+        attention_QR: torch.Tensor,
+        value_QR: torch.Tensor,
+        member_PQ: torch.Tensor,
+        content_Q: torch.Tensor,
+        boxes_R4: torch.Tensor,
+        class_probs_RK: torch.Tensor | None = None,
+        prior_PR: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
+        sure_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
+        return ranked_scores(score_PR, _overlap(boxes_R4), self.ranking, sure_R, prior_PR)
+
+
+def _overlap(boxes_R4: torch.Tensor) -> torch.Tensor:
+    """`boxes.iou` of the regions among themselves."""
+    low_RR2 = torch.maximum(boxes_R4[:, None, :2], boxes_R4[None, :, :2])
+    high_RR2 = torch.minimum(boxes_R4[:, None, 2:], boxes_R4[None, :, 2:])
+    shared_RR2 = (high_RR2 - low_RR2).clamp(min=0)
+    shared_RR = shared_RR2[..., 0] * shared_RR2[..., 1]
+    extent_R2 = (boxes_R4[:, 2:] - boxes_R4[:, :2]).clamp(min=0)
+    area_R = extent_R2[:, 0] * extent_R2[:, 1]
+    union_RR = area_R[:, None] + area_R[None] - shared_RR
+    return torch.where(union_RR > 0, shared_RR / union_RR.clamp(min=1e-9), 0.0)

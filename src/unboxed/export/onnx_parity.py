@@ -1,0 +1,194 @@
+"""Random regions and captions, and what PyTorch makes of them: what exported graphs are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from unboxed.alignment.aligner import QueryCodes, RegionCodes
+from unboxed.alignment.ranking import phrase_scores, rank_regions
+from unboxed.alignment.refinement import PriorRefinement
+from unboxed.data.batching import collate
+from unboxed.text.encoding import EncodedCaption
+from unboxed.types import Array, Batch, Caption, Regions
+
+if TYPE_CHECKING:
+    from unboxed.model import Grounder
+
+__all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "code_names"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The free axes of an example; phrases are as many as queries."""
+
+    images: int
+    regions: int
+    captions: int
+    words: int
+    queries: int
+
+
+TRACED = Size(images=2, regions=5, captions=3, words=7, queries=4)
+"""All different, so that no axis is taken for another."""
+
+CHECKED = (TRACED, Size(1, 1, 1, 1, 1), Size(1, 60, 5, 14, 6), Size(4, 33, 1, 9, 9))
+
+ALIGNMENT = ("similarity_BCQR", "attention_BCQR", "value_BCQR", "evidence_BCQ", "score_BC")
+"""What the alignment puts out, in the order of `Alignment`."""
+
+_Values = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Regions, captions and queries of random content, padded.
+
+    Attributes:
+        grounder: whose inputs they are.
+        inputs: the graphs' inputs by name.
+        regions: the real regions of each image.
+        captions: the captions; the queries are their phrases.
+    """
+
+    grounder: Grounder
+    inputs: _Values
+    regions: tuple[Regions, ...]
+    captions: tuple[EncodedCaption, ...]
+
+    @classmethod
+    def random(cls, grounder: Grounder, size: Size, seed: int) -> Example:
+        """The example of a seed."""
+        rng, config = np.random.default_rng(seed), grounder.config
+        extent = rng.integers(200, 800, (size.images, 2))
+        regions = []
+        for b in range(size.images):
+            count = size.regions if b == 0 else int(rng.integers(1, size.regions + 1))
+            corners = np.sort(rng.random((count, 2, 2), np.float32), axis=1) * extent[b].astype(np.float32)
+            features = np.zeros((count, len(config.columns)), np.float32)
+            features[:, config.columns] = _like_training(grounder, rng, count)
+            regions.append(
+                Regions(
+                    boxes=corners.reshape(count, 4),
+                    scores=np.ones(count, np.float32),
+                    features=features,
+                    class_probs=rng.random((count, len(config.class_names)), np.float32) ** 3,
+                    class_names=config.class_names,
+                    sources=("image",) * count,
+                    width=int(extent[b, 0]),
+                    height=int(extent[b, 1]),
+                )
+            )
+        captions = []
+        for c in range(size.captions):
+            count = size.words if c == 0 else int(rng.integers(1, size.words + 1))
+            queries = size.queries if c == 0 else int(rng.integers(1, size.queries + 1))
+            member_QW = rng.random((queries, count)) < 0.4
+            member_QW[np.arange(queries), rng.integers(0, count, queries)] = True
+            tokens_W = rng.integers(1, len(grounder.vocabulary), count)
+            words = ("word",) * count
+            captions.append(
+                EncodedCaption(Caption("word"), words, ((0, 4),) * count, tokens_W, np.ones(count, bool), member_QW)
+            )
+        return cls(grounder, _padded(regions, captions, size, rng), tuple(regions), tuple(captions))
+
+    def values(self) -> _Values:
+        """The graphs' inputs by name, in a dictionary that may be added to."""
+        return dict(self.inputs)
+
+    @torch.inference_mode()
+    def codes(self) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """The codes of regions and of queries, by PyTorch."""
+        _, regions, queries = self._encoded(self._batch())
+        return regions.codes, queries.codes
+
+    @torch.inference_mode()
+    def expected(self) -> _Values:
+        """Every graph's outputs by name, by PyTorch and the functions that the library itself uses."""
+        words_CWH, regions, queries = self._encoded(self._batch())
+        aligner = self.grounder.model.aligner
+        prior = torch.from_numpy(self.inputs["prior_BCQR"]) if isinstance(aligner, PriorRefinement) else None
+        alignment = aligner.align(regions, queries, prior_BCQR=prior)
+        found = dict(zip(ALIGNMENT, alignment, strict=True))
+        found |= {"words_CWH": words_CWH, "query_mask_CQ": queries.mask_CQ}
+        for names, codes in zip(code_names(self.grounder), (regions.codes, queries.codes), strict=True):
+            found |= dict(zip(names, codes, strict=True))
+        arrays = {name: value.numpy() for name, value in found.items()}
+        pair = {name: torch.from_numpy(value) for name, value in self.of_one_pair(arrays).items()}
+        rule = self.grounder.config.choices.ranking
+        score_PR = phrase_scores(pair["attention_QR"], pair["value_QR"], pair["member_PQ"], pair["content_Q"], rule)
+        prior_PR = None if self.grounder.config.choices.prior == "none" else pair["prior_PR"]
+        return {**arrays, "score_PR": rank_regions(score_PR, self.regions[0], rule, prior_PR).numpy()}
+
+    def of_one_pair(self, values: _Values) -> _Values:
+        """The inputs of the ranking, of the first caption in the first image, without padding."""
+        regions, queries = len(self.regions[0]), len(self.captions[0].phrase_PW)
+        rng = np.random.default_rng(regions)
+        member_PQ = np.eye(queries, dtype=bool) | (rng.random((queries, queries)) < 0.2)
+        return {
+            "attention_QR": np.ascontiguousarray(values["attention_BCQR"][0, 0, :queries, :regions]),
+            "value_QR": np.ascontiguousarray(values["value_BCQR"][0, 0, :queries, :regions]),
+            "member_PQ": member_PQ,
+            "content_Q": rng.random(queries) < 0.7,
+            "boxes_R4": self.regions[0].boxes.copy(),
+            "class_probs_RK": self.regions[0].class_probs.copy(),
+            "prior_PR": np.ascontiguousarray(self.inputs["prior_BCQR"][0, 0, :queries, :regions]),
+        }
+
+    def _batch(self) -> Batch:
+        config = self.grounder.config
+        inputs = [config.region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in self.regions]
+        return collate(inputs, self.captions, [0] * len(self.captions))
+
+    def _encoded(self, batch: Batch) -> tuple[torch.Tensor, RegionCodes, QueryCodes]:
+        model = self.grounder.model
+        words_CWH = model.encode_words(batch)
+        queries = model.queries(batch, words_CWH, "phrases")
+        return words_CWH, model.encode_regions(batch), model.aligner.queries(queries.states_CQH, queries.mask_CQ)
+
+
+def code_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the codes of regions and of queries; one of a whole image or caption has 1 for an axis."""
+    regions, queries = Example.random(grounder, TRACED, seed=0).codes()
+    return (
+        tuple(f"region_code{i}_{'BRD' if code.shape[1] > 1 else 'B1D'}" for i, code in enumerate(regions)),
+        tuple(f"query_code{i}_{'CQD' if code.shape[1] > 1 else 'C1D'}" for i, code in enumerate(queries)),
+    )
+
+
+def _like_training(grounder: Grounder, rng: np.random.Generator, count: int) -> Array:
+    """Features `[count, V]` of the columns that the model is given, spread as those it was trained on."""
+    standard = grounder.model.standardise
+    width = int(grounder.config.columns.sum())
+    mean, deviation = standard.mean[:width].numpy(), standard.deviation[:width].numpy()
+    return (mean + deviation * rng.standard_normal((count, width))).astype(np.float32)
+
+
+def _padded(regions: list[Regions], captions: list[EncodedCaption], size: Size, rng: np.random.Generator) -> _Values:
+    """The graphs' inputs by name; boxes of padding are zeros."""
+    first = regions[0]
+    values: _Values = {
+        "boxes_BR4": np.zeros((size.images, size.regions, 4), np.float32),
+        "size_B2": np.array([[own.width, own.height] for own in regions], np.float32),
+        "features_BRV": np.zeros((size.images, size.regions, first.features.shape[1]), np.float32),
+        "class_probs_BRK": np.zeros((size.images, size.regions, len(first.class_names)), np.float32),
+        "region_mask_BR": np.zeros((size.images, size.regions), bool),
+        "tokens_CW": np.zeros((size.captions, size.words), np.int64),
+        "word_mask_CW": np.zeros((size.captions, size.words), bool),
+        "member_CQW": np.zeros((size.captions, size.queries, size.words), bool),
+        "prior_BCQR": rng.random((size.images, size.captions, size.queries, size.regions), np.float32),
+    }
+    for b, own in enumerate(regions):
+        for name in ("boxes", "features", "class_probs"):
+            axes = {"boxes": "BR4", "features": "BRV", "class_probs": "BRK"}[name]
+            values[f"{name}_{axes}"][b, : len(own)] = getattr(own, name)
+        values["region_mask_BR"][b, : len(own)] = True
+    for c, caption in enumerate(captions):
+        values["tokens_CW"][c, : len(caption)] = caption.tokens_W
+        values["word_mask_CW"][c, : len(caption)] = True
+        values["member_CQW"][c, : len(caption.phrase_PW), : len(caption)] = caption.phrase_PW
+    return values

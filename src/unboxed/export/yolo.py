@@ -1,0 +1,56 @@
+"""YOLO: one text file a photograph, and a `data.yaml` that names the classes and the lists of photographs.
+
+The format has no place for words: a line is a class number and a box. `unboxed label` writes the phrases beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from unboxed.data.tables import hold_out
+from unboxed.export.choice import BoxChoice, LabelledPhoto, choose
+from unboxed.types import Grounding
+
+__all__ = ["files"]
+
+
+def files(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> dict[str, str]:
+    """The text files of a dataset by their path; the photographs themselves belong under `images/`.
+
+    `labels/NAME.txt` has a line `class x y width height` a box, its centre and size as shares of the photograph;
+    `train.txt` and `val.txt` list the photographs, a tenth of them held out by a hash of their names. A photograph from
+    which no box was taken is in neither: to YOLO it would say that nothing is there.
+
+    Args:
+        groundings: of any number of captions a photograph.
+        photos: the photograph's name of each grounding; may hold folders.
+        choice: which boxes.
+    """
+    chosen = choose(groundings, photos, choice)
+    number = {name: i for i, name in enumerate(chosen.categories)}
+    labelled = [photo for photo in chosen.photos if photo.boxes]
+    split = hold_out(photo.name for photo in labelled)
+    names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for name, i in number.items())
+    written = {"data.yaml": f"path: .\ntrain: train.txt\nval: val.txt\nnames:\n{names}"}
+    for part in ("train", "val"):
+        listed = [f"./images/{photo.name}\n" for photo in labelled if split[photo.name] == part]
+        written[f"{part}.txt"] = "".join(listed)
+    for photo in labelled:
+        written[f"labels/{PurePosixPath(photo.name).with_suffix('.txt')}"] = _lines(photo, number)
+    return written
+
+
+def _lines(photo: LabelledPhoto, number: dict[str, int]) -> str:
+    lines = []
+    for box in photo.boxes:
+        x1, y1, x2, y2 = box.box
+        shares = (
+            (x1 + x2) / 2 / photo.width,
+            (y1 + y2) / 2 / photo.height,
+            (x2 - x1) / photo.width,
+            (y2 - y1) / photo.height,
+        )
+        lines.append(" ".join([str(number[box.category]), *(f"{share:.6f}" for share in shares)]) + "\n")
+    return "".join(lines)

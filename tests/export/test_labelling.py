@@ -1,0 +1,104 @@
+"""`unboxed label`: captions in, box annotations out, and a page to look them over."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unboxed.cli import main
+
+CUT = ["--split", "val", "--min-score", "0.04"]  # after so short a training no score is high
+
+
+@pytest.fixture(scope="module")
+def labelled(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the tiny dataset was labelled: coco.json, its groundings and the page."""
+    folder = tmp_path_factory.mktemp("labelled")
+    page = ["--review", str(folder / "review.html")]
+    main(["label", str(tiny_dataset), "--run", str(tiny_run), *CUT, "--out", str(folder / "coco.json"), *page])
+    return folder
+
+
+def test_a_dataset_becomes_boxes_under_the_names_of_its_phrases(labelled: Path) -> None:
+    content = json.loads((labelled / "coco.json").read_text())
+    assert len(content["images"]) == 8
+    assert content["images"][0] == {"id": 0, "file_name": "0.png", "width": 96, "height": 64}
+    assert [category["name"] for category in content["categories"]] == ["box"]
+    assert content["annotations"]
+    for annotation in content["annotations"]:
+        assert annotation["score"] >= 0.04
+        x, y, width, height = annotation["bbox"]
+        assert 0 <= x < x + width <= 96
+        assert 0 <= y < y + height <= 64
+        assert annotation["sentence"][annotation["start"] : annotation["end"]] == annotation["phrase"]
+
+
+def test_the_page_has_every_box_the_doubtful_first_and_asks_for_nothing(labelled: Path) -> None:
+    page = (labelled / "review.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    rows = re.findall(r'<li class="c\d+" data-box="\d+" data-score="([\d.]+)"', page)
+    scores = json.loads(re.search(r"SCORES = (\[.*?\])", page).group(1))  # type: ignore[union-attr]
+    assert sorted(map(float, rows)) == pytest.approx(scores)
+    lowest = []
+    for figure in page.split("<figure>")[1:]:
+        own = list(map(float, re.findall(r'<li [^>]*data-score="([\d.]+)"', figure)))
+        assert own == sorted(own)
+        lowest.append(min((score for score in own if score >= 0.04), default=2.0))
+    assert len(lowest) == 8
+    assert lowest == sorted(lowest)
+
+
+def test_another_call_goes_on_where_one_was_cut_short(
+    labelled: Path, tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (labelled / "coco.groundings.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "coco.groundings.jsonl").write_bytes(b"".join(lines[:5])[:-40])  # the last line was half written
+    call = ["label", str(tiny_dataset), "--run", str(tiny_run), *CUT, "--out"]
+    main([*call, str(tmp_path / "coco.json")])
+    taken = int(re.search(r"(\d+) photos taken from", capsys.readouterr().err).group(1))  # type: ignore[union-attr]
+    assert 3 <= taken < 8  # some pictures of this dataset are equal
+    assert (tmp_path / "coco.json").read_bytes() == (labelled / "coco.json").read_bytes()
+    main([*call, str(tmp_path / "coco"), "--format", "yolo"])
+    said = capsys.readouterr().err
+    assert "8 photos taken from" in said
+    listed = (tmp_path / "coco" / "train.txt").read_text() + (tmp_path / "coco" / "val.txt").read_text()
+    assert f"{tmp_path / 'coco'}: 8 photos" in said
+    for image in listed.splitlines():
+        assert (tmp_path / "coco" / image).is_file()
+        assert (tmp_path / "coco" / image.replace("images", "labels")).with_suffix(".txt").read_text()
+    assert (tmp_path / "coco" / "phrases.csv").read_text().startswith("image,width,height,label,score")
+
+
+def test_an_unreadable_photograph_is_skipped_and_named_or_stops_a_strict_call(
+    labelled: Path, tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_dataset.parent, tmp_path / "data")
+    broken = tmp_path / "data" / "photos" / "15.png"
+    broken.write_bytes(broken.read_bytes()[:90])
+    shutil.copy(labelled / "coco.groundings.jsonl", tmp_path / "boxes.groundings.jsonl")
+    call = [
+        "label",
+        str(tmp_path / "data" / "data.toml"),
+        "--run",
+        str(tiny_run),
+        "--out",
+        str(tmp_path / "boxes.csv"),
+        "--split",
+        "val",
+    ]
+    main([*call, "--format", "csv"])
+    said = capsys.readouterr().err
+    assert re.search(r"Skipped 15\.png: .*15\.png", said)
+    assert "7 photos, " in said
+    assert "1 photos skipped" in said
+    assert re.search(r"No box scores at least 0\.3; the best .* 0\.\d\d", said)
+    (tmp_path / "boxes.csv").unlink()
+    with pytest.raises(SystemExit):
+        main([*call, "--format", "csv", "--strict"])
+    assert "15.png" in capsys.readouterr().err
+    assert not (tmp_path / "boxes.csv").exists()
