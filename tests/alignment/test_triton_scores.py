@@ -73,7 +73,7 @@ def _vectors(
 def _fused(
     scorer: AttentionScorer,
     vectors: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor],
-    precision: Precision = "ieee",
+    precision: Precision = "tf32x3",
     block_bytes: int = 2**28,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Scores and the gradients of a weighted sum of them, back in float64 on the CPU."""
@@ -206,7 +206,7 @@ def test_all_pairs_are_scored_by_the_kernel_where_it_runs(monkeypatch: pytest.Mo
     vectors = _vectors([5, 2], [6, 3])
     inputs_BRV, mask_BR, states_CQH, mask_CQ = (tensor.to(DEVICE) for tensor in vectors)
     for scorer, direct in (
-        (SCORERS["t2i mean"], _fused(SCORERS["t2i mean"], vectors, "tf32x3")[0]),
+        (SCORERS["t2i mean"], _fused(SCORERS["t2i mean"], vectors)[0]),
         (AttentionScorer.bfan("prob"), _core(AttentionScorer.bfan("prob"), vectors)[0]),
     ):
         score_BC = all_pairs.score_matrix(scorer, unit(inputs_BRV.float()), mask_BR, unit(states_CQH.float()), mask_CQ)
