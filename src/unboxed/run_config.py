@@ -72,7 +72,8 @@ class RunConfig:
         from unboxed.data.batching import region_inputs
 
         probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
-        return region_inputs(boxes, features[:, self.columns], probs, width, height)
+        taken = features if self.columns.all() else features[:, self.columns]
+        return region_inputs(boxes, taken, probs, width, height)
 
     def without_paths(self) -> RunConfig:
         """The same without the folders of this disk among its facts: to be given away."""
@@ -107,6 +108,8 @@ class RunConfig:
             RunError: no run there, a damaged one, or one of a newer version.
         """
         path = run / "config.json"
+        if not run.is_dir():
+            raise RunError(f"There is no folder {run}; name that of a run, or train one with `unboxed fit`.")
         if not path.is_file():
             raise RunError(
                 f"{run} is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder."

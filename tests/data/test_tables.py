@@ -88,7 +88,7 @@ def test_any_caption_survives_both_kinds_of_table(tmp_path_factory: pytest.TempP
         ("", "found: an empty file"),
         ("picture,caption\na,b\n", r"captions\.csv:1: expected one column 'image', found: picture, caption"),
         ("image,caption\n", "has no rows"),
-        ("image,caption\na,A man.\n,A dog.\n", r"captions\.csv:3: `image` is ''"),
+        ("image,caption\na,A man.\n,A dog.\n", r"captions\.csv:3: the image is empty"),
         ("image,caption\na,A man, a dog.\n", r"captions\.csv:2: 3 fields, the first line has 2; put captions"),
         ('image,caption\na,"A man.\n', r"captions\.csv:2: .*check the double quotes"),
         ("image,caption\na,A man.\nb,...\n", r"captions\.csv:3: The caption '\.\.\.' has no words"),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import tyro
 
 from unboxed.cli.data import import_features, regions, scenes
 from unboxed.cli.doctor import doctor
+from unboxed.cli.init import init
 from unboxed.cli.label import export, label
-from unboxed.cli.learn import compare, demo, evaluate, recipe_verbs
+from unboxed.cli.learn import compare, demo, evaluate, fit_by_default, recipe_verbs
 from unboxed.cli.studio import studio
 from unboxed.cli.tools import bench
 from unboxed.cli.use import ground
@@ -20,14 +22,19 @@ from unboxed.errors import UnboxedError
 __all__ = ["main", "recipe_verbs"]
 
 _DESCRIPTION = "Learn from captions alone which region of a photograph each phrase means."
+_FIT = (
+    "Train on a dataset's captions. Without a recipe, as in `unboxed fit --data photos.csv --out run`, the one that "
+    "suits what there is; its options are --data, --out, --detector, --epochs, --seed, --regions, --resume, --strict."
+)
 
 
 def fit() -> None:
-    """Train a recipe on a dataset's captions: `unboxed fit RECIPE --data DATA.toml --out RUN`."""
+    """Train on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
 
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "init": init,
     "scenes": scenes,
     "regions": regions,
     "import": import_features,
@@ -48,13 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait must not take the cores from those that work: on a shared machine that is ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if arguments is None else arguments)
-    fitting = args[:1] == ["fit"]
-    verbs, prog = (recipe_verbs(), "unboxed fit") if fitting else (VERBS, "unboxed")
     try:
-        tyro.extras.subcommand_cli_from_dict(verbs, prog=prog, description=_DESCRIPTION, args=args[fitting:])
+        if args[:1] != ["fit"]:
+            _refuse_unknown("command", args[:1], VERBS)
+            tyro.extras.subcommand_cli_from_dict(VERBS, prog="unboxed", description=_DESCRIPTION, args=args)
+        elif len(args) > 1 and args[1].startswith("--") and args[1] != "--help":
+            tyro.cli(fit_by_default, prog="unboxed fit", args=args[1:])
+        elif len(args) == 1:
+            raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
+        else:
+            verbs = recipe_verbs()
+            _refuse_unknown("recipe", args[1:2], verbs)
+            tyro.extras.subcommand_cli_from_dict(verbs, prog="unboxed fit", description=_FIT, args=args[1:])
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("Interrupted; what was finished is kept. `--resume` goes on with a fit.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _refuse_unknown(what: str, given: Sequence[str], known: Iterable[str]) -> None:
+    """Name what was probably meant; tyro answers a wrong name with the whole help."""
+    known = list(known)
+    for name in given:
+        if not name.startswith("-") and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            raise UnboxedError(f"There is no {what} {name!r}; {meant}Known are {', '.join(known)}.")

@@ -17,7 +17,7 @@ from unboxed.training.settings import FitSettings
 if TYPE_CHECKING:
     from unboxed.recipes import Choices
 
-__all__ = ["compare", "demo", "evaluate", "recipe_verbs"]
+__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_verbs"]
 
 
 def demo(out: Path = Path("demo"), seed: int = 0) -> None:
@@ -97,6 +97,31 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
     from unboxed.evaluation.compare import compare as run_comparison
 
     run_comparison(settings, say)
+
+
+def fit_by_default(
+    settings: OmitArgPrefixes[FitSettings],
+    detector: Path | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Train on a dataset's captions with the recipe that suits what there is; `unboxed fit RECIPE` chooses another.
+
+    Args:
+        settings: data, folder and the rest.
+        detector: what finds regions: an ONNX file, or the folder of a detector of transformers. Without one, the
+            models that the dataset names, a detector of the local Hugging Face cache, or segments from pixels.
+        epochs: passes over all captions; chosen by the number of photographs by default.
+        seed: of everything random in training.
+    """
+    from unboxed.training.default_fit import default_fit
+
+    default_fit(settings, detector=detector, epochs=epochs, seed=seed, say=say, report=TrainingProgress())
+    say(f"Run: {settings.out}. {_next(settings)}")
+
+
+def _next(settings: FitSettings) -> str:
+    return f'Next: unboxed ground {settings.out} PHOTO "A caption of it." --save boxed.png'
 
 
 def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:

@@ -248,9 +248,14 @@ class Dataset:
         if not examples:
             some = [*search.missing, *search.unreadable][:3]
             looked_for = f", such as {', '.join(some)}" if some else ""
+            mend = (
+                f"`images` of {self.path} names the folder that holds them."
+                if self.path.suffix == ".toml"
+                else "keep the captions in the folder of the photographs, or let `images` of a TOML file name it."
+            )
             raise DatasetError(
                 f"Split {name!r} lists {len(listed)} photographs, and none of them is stored in {self.images}"
-                f"{looked_for}; `images` of {self.path} names the folder that holds them."
+                f"{looked_for}; {mend}"
             )
         return Split(name, examples, search.missing, search.unreadable)
 
@@ -291,7 +296,9 @@ class _DatasetFile:
         try:
             self._content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         except tomllib.TOMLDecodeError as error:
-            raise DatasetError(f"{path} is not valid TOML: {error}.") from None
+            raise DatasetError(
+                f"{path} is not valid TOML: {error}. Captions are read from .csv, .jsonl and .json, or from a folder."
+            ) from None
         except UnicodeDecodeError:
             raise DatasetError(f"{path} is not a text file; name a dataset's TOML file, or a .csv or .jsonl.") from None
 
@@ -388,7 +395,8 @@ def _expected(name: str, known: Iterable[str]) -> str:
     """The mend for a name that is none of the known ones."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
-    return (f"did you mean {close[0]!r}? " if close else "") + f"Expected one of: {', '.join(known)}."
+    meant = f"did you mean {close[0]!r}? Expected" if close else "expected"
+    return f"{meant} one of: {', '.join(known)}."
 
 
 def _read_list(path: Path) -> list[str]:

@@ -66,10 +66,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         header = _named([column.strip().lower() for column in next(reader, [])])
         for column in ("image", "caption"):
             if header.count(column) != 1:
-                found = ", ".join(header) or "an empty file"
-                raise DatasetError(
-                    f"{path}:1: expected one column {column!r}, found: {found}. Name it in the first line."
-                )
+                raise DatasetError(f"{path}:1: expected one column {column!r}, {_column_mend(header)}")
         for row in reader:
             if not row:
                 continue
@@ -81,6 +78,14 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
             yield f"{path}:{reader.line_num}", dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise DatasetError(f"{path}:{reader.line_num}: {error}; check the double quotes of this row.") from None
+
+
+def _column_mend(header: list[str]) -> str:
+    """What is there instead of a column, and what to do."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            return f"found {name} between the columns; save the table with commas."
+    return f"found: {', '.join(header) or 'an empty file'}. Name it in the first line."
 
 
 def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:

@@ -142,7 +142,9 @@ def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
 
 def _required_text(row: Row, key: str, where: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
+    if isinstance(value, str) and not value.strip():
+        raise DatasetError(f"{where}: the {key} is empty; write it, or remove the row.")
+    if not isinstance(value, str):
         raise DatasetError(f"{where}: `{key}` is {value!r}; expected text.")
     return value if key == "caption" else value.strip()
 

@@ -53,8 +53,9 @@ class Network:
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own unrelated classes
+            reason = "it is no ONNX file" if "INVALID_PROTOBUF" in str(error) else _first_line(error)
             raise RegionsError(
-                f"{path} cannot be opened as an ONNX graph ({_first_line(error)}); give a file exported to ONNX."
+                f"{path} cannot be opened as an ONNX graph ({reason}); give a file exported to ONNX."
             ) from error
         images = [node for node in session.get_inputs() if len(node.shape) == 4]
         if len(images) != 1 or len(session.get_inputs()) > 1:

@@ -34,7 +34,7 @@ from unboxed.types import Example
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
 
-__all__ = ["FitSettings", "fit"]
+__all__ = ["FitSettings", "fit", "require_free", "share_of", "training_and_validation"]
 
 _MEASURED_PHOTOS = 500
 
@@ -144,6 +144,18 @@ def fit(
     return Grounder.load(run)
 
 
+def require_free(run: Path, resume: bool) -> None:
+    """Stop before another run is written over, unless it is to be resumed.
+
+    Raises:
+        RunError: there is a run in the folder, or something else in its place.
+    """
+    if run.exists() and not run.is_dir():
+        raise RunError(f"{run} is a file; --out names the folder of the run.")
+    if (run / "config.json").exists() and not resume:
+        raise RunError(f"{run} already holds a run; continue it with --resume, or choose another --out.")
+
+
 def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
     """The `train` and `val` splits; without a `val`, a tenth of the training photographs, chosen by lot."""
     if "train" not in dataset.split_names:
@@ -178,10 +190,9 @@ def share_of(split: Split, fraction: float, seed: int) -> Split:
 
 
 def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> RunConfig | None:
+    require_free(run, resume)
     if not (run / "config.json").exists():
         return None
-    if not resume:
-        raise RunError(f"{run} already holds a run; continue it with --resume, or choose another --out.")
     previous = RunConfig.load(run)
     if previous.recipe != recipe:
         raise RunError(

@@ -16,7 +16,7 @@ class FitSettings:
     """What a fit needs beside a recipe.
 
     Attributes:
-        data: the dataset's TOML file, CSV or JSONL.
+        data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with photographs.
         out: folder of the run.
         regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
         resume: go on with the run in `out` where it stopped.

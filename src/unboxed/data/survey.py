@@ -1,0 +1,171 @@
+"""What a folder of photographs and captions holds, before anything is trained on it; and the dataset file for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unboxed.data.dataset import TABLE, Dataset, Split
+from unboxed.data.own_folder import OwnFolder, look_into, photo_files
+from unboxed.errors import DatasetError, UnboxedError
+from unboxed.text.tokens import words
+from unboxed.types import Example
+
+__all__ = ["Survey", "survey_folder", "write_dataset_file"]
+
+_NAMED = 5  # of a long list, so many are named
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was found in a folder.
+
+    Attributes:
+        folder: the folder.
+        own: where its photographs and captions are.
+        splits: with their examples.
+        unreadable: image -> what is wrong with its file.
+        missing: named in the captions, and no such file.
+        uncaptioned: photographs that no caption is about.
+        duplicates: image -> the earlier one of the very same content; these are left out.
+        vocabulary: how often each word occurs in the captions.
+        phrases: how many noun phrases the captions have.
+    """
+
+    folder: Path
+    own: OwnFolder
+    splits: tuple[Split, ...]
+    unreadable: Mapping[str, str]
+    missing: tuple[str, ...]
+    uncaptioned: tuple[str, ...]
+    duplicates: Mapping[str, str]
+    vocabulary: Mapping[str, int]
+    phrases: int
+
+    @property
+    def examples(self) -> list[Example]:
+        """Of all splits."""
+        return [example for split in self.splits for example in split.examples]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        counts = [len(example.captions) for example in self.examples]
+        repeated = sum(1 for count in self.vocabulary.values() if count > 1)
+        spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+        found = [
+            f"Found: {self.own.described}",
+            f"Photos: {len(counts):,} with captions in {self.own.images}",
+            f"Captions: {sum(counts):,}, {spread} a photo, {self.phrases:,} noun phrases",
+            f"Vocabulary: {len(self.vocabulary):,} words, {repeated:,} of them more than once",
+            "Splits: " + ", ".join(f"{split.name} {len(split.examples):,} photos" for split in self.splits),
+        ]
+        for label, names in (
+            ("Unreadable", [f"{name} ({reason})" for name, reason in self.unreadable.items()]),
+            ("Named in the captions, not found", list(self.missing)),
+            ("Without a caption, not used", list(self.uncaptioned)),
+            ("Duplicates, left out", [f"{name} (as {first})" for name, first in self.duplicates.items()]),
+        ):
+            found.append(f"{label}: {_some(names)}")
+        return found
+
+
+def survey_folder(folder: Path) -> Survey:
+    """Look at every photograph's header and content, and at every caption.
+
+    Raises:
+        DatasetError: no such folder, no photographs, no captions, or malformed ones.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is no folder; name the one that holds your photographs and their captions.")
+    own = look_into(folder)
+    dataset = Dataset(folder, folder.resolve().name, TABLE, own.images, own.captions, split_lists={})
+    splits = tuple(dataset.split(name) for name in dataset.split_names)
+    examples = [example for split in splits for example in split.examples]
+    duplicates = _duplicates(examples)
+    used = {example.path.resolve() for example in examples}
+    unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
+    listed = {*unreadable, *(example.image_id for example in examples)}
+    uncaptioned = []
+    for file in photo_files(own.images):
+        name = file.relative_to(own.images).as_posix()
+        if file.resolve() not in used and name not in listed and Path(name).stem not in listed:
+            uncaptioned.append(name)
+    return Survey(
+        folder=folder,
+        own=own,
+        splits=splits,
+        unreadable=unreadable,
+        missing=tuple(name for split in splits for name in split.missing),
+        uncaptioned=tuple(uncaptioned),
+        duplicates=duplicates,
+        vocabulary=Counter(
+            word.text.lower() for e in examples for caption in e.captions for word in words(caption.text)
+        ),
+        phrases=sum(len(caption.phrases) for example in examples for caption in example.captions),
+    )
+
+
+def write_dataset_file(survey: Survey, out: Path) -> None:
+    """Write the TOML file that names what was found, in one step.
+
+    Raises:
+        DatasetError: there is a file already, or it cannot be written.
+    """
+    if out.exists():
+        raise DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out.")
+    lines = [
+        "# What `unboxed init` found; docs/data.md says what else can stand here.",
+        f"format = {_quoted(TABLE)}",
+        f"name = {_quoted(survey.folder.resolve().name)}",
+        f"images = {_quoted(_from(survey.own.images, out))}",
+        f"annotations = {_quoted(_from(survey.own.captions, out))}",
+    ]
+    if survey.duplicates:
+        names = ", ".join(_quoted(name) for name in survey.duplicates)
+        lines.append(f"exclude = [{names}]   # the same photographs as others")
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        beside.replace(out)
+    except OSError as error:
+        raise DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.") from error
+
+
+def _duplicates(examples: list[Example]) -> dict[str, str]:
+    """Photographs whose file has the very content of an earlier one; only files of one size are read."""
+    of_size: dict[int, list[Example]] = {}
+    for example in examples:
+        of_size.setdefault(example.path.stat().st_size, []).append(example)
+    found = {}
+    for group in of_size.values():
+        first: dict[bytes, str] = {}
+        for example in group if len(group) > 1 else []:
+            try:
+                content = hashlib.sha256(example.path.read_bytes()).digest()
+            except OSError as error:
+                raise UnboxedError(f"{example.path} cannot be read ({error.strerror}); fetch it again.") from error
+            original = first.setdefault(content, example.image_id)
+            if original != example.image_id:
+                found[example.image_id] = original
+    return found
+
+
+def _from(path: Path, out: Path) -> str:
+    """`path` as seen from the folder of `out`."""
+    return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is a basic string of TOML
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return f"{len(names):,}" + (f": {shown}{more}" if names else "")

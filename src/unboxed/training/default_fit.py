@@ -1,0 +1,114 @@
+"""A fit where neither a recipe nor regions are named: what is at hand decides, and it is said which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.errors import RegionsError
+from unboxed.model import Grounder
+from unboxed.recipes.choices import Choices, Distillation
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.infoground import InfoGround
+from unboxed.regions.cached import cached_detector
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.training.fit import fit, require_free, training_and_validation
+from unboxed.training.settings import FitSettings
+
+__all__ = ["default_choices", "default_fit", "default_regions"]
+
+_STEPS = 150  # enough for a small collection to be learned, a fraction of an epoch of a large one
+_FEWEST_EPOCHS, _MOST_EPOCHS = 4, 40
+
+
+def default_fit(
+    settings: FitSettings,
+    *,
+    detector: Path | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+) -> Grounder:
+    """Find regions with what there is, and train the recipe that suits them.
+
+    Args:
+        settings: data, folder and the rest.
+        detector: an ONNX file, or the folder of a detector of transformers.
+        epochs: passes over all captions; chosen by the number of photographs when None.
+        seed: of everything random in training.
+        say: is given a line for people at every stage.
+        report: is given every entry of the training log.
+
+    Raises:
+        UnboxedError: as `fit`.
+    """
+    require_free(settings.out, settings.resume)
+    dataset = load_dataset(settings.data)
+    training, validation = training_and_validation(dataset)
+    if settings.regions is None:
+        region_settings, which = default_regions(dataset, detector)
+        say(which)
+        store = settings.out / "store"
+        examples = [*training.examples, *validation.examples]
+        for image_id, reason in extract(examples, region_settings, store, strict=settings.strict).skipped:
+            say(f"Skipped {image_id}: {reason}")
+        settings = replace(settings, regions=store)
+    assert settings.regions is not None
+    named = bool(RegionStore.open(settings.regions).class_names)
+    name, choices = default_choices(named, len(training.examples), epochs, seed)
+    why = "regions have class names" if named else "regions have no class names"
+    say(f"Recipe: {name}, {choices.schedule.epochs} epochs, for the {why}")
+    return fit(name, choices, settings, say=say, report=report)
+
+
+def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSettings, str]:
+    """How regions are found, and a line that says so.
+
+    By the detector that is named; else by the models that the dataset names; else by a detector of transformers that
+    was fetched before; else without weights.
+
+    Raises:
+        DatasetError: a dataset without photographs.
+        RegionsError: the detector does not exist.
+    """
+    dataset.require_photographs()
+    if detector is not None:
+        if detector.is_dir():
+            return RegionSettings(detector_hf=str(detector)), f"Regions: the detector in {detector}"
+        if not detector.is_file():
+            raise RegionsError(
+                f"The detector {detector} does not exist; name an ONNX file, or the folder of a detector of "
+                "transformers."
+            )
+        return RegionSettings(detectors=(detector,)), f"Regions: the detector {detector}"
+    if dataset.regions is None and (cached := cached_detector()) is not None:
+        name = cached.parents[1].name.removeprefix("models--").replace("--", "/")
+        return RegionSettings(detector_hf=str(cached)), f"Regions: the detector {name} of the local Hugging Face cache"
+    return RegionSettings.default_for(dataset)
+
+
+def default_choices(named: bool, photos: int, epochs: int | None = None, seed: int = 0) -> tuple[str, Choices]:
+    """The recipe and its choices.
+
+    Args:
+        named: do the regions have class names? Then CKD, taught by the semantic prior; else InfoGround.
+        photos: of the training split.
+        epochs: None chooses them by the number of photographs.
+        seed: of training.
+    """
+    choices: Choices = (
+        CKD(prior="semantic", distillation=Distillation(distillation=0.5), intra_caption=0.3, negatives="random")
+        if named
+        else InfoGround(negatives="random")
+    )
+    if epochs is None:
+        steps_an_epoch = max(photos // choices.schedule.images_per_batch, 1)
+        epochs = min(max(round(_STEPS / steps_an_epoch), _FEWEST_EPOCHS), _MOST_EPOCHS)
+    schedule = replace(choices.schedule, epochs=epochs, seed=seed)
+    return ("ckd" if named else "infoground"), replace(choices, schedule=schedule)

@@ -1,0 +1,155 @@
+"""The usual mistakes, and word for word what the command line says of each: what was found, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unboxed.cli import main
+
+TABLES = {
+    "columns.csv": "picture,words\n0.png,a box\n",
+    "semicolons.csv": "image;caption\n0.png;a box\n",
+    "empty.csv": "image,caption\n0.png,\n",
+    "commas.csv": "image,caption\n0.png,a red box, a blue box\n",
+    "elsewhere.csv": "image,caption\na.png,a box\nb.png,a box\n",
+    "rows.csv": "image,caption\n",
+    "broken.jsonl": '{"image": "0.png", "caption": "a box"}\n{"image": \n',
+    "notes.txt": "a box",
+    "detector.onnx": "a box",
+    "photo.jpg": "a box",
+}
+
+MISTAKES = [
+    ("fti", "There is no command 'fti'; did you mean 'fit'? Known are {verbs}."),
+    (
+        "fit infogrond --data DATA --out RUN",
+        "There is no recipe 'infogrond'; did you mean 'infoground'? Known are infoground, ckd, sprm, scan, bfan, pfan, "
+        "sgr, saf, vse, npair.",
+    ),
+    ("fit", "Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help"),
+    (
+        "fit --data T/gone.csv --out T/new",
+        "T/gone.csv does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder.",
+    ),
+    (
+        "fit --data T/columns.csv --out T/new",
+        "T/columns.csv:1: expected one column 'image', found: picture, words. Name it in the first line.",
+    ),
+    (
+        "fit --data T/semicolons.csv --out T/new",
+        "T/semicolons.csv:1: expected one column 'image', found semicolons between the columns; save the table with "
+        "commas.",
+    ),
+    (
+        "fit --data T/empty.csv --out T/new",
+        "T/empty.csv:2: the caption is empty; write it, or remove the row.",
+    ),
+    (
+        "fit --data T/commas.csv --out T/new",
+        "T/commas.csv:2: 3 fields, the first line has 2; put captions that hold a comma in double quotes.",
+    ),
+    (
+        "fit --data T/elsewhere.csv --out T/new",
+        "Split 'train' lists 2 photographs, and none of them is stored in T, such as a.png, b.png; keep the captions "
+        "in the folder of the photographs, or let `images` of a TOML file name it.",
+    ),
+    ("fit --data T/rows.csv --out T/new", "T/rows.csv has no rows; write one image and caption per row."),
+    (
+        "fit --data T/broken.jsonl --out T/new",
+        "T/broken.jsonl:2: not JSON (Expecting value: line 1 column 11 (char 10)); write one object per line.",
+    ),
+    (
+        "fit --data T/notes.txt --out T/new",
+        "T/notes.txt is not valid TOML: Expected '=' after a key in a key/value pair (at line 1, column 3). Captions "
+        "are read from .csv, .jsonl and .json, or from a folder.",
+    ),
+    (
+        "init T/nothing",
+        "No photographs found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, a table of "
+        "captions that names them, or the parquet files of a dataset.",
+    ),
+    ("fit --data DATA --out RUN", "RUN already holds a run; continue it with --resume, or choose another --out."),
+    (
+        "fit --data DATA --out T/new --detector T/gone.onnx",
+        "The detector T/gone.onnx does not exist; name an ONNX file, or the folder of a detector of transformers.",
+    ),
+    (
+        "fit --data DATA --out T/new --detector T/detector.onnx",
+        "T/detector.onnx cannot be opened as an ONNX graph (it is no ONNX file); give a file exported to ONNX.",
+    ),
+    (
+        "fit --data DATA --out T/new --regions T/nothing",
+        "T/nothing is no feature store: it has no store.json. Make one with `unboxed regions`.",
+    ),
+    (
+        "regions DATA --out STORE --grid 3",
+        "STORE was made with other settings (grid: 2 there, 3 here). Use the same settings to go on with it, or choose "
+        "another folder.",
+    ),
+    (
+        "evaluate RUN --data DATA --regions STORE",
+        "STORE was made with other settings than the run: grid: 3 there, 2 here; segments: true there, false here. "
+        "Leave out --regions, and regions are extracted the run's way.",
+    ),
+    ("evaluate RUN --data DATA --split tset", "DATA has no split 'tset'; expected one of: val, train."),
+    (
+        "fit ckd --prior semantic --data DATA --out T/new --regions STORE",
+        "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
+        "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation.",
+    ),
+    ("ground T/gone PHOTO box", "There is no folder T/gone; name that of a run, or train one with `unboxed fit`."),
+    (
+        "ground T/nothing PHOTO box",
+        "T/nothing is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder.",
+    ),
+    ("ground RUN T/gone.jpg box", "T/gone.jpg does not exist; check the path of the photograph."),
+    (
+        "ground RUN T/photo.jpg box",
+        "T/photo.jpg (5 bytes) is not a photograph, or its first bytes are damaged; expected JPEG, PNG, WEBP, BMP, "
+        "GIF, TIFF. Convert it or fetch it again.",
+    ),
+    ("ground RUN T/nothing box", "T/nothing is a folder; name one photograph in it."),
+    ("ground RUN PHOTO …", "The caption '…' has no words; give it at least one."),
+    (
+        "ground RUN PHOTO box --save T/boxed.xyz",
+        "Cannot save a picture as 'boxed.xyz'; let its name end in .png, .jpg or .webp.",
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What stands for the names in capitals."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    for name, content in TABLES.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    (folder / "nothing").mkdir()
+    main(["regions", str(tiny_dataset), "--out", str(folder / "store"), "--grid", "2"])
+    photo = tiny_dataset.parent / "photos" / "2.png"
+    paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "PHOTO": photo, "T": folder}
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _spelt_out(text: str, places: dict[str, str]) -> str:
+    words = []
+    for word in text.split(" "):
+        name, slash, rest = word.partition("/")
+        stem = name.rstrip(",;:")
+        words.append(places.get(stem, stem) + name[len(stem) :] + slash + rest)
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(("command", "message"), MISTAKES, ids=[command for command, _ in MISTAKES])
+def test_a_usual_mistake(
+    command: str, message: str, places: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    from unboxed.cli import VERBS
+
+    with pytest.raises(SystemExit) as ended:
+        main([_spelt_out(argument, places) for argument in command.split(" ")])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "error: " + _spelt_out(message, places).replace("{verbs}", ", ".join(VERBS))
+    assert not Path(places["T"], "new", "config.json").exists()

@@ -1,0 +1,80 @@
+"""A fit without a recipe: regions and recipe follow from what is at hand, and it is said which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import unboxed
+from unboxed.cli import main
+from unboxed.data import load_dataset
+from unboxed.errors import RegionsError
+from unboxed.regions.cached import cached_detector
+from unboxed.training.default_fit import default_choices, default_regions
+
+
+def _cache(folder: Path, model_type: str = "yolos", architecture: str = "YolosForObjectDetection") -> Path:
+    """A cache of the Hub with one detector, as far as looking for it goes."""
+    snapshot = folder / "models--someone--boxes" / "snapshots" / "0a1b"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps({"model_type": model_type, "architectures": [architecture]}))
+    for name in ("preprocessor_config.json", "model.safetensors"):
+        (snapshot / name).touch()
+    return snapshot
+
+
+def test_one_line_trains_on_a_table_and_says_what_was_chosen(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "empty"))
+    table = tiny_dataset.parent / "photos.csv"
+    rows = (tiny_dataset.parent / "captions.csv").read_text().splitlines()[1:]
+    table.write_text("image,caption,price\n" + "".join(f"{row.rsplit(',', 1)[0]},9\n" for row in rows))
+    main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1"])
+    said = capsys.readouterr().err
+    assert "Regions: segments from pixels, a 3 x 3 grid and the whole photograph, without weights" in said
+    assert "Recipe: infoground, 1 epochs, for the regions have no class names" in said
+    grounder = unboxed.load(tmp_path / "run")
+    facts = grounder.config.facts
+    assert facts["train"]["photos"] + facts["validation"]["photos"] == 40 and facts["validation"]["photos"] > 0
+    main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1", "--resume"])
+    assert "has finished already" in capsys.readouterr().err
+
+
+def test_regions_with_class_names_are_taught_by_them() -> None:
+    name, choices = default_choices(named=True, photos=144)
+    assert (name, choices.prior, choices.schedule.epochs) == ("ckd", "semantic", 40)
+    assert choices.distillation.distillation > 0
+    assert default_choices(named=False, photos=144)[0] == "infoground"
+    assert default_choices(named=True, photos=100_000)[1].schedule.epochs == 4
+
+
+def test_the_detector_that_is_named_comes_before_the_cached_one_and_that_before_none(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    dataset = load_dataset(tiny_dataset)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert default_regions(dataset, None)[0].segments
+    snapshot = _cache(tmp_path / "cache")
+    settings, which = default_regions(dataset, None)
+    assert (settings.detector_hf, settings.segments) == (str(snapshot), False)
+    assert which == "Regions: the detector someone/boxes of the local Hugging Face cache"
+    (tmp_path / "own.onnx").touch()
+    assert default_regions(dataset, tmp_path / "own.onnx")[0].detectors == (tmp_path / "own.onnx",)
+    with pytest.raises(RegionsError, match=r"none\.onnx does not exist; name an ONNX file"):
+        default_regions(dataset, tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "architecture"),
+    [("grounding-dino", "GroundingDinoForObjectDetection"), ("yolos", "YolosModel"), ("bert", "BertForMaskedLM")],
+)
+def test_models_that_do_not_detect_by_themselves_are_passed_over(
+    kind: str, architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    _cache(tmp_path, kind, architecture)
+    assert cached_detector() is None
