@@ -39,21 +39,27 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_the_verbs_are_these() -> None:
     assert list(VERBS) == [
-        "demo",
-        "init",
-        "scenes",
-        "regions",
-        "import",
-        "fit",
-        "evaluate",
-        "compare",
-        "ground",
-        "label",
-        "export",
-        "studio",
-        "doctor",
-        "bench",
-    ]
+        "demo", "init", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground", "label", "export", "studio",
+        "doctor", "bench",
+    ]  # fmt: skip
+    assert list(recipe_verbs()) == list(RECIPES)
+    recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
+    assert set(RECIPES) == recipes
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, contextlib, io\n"
+        "from unboxed.cli import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main(['--help'])\n"
+        "heavy = {'torch', 'onnxruntime', 'skimage', 'scipy', 'transformers', 'PIL', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_ground_prints_one_json_object_in_pixels_of_the_upright_photograph(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     upright = Image.open(_photo(tiny_dataset)).convert("RGB")
     turned, exif = upright.rotate(90, expand=True), Image.Exif()
