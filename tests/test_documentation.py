@@ -17,7 +17,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def test_the_python_guide_runs_from_top_to_bottom(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 4
-    names = {"RUN": tiny_run, "PHOTO": tiny_dataset.parent / "photos" / "2.png", "OUT": tmp_path / "picture.png"}
+    photo, out = tiny_dataset.parent / "photos" / "2.png", tmp_path / "picture.png"
+    names = {"RUN": tiny_run, "PHOTO": photo, "OUT": out, "FOLDER": tmp_path / "copy"}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert (tmp_path / "picture.png").is_file()
@@ -31,8 +32,9 @@ def test_the_guide_of_exports_runs_from_top_to_bottom(tiny_run: Path, tiny_datas
     assert (tmp_path / "coco.json").is_file()
 
 
-@pytest.mark.parametrize("page", ["recipes.md", "compare.md", "matching.md"])
-def test_the_examples_of_a_guide_run(page: str) -> None:
+@pytest.mark.parametrize("page", ["recipes.md", "compare.md", "matching.md", "data.md"])
+def test_the_examples_of_a_guide_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     names = {"__name__": "guide"}
