@@ -81,7 +81,7 @@ def make_studio(grounder: Grounder, tiny_run: Path, photos: Path) -> Callable[..
         index: bool = True,
         change: Callable[[Desk], None] = lambda desk: None,
     ) -> Any:
-        limits = limits or Limits()
+        limits = limits or Limits(seconds=300)  # no test is timed: a busy machine may take long
         desk = Desk(grounder, limits, Shelf(limits, photos))
         change(desk)
         browser = Browser(desk, dataset, "val", tiny_run, limits) if dataset else None

@@ -51,6 +51,9 @@ def address(serve: Callable[[Any], str], make_studio: Callable[..., Any], drawn:
     return serve(make_studio(dataset=drawn))
 
 
+playwright_api.expect.set_options(timeout=60_000)
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -62,7 +65,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             viewport={"width": 1280, "height": 860},
             accept_downloads=True,
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(60_000)  # no test is timed: a busy machine may take long
         yield context
         context.close()
 
@@ -204,11 +207,11 @@ def test_a_search_fills_the_gallery_and_a_hit_opens(page: Any) -> None:
 
 def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
     page.click("#tab-browse")
-    page.wait_for_selector("#cards li")
-    assert page.locator("#cards li").count() == 12
+    playwright_api.expect(page.locator("#cards li")).to_have_count(12)
+    page.wait_for_selector("#browsing", state="hidden")
     assert page.locator("#cards .outline.gold").count() > 0
     page.click("#browse-more")
-    playwright_api.expect(page.locator("#cards li")).to_have_count(24, timeout=15_000)
+    playwright_api.expect(page.locator("#cards li")).to_have_count(24)
     page.select_option("#outcome", "wrong")
     page.wait_for_selector("#browsing", state="hidden")
     assert page.locator("#cards li:not(:has(.sign.wrong))").count() == 0

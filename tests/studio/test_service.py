@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import io
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from unboxed.cli import main
 from unboxed.data.dataset import Dataset
 from unboxed.errors import StudioError
 from unboxed.model import Grounder
+from unboxed.studio.downloads import FORMATS, download
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.protection import COOKIE, Token
 from unboxed.studio.shelf import Shelf
@@ -109,16 +112,40 @@ def test_a_listed_photograph_is_picked_by_its_id(client: TestClient) -> None:
         assert (image.format, image.size) == ("JPEG", (96, 64))
 
 
-@pytest.mark.parametrize("form", ["json"])
-def test_boxes_are_downloaded_as_shown(client: TestClient, form: str) -> None:
+def test_boxes_are_downloaded_as_shown(client: TestClient) -> None:
     answer = _ground(client, photo=("p.png", _png())).json()
     scores = sorted((score for phrase in answer["phrases"] for score in phrase["scores"][:2]), reverse=True)
-    fields = {"caption": CAPTION, "photo_id": answer["photo"]["id"], "top": 2, "least": (scores[1] + scores[2]) / 2}
-    file = client.post(f"/api/export/{form}", data=fields)
-    assert file.headers["content-disposition"] == f'attachment; filename="boxes.{form}"'
-    content = file.json()
-    assert sum(len(phrase["boxes"]) for phrase in content["phrases"]) == 2
+    least = (scores[1] + scores[2]) / 2
+    fields = {"caption": CAPTION, "photo_id": answer["photo"]["id"], "top": 2, "least": least, "absent": True}
+
+    def file(form: str, suffix: str, name: str = "holiday.png", **more: Any) -> str:
+        got = client.post(f"/api/export/{form}", data={**fields, "name": name, **more})
+        assert got.headers["content-disposition"] == f'attachment; filename="boxes.{suffix}"'
+        return got.text
+
+    plain, coco = json.loads(file("json", "json")), json.loads(file("coco", "coco.json"))
+    table = list(csv.DictReader(io.StringIO(file("csv", "csv"))))
+    assert sum(len(phrase["boxes"]) for phrase in plain["phrases"]) == len(coco["annotations"]) == len(table) == 2
+    assert coco["images"][0]["file_name"] == table[0]["image"] == plain["photo"] == "holiday.png"
+    shown = {(phrase["text"], round(score, 4)) for phrase in answer["phrases"] for score in phrase["scores"][:2]}
+    assert {(row["phrase"], round(float(row["score"]), 4)) for row in table} <= shown
     assert client.post("/api/export/exe", data=fields).status_code == 404
+
+
+def test_a_phrase_that_seems_absent_has_boxes_only_when_they_are_wanted(grounder: Grounder, photos: Path) -> None:
+    grounding = grounder.ground(photos / "3.png", CAPTION)
+    there, absent = (replace(p, confidence=sure) for p, sure in zip(grounding.phrases, (0.9, 0.2), strict=True))
+    grounding = replace(grounding, phrases=(there, absent))
+    for form in FORMATS:
+        boxes = [_boxes(form, download(form, grounding, "3.png", 1, None, absent=wanted)) for wanted in (False, True)]
+        assert boxes == [1, 2], form
+
+
+def _boxes(form: str, text: str) -> int:
+    if form == "csv":
+        return len(text.splitlines()) - 1
+    content = json.loads(text)
+    return len(content["annotations"]) if form == "coco" else sum(len(p["boxes"]) for p in content["phrases"])
 
 
 def test_a_search_tells_how_it_goes_and_ends_with_hits(client: TestClient, make_studio: Make) -> None:
@@ -134,7 +161,7 @@ def test_a_search_tells_how_it_goes_and_ends_with_hits(client: TestClient, make_
         assert bare.get("/api/facts").json()["index"] is None
 
 
-def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient) -> None:
+def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient, make_studio: Make, drawn: Dataset) -> None:
     facts = client.get("/api/facts").json()["data"]
     assert (facts["photos"], facts["captions"], facts["has_gold"]) == (6, 30, True)
 
@@ -144,6 +171,10 @@ def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient) -> 
             page = client.get("/api/browse", params={"count": 7, "start": start, **wanted}).json()
             items, start = items + page["items"], page["next"]
         return items
+
+    with TestClient(make_studio(dataset=drawn, limits=Limits(page_seconds=0)), base_url="http://localhost") as slow:
+        page = slow.get("/api/browse").json()  # no time at all: one caption, and where to go on
+        assert (len(page["items"]), page["next"], page["looked_at"]) == (1, 1, 1)
 
     every, right = captions(), captions(outcome="right", type="people")
     assert len(every) == 30
@@ -334,11 +365,17 @@ def test_only_known_names_are_answered(make_studio: Make, host: str, status: int
 
 
 def test_a_page_of_another_site_cannot_send_requests(client: TestClient) -> None:
-    for origin, status in (("https://evil.example", 403), ("null", 403), ("http://localhost:8321", 200)):
-        headers = {"Origin": origin}
-        form = {"caption": CAPTION}
-        answer = client.post("/api/ground", data=form, files={"photo": ("p.png", _png())}, headers=headers)
-        assert answer.status_code == status
+    def answered(path: str, method: str = "POST", **headers: str) -> int:
+        given = {"data": {"caption": CAPTION}, "files": {"photo": ("p.png", _png())}} if method == "POST" else {}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client.request(method, path, headers=named, **given).status_code
+
+    assert answered("/api/ground", Origin="http://localhost:8321", Sec_Fetch_Site="same-origin") == 200
+    for origin in ("https://evil.example", "http://localhost:9999", "null"):
+        assert answered("/api/ground", Origin=origin) == 403
+    for site in ("cross-site", "same-site"):
+        assert answered("/api/search?text=a+box", "GET", Sec_Fetch_Site=site) == 403
+    assert answered("/", "GET", Sec_Fetch_Site="cross-site") == 200  # a link
 
 
 def test_what_was_used_last_is_remembered() -> None:

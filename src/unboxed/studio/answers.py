@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -52,6 +53,8 @@ class PhraseAnswer(BaseModel):
     end: int = Field(description="Character after the last one.")
     boxes: list[Box]
     scores: list[float]
+    present: Annotated[bool, Field(description="Is it there, as likely as not? True where nobody knows.")] = True
+    confidence: Annotated[float | None, Field(description="That it is there, 0 to 1.")] = None
 
 
 class GroundAnswer(BaseModel):
@@ -173,6 +176,8 @@ def phrase_answers(grounding: Grounding, top: int) -> list[PhraseAnswer]:
             end=phrase.end,
             boxes=box_rows(phrase.boxes[:top]),
             scores=_rounded(phrase.scores[:top]),
+            present=phrase.present,
+            confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
         )
         for phrase in grounding.phrases
     ]

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from unboxed.export import coco, csv
+from unboxed.export.choice import BoxChoice
 from unboxed.types import Grounding
 
 __all__ = ["FORMATS", "Download", "download"]
@@ -28,7 +30,7 @@ class Download:
     write: Callable[[Grounding, str], str]
 
 
-def download(form: str, grounding: Grounding, name: str, top: int, least: float | None) -> str:
+def download(form: str, grounding: Grounding, name: str, top: int, least: float | None, absent: bool = False) -> str:
     """The content of a file of one of `FORMATS`.
 
     Args:
@@ -37,10 +39,12 @@ def download(form: str, grounding: Grounding, name: str, top: int, least: float 
         name: of the photograph.
         top: boxes a phrase.
         least: boxes of a lower score are left out.
+        absent: also boxes of phrases that seem not to be in the photograph.
     """
     phrases = []
     for phrase in grounding.phrases:
-        keep = slice(0, top if least is None else min(top, int((phrase.scores >= least).sum())))
+        kept = top if least is None else min(top, int((phrase.scores >= least).sum()))
+        keep = slice(0, kept if phrase.present or absent else 0)
         phrases.append(replace(phrase, boxes=phrase.boxes[keep], scores=phrase.scores[keep]))
     return FORMATS[form].write(replace(grounding, phrases=tuple(phrases)), name)
 
@@ -55,4 +59,28 @@ def _json(grounding: Grounding, name: str) -> str:
     return json.dumps(about | grounding.to_dict(), ensure_ascii=False, indent=1) + "\n"
 
 
-FORMATS = {"json": Download("JSON", "json", "application/json", _json)}
+def _coco(grounding: Grounding, name: str) -> str:
+    content = coco.dataset([_certain(grounding)], [name], _as_shown(grounding))
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _csv(grounding: Grounding, name: str) -> str:
+    return csv.text([_certain(grounding)], [name], _as_shown(grounding))
+
+
+def _as_shown(grounding: Grounding) -> BoxChoice:
+    """All boxes that are left, each under its phrase."""
+    most = max((len(phrase.boxes) for phrase in grounding.phrases), default=1)
+    return BoxChoice(min_score=float("-inf"), top=max(most, 1), names="phrases", merge=1)
+
+
+def _certain(grounding: Grounding) -> Grounding:
+    """The same without doubt whether a phrase is there: boxes that are not wanted have gone already."""
+    return replace(grounding, phrases=tuple(replace(phrase, confidence=None) for phrase in grounding.phrases))
+
+
+FORMATS = {
+    "json": Download("JSON", "json", "application/json", _json),
+    "coco": Download("COCO", "coco.json", "application/json", _coco),
+    "csv": Download("CSV", "csv", "text/csv; charset=utf-8", _csv),
+}

@@ -35,6 +35,7 @@ class Limits:
         waiting: requests that wait for a worker; one more is answered with 429.
         seconds: a request for a grounding may take, waiting included.
         search_seconds: a search or a page of a dataset may take.
+        page_seconds: after which a page of a dataset is sent as far as it is; the rest is asked for again.
         upload_seconds: the body of a request may take to arrive.
         remembered: photographs whose regions are kept, the latest used.
     """
@@ -46,6 +47,7 @@ class Limits:
     waiting: int = 48
     seconds: float = 30
     search_seconds: float = 120
+    page_seconds: float = 2
     upload_seconds: float = 60
     remembered: int = 64
 

@@ -1,8 +1,8 @@
 """What stands before every request: whose it may be, where it may come from, how large and how slow it may be.
 
 A page of another site can make a browser send requests to a service on the same machine, under a name of its own that
-it lets point there (DNS rebinding). So the name asked for must be known, and a request that changes or costs something
-must come from the studio's own page or from no page at all.
+it lets point there (DNS rebinding). So the name asked for must be known, and a request must come from the studio's own
+page or from no page at all.
 """
 
 from __future__ import annotations
@@ -125,7 +125,10 @@ class Guard:
         if not self._knows(host):
             return _refused(400, "This name is not one of the service's; start it with --allow-host to add one.")
         origin = headers.get("origin")
-        if origin is not None and scope["method"] not in ("GET", "HEAD") and origin.partition("://")[2] != host:
+        elsewhere = origin is not None and origin.partition("://")[2] != host
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            elsewhere = elsewhere or scope["path"] not in self._open  # a link from another page may open the studio
+        if elsewhere:
             return _refused(403, "The request comes from a page of another site.")
         if self._token is not None and scope["path"] not in self._open and not self._token.admits(headers):
             return _refused(401, "This studio asks for its token.", {"WWW-Authenticate": "Bearer"})

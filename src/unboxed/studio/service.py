@@ -52,7 +52,6 @@ _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_BROWSE_SECONDS = 4.0
 _PICTURES_WAITING = 400  # a gallery asks for all of its pictures at once
 _log = logging.getLogger("unboxed.studio")
 
@@ -207,13 +206,14 @@ class _Service:
         photo_id: Annotated[str | None, Form(description="Of an earlier answer, or of a listed one.")] = None,
         top: Annotated[int, Form(ge=1, le=50, description="Boxes a phrase.")] = 1,
         least: Annotated[float | None, Form(description="Lowest score of a box.")] = None,
+        absent: Annotated[bool, Form(description="Also boxes of phrases that seem absent.")] = False,
         name: Annotated[str | None, Form(max_length=200, description="What the photograph is called.")] = None,
     ) -> Response:
         if form not in FORMATS:
             raise HTTPException(404, f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
 
         def answer(seen: Seen, _: float) -> str:
-            return download(form, self._desk.ground(seen, caption), name or seen.name, top, least)
+            return download(form, self._desk.ground(seen, caption), name or seen.name, top, least, absent)
 
         text = await self._looked(caption, photo, photo_id, answer)
         chosen = FORMATS[form]
@@ -231,7 +231,8 @@ class _Service:
         if browser is None:
             raise HTTPException(404, "There is no dataset to browse; start the studio with --data DATASET.")
         return await self._work.run(
-            lambda: browser.page(start, count, Filter(type, outcome), _BROWSE_SECONDS), self._limits.search_seconds
+            lambda: browser.page(start, count, Filter(type, outcome), self._limits.page_seconds),
+            self._limits.search_seconds,
         )
 
     async def search(

@@ -24,7 +24,7 @@ export class BrowseView {
     };
     fill($("type"), data.types, "any");
     fill($("outcome"), data.outcomes, "right or wrong");
-    $("browse-about").textContent = `${data.name}, ${data.split}: ${count(data.photos, "photo")}, ${count(data.captions, "caption")}`;
+    $("browse-about").textContent = `${data.name}, ${data.split}: ${count(data.photos, "photo")}, ${count(data.captions, "caption")}${data.has_gold ? "; gold boxes are dashed" : ""}`;
     $("browse-more").onclick = () => this.load(false);
   }
 
@@ -42,16 +42,23 @@ export class BrowseView {
     $("browse-more").disabled = true;
     $("cards").classList.toggle("stale", anew);
     $("browse-status").textContent = "Grounding";
+    let wanted = PAGE;
+    let first = anew;
     try {
-      const page = await get("api/browse", { start: this.next, count: PAGE, type: $("type").value, outcome: $("outcome").value });
-      if (turn !== this.turn) return;
-      const cards = page.items.map((item) => this.card(item));
-      if (anew) $("cards").replaceChildren(...cards);
-      else $("cards").append(...cards);
-      this.next = page.next;
-      const through = page.next ?? page.total;
-      $("browse-status").textContent = `${count($("cards").children.length, "caption")} shown, ${number(through)} of ${number(page.total)} looked at`;
-      $("browse-more").hidden = page.next === null;
+      // The service sends what it has after a moment: a rare kind of answer takes many captions to find.
+      while (wanted > 0 && this.next !== null) {
+        const page = await get("api/browse", { start: this.next, count: wanted, type: $("type").value, outcome: $("outcome").value });
+        if (turn !== this.turn) return;
+        if (first) $("cards").replaceChildren();
+        $("cards").append(...page.items.map((item) => this.card(item)));
+        $("cards").classList.remove("stale");
+        first = false;
+        wanted -= page.items.length;
+        this.next = page.next;
+        const through = page.next ?? page.total;
+        $("browse-status").textContent = `${count($("cards").children.length, "caption")} shown, ${number(through)} of ${number(page.total)} looked at`;
+      }
+      $("browse-more").hidden = this.next === null;
     } catch (problem) {
       if (turn !== this.turn) return;
       $("browse-status").textContent = "";

@@ -16,7 +16,7 @@ export class GroundView {
     this.answer = null;
     this.top = 1;
     this.pinned = null;
-    this.picture = new Picture({ point: (target) => this.point(target), eager: true });
+    this.picture = new Picture({ point: (target) => this.point(target), pin: (target) => this.pin(target), eager: true });
     $("picture").append(this.picture.element);
     this.listen();
     this.fillChoices();
@@ -80,7 +80,7 @@ export class GroundView {
       };
       $("ranks").append(choice, make("label", { htmlFor: `top-${top}`, textContent: top }));
     }
-    $("floor").oninput = () => this.redraw();
+    $("floor").oninput = $("absent").onchange = () => this.redraw();
     for (const [form, label] of Object.entries(formats)) {
       $("downloads").append(make("button", { type: "button", className: "quiet little", textContent: label, onclick: () => this.download(form) }));
     }
@@ -216,6 +216,7 @@ export class GroundView {
     $("explain").hidden = true;
     $("found").hidden = $("spoken").hidden = false;
     this.setFloor();
+    $("absent-choice").hidden = answer.phrases.every((phrase) => phrase.present);
     speak($("spoken"), {
       ...answer,
       colours: this.facts.palette,
@@ -226,7 +227,7 @@ export class GroundView {
     this.redraw();
     $("took").textContent = `${answer.seconds.toFixed(2)} s, ${count(answer.regions.length, "region")} compared`;
     $("ground-status").textContent = answer.phrases.length
-      ? `${count(answer.phrases.length, "phrase")} boxed`
+      ? `${count(answer.phrases.filter((phrase) => phrase.present).length, "phrase")} boxed`
       : "No phrase was found in this caption";
     if (!answer.phrases.length) this.complain("No phrase names a thing in this caption; try one with nouns, such as “a dog on the grass”.");
   }
@@ -248,8 +249,8 @@ export class GroundView {
   }
 
   described(p) {
-    const { text, scores } = this.answer.phrases[p];
-    return `${text}: score ${scores[0]?.toFixed(2) ?? "none"}`;
+    const { text, scores, present } = this.answer.phrases[p];
+    return `${text}: score ${scores[0]?.toFixed(2) ?? "none"}${present ? "" : ", seems absent"}`;
   }
 
   colours(p) {
@@ -262,7 +263,8 @@ export class GroundView {
     $("floor-value").textContent = Number.isFinite(floor) ? floor.toFixed(2) : "any";
     const boxes = [];
     const rows = this.answer.phrases.map((phrase, p) => {
-      const kept = phrase.scores.slice(0, this.top).filter((score) => score >= floor).length;
+      const wanted = phrase.present || $("absent").checked;
+      const kept = wanted ? phrase.scores.slice(0, this.top).filter((score) => score >= floor).length : 0;
       phrase.boxes.slice(0, kept).forEach((box, rank) => boxes.push({ box, phrase: p, rank, colours: this.colours(p), label: phrase.text }));
       const chip = $("spoken").querySelector(`[data-phrase="${p}"]`);
       chip?.classList.toggle("absent", kept === 0);
@@ -291,7 +293,8 @@ export class GroundView {
       button.onclick = () => this.pin({ phrase: p, rank });
       list.append(button);
     }
-    if (!kept) list.append(make("span", { className: "fine", textContent: "no box scores as much" }));
+    if (!phrase.present) list.append(make("span", { className: "fine", textContent: `Seems absent (${Math.round(100 * phrase.confidence)} % likely to be there)` }));
+    else if (!kept) list.append(make("span", { className: "fine", textContent: "No box scores as much" }));
     item.append(list);
     return item;
   }
@@ -334,7 +337,7 @@ export class GroundView {
 
   async download(form) {
     const floor = this.floor;
-    const fields = { caption: this.answer.caption, top: this.top, least: Number.isFinite(floor) ? floor : null };
+    const fields = { caption: this.answer.caption, top: this.top, least: Number.isFinite(floor) ? floor : null, absent: $("absent").checked };
     try {
       const file = await this.withPhoto(`api/export/${form}`, fields);
       const stem = this.photo.name.split("/").pop().replace(/\.[^.]*$/, "");

@@ -7,10 +7,10 @@ const NARROW = 460; // pixels; a narrower picture has numbers for tags
 
 /**
  * A box to draw: `{ box: [x1, y1, x2, y2], phrase, rank, colours, label, gold }` in pixels of the photograph.
- * `point({ phrase, rank })` is called when a box is pointed at, `point(null)` when none is.
+ * `point({ phrase, rank })` is called when a box is pointed at, `point(null)` when none is; `pin` likewise for a press.
  */
 export class Picture {
-  constructor({ point = null, tags = true, eager = false } = {}) {
+  constructor({ point = null, pin = () => {}, tags = true, eager = false } = {}) {
     this.point = point;
     this.tags = tags;
     this.boxes = [];
@@ -21,7 +21,12 @@ export class Picture {
     this.labels = make("div", { className: "tags", "aria-hidden": "true" });
     this.element = make("div", { className: tags ? "picture" : "picture slim" }, this.image, this.canvas, this.lines, this.labels);
     new ResizeObserver(() => this.arrange()).observe(this.element);
-    if (point) this.lines.addEventListener("pointerleave", () => point(null));
+    if (!point) return;
+    this.lines.addEventListener("pointerleave", () => point(null));
+    this.lines.addEventListener("click", (event) => {
+      const pressed = this.boxes.find((one) => one.line === event.target);
+      pin(pressed ? { phrase: pressed.phrase, rank: pressed.rank } : null);
+    });
   }
 
   /** Shows a photograph; `size` is the one that boxes count in, `shape` the one that it is shown in. */
@@ -52,7 +57,6 @@ export class Picture {
       one.line = paint(draw("rect", { class: `outline ${kind}`, rx: 5 }), one.colours);
       this.lines.append(one.halo, one.line);
       if (this.point && !one.gold) one.line.addEventListener("pointerenter", () => this.point({ phrase: one.phrase, rank: one.rank }));
-      if (this.point && !one.gold) one.line.addEventListener("click", () => this.point({ phrase: one.phrase, rank: one.rank }));
       if (one.gold || !this.tags) continue;
       one.tag = paint(make("span", { className: one.rank ? "tag extra" : "tag" }), one.colours);
       one.tag.append(make("b", { textContent: one.phrase + 1 }), make("span", { textContent: one.label }));
