@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from unboxed.errors import RegionsError
+from unboxed.regions.components import components
 from unboxed.regions.network import Network, class_list
 from unboxed.regions.pooling import box_sums
 from unboxed.regions.proposals import Proposals
@@ -84,20 +84,17 @@ def class_boxes(probabilities: Array, width: int, height: int, count: int) -> Pr
     Returns:
         Boxes scored by the mean probability of their class on their own cells.
     """
-    from skimage import measure
-
     classes, rows, columns = probabilities.shape
     winner = probabilities.argmax(axis=0)
-    label: Any = measure.label  # untyped
-    regionprops: Any = measure.regionprops
-    components = label(winner + 1, connectivity=1, background=classes)
+    component_YX = components(winner)
     by_class: dict[int, list[tuple[float, tuple[int, int, int, int], float]]] = {}
-    for component in regionprops(components):
-        if component.area < _SMALLEST * rows * columns:
+    for number in np.flatnonzero(np.bincount(component_YX.ravel()) >= _SMALLEST * rows * columns):
+        y, x = np.nonzero(component_YX == number)
+        k = int(winner[y[0], x[0]])
+        if k == classes - 1:
             continue
-        k = int(winner[tuple(component.coords[0])])
-        sure = float(probabilities[k][tuple(component.coords.T)].mean())
-        by_class.setdefault(k, []).append((float(component.area), component.bbox, sure))
+        edges = (int(y[0]), int(x.min()), int(y[-1]) + 1, int(x.max()) + 1)
+        by_class.setdefault(k, []).append((float(len(y)), edges, float(probabilities[k][y, x].mean())))
 
     candidates: list[tuple[float, tuple[int, int, int, int], float]] = []
     for members in by_class.values():
