@@ -93,12 +93,15 @@ def search(index: SearchIndex, shelf: Shelf, text: str, k: int) -> list[SearchHi
 
 
 def _phrase(phrase: GroundedPhrase) -> PhraseAnswer:
+    shown = slice(0, 1 if phrase.present else 0)
     return PhraseAnswer(
         text=phrase.text,
         start=phrase.start,
         end=phrase.end,
-        boxes=box_rows(phrase.boxes[:1]),
-        scores=[round(float(score), 5) for score in phrase.scores[:1]],
+        boxes=box_rows(phrase.boxes[shown]),
+        scores=[round(float(score), 5) for score in phrase.scores[shown]],
+        present=phrase.present,
+        confidence=phrase.confidence,
     )
 
 
