@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import torch
 
-from unboxed.alignment.ranking import phrase_scores, rank_regions
-from unboxed.data.batching import collate
 from unboxed.data.photos import open_photo
-from unboxed.errors import RegionsError, RunError
+from unboxed.errors import RunError
+from unboxed.ground_together import ground_stream, ground_together
 from unboxed.in_order import in_order
+from unboxed.inputs import Inputs
 from unboxed.phrases import noun_phrases
-from unboxed.presence import phrase_evidence
 from unboxed.run_config import RunConfig
-from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights
-from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, RankedPhoto, Regions
+from unboxed.types import Array, Caption, Grounding, RankedPhoto, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
@@ -135,6 +132,11 @@ class Grounder:
 
         return RegionExtractor(self.config.regions)
 
+    @property
+    def inputs(self) -> Inputs:
+        """What turns regions and captions into the model's batches."""
+        return Inputs(self.config, self.vocabulary, self.prior if self.config.choices.reads_prior else None)
+
     def ground(self, image: Photo, caption: str | Caption) -> Grounding:
         """Box the phrases of a caption in a photograph.
 
@@ -175,7 +177,7 @@ class Grounder:
         if len(of_each) != len(photos):
             raise ValueError(f"{len(photos)} photographs with the captions of {len(of_each)}; give each its own.")
         found = self._regions_of_all(photos)
-        return [self.ground_regions(regions, own) for regions, own in zip(found, of_each, strict=True)]
+        return list(ground_stream(self, zip(found, of_each, strict=True)))
 
     def heatmap(self, image: Photo, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
         """Where a word or phrase of a caption looks in a photograph.
@@ -236,81 +238,13 @@ class Grounder:
             _ = self.extractor  # made here, not by several threads at once
         return in_order(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
 
-    @torch.inference_mode()
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
         """The same for captions of one photograph whose regions are known already.
 
         Raises:
             RegionsError: regions of other features or classes than the model was trained on.
         """
-        self._check(regions)
-        ranking, units = self.config.choices.ranking, self.config.choices.units
-        encoded = self._encoded(captions)
-        alignment, attention_CWR, prior_CPR = self.model.read(self._batch([regions], encoded))
-        groundings = []
-        for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
-            words, phrases = len(arrays), len(caption.phrases)
-            if units == "phrases":
-                queries, phrase_PQ, content_Q = phrases, np.eye(phrases, dtype=bool), np.ones(phrases, dtype=bool)
-            else:
-                # A phrase without a word of its own (punctuation only) goes by all words of its caption.
-                own_PW = arrays.phrase_PW
-                queries, phrase_PQ = words, np.where(own_PW.any(axis=1, keepdims=True), own_PW, True)
-                content_Q = arrays.content_W
-            evidence_P = phrase_evidence(alignment.evidence_BCQ[0, c, :queries].numpy(), phrase_PQ, content_Q)
-            told = [self._told(evidence) for evidence in evidence_P.tolist()]
-            if self.config.choices.reads_heat:
-                map_QR = alignment.similarity_BCQR[0, c, :queries].numpy()
-                attention_WR = attention_CWR[c, :words].numpy()
-                groundings.append(
-                    self._read_heat(regions, caption, arrays.spans, map_QR, phrase_PQ, content_Q, attention_WR, told)
-                )
-                continue
-            attention_QR, value_QR = alignment.attention_BCQR[0, c, :queries], alignment.value_BCQR[0, c, :queries]
-            score_PR = phrase_scores(
-                attention_QR, value_QR, torch.from_numpy(phrase_PQ), torch.from_numpy(content_Q), ranking
-            )
-            prior_PR = None if prior_CPR is None or self.config.choices.prior == "none" else prior_CPR[c, :phrases]
-            ranked_PR = rank_regions(score_PR, regions, ranking, prior_PR).numpy()
-            order_PR = np.argsort(-ranked_PR, axis=1, kind="stable")
-            groundings.append(
-                Grounding(
-                    caption=caption.text,
-                    phrases=tuple(
-                        GroundedPhrase(p.text, p.start, p.end, regions.boxes[order], score[order], *its)
-                        for p, order, score, its in zip(caption.phrases, order_PR, ranked_PR, told, strict=True)
-                    ),
-                    words=arrays.spans,
-                    regions=regions,
-                    attention_WR=attention_CWR[c, :words].numpy(),
-                    width=regions.width,
-                    height=regions.height,
-                )
-            )
-        return groundings
-
-    def _read_heat(
-        self,
-        regions: Regions,
-        caption: Caption,
-        spans: tuple[tuple[int, int], ...],
-        map_QR: Array,
-        phrase_PQ: npt.NDArray[np.bool_],
-        content_Q: npt.NDArray[np.bool_],
-        attention_WR: Array,
-        told: Sequence[tuple[float, float | None]],
-    ) -> Grounding:
-        """Boxes around the hot regions of each phrase's map of cells."""
-        from unboxed.evaluation import heatmap
-
-        heat_PYX = heatmap.phrase_maps(map_QR, phrase_PQ, content_Q)
-        phrases = []
-        for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=True):
-            heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
-            boxes, scores = heatmap.heat_boxes(heat_HW, self.config.choices.read_out)  # type: ignore[attr-defined]
-            phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
-        size = (regions.width, regions.height)
-        return Grounding(caption.text, tuple(phrases), spans, regions, attention_WR, *size, heat_PYX)
+        return ground_together(self, [regions], [captions])[0]
 
     @torch.inference_mode()
     def score(self, photos: Sequence[Photo], captions: Sequence[str | Caption]) -> Array:
@@ -329,49 +263,15 @@ class Grounder:
         score_BC = np.zeros((len(photos), len(given)), dtype=np.float32)
         if score_BC.size == 0:
             return score_BC
-        encoded, block, first = self._encoded(given), max(_PAIRS // len(given), 1), 0
+        encoded, block, first = self.inputs.encoded(given), max(_PAIRS // len(given), 1), 0
         regions: list[Regions] = []
         for own in self._regions_of_all(photos):
-            self._check(own)
+            self.inputs.check(own)
             regions.append(own)
             if len(regions) == block or first + len(regions) == len(photos):
-                score_BC[first : first + len(regions)] = self.model.score(self._batch(regions, encoded)).numpy()
+                score_BC[first : first + len(regions)] = self.model.score(self.inputs.batch(regions, encoded)).numpy()
                 first, regions = first + len(regions), []
         return score_BC
-
-    def _told(self, evidence: float) -> tuple[float, float | None]:
-        """A phrase's evidence, and how sure it makes that the phrase is in the photograph."""
-        presence = self.config.presence
-        return evidence, None if presence is None else presence.confidence(evidence)
-
-    def _encoded(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
-        affinity = None if self.prior is None else self.prior.affinity
-        return [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
-
-    def _batch(self, regions: Sequence[Regions], captions: Sequence[EncodedCaption]) -> Batch:
-        """Photographs and captions that need not belong together: nothing here asks which is whose."""
-        inputs = [
-            self.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
-            for own in regions
-        ]
-        evidence = None
-        if self.prior is not None:
-            evidence = [
-                self.prior.evidence(own.boxes, own.class_probs, own.sources, own.width, own.height) for own in regions
-            ]
-        return collate(inputs, captions, [0] * len(captions), evidence_B=evidence)
-
-    def _check(self, regions: Regions) -> None:
-        config = self.config
-        if len(regions) == 0:
-            raise RegionsError("There are no regions to choose from; propose at least the whole image.")
-        width = len(config.columns)
-        if regions.class_names != config.class_names or regions.features.shape[1] != width:
-            raise RegionsError(
-                f"These regions have {regions.features.shape[1]} features and {len(regions.class_names)} classes; the "
-                f"model was trained on {width} and {len(config.class_names)}. Extract them with the "
-                "run's own settings (leave out --regions)."
-            )
 
 
 def _caption(given: str | Caption) -> Caption:

@@ -8,6 +8,7 @@ The chunker needs no model and no data; it reads a caption once, left to right.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from unboxed.errors import CaptionError
@@ -16,7 +17,7 @@ from unboxed.text.chunking import base_phrases
 from unboxed.text.tokens import Word, words
 from unboxed.types import Caption, Phrase
 
-__all__ = ["SpanScore", "content_words", "head_noun", "noun_phrases", "span_f1"]
+__all__ = ["SpanScore", "content_mask", "content_words", "head_noun", "noun_phrases", "span_f1"]
 
 _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
 
@@ -58,12 +59,17 @@ def head_noun(phrase: str) -> str:
 
 def content_words(caption: str, phrases: Iterable[Phrase]) -> tuple[tuple[int, int], ...]:
     """Character spans of the nouns and adjectives in the phrases; determiners, numerals and pronouns are left out."""
+    found = words(caption)
+    content = content_mask(found, phrases)
+    return tuple((word.start, word.end) for word, is_content in zip(found, content, strict=True) if is_content)
+
+
+def content_mask(found: Sequence[Word], phrases: Iterable[Phrase]) -> list[bool]:
+    """Which words of a caption are nouns and adjectives of its phrases; see `content_words`."""
     spans = [(phrase.start, phrase.end) for phrase in phrases]
-    return tuple(
-        (word.start, word.end)
-        for word in words(caption)
-        if any(start <= word.start and word.end <= end for start, end in spans) and _is_content(word.text)
-    )
+    return [
+        any(start <= first and last <= end for start, end in spans) and _is_content(text) for text, first, last in found
+    ]
 
 
 class SpanScore(NamedTuple):
@@ -88,6 +94,7 @@ def span_f1(predicted: Sequence[Caption], gold: Sequence[Caption]) -> SpanScore:
     return SpanScore(precision, recall, 2 * right / (found + wanted) if found + wanted else 0.0)
 
 
+@lru_cache(maxsize=2**16)
 def _is_content(word: str) -> bool:
     return not (
         word in lexicon.DETERMINERS

@@ -45,14 +45,17 @@ def phrase_evidence(
 ) -> npt.NDArray[np.float64]:
     """How well each phrase fits, `[P]`: the mean over its nouns and adjectives, over all its words where it has none.
 
+    Axes before these, such as that of several captions, are kept.
+
     Args:
         evidence_Q: how well each query is matched.
         phrase_PQ: True where query q belongs to phrase p; each phrase has at least one.
         content_Q: True for nouns and adjectives.
     """
-    of_content_PQ = phrase_PQ & content_Q
-    weight_PQ = np.where(of_content_PQ.any(axis=1, keepdims=True), of_content_PQ, phrase_PQ).astype(np.float64)
-    return np.asarray(weight_PQ @ evidence_Q / weight_PQ.sum(axis=1), dtype=np.float64)
+    of_content_PQ = phrase_PQ & content_Q[..., None, :]
+    weight_PQ = np.where(of_content_PQ.any(axis=-1, keepdims=True), of_content_PQ, phrase_PQ).astype(np.float64)
+    sum_P = (weight_PQ @ evidence_Q[..., None].astype(np.float64))[..., 0]
+    return np.asarray(sum_P / weight_PQ.sum(axis=-1), dtype=np.float64)
 
 
 def fit_presence(evidence_N: npt.ArrayLike, present_N: npt.ArrayLike) -> Presence | None:

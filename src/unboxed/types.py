@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,11 @@ Array = npt.NDArray[np.float32]
 
 
 def _frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
-    """A read-only float32 copy of `values`; raises `RegionsError` unless its shape is `shape` (None: any size)."""
-    array = np.array(values, dtype=np.float32)
+    """`values` as read-only float32, a copy unless nobody can write to them anyhow.
+
+    Raises `RegionsError` unless their shape is `shape` (None: any size) and all are finite.
+    """
+    array = values if _is_frozen(values) else np.array(values, dtype=np.float32)
     if array.size == 0 and array.ndim != len(shape):
         array = array.reshape([0 if size is None else size for size in shape])
     if array.ndim != len(shape) or any(
@@ -48,6 +51,14 @@ def _frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: st
         raise RegionsError(f"{name} holds NaN or infinite values.")
     array.setflags(write=False)
     return array
+
+
+def _is_frozen(values: npt.ArrayLike) -> TypeGuard[Array]:
+    """Is it a float32 array that is read-only, and a part of nothing else but such an array?"""
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.flags.writeable:
+        return False
+    whole = values if values.base is None else values.base
+    return isinstance(whole, np.ndarray) and whole.base is None and not whole.flags.writeable
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,8 @@ def mean_weights(member_PQ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Pooling = "max") -> torch.Tensor:
     """Scores `[P, R]` of every region for every phrase, from the attention `[W, R]` of the phrase's words.
 
+    Axes before these are kept.
+
     Args:
         attention_WR: rows sum to 1 over regions.
         phrase_PW: True where word w belongs to phrase p; each phrase has at least one word.
@@ -28,7 +30,7 @@ def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Poo
             under which a region must suit every word.
     """
     if pooling == "max":
-        return attention_WR[None].masked_fill(~phrase_PW[..., None], 0).amax(dim=1)
+        return attention_WR[..., None, :, :].masked_fill(~phrase_PW[..., None], 0).amax(dim=-2)
     weight_PW = mean_weights(phrase_PW, attention_WR.dtype)
     if pooling == "mean":
         return weight_PW @ attention_WR

@@ -59,6 +59,8 @@ def phrase_scores(
 ) -> torch.Tensor:
     """Scores `[P, R]` >= 0 of every region for every phrase, from the attention of its words or its own.
 
+    Axes before these, such as that of several captions, are kept: `[C, Q, R]` gives `[C, P, R]`.
+
     Args:
         attention_QR: rows sum to 1.
         value_QR: products of the queries' values with the regions'.
@@ -67,10 +69,10 @@ def phrase_scores(
         ranking: the rule.
     """
     if ranking.phrase_words == "content":
-        of_content_PQ = phrase_PQ & content_Q
-        phrase_PQ = of_content_PQ | (phrase_PQ & ~of_content_PQ.any(dim=1, keepdim=True))
+        of_content_PQ = phrase_PQ & content_Q[..., None, :]
+        phrase_PQ = of_content_PQ | (phrase_PQ & ~of_content_PQ.any(dim=-1, keepdim=True))
     if ranking.value_weight:
-        attention_QR = (attention_QR.clamp(min=1e-12).log() + ranking.value_weight * value_QR).softmax(dim=1)
+        attention_QR = (attention_QR.clamp(min=1e-12).log() + ranking.value_weight * value_QR).softmax(dim=-1)
     return pool_words(attention_QR, phrase_PQ, ranking.pooling)
 
 
@@ -97,8 +99,10 @@ def ranked_scores(
     ranking: Ranking,
     sure_R: torch.Tensor | None = None,
     prior_PR: torch.Tensor | None = None,
+    mask_P: torch.Tensor | None = None,
+    mask_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`rank_regions` of tensors alone.
+    """`rank_regions` of tensors alone; axes before these are kept.
 
     Args:
         score_PR: what `phrase_scores` gave.
@@ -106,27 +110,33 @@ def ranked_scores(
         ranking: the rule.
         sure_R: each region's highest class probability; None leaves it out.
         prior_PR: the semantic prior in [0, 1], where there is one.
+        mask_P, mask_R: True for real phrases and regions, the others being padding; None: all are real.
     """
     logit_PR = score_PR.clamp(min=1e-12).log()
     if sure_R is not None and ranking.confidence_weight:
-        logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()
+        logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]
     if prior_PR is not None:
         logit_PR = logit_PR + ranking.prior_weight * (prior_PR + PRIOR_FLOOR).log()
-    probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity)
+    if mask_R is not None:
+        logit_PR = logit_PR.masked_fill(~mask_R[..., None, :], float("-inf"))
+    probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity, mask_P)
     return probability_PR @ overlap_RR if ranking.expected_overlap else probability_PR
 
 
-def _exclusive(logit_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float) -> torch.Tensor:
+def _exclusive(
+    logit_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float, mask_P: torch.Tensor | None
+) -> torch.Tensor:
     """The phrases' distributions over regions after each has made room for the others, a few times over.
 
     A phrase's log score of a region falls by `weight` times the probability that another phrase means that region, or
     one that is nearly the same (IoU > 0.6).
     """
-    probability_PR = logit_PR.softmax(dim=1)
+    probability_PR = logit_PR.softmax(dim=-1)
     if weight == 0:
         return probability_PR
     same_RR = (overlap_RR > 0.6).to(logit_PR.dtype)
     for _ in range(3):
-        others_PR = probability_PR.sum(dim=0) - probability_PR
-        probability_PR = (logit_PR - weight * (others_PR @ same_RR)).softmax(dim=1)
+        taken_PR = probability_PR if mask_P is None else probability_PR * mask_P[..., None]
+        others_PR = taken_PR.sum(dim=-2, keepdim=True) - taken_PR
+        probability_PR = (logit_PR - weight * (others_PR @ same_RR)).softmax(dim=-1)
     return probability_PR

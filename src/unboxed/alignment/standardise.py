@@ -49,5 +49,6 @@ class Standardise(nn.Module):
 
     def forward(self, features_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` standardised, zero where the mask is False."""
-        standard_BRV = ((features_BRV - self.mean) / self.deviation).clamp(-self.limit, self.limit)
-        return standard_BRV * mask_BR[..., None]
+        standard_BRV = features_BRV - self.mean
+        # In place from here on: these are the largest arrays of a step, and nothing else knows of this one.
+        return standard_BRV.div_(self.deviation).clamp_(-self.limit, self.limit).mul_(mask_BR[..., None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ from unboxed.evaluation.heatmap import (
     score_heat,
     upsampled,
 )
+from unboxed.ground_together import ground_stream
 from unboxed.model import Grounder
 from unboxed.regions.extraction import extract, photo_key
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.types import Array, Caption, Example, Grounding
+from unboxed.types import Array, Caption, Example, Grounding, Regions
 
 __all__ = ["GroundedExample", "answer_with_proposals", "ground_split", "score_examples", "score_heat_maps", "store_for"]
 
@@ -97,17 +99,21 @@ def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionS
             f"{store.path} was imported from {store.settings.imported} features without boxes: retrieval can be "
             "scored, grounding cannot. Import features that have boxes."
         )
+    ahead, examples = tee(examples)
+    stored = ((_regions(example, store), example.captions) for example in ahead if example.image_id in store)
+    groundings = ground_stream(grounder, stored)
     for example in examples:
-        if example.image_id not in store:
-            yield GroundedExample(example, ())
-            continue
-        regions = store[example.image_id]
-        if (regions.width, regions.height) != (example.width, example.height):
-            raise RegionsError(
-                f"{example.image_id} measures {example.width} x {example.height}, its regions are of a photograph of "
-                f"{regions.width} x {regions.height}; extract them anew from these photographs."
-            )
-        yield GroundedExample(example, tuple(grounder.ground_regions(regions, example.captions)))
+        yield GroundedExample(example, tuple(next(groundings)) if example.image_id in store else ())
+
+
+def _regions(example: Example, store: RegionStore) -> Regions:
+    regions = store[example.image_id]
+    if (regions.width, regions.height) != (example.width, example.height):
+        raise RegionsError(
+            f"{example.image_id} measures {example.width} x {example.height}, its regions are of a photograph of "
+            f"{regions.width} x {regions.height}; extract them anew from these photographs."
+        )
+    return regions
 
 
 def answer_with_proposals(

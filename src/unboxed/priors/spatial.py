@@ -40,13 +40,12 @@ def box_relations(boxes: Array, labels: Sequence[int] | npt.NDArray[np.integer])
         boxes: `[R, 4]`.
         labels: R groups; a box with a negative one is in no group and is everything.
     """
-    relations = np.ones((len(boxes), len(SPATIAL_WORDS)), dtype=np.float32)
     own = np.asarray(labels, dtype=np.intp)
-    for label in np.unique(own[own >= 0]):
-        members = np.flatnonzero(own == label)
-        if len(members) < 2:
-            continue
-        x, y = centre(boxes[members]).T
-        left, right, top, bottom = x == x.min(), x == x.max(), y == y.min(), y == y.max()
-        relations[members] = np.stack([left, right, ~(left | right), top, bottom, ~(top | bottom)], axis=1)
-    return relations
+    alike_RR = (own[:, None] == own) & (own >= 0)
+    columns = []
+    for place in centre(boxes).T:
+        first = place == np.where(alike_RR, place, np.inf).min(axis=1, initial=np.inf)
+        last = place == np.where(alike_RR, place, -np.inf).max(axis=1, initial=-np.inf)
+        columns += [first, last, ~(first | last)]
+    alone = alike_RR.sum(axis=1) < 2
+    return np.asarray(np.stack(columns, axis=1) | alone[:, None], dtype=np.float32)

@@ -121,9 +121,14 @@ class Choices:
         return RegionSettings.default_for(dataset)
 
     @property
+    def reads_prior(self) -> bool:
+        """Does the trained model read the semantic prior?"""
+        return self.prior != "none"
+
+    @property
     def needs_prior(self) -> bool:
         """Does training or ranking read the semantic prior?"""
-        return self.prior != "none" or self.distillation.distillation > 0
+        return self.reads_prior or self.distillation.distillation > 0
 
     @property
     def trains(self) -> bool:

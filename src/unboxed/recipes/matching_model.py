@@ -138,20 +138,30 @@ class MatchingModel(nn.Module):
         return negative_word_infonce(alignment.evidence_BCQ[0], mask_CN)
 
     def read(self, batch: Batch) -> tuple[Alignment, torch.Tensor, torch.Tensor | None]:
-        """What grounding reads, of captions of one image.
+        """What grounding reads: each caption with its own image.
 
         Returns:
-            The alignment of the recipe's units with the image's regions (content words are read as all words), the
-            attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]` where there are any.
+            The alignment of the recipe's units with the images' regions, its axes `[1, C, …]` (content words are read
+            as all words), the attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]`
+            where there are any.
         """
-        words_CWH, regions, prior_BCPR = self.encode_words(batch), self.encode_regions(batch), _prior(batch)
+        words_CWH = self.encode_words(batch)
+        regions = self.encode_regions(batch).of(batch.image_of_C)
+        prior_1CPR = None
+        if batch.affinity_CPK.shape[-1]:
+            from unboxed.priors.semantic import scores
+
+            prior_1CPR = scores(batch.affinity_CPK, batch.evidence_BRK[batch.image_of_C])[None]
 
         def alignment(units: Units) -> Alignment:
-            return self._pairs(batch, Moment(0, 1), words_CWH, regions, units, prior_BCPR).alignment
+            queries = self.queries(batch, words_CWH, units)
+            codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+            prior_1CQR = prior_1CPR if units == "phrases" else None
+            return self.aligner.align(regions, codes, own=True, prior_BCQR=prior_1CQR)
 
         of_words = alignment("words")
         of_units = alignment("phrases") if self.choices.units == "phrases" else of_words
-        return of_units, of_words.attention_BCQR[0], None if prior_BCPR is None else prior_BCPR[0]
+        return of_units, of_words.attention_BCQR[0], None if prior_1CPR is None else prior_1CPR[0]
 
 
 def _prior(batch: Batch) -> torch.Tensor | None:

@@ -55,7 +55,7 @@ class SPRM(Choices):
     ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0, expected_overlap=False))
 
     @property
-    def needs_prior(self) -> bool:
+    def reads_prior(self) -> bool:
         """Always."""
         return True
 

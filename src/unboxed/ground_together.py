@@ -1,0 +1,205 @@
+"""Captions of many photographs grounded together: one pass of the model, one ranking, one gathering of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from unboxed.alignment.aligner import Alignment
+from unboxed.alignment.ranking import phrase_scores, ranked_scores
+from unboxed.boxes import iou
+from unboxed.presence import phrase_evidence
+from unboxed.text.encoding import EncodedCaption
+from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
+
+if TYPE_CHECKING:
+    from unboxed.model import Grounder
+
+__all__ = ["ground_stream", "ground_together"]
+
+_CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
+
+Mask = npt.NDArray[np.bool_]
+
+
+def ground_stream(grounder: Grounder, photos: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
+    """The groundings of each photograph's captions, photograph by photograph, however many there are.
+
+    Args:
+        grounder: the model.
+        photos: regions and captions of each; they are taken a batch ahead of what is given back.
+
+    Raises:
+        RegionsError: regions of other features or classes than the model was trained on.
+    """
+    regions_B: list[Regions] = []
+    captions_B: list[Sequence[Caption]] = []
+    waiting = 0
+    for regions, captions in photos:
+        regions_B.append(regions)
+        captions_B.append(captions)
+        waiting += len(captions)
+        if waiting >= _CAPTIONS:
+            yield from ground_together(grounder, regions_B, captions_B)
+            regions_B, captions_B, waiting = [], [], 0
+    yield from ground_together(grounder, regions_B, captions_B)
+
+
+@torch.inference_mode()
+def ground_together(
+    grounder: Grounder, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
+) -> list[list[Grounding]]:
+    """The groundings of the captions of each of B photographs, as `Grounder.ground_regions` gives them.
+
+    Raises:
+        RegionsError: regions of other features or classes than the model was trained on.
+    """
+    captions = [caption for own in captions_B for caption in own]
+    image_of_C = np.repeat(np.arange(len(regions_B)), [len(own) for own in captions_B])
+    inputs = grounder.inputs
+    for regions in regions_B:
+        inputs.check(regions)
+    if not captions:
+        return [[] for _ in regions_B]
+    encoded = inputs.encoded(captions)
+    batch = inputs.batch(regions_B, encoded, image_of_C.tolist())
+    alignment, attention_CWR, prior_CPR = grounder.model.read(batch)
+    asked = _asked(batch, captions, grounder.config.choices.units == "phrases")
+    evidence_CQ = np.where(asked.real_CQ, alignment.evidence_BCQ[0].numpy(), 0)
+    evidence_CP = phrase_evidence(evidence_CQ, asked.member_CPQ, asked.content_CQ)
+    told = [[_told(grounder, evidence) for evidence in row] for row in evidence_CP.tolist()]
+    attention = attention_CWR.numpy()
+    found: list[Grounding] = []
+    if grounder.config.choices.reads_heat:
+        map_CQR = alignment.similarity_BCQR[0].numpy()
+        for c, arrays in enumerate(encoded):
+            regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)
+            own = (asked.member_CPQ[c, :phrase_count, :queries], asked.content_CQ[c, :queries])
+            attention_WR = attention[c, : len(arrays), : len(regions)]
+            found.append(
+                _read_heat(grounder, regions, arrays, map_CQR[c, :queries, : len(regions)], *own, attention_WR, told[c])
+            )
+    else:
+        if grounder.config.choices.prior == "none":
+            prior_CPR = None
+        answers = _answers(grounder, regions_B, batch, asked, alignment, prior_CPR)
+        for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
+            regions = regions_B[image_of_C[c]]
+            phrases = tuple(
+                GroundedPhrase(p.text, p.start, p.end, *answer, *its)
+                for p, answer, its in zip(caption.phrases, answers, told[c], strict=False)  # answers go on
+            )
+            attention_WR = attention[c, : len(arrays), : len(regions)]
+            size = (regions.width, regions.height)
+            found.append(Grounding(caption.text, phrases, arrays.spans, regions, attention_WR, *size))
+    ends = [0, *accumulate(len(own) for own in captions_B)]
+    return [found[first:last] for first, last in pairwise(ends)]
+
+
+def _told(grounder: Grounder, evidence: float) -> tuple[float, float | None]:
+    """A phrase's evidence, and how sure it makes that the phrase is in the photograph."""
+    presence = grounder.config.presence
+    return evidence, None if presence is None else presence.confidence(evidence)
+
+
+class _Asked(NamedTuple):
+    """Which queries make up which phrases.
+
+    Attributes:
+        real_CP, real_CQ: True for real phrases and queries.
+        member_CPQ: True where query q belongs to phrase p; each phrase, padded ones too, has at least one.
+        content_CQ: True for nouns and adjectives, and for phrases.
+    """
+
+    real_CP: Mask
+    real_CQ: Mask
+    member_CPQ: Mask
+    content_CQ: Mask
+
+    def shape(self, c: int) -> tuple[int, int]:
+        """The numbers of phrases and queries of a caption."""
+        return int(self.real_CP[c].sum()), int(self.real_CQ[c].sum())
+
+
+def _asked(batch: Batch, captions: Sequence[Caption], by_phrases: bool) -> _Asked:
+    own_CPW = batch.phrase_CPW.numpy()
+    real_CP = np.arange(own_CPW.shape[1]) < np.array([[len(caption.phrases)] for caption in captions])
+    if by_phrases:
+        itself_CPP = np.broadcast_to(np.eye(real_CP.shape[1], dtype=bool), (*real_CP.shape, real_CP.shape[1]))
+        return _Asked(real_CP, real_CP, itself_CPP, np.ones_like(real_CP))
+    # A phrase without a word of its own (punctuation only) goes by all words of its caption.
+    real_CW = batch.word_mask_CW.numpy()
+    member_CPW = np.where(own_CPW.any(axis=2, keepdims=True), own_CPW, real_CW[:, None])
+    return _Asked(real_CP, real_CW, member_CPW, batch.content_CW.numpy())
+
+
+def _answers(
+    grounder: Grounder,
+    regions_B: Sequence[Regions],
+    batch: Batch,
+    asked: _Asked,
+    alignment: Alignment,
+    prior_CPR: torch.Tensor | None,
+) -> Iterator[tuple[Array, Array]]:
+    """Boxes and scores, best first, of one phrase after the other."""
+    ranking, image_of_C = grounder.config.choices.ranking, batch.image_of_C
+    member_CPQ, content_CQ = (torch.from_numpy(np.ascontiguousarray(part)) for part in asked[2:])
+    score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
+    count = batch.region_mask_BR.shape[1]
+    boxes_BR4 = np.zeros((len(regions_B), count, 4), dtype=np.float32)
+    overlap_BRR = np.zeros((len(regions_B), count, count), dtype=np.float32)
+    sure_BR = np.zeros((len(regions_B), count), dtype=np.float32)
+    for b, regions in enumerate(regions_B):
+        boxes_BR4[b, : len(regions)] = regions.boxes
+        overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
+        sure_BR[b, : len(regions)] = regions.class_probs.max(axis=1, initial=0)
+    mask_CR = batch.region_mask_BR[image_of_C]
+    sure_CR = torch.from_numpy(sure_BR)[image_of_C] if grounder.config.class_names else None
+    ranked_CPR = ranked_scores(
+        score_CPR,
+        torch.from_numpy(overlap_BRR)[image_of_C],
+        ranking,
+        sure_CR,
+        prior_CPR,
+        torch.from_numpy(asked.real_CP),
+        mask_CR,
+    ).masked_fill(~mask_CR[:, None], -1)
+    caption_N = np.repeat(np.arange(len(asked.real_CP)), asked.real_CP.sum(axis=1))
+    image_N = image_of_C.numpy()[caption_N]
+    ranked_NR = ranked_CPR.numpy()[asked.real_CP]
+    order_NR = np.argsort(-ranked_NR, axis=1, kind="stable")
+    best_NR, best_NR4 = np.take_along_axis(ranked_NR, order_NR, axis=1), boxes_BR4[image_N[:, None], order_NR]
+    best_NR.setflags(write=False)
+    best_NR4.setflags(write=False)
+    for boxes_R4, scores_R, image in zip(best_NR4, best_NR, image_N.tolist(), strict=True):
+        own = len(regions_B[image])
+        yield boxes_R4[:own], scores_R[:own]
+
+
+def _read_heat(
+    grounder: Grounder,
+    regions: Regions,
+    arrays: EncodedCaption,
+    map_QR: Array,
+    phrase_PQ: Mask,
+    content_Q: Mask,
+    attention_WR: Array,
+    told: Sequence[tuple[float, float | None]],
+) -> Grounding:
+    """Boxes around the hot regions of each phrase's map of cells."""
+    from unboxed.evaluation import heatmap
+
+    caption = arrays.caption
+    heat_PYX = heatmap.phrase_maps(map_QR, phrase_PQ, content_Q)
+    phrases = []
+    for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=False):
+        heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
+        boxes, scores = heatmap.heat_boxes(heat_HW, grounder.config.choices.read_out)  # type: ignore[attr-defined]
+        phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
+    size = (regions.width, regions.height)
+    return Grounding(caption.text, tuple(phrases), arrays.spans, regions, attention_WR, *size, heat_PYX)

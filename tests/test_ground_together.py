@@ -1,0 +1,90 @@
+"""Captions grounded together beside each caption grounded alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import unboxed
+from unboxed import ground_together as module
+from unboxed.alignment.ranking import Ranking, phrase_scores, ranked_scores
+from unboxed.data.dataset import load_dataset
+from unboxed.ground_together import ground_stream
+from unboxed.regions.store import RegionStore
+from unboxed.types import Caption, Grounding, Phrase
+
+
+def assert_same(first: Grounding, second: Grounding) -> None:
+    """The same up to the rounding of products of another size."""
+    assert (first.caption, first.words, first.regions.boxes.shape) == (
+        second.caption, second.words, second.regions.boxes.shape
+    )  # fmt: skip
+    np.testing.assert_allclose(first.attention_WR, second.attention_WR, atol=1e-6)
+    for one, other in zip(first.phrases, second.phrases, strict=True):
+        assert (one.text, one.start, one.end) == (other.text, other.start, other.end)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+        assert one.evidence == pytest.approx(other.evidence, abs=1e-4)
+        clear = np.abs(np.diff(one.scores, prepend=np.inf, append=-np.inf)) > 1e-4  # elsewhere order is rounding
+        np.testing.assert_array_equal(one.boxes[clear[:-1] & clear[1:]], other.boxes[clear[:-1] & clear[1:]])
+
+
+@pytest.mark.parametrize("captions_at_once", [1, 7, 1000])
+def test_photographs_grounded_together_are_grounded_as_alone(
+    tiny_run: Path, tiny_dataset: Path, captions_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CAPTIONS", captions_at_once)
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    photos = []
+    for number, example in enumerate(load_dataset(tiny_dataset).split("train").examples[:6]):
+        regions = store[example.image_id][: 5 + 3 * number]  # of unequal numbers
+        photos.append((regions, example.captions[: number % 4]))
+    odd = Caption("A dog — ! — runs.", (Phrase("!", 8, 9), Phrase("A dog", 0, 5)))  # a phrase without a word
+    bare = Caption("A dog runs.")
+    photos.append((photos[0][0], (odd, bare)))
+
+    together = list(ground_stream(grounder, photos))
+
+    assert [len(own) for own in together] == [len(captions) for _, captions in photos]
+    for (regions, captions), groundings in zip(photos, together, strict=True):
+        for caption, grounding in zip(captions, groundings, strict=True):
+            assert_same(grounding, grounder.ground_regions(regions, [caption])[0])
+            assert not any(phrase.boxes.flags.writeable for phrase in grounding.phrases)
+
+
+@pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1), Ranking.plain()])
+def test_padded_phrases_and_regions_take_no_part_in_a_ranking(ranking: Ranking) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shapes = ((2, 3, 4), (4, 6, 7), (1, 2, 3))  # phrases, queries, regions of three captions
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=rng)
+
+    alone, parts = [], []
+    for phrases, queries, regions in shapes:
+        attention, value = drawn(queries, regions).softmax(dim=1), drawn(queries, regions)
+        member, content = drawn(phrases, queries) > 0.5, drawn(queries) > 0.5
+        member[:, 0] = True
+        overlap, sure, prior = drawn(regions, regions), drawn(regions), drawn(phrases, regions)
+        scores = phrase_scores(attention, value, member, content, ranking)
+        alone.append(ranked_scores(scores, overlap, ranking, sure, prior))
+        real = (torch.ones(phrases, dtype=torch.bool), torch.ones(regions, dtype=torch.bool))
+        parts.append((attention, value, member, content, overlap, sure, prior, *real))
+
+    attention, value, member, content, overlap, sure, prior, mask_P, mask_R = map(_padded, zip(*parts, strict=True))
+    member[..., 0] = True  # as padded phrases have it
+    scores = phrase_scores(attention, value, member, content, ranking)
+    together = ranked_scores(scores, overlap, ranking, sure, prior, mask_P, mask_R)
+    for own, row, (phrases, _, regions) in zip(alone, together, shapes, strict=True):
+        torch.testing.assert_close(row[:phrases, :regions], own)
+
+
+def _padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    shape = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+    padded = parts[0].new_zeros(len(parts), *shape)
+    for row, part in zip(padded, parts, strict=True):
+        row[tuple(slice(size) for size in part.shape)] = part
+    return padded
