@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,8 @@ import torch
 from unboxed.alignment.aligner import Alignment
 from unboxed.alignment.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
+from unboxed.in_order import in_order
+from unboxed.inputs import Inputs
 from unboxed.presence import phrase_evidence
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
@@ -25,32 +28,25 @@ __all__ = ["ground_stream", "ground_together"]
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
 Mask = npt.NDArray[np.bool_]
+_Photo = tuple[Regions, Sequence[Caption]]
 
 
 def ground_stream(grounder: Grounder, photos: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
     """The groundings of each photograph's captions, photograph by photograph, however many there are.
 
+    While the model works on one batch, a thread of its own makes the next ones.
+
     Args:
         grounder: the model.
-        photos: regions and captions of each; they are taken a batch ahead of what is given back.
+        photos: regions and captions of each; they are taken a few batches ahead of what is given back.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    regions_B: list[Regions] = []
-    captions_B: list[Sequence[Caption]] = []
-    waiting = 0
-    for regions, captions in photos:
-        regions_B.append(regions)
-        captions_B.append(captions)
-        waiting += len(captions)
-        if waiting >= _CAPTIONS:
-            yield from ground_together(grounder, regions_B, captions_B)
-            regions_B, captions_B, waiting = [], [], 0
-    yield from ground_together(grounder, regions_B, captions_B)
+    for prepared in in_order(partial(_prepared, grounder.inputs), _groups(photos), 1):
+        yield from _grounded(grounder, prepared)
 
 
-@torch.inference_mode()
 def ground_together(
     grounder: Grounder, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
 ) -> list[list[Grounding]]:
@@ -59,15 +55,45 @@ def ground_together(
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    captions = [caption for own in captions_B for caption in own]
-    image_of_C = np.repeat(np.arange(len(regions_B)), [len(own) for own in captions_B])
-    inputs = grounder.inputs
-    for regions in regions_B:
+    return _grounded(grounder, _prepared(grounder.inputs, list(zip(regions_B, captions_B, strict=True))))
+
+
+def _groups(photos: Iterable[_Photo]) -> Iterator[list[_Photo]]:
+    """Photographs with enough captions together to fill a batch."""
+    group: list[_Photo] = []
+    for photo in photos:
+        group.append(photo)
+        if sum(len(captions) for _, captions in group) >= _CAPTIONS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+class _Prepared(NamedTuple):
+    """B photographs, their C captions, and the batch that they make; None without captions."""
+
+    photos: list[_Photo]
+    encoded: list[EncodedCaption]
+    batch: Batch | None
+
+
+def _prepared(inputs: Inputs, photos: list[_Photo]) -> _Prepared:
+    for regions, _ in photos:
         inputs.check(regions)
-    if not captions:
-        return [[] for _ in regions_B]
-    encoded = inputs.encoded(captions)
-    batch = inputs.batch(regions_B, encoded, image_of_C.tolist())
+    encoded = inputs.encoded([caption for _, own in photos for caption in own])
+    image_of_C = [number for number, (_, own) in enumerate(photos) for _ in own]
+    batch = inputs.batch([regions for regions, _ in photos], encoded, image_of_C) if encoded else None
+    return _Prepared(photos, encoded, batch)
+
+
+@torch.inference_mode()
+def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
+    photos, encoded, batch = prepared
+    if batch is None:
+        return [[] for _ in photos]
+    regions_B, image_of_C = [regions for regions, _ in photos], batch.image_of_C.tolist()
+    captions = [arrays.caption for arrays in encoded]
     alignment, attention_CWR, prior_CPR = grounder.model.read(batch)
     asked = _asked(batch, captions, grounder.config.choices.units == "phrases")
     evidence_CQ = np.where(asked.real_CQ, alignment.evidence_BCQ[0].numpy(), 0)
@@ -97,7 +123,7 @@ def ground_together(
             attention_WR = attention[c, : len(arrays), : len(regions)]
             size = (regions.width, regions.height)
             found.append(Grounding(caption.text, phrases, arrays.spans, regions, attention_WR, *size))
-    ends = [0, *accumulate(len(own) for own in captions_B)]
+    ends = [0, *accumulate(len(own) for _, own in photos)]
     return [found[first:last] for first, last in pairwise(ends)]
 
 
