@@ -36,7 +36,7 @@ def label(
     a call with another cut or format takes no time.
 
     Args:
-        photos: the dataset's TOML file, CSV or JSONL: photographs with captions.
+        photos: photographs with captions: the dataset's TOML file, CSV, JSONL or folder.
         run: folder of the run.
         out: the file to write; for yolo a folder.
         format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf (as

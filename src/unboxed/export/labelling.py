@@ -72,7 +72,7 @@ def label_dataset(
     """Ground the captions of a dataset and write their boxes.
 
     Args:
-        photos: the dataset's TOML file, CSV or JSONL.
+        photos: the dataset's TOML file, CSV, JSONL or folder.
         run: folder of the run.
         out: the file; for `yolo` a folder. It is written in one step, at the end.
         form: the format.

@@ -95,6 +95,7 @@ def write_review(
         cards=cards,
         left_out=len(every.photos) - len(cards),
         cut=choice.min_score,
+        rare=choice.min_boxes,
         low=low,
         high=high,
         scores=sorted(round(score, 4) for score in scores.tolist()),
