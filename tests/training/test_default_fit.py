@@ -45,7 +45,7 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
 
 def test_regions_with_class_names_are_taught_by_them() -> None:
     name, choices = default_choices(named=True, photos=144)
-    assert (name, choices.prior, choices.schedule.epochs) == ("ckd", "semantic", 40)
+    assert (name, choices.prior, choices.schedule.epochs) == ("ckd", "semantic", 30)
     assert choices.distillation.distillation > 0
     assert default_choices(named=False, photos=144)[0] == "infoground"
     assert default_choices(named=True, photos=100_000)[1].schedule.epochs == 4

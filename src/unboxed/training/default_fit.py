@@ -22,8 +22,8 @@ from unboxed.training.settings import FitSettings
 
 __all__ = ["default_choices", "default_fit", "default_regions"]
 
-_STEPS = 150  # enough for a small collection to be learned, a fraction of an epoch of a large one
-_FEWEST_EPOCHS, _MOST_EPOCHS = 4, 40
+_STEPS = 100  # a small collection is retrieved twice as well after so many as after a quarter; grounding needs fewer
+_FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 
 
 def default_fit(
