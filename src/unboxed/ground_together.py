@@ -174,7 +174,7 @@ def _answers(
 ) -> Iterator[tuple[Array, Array]]:
     """Boxes and scores, best first, of one phrase after the other."""
     ranking, image_of_C = grounder.config.choices.ranking, batch.image_of_C
-    member_CPQ, content_CQ = (torch.from_numpy(np.ascontiguousarray(part)) for part in asked[2:])
+    member_CPQ, content_CQ = (torch.from_numpy(np.array(part)) for part in asked[2:])
     score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
     count = batch.region_mask_BR.shape[1]
     boxes_BR4 = np.zeros((len(regions_B), count, 4), dtype=np.float32)
