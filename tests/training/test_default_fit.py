@@ -12,7 +12,9 @@ from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.cached import cached_detector
+from unboxed.regions.settings import RegionSettings
 from unboxed.training.default_fit import default_choices, default_regions
+from unboxed.training.estimate import estimate
 
 
 def _cache(folder: Path, model_type: str = "yolos", architecture: str = "YolosForObjectDetection") -> Path:
@@ -78,3 +80,13 @@ def test_models_that_do_not_detect_by_themselves_are_passed_over(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     _cache(tmp_path, kind, architecture)
     assert cached_detector() is None
+
+
+def test_an_estimate_grows_with_what_is_to_be_done(tiny_dataset: Path) -> None:
+    examples = load_dataset(tiny_dataset).split("train").examples
+    found = estimate(examples, len(examples), RegionSettings(grid=2))
+    assert found is not None and found.recipe == "infoground"
+    assert found.regions == pytest.approx(found.photo * len(examples))
+    # Forty times the photographs are forty times the steps an epoch, and fewer epochs.
+    many = estimate(examples, 40 * len(examples), RegionSettings(grid=2))
+    assert many is not None and many.epochs < found.epochs and many.training > 0
