@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch.nn.functional import leaky_relu
 
-from unboxed.alignment.unit import cosine_to_content, inverse_root
+from unboxed.alignment.unit import inverse_length, inverse_root
 
 __all__ = [
     "Aggregation",
@@ -189,13 +189,19 @@ class Attended(NamedTuple):
         logits_KNQJ: before the softmax over N, with the prior.
         shares_KNQJ: weights up to a factor of each query's own (`AttentionScorer.shares`).
         total_KQJ: the shares' sum over N.
+        inverse_KQJ: one over the length of what the shares gather.
         evidence_KQJ: cosine of each query with what it attends to, in [-1, 1].
     """
 
     logits_KNQJ: torch.Tensor
     shares_KNQJ: torch.Tensor
     total_KQJ: torch.Tensor
+    inverse_KQJ: torch.Tensor
     evidence_KQJ: torch.Tensor
+
+    def unit_shares(self) -> torch.Tensor:
+        """Weights `[K, N, Q, J]` that gather a content of unit length."""
+        return self.shares_KNQJ * self.inverse_KQJ[:, None]
 
 
 def attend(
@@ -221,10 +227,9 @@ def attend(
     shares_KNQJ = scorer.shares(logits_KNQJ, mask_KN11, context_dim=1, bounded=prior_KNQJ is None)
     spread_KNQJ = (gram_KNN @ shares_KNQJ.flatten(2)).view_as(shares_KNQJ)
     total_KQJ = shares_KNQJ.sum(dim=1)
-    evidence_KQJ = cosine_to_content(
-        (shares_KNQJ * cosine_KNQJ).sum(dim=1), (shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ
-    )
-    return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, evidence_KQJ)
+    inverse_KQJ = inverse_length((shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ)
+    evidence_KQJ = (shares_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
+    return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, inverse_KQJ, evidence_KQJ)
 
 
 def shares_to_weights(shares: torch.Tensor, context_dim: int) -> torch.Tensor:

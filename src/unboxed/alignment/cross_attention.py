@@ -14,7 +14,7 @@ from torch import nn
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
 from unboxed.alignment.all_pairs import BUDGET_BYTES, score_matrix
-from unboxed.alignment.attention_scorer import AttentionScorer, attend, shares_to_weights
+from unboxed.alignment.attention_scorer import Attended, AttentionScorer, attend, shares_to_weights
 from unboxed.alignment.blocks import block_scores
 from unboxed.alignment.matched import MatchedAttention, match
 from unboxed.alignment.unit import unit
@@ -26,6 +26,7 @@ __all__ = [
     "ProjectedRegions",
     "RegionEncoder",
     "align_pairs",
+    "align_words",
     "pair_cosines",
     "xavier",
 ]
@@ -200,31 +201,55 @@ def pair_cosines(
 
 def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
     """Attention and scores of every pair; see `CrossAttention.align`."""
-    cosine_BRQC, mask_BR = pairs.cosine_BRQC, pairs.region_mask_BR
-    prior_BRQC = None if prior_BCQR is None else pairs.ordered(prior_BCQR)
-    score_BC = cosine_BRQC.new_zeros(cosine_BRQC.shape[0], cosine_BRQC.shape[3])
-    if "i2t" in scorer.directions:
-        score_BC = score_BC + _score_by_regions(scorer, pairs)
     if "t2i" in scorer.directions:
-        gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
-        words = attend(scorer, cosine_BRQC, gram_BRR, mask_BR, prior_BRQC)
-        logits_BRQC, evidence_BQC = words.logits_KNQJ, words.evidence_KQJ
-        attention_BRQC = shares_to_weights(words.shares_KNQJ, context_dim=1)
-        score_BC = score_BC + scorer.score(words, pairs.query_mask, "t2i")
-    else:
-        logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
-        logits_BRQC = logits_BRQC if prior_BRQC is None else logits_BRQC + prior_BRQC
-        attention_BRQC = scorer.weights(logits_BRQC, mask_BR[:, :, None, None], context_dim=1)
-        evidence_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
-    something_BC = mask_BR.any(dim=1, keepdim=True) & pairs.query_mask.any(dim=1)
-    score_BC = score_BC.masked_fill(~something_BC, 0)
+        alignment, _ = align_words(scorer, pairs, prior_BCQR)
+        if scorer.direction == "t2i":
+            return alignment
+        score_BC = _with_something(pairs, _score_by_regions(scorer, pairs))
+        return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.own else score_BC))
+    cosine_BRQC = pairs.cosine_BRQC
+    logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
+    logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.ordered(prior_BCQR)
+    attention_BRQC = scorer.weights(logits_BRQC, pairs.region_mask_BR[:, :, None, None], context_dim=1)
+    evidence_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
+    score_BC = _score_by_regions(scorer, pairs)
+    return _alignment(pairs, logits_BRQC, attention_BRQC, evidence_BQC, score_BC)
+
+
+def align_words(
+    scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None
+) -> tuple[Alignment, Attended]:
+    """Words over regions alone: the alignment of t2i, and what it is made of, with the axes `[B, R, Q, C]`."""
+    gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
+    prior_BRQC = None if prior_BCQR is None else pairs.ordered(prior_BCQR)
+    words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC)
+    attention_BRQC = shares_to_weights(words.shares_KNQJ, context_dim=1)
+    score_BC = scorer.score(words, pairs.query_mask, "t2i")
+    return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.evidence_KQJ, score_BC), words
+
+
+def _alignment(
+    pairs: PairCosines,
+    logits_BRQC: torch.Tensor,
+    attention_BRQC: torch.Tensor,
+    evidence_BQC: torch.Tensor,
+    score_BC: torch.Tensor,
+) -> Alignment:
+    score_BC = _with_something(pairs, score_BC)
+    padded_BR11 = ~pairs.region_mask_BR[:, :, None, None]
     return Alignment(
-        similarity_BCQR=pairs.seen(logits_BRQC.masked_fill(~mask_BR[:, :, None, None], float("-inf"))),
+        similarity_BCQR=pairs.seen(logits_BRQC.masked_fill(padded_BR11, float("-inf"))),
         attention_BCQR=pairs.seen(attention_BRQC),
-        value_BCQR=pairs.seen(cosine_BRQC),
+        value_BCQR=pairs.seen(pairs.cosine_BRQC),
         evidence_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
         score_BC=score_BC.T if pairs.own else score_BC,
     )
+
+
+def _with_something(pairs: PairCosines, score_BC: torch.Tensor) -> torch.Tensor:
+    """0 where an image has no regions, or a caption no queries."""
+    something_BC = pairs.region_mask_BR.any(dim=1, keepdim=True) & pairs.query_mask.any(dim=1)
+    return score_BC.masked_fill(~something_BC, 0)
 
 
 def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tensor:

@@ -6,6 +6,10 @@ whole caption, each further one a word with what it attends to.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn.functional import batch_norm, linear
@@ -48,6 +52,11 @@ class GraphStep(nn.Module):
         self.query, self.value = xavier(width, width), xavier(width, width)
         self.key = nn.Linear(width, width, bias=False)
         nn.init.xavier_uniform_(self.key.weight)
+        self.held: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def merged(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of the one map."""
+        return self.key.weight.T @ self.query.weight, self.key.weight.T @ self.query.bias
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor, first_only: bool = False) -> torch.Tensor:
         """`[..., N, S]` to the same, or with `first_only` to `[..., 1, S]`, the first node alone.
@@ -58,7 +67,7 @@ class GraphStep(nn.Module):
             first_only: the other nodes are not looked at any more after the last step.
         """
         asking = nodes[..., :1, :] if first_only else nodes
-        asked = linear(asking, self.key.weight.T @ self.query.weight, self.key.weight.T @ self.query.bias)
+        asked = linear(asking, *(self.held if self.held is not None else self.merged()))
         logits = (asked @ nodes.transpose(-1, -2)).masked_fill(~mask[..., None, :], float("-inf"))
         found: torch.Tensor = self.value(logits.softmax(dim=-1) @ nodes)
         return found.relu()
@@ -70,6 +79,18 @@ class GraphReasoning(nn.Module):
     def __init__(self, width: int, steps: int = 3) -> None:
         super().__init__()
         self.steps = nn.ModuleList(GraphStep(width) for _ in range(steps))
+
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """While it is open, each step's maps are merged once and held; the weights must stay what they are."""
+        steps = [cast(GraphStep, step) for step in self.steps]
+        try:
+            for step in steps:
+                step.held = step.merged()
+            yield
+        finally:
+            for step in steps:
+                step.held = None
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[..., N, S]` to `[..., S]`."""

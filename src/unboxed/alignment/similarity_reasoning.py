@@ -8,6 +8,7 @@ squared differences cannot be had from cosines alone, so here the attended conte
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast
 
 import torch
@@ -16,23 +17,26 @@ from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
 from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.blocks import ScoredInBlocks
+from unboxed.alignment.attention_scorer import AttentionScorer, attend
+from unboxed.alignment.blocks import BUDGET_BYTES, block_scores
 from unboxed.alignment.cross_attention import (
     ProjectedQueries,
     ProjectedRegions,
     RegionEncoder,
-    align_pairs,
+    align_words,
     pair_cosines,
     xavier,
 )
 from unboxed.alignment.matched import MatchedAttention, match
+from unboxed.alignment.pair_blocks import BlockPlan, CaptionBlock, ImageBlock
 from unboxed.alignment.reasoning_heads import AttentionFilter, GraphReasoning, SharedBatchNorm
 from unboxed.alignment.unit import unit
 
 __all__ = ["GlobalVector", "Reasoning", "SimilarityReasoning"]
 
 Reasoning = Literal["graph", "filter"]
+
+_NUMBERS = 2**20  # of the contents that are worked on at a time where no gradient is asked
 
 
 class GlobalVector(nn.Module):
@@ -77,7 +81,7 @@ class _BatchNorm(nn.BatchNorm1d):
         return super().forward(rows)
 
 
-class SimilarityReasoning(ScoredInBlocks, nn.Module):
+class SimilarityReasoning(nn.Module):
     """SGR (`graph`) or SAF (`filter`); the two are trained apart, and SGRAF is the mean of their scores.
 
     Args:
@@ -150,22 +154,24 @@ class SimilarityReasoning(ScoredInBlocks, nn.Module):
         A prior is added to the attention's logits.
         """
         pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
-        alignment = align_pairs(self.scorer, pairs, prior_BCQR)
+        alignment, words = align_words(self.scorer, pairs, prior_BCQR)
+        shares_BRQC, image_BD, caption_CD = words.unit_shares(), regions.codes[1][:, 0], queries.codes[1][:, 0]
+        mask_CN = nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
 
         def nodes(start: int, stop: int) -> torch.Tensor:
+            block = slice(start, stop)
             return self._nodes(
-                alignment.attention_BCQR[:, start:stop],
-                RegionCodes((pairs.regions_BRD, regions.codes[1]), regions.mask_BR),
-                QueryCodes((pairs.queries_CQD, queries.codes[1]), queries.mask_CQ),
-                slice(start, stop),
-                own,
+                shares_BRQC[..., : stop - start] if own else shares_BRQC[..., block],
+                pairs.regions_BRD,
+                pairs.queries_CQD[:, :, None] if own else pairs.queries_CQD[block].transpose(0, 1)[None],
+                image_BD,
+                caption_CD[:, None] if own else caption_CD[None, block],
             )
 
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-            mask_CN = nn.functional.pad(queries.mask_CQ[start:stop], (1, 0), value=True)
-            return self.score(self.head(nodes_BCNS, mask_CN))[..., 0].sigmoid()  # type: ignore[no-any-return]
+            return self._score(nodes_BCNS, mask_CN[:, None] if own else mask_CN[start:stop])
 
-        blocks = self._blocks(alignment.attention_BCQR.shape, pairs.queries_CQD)
+        blocks = [(0, 1)] if own else self._blocks(shares_BRQC.shape, pairs.queries_CQD)
         if self.training and isinstance(self.head, AttentionFilter):
             # The statistics of the gates' batch norm are those of all pairs: their nodes must be there together.
             nodes_BCNS = torch.cat([_again(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
@@ -176,31 +182,95 @@ class SimilarityReasoning(ScoredInBlocks, nn.Module):
                 return score(nodes(start, stop), start, stop)
 
             score_BC = torch.cat([_again(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
-        return alignment._replace(score_BC=score_BC)
+        return alignment._replace(score_BC=score_BC.T if own else score_BC)
+
+    def scores(
+        self,
+        regions: RegionCodes,
+        queries: QueryCodes,
+        *,
+        prior_BCQR: torch.Tensor | None = None,
+        budget_bytes: int = BUDGET_BYTES,
+    ) -> torch.Tensor:
+        """The scores alone, `[B, C]`. Without a gradient, words are packed and contents stay in the core's cache."""
+        if torch.is_grad_enabled() or self.training or prior_BCQR is not None:
+            return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
+        score_BC = regions.codes[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
+        plan = BlockPlan(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, budget_bytes)
+        with self._merged():
+            for chunk in plan.image_chunks():
+                for captions in plan.caption_blocks(grams=False):
+                    for images in chunk:
+                        place = images.number_B[:, None], captions.number_C
+                        score_BC[place] = self._scores_of_block(regions, queries, images, captions)
+        without_C = ~queries.mask_CQ.any(dim=1)
+        if without_C.any():  # they are in no block: their score is that of the whole image and caption alone
+            none = QueryCodes(tuple(code[without_C] for code in queries.codes), queries.mask_CQ[without_C])
+            score_BC[:, without_C] = block_scores(self.align, regions, none, None, budget_bytes)
+        return score_BC
 
     def matched(self, regions: RegionCodes, queries: QueryCodes) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image; see `CrossAttention.matched`."""
         return match(self.scorer, regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ)
 
-    def _nodes(
-        self, attention_BCQR: torch.Tensor, regions: RegionCodes, queries: QueryCodes, block: slice, own: bool
+    def _scores_of_block(
+        self, regions: RegionCodes, queries: QueryCodes, images: ImageBlock, captions: CaptionBlock
     ) -> torch.Tensor:
-        """Similarity vectors `[B, C, 1 + Q, S]` of a block of captions with all images, the global one first."""
-        words_CQD, caption_CD = queries.codes[0][block], queries.codes[1][block, 0]
-        if own:
-            content_BCQD = (attention_BCQR[0] @ regions.codes[0][block])[None]
-            image_BCD = regions.codes[1][block, 0][None]
-        else:
-            rows = attention_BCQR.flatten(1, 2) @ regions.codes[0]
-            content_BCQD = rows.view(len(rows), *words_CQD.shape)
-            image_BCD = regions.codes[1]
-        local_BCQS = unit(self.compare_local((unit(content_BCQD) - words_CQD).square()))
-        whole_BCS = unit(self.compare_whole((image_BCD - caption_CD).square()))
-        return torch.cat([whole_BCS[:, :, None], local_BCQS], dim=2)
+        """Scores `[b, c]`, a few images at a time."""
+        cosine_BRQC, caption_1CD = images.cosines(captions), queries.codes[1][captions.number_C, 0][None]
+        words_1QCD, image_BD = captions.codes_QCD[None], regions.codes[1][images.number_B, 0]
+        mask_CN = queries.mask_CQ.new_ones(len(captions.number_C), len(captions.codes_QCD) + 1)
+        size = max(1, _NUMBERS // captions.codes_QCD.numel())
+        parts = []
+        for first in range(0, len(cosine_BRQC), size):
+            some = slice(first, first + size)
+            mask_BR = None if images.mask_BR is None else images.mask_BR[some]
+            words = attend(self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR)
+            nodes_BCNS = self._nodes(
+                words.unit_shares(), images.codes_BRD[some], words_1QCD, image_BD[some], caption_1CD
+            )
+            parts.append(self._score(nodes_BCNS, mask_CN))
+        return torch.cat(parts)
+
+    def _nodes(
+        self,
+        shares_KNQJ: torch.Tensor,
+        regions_KND: torch.Tensor,
+        words_QJD: torch.Tensor,
+        image_KD: torch.Tensor,
+        caption_JD: torch.Tensor,
+    ) -> torch.Tensor:
+        """Similarity vectors `[K, J, 1 + Q, S]` of K images and J captions, the global one first.
+
+        Args:
+            shares_KNQJ: of each region in what a word attends to, a content of unit length.
+            regions_KND: unit vectors.
+            words_QJD: `[1, Q, J, D]`, or `[K, Q, J, D]` where each image has captions of its own.
+            image_KD: of the whole images.
+            caption_JD: of the whole captions, `[1, J, D]` or `[K, J, D]`.
+        """
+        apart_KMD = torch.baddbmm(
+            words_QJD.flatten(1, 2).expand(len(regions_KND), -1, -1),
+            shares_KNQJ.flatten(2).transpose(1, 2),
+            regions_KND,
+            beta=-1,
+        )
+        local_KMS = unit(self.compare_local(apart_KMD.square()))
+        local_KQJS = local_KMS.view(len(local_KMS), *shares_KNQJ.shape[2:], -1)
+        whole_KJS = unit(self.compare_whole((image_KD[:, None] - caption_JD).square()))
+        return torch.cat([whole_KJS[:, :, None], local_KQJS.transpose(1, 2)], dim=2)
+
+    def _score(self, nodes_BCNS: torch.Tensor, mask_CN: torch.Tensor) -> torch.Tensor:
+        """Scores `[B, C]` in (0, 1) of similarity vectors."""
+        return self.score(self.head(nodes_BCNS, mask_CN))[..., 0].sigmoid()  # type: ignore[no-any-return]
+
+    def _merged(self) -> AbstractContextManager[None]:
+        """While it is open, the graph's maps are not merged anew for every block."""
+        return self.head.merged() if isinstance(self.head, GraphReasoning) else nullcontext()
 
     def _blocks(self, shape: torch.Size, words_CQD: torch.Tensor) -> list[tuple[int, int]]:
         """First and last (exclusive) caption of each block; three tensors of the contents' size exist at once."""
-        images, captions, queries, _ = shape
+        images, _, queries, captions = shape
         caption_bytes = 3 * images * queries * words_CQD.shape[2] * words_CQD.element_size()
         size = max(1, self.block_bytes // max(1, caption_bytes))
         return [(start, min(start + size, captions)) for start in range(0, captions, size)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["EPSILON", "cosine_to_content", "inverse_root", "unit"]
+__all__ = ["EPSILON", "cosine_to_content", "inverse_length", "inverse_root", "unit"]
 
 EPSILON = 1e-8  # the smallest length that counts as one
 
@@ -19,19 +19,25 @@ def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
     return rows * inverse_root(rows.square().sum(dim=dim, keepdim=True))
 
 
-def cosine_to_content(product: torch.Tensor, square: torch.Tensor, total: torch.Tensor | None = None) -> torch.Tensor:
-    """Cosine of a unit vector with a content of weights that sum to 1, or to `total`.
-
-    Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make
-    of it, so that the cosine of next to nothing is next to nothing.
+def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+    """Cosine of a unit vector with a content of weights that sum to 1.
 
     Args:
         product: of the unit vector and the content.
         square: `aᵀ G a`, the content's squared length.
-        total: sum of the weights, >= 0; the cosine is 0 where it is.
     """
-    smallest = 4 * torch.finfo(square.dtype).eps
-    if total is None:
-        return product * square.clamp(min=smallest).rsqrt()
-    least = (smallest * total.square()).clamp(min=torch.finfo(square.dtype).tiny)
-    return product * torch.maximum(square, least).rsqrt()
+    return product * inverse_length(square, torch.ones_like(square))
+
+
+def inverse_length(square: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """One over the length of a content of unit vectors whose weights sum to `total`.
+
+    Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make
+    of it, so that the cosine with next to nothing is next to nothing.
+
+    Args:
+        square: `aᵀ G a`, the content's squared length.
+        total: of the weights, >= 0; the result is large but finite where it is 0.
+    """
+    least = (4 * torch.finfo(square.dtype).eps * total.square()).clamp(min=torch.finfo(square.dtype).tiny)
+    return torch.maximum(square, least).rsqrt()
