@@ -14,6 +14,7 @@ import unboxed
 from unboxed.data.batching import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
+from unboxed.evaluation import score_pairs as score_pairs_module
 from unboxed.model import Grounder
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.choices import Distillation
@@ -67,6 +68,19 @@ def test_a_recipe_trains_is_saved_and_grounds_the_same_again(trained: Path, tiny
         for phrase in one.phrases:
             assert sorted(phrase.boxes.tolist()) == sorted(regions.boxes.tolist())
             assert (np.diff(phrase.scores) <= 0).all()
+
+
+def test_photographs_and_captions_encoded_apart_score_as_in_one_batch(
+    trained: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grounder, store = unboxed.load(trained), RegionStore.open(tiny_world[1])
+    examples = load_dataset(tiny_world[0]).split("test").examples[:5]
+    captions = [caption for example in examples for caption in example.captions]
+    whole_BC = grounder.score([store[example.image_id] for example in examples], captions)
+    monkeypatch.setattr(score_pairs_module, "_TOGETHER", 3)
+    for memory in (1, 1 << 30):
+        found = score_pairs_module.score_pairs(grounder, examples, store, memory=memory)
+        np.testing.assert_allclose(found.score_BC, whole_BC, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ON_REGIONS)

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from unboxed.errors import EvaluationError
 from unboxed.model import Grounder
+from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos, score_encoded
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import words
-from unboxed.types import Array, Example
+from unboxed.types import Array, Caption, Example, Regions
 
 __all__ = ["PairScores", "ensemble", "score_pairs"]
 
-_ARRAYS = 8  # arrays [b, c, W, R] of float32 that an attention holds at once, roughly
+_TOGETHER = 128  # photographs, or captions, that are encoded together
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +47,18 @@ def ensemble(*score_BC: Array) -> Array:
     return np.mean(score_BC, axis=0)  # type: ignore[no-any-return]
 
 
+@torch.inference_mode()
 def score_pairs(
-    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, memory: int = 256 << 20
+    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, memory: int = 1 << 30
 ) -> PairScores:
-    """Scores all pairs, in blocks of photographs and captions of like length, so that little is padding.
+    """Scores all pairs; each caption is encoded once, and each photograph once for all captions that are kept.
 
     Args:
         grounder: the trained model.
         examples: the photographs with their captions.
         store: their regions, found the run's way.
-        memory: bytes that one block's attention may take, roughly; it bounds the memory, not the result.
+        memory: bytes that encoded captions may take, and scoring a quarter as many, roughly; it bounds the memory, not
+            the result.
 
     Raises:
         EvaluationError: not one photograph has regions.
@@ -67,19 +71,42 @@ def score_pairs(
         raise EvaluationError(
             f"None of the {len(examples)} photographs has regions in {store.path}; extract them with `unboxed regions`."
         )
+    # Photographs with as many regions, and captions as long, go together: little is padding.
     counts = np.array([len(store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
-    length_C = np.array([len(words(caption.text)) for caption in captions])
-    order_C = np.argsort(length_C, kind="stable")
-    # As near to square as the memory allows: each side is encoded once for each block of the other.
-    pairs = max(memory // (4 * _ARRAYS * int(counts.max()) * int(length_C.max())), 1)
-    images_a_block = max(min(int(pairs**0.5), len(order_B)), 1)
-    captions_a_block = max(pairs // images_a_block, 1)
-    for rows in _blocks(order_B, images_a_block):
-        regions = [store[examples[b].image_id] for b in rows]
-        for columns in _blocks(order_C, captions_a_block):
-            score_BC[np.ix_(rows, columns)] = grounder.score(regions, [captions[c] for c in columns])
+    order_C = np.argsort([len(words(caption.text)) for caption in captions], kind="stable")
+    any_photo = store[examples[order_B[0]].image_id]
+    for kept in _kept_captions(grounder, captions, order_C, any_photo, memory):
+        for rows in _blocks(order_B, _TOGETHER):
+            photos = _encoded_photos(grounder, [store[examples[b].image_id] for b in rows], captions[0])
+            for columns, encoded in kept:
+                found_BC = score_encoded(grounder.model, photos, encoded, budget_bytes=memory // 4)
+                score_BC[np.ix_(rows, columns)] = found_BC.numpy()
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
+
+
+def _kept_captions(
+    grounder: Grounder, captions: Sequence[Caption], order_C: npt.NDArray[np.intp], photo: Regions, memory: int
+) -> Iterator[list[tuple[npt.NDArray[np.intp], EncodedCaptions]]]:
+    """Blocks of captions, encoded, as many at a time as the memory holds; at least one block."""
+    kept: list[tuple[npt.NDArray[np.intp], EncodedCaptions]] = []
+    taken = 0
+    for columns in _blocks(order_C, _TOGETHER):
+        encoded = grounder.inputs.encoded([captions[c] for c in columns])
+        block = encode_captions(grounder.model, grounder.inputs.batch([photo], encoded))
+        size = sum(code.nbytes for code in block.queries.codes) + block.affinity_CPE.nbytes
+        if kept and taken + size > memory:
+            yield kept
+            kept, taken = [], 0
+        kept.append((columns, block))
+        taken += size
+    yield kept
+
+
+def _encoded_photos(grounder: Grounder, regions: Sequence[Regions], caption: Caption) -> EncodedPhotos:
+    for own in regions:
+        grounder.inputs.check(own)
+    return encode_photos(grounder.model, grounder.inputs.batch(regions, grounder.inputs.encoded([caption])))
 
 
 def _blocks(order: npt.NDArray[np.intp], size: int) -> Iterator[npt.NDArray[np.intp]]:
