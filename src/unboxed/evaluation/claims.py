@@ -182,12 +182,12 @@ CLAIMS: tuple[Claim, ...] = (
             f"npair-map-{kind}",
             "Das et al. 2019",
             "on a frozen map, the hottest pixel of the match map is better than the centre of the photograph",
-            f"npair --map features --cells {cells} --half --epochs 8",
+            f"npair --map features --half --epochs 8 {options}",
             f"{BASELINE}image centre",
             "pointing_heatmap",
             kinds=(kind,),
         )
-        for kind, cells in (("drawn", 20), ("photographs", 10))
+        for kind, options in (("drawn", "--cells 20"), ("photographs", "--cells 10 --train-fraction 1"))
     ),
     *_ATTENDING,
     *_CONSTRAINED,
