@@ -1,9 +1,8 @@
-"""The batches of a dataset, made ahead of time by a thread of their own."""
+"""The batches of a dataset, made ahead of time by threads of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.ahead import Ahead
 from unboxed.training.schedule import Schedule
 from unboxed.training.seeds import generator
 from unboxed.types import Array, Batch, Example
@@ -109,20 +109,15 @@ class Feed:
         start: int = 0,
         negatives: Negatives | None = None,
         negative_count: int = 0,
-    ) -> Iterator[Batch]:
-        """The batches of an epoch from number `start` on; the next two are being made while one is in use."""
+    ) -> Ahead:
+        """The batches of an epoch from number `start` on, made ahead of time from now on."""
         plan = self.plan(schedule, epoch)
 
         def make(index: int) -> Batch:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
             return self._batch(plan[index], negatives, negative_count, rng)
 
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="feed") as pool:
-            waiting = [pool.submit(make, index) for index in range(start, min(start + 2, len(plan)))]
-            for index in range(start, len(plan)):
-                if index + 2 < len(plan):
-                    waiting.append(pool.submit(make, index + 2))
-                yield waiting.pop(0).result()
+        return Ahead(make, range(start, len(plan)))
 
     def _batch(
         self, shares: Sequence[Share], negatives: Negatives | None, count: int, rng: np.random.Generator

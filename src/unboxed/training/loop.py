@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.negatives.types import Negatives
 from unboxed.recipes.pairs import Moment
+from unboxed.training.ahead import Ahead
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.mixed_precision import half_products
@@ -88,17 +89,21 @@ def train(
     for method in ("loss", "score"):
         wrapped.mark_forward_method(method)
 
+    def feed(epoch: int) -> Ahead:
+        return training.batches(
+            schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
+        )
+
     log = _Log(log_file, run / "tensorboard" if tensorboard else None, report)
     started = time.monotonic() - progress["seconds"]
+    batches = feed(progress["epoch"])
     for epoch in range(progress["epoch"], schedule.epochs):
         if schedule.patience and progress["stale"] >= schedule.patience:
             break
         sums: dict[str, float] = {}
         summed = 0
         wrapped.train()
-        batches = training.batches(
-            schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
-        )
+        since, waited = time.perf_counter(), 0.0
         for batch in batches:
             rate = schedule.rate(progress["step"], steps)
             for group in optimizer.param_groups:
@@ -120,20 +125,26 @@ def train(
                 means = {name: value / summed for name, value in sums.items()}
                 log.write(
                     {"step": progress["step"], "steps": steps, "epoch": epoch, **means, "learning_rate": rate,
-                     "seconds": progress["seconds"]}
+                     "seconds": progress["seconds"],
+                     "waiting": (batches.waited - waited) / (time.perf_counter() - since)}
                 )  # fmt: skip
                 sums, summed = {}, 0
+                since, waited = time.perf_counter(), batches.waited
             if progress["step"] % schedule.checkpoint_steps == 0:
                 save_checkpoint(checkpoint, model, optimizer, progress)
+        progress["batch"] = 0
+        if epoch + 1 < schedule.epochs:
+            batches = feed(epoch + 1)  # the first are made while the epoch is judged
         figures = _validate(wrapped, schedule, validation, Moment(steps, steps, schedule.epochs), fabric.device)
         better = _is_better(figures, progress["best"], schedule)
         if better:
             progress["best"] = {"epoch": epoch, **figures}
             save_weights(run / "model.safetensors", model)
         progress["stale"] = 0 if better else progress["stale"] + 1
-        progress["epoch"], progress["batch"] = epoch + 1, 0
+        progress["epoch"] = epoch + 1
         log.write({"step": progress["step"], "steps": steps, "epoch": epoch, **figures, "best": better})
         save_checkpoint(checkpoint, model, optimizer, progress)
+    batches.close()
     log.close()
     best: dict[str, Any] = {**progress["best"], "steps": progress["step"], "seconds": progress["seconds"]}
     return best
