@@ -12,6 +12,7 @@ __all__ = [
     "PhotoError",
     "RegionsError",
     "RunError",
+    "SearchError",
     "StoreError",
     "StudioError",
     "UnboxedError",
@@ -64,3 +65,7 @@ class BenchmarkError(UnboxedError):
 
 class StudioError(UnboxedError):
     """A studio that cannot be started as asked: a taken port, an open address without a token, no photographs."""
+
+
+class SearchError(UnboxedError):
+    """An index that is missing, damaged, of another run or a newer version, or cannot answer what is asked."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import supervision
     import torch
 
+    from unboxed.alignment.aligner import RegionCodes
+
 __all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedPhoto", "Regions"]
 
 Array = npt.NDArray[np.float32]
@@ -213,6 +215,7 @@ class Batch:
         slot_C: index of the word that `substitutes_CN` stand for, -1 for a caption without substitutes.
         substitutes_CN: word ids that make the caption false when put there, 0 for none; N may be 0.
         affinity_CPK, evidence_BRK: what the semantic prior says of each phrase and of each region; K is 0 without one.
+        codes: of the regions, where the model has encoded them before; `features_BRV` is not looked at then.
     """
 
     features_BRV: torch.Tensor
@@ -227,11 +230,12 @@ class Batch:
     substitutes_CN: torch.Tensor
     affinity_CPK: torch.Tensor
     evidence_BRK: torch.Tensor
+    codes: RegionCodes | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on `device`."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: value.to(device) for name, value in named.items() if not isinstance(value, tuple)}
+        moved = {name: value.to(device) for name, value in named.items() if hasattr(value, "to")}
         return replace(self, **moved)
 
 
