@@ -49,7 +49,7 @@ class MatchingModel(nn.Module):
         self.aligner: Aligner = choices.aligner(choices.region_hidden or region_width, self.text.output_width)
 
     def encode_regions(self, batch: Batch) -> RegionCodes:
-        """The regions of the B images, encoded once for all captions; codes that the batch has are taken as they are."""
+        """The regions of the B images, encoded once for all captions; codes that the batch has are taken."""
         if batch.codes is not None:
             return batch.codes
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
