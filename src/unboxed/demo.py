@@ -58,6 +58,7 @@ def run_demo(
     fit("ckd", demo_choices(seed), FitSettings(world / "data.toml", run, resume=True), say=say, report=report)
     say("Evaluating on the test split")
     result = evaluate_run(run, world / "data.toml", "test", say=say)
+    assert result.scores is not None  # the drawn world has gold boxes
     say(
         f"pointing_any {result.scores['pointing_any']:.1f}, recall_any@1 {result.scores['recall_any@1']:.1f} on "
         f"{result.scores.phrases:,} phrases; the best untrained baseline: "

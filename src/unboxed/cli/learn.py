@@ -79,7 +79,8 @@ def evaluate(
     else:
         from rich.console import Console
 
-        Console().print(result.scores.table())
+        if result.scores is not None:
+            Console().print(result.scores.table())
         if result.heat is not None:
             say(str(result.heat))
         for name, line in result.more_facts.items():

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.dataset import load_dataset
+from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.cells import can_be_grounded
 from unboxed.evaluation.curves import attention_chart
 from unboxed.evaluation.evaluate import (
     GroundedExample,
@@ -32,6 +33,7 @@ from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.evaluation.word_attention import score_words
 from unboxed.model import Grounder
 from unboxed.regions.store import RegionStore
+from unboxed.training.fit import training_and_validation
 from unboxed.training.seeds import generator
 
 __all__ = ["EvaluatedRun", "evaluate_run"]
@@ -45,7 +47,7 @@ class EvaluatedRun:
 
     Attributes:
         run, data, split: what was evaluated on what.
-        scores: of the run.
+        scores: of the run; None on a split without gold boxes.
         baselines: of what learns nothing, by name; empty when no report was wanted.
         report: the HTML file, if one was written.
         heat: scores of the heat maps, for a run that has them.
@@ -57,7 +59,7 @@ class EvaluatedRun:
     run: Path
     data: Path
     split: str
-    scores: GroundingScores
+    scores: GroundingScores | None
     baselines: dict[str, GroundingScores]
     report: Path | None
     heat: HeatScores | None = None
@@ -79,7 +81,8 @@ class EvaluatedRun:
             "presence": self.presence,
         }
         more = {name: part.to_dict() for name, part in parts.items() if part is not None}
-        return {"run": str(self.run), "data": str(self.data), "split": self.split, **self.scores.to_dict(), **more}
+        grounding = {} if self.scores is None else self.scores.to_dict()
+        return {"run": str(self.run), "data": str(self.data), "split": self.split, **grounding, **more}
 
 
 def evaluate_run(
@@ -97,10 +100,12 @@ def evaluate_run(
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
 
+    Without gold boxes, as one's own photographs are, retrieval and absent phrases are scored, and no report is written.
+
     Args:
         run: folder of the run.
         data: the dataset's file.
-        split_name: a split with gold boxes.
+        split_name: name of a split; `val` of a dataset without one is what training held out.
         regions: store of the split's regions; None finds them the run's way.
         report: also score the untrained baselines, and write `run/report-SPLIT.html`.
         strict: stop at the first photograph that cannot be read.
@@ -114,21 +119,24 @@ def evaluate_run(
     """
     grounder = Grounder.load(run)
     dataset = load_dataset(data)
-    split = dataset.split(split_name)
+    split = _split(dataset, split_name)
     if strict:
         split.require_readable()
     for image_id, reason in split.unreadable.items():
         say(f"Skipped {image_id}: {reason}")
     store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
-    grounded = list(ground_split(grounder, split.examples, store))
-    if proposals is not None:
-        grounded = _with_proposals(grounder, grounded, proposals)
-    scores, heat, attention = score_examples(grounded), score_heat_maps(grounded), score_words(grounded)
     ranks = None
     if retrieval:
         pairs = score_pairs(grounder, split.examples, store)
         ranks = score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
     presence = score_presence(grounder, split.examples, store)
+    if not can_be_grounded(split.examples, store):
+        say(f"The split {split_name} has no gold boxes: boxes are not scored, and no report is written.")
+        return EvaluatedRun(run, data, split_name, None, {}, None, retrieval=ranks, presence=presence)
+    grounded = list(ground_split(grounder, split.examples, store))
+    if proposals is not None:
+        grounded = _with_proposals(grounder, grounded, proposals)
+    scores, heat, attention = score_examples(grounded), score_heat_maps(grounded), score_words(grounded)
     if not report:
         return EvaluatedRun(run, data, split_name, scores, {}, None, heat, attention, ranks, presence)
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
@@ -145,6 +153,13 @@ def evaluate_run(
         curves=[] if attention is None else [attention_chart(attention)],
     )
     return EvaluatedRun(run, data, split_name, scores, baselines, path, heat, attention, ranks, presence)
+
+
+def _split(dataset: Dataset, name: str) -> Split:
+    """The split of that name; where there is no `val`, the photographs that training holds out."""
+    if name == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
+        return training_and_validation(dataset)[1]
+    return dataset.split(name)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
