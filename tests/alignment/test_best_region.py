@@ -80,3 +80,28 @@ def test_each_caption_with_its_own_image_is_a_row_of_all_pairs() -> None:
         everything, own = model.align(regions, queries), model.align(regions.of(image_of_C), queries, own=True)
         for of_own, of_all in zip(own, everything, strict=True):
             torch.testing.assert_close(of_own[0], of_all[image_of_C, torch.arange(2)])
+
+
+@pytest.mark.parametrize("score", ["sum", "root", "mean"])
+def test_scores_without_attention_are_those_of_the_alignment_gradients_included(
+    score: Literal["sum", "root", "mean"],
+) -> None:
+    torch.manual_seed(0)
+    mask_BR = torch.tensor([[True, True, True], [True, False, False]])
+    mask_CQ = torch.tensor([[True, False, False, False], [True] * 4, [False] * 4])
+    inputs_BRV, states_CQH = torch.randn(2, 3, 5), torch.randn(3, 4, 6)
+    gradients, results = [], []
+    for direct in (False, True):
+        torch.manual_seed(1)
+        aligner = BestRegion(5, 6, 4, 7, learned=True, score=score)
+        regions = aligner.regions(inputs_BRV, torch.zeros(2, 3, 4), mask_BR)
+        queries = aligner.queries(states_CQH, mask_CQ)
+        alignment = aligner.align(regions, queries)
+        evidence_BCQ, score_BC = (
+            aligner.best(regions, queries) if direct else (alignment.evidence_BCQ, alignment.score_BC)
+        )
+        ((evidence_BCQ * mask_CQ).square().sum() + score_BC.square().sum()).backward()
+        gradients.append([parameter.grad for parameter in aligner.parameters()])
+        results.append((evidence_BCQ[:, mask_CQ].detach(), score_BC.detach()))
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(gradients[1], gradients[0])

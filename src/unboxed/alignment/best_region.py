@@ -62,6 +62,23 @@ class BestRegion(CosineTowers):
         value = cosine * self.log_scale.exp()
         similarity = value.masked_fill(~mask_BCQR, float("-inf"))
         evidence = similarity.amax(dim=-1)
-        count_C = queries.mask_CQ.sum(dim=-1).clamp(min=1)
-        score = (evidence * queries.mask_CQ).sum(dim=-1) / count_C**self.exponent
+        score = self._score(evidence, queries.mask_CQ)
         return Alignment(similarity, similarity.softmax(dim=-1), value, evidence, score)
+
+    def best(self, regions: RegionCodes, queries: QueryCodes) -> tuple[torch.Tensor, torch.Tensor]:
+        """The evidence `[B, C, Q]` and the scores `[B, C]` that `align` gives of all pairs, without the rest.
+
+        Only real queries are compared, for captions with few phrases are mostly padding; padded ones have evidence 0.
+        """
+        (regions_BRD,), (queries_CQD,), mask_CQ = regions.codes, queries.codes, queries.mask_CQ
+        cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).unflatten(1, regions.mask_BR.shape)
+        best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
+        evidence_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
+        evidence_CQB[mask_CQ] = best_NB
+        evidence_BCQ = evidence_CQB.permute(2, 0, 1)
+        return evidence_BCQ, self._score(evidence_BCQ, mask_CQ)
+
+    def _score(self, evidence_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
+        count_C = mask_CQ.sum(dim=-1).clamp(min=1)
+        score_BC: torch.Tensor = (evidence_BCQ * mask_CQ).sum(dim=-1) / count_C**self.exponent
+        return score_BC

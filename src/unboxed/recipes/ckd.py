@@ -16,7 +16,7 @@ detector's class probabilities (`--no-class-inputs` leaves them out, as the pape
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from unboxed.recipes.choices import Choices, Distillation, Units
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from unboxed.alignment.aligner import Aligner
+    from unboxed.alignment.best_region import BestRegion
     from unboxed.recipes.pairs import Pairs
 
 __all__ = ["CKD"]
@@ -73,13 +74,12 @@ class CKD(Choices):
         from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce, word_image_infonce
 
         image_of_C = pairs.batch.image_of_C
+        evidence_BCQ, score_BC = cast("BestRegion", pairs.aligner).best(pairs.regions, pairs.codes)
         parts = {}
         if self.sentence_weight:
-            score_BC = pairs.alignment.score_BC
             parts["sentence"] = self.sentence_weight * caption_image_infonce(score_BC, image_of_C)
             if self.both_ways:
                 parts["image"] = self.sentence_weight * image_caption_infonce(score_BC, image_of_C)
         if self.phrase_weight:
-            evidence_BCQ = pairs.alignment.evidence_BCQ
             parts["phrase"] = self.phrase_weight * word_image_infonce(evidence_BCQ, pairs.queries.mask_CQ, image_of_C)
         return parts

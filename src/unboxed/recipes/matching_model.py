@@ -74,21 +74,10 @@ class MatchingModel(nn.Module):
 
     def pairs(self, batch: Batch, moment: Moment, words_CWH: torch.Tensor) -> Pairs:
         """Every caption against every image of the batch."""
-        return self._pairs(batch, moment, words_CWH, self.encode_regions(batch), self.choices.units, _prior(batch))
-
-    def _pairs(
-        self,
-        batch: Batch,
-        moment: Moment,
-        words_CWH: torch.Tensor,
-        regions: RegionCodes,
-        units: Units,
-        prior_BCPR: torch.Tensor | None,
-    ) -> Pairs:
-        """Words or phrases of every caption against every image; the prior knows of phrases alone."""
-        queries = self.queries(batch, words_CWH, units)
+        regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
+        queries = self.queries(batch, words_CWH, self.choices.units)
         codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-        prior_BCQR = prior_BCPR if units == "phrases" else None
+        prior_BCQR = prior_BCPR if self.choices.units == "phrases" else None  # the prior knows of phrases alone
         return Pairs(batch, queries, regions, codes, self.aligner, moment, prior_BCPR, prior_BCQR)
 
     def score(self, batch: Batch) -> torch.Tensor:
@@ -101,8 +90,6 @@ class MatchingModel(nn.Module):
         words_CWH = self.encode_words(batch)
         pairs = self.pairs(batch, moment, words_CWH)
         teaching = choices.distillation
-        if teaching.distillation or choices.intra_caption:
-            _ = pairs.alignment  # its attention is asked for below: the objective's scores then come with it
         parts = dict(choices.objective(pairs))
         if batch.substitutes_CN.shape[1] and choices.negative_weight:
             parts["negatives"] = choices.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)

@@ -88,8 +88,9 @@ class Pairs:
     @cached_property
     def own_logit_CPR(self) -> torch.Tensor:
         """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
-        attention_CQR = self._own(self.alignment.attention_BCQR)
-        return phrase_logits(attention_CQR, self.queries.phrase_CPQ).masked_fill(
+        prior_1CQR = None if self.prior_BCQR is None else self._own(self.prior_BCQR)[None]
+        own = self.aligner.align(self.regions.of(self.batch.image_of_C), self.codes, own=True, prior_BCQR=prior_1CQR)
+        return phrase_logits(own.attention_BCQR[0], self.queries.phrase_CPQ).masked_fill(
             ~self.own_mask_CR[:, None], float("-inf")
         )
 
