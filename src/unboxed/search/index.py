@@ -1,0 +1,253 @@
+"""Searching an index: photographs for a sentence, captions for a photograph, both with what matched what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from unboxed.errors import SearchError
+from unboxed.model import Grounder, Photo
+from unboxed.phrases import noun_phrases
+from unboxed.recipes.encoded import EncodedPhotos, score_encoded
+from unboxed.search.code_shards import CodeShard
+from unboxed.search.folder import IndexFolder
+from unboxed.search.sketch import ExactScan, FaissScan, Scan
+from unboxed.search.stored import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.table import PhotoTable
+from unboxed.types import Caption, GroundedPhrase, Grounding
+
+__all__ = ["CANDIDATES", "CaptionHit", "Hit", "Index"]
+
+CANDIDATES = 100
+"""Photographs (or captions) that are ranked exactly for a query, by default."""
+
+_ALL = 1000  # of so many, all are candidates
+_TOGETHER = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """A photograph that was found.
+
+    Attributes:
+        photo: its file.
+        name: the file relative to what was indexed.
+        score: the recipe's own; higher is better, any sign; comparable within one query.
+        grounding: where the query's phrases are in it.
+    """
+
+    photo: Path
+    name: str
+    score: float
+    grounding: Grounding
+
+    @property
+    def phrases(self) -> tuple[GroundedPhrase, ...]:
+        """The query's phrases with their boxes, best first."""
+        return self.grounding.phrases
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionHit:
+    """A caption that was found for a photograph.
+
+    Attributes:
+        caption: the text.
+        photo: the photograph of the index that it was written for.
+        score: the recipe's own; higher is better, any sign.
+        grounding: where its phrases are in the photograph that was asked about.
+    """
+
+    caption: str
+    photo: Path
+    score: float
+    grounding: Grounding
+
+    @property
+    def phrases(self) -> tuple[GroundedPhrase, ...]:
+        """The caption's phrases with their boxes, best first."""
+        return self.grounding.phrases
+
+
+class Index:
+    """Photographs that were encoded by a run.
+
+    >>> index = Index.open("photos.index")                                    # doctest: +SKIP
+    >>> index.search("a man holding a guitar", k=3)[0].name                   # doctest: +SKIP
+    'party/0012.jpg'
+
+    Args:
+        grounder: the run's model.
+        table: the photographs.
+        shards: folder of their codes.
+        faiss: find candidates with faiss, which pays from some millions of photographs on; its cells are made now.
+    """
+
+    def __init__(self, grounder: Grounder, table: PhotoTable, shards: Path, *, faiss: bool = False) -> None:
+        self.grounder = grounder
+        self.table = table
+        self._folder = shards
+        self._shards: dict[int, CodeShard] = {}
+        self._scan: Scan = FaissScan(table.vectors_NE) if faiss else ExactScan(table.vectors_NE)
+
+    @classmethod
+    def open(cls, path: str | Path, *, faiss: bool = False) -> Index:
+        """The index of a folder that `unboxed index` made.
+
+        Raises:
+            SearchError: no index there, a damaged one, or one of a newer version; no faiss.
+        """
+        path = Path(path)
+        folder = IndexFolder.of(path)
+        if folder is None:
+            begun = path.is_dir() and any(path.glob("*/probes.json"))
+            raise SearchError(
+                f"The index {path} was not finished; run the same `unboxed index` again, it goes on where it stopped."
+                if begun
+                else f"There is no index in {path}; make one with `unboxed index RUN PHOTOS --out {path}`."
+            )
+        return cls(Grounder.load(folder.run), PhotoTable.load(folder.table), folder.shards, faiss=faiss)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def captions(self) -> int:
+        """How many captions it has."""
+        return len(self.table.captions)
+
+    def search(self, text: str | Caption, k: int = 10, candidates: int = CANDIDATES) -> list[Hit]:
+        """The k photographs that fit a text best, best first.
+
+        Args:
+            text: a sentence, or a `Caption` with phrases of your own.
+            k: how many at most.
+            candidates: photographs that are ranked exactly, at least k. Of up to 1,000 photographs all are.
+
+        Raises:
+            CaptionError: the text has no words.
+        """
+        caption = _caption(text)
+        everyone = len(self) <= max(candidates, _ALL)
+        rows, scores = self.ranked(caption, k, len(self) if everyone else max(candidates, k))
+        found = ground_stored(self.grounder, [self.photo(row) for row in rows], caption) if rows else []
+        return [
+            Hit(self.table.path(row), self.table.names[row], score, own)
+            for row, score, own in zip(rows, scores, found, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def ranked(self, caption: Caption, k: int, candidates: int) -> tuple[list[int], list[float]]:
+        """The rows of the k best among so many candidates, and their exact scores, best first.
+
+        Args:
+            caption: the query.
+            k: how many at most.
+            candidates: as many as there are photographs for a full ranking.
+        """
+        asked = encoded_captions(self.grounder, [caption])
+        model = self.grounder.model
+        if candidates >= len(self):
+            rows = torch.arange(len(self))
+        else:
+            weights_F = self.table.sketch.weights(score_encoded(model, self._sample, asked))[:, 0]
+            rows = self._scan.top(weights_F[:-1], candidates)
+        parts = []
+        for some in torch.split(rows, _TOGETHER):
+            parts.append(score_encoded(model, together([self.photo(row) for row in some.tolist()]), asked)[:, 0])
+        score_N = torch.cat(parts)
+        best = score_N.argsort(descending=True, stable=True)[: max(k, 0)]
+        return rows[best].tolist(), score_N[best].tolist()
+
+    @torch.inference_mode()
+    def captions_for(self, photo: Photo, k: int = 10, candidates: int = CANDIDATES) -> list[CaptionHit]:
+        """The k captions of the index that fit a photograph best, best first, with their phrases boxed in it.
+
+        Args:
+            photo: a file, a PIL image, an array, or regions, as for `Grounder.ground`; it need not be in the index.
+            k: how many at most. A text that several photographs share counts once.
+            candidates: captions that are ranked exactly, at least k. Of up to 1,000 captions all are.
+
+        Raises:
+            PhotoError: the photograph cannot be read.
+            SearchError: the index has no captions.
+        """
+        if not self.captions:
+            raise SearchError(
+                "The index has no captions; index a dataset that has some (a table image,caption; or texts beside the "
+                "photos) to find captions for a photo."
+            )
+        regions = self.grounder.regions_of(photo)
+        stored = stored_photos(self.grounder, [regions])
+        asked = together(stored)
+        rows_C = torch.arange(self.captions)
+        if self.captions > max(candidates, _ALL):
+            probes = encoded_captions(self.grounder, [_caption(text) for text in self._probes])
+            vector_1E = self.table.sketch.vectors(score_encoded(self.grounder.model, asked, probes))
+            close_C = self.table.weights_CF.float() @ torch.cat([vector_1E[0], torch.ones(1)])
+            rows_C = close_C.argsort(descending=True, stable=True)
+        texts: dict[str, int] = {}
+        wanted = self.captions if self.captions <= max(candidates, _ALL) else max(candidates, k)
+        for row in rows_C.tolist():
+            texts.setdefault(self.table.captions[row], row)
+            if len(texts) >= wanted:
+                break
+        captions = [_caption(text) for text in texts]
+        parts = []
+        for first in range(0, len(captions), _TOGETHER):
+            some = encoded_captions(self.grounder, captions[first : first + _TOGETHER])
+            parts.append(score_encoded(self.grounder.model, asked, some)[0])
+        score_C = torch.cat(parts)
+        best = score_C.argsort(descending=True, stable=True)[: max(k, 0)].tolist()
+        groundings = self.grounder.ground_regions(regions, [captions[c] for c in best])
+        rows = list(texts.values())
+        return [
+            CaptionHit(captions[c].text, self.table.path(int(self.table.photo_C[rows[c]])), float(score_C[c]), own)
+            for c, own in zip(best, groundings, strict=True)
+        ]
+
+    def recall(self, queries: Sequence[str | Caption], k: int = 10, candidates: int = CANDIDATES) -> float:
+        """Share in [0, 1] of the k best photographs of a full ranking that the two stages find, mean over queries.
+
+        Args:
+            queries: texts.
+            k: how many of the best count.
+            candidates: photographs that are ranked exactly; here also of few photographs.
+        """
+        shares = []
+        for query in queries:
+            caption = _caption(query)
+            best, _ = self.ranked(caption, k, len(self))
+            found, _ = self.ranked(caption, k, max(candidates, k))
+            shares.append(len(set(best) & set(found)) / len(best))
+        return sum(shares) / len(shares)
+
+    def photo(self, row: int) -> StoredPhoto:
+        """What the index keeps of a photograph.
+
+        Args:
+            row: in the table.
+        """
+        table = self.table
+        number = int(table.shard_N[row])
+        if number not in self._shards:
+            self._shards[number] = CodeShard(self._folder / f"{number:06d}.safetensors")
+        width, height = table.size_N2[row].tolist()
+        place = int(table.number_N[row]), int(table.start_N[row]), int(table.count_N[row])
+        return self._shards[number].photo(*place, width, height)
+
+    @cached_property
+    def _sample(self) -> EncodedPhotos:
+        return together([self.photo(row) for row in self.table.sample_S.tolist()])
+
+    @cached_property
+    def _probes(self) -> tuple[str, ...]:
+        return IndexFolder(self._folder.parent.parent, self._folder.parent.name).probes()
+
+
+def _caption(given: str | Caption) -> Caption:
+    return given if isinstance(given, Caption) else Caption(given, noun_phrases(given))
