@@ -7,7 +7,7 @@ inside Pillow: no font file, the same picture on every machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,19 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from unboxed.errors import PhotoError
 from unboxed.types import Array, GroundedPhrase, Phrase
 
-__all__ = ["PALETTE", "draw_grounding", "draw_heat", "heat_colours", "heat_map", "ink", "save_picture"]
+__all__ = [
+    "PALETTE",
+    "caption_strip",
+    "draw_boxes",
+    "draw_grounding",
+    "draw_heat",
+    "heat_colours",
+    "heat_map",
+    "ink",
+    "lettering",
+    "phrase_colours",
+    "save_picture",
+]
 
 # Okabe and Ito's colours, which colour-blind people can tell apart, deepened where white lettering needs it; two more
 # after them, as long captions have nine phrases.
@@ -65,10 +77,46 @@ def draw_grounding(
         RGB, as wide as the enlarged photograph and taller by the caption.
     """
     scale = max(1.0, _LONG_SIDE / max(photo.size))
-    picture = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)), _filter(scale))
-    colours = {(phrase.start, phrase.end): PALETTE[i % len(PALETTE)] for i, phrase in enumerate(phrases)}
-    layer = _Layer(picture.size)
+    colours = phrase_colours(phrases)
+    picture = draw_boxes(photo, phrases, colours, scale, gold=gold, top=top)
+    below = caption_strip(
+        caption, [(p.start, p.end, colours[p.start, p.end]) for p in phrases if len(p.boxes)], picture.width
+    )
+    whole = Image.new("RGB", (picture.width, picture.height + below.height), _PAPER)
+    whole.paste(picture, (0, 0))
+    whole.paste(below, (0, picture.height))
+    return whole
 
+
+def phrase_colours(phrases: Sequence[GroundedPhrase]) -> dict[tuple[int, int], str]:
+    """The colour (as `#RRGGBB`) of each phrase by its characters (start, end)."""
+    return {(phrase.start, phrase.end): PALETTE[i % len(PALETTE)] for i, phrase in enumerate(phrases)}
+
+
+def draw_boxes(
+    photo: Image.Image,
+    phrases: Sequence[GroundedPhrase],
+    colours: Mapping[tuple[int, int], str],
+    scale: float,
+    *,
+    gold: Sequence[Phrase] = (),
+    top: int = 1,
+    tagged: bool = True,
+) -> Image.Image:
+    """The photograph, enlarged or reduced by `scale`, with each phrase's best boxes.
+
+    Args:
+        photo: RGB, upright.
+        phrases: boxes in pixels of `photo`, best first.
+        colours: of `phrase_colours`.
+        scale: of the picture to the photograph.
+        gold: phrases whose gold boxes are drawn dashed.
+        top: boxes drawn per phrase, at least 1; thinner from the second on.
+        tagged: with the phrases' texts at the boxes.
+    """
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    picture = photo.convert("RGB").resize(size, _filter(scale))
+    layer = _Layer(picture.size)
     for own in gold:
         for box in own.boxes:
             layer.dashed(_scaled(box, scale), colours.get((own.start, own.end), _TEXT))
@@ -82,15 +130,9 @@ def draw_grounding(
             layer.box(outline, colour, layer.line if rank == 0 else layer.line / 2)
             if rank == 0:
                 tags.append((outline, phrase.text, colour))
-    layer.tags(sorted(tags, key=lambda tag: tag[0][1]))
-
-    below = _caption_strip(
-        caption, [(p.start, p.end, colours[p.start, p.end]) for p in phrases if len(p.boxes)], picture.width
-    )
-    whole = Image.new("RGB", (picture.width, picture.height + below.height), _PAPER)
-    whole.paste(Image.alpha_composite(picture.convert("RGBA"), layer.reduced()).convert("RGB"), (0, 0))
-    whole.paste(below, (0, picture.height))
-    return whole
+    if tagged:
+        layer.tags(sorted(tags, key=lambda tag: tag[0][1]))
+    return Image.alpha_composite(picture.convert("RGBA"), layer.reduced()).convert("RGB")
 
 
 def save_picture(path: Path, picture: Image.Image) -> None:
@@ -171,7 +213,7 @@ class _Layer:
         self.sheet = Image.new("RGBA", (size[0] * _SMOOTH, size[1] * _SMOOTH), (255, 255, 255, 0))
         self.draw = ImageDraw.Draw(self.sheet)
         self.line = max(3.0, max(size) / 240)
-        self.font = _font(max(14, max(size) / 50) * _SMOOTH)
+        self.font = lettering(max(14, max(size) / 50) * _SMOOTH)
 
     def reduced(self) -> Image.Image:
         return self.sheet.resize(self.size, Image.Resampling.BOX)
@@ -231,10 +273,10 @@ class _Layer:
         self.draw.rounded_rectangle(_grid(outline), radius=4 * _SMOOTH, outline=colour, width=round(line * _SMOOTH))
 
 
-def _caption_strip(caption: str, spans: Sequence[tuple[int, int, str]], width: int) -> Image.Image:
+def caption_strip(caption: str, spans: Sequence[tuple[int, int, str]], width: int) -> Image.Image:
     """The caption on white paper, wrapped, with a rounded patch of its colour behind each phrase."""
     size = float(np.clip(width / 36, 15, 30))
-    font = _font(size * _SMOOTH)
+    font = lettering(size * _SMOOTH)
     margin, pad, leading = size * 0.9, size * 0.28, size * 1.75
     pieces = _pieces(caption, spans)
 
@@ -310,10 +352,11 @@ def _apart(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Recta
     return outline
 
 
-def _font(size: float) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size=size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # a size always asks for the scalable font
-    return font
+def lettering(size: float) -> ImageFont.FreeTypeFont:
+    """The font inside Pillow, at a size in pixels."""
+    own = ImageFont.load_default(size=size)
+    assert isinstance(own, ImageFont.FreeTypeFont)  # a size always asks for the scalable font
+    return own
 
 
 def _first_area(phrase: GroundedPhrase) -> float:

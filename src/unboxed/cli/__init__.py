@@ -14,6 +14,7 @@ from unboxed.cli.doctor import doctor
 from unboxed.cli.init import init
 from unboxed.cli.label import export, label
 from unboxed.cli.learn import compare, demo, evaluate, fit_by_default, recipe_verbs
+from unboxed.cli.search import index, search
 from unboxed.cli.studio import studio
 from unboxed.cli.tools import bench
 from unboxed.cli.use import ground
@@ -44,6 +45,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "ground": ground,
     "label": label,
     "export": export,
+    "index": index,
+    "search": search,
     "studio": studio,
     "doctor": doctor,
     "bench": bench,

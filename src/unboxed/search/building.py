@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +56,11 @@ class IndexSummary:
     kept: int
     skipped: tuple[tuple[str, str], ...] = field(default=())
     seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `unboxed index --json` prints."""
+        content = {name: getattr(self, name) for name in ("photos", "captions", "added", "updated", "removed", "kept")}
+        return {**content, "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped]}
 
     def __str__(self) -> str:
         captions = f" and {self.captions:,} captions" if self.captions else ""

@@ -226,6 +226,22 @@ class Index:
             shares.append(len(set(best) & set(found)) / len(best))
         return sum(shares) / len(shares)
 
+    def own_recall(self, queries: int, k: int = 10, candidates: int = CANDIDATES) -> float | None:
+        """`recall` with captions of the index, evenly chosen, or made-up sentences where it has none.
+
+        Args:
+            queries: how many.
+            k, candidates: as for `recall`.
+
+        Returns:
+            None where all photographs are candidates anyhow.
+        """
+        if len(self) <= max(candidates, _ALL):
+            return None
+        step = max(1, self.captions // queries)
+        own = [self.table.captions[c] for c in range(0, self.captions, step)][:queries]
+        return self.recall(own or self._probes[:queries], k, candidates)
+
     def photo(self, row: int) -> StoredPhoto:
         """What the index keeps of a photograph.
 

@@ -1,0 +1,157 @@
+"""Verbs that keep an index of photographs and search it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from tyro.conf import Positional
+
+from unboxed.cli.output import print_json
+from unboxed.errors import SearchError
+from unboxed.progress import say
+
+if TYPE_CHECKING:
+    from unboxed.search import Index
+    from unboxed.types import Grounding
+
+__all__ = ["index", "search"]
+
+
+def index(
+    run: Positional[Path],
+    photos: Positional[Path],
+    /,
+    out: Path,
+    split: str | None = None,
+    regions: Path | None = None,
+    again: bool = False,
+    workers: int | None = None,
+    strict: bool = False,
+    recall: int = 20,
+    json: bool = False,
+) -> None:
+    """Look at photographs once, so that they can be searched; again, at what changed.
+
+    The index holds exactly the photographs of PHOTOS afterwards. One that was looked at before, under whatever name,
+    is not looked at again, and an interrupted call goes on where it stopped.
+
+    Args:
+        run: folder of the run.
+        photos: a folder of photographs (and those in its subfolders), or a dataset's TOML file, CSV or JSONL, whose
+            captions can then be searched too.
+        out: folder of the index.
+        split: only this split of a dataset.
+        regions: store of the dataset's regions; without one they are found in the photographs.
+        again: look at all photographs anew where another run made the index.
+        workers: threads that look at photographs; one for each core by default.
+        strict: stop at the first photograph that cannot be read instead of skipping it.
+        recall: queries to measure with what the two stages of a search miss, in an index of over 1,000 photographs.
+        json: print one JSON object.
+    """
+    from unboxed.search import Index, index_photos
+
+    summary = index_photos(
+        run, photos, out, split=split, regions=regions, again=again, workers=workers, strict=strict, say=say
+    )
+    say(str(summary))
+    found = Index.open(out)
+    measured = found.own_recall(recall) if recall > 0 else None
+    if measured is not None:
+        say(f"A search finds {measured:.1%} of the 10 best photos of a full ranking ({recall} queries)")
+    say(f'Search them: unboxed search {out} "…"')
+    if json:
+        print_json(summary.to_dict() | {"recall_at_10": measured})
+
+
+def search(
+    index: Positional[Path],
+    text: Positional[str | None] = None,
+    /,
+    photo: Path | None = None,
+    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
+    candidates: int = 100,
+    save: Path | None = None,
+    json: bool = False,
+    faiss: bool = False,
+) -> None:
+    """Find photographs for a sentence, or captions for a photograph, in an index.
+
+    Args:
+        index: folder of the index, made by `unboxed index`.
+        text: any sentence.
+        photo: find captions for this photograph instead.
+        k: how many at most.
+        candidates: how many are ranked exactly; more find more, and take longer. Of up to 1,000 all are.
+        save: write a contact sheet of the photographs found (or the photo with its best caption) here (.png or .jpg).
+        json: print one JSON object.
+        faiss: find the candidates with faiss, for some millions of photographs and more.
+    """
+    if (text is None) == (photo is None):
+        raise SearchError('Say what to find: a sentence, as in `unboxed search INDEX "a dog"`, or --photo FILE.')
+    if k < 1 or candidates < 1:
+        raise SearchError(f"-k is {k} and --candidates {candidates}; expected at least 1.")
+    from unboxed.search import Index
+
+    opened = Index.open(index, faiss=faiss)
+    if text is not None:
+        _photographs(opened, text, k, candidates, save, json)
+    else:
+        assert photo is not None
+        _captions(opened, photo, k, candidates, save, json)
+
+
+def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
+    hits = index.search(text, k, candidates)
+    if save is not None:
+        from unboxed.pictures import save_picture
+        from unboxed.search.contact_sheet import draw_contact_sheet
+
+        save_picture(save, draw_contact_sheet(text, hits))
+    if json:
+        found = [
+            {"photo": str(hit.photo), "name": hit.name, "score": round(hit.score, 6), **_boxes(hit.grounding)}
+            for hit in hits
+        ]
+        print_json({"query": text, "photos": len(index), "hits": found})
+        return
+    for rank, hit in enumerate(hits, start=1):
+        print(f"{rank}. {hit.photo}  {hit.score:.3f}")
+        _print_phrases(hit.grounding)
+    if save is not None:
+        say(f"Picture: {save}")
+
+
+def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
+    hits = index.captions_for(photo, k, candidates)
+    if save is not None:
+        from unboxed.data.photos import open_photo
+        from unboxed.pictures import draw_grounding, save_picture
+
+        shown = [phrase for phrase in hits[0].phrases if phrase.present]
+        save_picture(save, draw_grounding(open_photo(photo), hits[0].caption, shown))
+    if json:
+        found = [
+            {"caption": hit.caption, "photo": str(hit.photo), "score": round(hit.score, 6), **_boxes(hit.grounding)}
+            for hit in hits
+        ]
+        print_json({"photo": str(photo), "captions": index.captions, "hits": found})
+        return
+    for rank, hit in enumerate(hits, start=1):
+        print(f"{rank}. {hit.caption}  {hit.score:.3f}")
+        _print_phrases(hit.grounding)
+    if save is not None:
+        say(f"Picture: {save}")
+
+
+def _boxes(grounding: Grounding) -> dict[str, Any]:
+    return {"width": grounding.width, "height": grounding.height, **grounding.to_dict(1)}
+
+
+def _print_phrases(grounding: Grounding) -> None:
+    for phrase in grounding.phrases:
+        box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
+        boxed = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present else "not in the picture"
+        sure = "" if phrase.confidence is None else f"  (confidence {phrase.confidence:.2f})"
+        print(f"     {phrase.text}: {boxed}{sure}")
