@@ -71,7 +71,7 @@ class BestRegion(CosineTowers):
         Only real queries are compared, for captions with few phrases are mostly padding; padded ones have evidence 0.
         """
         (regions_BRD,), (queries_CQD,), mask_CQ = regions.codes, queries.codes, queries.mask_CQ
-        cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).unflatten(1, regions.mask_BR.shape)
+        cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).view(-1, *regions.mask_BR.shape)
         best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
         evidence_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
         evidence_CQB[mask_CQ] = best_NB

@@ -22,7 +22,7 @@ from unboxed.types import Example, Regions
 if TYPE_CHECKING:
     from unboxed.regions.extractor import RegionExtractor
 
-__all__ = ["ExtractionSummary", "extract", "photo_key"]
+__all__ = ["ExtractionSummary", "available_cores", "extract", "photo_key"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def extract(
         RegionExtractor(settings)  # a model that cannot be used is named before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
-        outcomes = in_order(work, wanted, workers or _cores())
+        outcomes = in_order(work, wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if isinstance(outcome, UnboxedError):
                 if strict:
@@ -158,7 +158,8 @@ class _Work:
             return self._extractor
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # what this process may use, which on a shared machine can be less
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

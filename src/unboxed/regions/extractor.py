@@ -96,6 +96,21 @@ class RegionExtractor:
         regions, _ = self._regions(image, original_size)
         return regions
 
+    def look(self, view: View) -> tuple[list[Detections], Array | None, list[FeatureMap]]:
+        """What every network says of the photograph: detections, class probabilities of the segmenter, feature maps."""
+        jobs: list[Callable[[View], Any]] = [detector.detect for detector in self._detectors]
+        jobs += [backbone.maps for backbone in self._backbones]
+        jobs += [self._segmenter.probabilities] if self._segmenter else []
+        if self._pool:
+            answers = [future.result() for future in [self._pool.submit(job, view) for job in jobs]]
+        else:
+            answers = [job(view) for job in jobs]
+        detections = answers[: len(self._detectors)]
+        maps = [plane for found in answers[len(detections) :][: len(self._backbones)] for plane in found]
+        if self.settings.detector_features:
+            maps += [plane for found in detections for plane in found.maps]
+        return detections, answers[-1] if self._segmenter else None, maps
+
     @cached_property
     def feature_blocks(self) -> tuple[tuple[str, int], ...]:
         """(name, width) of each run of columns of the features, in order."""
@@ -113,7 +128,7 @@ class RegionExtractor:
         if image.mode != "RGB":
             image = image.convert("RGB")
         view = View(image, original_size or image.size)
-        detections, stuff, maps = self._look(view)
+        detections, stuff, maps = self.look(view)
         proposals, members = self._propose(view, detections, stuff)
         class_probs = self._evidence(view, detections, stuff, proposals.boxes, members)
         blocks = self._features(view, maps, proposals.boxes)
@@ -131,21 +146,6 @@ class RegionExtractor:
             height=height,
         )
         return regions, blocks
-
-    def _look(self, view: View) -> tuple[list[Detections], Array | None, list[FeatureMap]]:
-        """What every network says of the photograph: detections, class probabilities of the segmenter, feature maps."""
-        jobs: list[Callable[[View], Any]] = [detector.detect for detector in self._detectors]
-        jobs += [backbone.maps for backbone in self._backbones]
-        jobs += [self._segmenter.probabilities] if self._segmenter else []
-        if self._pool:
-            answers = [future.result() for future in [self._pool.submit(job, view) for job in jobs]]
-        else:
-            answers = [job(view) for job in jobs]
-        detections = answers[: len(self._detectors)]
-        maps = [plane for found in answers[len(detections) :][: len(self._backbones)] for plane in found]
-        if self.settings.detector_features:
-            maps += [plane for found in detections for plane in found.maps]
-        return detections, answers[-1] if self._segmenter else None, maps
 
     def _propose(
         self, view: View, detections: list[Detections], stuff: Array | None

@@ -1,0 +1,131 @@
+"""Regions of photographs, from files to the store.
+
+NanoDet and DeepLab at the default settings, without and with MobileNet's feature maps, on real photographs; where there
+are none (set UNBOXED_SHARED), the detector that comes with the drawn world, on drawn photographs: `real.photographs` is
+1 or 0. The reference takes one photograph after the other: decode, networks, pooling, store. `networks_share` is the
+time of the networks alone, on all cores, over ours: the rest is decoding, proposing, pooling and writing.
+`max_difference` is the largest difference of a stored value from the reference's. `batch.ratio` says why photographs
+are not batched on a processor: a network's time on one photograph after the other over that on four together.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
+from unboxed.data.dataset import load_dataset
+from unboxed.data.photos import open_photo
+from unboxed.data.scenes import write_scenes
+from unboxed.in_order import in_order
+from unboxed.regions.extraction import available_cores, extract, photo_key
+from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+from unboxed.regions.network import Network
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.regions.view import View
+from unboxed.types import Example
+
+TARGETS = (
+    Target("photographs a second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
+    Target("largest difference of a stored value", "plain.max_difference", "at most", 0),
+)
+
+
+def measure(say: Callable[[str], None], photographs: int = 64, rounds: int = 3) -> Result:
+    """Photographs a second, and ratios of time."""
+    with tempfile.TemporaryDirectory() as folder:
+        examples, settings, batched = _material(Path(folder), photographs, say)
+        result: Result = {"real": {"photographs": float("plain_backbone" in settings)}}
+        names = count()
+
+        def fresh() -> Path:
+            return Path(folder) / f"store{next(names)}"
+
+        for name, own in settings.items():
+            result[name] = _measured(examples, own, fresh, rounds)
+            say(f"{name}: {result[name]['photos_per_second']:.1f} photographs/s")
+        if batched is not None:
+            result["batch"] = {"ratio": _batch_ratio(batched, examples, rounds)}
+    return result
+
+
+def _material(
+    folder: Path, photographs: int, say: Callable[[str], None]
+) -> tuple[Sequence[Example], dict[str, RegionSettings], Path | None]:
+    """Photographs, settings by name, and a network that takes photographs in batches."""
+    try:
+        shared = shared_folder()
+    except SkippedError as reason:
+        say(f"{reason}: drawn photographs and their own detector instead")
+        dataset = load_dataset(write_scenes(folder / "scenes", train=photographs, val=1, test=1))
+        return dataset.split("train").examples, {"plain": RegionSettings.default_for(dataset)[0]}, None
+    models = shared / "weights"
+    plain = RegionSettings(
+        detectors=(models / "nanodet_plus_m_416_coco80.onnx",), segmenter=models / "deeplabv3_mnv2_ade32.onnx"
+    )
+    backbone = models / "mobilenet_edgetpu_imagenet1001.onnx"
+    examples = load_dataset(shared / "data" / "flickr.toml").split("val").examples[:photographs]
+    return examples, {"plain": plain, "plain_backbone": replace(plain, backbone=backbone)}, plain.segmenter
+
+
+def _measured(
+    examples: Sequence[Example], settings: RegionSettings, fresh: Callable[[], Path], rounds: int
+) -> dict[str, float]:
+    extractor = RegionExtractor(settings)
+
+    def ours() -> Path:
+        extract(examples, settings, store := fresh(), progress=False)
+        return store
+
+    def one_by_one() -> Path:
+        with RegionStore.create_or_resume(store := fresh(), settings) as opened:
+            extractor = RegionExtractor(settings)
+            opened.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
+            for example in examples:
+                regions = extractor(open_photo(example.path), example.original_size)
+                opened.append(example.image_id, photo_key(example.path, example.original_size), regions)
+        return store
+
+    views = [View(image := open_photo(e.path), e.original_size or image.size) for e in examples]
+
+    def networks() -> None:
+        for _ in in_order(extractor.look, views, available_cores()):
+            pass
+
+    seconds = alternate({"one by one": one_by_one, "ours": ours, "networks": networks}, rounds)
+    return {
+        "photos_per_second": len(examples) / seconds["ours"],
+        "ratio": seconds["one by one"] / seconds["ours"],
+        "networks_share": seconds["networks"] / seconds["ours"],
+        "max_difference": _difference(RegionStore.open(ours()), RegionStore.open(one_by_one())),
+    }
+
+
+def _difference(first: RegionStore, second: RegionStore) -> float:
+    worst = 0.0
+    for image_id in first.image_ids:
+        for one, other in zip(first.arrays(image_id), second.arrays(image_id), strict=True):
+            if one.shape != other.shape:
+                return float("inf")
+            worst = max(worst, float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)))
+    return worst
+
+
+def _batch_ratio(model: Path, examples: Sequence[Example], rounds: int) -> float:
+    network = Network.open(model)
+    mean, scale = network.normalisation()
+    names = [name for name, shape in network.outputs if len(shape) == 4]
+    photos = [open_photo(example.path) for example in examples[:16]]
+    pixels = np.stack([View(photo, photo.size).resized(352, 256).pixels for photo in photos])
+
+    def runs(size: int) -> Callable[[], object]:
+        return lambda: [network.run(pixels[i : i + size], mean, scale, names) for i in range(0, len(pixels), size)]
+
+    seconds = alternate({"one": runs(1), "four": runs(4)}, rounds)
+    return seconds["one"] / seconds["four"]

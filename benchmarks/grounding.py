@@ -1,0 +1,93 @@
+"""Captions grounded from stored regions.
+
+CKD at its default size, untrained, on 200 photographs of the drawn world with the regions that its detector finds and
+their 1,000 captions, phrases given: from the store to ranked boxes, as `unboxed evaluate` does it. The reference takes
+one caption at a time: encode, pad, run the model, rank each phrase's regions. `max_difference` is the largest
+difference of a region's score from the reference's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.harness import Result, Target, alternate
+from unboxed.alignment.ranking import phrase_scores, rank_regions
+from unboxed.data.batching import collate
+from unboxed.data.dataset import load_dataset
+from unboxed.data.scenes import write_scenes
+from unboxed.evaluation.evaluate import ground_split
+from unboxed.model import Grounder
+from unboxed.recipes.ckd import CKD
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.run_config import RunConfig
+from unboxed.text.encoding import encode_caption
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.types import Array, Example
+
+TARGETS = (
+    Target("captions a second, CKD", "ckd.captions_per_second", "at least", 2000, "/s"),
+    Target("largest difference of a score", "ckd.max_difference", "at most", 1e-5),
+)
+
+
+def measure(say: Callable[[str], None], photographs: int = 200, rounds: int = 5) -> Result:
+    """Captions a second, and times the reference's rate."""
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = load_dataset(write_scenes(Path(folder) / "scenes", train=photographs, val=1, test=1))
+        examples = dataset.split("train").examples
+        extract(examples, RegionSettings.default_for(dataset)[0], Path(folder) / "store", progress=False)
+        store = RegionStore.open(Path(folder) / "store")
+        grounder = _untrained(examples, store)
+
+        def ours() -> list[Array]:
+            found = [grounding for item in ground_split(grounder, examples, store) for grounding in item.groundings]
+            return [phrase.scores for grounding in found for phrase in grounding.phrases]
+
+        def one_by_one() -> list[Array]:
+            return [scores for example in examples for scores in _one_by_one(grounder, example, store)]
+
+        difference = max(float(np.abs(a - b).max()) for a, b in zip(ours(), one_by_one(), strict=True))
+        seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds)
+    captions = sum(len(example.captions) for example in examples)
+    say(f"{captions:,} captions: one by one {seconds['one by one']:.2f} s, ours {seconds['ours']:.2f} s")
+    return {
+        "ckd": {
+            "captions_per_second": captions / seconds["ours"],
+            "ratio": seconds["one by one"] / seconds["ours"],
+            "max_difference": difference,
+        }
+    }
+
+
+def _untrained(examples: Sequence[Example], store: RegionStore) -> Grounder:
+    vocabulary = Vocabulary.from_captions(caption.text for example in examples for caption in example.captions)
+    config = RunConfig("ckd", CKD(), store.settings, store.feature_blocks, store.class_names, {})
+    torch.manual_seed(0)
+    return Grounder(config, config.choices.build(vocabulary, config.region_width), vocabulary)
+
+
+@torch.inference_mode()
+def _one_by_one(grounder: Grounder, example: Example, store: RegionStore) -> list[Array]:
+    """The sorted scores of each phrase of each caption."""
+    config, found = grounder.config, []
+    for caption in example.captions:
+        regions = store[example.image_id]
+        inputs = config.region_inputs(
+            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
+        )
+        batch = collate([inputs], [encode_caption(caption, grounder.vocabulary)], [0])
+        alignment, _, _ = grounder.model.read(batch)
+        phrases, ranking = len(caption.phrases), config.choices.ranking
+        attention_QR, value_QR = alignment.attention_BCQR[0, 0], alignment.value_BCQR[0, 0]
+        itself_PQ, every_Q = torch.eye(phrases, dtype=torch.bool), torch.ones(phrases, dtype=torch.bool)
+        score_PR = phrase_scores(attention_QR, value_QR, itself_PQ, every_Q, ranking)
+        for ranked_R in rank_regions(score_PR, regions, ranking).numpy():
+            found.append(ranked_R[np.argsort(-ranked_R, kind="stable")])
+    return found
