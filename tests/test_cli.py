@@ -40,7 +40,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_the_verbs_are_these() -> None:
     assert list(VERBS) == [
         "demo", "init", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground", "label", "export",
-        "studio", "doctor", "bench",
+        "index", "search", "studio", "doctor", "bench",
     ]  # fmt: skip
     assert list(recipe_verbs()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
