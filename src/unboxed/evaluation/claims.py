@@ -90,7 +90,7 @@ _ATTENDING = tuple(
         f"{host}-vse",
         paper,
         f"{host.upper()} retrieves better than one vector for each side",
-        f"{host} --contrast npair",
+        f"{host}{' --focal prob' if host == 'bfan' else ''} --contrast npair",
         "vse --contrast npair",
         "rsum",
     )
