@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -11,21 +12,27 @@ from unboxed.alignment.unit import unit
 __all__ = ["Codes", "draw"]
 
 
+_AT_ONCE = 500  # images or captions that are drawn together, so that drawing needs little besides
+
+
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """Regions and words, padded with their masks, and the captions' real words by themselves.
+    """Regions and words, padded, with their masks.
 
     Attributes:
         regions_BRD, mask_BR: every region is real.
         words_CWD, mask_CW: padded to the longest caption.
-        captions: the real words `[w, D]` of each caption.
     """
 
     regions_BRD: torch.Tensor
     mask_BR: torch.Tensor
     words_CWD: torch.Tensor
     mask_CW: torch.Tensor
-    captions: tuple[torch.Tensor, ...]
+
+    @cached_property
+    def captions(self) -> tuple[torch.Tensor, ...]:
+        """The real words `[w, D]` of each caption."""
+        return tuple(words[mask] for words, mask in zip(self.words_CWD, self.mask_CW, strict=True))
 
 
 def draw(
@@ -34,10 +41,15 @@ def draw(
     """The same vectors every time; captions of `shortest` to `longest` words, each length as often."""
     rng = torch.Generator().manual_seed(0)
     length_C = torch.randint(shortest, longest + 1, (captions,), generator=rng)
-    # A common part makes cosines of both signs, and contents that are not all alike.
-    regions_BRD = unit(torch.randn(images, regions, width, generator=rng) + 0.3)
-    words_CWD = unit(torch.randn(captions, longest, width, generator=rng) + 0.3)
     mask_CW = torch.arange(longest) < length_C[:, None]
-    words_CWD = words_CWD.masked_fill_(~mask_CW[..., None], 0)
-    own = tuple(words[:length].clone() for words, length in zip(words_CWD, length_C.tolist(), strict=True))
-    return Codes(regions_BRD, torch.ones(images, regions, dtype=torch.bool), words_CWD, mask_CW, own)
+    regions_BRD = _unit_vectors(images, regions, width, rng)
+    words_CWD = _unit_vectors(captions, longest, width, rng).masked_fill_(~mask_CW[..., None], 0)
+    return Codes(regions_BRD, torch.ones(images, regions, dtype=torch.bool), words_CWD, mask_CW)
+
+
+def _unit_vectors(groups: int, rows: int, width: int, rng: torch.Generator) -> torch.Tensor:
+    """`[groups, rows, width]`; a common part makes cosines of both signs, and contents that are not all alike."""
+    vectors = torch.empty(groups, rows, width)
+    for some in vectors.split(_AT_ONCE):
+        some.copy_(unit(torch.randn(some.shape, generator=rng) + 0.3))
+    return vectors

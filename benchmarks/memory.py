@@ -8,9 +8,13 @@ size of the process while it works, less that before: all tensors, and whatever 
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +42,8 @@ def cost(module: str, function: str, *arguments: str) -> Cost:
     if not Path("/proc/self/clear_refs").exists():
         raise SkippedError("this system does not tell a process's highest resident size (/proc/self/clear_refs)")
     command = [sys.executable, "-m", "benchmarks.memory", module, function, *arguments]
-    printed = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True).stdout
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # as `unboxed` runs
+    printed = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True, env=waiting).stdout
     peak, seconds = printed.split()
     return Cost(float(peak), float(seconds))
 
@@ -48,9 +53,17 @@ def _resident(key: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in status if line.startswith(f"{key}:"))
 
 
+def _give_back() -> None:
+    """What was freed and is still held would hide what is taken next."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # a C library that is not GNU's
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _main() -> None:
     module, function, *arguments = sys.argv[1:]
     work = getattr(import_module(f"benchmarks.{module}"), function)(*arguments)
+    _give_back()
     Path("/proc/self/clear_refs").write_text("5", "utf-8")  # from here on the highest size is counted anew
     before, start = _resident("VmRSS"), time.perf_counter()
     work()

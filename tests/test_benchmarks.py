@@ -7,11 +7,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from defusedxml.ElementTree import fromstring
 
 from unboxed.cli import main, tools
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as the verb does
-from benchmarks import harness, page
+from benchmarks import drawing, harness, page
 
 RATIO = harness.Target("t2i, times the loop", "t2i.ratio", "at least", 16, "x")
 FLOOR = harness.Target("t2i, over the product", "t2i.floor_ratio", "at most", 1.35)
@@ -47,6 +48,16 @@ def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_p
     assert "![All pairs: growth](performance-scoring-growth.svg)" in text
     assert (tmp_path / "docs" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
     assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
+
+
+def test_a_drawing_places_decades_evenly_and_shows_what_was_not_measured_in_full() -> None:
+    points = [drawing.Point(1e4, 1.0), drawing.Point(1e5, 10.0), drawing.Point(1e6, 100.0, measured=False)]
+    svg = fromstring(drawing.log_log("Time <s>", "pairs", "seconds", points))
+    dots = svg.findall("{http://www.w3.org/2000/svg}circle")
+    x, y = ([float(dot.attrib[axis]) for dot in dots] for axis in ("cx", "cy"))
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2) and x[1] > x[0]
+    assert y[0] - y[1] == pytest.approx(y[1] - y[2], abs=0.2) and y[1] < y[0]
+    assert [dot.attrib["fill"] == "#fff" for dot in dots] == [False, False, True]
 
 
 def test_every_benchmark_has_a_title_and_targets() -> None:
