@@ -35,7 +35,7 @@ from unboxed.training.alone import alone
 from unboxed.training.checkpoint import write_json
 from unboxed.types import Example
 
-__all__ = ["Cell", "FitOptions", "Outcome", "can_be_grounded", "parse_recipe", "run_cell"]
+__all__ = ["Cell", "FitOptions", "Outcome", "can_be_grounded", "has_boxes", "parse_recipe", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -284,6 +284,11 @@ def can_be_grounded(examples: Sequence[Example], store: RegionStore) -> bool:
 
     if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
         return False
+    return has_boxes(examples)
+
+
+def has_boxes(examples: Sequence[Example]) -> bool:
+    """Has any phrase a gold box?"""
     return any(len(p.boxes) for example in examples for caption in example.captions for p in caption.phrases)
 
 

@@ -14,7 +14,7 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.cells import can_be_grounded
+from unboxed.evaluation.cells import can_be_grounded, has_boxes
 from unboxed.evaluation.curves import attention_chart
 from unboxed.evaluation.evaluate import (
     GroundedExample,
@@ -131,7 +131,8 @@ def evaluate_run(
         ranks = score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
     presence = score_presence(grounder, split.examples, store)
     if not can_be_grounded(split.examples, store):
-        say(f"The split {split_name} has no gold boxes: boxes are not scored, and no report is written.")
+        whose = "its regions were imported without boxes" if has_boxes(split.examples) else "it has no gold boxes"
+        say(f"The split {split_name} is scored for retrieval alone, without a report: {whose}.")
         return EvaluatedRun(run, data, split_name, None, {}, None, retrieval=ranks, presence=presence)
     grounded = list(ground_split(grounder, split.examples, store))
     if proposals is not None:
