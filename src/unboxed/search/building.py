@@ -35,6 +35,7 @@ _SHARD = 128  # photographs of a file: so many at most are lost when a call is k
 _TOGETHER = 32  # photographs encoded at a time
 _SAMPLE = 256
 _CAPTIONS = 512  # scored at a time
+_NAMED = 10  # of the photographs that were skipped
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class IndexSummary:
             f"{self.photos:,} photos{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
             f"{self.removed:,} removed, {self.kept:,} as before, {len(self.skipped):,} skipped; {self.seconds:.0f} s"
         )
-        return "\n".join([line, *(f"  skipped {name}: {reason}" for name, reason in self.skipped)])
+        named = [f"  skipped {name}: {reason}" for name, reason in self.skipped[:_NAMED]]
+        more = [f"  and {len(self.skipped) - _NAMED:,} more"] if len(self.skipped) > _NAMED else []
+        return "\n".join([line, *named, *more])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from unboxed.errors import SearchError
 from unboxed.model import Grounder, Photo
 from unboxed.phrases import noun_phrases
-from unboxed.recipes.encoded import EncodedPhotos, score_encoded
+from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
 from unboxed.search.code_shards import CodeShard
 from unboxed.search.folder import IndexFolder
 from unboxed.search.sketch import ExactScan, FaissScan, Scan
@@ -150,16 +150,8 @@ class Index:
             candidates: as many as there are photographs for a full ranking.
         """
         asked = encoded_captions(self.grounder, [caption])
-        model = self.grounder.model
-        if candidates >= len(self):
-            rows = torch.arange(len(self))
-        else:
-            weights_F = self.table.sketch.weights(score_encoded(model, self._sample, asked))[:, 0]
-            rows = self._scan.top(weights_F[:-1], candidates)
-        parts = []
-        for some in torch.split(rows, _TOGETHER):
-            parts.append(score_encoded(model, together([self.photo(row) for row in some.tolist()]), asked)[:, 0])
-        score_N = torch.cat(parts)
+        rows = torch.arange(len(self)) if candidates >= len(self) else self._candidates(asked, candidates)[0]
+        score_N = self._scores(rows, asked)[:, 0]
         best = score_N.argsort(descending=True, stable=True)[: max(k, 0)]
         return rows[best].tolist(), score_N[best].tolist()
 
@@ -210,6 +202,17 @@ class Index:
             for c, own in zip(best, groundings, strict=True)
         ]
 
+    def _candidates(self, asked: EncodedCaptions, count: int) -> list[torch.Tensor]:
+        """The rows of each query's candidates."""
+        sample_SC = score_encoded(self.grounder.model, self._sample, asked)
+        return [self._scan.top(weights_F[:-1], count) for weights_F in self.table.sketch.weights(sample_SC).T]
+
+    def _scores(self, rows: torch.Tensor, asked: EncodedCaptions) -> torch.Tensor:
+        """The exact scores of photographs, `[rows, C]`."""
+        blocks = (together([self.photo(row) for row in some.tolist()]) for some in torch.split(rows, _TOGETHER))
+        return torch.cat([score_encoded(self.grounder.model, block, asked) for block in blocks])
+
+    @torch.inference_mode()
     def recall(self, queries: Sequence[str | Caption], k: int = 10, candidates: int = CANDIDATES) -> float:
         """Share in [0, 1] of the k best photographs of a full ranking that the two stages find, mean over queries.
 
@@ -218,13 +221,11 @@ class Index:
             k: how many of the best count.
             candidates: photographs that are ranked exactly; here also of few photographs.
         """
-        shares = []
-        for query in queries:
-            caption = _caption(query)
-            best, _ = self.ranked(caption, k, len(self))
-            found, _ = self.ranked(caption, k, max(candidates, k))
-            shares.append(len(set(best) & set(found)) / len(best))
-        return sum(shares) / len(shares)
+        asked = encoded_captions(self.grounder, [_caption(query) for query in queries])
+        best_KC = self._scores(torch.arange(len(self)), asked).topk(min(k, len(self)), dim=0).indices
+        # What is among the candidates is ranked exactly, and so found.
+        found = self._candidates(asked, max(candidates, k))
+        return sum(float(torch.isin(best_KC[:, c], rows).float().mean()) for c, rows in enumerate(found)) / len(found)
 
     def own_recall(self, queries: int, k: int = 10, candidates: int = CANDIDATES) -> float | None:
         """`recall` with captions of the index, evenly chosen, or made-up sentences where it has none.

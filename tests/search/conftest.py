@@ -1,0 +1,41 @@
+"""An index of the tiny photographs, and a folder of them that may be changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unboxed.search import Index, index_photos
+
+
+@pytest.fixture(scope="session")
+def tiny_index_folder(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an index of all photographs and captions of the tiny dataset."""
+    out = tmp_path_factory.mktemp("index") / "index"
+    index_photos(tiny_run, tiny_dataset, out, progress=False)
+    return out
+
+
+@pytest.fixture
+def tiny_index(tiny_index_folder: Path) -> Index:
+    """That index, open."""
+    return Index.open(tiny_index_folder)
+
+
+@pytest.fixture(scope="session")
+def different(tiny_dataset: Path) -> list[Path]:
+    """Photographs of the tiny dataset of which no two are the same picture."""
+    files = sorted((tiny_dataset.parent / "photos").iterdir(), reverse=True)
+    return list({file.read_bytes(): file for file in files}.values())
+
+
+@pytest.fixture
+def own_photos(different: list[Path], tmp_path: Path) -> Path:
+    """A folder of twelve different photographs without captions."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, file in enumerate(different[:12]):
+        shutil.copyfile(file, folder / f"{number}.png")
+    return folder

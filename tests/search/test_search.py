@@ -1,0 +1,144 @@
+"""Two-stage search beside a plain full ranking, for photographs and for captions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import CaptionError, SearchError
+from unboxed.model import Grounder
+from unboxed.phrases import noun_phrases
+from unboxed.recipes import RECIPES
+from unboxed.recipes.encoded import score_encoded
+from unboxed.regions.store import RegionStore
+from unboxed.search import Index, index_photos
+from unboxed.search.sketch import ExactScan, FaissScan, Sketch
+from unboxed.search.stored import encoded_captions, ground_stored, stored_photos, together
+from unboxed.types import Caption
+
+QUERY = "a red box beside a blue box"
+
+
+def test_photographs_come_in_the_order_of_a_full_ranking_with_their_boxes(
+    tiny_index: Index, tiny_run: Path, tiny_dataset: Path
+) -> None:
+    grounder = Grounder.load(tiny_run)
+    files = sorted((tiny_dataset.parent / "photos").iterdir())
+    naive = {file.name: float(grounder.score([file], [QUERY])[0, 0]) for file in files}
+    hits = tiny_index.search(QUERY, k=len(files))
+    assert {hit.name: hit.score for hit in hits} == pytest.approx(naive, abs=2e-3)  # codes are kept in 16 bits
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    for hit in hits[:3]:
+        direct = grounder.ground(hit.photo, QUERY)
+        assert [phrase.text for phrase in hit.phrases] == ["a red box", "a blue box"]
+        for ours, theirs in zip(hit.phrases, direct.phrases, strict=True):
+            assert ours.scores == pytest.approx(theirs.scores, abs=5e-3)
+            assert ours.confidence == pytest.approx(theirs.confidence, abs=5e-3)
+
+
+def test_what_two_stages_find_is_ranked_as_in_a_full_ranking(tiny_index: Index) -> None:
+    caption = Caption(QUERY, noun_phrases(QUERY))
+    rows, _ = tiny_index.ranked(caption, 5, candidates=len(tiny_index))
+    some, their_scores = tiny_index.ranked(caption, 5, candidates=12)
+    full = dict(zip(*tiny_index.ranked(caption, 40, candidates=40), strict=True))
+    assert their_scores == pytest.approx([full[row] for row in some])
+    assert tiny_index.recall([QUERY], k=5, candidates=12) == len(set(rows) & set(some)) / 5
+    captions = [tiny_index.table.captions[c] for c in range(0, tiny_index.captions, 5)]
+    # Half of the photographs hold nine tenths of the best fifth; by chance it would be half of them.
+    assert tiny_index.recall(captions, k=8, candidates=20) > 0.9
+    assert tiny_index.recall(captions, k=8, candidates=40) == 1
+
+
+def test_captions_come_in_the_order_of_a_full_ranking(tiny_index: Index, tiny_run: Path, tiny_dataset: Path) -> None:
+    photo = tiny_dataset.parent / "photos" / "3.png"
+    texts = sorted({tiny_index.table.captions[c] for c in range(tiny_index.captions)})
+    naive = dict(zip(texts, Grounder.load(tiny_run).score([photo], texts)[0].tolist(), strict=True))
+    hits = tiny_index.captions_for(photo, k=len(texts))
+    assert {hit.caption: hit.score for hit in hits} == pytest.approx(naive, abs=2e-3)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert all(hit.photo.is_file() for hit in hits)
+    assert hits[0].phrases[0].text in hits[0].caption
+
+
+def test_captions_beyond_those_ranked_exactly_are_found_by_their_weights(
+    tiny_index: Index, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tiny_dataset.parent / "photos" / "3.png"
+    best = [hit.caption for hit in tiny_index.captions_for(photo, k=5)]
+    monkeypatch.setattr("unboxed.search.index._ALL", 0)
+    found = [hit.caption for hit in tiny_index.captions_for(photo, k=5, candidates=20)]
+    assert len(set(best) & set(found)) >= 4
+
+
+def test_a_query_without_words_and_an_index_without_captions(
+    tiny_index: Index, tiny_run: Path, own_photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CaptionError, match="has no words"):
+        tiny_index.search("…")
+    index_photos(tiny_run, own_photos, tmp_path / "index", progress=False)
+    with pytest.raises(SearchError, match="has no captions"):
+        Index.open(tmp_path / "index").captions_for(own_photos / "0.png")
+
+
+@pytest.mark.parametrize("name", ["ckd", "sprm", "scan", "bfan", "pfan", "sgr", "saf", "vse"])
+def test_every_recipe_scores_and_grounds_what_is_kept_as_what_was_seen(
+    name: str, tiny_world: tuple[Path, Path], prior_run: Grounder
+) -> None:
+    data, store = load_dataset(tiny_world[0]), RegionStore.open(tiny_world[1])
+    examples = data.split("val").examples[:6]
+    regions = [store[example.image_id] for example in examples]
+    torch.manual_seed(0)
+    choices = RECIPES[name](joint_width=32, prior="semantic" if name == "sprm" else "none")
+    config = replace(prior_run.config, recipe=name, choices=choices)
+    model = choices.build(prior_run.vocabulary, config.region_width)
+    grounder = Grounder(config, model, prior_run.vocabulary, prior_run.prior if name == "sprm" else None)
+    captions = [caption for example in examples for caption in example.captions[:2]]
+    photos = stored_photos(grounder, regions)
+    with torch.inference_mode():
+        kept_BC = score_encoded(grounder.model, together(photos), encoded_captions(grounder, captions)).numpy()
+    np.testing.assert_allclose(kept_BC, grounder.score(regions, captions), rtol=0.01, atol=2e-3)
+    for grounding, own in zip(ground_stored(grounder, photos, captions[0]), regions, strict=True):
+        direct = grounder.ground_regions(own, [captions[0]])[0]
+        for ours, theirs in zip(grounding.phrases, direct.phrases, strict=True):
+            np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0.02, atol=5e-3)
+
+
+@pytest.fixture(scope="module")
+def prior_run(tiny_world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Grounder:
+    from unboxed.recipes.sprm import SPRM
+    from unboxed.training.fit import FitSettings, fit
+
+    run = tmp_path_factory.mktemp("prior") / "run"
+    fit("sprm", SPRM(untrained=True, joint_width=32), FitSettings(tiny_world[0], run, regions=tiny_world[1]))
+    return Grounder.load(run)
+
+
+def test_scores_that_are_products_are_found_without_error() -> None:
+    generator = torch.Generator().manual_seed(0)
+    shown_ND, probe_AD = torch.randn(500, 8, generator=generator), torch.randn(40, 8, generator=generator)
+    sample_S = torch.arange(100)
+    sketch = Sketch.fit(shown_ND @ probe_AD.T + 3, sample_S)
+    asked_D = torch.randn(8, generator=generator)
+    weights_F = sketch.weights((shown_ND[sample_S] @ asked_D + 7)[:, None])[:, 0]
+    close_N = sketch.vectors(shown_ND @ probe_AD.T + 3) @ weights_F[:-1] + weights_F[-1]
+    np.testing.assert_allclose(close_N, shown_ND @ asked_D + 7, atol=0.1)
+
+
+def test_faiss_finds_nearly_all_that_the_exact_product_finds() -> None:
+    pytest.importorskip("faiss")
+    generator = torch.Generator().manual_seed(0)
+    centre = torch.randn(40, 16, generator=generator) * 2
+    vectors_NE = centre[torch.randint(40, (20_000,), generator=generator)]
+    vectors_NE = (vectors_NE + torch.randn(vectors_NE.shape, generator=generator)).half()
+    exact, cells = ExactScan(vectors_NE), FaissScan(vectors_NE, scanned=0.5)
+    shares = []
+    for _ in range(20):
+        weights_E = torch.randn(16, generator=generator)
+        best, found = set(exact.top(weights_E, 100).tolist()), set(cells.top(weights_E, 100).tolist())
+        shares.append(len(best & found) / 100)
+    assert np.mean(shares) > 0.95
