@@ -12,8 +12,8 @@ next to nothing beside the matrix product that no method can do without:
 * **On a GPU** a kernel that keeps the cosines on the chip takes over, for the scorers that it has (`triton_scores`).
 * **Nothing is kept for the gradient but the cosines**; the rest of a piece is computed again on the way back.
 
-No compiler is needed. `torch.compile` of `attend` took a twentieth off the whole, a tenth for BFAN, for some ten seconds
-of compilation for every length of caption: on a CPU most of the time is the product's.
+No compiler is needed. `torch.compile` of `attend` took a twentieth off the whole, a tenth for BFAN, for some ten
+seconds of compilation for every length of caption: on a CPU most of the time is the product's.
 """
 
 from __future__ import annotations
