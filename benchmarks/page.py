@@ -15,9 +15,15 @@ __all__ = ["lines_for_people", "write"]
 
 
 def write(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the page, and its drawings to files `NAME-DRAWING.svg` in the same folder."""
+    """Write the page, and its drawings to files `NAME-DRAWING.svg` in the same folder.
+
+    Of a page that is there already, the sections of other benchmarks stay as they are.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["# Performance", "", f"Written by `{_command(path, outcomes)}`.", "", *_machine(), ""]
+    sections = _sections(path.read_text("utf-8") if path.is_file() else "")
+    kept = len(sections.keys() - {_title(outcome) for outcome in outcomes})
+    by = f"Written by `{_command(path, outcomes)}`" + ("; other sections by the commands they name." if kept else ".")
+    lines = ["# Performance", "", by, "", *_machine(), ""]
     lines += [
         "A ratio is the reference's time over ours, both run in turns in one process, medians. The references are "
         "written in `benchmarks/` the way the methods' original codes work. A target that is not met stays, "
@@ -25,8 +31,19 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
         "",
     ]
     for outcome in outcomes:
-        lines += [*_section(path, outcome), ""]
+        sections[_title(outcome)] = "\n".join(_section(path, outcome))
+    lines += [section + "\n" for section in sections.values()]
     _replace(path, "\n".join(lines).rstrip() + "\n")
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of a page that was written before, by title."""
+    parts = text.split("\n## ")[1:]
+    return {part.partition("\n")[0]: "## " + part.strip() for part in parts}
+
+
+def _title(outcome: Outcome) -> str:
+    return (outcome.module.__doc__ or outcome.name).strip().partition("\n")[0].rstrip(".")
 
 
 def lines_for_people(outcome: Outcome) -> Iterator[str]:

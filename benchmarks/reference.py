@@ -22,7 +22,7 @@ def attended(
     queries_BQD: torch.Tensor, contexts_BND: torch.Tensor, sharpness: float, focal: Focal | None = None
 ) -> torch.Tensor:
     """What each query attends to, `[B, Q, D]`: SCAN's `func_attention`, and BFAN's."""
-    attention_BNQ = torch.bmm(contexts_BND, queries_BQD.transpose(1, 2).contiguous())
+    attention_BNQ = torch.bmm(contexts_BND, queries_BQD.transpose(1, 2))
     attention_BNQ = leaky_relu(attention_BNQ, 0.1)
     attention_BNQ = attention_BNQ / (attention_BNQ.pow(2).sum(dim=2, keepdim=True).sqrt() + _EPSILON)
     attention_BQN = softmax(attention_BNQ.transpose(1, 2).contiguous() * sharpness, dim=2)
@@ -58,7 +58,7 @@ def cosine_scores(method: str, regions_BRD: torch.Tensor, captions: Sequence[tor
         score_B = regions_BRD.new_zeros(len(regions_BRD))
         if method in ("t2i", "bfan"):
             sharpness, focal = (9.0, None) if method == "t2i" else (20.0, focal_equal)
-            content_BWD = attended(words_BWD, regions_BRD, sharpness, focal)
+            content_BWD = attended(words_BWD, regions_BRD, sharpness, focal).contiguous()
             score_B = score_B + cosine(words_BWD, content_BWD).mean(dim=1)
         if method in ("i2t", "bfan"):
             sharpness, focal = (4.0, None) if method == "i2t" else (20.0, focal_equal)

@@ -50,6 +50,23 @@ def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_p
     assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
 
 
+def test_a_page_keeps_the_sections_of_benchmarks_that_were_not_run_again(tmp_path: Path) -> None:
+    modules = {name: ModuleType(name, f"{name.title()}.") for name in ("one", "two")}
+    for module in modules.values():
+        module.TARGETS = ()  # type: ignore[attr-defined]
+
+    def outcome(name: str, value: float) -> harness.Outcome:
+        return harness.Outcome(name, modules[name], 1.0, {"a": {"x": value}})
+
+    path = tmp_path / "performance.md"
+    page.write(path, [outcome("one", 1), outcome("two", 2)])
+    page.write(path, [outcome("one", 3)])
+    text = path.read_text("utf-8")
+    assert text.index("## One") < text.index("## Two") and text.count("\n## ") == 2
+    assert "| a | x | 3 |" in text and "| a | x | 2 |" in text and "| a | x | 1 |" not in text
+    assert "other sections by the commands they name" in text
+
+
 def test_a_drawing_places_decades_evenly_and_shows_what_was_not_measured_in_full() -> None:
     points = [drawing.Point(1e4, 1.0), drawing.Point(1e5, 10.0), drawing.Point(1e6, 100.0, measured=False)]
     svg = fromstring(drawing.log_log("Time <s>", "pairs", "seconds", points))

@@ -41,6 +41,7 @@ _OPTIONAL = {
     "pyarrow": ("pyarrow", "parquet", "datasets of Hugging Face in parquet files"),
     "onnxscript": ("onnxscript", "onnx", "`unboxed export`"),
     "supervision": ("supervision", "supervision", "`Grounding.to_supervision`"),
+    "faiss": ("faiss-cpu", "search", "searching some millions of photographs"),
     "tensorboard": ("tensorboard", "tensorboard", "training curves in TensorBoard"),
     "h5py": ("h5py", "hdf5", "region features from HDF5 files"),
     "triton": ("triton", "triton", "the fused kernel on a GPU, and torch.compile"),
