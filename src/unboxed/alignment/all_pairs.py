@@ -7,6 +7,7 @@ next to nothing beside the matrix product that no method can do without:
 * **Sums add rows to rows.** A block's cosines come out of the product as `[images, regions, words, captions]`. The
   norm over words and the softmax over regions then run along outer axes, whole rows of captions at a time, and the
   quadratic form `aᵀ G a` of all words is one batched product. The same block, turned round, serves regions over words.
+* **A core has a block to itself**, from the product to the scores, where no gradient is asked and blocks are many.
 * **In the cache.** The element-wise part takes a few images (or captions) of the block at a time, so that what one
   operation writes the next one finds in the core's cache.
 * **On a GPU** a kernel that keeps the cosines on the chip takes over, for the scorers that it has (`triton_scores`).
@@ -18,6 +19,7 @@ seconds of compilation for every length of caption: on a CPU most of the time is
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -62,17 +64,14 @@ def score_matrix(
     score_BC = torch.zeros(len(mask_BR), len(mask_CQ), dtype=dtype, device=regions_BRD.device)
     if score_BC.numel() == 0:
         return score_BC
-    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes)
     kept = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
-    for chunk in plan.image_chunks():
-        for captions in plan.caption_blocks("i2t" in scorer.directions):
-            for images in chunk:
-                block_BC = _block(scorer, images, captions, kept)
-                score_BC[images.number_B[:, None], captions.number_C] = block_BC
+    apart = not (kept or torch.is_autocast_enabled(regions_BRD.device.type))
+    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, apart)
+    plan.fill(score_BC, partial(_block, scorer, kept), "i2t" in scorer.directions)
     return score_BC
 
 
-def _block(scorer: AttentionScorer, images: ImageBlock, captions: CaptionBlock, kept: bool) -> torch.Tensor:
+def _block(scorer: AttentionScorer, kept: bool, images: ImageBlock, captions: CaptionBlock) -> torch.Tensor:
     """Scores `[b, c]` of a block of images and a block of captions."""
     cosine_BRQC = images.cosines(captions)
     with torch.autocast(cosine_BRQC.device.type, enabled=False):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 
 from unboxed.alignment.blocks import reach
+from unboxed.alignment.each_core import on_each_core
 
 __all__ = ["PIECE", "BlockPlan", "CaptionBlock", "ImageBlock"]
 
@@ -40,7 +41,13 @@ class CaptionBlock(NamedTuple):
 
 
 class BlockPlan:
-    """How images and captions are cut into blocks, and chunks of blocks that are prepared once, within a budget."""
+    """How images and captions are cut into blocks, and chunks of blocks that are prepared once, within a budget.
+
+    Args:
+        regions_BRD, mask_BR, queries_CQD, mask_CQ: vectors and what is real; padded ones may be anything.
+        budget_bytes: what chunks and blocks may take, about, all cores together.
+        apart: give every core blocks of its own. Only without gradients, and where there are enough blocks.
+    """
 
     def __init__(
         self,
@@ -49,7 +56,9 @@ class BlockPlan:
         queries_CQD: torch.Tensor,
         mask_CQ: torch.Tensor,
         budget_bytes: int,
+        apart: bool = False,
     ) -> None:
+        self._cores = torch.get_num_threads() if apart and not regions_BRD.is_cuda else 1
         self._regions_BRD, self._mask_BR = regions_BRD, mask_BR
         self._queries_CQD = queries_CQD
         self._length_C = mask_CQ.sum(dim=1).cpu()
@@ -60,8 +69,8 @@ class BlockPlan:
         self._item = torch.promote_types(regions_BRD.dtype, torch.float32).itemsize
         self._budget = budget_bytes // self._item
         self._words, self._columns = _WORDS, _REGIONS
-        # Half of the budget is a block's: its vectors, its cosines, and what a piece of them becomes.
-        while self._working() > self._budget // 2 and max(self._words, self._columns) > 1:
+        # Half of the budget is for blocks: their vectors, their cosines, and what a piece of them becomes.
+        while self._cores * self._working() > self._budget // 2 and max(self._words, self._columns) > 1:
             if self._words > self._columns:
                 self._words //= 2
             else:
@@ -71,7 +80,27 @@ class BlockPlan:
         cosines = self._words * self._columns
         return (self._words + self._columns) * self._width + 2 * cosines + 6 * min(cosines, PIECE)
 
-    def image_chunks(self) -> Iterator[list[ImageBlock]]:
+    def fill(
+        self, score_BC: torch.Tensor, block_scores: Callable[[ImageBlock, CaptionBlock], torch.Tensor], grams: bool
+    ) -> None:
+        """Set the scores of all pairs, block by block; those of captions without queries stay what they are.
+
+        Args:
+            score_BC: where they go.
+            block_scores: makes the scores `[b, c]` of a block of images and one of captions.
+            grams: whether it needs the captions' Gram matrices.
+        """
+        groups = self._caption_groups()
+        for images in self._image_chunks():
+
+            def score(number_C: torch.Tensor, images: list[ImageBlock] = images) -> None:
+                captions = self._captions(number_C, grams)
+                for some in images:
+                    score_BC[some.number_B[:, None], captions.number_C] = block_scores(some, captions)
+
+            on_each_core(score, groups, self._cores if len(groups) >= 4 * self._cores else 1)
+
+    def _image_chunks(self) -> Iterator[list[ImageBlock]]:
         """Blocks of images with their Gram matrices, as many at a time as half of the budget holds."""
         images, regions = self._mask_BR.shape
         order_B = torch.arange(images) if self._whole else reach(self._mask_BR).argsort(stable=True).cpu()
@@ -91,19 +120,20 @@ class BlockPlan:
             codes_BRD = self._regions_BRD[index.to(device), : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
         return ImageBlock(index.to(device), codes_BRD, _gram(codes_BRD), mask_BR)
 
-    def caption_blocks(self, grams: bool) -> Iterator[CaptionBlock]:
-        """Blocks of captions of one length; those of no length are in none."""
-        device = self._queries_CQD.device
-        flat_TD = self._queries_CQD.flatten(0, 1)
-        for length in sorted(set(self._length_C.tolist())):
-            if length == 0:
-                continue
+    def _caption_groups(self) -> list[torch.Tensor]:
+        """Captions of one length that make a block; those of no length are in none."""
+        groups: list[torch.Tensor] = []
+        for length in sorted(set(self._length_C.tolist()) - {0}, reverse=True):
             same = (self._length_C == length).nonzero()[:, 0]
-            blocks = -(-len(same) // max(1, self._words // length))
-            for index in same.tensor_split(blocks):
-                row_QC = self._real_T[self._first_C[index] + torch.arange(length)[:, None]]
-                codes_QCD = flat_TD.index_select(0, row_QC.flatten().to(device)).view(length, len(index), -1)
-                yield CaptionBlock(index.to(device), codes_QCD, _gram(codes_QCD.transpose(0, 1)) if grams else None)
+            groups += same.tensor_split(-(-len(same) // max(1, self._words // length)))
+        return groups
+
+    def _captions(self, number_C: torch.Tensor, grams: bool) -> CaptionBlock:
+        device, length = self._queries_CQD.device, int(self._length_C[number_C[0]])
+        row_QC = self._real_T[self._first_C[number_C] + torch.arange(length)[:, None]]
+        codes_MD = self._queries_CQD.flatten(0, 1).index_select(0, row_QC.flatten().to(device))
+        codes_QCD = codes_MD.view(length, len(number_C), -1)
+        return CaptionBlock(number_C.to(device), codes_QCD, _gram(codes_QCD.transpose(0, 1)) if grams else None)
 
 
 def _gram(codes_KND: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -196,13 +197,10 @@ class SimilarityReasoning(nn.Module):
         if torch.is_grad_enabled() or self.training or prior_BCQR is not None:
             return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
         score_BC = regions.codes[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
-        plan = BlockPlan(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, budget_bytes)
+        apart = not torch.is_autocast_enabled(score_BC.device.type)
+        plan = BlockPlan(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, budget_bytes, apart)
         with self._merged():
-            for chunk in plan.image_chunks():
-                for captions in plan.caption_blocks(grams=False):
-                    for images in chunk:
-                        place = images.number_B[:, None], captions.number_C
-                        score_BC[place] = self._scores_of_block(regions, queries, images, captions)
+            plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
         without_C = ~queries.mask_CQ.any(dim=1)
         if without_C.any():  # they are in no block: their score is that of the whole image and caption alone
             none = QueryCodes(tuple(code[without_C] for code in queries.codes), queries.mask_CQ[without_C])
