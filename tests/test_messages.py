@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ TABLES = {
     "elsewhere.csv": "image,caption\na.png,a box\nb.png,a box\n",
     "rows.csv": "image,caption\n",
     "broken.jsonl": '{"image": "0.png", "caption": "a box"}\n{"image": \n',
+    "three.csv": "image,caption\nsome/0.png,a box\nsome/1.png,a box\nsome/2.png,a box\n",
     "notes.txt": "a box",
     "detector.onnx": "a box",
     "photo.jpg": "a box",
@@ -69,6 +71,11 @@ MISTAKES = [
         "init T/nothing",
         "No photographs found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, a table of "
         "captions that names them, or the parquet files of a dataset.",
+    ),
+    (
+        "fit --data T/three.csv --out T/new",
+        "T/three.csv has 1 of its 3 photographs in the split 'val'; training and validation contrast photographs with "
+        "each other and need at least two each.",
     ),
     ("fit --data DATA --out RUN", "RUN already holds a run; continue it with --resume, or choose another --out."),
     (
@@ -126,6 +133,9 @@ def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPath
     for name, content in TABLES.items():
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "nothing").mkdir()
+    (folder / "some").mkdir()
+    for name in ("0.png", "1.png", "2.png"):
+        shutil.copy(tiny_dataset.parent / "photos" / name, folder / "some")
     main(["regions", str(tiny_dataset), "--out", str(folder / "store"), "--grid", "2"])
     photo = tiny_dataset.parent / "photos" / "2.png"
     paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "PHOTO": photo, "T": folder}

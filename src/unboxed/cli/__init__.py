@@ -22,11 +22,8 @@ from unboxed.errors import UnboxedError
 
 __all__ = ["main", "recipe_verbs"]
 
+_HELP = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
 _DESCRIPTION = "Learn from captions alone which region of a photograph each phrase means."
-_FIT = (
-    "Train on a dataset's captions. Without a recipe, as in `unboxed fit --data photos.csv --out run`, the one that "
-    "suits what there is; its options are --data, --out, --detector, --epochs, --seed, --regions, --resume, --strict."
-)
 
 
 def fit() -> None:
@@ -59,23 +56,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if args[:1] != ["fit"]:
-            _refuse_unknown("command", args[:1], VERBS)
-            tyro.extras.subcommand_cli_from_dict(VERBS, prog="unboxed", description=_DESCRIPTION, args=args)
-        elif len(args) > 1 and args[1].startswith("--") and args[1] != "--help":
-            tyro.cli(fit_by_default, prog="unboxed fit", args=args[1:])
-        elif len(args) == 1:
-            raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
+        if args[:1] == ["fit"]:
+            _fit(args[1:])
         else:
-            verbs = recipe_verbs()
-            _refuse_unknown("recipe", args[1:2], verbs)
-            tyro.extras.subcommand_cli_from_dict(verbs, prog="unboxed fit", description=_FIT, args=args[1:])
+            _refuse_unknown("command", args[:1], VERBS)
+            tyro.extras.subcommand_cli_from_dict(
+                VERBS, prog="unboxed", description=_DESCRIPTION, args=args, config=_HELP
+            )
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except BrokenPipeError:  # as of `unboxed … --help | head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what Python flushes at its end has to go somewhere
+        raise SystemExit(141) from None
     except KeyboardInterrupt:
         print("Interrupted; what was finished is kept. `--resume` goes on with a fit.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _fit(args: list[str]) -> None:
+    """`unboxed fit`, with or without a recipe; the recipes are loaded only where one is named, or help is asked for."""
+    if not args:
+        raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
+    if args[0].startswith("-"):
+        about = None
+        if {"-h", "--help"} & set(args):
+            names = "\n".join(f"  {name:<11} {_first_line(verb)}" for name, verb in recipe_verbs().items())
+            about = f"{_first_line(fit_by_default)}\n\nunboxed fit RECIPE … has options of its own. Recipes:\n{names}"
+        tyro.cli(fit_by_default, prog="unboxed fit", description=about, args=args, config=_HELP)
+        return
+    verbs = recipe_verbs()
+    _refuse_unknown("recipe", args[:1], verbs)
+    tyro.cli(verbs[args[0]], prog=f"unboxed fit {args[0]}", args=args[1:], config=_HELP)
+
+
+def _first_line(verb: Callable[..., None]) -> str:
+    return (verb.__doc__ or "").strip().splitlines()[0]
 
 
 def _refuse_unknown(what: str, given: Sequence[str], known: Iterable[str]) -> None:

@@ -106,7 +106,7 @@ def fit_by_default(
     epochs: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Train on a dataset's captions with the recipe that suits what there is; `unboxed fit RECIPE` chooses another.
+    """Train on a dataset's captions, with the regions and the recipe that suit what there is.
 
     Args:
         settings: data, folder and the rest.
@@ -118,11 +118,18 @@ def fit_by_default(
     from unboxed.training.default_fit import default_fit
 
     default_fit(settings, detector=detector, epochs=epochs, seed=seed, say=say, report=TrainingProgress())
-    say(f"Run: {settings.out}. {_next(settings)}")
+    say(f"Run: {settings.out}. Next, as you like:")
+    for line in _next(settings.data, settings.out):
+        say(f"  {line}")
 
 
-def _next(settings: FitSettings) -> str:
-    return f'Next: unboxed ground {settings.out} PHOTO "A caption of it." --save boxed.png'
+def _next(data: Path, run: Path) -> list[str]:
+    return [
+        f'unboxed ground {run} PHOTO "A caption of it." --save boxed.png',
+        f"unboxed index {run} {data} --out index",
+        f"unboxed label {data} --run {run} --out coco.json --review review.html",
+        f"unboxed studio {run}",
+    ]
 
 
 def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:

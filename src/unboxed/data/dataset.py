@@ -86,7 +86,8 @@ class Split:
         captions = sum(len(example.captions) for example in self.examples)
         left_out = f", {len(self.missing):,} listed but not stored" if self.missing else ""
         unreadable = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
-        return f"{self.name}: {len(self.examples):,} photos, {captions:,} captions{left_out}{unreadable}"
+        photos = f"{len(self.examples):,} photo{'s' if len(self.examples) != 1 else ''}"
+        return f"{self.name}: {photos}, {captions:,} captions{left_out}{unreadable}"
 
     def require_readable(self) -> None:
         """Stop at the first photograph that cannot be read, if there is one: what `--strict` asks for.

@@ -23,6 +23,7 @@ from unboxed.types import Caption, Phrase
 __all__ = ["SUFFIXES", "Table", "hold_out", "read_table"]
 
 _VAL_SHARE = 0.1
+_FEWEST = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,16 +82,14 @@ def read_table(path: Path) -> Table:
 def hold_out(images: Iterable[str]) -> dict[str, str]:
     """Each image's split: `val` for about a tenth of them, chosen by a hash of the name, `train` for the rest.
 
-    An image keeps its split when others come and go, except in a table so small that one split would be empty: there
-    the image of the lowest hash is held out, or that of the highest is not.
+    An image keeps its split when others come and go, except in a small table: both splits get two images at least,
+    for one alone can be told from nothing, and of fewer than four images half.
     """
     hashes = {image: int.from_bytes(hashlib.sha256(image.encode()).digest()[:8]) / 2**64 for image in images}
-    lowest, highest = min(hashes.values(), default=0.0), max(hashes.values(), default=0.0)
-    threshold = min(max(_VAL_SHARE, lowest), highest)
-    return {
-        image: "val" if number < threshold or number == lowest < highest else "train"
-        for image, number in hashes.items()
-    }
+    fewest = min(_FEWEST, len(hashes) // 2)
+    count = sum(number < _VAL_SHARE for number in hashes.values())
+    held_out = set(sorted(hashes, key=hashes.__getitem__)[: min(max(count, fewest), len(hashes) - max(fewest, 1))])
+    return {image: "val" if image in held_out else "train" for image in hashes}
 
 
 def _captions(row: Row, where: str) -> list[Caption]:

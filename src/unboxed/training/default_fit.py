@@ -62,8 +62,8 @@ def default_fit(
     assert settings.regions is not None
     named = bool(RegionStore.open(settings.regions).class_names)
     name, choices = default_choices(named, len(training.examples), epochs, seed)
-    why = "regions have class names" if named else "regions have no class names"
-    say(f"Recipe: {name}, {choices.schedule.epochs} epochs, for the {why}")
+    why = "the regions have class names" if named else "the regions have no class names"
+    say(f"Recipe: {name}, {choices.schedule.epochs} epochs, because {why}")
     return fit(name, choices, settings, say=say, report=report)
 
 

@@ -29,7 +29,6 @@ from unboxed.training.loop import train
 from unboxed.training.presence import calibrated
 from unboxed.training.seeds import generator, seed_of
 from unboxed.training.settings import FitSettings
-from unboxed.types import Example
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
@@ -157,21 +156,30 @@ def require_free(run: Path, resume: bool) -> None:
 
 
 def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
-    """The `train` and `val` splits; without a `val`, a tenth of the training photographs, chosen by lot."""
+    """The `train` and `val` splits; without a `val`, a tenth of the training photographs, chosen by lot.
+
+    Raises:
+        DatasetError: no split `train`, or fewer than two photographs in either: what is contrasted is one with another.
+    """
     if "train" not in dataset.split_names:
         raise DatasetError(f"{dataset.path} has no split `train`; name its list of photographs under [splits].")
     training = dataset.split("train")
     if "val" in dataset.split_names:
-        return training, dataset.split("val")
-    if len(training.examples) < 2:
-        raise DatasetError(f"{dataset.path} has a single photograph; training contrasts several.")
-    order = generator(0, "held-out").permutation(len(training.examples))
-    held_out = set(order[: max(len(order) // 10, 1)].tolist())
-
-    def chosen(validation: bool) -> tuple[Example, ...]:
-        return tuple(e for i, e in enumerate(training.examples) if (i in held_out) == validation)
-
-    return Split("train", chosen(False), training.missing, training.unreadable), Split("val", chosen(True))
+        validation = dataset.split("val")
+    else:
+        order = generator(0, "held-out").permutation(len(training.examples))
+        held_out = set(order[: max(len(order) // 10, 2)].tolist())
+        kept = tuple(example for i, example in enumerate(training.examples) if i not in held_out)
+        validation = Split("val", tuple(example for i, example in enumerate(training.examples) if i in held_out))
+        training = replace(training, examples=kept)
+    for split in (training, validation):
+        if len(split.examples) < 2:
+            found = len(training.examples) + len(validation.examples)
+            raise DatasetError(
+                f"{dataset.path} has {len(split.examples)} of its {found} photographs in the split {split.name!r}; "
+                "training and validation contrast photographs with each other and need at least two each."
+            )
+    return training, validation
 
 
 def share_of(split: Split, fraction: float, seed: int) -> Split:
