@@ -57,12 +57,17 @@ def test_boxes_of_one_thing_are_merged_under_its_usual_name_and_what_names_nothi
 def test_absent_phrases_rare_names_and_other_namings() -> None:
     absent = choose([_grounding("A cat.", ("A cat", DOG, 0.9), present=False)], ["1.jpg"])
     assert (absent.absent, absent.boxes) == (1, 0)
+    anyway = BoxChoice(min_confidence=0.1)
+    assert choose([_grounding("A cat.", ("A cat", DOG, 0.9), present=False)], ["1.jpg"], anyway).boxes == 1
+    assert choose(GROUNDINGS, PHOTOS, BoxChoice(min_confidence=0.95)).absent == 5
     assert choose(GROUNDINGS, PHOTOS, BoxChoice(merge=1, min_boxes=2)).rare == 1
     assert choose(GROUNDINGS, PHOTOS, BoxChoice(names="phrases")).categories == (
         "a dog", "a man", "it", "the background", "two men",
     )  # fmt: skip
     two = choose(GROUNDINGS[:1], PHOTOS[:1], BoxChoice(top=2, merge=1))
     assert [round(box.score, 2) for box in two.photos[0].boxes] == [0.9, 0.4, 0.09, 0.04]
+    with pytest.raises(ExportError, match=r"0\.\.1, 0 for all"):
+        BoxChoice(min_confidence=2)
     with pytest.raises(ExportError, match="at least 1"):
         BoxChoice(top=0)
 
@@ -86,7 +91,7 @@ def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(tmp_pat
     assert (names[man["category_id"]], man["bbox"], man["area"]) == ("man", [10, 20, 50, 70], 3500)
     assert names[dog["category_id"]] == "dog"
     assert (dog["phrase"], dog["sentence"][dog["start"] : dog["end"]]) == ("a dog", "a dog")
-    assert man["mentions"][0]["phrase"] == "A man"
+    assert man["mentions"][0]["phrase"] == "A man" and man["confidence"] == 0.9
 
 
 def test_results_use_the_ids_of_a_reference_and_leave_out_what_it_does_not_have() -> None:

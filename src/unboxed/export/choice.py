@@ -37,7 +37,10 @@ class BoxChoice:
     """Which boxes are taken.
 
     Attributes:
-        min_score: boxes that score less are left out.
+        min_score: boxes that score less are left out. A score ranks the boxes of one phrase; what is a high one differs
+            between recipes.
+        min_confidence: phrases that are in the photograph with less confidence are left out, where the model was
+            calibrated; in [0, 1], and of one meaning for all recipes.
         top: boxes a phrase at most.
         names: what a box is called: the phrase's head noun in the form that is most usual among them (`nouns`), its
             first Entities type where it has one (`types`), or the phrase itself in lower case (`phrases`). Under
@@ -51,6 +54,7 @@ class BoxChoice:
     """
 
     min_score: float = 0.0
+    min_confidence: float = 0.5
     top: int = 1
     names: Literal["nouns", "types", "phrases"] = "nouns"
     merge: float = 0.6
@@ -59,6 +63,8 @@ class BoxChoice:
     def __post_init__(self) -> None:
         if self.top < 1 or self.min_boxes < 1:
             raise ExportError(f"top is {self.top} and min_boxes {self.min_boxes}; expected at least 1 of each.")
+        if not 0 <= self.min_confidence <= 1:
+            raise ExportError(f"min_confidence is {self.min_confidence}; expected a probability in 0..1, 0 for all.")
         if not 0 <= self.merge <= 1:
             raise ExportError(f"merge is {self.merge}; expected an overlap (IoU) in 0..1, 1 to keep every box.")
 
@@ -83,6 +89,7 @@ class LabelledBox:
         score: higher is surer.
         mention: the phrase that it was found for, of several the one that is surest.
         also: the others.
+        confidence: that the phrase is in the photograph, of several phrases the surest; None where nothing is known.
     """
 
     category: str
@@ -90,6 +97,7 @@ class LabelledBox:
     score: float
     mention: Mention
     also: tuple[Mention, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Chosen:
         photos: one of each name, in order of first appearance; also those without boxes.
         categories: the names, by alphabet.
         doubtful: boxes below the lowest score.
-        absent: phrases that are not in their photograph as far as the model can tell.
+        absent: phrases that are in their photograph with less than the lowest confidence.
         nameless: boxes of phrases that name no thing.
         merged: boxes that another one stands for.
         rare: boxes of names with too few boxes.
@@ -168,7 +176,7 @@ def choose(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxCh
             )
         boxes = taken.setdefault(photo, [])
         for phrase in grounding.phrases:
-            if not phrase.present:
+            if phrase.confidence is not None and phrase.confidence < choice.min_confidence:
                 count["absent"] += 1
                 continue
             name = _name(phrase, choice)
@@ -180,7 +188,7 @@ def choose(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxCh
                     count["nameless"] += 1
                 else:
                     mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
-                    boxes.append(LabelledBox(name, tuple(box), score, mention))
+                    boxes.append(LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence))
     merged = {photo: _merged(boxes, choice.merge) for photo, boxes in taken.items()}
     count["merged"] = sum(len(taken[photo]) - len(merged[photo]) for photo in taken)
     by_name = Counter(box.category for boxes in merged.values() for box in boxes)
@@ -218,7 +226,8 @@ def _merged(boxes: Iterable[LabelledBox], threshold: float) -> list[LabelledBox]
         overlap = iou(np.array([box.box], np.float32), np.array([kept[i].box for i in same], np.float32).reshape(-1, 4))
         if same and float(overlap.max()) > threshold:
             place = same[int(overlap.argmax())]
-            kept[place] = replace(kept[place], also=(*kept[place].also, box.mention))
+            sure = max((b.confidence for b in (kept[place], box) if b.confidence is not None), default=None)
+            kept[place] = replace(kept[place], also=(*kept[place].also, box.mention), confidence=sure)
         else:
             kept.append(box)
     return kept

@@ -1,8 +1,8 @@
 """COCO: a dataset to train a detector on, and results to score against one that is there already.
 
-Beside COCO's own keys an annotation has `score`, `phrase`, `start`, `end` and `sentence`, and `mentions` where other
-phrases mean the same box; readers of COCO leave them alone. (A key `caption` they would not: results that have one are
-taken for those of captioning.)
+Beside COCO's own keys an annotation has `score`, `phrase`, `start`, `end` and `sentence`, `confidence` where the model
+was calibrated, and `mentions` where other phrases mean the same box; readers of COCO leave them alone. (A key `caption`
+they would not: results that have one are taken for those of captioning.)
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def _found(box: LabelledBox, image_id: int, category_ids: dict[str, int]) -> dic
         "category_id": category_ids[box.category],
         "bbox": [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)],
         "score": round(box.score, 6),
+        **({} if box.confidence is None else {"confidence": round(box.confidence, 4)}),
     }
 
 

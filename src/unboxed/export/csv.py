@@ -12,9 +12,11 @@ from unboxed.types import Grounding
 __all__ = ["COLUMNS", "rows", "text"]
 
 COLUMNS = (
-    "image", "width", "height", "label", "score", "x1", "y1", "x2", "y2", "phrase", "start", "end", "caption",
+    "image", "width", "height", "label", "score", "confidence", "x1", "y1", "x2", "y2", "phrase", "start", "end",
+    "caption",
 )  # fmt: skip
-"""The first line. Boxes are in pixels of the upright photograph; `start` and `end` count characters of the caption."""
+"""The first line. Boxes are in pixels of the upright photograph; `start` and `end` count characters of the caption;
+`confidence` is empty where the model was not calibrated."""
 
 
 def rows(
@@ -31,6 +33,7 @@ def rows(
     for photo in choose(groundings, photos, choice).photos:
         for box in photo.boxes:
             about: list[str | int | float] = [photo.name, photo.width, photo.height, box.category, round(box.score, 6)]
+            about.append("" if box.confidence is None else round(box.confidence, 4))
             about += [round(edge, 2) for edge in box.box]
             about += [box.mention.phrase, box.mention.start, box.mention.end, box.mention.caption]
             found.append(dict(zip(COLUMNS, about, strict=True)))

@@ -44,6 +44,7 @@ class _Row:
     colour: int
     name: str
     score: float
+    sure: float | None
     x: float
     y: float
     width: float
@@ -72,19 +73,22 @@ def write_review(
     Args:
         path: the HTML file.
         labelled: what was found.
-        choice: the rule that was written by; its cut is where the page's slider starts.
+        choice: the rule that was written by; its cuts are where the page's sliders start.
         facts: names and values for the top of the page.
         limit: photographs at most: those whose surest doubts are nearest to the cut.
     """
-    every = choose(labelled.groundings, labelled.names, replace(choice, min_score=float("-inf"), min_boxes=1))
-    photos = sorted(every.photos, key=lambda photo: _doubt(photo, choice.min_score))[:limit]
+    every = choose(
+        labelled.groundings, labelled.names, replace(choice, min_score=float("-inf"), min_confidence=0, min_boxes=1)
+    )
+    photos = sorted(every.photos, key=lambda photo: _doubt(photo, choice))[:limit]
     cards = []
     for photo in photos:
         try:
             cards.append(_card(photo, labelled.paths[photo.name]))
         except PhotoError:  # gone since it was labelled
             continue
-    scores = np.array([box.score for photo in every.photos for box in photo.boxes])
+    boxes = sorted((box for photo in every.photos for box in photo.boxes), key=lambda box: box.score)
+    scores = np.array([box.score for box in boxes])
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
     low, high = min(low, 0.0), max(high, 1.0)
     counts = np.histogram(scores, bins=_BINS, range=(low, high))[0]
@@ -98,7 +102,10 @@ def write_review(
         rare=choice.min_boxes,
         low=low,
         high=high,
-        scores=sorted(round(score, 4) for score in scores.tolist()),
+        scores=[round(box.score, 4) for box in boxes],
+        sure=choice.min_confidence,
+        confidences=[_sure(box) for box in boxes],
+        calibrated=any(box.confidence is not None for box in boxes),
         bars=[round(float(count / max(counts.max(), 1)), 3) for count in counts],
         names=[name for name, _ in names.most_common(_NAMES)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
@@ -113,9 +120,15 @@ def write_review(
     return len(cards)
 
 
-def _doubt(photo: LabelledPhoto, cut: float) -> tuple[bool, float]:
+def _sure(box: LabelledBox) -> float:
+    """In [0, 1]; 1 where nobody knows, so that no cut on it leaves the box out."""
+    return 1.0 if box.confidence is None else round(box.confidence, 4)
+
+
+def _doubt(photo: LabelledPhoto, choice: BoxChoice) -> tuple[bool, float]:
     """Photographs in order: the lowest score that was taken first; those of which nothing was taken last."""
-    taken = [box.score for box in photo.boxes if box.score >= cut]
+    sure = choice.min_confidence
+    taken = [box.score for box in photo.boxes if box.score >= choice.min_score and _sure(box) >= sure]
     return not taken, min(taken, default=-max((box.score for box in photo.boxes), default=0.0))
 
 
@@ -140,6 +153,7 @@ def _row(box: LabelledBox, number: int, photo: LabelledPhoto) -> _Row:
         colour=number % len(PALETTE),
         name=box.category,
         score=round(box.score, 4),
+        sure=None if box.confidence is None else _sure(box),
         x=round(1000 * x1 / photo.width, 1),
         y=round(1000 * y1 / photo.height, 1),
         width=round(1000 * (x2 - x1) / photo.width, 1),

@@ -60,23 +60,18 @@ def _json(grounding: Grounding, name: str) -> str:
 
 
 def _coco(grounding: Grounding, name: str) -> str:
-    content = coco.dataset([_certain(grounding)], [name], _as_shown(grounding))
+    content = coco.dataset([grounding], [name], _as_shown(grounding))
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 def _csv(grounding: Grounding, name: str) -> str:
-    return csv.text([_certain(grounding)], [name], _as_shown(grounding))
+    return csv.text([grounding], [name], _as_shown(grounding))
 
 
 def _as_shown(grounding: Grounding) -> BoxChoice:
-    """All boxes that are left, each under its phrase."""
+    """All boxes that are left, each under its phrase: those that are not wanted have gone already."""
     most = max((len(phrase.boxes) for phrase in grounding.phrases), default=1)
-    return BoxChoice(min_score=float("-inf"), top=max(most, 1), names="phrases", merge=1)
-
-
-def _certain(grounding: Grounding) -> Grounding:
-    """The same without doubt whether a phrase is there: boxes that are not wanted have gone already."""
-    return replace(grounding, phrases=tuple(replace(phrase, confidence=None) for phrase in grounding.phrases))
+    return BoxChoice(min_score=float("-inf"), min_confidence=0, top=max(most, 1), names="phrases", merge=1)
 
 
 FORMATS = {
