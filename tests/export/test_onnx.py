@@ -49,6 +49,7 @@ def test_the_program_of_the_guide_grounds_as_the_library_does_and_never_imports_
     exported: tuple[Path, dict[str, float]], tiny_run: Path, tiny_dataset: Path
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(program.splitlines()) <= 30
     photo, text = tiny_dataset.parent / "photos" / "3.png", "A red box beside a blue box."
     names = f"EXPORTED, PHOTO, TEXT = {str(exported[0])!r}, {str(photo)!r}, {text!r}\n"
     check = "\nimport sys\nassert 'torch' not in sys.modules\n"
@@ -89,6 +90,16 @@ def test_the_graphs_of_a_recipe_compute_what_its_model_does(name: str, tiny_run:
         for output, value in zip(graph.outputs, (answer,) if isinstance(answer, torch.Tensor) else answer, strict=True):
             np.testing.assert_allclose(value, expected[output], atol=2e-5, err_msg=f"{graph_name}: {output}")
             values[output] = value.numpy()
+
+
+def test_a_folder_that_is_no_export_says_so(tmp_path: Path) -> None:
+    from unboxed.export.exported import Exported
+
+    with pytest.raises(ExportError, match=r"no export: it has no export\.json"):
+        Exported.open(tmp_path)
+    (tmp_path / "export.json").write_text('{"format": "unboxed-onnx", "version": 9}')
+    with pytest.raises(ExportError, match="another version of unboxed"):
+        Exported.open(tmp_path)
 
 
 def test_what_cannot_be_exported_says_so(tiny_run: Path, tmp_path: Path) -> None:

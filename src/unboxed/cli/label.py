@@ -18,6 +18,7 @@ def label(
     run: Path,
     out: Path,
     format: Literal["coco", "coco-results", "label-studio", "yolo", "csv", "hf"] = "coco",  # noqa: A002, the name of the option
+    min_confidence: float = 0.5,
     min_score: float = 0.3,
     top: int = 1,
     names: Literal["nouns", "types", "phrases"] = "nouns",
@@ -41,7 +42,9 @@ def label(
         out: the file to write; for yolo a folder.
         format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf (as
             the zero-shot detection pipeline of transformers answers).
-        min_score: leave out boxes that score less; the review shows what another cut would keep.
+        min_confidence: leave out phrases that are in the photograph with less confidence, a calibrated probability;
+            the review shows what other cuts would keep.
+        min_score: leave out boxes that score less than this among the boxes of their phrase.
         top: boxes a phrase at most.
         names: what boxes are called: the phrases' head nouns, their types where the captions have them, or the whole
             phrases.
@@ -57,7 +60,7 @@ def label(
     from unboxed.export.choice import BoxChoice
     from unboxed.export.labelling import label_dataset
 
-    choice = BoxChoice(min_score, top, names, merge, min_boxes)
+    choice = BoxChoice(min_score, min_confidence, top, names, merge, min_boxes)
     labelled = label_dataset(
         photos,
         run,
@@ -89,4 +92,4 @@ def export(run: Positional[Path], /, out: Path) -> None:
     from unboxed.model import Grounder
 
     export_onnx(Grounder.load(run), out, say)
-    say(f"{out}: docs/onnx.md has a program of 40 lines that grounds with it")
+    say(f"{out}: docs/onnx.md has a program of 30 lines that grounds with it")

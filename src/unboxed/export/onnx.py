@@ -33,6 +33,7 @@ from unboxed.alignment.key_value import KeyValueAttention
 from unboxed.alignment.pooled import PooledEmbedding
 from unboxed.alignment.refinement import PriorRefinement
 from unboxed.errors import ExportError
+from unboxed.export.exported import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names
 from unboxed.training.checkpoint import write_json
@@ -47,7 +48,6 @@ PARITY = 1e-4
 
 _ALIGNERS = (KeyValueAttention, BestRegion, CrossAttention, PooledEmbedding, PriorRefinement)
 _RECIPES = "infoground, ckd, sprm, scan, bfan, pfan and vse"
-_FORMAT, _VERSION = "unboxed-onnx", 1
 _AXES = {"B": "images", "C": "captions", "W": "words", "Q": "queries", "P": "phrases", "R": "regions"}
 
 
@@ -274,8 +274,8 @@ def _write_rest(grounder: Grounder, graphs: dict[str, Graph], folder: Path, diff
     if grounder.prior is not None:
         grounder.prior.save(folder / "prior")
     content = {
-        "format": _FORMAT,
-        "version": _VERSION,
+        "format": FORMAT,
+        "version": VERSION,
         "recipe": config.recipe,
         "queries": "phrases" if config.choices.units == "phrases" else "words",
         "score_queries": config.choices.units,
