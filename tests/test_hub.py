@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,3 +66,10 @@ def test_the_card_says_what_the_run_was_made_from(tiny_run: Path, tmp_path: Path
     assert card.startswith("---\nlibrary_name: unboxed\n")
     assert "32 photographs, 64 captions" in card
     assert "segments and a grid, without weights" in card
+    assert "{" not in card and "\n\n\n" not in card
+    bare = unboxed.load(tiny_run)
+    bare = unboxed.Grounder(replace(bare.config, presence=None, facts={}), bare.model, bare.vocabulary)
+    bare.save(tmp_path / "bare")
+    card = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
+    assert "infoground on an unnamed dataset" in card and "not calibrated" in card.replace("\n", " ")
+    assert "| chosen" not in card and "\n\nHow well" in card
