@@ -31,6 +31,7 @@ def settings(tmp_path: Path, graphs: Any) -> RegionSettings:
         segmenter=graphs.segmenter(tmp_path / "segmenter.onnx"),
         backbone=graphs.picture(tmp_path / "backbone.onnx"),
         detector_size=64,
+        evidence_sizes=(),
         segmenter_size=64,
         backbone_size=64,
         grid=2,
@@ -94,7 +95,7 @@ def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any
 def test_a_union_of_two_persons_is_evidently_persons(tmp_path: Path, graphs: Any) -> None:
     outputs = {"boxes": np.array([[[0, 0, 16, 40], [40, 0, 60, 40]]]), "scores": np.array([[[0.9], [0.7]]])}
     path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "person"})
-    settings = RegionSettings(detectors=(path,), detector_size=64, parts=0, nms=1)
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), parts=0, nms=1)
     regions = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
     union = regions.sources.index("union")
     np.testing.assert_allclose(regions.boxes[union], [0, 0, 60, 40])
@@ -106,9 +107,22 @@ def test_two_detectors_take_turns_and_keep_their_evidence_apart(tmp_path: Path, 
     for i, (box, score) in enumerate([([0, 0, 20, 20], 0.9), ([40, 40, 60, 60], 0.4)]):
         outputs = {"boxes": np.array([[box]]), "scores": np.array([[[score]]])}
         paths.append(graphs.constant(tmp_path / f"{i}.onnx", outputs, metadata={"classes": "cat"}))
-    regions = RegionExtractor(RegionSettings(detectors=tuple(paths), detector_size=64))(Image.new("RGB", (64, 64)))
+    settings = RegionSettings(detectors=tuple(paths), detector_size=64, evidence_sizes=())
+    regions = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
     assert regions.class_names == ("cat", "detector2:cat")
     np.testing.assert_allclose(regions.class_probs[:2], [[0.9, 0], [0, 0.4]], rtol=1e-6)
+
+
+def test_what_a_region_shows_is_the_mean_over_the_sizes_looked_at(tmp_path: Path, graphs: Any) -> None:
+    # Its boxes are constant in pixels of its input: at twice the size the second one lies where the first one lay.
+    outputs = {"boxes": np.array([[[0, 0, 16, 40], [0, 0, 32, 80]]]), "scores": np.array([[[0.8], [0.4]]])}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(128,), parts=0)
+    once = RegionExtractor(replace(settings, evidence_sizes=()))(Image.new("RGB", (64, 64)))
+    both = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
+    np.testing.assert_array_equal(both.boxes, once.boxes)
+    np.testing.assert_allclose(once.class_probs[0], 0.8)
+    np.testing.assert_allclose(both.class_probs[0], (0.8 + 0.4) / 2)
 
 
 def test_threads_do_not_change_the_regions(settings: RegionSettings, photograph: Image.Image) -> None:

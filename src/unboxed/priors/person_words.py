@@ -17,16 +17,51 @@ def _keys(text: str) -> frozenset[str]:
 
 PERSONS = _keys(
     """
-    person man woman boy girl child kid baby toddler infant teenager teen adult youth guy lady gentleman female male
-    human individual somebody someone he she him himself herself they them player worker performer dancer singer
-    musician guitarist drummer runner cyclist biker bicyclist rider skater skateboarder skier snowboarder surfer
-    swimmer climber hiker athlete swordsman fisherman policeman officer soldier fireman firefighter chef cook waiter
-    vendor bride groom mother father mom dad son daughter brother sister friend student teacher tourist pedestrian
-    spectator bystander onlooker passenger driver clown artist painter photographer wrestler boxer batter pitcher
-    goalie referee coach cheerleader businessman construction-worker motorcyclist skateboarder snowboarder folk
+    person human individual people folk someone somebody everyone everybody anyone nobody he she him himself herself
+    they them themselves we us
+    man woman male female guy lady gentleman gentlewoman gal chap bloke fellow dude buddy boy girl child kid baby
+    toddler tot infant newborn preschooler youngster preteen teenager teen youth adult senior elder blonde brunette redhead
+    mother father mom dad mum mommy daddy parent son daughter brother sister sibling twin grandmother grandfather
+    grandma grandpa granny grandparent grandchild grandson granddaughter aunt uncle cousin nephew niece husband wife spouse
+    boyfriend girlfriend fiance fiancee bride groom bridesmaid groomsman newlywed
+    friend companion partner mate neighbor neighbour stranger owner passerby pedestrian bystander onlooker spectator
+    viewer visitor guest host hostess customer shopper diner tourist traveler traveller passenger commuter hitchhiker
+    resident local native villager citizen immigrant refugee homeless beggar
+    worker employee boss manager executive businessman businesswoman secretary receptionist assistant volunteer
+    construction-worker builder bricklayer carpenter plumber electrician mechanic welder roofer engineer architect
+    laborer labourer janitor cleaner maid butler gardener farmer rancher cowboy cowgirl hunter fisher fisherman
+    fisherwoman miner lumberjack craftsman artisan potter tailor barber hairdresser stylist baker butcher chef cook
+    waiter waitress bartender barista cashier clerk vendor seller salesman saleswoman merchant shopkeeper
+    doctor nurse surgeon dentist paramedic medic patient scientist researcher technician teacher professor principal
+    tutor instructor coach trainer student pupil schoolboy schoolgirl schoolchild classmate graduate lawyer judge
+    politician president mayor king queen prince princess
+    officer policeman policewoman cop sheriff trooper detective guard bodyguard lifeguard soldier sergeant marine sailor
+    captain veteran warrior knight samurai swordsman fireman firewoman firefighter prisoner thief robber pirate
+    pilot astronaut driver chauffeur trucker crewman operator
+    monk nun priest pastor bishop pope rabbi preacher pilgrim
+    artist painter sculptor photographer cameraman videographer journalist reporter writer author poet reader actor
+    actress comedian entertainer performer magician juggler acrobat clown mime puppeteer dancer ballerina breakdancer
+    cheerleader musician guitarist bassist drummer pianist violinist cellist trumpeter saxophonist flutist singer
+    vocalist rapper dj composer busker bagpiper
+    player athlete competitor contestant participant opponent rival teammate winner champion runner sprinter jogger
+    walker hiker backpacker camper climber mountaineer trekker explorer adventurer jumper gymnast hurdler vaulter
+    swimmer diver snorkeler surfer surfboarder bodyboarder boarder wakeboarder waterskier windsurfer kitesurfer
+    parasailer paraglider skydiver kayaker canoer canoeist paddler rower rafter boater
+    skater skateboarder longboarder rollerblader rollerskater skier skiier snowboarder sledder tobogganer snowmobiler
+    racer rider biker cyclist bicyclist bicycler unicyclist motorcyclist motorcycler motorist equestrian jockey
+    horseman horsewoman bullfighter matador
+    footballer quarterback linebacker receiver defender midfielder striker goalie goalkeeper goaltender batter batsman
+    pitcher catcher baseman infielder outfielder shortstop bowler cricketer golfer boxer kickboxer wrestler fighter
+    fencer archer weightlifter bodybuilder referee umpire linesman
+    supporter fan protester demonstrator marcher activist member leader santa hippie punk
     """
 )
-GROUPS = _keys("group crowd team couple band audience crew family troupe squad trio duo gang army gathering")
+GROUPS = _keys(
+    """
+    group crowd team couple pair band audience crew family troupe squad trio duo quartet gang army gathering class choir
+    orchestra mob throng congregation
+    """
+)
 
 HEAD = _keys(
     """

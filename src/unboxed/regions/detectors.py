@@ -13,7 +13,7 @@ Any further output with four axes is a feature map to pool region features from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -81,6 +81,15 @@ class OnnxDetector:
         else:
             class_names = class_list(network, class_file, classes)
         return OnnxDetector(network, layout, (*names, *maps), class_names, longest)
+
+    @property
+    def any_size(self) -> bool:
+        """Does the graph take photographs of any size?"""
+        return self.network.input_size is None
+
+    def at(self, longest: int) -> OnnxDetector:
+        """The same network, looking at photographs with their longest side `longest` pixels."""
+        return replace(self, longest=longest)
 
     def detect(self, view: View) -> Detections:
         """Every box of one photograph in its pixels, before suppression."""

@@ -46,8 +46,8 @@ class RegionExtractor:
 
     Regions come best first: detector boxes by score, then the whole image, the segmenter's boxes, parts of persons,
     unions, segments, the grid. `class_probs` holds what every detector and the segmenter say of every region, whoever
-    proposed it: for a detector the best score of its raw boxes that overlap the region with an IoU above 0.6, for the
-    segmenter 2pq / (p + q) (see `segmenter.class_evidence`).
+    proposed it: for a detector the best score of its raw boxes that overlap the region with an IoU above 0.6, in the
+    mean over the sizes at which it looks, for the segmenter 2pq / (p + q) (see `segmenter.class_evidence`).
 
     Args:
         settings: sources and features.
@@ -65,6 +65,12 @@ class RegionExtractor:
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [
             OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors
+        ]
+        self._again = [
+            (number, detector.at(size))
+            for number, detector in enumerate(self._detectors)
+            if isinstance(detector, OnnxDetector) and detector.any_size
+            for size in settings.evidence_sizes
         ]
         self._segmenter = (
             OnnxSegmenter.open(settings.segmenter, settings.segmenter_size) if settings.segmenter else None
@@ -96,20 +102,28 @@ class RegionExtractor:
         regions, _ = self._regions(image, original_size)
         return regions
 
-    def look(self, view: View) -> tuple[list[Detections], Array | None, list[FeatureMap]]:
-        """What every network says of the photograph: detections, class probabilities of the segmenter, feature maps."""
+    def look(self, view: View) -> tuple[list[list[Detections]], Array | None, list[FeatureMap]]:
+        """What every network says of the photograph.
+
+        Returns:
+            Detections of each detector, at the size that proposes boxes first; class probabilities of the segmenter;
+            feature maps.
+        """
         jobs: list[Callable[[View], Any]] = [detector.detect for detector in self._detectors]
+        jobs += [detector.detect for _, detector in self._again]
         jobs += [backbone.maps for backbone in self._backbones]
         jobs += [self._segmenter.probabilities] if self._segmenter else []
         if self._pool:
-            answers = [future.result() for future in [self._pool.submit(job, view) for job in jobs]]
+            answers = iter([future.result() for future in [self._pool.submit(job, view) for job in jobs]])
         else:
-            answers = [job(view) for job in jobs]
-        detections = answers[: len(self._detectors)]
-        maps = [plane for found in answers[len(detections) :][: len(self._backbones)] for plane in found]
+            answers = iter([job(view) for job in jobs])
+        detections = [[next(answers)] for _ in self._detectors]
+        for number, _ in self._again:
+            detections[number].append(next(answers))
+        maps = [plane for _ in self._backbones for plane in next(answers)]
         if self.settings.detector_features:
-            maps += [plane for found in detections for plane in found.maps]
-        return detections, answers[-1] if self._segmenter else None, maps
+            maps += [plane for first, *_ in detections for plane in first.maps]
+        return detections, next(answers, None), maps
 
     @cached_property
     def feature_blocks(self) -> tuple[tuple[str, int], ...]:
@@ -129,7 +143,7 @@ class RegionExtractor:
             image = image.convert("RGB")
         view = View(image, original_size or image.size)
         detections, stuff, maps = self.look(view)
-        proposals, members = self._propose(view, detections, stuff)
+        proposals, members = self._propose(view, [first for first, *_ in detections], stuff)
         class_probs = self._evidence(view, detections, stuff, proposals.boxes, members)
         blocks = self._features(view, maps, proposals.boxes)
         width, height = view.size
@@ -216,13 +230,16 @@ class RegionExtractor:
     def _evidence(
         self,
         view: View,
-        detections: list[Detections],
+        detections: list[list[Detections]],
         stuff: Array | None,
         boxes: Array,
         members: dict[int, tuple[int, ...]],
     ) -> Array:
         """Class evidence `[R, K]` of every source for every region."""
-        parts = [detector_evidence(found, boxes) for found in detections]
+        parts = [
+            np.mean([detector_evidence(found, boxes) for found in sizes], axis=0, dtype=np.float32)
+            for sizes in detections
+        ]
         if stuff is not None:
             parts.append(class_evidence(stuff, boxes, *view.size))
         if not parts:

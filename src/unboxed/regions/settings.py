@@ -60,6 +60,8 @@ class RegionSettings:
     """A detection counts as a person with parts, or as a member of a union, from this score on."""
     detector_size: int = 448
     """Longest side in pixels of the detectors' input, where the file leaves it open."""
+    evidence_sizes: tuple[int, ...] = (320, 576)
+    """Further longest sides at which detectors that take any say what a region shows; it is the mean over all sizes."""
     segmenter_size: int = 352
     """Longest side in pixels of the segmenter's input."""
     backbone_size: int = 352
@@ -90,6 +92,8 @@ class RegionSettings:
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
+        if smallest := [size for size in self.evidence_sizes if size < 1]:
+            raise RegionsError(f"evidence_sizes holds {smallest[0]}; expected at least 1.")
         for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels"):
             value = getattr(self, name)
             if value < 0:
@@ -214,7 +218,7 @@ class RegionSettings:
 
             kind = ImportedRegions
         known = {field.name: field for field in fields(kind)}
-        chosen: dict[str, Any] = {}
+        chosen: dict[str, Any] = {"evidence_sizes": ()}  # of a store that was made before there were any
         for name, value in values.items():
             if name == "version":
                 continue
@@ -270,6 +274,8 @@ def _typed(name: str, kind: str, value: Any, folder: Path | None) -> Any:
         if kind.startswith("tuple"):
             if not isinstance(value, list):
                 raise TypeError
+            if "int" in kind:
+                return tuple(_typed(name, "int", item, folder) for item in value)
             return tuple(path(item) if "Path" in kind else str(item) for item in value)
         if kind.startswith("Path"):
             return path(value)
