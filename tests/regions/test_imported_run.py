@@ -66,7 +66,7 @@ def test_trained_and_scored_without_photographs(entities: Path, capsys: pytest.C
 
     Image.new("RGB", (100, 50)).save(entities / "new.png")
     assert "nothing here computes such features" in _fails(capsys, "ground", run, entities / "new.png", "a red box")
-    (entities / "val.txt").write_text("7\n")
+    (entities / "val.txt").write_text("7\n8\n")
     (entities / "run" / "config.json").write_text((run / "config.json").read_text().replace(str(store), "/nowhere"))
     assert "unboxed import" in _fails(capsys, "evaluate", run, "--data", data, "--split", "val")
     for verb in (("fit", "infoground", "--data"), ("regions",)):

@@ -20,9 +20,11 @@ PERSONS = _keys(
     person human individual people folk someone somebody everyone everybody anyone nobody he she him himself herself
     they them themselves we us
     man woman male female guy lady gentleman gentlewoman gal chap bloke fellow dude buddy boy girl child kid baby
-    toddler tot infant newborn preschooler youngster preteen teenager teen youth adult senior elder blonde brunette redhead
+    toddler tot infant newborn preschooler youngster preteen teenager teen youth adult senior elder blonde brunette
+    redhead
     mother father mom dad mum mommy daddy parent son daughter brother sister sibling twin grandmother grandfather
-    grandma grandpa granny grandparent grandchild grandson granddaughter aunt uncle cousin nephew niece husband wife spouse
+    grandma grandpa granny grandparent grandchild grandson granddaughter aunt uncle cousin nephew niece husband wife
+    spouse
     boyfriend girlfriend fiance fiancee bride groom bridesmaid groomsman newlywed
     friend companion partner mate neighbor neighbour stranger owner passerby pedestrian bystander onlooker spectator
     viewer visitor guest host hostess customer shopper diner tourist traveler traveller passenger commuter hitchhiker
