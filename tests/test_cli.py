@@ -79,6 +79,15 @@ def test_ground_prints_one_json_object_in_pixels_of_the_upright_photograph(
         assert all(0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64 for x1, y1, x2, y2 in phrase["boxes"])
 
 
+def test_words_that_the_run_has_not_learned_are_named(
+    tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["ground", str(tiny_run), str(_photo(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
+    said = capsys.readouterr()
+    assert said.err == "Words that the run has not learned: guitar\n"
+    assert json.loads(said.out)["phrases"]
+
+
 def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     main(["ground", str(tiny_run), str(_photo(tiny_dataset)), "a red box", "--save", str(tmp_path / "new" / "a.png")])
     with Image.open(tmp_path / "new" / "a.png") as picture:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,7 +41,16 @@ def test_the_extras_that_it_names_exist() -> None:
 def test_a_missing_part_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor._OPTIONAL, "no_such_module", ("no-such-thing", "studio", "the studio"))
     (found,) = [found for found in examine() if found.name == "no-such-thing"]
-    assert found == Finding("optional", "no-such-thing", "absent", "for the studio", 'pip install "unboxed[studio]"')
+    mend = f'{doctor._pip()} install "unboxed[studio]"'
+    assert found == Finding("optional", "no-such-thing", "absent", "for the studio", mend)
+
+
+def test_the_command_installs_into_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = str(Path(sys.executable).parent / "pip")
+    monkeypatch.setattr(shutil, "which", lambda name: beside)
+    assert doctor._pip() == "pip"
+    monkeypatch.setattr(shutil, "which", lambda name: "/elsewhere/bin/pip")
+    assert doctor._pip() == f"{sys.executable} -m pip"
 
 
 def test_a_torchvision_of_another_torch_is_told_with_the_mend(

@@ -38,7 +38,9 @@ _OPTIONAL = {
     "huggingface_hub": ("huggingface-hub", "hub", "runs from and to the Hugging Face Hub"),
     "fastapi": ("fastapi", "studio", "the studio"),
     "uvicorn": ("uvicorn", "studio", "the studio"),
+    "python_multipart": ("python-multipart", "studio", "uploads to the studio"),
     "pyarrow": ("pyarrow", "parquet", "datasets of Hugging Face in parquet files"),
+    "onnx": ("onnx", "onnx", "`unboxed export`"),
     "onnxscript": ("onnxscript", "onnx", "`unboxed export`"),
     "supervision": ("supervision", "supervision", "`Grounding.to_supervision`"),
     "faiss": ("faiss-cpu", "search", "searching some millions of photographs"),
@@ -106,6 +108,12 @@ def torchvision_trouble(code: str = "import torchvision") -> str | None:
     return lines[-1].strip() if lines else f"its import ends the process with code {tried.returncode}"
 
 
+def _pip() -> str:
+    """What installs into this very environment: `pip`, where that is its own."""
+    found = shutil.which("pip")
+    return "pip" if found and Path(found).parent == Path(sys.executable).parent else f"{sys.executable} -m pip"
+
+
 def _version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
@@ -125,7 +133,7 @@ def _packages() -> Iterator[Finding]:
     for module, distribution in _NEEDED.items():
         version = _version(distribution)
         if version is None and find_spec(module) is None:
-            yield Finding("packages", distribution, "wrong", "missing", f"pip install {distribution}")
+            yield Finding("packages", distribution, "wrong", "missing", f"{_pip()} install {distribution}")
         else:
             yield Finding("packages", distribution, "ok", version or "there, version unknown")
 
@@ -136,7 +144,7 @@ def _devices() -> Iterator[Finding]:
     try:
         import torch
     except Exception as error:  # a broken installation raises anything
-        mend = "pip install --force-reinstall torch"
+        mend = f"{_pip()} install --force-reinstall torch"
         yield Finding("devices", "PyTorch", "wrong", f"cannot be imported: {error}", mend)
         return
     threads = torch.get_num_threads()
@@ -152,7 +160,7 @@ def _devices() -> Iterator[Finding]:
         built = torch.version.cuda
         driver = shutil.which("nvidia-smi") is not None
         if driver and built is None:
-            mend = "install PyTorch for CUDA: https://pytorch.org/get-started/locally"
+            mend = f"{_pip()} install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
             yield Finding(
                 "devices", "cuda", "wrong", "there is an NVIDIA driver, but PyTorch is built without CUDA", mend
             )
@@ -172,7 +180,7 @@ def _optional() -> Iterator[Finding]:
         if version is not None or find_spec(module) is not None:
             yield Finding("optional", distribution, "ok", f"{version or 'there'}, for {use}")
         else:
-            yield Finding("optional", distribution, "absent", f"for {use}", f'pip install "unboxed[{extra}]"')
+            yield Finding("optional", distribution, "absent", f"for {use}", f'{_pip()} install "unboxed[{extra}]"')
 
 
 def _torchvision() -> Iterator[Finding]:
@@ -193,7 +201,7 @@ def _torchvision() -> Iterator[Finding]:
         "torchvision",
         "wrong",
         f"{version} does not work with torch {torch_version} ({trouble}); transformers imports it and fails, too",
-        f"pip uninstall torchvision, or: pip install --force-reinstall --no-deps torchvision{index}",
+        f"{_pip()} uninstall torchvision, or: {_pip()} install --force-reinstall --no-deps torchvision{index}",
     )
 
 

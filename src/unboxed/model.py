@@ -19,6 +19,7 @@ from unboxed.in_order import in_order
 from unboxed.inputs import Inputs
 from unboxed.phrases import noun_phrases
 from unboxed.run_config import RunConfig
+from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights
 from unboxed.types import Array, Caption, Grounding, RankedPhoto, Regions
@@ -224,6 +225,15 @@ class Grounder:
                 best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
                 block = []
         return [RankedPhoto(index, score, self.ground_regions(own, [caption])[0]) for score, index, own in best]
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text, lower-cased, that the model has not learned; each is to it like any other of them.
+
+        A pretrained text encoder has words of its own, and none is unknown.
+        """
+        if self.config.choices.text != "gru":
+            return []
+        return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
     def regions_of(self, image: Photo) -> Regions:
         """The regions of a photograph, as `ground` finds them; `Regions` are given back as they are.

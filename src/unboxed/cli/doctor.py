@@ -28,16 +28,21 @@ def doctor(json: bool = False) -> None:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table("", "", "found", "mend", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table("", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
         group = ""
         for finding in findings:
             if finding.group != group:
                 table.add_row("", f"[bold]{finding.group}[/bold]")
                 group = finding.group
-            mend = f"[bold]{escape(finding.mend)}[/bold]" if finding.mend else ""
-            table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value), mend)
+            table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value))
         console = Console()
         console.print(table)
-        console.print(f"{len(wrong)} wrong." if wrong else "Nothing is wrong.", style="bold")
+        console.print(f"\n{len(wrong)} wrong." if wrong else "\nNothing is wrong.", style="bold")
+        for label, verdict in (("To mend it", "wrong"), ("To add what is missing", "absent")):
+            mends = [finding for finding in findings if finding.verdict == verdict and finding.mend]
+            if mends:
+                console.print(f"{label}:")
+            for finding in mends:  # never broken: a command is there to be copied
+                console.print(f"  {finding.name}: [bold]{escape(finding.mend)}[/bold]", soft_wrap=True, highlight=False)
     if wrong:
         raise SystemExit(1)

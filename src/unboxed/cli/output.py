@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["print_json"]
+from unboxed.progress import say
+
+if TYPE_CHECKING:
+    from unboxed.model import Grounder
+
+__all__ = ["print_json", "say_unknown_words"]
 
 
 def print_json(content: dict[str, Any]) -> None:
     """One JSON object on standard output, and nothing else."""
     print(json.dumps(content, ensure_ascii=False))
+
+
+def say_unknown_words(grounder: Grounder, text: str) -> None:
+    """Tell which words of a text the run has not learned, if there are any: boxes for them are guesses."""
+    if unknown := grounder.unknown_words(text):
+        say(f"Words that the run has not learned: {', '.join(unknown)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional
 
-from unboxed.cli.output import print_json
+from unboxed.cli.output import print_json, say_unknown_words
 from unboxed.errors import SearchError
 from unboxed.progress import say
 
@@ -104,6 +104,7 @@ def search(
 
 def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.search(text, k, candidates)
+    say_unknown_words(index.grounder, text)
     if save is not None:
         from unboxed.pictures import save_picture
         from unboxed.search.contact_sheet import draw_contact_sheet

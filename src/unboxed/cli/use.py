@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from unboxed.cli.output import print_json
+from unboxed.cli.output import print_json, say_unknown_words
 from unboxed.progress import say
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def ground(
     image = open_photo(photo)
     grounder, regions = _loaded(run, image)
     grounding = grounder.ground_regions(regions, [given])[0]
+    say_unknown_words(grounder, caption)
     if save is not None:
         from unboxed.pictures import draw_grounding, save_picture
 
