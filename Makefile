@@ -28,7 +28,7 @@ lint: setup
 types: setup
 	@$(BIN)/mypy
 
-# The notice that this switches off speaks of another program.
+# Into site/, stopping at the first warning. The variable turns off an advertisement that the theme prints at every build.
 docs: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

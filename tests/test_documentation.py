@@ -58,3 +58,15 @@ def test_an_objective_is_added_as_the_guide_says(
 def test_the_guide_of_recipes_names_all_of_them() -> None:
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in RECIPES)
+
+
+def test_what_is_raised_is_named_as_the_reference_reads_it() -> None:
+    """`make docs` stops at a section `Raises:` whose entries are not `Name: when`."""
+    package = DOCS.parent / "src" / "unboxed"
+    entries = [
+        (file.name, entry)
+        for file in package.rglob("*.py")
+        for entry in re.findall(r"^ +Raises:\n +(.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(entries) > 50
+    assert [entry for entry in entries if not re.match(r"[A-Z]\w+: ", entry[1])] == []

@@ -27,7 +27,7 @@ def on_each_core(work: Callable[[T], None], items: Iterable[T], workers: int) ->
         workers: 1 does everything in this thread.
 
     Raises:
-        The first exception of `work`, after all threads have ended.
+        Exception: the first one of `work`, after all threads have ended.
     """
     if workers == 1:
         for item in items:
