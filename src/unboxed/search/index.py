@@ -15,7 +15,7 @@ from unboxed.phrases import noun_phrases
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
 from unboxed.search.code_shards import CodeShard
 from unboxed.search.folder import IndexFolder
-from unboxed.search.sketch import ExactScan, FaissScan, Scan
+from unboxed.search.scans import ExactScan, FaissScan, Scan
 from unboxed.search.stored import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
 from unboxed.search.table import PhotoTable
 from unboxed.types import Caption, GroundedPhrase, Grounding
@@ -27,6 +27,9 @@ CANDIDATES = 100
 
 _ALL = 1000  # of so many, all are candidates
 _TOGETHER = 128
+_POOL = 2048  # photographs among which candidates are chosen
+_ROUNDS = 4
+_TYPICAL = 64  # queries that faiss's cells are tried with
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,9 @@ class Index:
         table: the photographs.
         shards: folder of their codes.
         faiss: find candidates with faiss, which pays from some millions of photographs on; its cells are made now.
+
+    Attributes:
+        scan: what finds candidates.
     """
 
     def __init__(self, grounder: Grounder, table: PhotoTable, shards: Path, *, faiss: bool = False) -> None:
@@ -92,7 +98,7 @@ class Index:
         self.table = table
         self._folder = shards
         self._shards: dict[int, CodeShard] = {}
-        self._scan: Scan = FaissScan(table.vectors_NE) if faiss else ExactScan(table.vectors_NE)
+        self.scan: Scan = FaissScan(table.vectors_NE, self._typical_weights()) if faiss else ExactScan(table.vectors_NE)
 
     @classmethod
     def open(cls, path: str | Path, *, faiss: bool = False) -> Index:
@@ -150,8 +156,11 @@ class Index:
             candidates: as many as there are photographs for a full ranking.
         """
         asked = encoded_captions(self.grounder, [caption])
-        rows = torch.arange(len(self)) if candidates >= len(self) else self._candidates(asked, candidates)[0]
-        score_N = self._scores(rows, asked)[:, 0]
+        if candidates >= len(self):
+            rows = torch.arange(len(self))
+            score_N = self._scores(rows, asked)[:, 0]
+        else:
+            rows, score_N = self._candidates(asked, candidates)
         best = score_N.argsort(descending=True, stable=True)[: max(k, 0)]
         return rows[best].tolist(), score_N[best].tolist()
 
@@ -202,10 +211,34 @@ class Index:
             for c, own in zip(best, groundings, strict=True)
         ]
 
-    def _candidates(self, asked: EncodedCaptions, count: int) -> list[torch.Tensor]:
-        """The rows of each query's candidates."""
-        sample_SC = score_encoded(self.grounder.model, self._sample, asked)
-        return [self._scan.top(weights_F[:-1], count) for weights_F in self.table.sketch.weights(sample_SC).T]
+    def _candidates(self, asked: EncodedCaptions, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows of one query's candidates and their exact scores, in no order.
+
+        They are chosen in a few rounds: the exact scores of one make the weights better that choose the next.
+        """
+        sketch, vectors_NE = self.table.sketch, self.table.vectors_NE
+        score_S = score_encoded(self.grounder.model, self._sample, asked)[:, 0]
+        weights_F = sketch.weights(score_S[:, None])[:, 0]
+        pool = self.scan.top(weights_F[:-1], max(_POOL, count))
+        vectors_SE, vectors_PE = vectors_NE[self.table.sample_S].float(), vectors_NE[pool].float()
+        chosen, score_K = pool[:0], score_S[:0]
+        for part in torch.arange(min(count, len(pool))).tensor_split(_ROUNDS):
+            if len(chosen):
+                weights_F = sketch.weights_with(vectors_SE, score_S, vectors_PE[chosen], score_K)
+            close_P = (vectors_PE @ weights_F[:-1]).index_fill(0, chosen, float("-inf"))
+            some = close_P.topk(len(part)).indices
+            chosen = torch.cat([chosen, some])
+            score_K = torch.cat([score_K, self._scores(pool[some], asked)[:, 0]]) if len(some) else score_K
+        return pool[chosen], score_K
+
+    @torch.inference_mode()
+    def _typical_weights(self) -> torch.Tensor:
+        """`[Q, E]`: of captions of the index, evenly chosen, or of made-up sentences where it has none."""
+        if self.captions:
+            step = max(1, self.captions // _TYPICAL)
+            return self.table.weights_CF[::step, :-1][:_TYPICAL].float()
+        probes = encoded_captions(self.grounder, [_caption(text) for text in self._probes[:_TYPICAL]])
+        return self.table.sketch.weights(score_encoded(self.grounder.model, self._sample, probes))[:-1].T.contiguous()
 
     def _scores(self, rows: torch.Tensor, asked: EncodedCaptions) -> torch.Tensor:
         """The exact scores of photographs, `[rows, C]`."""
@@ -223,9 +256,11 @@ class Index:
         """
         asked = encoded_captions(self.grounder, [_caption(query) for query in queries])
         best_KC = self._scores(torch.arange(len(self)), asked).topk(min(k, len(self)), dim=0).indices
-        # What is among the candidates is ranked exactly, and so found.
-        found = self._candidates(asked, max(candidates, k))
-        return sum(float(torch.isin(best_KC[:, c], rows).float().mean()) for c, rows in enumerate(found)) / len(found)
+        shares = []
+        for best_K, query in zip(best_KC.T, queries, strict=True):  # what is among the candidates is ranked exactly
+            rows, _ = self._candidates(encoded_captions(self.grounder, [_caption(query)]), max(candidates, k))
+            shares.append(float(torch.isin(best_K, rows).float().mean()))
+        return sum(shares) / len(shares)
 
     def own_recall(self, queries: int, k: int = 10, candidates: int = CANDIDATES) -> float | None:
         """`recall` with captions of the index, evenly chosen, or made-up sentences where it has none.
