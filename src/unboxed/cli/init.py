@@ -42,7 +42,7 @@ def init(
 
         settings, which = default_regions(load_dataset(file), detector)
         say(which)
-        training = next((len(split.examples) for split in survey.splits if split.name == "train"), 0)
+        training = survey.split_counts.get("train", 0)
         found = estimate(survey.examples, training, settings) if training else None
         if found is not None:
             say(

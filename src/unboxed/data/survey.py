@@ -52,6 +52,14 @@ class Survey:
         """Of all splits."""
         return [example for split in self.splits for example in split.examples]
 
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """How many photographs each split has when duplicates are left out, `train` first."""
+        return {
+            split.name: sum(example.image_id not in self.duplicates for example in split.examples)
+            for split in sorted(self.splits, key=lambda split: split.name != "train")
+        }
+
     def lines(self) -> list[str]:
         """For people."""
         counts = [len(example.captions) for example in self.examples]
@@ -62,7 +70,7 @@ class Survey:
             f"Photos: {len(counts):,} with captions in {self.own.images}",
             f"Captions: {sum(counts):,}, {spread} a photo, {self.phrases:,} noun phrases",
             f"Vocabulary: {len(self.vocabulary):,} words, {repeated:,} of them more than once",
-            "Splits: " + ", ".join(f"{split.name} {len(split.examples):,} photos" for split in self.splits),
+            "Splits: " + ", ".join(f"{name} {count:,} photos" for name, count in self.split_counts.items()),
         ]
         for label, names in (
             ("Unreadable", [f"{name} ({reason})" for name, reason in self.unreadable.items()]),
