@@ -47,6 +47,35 @@ def test_the_verbs_are_these() -> None:
     assert set(RECIPES) == recipes
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["label", "photos", "--run", "run"], ["Missing from unboxed label", "--out PATH", "unboxed label --help"]),
+        (["fit", "ckd", "--out", "run"], ["Missing from unboxed fit ckd", "--data PATH", "unboxed fit ckd --help"]),
+        (["label", "photos", "--run", "r", "--out", "o", "--min-scor", "1"], ["--min-scor", "Perhaps", "--min-score"]),
+        (["fit", "--data", "photos", "--out", "run", "--epochs", "ten"], ["--epochs INT", "'ten'"]),
+    ],
+)
+def test_an_option_that_is_missing_misspelt_or_no_number_is_named(
+    arguments: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert all(words in error for words in said), error
+
+
+def test_the_help_of_fit_has_its_options_and_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["fit", "--help"], ["fit", "-h"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        page = capsys.readouterr().out
+        assert all(f"\n  {name} " in page for name in RECIPES)
+        assert all(option in page for option in ("--data PATH", "--out PATH", "--detector PATH", "--epochs INT"))
+        assert "None}" not in page
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys, contextlib, io\n"
