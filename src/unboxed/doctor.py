@@ -160,7 +160,7 @@ def _devices() -> Iterator[Finding]:
         built = torch.version.cuda
         driver = shutil.which("nvidia-smi") is not None
         if driver and built is None:
-            mend = f"{_pip()} install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"
+            mend = "install PyTorch for CUDA: https://pytorch.org/get-started/locally"
             yield Finding(
                 "devices", "cuda", "wrong", "there is an NVIDIA driver, but PyTorch is built without CUDA", mend
             )
