@@ -109,7 +109,7 @@ def test_span_f1_by_hand() -> None:
 
 
 def test_agreement_with_the_gold_phrases_of_real_captions(shared_data: Path) -> None:
-    """The chunker knows nothing of these captions; the issue asks for 0.80."""
+    """The chunker knows nothing of these captions; 0.80 is the least that is let pass."""
     folder = shared_data / "data" / "flickr30k_entities"
     listed = {image_id: StoredPhoto(Path(image_id), 1, 1) for image_id in (folder / "val.txt").read_text().split()}
     examples = read_examples(folder / "annotations.tar.gz", listed)
