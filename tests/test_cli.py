@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import unboxed
 from unboxed.cli import VERBS, main, recipe_verbs
 from unboxed.recipes import RECIPES
 
@@ -64,6 +65,20 @@ def test_an_option_that_is_missing_misspelt_or_no_number_is_named(
     assert ended.value.code == 2
     error = capsys.readouterr().err
     assert all(words in error for words in said), error
+
+
+def test_the_first_help_is_short_and_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+    pages = []
+    for arguments in (["--help"], []):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+        pages.append(capsys.readouterr().out)
+    assert pages[0] == pages[1] and len(pages[0].splitlines()) < 60
+    assert all(f"• {name}" in pages[0] for name in VERBS)
+    assert "unboxed label photos --run run --out coco.json" in pages[0]
+    main(["--version"])
+    assert capsys.readouterr().out == f"unboxed {unboxed.__version__}\n"
 
 
 def test_the_help_of_fit_has_its_options_and_names_every_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tyro
 
+from unboxed import __version__
 from unboxed.cli.data import import_features, regions, scenes
 from unboxed.cli.doctor import doctor
 from unboxed.cli.init import init
@@ -22,8 +23,14 @@ from unboxed.errors import UnboxedError
 
 __all__ = ["main", "recipe_verbs"]
 
-_HELP = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
-_DESCRIPTION = "Learn from captions alone which region of a photograph each phrase means."
+_HELP = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
+_DESCRIPTION = """Learn from captions alone which region of a photograph each phrase means.
+`unboxed COMMAND --help` tells of each command. From a folder of photographs with captions to search and boxes:
+
+  unboxed fit --data photos --out run
+  unboxed index run photos --out index
+  unboxed search index "a man holding a guitar" --save found.png
+  unboxed label photos --run run --out coco.json"""
 
 
 def fit() -> None:
@@ -56,12 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if args[:1] == ["fit"]:
+        if args == ["--version"]:
+            print(f"unboxed {__version__}")
+        elif args[:1] == ["fit"]:
             _fit(args[1:])
         else:
             _refuse_unknown("command", args[:1], VERBS)
+            verbs = (
+                VERBS if args[:1] and not args[0].startswith("-") else {n: _brief(verb) for n, verb in VERBS.items()}
+            )
             tyro.extras.subcommand_cli_from_dict(
-                VERBS, prog="unboxed", description=_DESCRIPTION, args=args, config=_HELP
+                verbs, prog="unboxed", description=_DESCRIPTION, args=args or ["--help"], config=_HELP
             )
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -90,6 +102,15 @@ def _fit(args: list[str]) -> None:
     verbs = recipe_verbs()
     _refuse_unknown("recipe", args[:1], verbs)
     tyro.cli(verbs[args[0]], prog=f"unboxed fit {args[0]}", args=args[1:], config=_HELP)
+
+
+def _brief(verb: Callable[..., None]) -> Callable[..., None]:
+    """What the list of all verbs has of one: the first line of its help, and no options."""
+
+    def shown() -> None: ...
+
+    shown.__doc__ = _first_line(verb)
+    return shown
 
 
 def _first_line(verb: Callable[..., None]) -> str:
