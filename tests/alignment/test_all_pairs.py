@@ -5,7 +5,7 @@ That both equal plain loops which build every content, gradients included, is sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unboxed.alignment import pair_blocks
 from unboxed.alignment.aligner import Aligner, QueryCodes, RegionCodes
 from unboxed.alignment.all_pairs import score_matrix
 from unboxed.alignment.attention_scorer import AttentionScorer
 from unboxed.alignment.best_region import BestRegion
 from unboxed.alignment.cross_attention import CrossAttention
+from unboxed.alignment.each_core import on_each_core
 from unboxed.alignment.key_value import KeyValueAttention
 from unboxed.alignment.pooled import PooledEmbedding
 from unboxed.alignment.refinement import PriorRefinement
@@ -76,6 +78,25 @@ def test_blocks_of_any_size_give_the_scores_of_whole_alignments(scorer: Attentio
     every_region = (codes[0], torch.ones_like(codes[1]), *codes[2:])
     score_BC = score_matrix(scorer, *every_region, budget_bytes=budget_bytes)
     torch.testing.assert_close(score_BC, _whole(scorer, every_region), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["t2i", "i2t lse", "bfan"])
+def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used, before, found = [], torch.get_num_threads(), []
+
+    def recorded(work: Callable[[torch.Tensor], None], items: list[torch.Tensor], workers: int) -> None:
+        used.append(workers)
+        on_each_core(work, items, workers)
+
+    monkeypatch.setattr(pair_blocks, "on_each_core", recorded)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(score_matrix(SCORERS[name], *_codes(), budget_bytes=4000))
+    finally:
+        torch.set_num_threads(before)
+    assert set(used) == {1, 2}
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-12)
 
 
 @every_scorer
