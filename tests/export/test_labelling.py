@@ -102,3 +102,21 @@ def test_an_unreadable_photograph_is_skipped_and_named_or_stops_a_strict_call(
         main([*call, "--format", "csv", "--strict"])
     assert "15.png" in capsys.readouterr().err
     assert not (tmp_path / "boxes.csv").exists()
+
+
+def test_a_calibrated_run_is_cut_by_confidence_alone_unless_a_score_is_named(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    config = json.loads((tiny_run / "config.json").read_text())
+    config["presence"] = {"slope": 1.0, "bias": 5.0, "phrases": 10}  # sure of everything
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    call = ["label", str(tiny_dataset), "--run", str(tmp_path / "run"), "--split", "val", "--out"]
+    main([*call, str(tmp_path / "coco.json"), "--review", str(tmp_path / "review.html")])
+    annotations = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    assert annotations and min(found["score"] for found in annotations) < 0.3
+    assert all(found["confidence"] >= 0.5 for found in annotations)
+    assert 'data-sure="' in (tmp_path / "review.html").read_text(encoding="utf-8")
+    main([*call, str(tmp_path / "coco.json"), "--min-confidence", "1"])
+    assert not json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    assert "not in the picture" in capsys.readouterr().err

@@ -11,6 +11,8 @@ from unboxed.progress import say
 
 __all__ = ["export", "label"]
 
+_UNCALIBRATED_CUT = 0.3
+
 
 def label(
     photos: Positional[Path],
@@ -19,7 +21,7 @@ def label(
     out: Path,
     format: Literal["coco", "coco-results", "label-studio", "yolo", "csv", "hf"] = "coco",  # noqa: A002, the name of the option
     min_confidence: float = 0.5,
-    min_score: float = 0.3,
+    min_score: float | None = None,
     top: int = 1,
     names: Literal["nouns", "types", "phrases"] = "nouns",
     merge: float = 0.6,
@@ -44,7 +46,8 @@ def label(
             the zero-shot detection pipeline of transformers answers).
         min_confidence: leave out phrases that are in the photograph with less confidence, a calibrated probability;
             the review shows what other cuts would keep.
-        min_score: leave out boxes that score less than this among the boxes of their phrase.
+        min_score: leave out boxes that score less than this among the boxes of their phrase; by default none where the
+            run is calibrated, and below 0.3 where it is not.
         top: boxes a phrase at most.
         names: what boxes are called: the phrases' head nouns, their types where the captions have them, or the whole
             phrases.
@@ -59,7 +62,10 @@ def label(
     """
     from unboxed.export.choice import BoxChoice
     from unboxed.export.labelling import label_dataset
+    from unboxed.run_config import RunConfig
 
+    if min_score is None:
+        min_score = _UNCALIBRATED_CUT if RunConfig.load(run).presence is None else 0.0
     choice = BoxChoice(min_score, min_confidence, top, names, merge, min_boxes)
     labelled = label_dataset(
         photos,

@@ -126,9 +126,16 @@ def _sure(box: LabelledBox) -> float:
 
 
 def _doubt(photo: LabelledPhoto, choice: BoxChoice) -> tuple[bool, float]:
-    """Photographs in order: the lowest score that was taken first; those of which nothing was taken last."""
+    """Photographs in order: the lowest score that was taken first; those of which nothing was taken last.
+
+    Without a cut on scores the lowest confidence decides, which is what was cut by.
+    """
     sure = choice.min_confidence
-    taken = [box.score for box in photo.boxes if box.score >= choice.min_score and _sure(box) >= sure]
+    taken = [
+        box.score if choice.min_score > 0 else _sure(box)
+        for box in photo.boxes
+        if box.score >= choice.min_score and _sure(box) >= sure
+    ]
     return not taken, min(taken, default=-max((box.score for box in photo.boxes), default=0.0))
 
 

@@ -57,7 +57,9 @@ def draw_contact_sheet(query: str, hits: Sequence[Hit], *, columns: int | None =
 
 
 def _columns(count: int) -> int:
-    return next((columns for most, columns in ((4, count), (6, 3), (8, 4), (9, 3), (12, 4)) if count <= most), 5)
+    return next(
+        (columns for most, columns in ((4, count), (6, 3), (8, 4), (9, 3), (10, 5), (12, 4)) if count <= most), 5
+    )
 
 
 def _cell(rank: int, hit: Hit, colours: Colours) -> Image.Image:
