@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import sys
 import types
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from unboxed.cli import VERBS, main
 from unboxed.recipes import RECIPES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -70,3 +73,27 @@ def test_what_is_raised_is_named_as_the_reference_reads_it() -> None:
     ]
     assert len(entries) > 50
     assert [entry for entry in entries if not re.match(r"[A-Z][\w, ]+: ", entry[1])] == []
+
+
+def _commands() -> Iterator[tuple[str, list[str]]]:
+    """Each command of the guides with the page that has it; lines that end in a backslash go on."""
+    for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))):
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^\s*(?:\$ )?unboxed ([a-z].*)$", text, re.MULTILINE):
+            yield page.name, re.sub(r'"[^"]*"|#.*', "", line).split()
+
+
+def test_the_commands_of_the_guides_exist_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
+    @cache
+    def help_of(*names: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*names, "--help"])
+        return capsys.readouterr().out
+
+    commands = list(_commands())
+    assert len(commands) > 30
+    for page, (verb, *rest) in commands:
+        assert verb in VERBS, f"{page}: unboxed {verb}"
+        recipe = rest[:1] if verb == "fit" and not rest[0].startswith("-") else []
+        for option in (word for word in rest if re.match(r"--?[a-z]", word)):
+            assert re.search(rf"{option}\b", help_of(verb, *recipe)), f"{page}: unboxed {verb} {option}"

@@ -40,7 +40,7 @@ def regions(
     """Find regions in every photograph of a dataset and keep them in a store.
 
     Args:
-        data: the dataset's TOML file, CSV or JSONL.
+        data: the dataset's TOML file, CSV, JSONL or folder.
         out: folder of the store; an interrupted extraction goes on where it stopped.
         detector: ONNX object detectors, the same as --detectors.
         settings: what proposes and describes regions.

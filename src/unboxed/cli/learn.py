@@ -48,9 +48,11 @@ def evaluate(
 ) -> None:
     """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
 
+    Without gold boxes, retrieval and the telling of absent phrases are scored.
+
     Args:
         run: folder of the run.
-        data: the dataset's TOML file.
+        data: the dataset's TOML file, CSV, JSONL or folder.
         split: name of the split.
         regions: store of the split's regions; without one they are extracted the run's way.
         proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
