@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
 
-__all__ = ["PARTS", "PhraseMatcher"]
+__all__ = ["PARTS", "Knowledge", "PhraseMatcher"]
 
 PARTS = ("head", "torso", "legs")
 
@@ -27,33 +28,35 @@ _WORN = person_words.HEAD | person_words.TORSO | person_words.LEGS | person_word
 _KNOWS_CLOTHING = 5  # so many classes for what persons wear and have, and the parts need not stand in for them
 
 
+@dataclass(frozen=True, eq=False)
+class Knowledge:
+    """What phrases are matched with, beside names; None where there is none."""
+
+    vectors: WordVectors | None = None
+    wordnet: WordNet | None = None
+    own_map: dict[str, str] | None = None
+    """phrase -> class name."""
+    cooccurrence: Cooccurrence | None = None
+
+
 class PhraseMatcher:
     """Affinities of phrases with K classes and with the three parts of a person, `[K + 3]`.
 
     Args:
         settings: which ways to match, in which order.
         names: the K names, without the sources before them.
-        vectors, wordnet, own_map, cooccurrence: what to match with; None where there is none.
+        knowledge: what to match with.
     """
 
-    def __init__(
-        self,
-        settings: PriorSettings,
-        names: Sequence[str],
-        *,
-        vectors: WordVectors | None = None,
-        wordnet: WordNet | None = None,
-        own_map: dict[str, str] | None = None,
-        cooccurrence: Cooccurrence | None = None,
-    ) -> None:
+    def __init__(self, settings: PriorSettings, names: Sequence[str], knowledge: Knowledge) -> None:
         self.settings = settings
         self.names = tuple(names)
-        self.vectors, self.wordnet, self.own_map, self.cooccurrence = vectors, wordnet, own_map, cooccurrence
+        self.knowledge = knowledge
         self.person_K = np.array([name.lower() in PERSON_CLASSES for name in names], dtype=bool)
         known = sum(noun_key(name.lower()) in _WORN for name in names)
         self._parts = bool(self.person_K.any()) and known < _KNOWS_CLOTHING and settings.part_weight > 0
-        self._class_map = ClassMap(names, None, own_map)
-        self._class_vectors = None if vectors is None else vectors.matrix(self.names)
+        self._class_map = ClassMap(names, None, knowledge.own_map)
+        self._class_vectors = None if knowledge.vectors is None else knowledge.vectors.matrix(self.names)
         self._by_noun: dict[str, Array] = {}
         self._ways: dict[Match, Callable[[str], Array]] = {
             "map": self._by_map,
@@ -66,9 +69,10 @@ class PhraseMatcher:
     @property
     def can_match(self) -> bool:
         """Is there anything to match with?"""
-        files = {"map": self.own_map, "wordnet": self.wordnet, "vectors": self.vectors}
+        known = self.knowledge
         always = {"names", "parts"} & set(self.settings.match)
-        return bool(always) or self.cooccurrence is not None or any(value is not None for value in files.values())
+        sources = (known.own_map, known.wordnet, known.vectors, known.cooccurrence)
+        return bool(always) or any(source is not None for source in sources)
 
     def __call__(self, phrase: str) -> Array:
         """`[K + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros when nothing is known."""
@@ -77,7 +81,8 @@ class PhraseMatcher:
             found = self._ways[match](phrase)
             if found.any():
                 break
-        together = None if self.cooccurrence is None else self.cooccurrence.of(noun_key(head_noun(phrase)))
+        counted = self.knowledge.cooccurrence
+        together = None if counted is None else counted.of(noun_key(head_noun(phrase)))
         if together is not None:
             found = found + np.pad(self.settings.cooccurrence * together, (0, len(PARTS)))
         return found
@@ -110,18 +115,20 @@ class PhraseMatcher:
         return row
 
     def _by_wordnet(self, phrase: str) -> Array:
-        if self.wordnet is None:
+        wordnet = self.knowledge.wordnet
+        if wordnet is None:
             return self._row([])
         for noun in (" ".join(words_to_head(phrase)[-2:]), head_noun(phrase)):
             if noun not in self._by_noun:
-                affinity = [self.wordnet.affinity(noun, name) for name in self.names] if noun in self.wordnet else []
+                affinity = [wordnet.affinity(noun, name) for name in self.names] if noun in wordnet else []
                 self._by_noun[noun] = self._sharp(np.array(affinity, np.float32)) if affinity else self._row([])
             if self._by_noun[noun].any():
                 return self._by_noun[noun]
         return self._row([])
 
     def _by_vectors(self, phrase: str) -> Array:
-        vector = None if self.vectors is None else self.vectors.vector(head_noun(phrase))
+        vectors = self.knowledge.vectors
+        vector = None if vectors is None else vectors.vector(head_noun(phrase))
         if vector is None or self._class_vectors is None:
             return self._row([])
         return self._sharp(self._class_vectors @ vector, self.settings.vector_threshold)

@@ -29,7 +29,7 @@ from unboxed.phrases import head_noun
 from unboxed.priors import person_words
 from unboxed.priors.class_map import load_class_map
 from unboxed.priors.cooccurrence import Cooccurrence
-from unboxed.priors.matching import PARTS, PhraseMatcher
+from unboxed.priors.matching import PARTS, Knowledge, PhraseMatcher
 from unboxed.priors.scoring import expected_overlap, scores
 from unboxed.priors.settings import PriorSettings
 from unboxed.priors.spatial import SPATIAL_WORDS, box_relations, phrase_places
@@ -54,11 +54,7 @@ class SemanticPrior:
         self,
         settings: PriorSettings,
         class_names: Sequence[str],
-        *,
-        vectors: WordVectors | None = None,
-        wordnet: WordNet | None = None,
-        own_map: dict[str, str] | None = None,
-        cooccurrence: Cooccurrence | None = None,
+        knowledge: Knowledge,
     ) -> None:
         self.settings = settings
         self.class_names = tuple(class_names)
@@ -68,9 +64,7 @@ class SemanticPrior:
         self._stuff_K = np.array(
             [noun_key(name.lower().rpartition(" ")[2]) in person_words.STUFF for name in names], bool
         )
-        self._matcher = PhraseMatcher(
-            settings, names, vectors=vectors, wordnet=wordnet, own_map=own_map, cooccurrence=cooccurrence
-        )
+        self._matcher = PhraseMatcher(settings, names, knowledge)
         self._rows: dict[str, Array] = {}
 
     @classmethod
@@ -106,13 +100,14 @@ class SemanticPrior:
             wordnet = WordNet.from_nltk() if nltk else WordNet.open(settings.wordnet)
         if "map" in settings.match and settings.class_map is not None:
             own_map = load_class_map(settings.class_map)
-        prior = cls(settings, class_names, vectors=vectors, wordnet=wordnet, own_map=own_map)
+        knowledge = Knowledge(vectors, wordnet, own_map)
+        prior = cls(settings, class_names, knowledge)
         if settings.cooccurrence > 0:
             learned = Cooccurrence.fit(
                 ([noun_key(head_noun(phrase)) for phrase in phrases], prior._presence(class_probs))
                 for phrases, class_probs in photographs
             )
-            prior._matcher.cooccurrence = learned if learned.nouns else None
+            prior = cls(settings, class_names, replace(knowledge, cooccurrence=learned if learned.nouns else None))
         if not prior._matcher.can_match:
             raise ModelError(
                 f"The prior is to match by {', '.join(settings.match) or 'nothing'}, but has nothing to match with; "
@@ -167,25 +162,25 @@ class SemanticPrior:
     def save(self, folder: Path) -> None:
         """Writes everything that `load` needs; nothing outside the folder is read again."""
         folder.mkdir(parents=True, exist_ok=True)
-        matcher = self._matcher
+        known = self._matcher.knowledge
         kept = replace(self.settings, word_vectors=None, wordnet=None, class_map=None)
-        if matcher.vectors is not None:
-            matcher.vectors.save(folder / "word_vectors.npz")
+        if known.vectors is not None:
+            known.vectors.save(folder / "word_vectors.npz")
             kept = replace(kept, word_vectors=Path("word_vectors.npz"))
-        if matcher.wordnet is not None:
-            matcher.wordnet.save(folder / "wordnet.tsv.gz")
+        if known.wordnet is not None:
+            known.wordnet.save(folder / "wordnet.tsv.gz")
             kept = replace(kept, wordnet=Path("wordnet.tsv.gz"))
-        if matcher.own_map is not None:
-            _write_json(folder / "class_map.json", matcher.own_map)
+        if known.own_map is not None:
+            _write_json(folder / "class_map.json", known.own_map)
             kept = replace(kept, class_map=Path("class_map.json"))
-        if matcher.cooccurrence is not None:
-            matcher.cooccurrence.save(folder / "cooccurrence.npz")
+        if known.cooccurrence is not None:
+            known.cooccurrence.save(folder / "cooccurrence.npz")
         content = {
             "format": _FORMAT,
             "version": _VERSION,
             "settings": kept.to_dict(),
             "class_names": list(self.class_names),
-            "cooccurrence": matcher.cooccurrence is not None,
+            "cooccurrence": known.cooccurrence is not None,
         }
         _write_json(folder / "prior.json", content)
 
@@ -218,10 +213,12 @@ class SemanticPrior:
         return cls(
             replace(settings, **paths),
             class_names,
-            vectors=WordVectors.open(paths["word_vectors"]) if "word_vectors" in paths else None,
-            wordnet=WordNet.open(paths["wordnet"]) if "wordnet" in paths else None,
-            own_map=load_class_map(paths["class_map"]) if "class_map" in paths else None,
-            cooccurrence=Cooccurrence.load(folder / "cooccurrence.npz") if counted else None,
+            Knowledge(
+                vectors=WordVectors.open(paths["word_vectors"]) if "word_vectors" in paths else None,
+                wordnet=WordNet.open(paths["wordnet"]) if "wordnet" in paths else None,
+                own_map=load_class_map(paths["class_map"]) if "class_map" in paths else None,
+                cooccurrence=Cooccurrence.load(folder / "cooccurrence.npz") if counted else None,
+            ),
         )
 
     def _belief(self, class_probs: npt.NDArray[np.floating]) -> Array:
