@@ -70,7 +70,7 @@ def test_a_torchvision_of_another_torch_is_told_with_the_mend(
     assert found["value"].startswith(
         "0.19.0 does not work with torch 2.13.0+cpu (RuntimeError: operator torchvision::nms"
     )
-    assert "download.pytorch.org/whl/cpu" in found["mend"]
+    assert "uninstall torchvision, or install both together" in found["mend"]
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ _OPTIONAL = {
     "faiss": ("faiss-cpu", "search", "searching some millions of photographs"),
     "tensorboard": ("tensorboard", "tensorboard", "training curves in TensorBoard"),
     "h5py": ("h5py", "hdf5", "region features from HDF5 files"),
-    "triton": ("triton", "triton", "the fused kernel on a GPU, and torch.compile"),
+    "triton": ("triton", "triton", "the fused kernel on a GPU"),
 }
 
 
@@ -85,7 +85,6 @@ def examine(folder: Path | None = None) -> list[Finding]:
         *_devices(),
         *_optional(),
         *_torchvision(),
-        *_compiler(),
         *_writing(folder or Path.cwd()),
     ]
 
@@ -194,26 +193,13 @@ def _torchvision() -> Iterator[Finding]:
         yield Finding("optional", "torchvision", "ok", version)
         return
     torch_version = _version("torch") or "?"
-    local = torch_version.partition("+")[2]
-    index = f" --index-url https://download.pytorch.org/whl/{local}" if local else ""
     yield Finding(
         "optional",
         "torchvision",
         "wrong",
         f"{version} does not work with torch {torch_version} ({trouble}); transformers imports it and fails, too",
-        f"{_pip()} uninstall torchvision, or: {_pip()} install --force-reinstall --no-deps torchvision{index}",
+        f"{_pip()} uninstall torchvision, or install both together: https://pytorch.org/get-started/previous-versions",
     )
-
-
-def _compiler() -> Iterator[Finding]:
-    found = next(
-        (name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name and shutil.which(name)), None
-    )
-    if found:
-        yield Finding("optional", "C++ compiler", "ok", f"{shutil.which(found)}, for torch.compile on a CPU")
-    else:
-        mend = "install one, such as apt install g++, or set CXX"
-        yield Finding("optional", "C++ compiler", "absent", "for torch.compile on a CPU", mend)
 
 
 def _writing(folder: Path) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def index(
 
 def search(
     index: Positional[Path],
-    text: Positional[str | None] = None,
+    words: Positional[tuple[str, ...]] = (),
     /,
     photo: Path | None = None,
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
@@ -84,7 +84,7 @@ def search(
 
     Args:
         index: folder of the index, made by `unboxed index`.
-        text: any sentence.
+        words: any sentence, in quotes or not.
         photo: find captions for this photograph instead.
         k: how many at most.
         candidates: how many are ranked exactly; more find more, and take longer. Of up to 1,000 all are.
@@ -92,17 +92,17 @@ def search(
         json: print one JSON object.
         faiss: find the candidates with faiss, for some millions of photographs and more.
     """
-    if (text is None) == (photo is None):
+    text = " ".join(words)
+    if bool(text.strip()) == (photo is not None):
         raise SearchError('Say what to find: a sentence, as in `unboxed search INDEX "a dog"`, or --photo FILE.')
     if k < 1 or candidates < 1:
         raise SearchError(f"-k is {k} and --candidates {candidates}; expected at least 1.")
     from unboxed.search import Index
 
     opened = Index.open(index, faiss=faiss)
-    if text is not None:
+    if photo is None:
         _photographs(opened, text, k, candidates, save, json)
     else:
-        assert photo is not None
         _captions(opened, photo, k, candidates, save, json)
 
 
