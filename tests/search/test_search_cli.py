@@ -41,7 +41,7 @@ def test_index_tells_what_it_did_and_search_prints_each_hit_with_a_box_for_each_
         assert picture.width > 900 and len(set(picture.resize((64, 64)).get_flattened_data())) > 50
 
     (own_photos / found["hits"][0]["name"]).unlink()  # moved since: the sheet has an empty place
-    main(["search", str(index), "a red box", "-k", "3", "--save", str(sheet)])
+    main(["search", str(index), "a", "red", "box", "-k", "3", "--save", str(sheet)])
     assert capsys.readouterr().out.startswith("1. ")
 
 
