@@ -205,6 +205,18 @@ def test_a_search_fills_the_gallery_and_a_hit_opens(page: Any) -> None:
     assert page.get_attribute("#picture img", "alt") == "10.png"
 
 
+def test_a_long_search_tells_how_it_goes(page: Any) -> None:
+    held: list[Any] = []
+    page.route("**/api/search*", lambda route: held.append(route))  # the answer is held back
+    page.click("#tab-search")
+    page.fill("#query", "a red box")
+    page.press("#query", "Enter")
+    playwright_api.expect(page.locator("#searching")).to_be_visible()
+    held[0].fulfill(content_type="application/x-ndjson", body='{"searched": 40, "seconds": 1.5}\n')
+    playwright_api.expect(page.locator("#search-status")).to_have_text("Searching 40 photos, 1.5 s")
+    playwright_api.expect(page.locator("#searching")).to_be_hidden()
+
+
 def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
     page.click("#tab-browse")
     playwright_api.expect(page.locator("#cards li")).to_have_count(12)
