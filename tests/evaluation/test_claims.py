@@ -29,13 +29,13 @@ def tally(share: float, photos: int = 30) -> Tally:
 
 def test_a_claim_is_judged_by_its_metric_on_the_same_photographs() -> None:
     skill = {"ckd": 0.9, "ckd --distillation 0": 0.4}
-    good = judge(CLAIM, "data", lambda side: {"recall_any@1": tally(skill[side])}, "a note")
+    good = judge(CLAIM, "data", lambda side, other: {"recall_any@1": tally(skill[side])}, "a note")
     assert good.verdict == "reproduced"
     assert good.first == pytest.approx(90)
     assert good.second == pytest.approx(40)
     assert good.difference is not None
     assert good.difference.low > 0
-    bad = judge(CLAIM, "data", lambda side: {"recall_any@1": tally(1.3 - skill[side])})
+    bad = judge(CLAIM, "data", lambda side, other: {"recall_any@1": tally(1.3 - skill[side])})
     assert bad.verdict == "not reproduced"
     table = claims_markdown([good, bad])
     assert "| one beats the other | A paper | data | `recall_any@1` | `ckd` 90.0 |" in table
@@ -44,11 +44,11 @@ def test_a_claim_is_judged_by_its_metric_on_the_same_photographs() -> None:
 
 
 def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
-    def nothing(side: str) -> dict[str, Tally]:
+    def nothing(side: str, other: str) -> dict[str, Tally]:
         raise EvaluationError(f"{side} was not trained")
 
     assert "was not trained" in judge(CLAIM, "data", nothing).reason
-    other = judge(CLAIM, "data", lambda side: {"rsum": tally(0.5)})
+    other = judge(CLAIM, "data", lambda side, other: {"rsum": tally(0.5)})
     assert (other.verdict, other.difference) == ("not run", None)
     assert "recall_any@1" in claims_markdown([other])
 
@@ -56,7 +56,7 @@ def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
 def test_the_centre_points_where_its_box_does() -> None:
     claim = next(claim for claim in CLAIMS if claim.metric == "pointing_heatmap")
     found = {"npair": {"pointing_heatmap": tally(0.9)}, f"{BASELINE}image centre": {"pointing_any": tally(0.2)}}
-    assert judge(claim, "data", found.__getitem__).verdict == "reproduced"
+    assert judge(claim, "data", lambda side, other: found[side]).verdict == "reproduced"
 
 
 def test_the_claims_have_names_of_their_own_and_every_note_has_its_claim() -> None:

@@ -18,7 +18,7 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.cells import Cell, Outcome, parse_recipe, run_cell
 from unboxed.evaluation.compare import compare
 from unboxed.evaluation.compare_settings import CompareSettings
-from unboxed.evaluation.comparison import Comparison
+from unboxed.evaluation.comparison import Comparison, RecipeResult
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.training import loop
@@ -73,6 +73,17 @@ def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
         assert own.failures is not None
         assert sum(own.failures.total) == own.grounding.phrases
     assert dataset.best is comparison.best is max(dataset.recipes, key=lambda own: own.tallies["recall_any@1"].value)
+
+
+def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison) -> None:
+    one, other = comparison.datasets[0].recipes[:2]
+    second = RecipeResult.of(other.recipe, {1: other.runs[1]})
+    shared = one.sharing_seeds(second)
+    assert shared.seeds == (1,)
+    assert shared.tallies["rsum"].value == pytest.approx(one.seed_values("rsum")[1])
+    assert one.sharing_seeds(other) is one
+    with pytest.raises(EvaluationError, match="no seed in common"):
+        RecipeResult.of(one.recipe, {0: one.runs[0]}).sharing_seeds(second)
 
 
 def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareSettings) -> None:

@@ -225,17 +225,23 @@ def verdict(difference: PairedDifference) -> Verdict:
     return "not reproduced" if difference.high < 0 else "not decided"
 
 
-def judge(claim: Claim, dataset: str, tallies: Callable[[str], Mapping[str, Tally]], tried: str = "") -> ClaimResult:
+def judge(
+    claim: Claim, dataset: str, tallies: Callable[[str, str], Mapping[str, Tally]], tried: str = ""
+) -> ClaimResult:
     """Compare the two sides of a claim.
 
     Args:
         claim: the claim.
         dataset: its name, for the table.
-        tallies: gives every metric of a side, the mean over its seeds; raises `EvaluationError` where it cannot.
+        tallies: gives every metric of a side, the mean over the seeds that it shares with the other side, which is
+            named after it; raises `EvaluationError` where it cannot.
         tried: the note.
     """
     try:
-        first, second = (_tally(tallies(side), side, claim.metric) for side in (claim.first, claim.second))
+        first, second = (
+            _tally(tallies(side, other), side, claim.metric)
+            for side, other in ((claim.first, claim.second), (claim.second, claim.first))
+        )
         found = tally_difference(first, second)
     except EvaluationError as error:
         return ClaimResult(claim, dataset, "not run", reason=str(error), tried=tried)

@@ -253,16 +253,16 @@ def _result(
 ) -> DatasetResult:
     results: dict[str, RecipeResult] = {}
     for (name, recipe), own in cells.items():
-        outcomes = [cell.outcome(settings.out) for cell in own if name == dataset.name]
-        finished = [outcome for outcome in outcomes if outcome is not None]
+        outcomes = {cell.seed: cell.outcome(settings.out) for cell in own if name == dataset.name}
+        finished = {seed: outcome for seed, outcome in outcomes.items() if outcome is not None}
         if finished and (settings.finished_only or len(finished) == len(own)):
             results[recipe] = RecipeResult.of(recipe, finished)
     baselines = _baselines(dataset)
     untrained = {name: grounding_tallies(scores) for name, scores in baselines.items()}
 
-    def tallies(side: str) -> dict[str, Tally]:
+    def tallies(side: str, other: str) -> dict[str, Tally]:
         if side in results:
-            return results[side].tallies
+            return (results[side].sharing_seeds(results[other]) if other in results else results[side]).tallies
         if side.startswith(BASELINE):
             return _baseline_tallies(side.removeprefix(BASELINE), untrained)
         errors = [failed[cell.name] for cell in cells.get((dataset.name, side), []) if cell.name in failed]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from unboxed.errors import EvaluationError
 from unboxed.evaluation.cells import Outcome
 from unboxed.evaluation.claims import ClaimResult
 from unboxed.evaluation.compare_settings import CompareSettings
@@ -25,23 +26,37 @@ class RecipeResult:
 
     Attributes:
         recipe: name and options.
+        seeds: of its runs.
         runs: one outcome a seed.
         grounding: means over the runs, with intervals; None without gold boxes.
         tallies: every metric, mean over the runs.
     """
 
     recipe: str
+    seeds: tuple[int, ...]
     runs: tuple[Outcome, ...]
     grounding: GroundingScores | None
     tallies: dict[str, Tally]
 
     @staticmethod
-    def of(recipe: str, runs: Sequence[Outcome]) -> RecipeResult:
-        """The result of these runs, at least one."""
-        scores = [run.grounding for run in runs if run.grounding is not None]
-        tallies = [run.tallies for run in runs]
+    def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
+        """The result of these runs, by seed, at least one."""
+        scores = [run.grounding for run in runs.values() if run.grounding is not None]
+        tallies = [run.tallies for run in runs.values()]
         means = {name: tally_mean([own[name] for own in tallies]) for name in tallies[0]}
-        return RecipeResult(recipe, tuple(runs), mean_of_runs(scores) if scores else None, means)
+        grounding = mean_of_runs(scores) if scores else None
+        return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
+
+    def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
+        """The runs with seeds that the other recipe has run with, too; seeds differ, and what is compared should not.
+
+        Raises:
+            EvaluationError: there are none.
+        """
+        runs = {seed: run for seed, run in zip(self.seeds, self.runs, strict=True) if seed in other.seeds}
+        if not runs:
+            raise EvaluationError(f"“{self.recipe}” and “{other.recipe}” have no seed in common.")
+        return self if len(runs) == len(self.runs) else RecipeResult.of(self.recipe, runs)
 
     @property
     def minutes(self) -> float:
