@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from threading import Lock, current_thread
 
 import pytest
@@ -41,3 +43,29 @@ def test_an_error_ends_the_work_and_is_raised() -> None:
     with pytest.raises(LookupError, match="five"):
         on_each_core(work, range(10_000), 2)
     assert len(seen) < 10_000
+
+
+def test_an_interruption_waits_for_what_is_begun() -> None:
+    begun: list[int] = []
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        time.sleep(0.05)
+        done.append(item)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.12)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            on_each_core(work, range(10_000), 2)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    at_the_end = len(begun)
+    assert sorted(begun) == sorted(done)
+    time.sleep(0.1)
+    assert len(begun) == at_the_end < 10_000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from threading import Barrier, Lock, Thread
+from threading import Barrier, Condition, Lock, Thread
 from typing import TypeVar
 
 import torch
@@ -35,6 +35,8 @@ def on_each_core(work: Callable[[T], None], items: Iterable[T], workers: int) ->
         return
     waiting, lock, ready = iter(items), Lock(), Barrier(workers + 1)
     failed: list[BaseException] = []
+    ended: list[bool] = []
+    one_more = Condition()
     inference, threads_before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
     def take() -> list[T]:
@@ -44,26 +46,35 @@ def on_each_core(work: Callable[[T], None], items: Iterable[T], workers: int) ->
     def run() -> None:
         torch.get_num_threads()  # a thread's first operation would set the number anew, were it not asked for before
         torch.set_num_threads(1)
-        ready.wait()
         try:
+            ready.wait()
             with torch.inference_mode() if inference else torch.no_grad():
                 while item := take():
                     work(item[0])
         except BaseException as error:
             failed.append(error)
+        finally:
+            with one_more:
+                ended.append(True)
+                one_more.notify()
+
+    def wait() -> None:
+        # Not by joining the threads: Python up to 3.12 takes them for ended once a signal has interrupted that.
+        with one_more:
+            one_more.wait_for(lambda: len(ended) == workers)
 
     threads = [Thread(target=run, name=f"core-{number}", daemon=True) for number in range(workers)]
     for thread in threads:
         thread.start()
-    ready.wait()
-    torch.set_num_threads(threads_before)  # for threads that others start meanwhile: the number is theirs, too
     try:
-        for thread in threads:
-            thread.join()
+        ready.wait()
+    finally:
+        torch.set_num_threads(threads_before)  # for threads that others start meanwhile: the number is theirs, too
+    try:
+        wait()
     except BaseException as interruption:
         failed.append(interruption)
-        for thread in threads:
-            thread.join()
+        wait()
         raise
     if failed:
         raise failed[0]

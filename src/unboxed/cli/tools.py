@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional
 
@@ -35,10 +36,12 @@ def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write:
     unknown = [name for name in names if name not in harness.names()]
     if unknown:
         raise BenchmarkError(f"There is no benchmark {unknown[0]!r}; there are {', '.join(harness.names())}.")
-    outcomes = harness.run(names or harness.names(), say)
-    if write is not None:
-        page.write(write, outcomes)
-        say(f"Page: {write}")
+    outcomes: list[Any] = []
+    for name in names or harness.names():
+        outcomes += harness.run([name], say)
+        if write is not None:  # after each, so that nothing measured is lost when a later one fails
+            page.write(write, outcomes)
+            say(f"Page: {write}")
     if json:
         print_json({found.name: {"skipped": found.skipped} if found.skipped else found.result for found in outcomes})
     else:
