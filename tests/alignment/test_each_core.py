@@ -51,14 +51,14 @@ def test_an_interruption_waits_for_what_is_begun() -> None:
 
     def work(item: int) -> None:
         begun.append(item)
-        time.sleep(0.05)
+        time.sleep(0.5 if item == 0 else 0.01)
         done.append(item)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.12)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
             on_each_core(work, range(10_000), 2)
