@@ -13,7 +13,7 @@ from unboxed.errors import SearchError
 from unboxed.progress import say
 
 if TYPE_CHECKING:
-    from unboxed.search import Index
+    from unboxed.search import CaptionHit, Hit, Index
     from unboxed.types import Grounding
 
 __all__ = ["index", "search"]
@@ -114,18 +114,8 @@ def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | 
         from unboxed.search.contact_sheet import draw_contact_sheet
 
         save_picture(save, draw_contact_sheet(text, hits))
-    if json:
-        found = [
-            {"photo": str(hit.photo), "name": hit.name, "score": round(hit.score, 6), **_boxes(hit.grounding)}
-            for hit in hits
-        ]
-        print_json({"query": text, "photos": len(index), "hits": found})
-        return
-    for rank, hit in enumerate(hits, start=1):
-        print(f"{rank}. {hit.photo}  {hit.score:.3f}")
-        _print_phrases(hit.grounding)
-    if save is not None:
-        say(f"Picture: {save}")
+    about = {"query": text, "photos": len(index)}
+    _tell(about, [({"photo": str(hit.photo), "name": hit.name}, str(hit.photo), hit) for hit in hits], save, json)
 
 
 def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
@@ -136,15 +126,20 @@ def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | N
 
         shown = [phrase for phrase in hits[0].phrases if phrase.present]
         save_picture(save, draw_grounding(open_photo(photo), hits[0].caption, shown))
+    about = {"photo": str(photo), "captions": index.captions}
+    _tell(about, [({"caption": hit.caption, "photo": str(hit.photo)}, hit.caption, hit) for hit in hits], save, json)
+
+
+def _tell(
+    about: dict[str, Any], hits: list[tuple[dict[str, Any], str, Hit | CaptionHit]], save: Path | None, json: bool
+) -> None:
+    """What was found: of each hit what names it to a program, and to people."""
     if json:
-        found = [
-            {"caption": hit.caption, "photo": str(hit.photo), "score": round(hit.score, 6), **_boxes(hit.grounding)}
-            for hit in hits
-        ]
-        print_json({"photo": str(photo), "captions": index.captions, "hits": found})
+        found = [{**named, "score": round(hit.score, 6), **_boxes(hit.grounding)} for named, _, hit in hits]
+        print_json({**about, "hits": found})
         return
-    for rank, hit in enumerate(hits, start=1):
-        print(f"{rank}. {hit.caption}  {hit.score:.3f}")
+    for rank, (_, title, hit) in enumerate(hits, start=1):
+        print(f"{rank}. {title}  {hit.score:.3f}")
         _print_phrases(hit.grounding)
     if save is not None:
         say(f"Picture: {save}")

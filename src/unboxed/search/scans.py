@@ -39,9 +39,8 @@ class ExactScan:
     def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
         """The rows of `count` photographs, best first."""
         length = weights_E.norm().clamp(min=torch.finfo(torch.float32).tiny)
-        product_N: torch.Tensor = self._vectors_NE @ (weights_E / length).to(
-            self._vectors_NE.dtype
-        )  # no overflow in 16 bits
+        direction_E = (weights_E / length).to(self._vectors_NE.dtype)  # of unit length: no overflow in 16 bits
+        product_N: torch.Tensor = self._vectors_NE @ direction_E
         return product_N.topk(min(count, len(product_N))).indices
 
 
