@@ -22,13 +22,13 @@ from benchmarks.harness import Result, SkippedError, Target, alternate, shared_f
 from unboxed.data.dataset import load_dataset
 from unboxed.data.photos import open_photo
 from unboxed.data.scenes import write_scenes
-from unboxed.in_order import in_order
 from unboxed.regions.extraction import available_cores, extract, photo_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.network import Network
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.regions.view import View
+from unboxed.runtime.ordered_map import in_order
 from unboxed.types import Example
 
 TARGETS = (

@@ -14,9 +14,9 @@ import torch
 from unboxed.alignment.aligner import Alignment
 from unboxed.alignment.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
-from unboxed.in_order import in_order
 from unboxed.inputs import Inputs
 from unboxed.presence import phrase_evidence
+from unboxed.runtime.ordered_map import in_order
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
 

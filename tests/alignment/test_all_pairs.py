@@ -19,12 +19,12 @@ from unboxed.alignment.all_pairs import score_matrix
 from unboxed.alignment.attention_scorer import AttentionScorer
 from unboxed.alignment.best_region import BestRegion
 from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.each_core import on_each_core
 from unboxed.alignment.key_value import KeyValueAttention
 from unboxed.alignment.pooled import PooledEmbedding
 from unboxed.alignment.refinement import PriorRefinement
 from unboxed.alignment.similarity_reasoning import SimilarityReasoning
 from unboxed.alignment.unit import unit
+from unboxed.runtime.core_pool import on_each_core
 
 IMAGES, CAPTIONS, REGIONS, WORDS, WIDTH = 13, 17, 9, 11, 16
 SCORERS = {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from unboxed.alignment.blocks import reach
-from unboxed.alignment.each_core import on_each_core
+from unboxed.runtime.core_pool import on_each_core
 
 __all__ = ["PIECE", "BlockPlan", "CaptionBlock", "ImageBlock"]
 

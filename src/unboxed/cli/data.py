@@ -7,8 +7,8 @@ from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.progress import say
 from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.progress import say
 
 __all__ = ["import_features", "regions", "scenes"]
 

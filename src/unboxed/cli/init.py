@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 __all__ = ["init"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 __all__ = ["export", "label"]
 

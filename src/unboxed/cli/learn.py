@@ -11,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.evaluation.compare_settings import CompareSettings
-from unboxed.progress import TrainingProgress, say
+from unboxed.runtime.progress import TrainingProgress, say
 from unboxed.training.settings import FitSettings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 if TYPE_CHECKING:
     from unboxed.model import Grounder

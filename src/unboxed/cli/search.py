@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from unboxed.cli.output import print_json, say_unknown_words
 from unboxed.errors import SearchError
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 if TYPE_CHECKING:
     from unboxed.search import CaptionHit, Hit, Index

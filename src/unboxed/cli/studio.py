@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.errors import StudioError
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 __all__ = ["studio"]
 

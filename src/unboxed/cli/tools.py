@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
 from unboxed.errors import BenchmarkError
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 __all__ = ["bench"]
 

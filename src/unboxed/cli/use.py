@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json, say_unknown_words
-from unboxed.progress import say
+from unboxed.runtime.progress import say
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -31,7 +31,7 @@ from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import RECIPES, Choices
 from unboxed.regions.store import RegionStore
-from unboxed.training.alone import alone
+from unboxed.runtime.locks import alone
 from unboxed.training.checkpoint import write_json
 from unboxed.types import Example
 
@@ -315,7 +315,7 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the cell that a JSON file describes: `{"folder": …, "cell": {…}}`."""
-    from unboxed.progress import TrainingProgress, say
+    from unboxed.runtime.progress import TrainingProgress, say
 
     content = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:

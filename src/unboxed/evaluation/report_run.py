@@ -33,8 +33,8 @@ from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.evaluation.word_attention import score_words
 from unboxed.model import Grounder
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.seeds import generator
 from unboxed.training.fit import training_and_validation
-from unboxed.training.seeds import generator
 
 __all__ = ["EvaluatedRun", "evaluate_run"]
 

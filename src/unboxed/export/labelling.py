@@ -22,8 +22,8 @@ from unboxed.data.photos import open_photo
 from unboxed.errors import ExportError, PhotoError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.choice import BoxChoice, Chosen, choose
-from unboxed.in_order import in_order
-from unboxed.progress import track
+from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.progress import track
 from unboxed.types import Example, GroundedPhrase, Grounding, Regions
 
 if TYPE_CHECKING:

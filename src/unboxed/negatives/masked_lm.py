@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unboxed.errors import CaptionError
-from unboxed.progress import track
+from unboxed.runtime.progress import track
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import MASK_ID, PAD_ID, SPECIAL, UNKNOWN_ID, Vocabulary
 from unboxed.types import Array

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from unboxed.negatives.inflection import noun_key
 from unboxed.negatives.types import Index, Negatives, slots, substituted
-from unboxed.progress import track
+from unboxed.runtime.progress import track
 from unboxed.text.tokens import words
 from unboxed.types import Array
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError, UnboxedError
-from unboxed.in_order import in_order
-from unboxed.progress import track
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from unboxed.data.dataset import Dataset
 from unboxed.data.photo_folder import without_suffix
 from unboxed.data.released import UNKNOWN_SIZE
 from unboxed.errors import RegionsError, StoreError
-from unboxed.progress import track
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions
 
 __all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedPhoto", "import_regions", "open_features"]

@@ -14,13 +14,13 @@ import torch
 
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError, UnboxedError
-from unboxed.in_order import in_order
 from unboxed.model import Grounder
 from unboxed.phrases import noun_phrases
-from unboxed.progress import track
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
 from unboxed.regions.extraction import photo_key
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.progress import track
 from unboxed.search.code_shards import CodeShard, ShardPhoto, shard_number, write_code_shard
 from unboxed.search.folder import IndexFolder
 from unboxed.search.listing import ListedPhoto, Listing, listed

@@ -11,15 +11,15 @@ import torch
 from unboxed.data.batching import collate
 from unboxed.data.photos import open_photo
 from unboxed.errors import UnboxedError
-from unboxed.in_order import in_order
 from unboxed.recipes.pairs import Moment
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.run_config import RunConfig
+from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.default_fit import default_choices
-from unboxed.training.seeds import generator
 from unboxed.types import Example, Regions
 
 __all__ = ["Estimate", "estimate"]

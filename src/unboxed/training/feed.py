@@ -13,11 +13,11 @@ from unboxed.errors import DatasetError
 from unboxed.negatives.types import Negatives
 from unboxed.regions.store import RegionStore
 from unboxed.run_config import RunConfig
+from unboxed.runtime.prefetch import Ahead
+from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.ahead import Ahead
 from unboxed.training.schedule import Schedule
-from unboxed.training.seeds import generator
 from unboxed.types import Array, Batch, Example
 
 if TYPE_CHECKING:

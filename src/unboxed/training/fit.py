@@ -20,14 +20,14 @@ from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
 from unboxed.run_config import RunConfig
+from unboxed.runtime.locks import alone
+from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.alone import alone
 from unboxed.training.checkpoint import save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.loop import train
 from unboxed.training.presence import calibrated
-from unboxed.training.seeds import generator, seed_of
 from unboxed.training.settings import FitSettings
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from unboxed.phrases import head_noun
 from unboxed.presence import Presence, fit_presence
 from unboxed.priors.person_words import GROUPS, PERSONS
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.seeds import generator
 from unboxed.text.tokens import words
 from unboxed.text.word_classes import PRONOUNS
-from unboxed.training.seeds import generator
 from unboxed.types import Caption, Example
 
 __all__ = ["SwappedPhrases", "calibrated", "swapped_phrases"]

@@ -18,7 +18,7 @@ from unboxed.data.scenes.captions import Sentence, captions_of
 from unboxed.data.scenes.composition import Scene, Thing, compose_scene
 from unboxed.data.scenes.naming import Mention
 from unboxed.errors import DatasetError
-from unboxed.progress import track
+from unboxed.runtime.progress import track
 
 __all__ = ["DETECTOR", "DrawnImage", "draw_image", "scene_and_captions", "write_scenes"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unboxed.training.seeds import generator, seed_of
+from unboxed.runtime.seeds import generator, seed_of
 
 
 def test_the_same_address_gives_the_same_numbers_and_another_address_others() -> None:

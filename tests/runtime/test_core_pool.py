@@ -9,7 +9,7 @@ from threading import Lock, current_thread
 import pytest
 import torch
 
-from unboxed.alignment.each_core import on_each_core
+from unboxed.runtime.core_pool import on_each_core
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -14,9 +14,9 @@ from unboxed.data.dataset import load_dataset
 from unboxed.negatives.random_words import random_substitutes
 from unboxed.regions.store import RegionStore
 from unboxed.run_config import RunConfig
+from unboxed.runtime import prefetch as ahead
+from unboxed.runtime.prefetch import Ahead
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training import ahead
-from unboxed.training.ahead import Ahead
 from unboxed.training.feed import Feed
 from unboxed.training.schedule import Schedule
 from unboxed.types import Batch
