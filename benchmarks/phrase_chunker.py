@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness import Result, Target, shared_folder
 from unboxed.data.flickr30k_entities import read_examples
 from unboxed.data.photo_folder import StoredPhoto
-from unboxed.phrases import noun_phrases, span_f1
+from unboxed.text.phrases import noun_phrases, span_f1
 from unboxed.types import Caption
 
 TARGETS: tuple[Target, ...] = ()

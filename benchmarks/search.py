@@ -35,7 +35,6 @@ from benchmarks.harness import Result, Target
 from unboxed.data.batching import GEOMETRY_WIDTH
 from unboxed.errors import SearchError
 from unboxed.model import Grounder
-from unboxed.phrases import noun_phrases
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.settings import RegionSettings
@@ -47,6 +46,7 @@ from unboxed.search.scans import ExactScan, FaissScan
 from unboxed.search.sketch import Sketch
 from unboxed.search.stored import StoredPhoto, encoded_captions, together
 from unboxed.search.table import PhotoTable, Texts
+from unboxed.text.phrases import noun_phrases
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Caption
 

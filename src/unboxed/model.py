@@ -16,9 +16,9 @@ from unboxed.data.photos import open_photo
 from unboxed.errors import RunError
 from unboxed.ground_together import ground_stream, ground_together
 from unboxed.inputs import Inputs
-from unboxed.phrases import noun_phrases
 from unboxed.run_config import RunConfig
 from unboxed.runtime.ordered_map import in_order
+from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from unboxed.errors import CaptionError
-from unboxed.phrases import content_words
 from unboxed.pictures import heat_map
+from unboxed.text.phrases import content_words
 from unboxed.types import Array, Grounding, Phrase
 
 __all__ = ["span_heat"]

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 
 from unboxed.errors import StoreError
-from unboxed.negatives.inflection import noun_key
 from unboxed.negatives.random_words import random_substitutes
 from unboxed.negatives.substitution import (
     SubstitutionSettings,
@@ -20,6 +19,7 @@ from unboxed.negatives.substitution import (
     substitution_fingerprint,
 )
 from unboxed.negatives.types import Negatives, stored, substituted
+from unboxed.text.inflection import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Array
 

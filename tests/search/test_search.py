@@ -12,7 +12,6 @@ import torch
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import CaptionError, SearchError
 from unboxed.model import Grounder
-from unboxed.phrases import noun_phrases
 from unboxed.recipes import RECIPES
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.store import RegionStore
@@ -20,6 +19,7 @@ from unboxed.search import Index, index_photos
 from unboxed.search.scans import ExactScan, FaissScan
 from unboxed.search.sketch import Sketch
 from unboxed.search.stored import encoded_captions, ground_stored, stored_photos, together
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption
 
 QUERY = "a red box beside a blue box"

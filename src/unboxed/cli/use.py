@@ -43,7 +43,7 @@ def ground(
         absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.
     """
     from unboxed.data.photos import open_photo
-    from unboxed.phrases import noun_phrases
+    from unboxed.text.phrases import noun_phrases
     from unboxed.types import Caption
 
     given = Caption(caption, noun_phrases(caption))

@@ -16,7 +16,7 @@ import numpy as np
 
 from unboxed.data.released import ReleasedImage, bare_caption, entry_of, has_words, read_json
 from unboxed.errors import DatasetError
-from unboxed.negatives.inflection import noun_key
+from unboxed.text.inflection import noun_key
 from unboxed.types import Array, Caption, Phrase
 
 __all__ = ["CocoCaptions", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]

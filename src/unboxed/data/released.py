@@ -18,7 +18,7 @@ import numpy as np
 
 from unboxed.data.photo_folder import PhotoSearch, StoredPhoto, find_photos
 from unboxed.errors import DatasetError
-from unboxed.phrases import noun_phrases
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
 __all__ = [

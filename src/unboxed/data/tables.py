@@ -17,7 +17,7 @@ from typing import Any
 
 from unboxed.data.table_rows import SUFFIXES, Row, table_rows
 from unboxed.errors import CaptionError, DatasetError
-from unboxed.phrases import noun_phrases
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Phrase
 
 __all__ = ["SUFFIXES", "Table", "hold_out", "read_table"]

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from unboxed.boxes import area
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
+from unboxed.text.inflection import noun_key
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Array, Example, Phrase, Regions
 

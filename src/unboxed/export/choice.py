@@ -11,9 +11,9 @@ import numpy as np
 
 from unboxed.boxes import iou
 from unboxed.errors import ExportError
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
-from unboxed.text import word_classes
+from unboxed.text import lexicon as word_classes
+from unboxed.text.inflection import noun_key
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import GroundedPhrase, Grounding
 

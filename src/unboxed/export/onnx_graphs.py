@@ -16,7 +16,7 @@ from unboxed.alignment.aligner import QueryCodes, RegionCodes
 from unboxed.alignment.perceptron import MaskedPerceptron
 from unboxed.alignment.pooling import mean_weights
 from unboxed.alignment.ranking import phrase_scores, ranked_scores
-from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
     from unboxed.recipes.matching_model import MatchingModel

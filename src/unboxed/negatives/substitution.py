@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.negatives.inflection import noun_key
 from unboxed.negatives.types import Index, Negatives, slots, substituted
 from unboxed.runtime.progress import track
+from unboxed.text.inflection import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Array
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from unboxed.errors import CaptionError, ModelError
+from unboxed.text.encoders.transformer_files import content_fingerprint, load_transformer, token_limit
 from unboxed.text.tokens import words
-from unboxed.text.transformer_files import content_fingerprint, load_transformer, token_limit
 from unboxed.types import Array
 
 __all__ = ["TransformersLM"]

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from unboxed.errors import ModelError
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
+from unboxed.text.inflection import noun_key
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.text.wordnet import WordNet
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
 from unboxed.priors import person_words
 from unboxed.priors.class_map import ClassMap, named_classes, words_to_head
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
 from unboxed.regions.persons import PERSON_CLASSES
-from unboxed.text.word_classes import is_plural
+from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import is_plural
+from unboxed.text.phrases import head_noun
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array

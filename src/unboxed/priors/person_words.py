@@ -6,7 +6,7 @@ that “hats” is found under “hat”.
 
 from __future__ import annotations
 
-from unboxed.negatives.inflection import noun_key
+from unboxed.text.inflection import noun_key
 
 __all__ = ["GROUPS", "HEAD", "LEGS", "PERSONS", "STUFF", "TORSO", "WHOLE"]
 

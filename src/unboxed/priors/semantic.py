@@ -24,8 +24,6 @@ import numpy.typing as npt
 
 from unboxed import boxes as box_arithmetic
 from unboxed.errors import ModelError
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
 from unboxed.priors import person_words
 from unboxed.priors.class_map import load_class_map
 from unboxed.priors.cooccurrence import Cooccurrence
@@ -33,6 +31,8 @@ from unboxed.priors.matching import PARTS, Knowledge, PhraseMatcher
 from unboxed.priors.scoring import expected_overlap, scores
 from unboxed.priors.settings import PriorSettings
 from unboxed.priors.spatial import SPATIAL_WORDS, box_relations, phrase_places
+from unboxed.text.inflection import noun_key
+from unboxed.text.phrases import head_noun
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array

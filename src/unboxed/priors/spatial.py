@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import centre
-from unboxed.phrases import head_noun
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Array
 

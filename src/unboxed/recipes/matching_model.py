@@ -16,12 +16,12 @@ from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast
 from unboxed.recipes.choices import Choices, Units
 from unboxed.recipes.pairs import Moment, Pairs, Queries
-from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Batch
 
 if TYPE_CHECKING:
-    from unboxed.text.frozen import FrozenEncoder
+    from unboxed.text.encoders.frozen import FrozenEncoder
 
 __all__ = ["MatchingModel"]
 
@@ -41,8 +41,8 @@ class MatchingModel(nn.Module):
                 len(vocabulary), choices.embedding_width, choices.hidden_width, choices.dropout
             )
         else:
-            from unboxed.text.frozen import FrozenEncoder
-            from unboxed.text.pretrained import PretrainedEncoder
+            from unboxed.text.encoders.frozen import FrozenEncoder
+            from unboxed.text.encoders.pretrained import PretrainedEncoder
 
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
         self.region_layer = nn.Linear(region_width, choices.region_hidden) if choices.region_hidden else None

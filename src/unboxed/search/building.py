@@ -15,7 +15,6 @@ import torch
 from unboxed.data.photos import open_photo
 from unboxed.errors import PhotoError, UnboxedError
 from unboxed.model import Grounder
-from unboxed.phrases import noun_phrases
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
 from unboxed.regions.extraction import photo_key
 from unboxed.regions.store import RegionStore
@@ -27,6 +26,7 @@ from unboxed.search.listing import ListedPhoto, Listing, listed
 from unboxed.search.sketch import Sketch
 from unboxed.search.stored import StoredPhoto, encoded_captions, stored_photos, together
 from unboxed.search.table import PhotoTable, Texts
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
 __all__ = ["IndexSummary", "index_photos"]

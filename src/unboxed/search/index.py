@@ -11,13 +11,13 @@ import torch
 
 from unboxed.errors import SearchError
 from unboxed.model import Grounder, Photo
-from unboxed.phrases import noun_phrases
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
 from unboxed.search.code_shards import CodeShard
 from unboxed.search.folder import IndexFolder
 from unboxed.search.scans import ExactScan, FaissScan, Scan
 from unboxed.search.stored import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
 from unboxed.search.table import PhotoTable
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, GroundedPhrase, Grounding
 
 __all__ = ["CANDIDATES", "CaptionHit", "Hit", "Index"]

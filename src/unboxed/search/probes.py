@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from unboxed.phrases import content_words
+from unboxed.text.phrases import content_words
 from unboxed.text.vocabulary import SPECIAL, Vocabulary
 from unboxed.types import Phrase
 

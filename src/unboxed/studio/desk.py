@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from unboxed.data.photos import open_photo
 from unboxed.model import Grounder
-from unboxed.phrases import noun_phrases
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.shelf import Shelf
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Grounding, Regions
 
 __all__ = ["Desk", "Seen", "UnknownPhotoError"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.phrases import content_mask
+from unboxed.text.phrases import content_mask
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Caption

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.errors import ModelError
-from unboxed.negatives.inflection import noun_key
+from unboxed.text.inflection import noun_key
 
 __all__ = ["WordNet"]
 

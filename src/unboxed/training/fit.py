@@ -313,7 +313,7 @@ def _negatives(choices: Choices, settings: FitSettings, feed: Feed, say: Callabl
 
 def _noun_positions(caption: EncodedCaption) -> list[int]:
     """The head noun of each phrase: its last word that an objective may contrast, before any preposition."""
-    from unboxed.phrases import head_noun
+    from unboxed.text.phrases import head_noun
 
     heads: list[int] = []
     for phrase, words_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.model import Grounder
-from unboxed.negatives.inflection import noun_key
-from unboxed.phrases import head_noun
 from unboxed.presence import Presence, fit_presence
 from unboxed.priors.person_words import GROUPS, PERSONS
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import generator
+from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import PRONOUNS
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
-from unboxed.text.word_classes import PRONOUNS
 from unboxed.types import Caption, Example
 
 __all__ = ["SwappedPhrases", "calibrated", "swapped_phrases"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unboxed.errors import CaptionError, ModelError
-from unboxed.text.pretrained import PretrainedEncoder
+from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.tokens import words
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')

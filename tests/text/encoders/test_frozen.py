@@ -9,8 +9,8 @@ import torch
 
 import unboxed
 from unboxed.recipes.infoground import InfoGround
-from unboxed.text.frozen import FrozenEncoder
-from unboxed.text.pretrained import PretrainedEncoder
+from unboxed.text.encoders.frozen import FrozenEncoder
+from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.fit import FitSettings, fit
 from unboxed.training.schedule import Schedule

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from unboxed.data.flickr30k_entities import read_examples
 from unboxed.data.photo_folder import StoredPhoto
 from unboxed.errors import CaptionError
-from unboxed.phrases import content_words, head_noun, noun_phrases, span_f1
+from unboxed.text.phrases import content_words, head_noun, noun_phrases, span_f1
 from unboxed.types import Caption, Phrase
 
 

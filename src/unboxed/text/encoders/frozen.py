@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unboxed.text.pretrained import PretrainedEncoder
+from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.vocabulary import Vocabulary
 
 __all__ = ["FrozenEncoder"]

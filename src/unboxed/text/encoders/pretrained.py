@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from unboxed.errors import CaptionError, ModelError
+from unboxed.text.encoders.transformer_files import content_fingerprint, load_transformer, token_limit
 from unboxed.text.tokens import words
-from unboxed.text.transformer_files import content_fingerprint, load_transformer, token_limit
 
 __all__ = ["PretrainedEncoder"]
 
