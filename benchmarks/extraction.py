@@ -21,7 +21,6 @@ import numpy as np
 from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
 from unboxed.data.dataset import load_dataset
 from unboxed.data.photos import open_photo
-from unboxed.data.scenes import write_scenes
 from unboxed.regions.extraction import available_cores, extract, photo_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.network import Network
@@ -29,6 +28,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.regions.view import View
 from unboxed.runtime.ordered_map import in_order
+from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
 TARGETS = (

@@ -19,7 +19,6 @@ from benchmarks.harness import Result, Target, alternate
 from unboxed.alignment.ranking import phrase_scores, rank_regions
 from unboxed.data.batching import collate
 from unboxed.data.dataset import load_dataset
-from unboxed.data.scenes import write_scenes
 from unboxed.evaluation.evaluate import ground_split
 from unboxed.model import Grounder
 from unboxed.recipes.ckd import CKD
@@ -27,6 +26,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.run_config import RunConfig
+from unboxed.scenes import write_scenes
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Example

@@ -71,9 +71,9 @@ def tiny_run(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A drawn world of 40 pictures: its dataset file, and a store of its regions, with a detector's classes."""
     from unboxed.data.dataset import load_dataset
-    from unboxed.data.scenes import write_scenes
     from unboxed.regions.extraction import extract
     from unboxed.regions.settings import RegionSettings
+    from unboxed.scenes import write_scenes
 
     folder = tmp_path_factory.mktemp("world")
     write_scenes(folder / "scenes", train=24, val=8, test=8)

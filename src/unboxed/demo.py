@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.scenes import write_scenes
 from unboxed.evaluation.report_run import evaluate_run
 from unboxed.recipes.choices import Distillation
 from unboxed.recipes.ckd import CKD
+from unboxed.scenes import write_scenes
 from unboxed.training.fit import fit
 from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings

@@ -13,7 +13,6 @@ import pytest
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
-from unboxed.data.scenes import write_scenes
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.cells import Cell, Outcome, parse_recipe, run_cell
 from unboxed.evaluation.compare import compare
@@ -21,6 +20,7 @@ from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.evaluation.comparison import Comparison, RecipeResult
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
+from unboxed.scenes import write_scenes
 from unboxed.training import loop
 
 OPTIONS = "--epochs 2 --images-per-batch 8 --joint-width 16 --hidden-width 16 --checkpoint-steps 1"

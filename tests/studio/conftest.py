@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.data.scenes import write_scenes
 from unboxed.errors import CaptionError
 from unboxed.model import Grounder
+from unboxed.scenes import write_scenes
 from unboxed.studio.browsing import Browser
 from unboxed.studio.desk import Desk
 from unboxed.studio.limits import Limits

@@ -23,7 +23,7 @@ def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int 
         val: images of the val split.
         test: images of the test split.
     """
-    from unboxed.data.scenes import write_scenes
+    from unboxed.scenes import write_scenes
 
     say(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
 

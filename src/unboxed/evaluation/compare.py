@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.data.scenes.writing import DETECTOR
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
@@ -36,6 +35,7 @@ from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.scenes.writing import DETECTOR
 from unboxed.training.fit import training_and_validation
 from unboxed.types import Example, Regions
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unboxed.data.scenes.composition import Scene, Thing
-from unboxed.data.scenes.kinds import KINDS
-from unboxed.data.scenes.nouns import NOUNS, Noun
-from unboxed.data.scenes.palette import chance, pick
+from unboxed.scenes.composition import Scene, Thing
+from unboxed.scenes.kinds import KINDS
+from unboxed.scenes.nouns import NOUNS, Noun
+from unboxed.scenes.palette import chance, pick
 
 __all__ = ["Mention", "Namer", "meaning", "plain"]
 

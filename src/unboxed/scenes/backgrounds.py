@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from unboxed.data.scenes.palette import COLOURS, chance, paint_of, pick, pick_colour
-from unboxed.data.scenes.sketch import Colour, shade
+from unboxed.scenes.canvas import Colour, shade
+from unboxed.scenes.palette import COLOURS, chance, paint_of, pick, pick_colour
 
 __all__ = ["Background", "Zone", "paint_background"]
 

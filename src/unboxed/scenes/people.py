@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unboxed.data.scenes.palette import HAIR_COLOURS, SKIN, chance, paint_of, pick, pick_colour
-from unboxed.data.scenes.sketch import Colour, Mark, Point, Sketch, shade
+from unboxed.scenes.canvas import Colour, Mark, Point, Sketch, shade
+from unboxed.scenes.palette import HAIR_COLOURS, SKIN, chance, paint_of, pick, pick_colour
 
 __all__ = ["Body", "draw_person", "dress_up"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unboxed.data.scenes.captions import Sentence, captions_of
-from unboxed.data.scenes.composition import Scene, Thing, compose_scene
-from unboxed.data.scenes.naming import Mention
 from unboxed.errors import DatasetError
 from unboxed.runtime.progress import track
+from unboxed.scenes.captions import Sentence, captions_of
+from unboxed.scenes.composition import Scene, Thing, compose_scene
+from unboxed.scenes.naming import Mention
 
 __all__ = ["DETECTOR", "DrawnImage", "draw_image", "scene_and_captions", "write_scenes"]
 

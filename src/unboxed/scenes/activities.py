@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unboxed.data.scenes.animals import ANIMALS
-from unboxed.data.scenes.furniture import FURNITURE
-from unboxed.data.scenes.instruments import HELD_INSTRUMENTS, STANDING_INSTRUMENTS
-from unboxed.data.scenes.objects import HELD_THINGS, TABLE_THINGS, ball, kite
-from unboxed.data.scenes.palette import COLOURS, chance, pick, pick_colour
-from unboxed.data.scenes.people import SIZES, Body, draw_person, dress_up
-from unboxed.data.scenes.sketch import Sketch
-from unboxed.data.scenes.vehicles import VEHICLES
+from unboxed.scenes.animals import ANIMALS
+from unboxed.scenes.canvas import Sketch
+from unboxed.scenes.furniture import FURNITURE
+from unboxed.scenes.instruments import HELD_INSTRUMENTS, STANDING_INSTRUMENTS
+from unboxed.scenes.objects import HELD_THINGS, TABLE_THINGS, ball, kite
+from unboxed.scenes.palette import COLOURS, chance, pick, pick_colour
+from unboxed.scenes.people import SIZES, Body, draw_person, dress_up
+from unboxed.scenes.vehicles import VEHICLES
 
 __all__ = ["laid_table", "person_doing"]
 

@@ -8,13 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from unboxed.data.scenes.captions import Sentence
-from unboxed.data.scenes.composition import Scene, Thing
-from unboxed.data.scenes.kinds import KINDS
-from unboxed.data.scenes.naming import Mention, Namer
-from unboxed.data.scenes.nouns import NOUNS
-from unboxed.data.scenes.sketch import Sketch
-from unboxed.data.scenes.writing import scene_and_captions
+from unboxed.scenes.canvas import Sketch
+from unboxed.scenes.captions import Sentence
+from unboxed.scenes.composition import Scene, Thing
+from unboxed.scenes.kinds import KINDS
+from unboxed.scenes.naming import Mention, Namer
+from unboxed.scenes.nouns import NOUNS
+from unboxed.scenes.writing import scene_and_captions
 
 # Every adjective of the captions and the attribute it claims, written down a second time on purpose.
 CLAIMS = {

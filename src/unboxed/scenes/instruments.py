@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unboxed.data.scenes.palette import paint_of, pick_colour
-from unboxed.data.scenes.sketch import Sketch, shade
+from unboxed.scenes.canvas import Sketch, shade
+from unboxed.scenes.palette import paint_of, pick_colour
 
 __all__ = ["HELD_INSTRUMENTS", "STANDING_INSTRUMENTS"]
 

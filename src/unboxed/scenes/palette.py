@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from unboxed.data.scenes.sketch import Colour
+from unboxed.scenes.canvas import Colour
 
 __all__ = ["COLOURS", "HAIR_COLOURS", "SKIN", "chance", "paint_of", "pick", "pick_colour"]
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from unboxed.data.scenes.activities import laid_table, person_doing
-from unboxed.data.scenes.animals import ANIMALS
-from unboxed.data.scenes.backgrounds import Background, Box, Zone, paint_background
-from unboxed.data.scenes.furniture import FURNITURE, STREET_FURNITURE, WALL_THINGS, door
-from unboxed.data.scenes.nature import BUILDINGS, PLANTS, SKY_THINGS
-from unboxed.data.scenes.objects import GROUND_THINGS
-from unboxed.data.scenes.palette import chance, pick
-from unboxed.data.scenes.sketch import Mark, Sketch
-from unboxed.data.scenes.vehicles import VEHICLES
+from unboxed.scenes.activities import laid_table, person_doing
+from unboxed.scenes.animals import ANIMALS
+from unboxed.scenes.backgrounds import Background, Box, Zone, paint_background
+from unboxed.scenes.canvas import Mark, Sketch
+from unboxed.scenes.furniture import FURNITURE, STREET_FURNITURE, WALL_THINGS, door
+from unboxed.scenes.nature import BUILDINGS, PLANTS, SKY_THINGS
+from unboxed.scenes.objects import GROUND_THINGS
+from unboxed.scenes.palette import chance, pick
+from unboxed.scenes.vehicles import VEHICLES
 
 __all__ = ["Scene", "Thing", "compose_scene"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from unboxed.data.scenes.writing import DETECTOR, write_scenes
+from unboxed.scenes.writing import DETECTOR, write_scenes
 
 __all__ = ["DETECTOR", "write_scenes"]

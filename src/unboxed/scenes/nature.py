@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unboxed.data.scenes.palette import chance, paint_of, pick, pick_colour
-from unboxed.data.scenes.sketch import Colour, Sketch, shade
+from unboxed.scenes.canvas import Colour, Sketch, shade
+from unboxed.scenes.palette import chance, paint_of, pick, pick_colour
 
 __all__ = ["BUILDINGS", "PLANTS", "SKY_THINGS"]
 

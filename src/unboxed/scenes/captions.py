@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from unboxed.data.scenes.composition import Scene, Thing
-from unboxed.data.scenes.kinds import KINDS
-from unboxed.data.scenes.naming import Mention, Namer, plain
-from unboxed.data.scenes.palette import chance, pick
+from unboxed.scenes.composition import Scene, Thing
+from unboxed.scenes.kinds import KINDS
+from unboxed.scenes.naming import Mention, Namer, plain
+from unboxed.scenes.palette import chance, pick
 
 __all__ = ["Sentence", "captions_of"]
 

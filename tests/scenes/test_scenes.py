@@ -10,10 +10,10 @@ import pytest
 from unboxed.boxes import iou, nms
 from unboxed.data.dataset import load_dataset
 from unboxed.data.flickr30k_entities import parse_sentence
-from unboxed.data.scenes import DETECTOR, write_scenes
-from unboxed.data.scenes.kinds import KINDS, class_names
-from unboxed.data.scenes.writing import draw_image
 from unboxed.errors import DatasetError
+from unboxed.scenes import DETECTOR, write_scenes
+from unboxed.scenes.kinds import KINDS, class_names
+from unboxed.scenes.writing import draw_image
 from unboxed.types import Example
 
 TYPES = {"people", "clothing", "bodyparts", "animals", "vehicles", "instruments", "scene", "other"}
@@ -122,7 +122,7 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def break_off(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("unboxed.data.scenes.writing.draw_image", break_off)
+    monkeypatch.setattr("unboxed.scenes.writing.draw_image", break_off)
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path / "world", train=2, val=0, test=0, progress=False, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unboxed.data.scenes.kinds import class_names
+from unboxed.scenes.kinds import class_names
 
 __all__ = ["INPUT", "STRIDES", "SceneDetector", "cell_centres", "save_onnx"]
 

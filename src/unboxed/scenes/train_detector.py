@@ -1,4 +1,4 @@
-"""Trains the drawn world's detector: `python -m unboxed.data.scenes.train_detector --out detector.onnx`.
+"""Trains the drawn world's detector: `python -m unboxed.scenes.train_detector --out detector.onnx`.
 
 It learns from pictures drawn for this purpose alone, whose seeds no dataset can have (see `writing`), as the detectors
 that grounding papers use learned from Visual Genome. The datasets' own boxes are never seen by it.
@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from unboxed import boxes as box_arithmetic
-from unboxed.data.scenes.composition import compose_scene
-from unboxed.data.scenes.detector_network import INPUT, STRIDES, SceneDetector, save_onnx
-from unboxed.data.scenes.kinds import KINDS, class_names
-from unboxed.data.scenes.writing import DETECTOR_TRAINING
+from unboxed.scenes.composition import compose_scene
+from unboxed.scenes.detector_network import INPUT, STRIDES, SceneDetector, save_onnx
+from unboxed.scenes.kinds import KINDS, class_names
+from unboxed.scenes.writing import DETECTOR_TRAINING
 
 __all__ = ["Lesson", "draw_lesson", "main", "train"]
 
@@ -234,7 +234,7 @@ def main() -> None:
     metadata = {
         "class_names": "\n".join(class_names()),
         "licence": "Apache-2.0",
-        "source": "unboxed.data.scenes.train_detector"
+        "source": "unboxed.scenes.train_detector"
         f" --seed {choices.seed} --pictures {choices.pictures} --steps {choices.steps}",
         "input": "images float32 [1, 3, 256, 256] RGB 0..1, upper left, padded with grey 114/255",
         "proposal_recall": f"{recall:.1f}",
