@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
 from unboxed.data.dataset import load_dataset
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.regions.extraction import available_cores, extract, photo_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.network import Network

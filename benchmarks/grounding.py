@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.harness import Result, Target, alternate
 from unboxed.alignment.ranking import phrase_scores, rank_regions
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.evaluation.evaluate import ground_split
 from unboxed.model import Grounder

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.harness import Result, Target, shared_folder
-from unboxed.data.flickr30k_entities import read_examples
-from unboxed.data.photo_folder import StoredPhoto
+from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.text.phrases import noun_phrases, span_f1
 from unboxed.types import Caption
 

@@ -32,7 +32,7 @@ from typing import cast
 import torch
 
 from benchmarks.harness import Result, Target
-from unboxed.data.batching import GEOMETRY_WIDTH
+from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.errors import SearchError
 from unboxed.model import Grounder
 from unboxed.recipes.ckd import CKD

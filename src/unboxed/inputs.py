@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.errors import RegionsError
 from unboxed.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption

@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import RunError
 from unboxed.ground_together import ground_stream, ground_together
 from unboxed.inputs import Inputs

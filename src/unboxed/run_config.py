@@ -48,7 +48,7 @@ class RunConfig:
     @property
     def region_width(self) -> int:
         """Width of a region's input to the model."""
-        from unboxed.data.batching import GEOMETRY_WIDTH
+        from unboxed.data.collate import GEOMETRY_WIDTH
 
         classes = len(self.class_names) if self.choices.class_inputs else 0
         return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
@@ -69,7 +69,7 @@ class RunConfig:
         height: int,
     ) -> Array:
         """What the model is given of R regions, `[R, region_width]`."""
-        from unboxed.data.batching import region_inputs
+        from unboxed.data.collate import region_inputs
 
         probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
         taken = features if self.columns.all() else features[:, self.columns]

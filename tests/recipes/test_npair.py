@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import RegionsError
 from unboxed.evaluation.heatmap import hottest_point, upsampled
 from unboxed.evaluation.report_run import evaluate_run

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import unboxed
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import score_pairs as score_pairs_module

@@ -9,7 +9,7 @@ import pytest
 
 from unboxed.boxes import iou, nms
 from unboxed.data.dataset import load_dataset
-from unboxed.data.flickr30k_entities import parse_sentence
+from unboxed.data.readers.flickr30k_entities import parse_sentence
 from unboxed.errors import DatasetError
 from unboxed.scenes import DETECTOR, write_scenes
 from unboxed.scenes.kinds import KINDS, class_names

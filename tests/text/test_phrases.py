@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.flickr30k_entities import read_examples
-from unboxed.data.photo_folder import StoredPhoto
+from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
 from unboxed.text.phrases import content_words, head_noun, noun_phrases, span_f1
 from unboxed.types import Caption, Phrase

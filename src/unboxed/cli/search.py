@@ -121,7 +121,7 @@ def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | 
 def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.captions_for(photo, k, candidates)
     if save is not None:
-        from unboxed.data.photos import open_photo
+        from unboxed.data.images import open_photo
         from unboxed.pictures import draw_grounding, save_picture
 
         shown = [phrase for phrase in hits[0].phrases if phrase.present]

@@ -42,7 +42,7 @@ def ground(
         top: boxes a phrase in the JSON, best first.
         absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.
     """
-    from unboxed.data.photos import open_photo
+    from unboxed.data.images import open_photo
     from unboxed.text.phrases import noun_phrases
     from unboxed.types import Caption
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data import flickr30k_entities, tables
-from unboxed.data.photo_folder import PhotoSearch, StoredPhoto, find_photos, without_suffix
-from unboxed.data.released import UNKNOWN_SIZE, ReleasedCaptions, released_examples
+from unboxed.data.annotation_images import UNKNOWN_SIZE, ReleasedCaptions, released_examples
+from unboxed.data.image_folder import PhotoSearch, StoredPhoto, find_photos, without_suffix
 from unboxed.errors import DatasetError, PhotoError
 from unboxed.types import Example
 
@@ -156,18 +156,18 @@ class Dataset:
     def _released(self) -> ReleasedCaptions:
         # Imported here, not above: most datasets need none of them.
         if self.format == SCAN:
-            from unboxed.data.scan import ScanFolder
+            from unboxed.data.readers.scan import ScanFolder
 
             return ScanFolder(self.annotations)
         if self.format == KARPATHY:
-            from unboxed.data.karpathy import KarpathyCaptions
+            from unboxed.data.readers.karpathy import KarpathyCaptions
 
             return KarpathyCaptions(self.annotations, self.ids)
         if self.format == COCO:
-            from unboxed.data.coco import CocoCaptions
+            from unboxed.data.readers.coco import CocoCaptions
 
             return CocoCaptions(self.split_lists, self.instances)
-        from unboxed.data.refcoco import ReferringExpressions
+        from unboxed.data.readers.refcoco import ReferringExpressions
 
         return ReferringExpressions(self.annotations)
 
@@ -274,7 +274,7 @@ def load_dataset(path: str | Path) -> Dataset:
     if path.is_dir():
         if (path / "data.toml").is_file():
             return _DatasetFile(path / "data.toml").dataset()
-        from unboxed.data.own_folder import look_into
+        from unboxed.data.readers.caption_files import look_into
 
         own = look_into(path)
         return Dataset(path, path.resolve().name, TABLE, images=own.images, annotations=own.captions, split_lists={})
@@ -283,7 +283,7 @@ def load_dataset(path: str | Path) -> Dataset:
             f"{path} does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder."
         )
     if path.suffix.lower() in tables.SUFFIXES:
-        from unboxed.data.own_folder import folder_with
+        from unboxed.data.readers.caption_files import folder_with
 
         return Dataset(path, path.stem, TABLE, folder_with(path.parent, path), annotations=path, split_lists={})
     return _DatasetFile(path).dataset()

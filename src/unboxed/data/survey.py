@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import TABLE, Dataset, Split
-from unboxed.data.own_folder import OwnFolder, look_into, photo_files
+from unboxed.data.readers.caption_files import OwnFolder, look_into, photo_files
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.text.tokens import words
 from unboxed.types import Example

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from unboxed.boxes import iou
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
 from unboxed.evaluation.curves import Chart, training_charts
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import ExportError, PhotoError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.choice import BoxChoice, Chosen, choose

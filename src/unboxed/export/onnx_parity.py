@@ -12,7 +12,7 @@ import torch
 from unboxed.alignment.aligner import QueryCodes, RegionCodes
 from unboxed.alignment.ranking import phrase_scores, rank_regions
 from unboxed.alignment.refinement import PriorRefinement
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, Regions
 

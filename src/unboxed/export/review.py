@@ -21,7 +21,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
 from unboxed.export.choice import BoxChoice, LabelledBox, LabelledPhoto, choose
 from unboxed.pictures import PALETTE, ink

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from unboxed.data.tables import hold_out
+from unboxed.data.readers.tables import hold_out
 from unboxed.export.choice import BoxChoice, LabelledPhoto, choose
 from unboxed.types import Grounding
 

@@ -10,7 +10,7 @@ from torch import nn
 from unboxed.alignment.aligner import Aligner, Alignment, RegionCodes
 from unboxed.alignment.pooling import mean_weights
 from unboxed.alignment.standardise import Standardise
-from unboxed.data.batching import GEOMETRY_WIDTH
+from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast

@@ -121,7 +121,7 @@ class NPair(Choices):
         """
         from unboxed.alignment.convolution import FeatureCells, PixelCells
         from unboxed.alignment.match_map import MatchMap
-        from unboxed.data.batching import GEOMETRY_WIDTH
+        from unboxed.data.collate import GEOMETRY_WIDTH
 
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width
         if self.map == "features":

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError, UnboxedError
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore

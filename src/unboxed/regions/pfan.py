@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.scan import open_rows
+from unboxed.data.readers.scan import open_rows
 from unboxed.errors import DatasetError, RegionsError
 
 __all__ = ["SLOTS", "Blocks", "block_columns", "read_blocks"]

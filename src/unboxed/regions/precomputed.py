@@ -16,9 +16,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.data.annotation_images import UNKNOWN_SIZE
 from unboxed.data.dataset import Dataset
-from unboxed.data.photo_folder import without_suffix
-from unboxed.data.released import UNKNOWN_SIZE
+from unboxed.data.image_folder import without_suffix
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store import RegionStore

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unboxed.data.scan import ScanFolder, open_rows
+from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
 from unboxed.regions.precomputed import FeatureFormat, PrecomputedPhoto, image_key
 

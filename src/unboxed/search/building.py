@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError, UnboxedError
 from unboxed.model import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded

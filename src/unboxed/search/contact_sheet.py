@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
 from unboxed.pictures import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
 from unboxed.search.index import Hit

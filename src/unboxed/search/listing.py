@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.data.own_folder import photo_files
-from unboxed.data.photos import SUFFIXES
+from unboxed.data.images import SUFFIXES
+from unboxed.data.readers.caption_files import photo_files
 from unboxed.errors import DatasetError, SearchError
 
 __all__ = ["ListedPhoto", "Listing", "listed"]

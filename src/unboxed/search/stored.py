@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from unboxed.alignment.aligner import RegionCodes
-from unboxed.data.batching import collate
+from unboxed.data.collate import collate
 from unboxed.ground_together import ground_together
 from unboxed.inputs import Inputs
 from unboxed.model import Grounder

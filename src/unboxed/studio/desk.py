@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.model import Grounder
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.studio.limits import Limits, Recent

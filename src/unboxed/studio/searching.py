@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from unboxed.data.photos import photo_size
+from unboxed.data.images import photo_size
 from unboxed.errors import PhotoError, UnboxedError
 from unboxed.studio.answers import PhotoAnswer, PhraseAnswer, box_rows
 from unboxed.studio.shelf import Shelf

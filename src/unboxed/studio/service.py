@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 import unboxed
-from unboxed.data.photos import open_photo
+from unboxed.data.images import open_photo
 from unboxed.errors import CaptionError, PhotoError, StudioError, UnboxedError
 from unboxed.pictures import PALETTE, heat_colours, ink
 from unboxed.studio.answers import (

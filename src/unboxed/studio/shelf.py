@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from unboxed.data.photos import SUFFIXES, open_photo
+from unboxed.data.images import SUFFIXES, open_photo
 from unboxed.errors import PhotoError, StudioError
 from unboxed.studio.limits import Limits, Recent
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from unboxed.data.batching import collate
-from unboxed.data.photos import open_photo
+from unboxed.data.collate import collate
+from unboxed.data.images import open_photo
 from unboxed.errors import UnboxedError
 from unboxed.recipes.pairs import Moment
 from unboxed.regions.extractor import RegionExtractor

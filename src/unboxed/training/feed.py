@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.batching import collate, epoch_batches
+from unboxed.data.collate import collate, epoch_batches
 from unboxed.errors import DatasetError
 from unboxed.negatives.types import Negatives
 from unboxed.regions.store import RegionStore

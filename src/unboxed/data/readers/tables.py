@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.table_rows import SUFFIXES, Row, table_rows
+from unboxed.data.readers.table_rows import SUFFIXES, Row, table_rows
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Phrase

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.flickr30k_entities import parse_boxes, parse_sentence, read_examples, read_unrelated
-from unboxed.data.photo_folder import StoredPhoto
+from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.readers.flickr30k_entities import parse_boxes, parse_sentence, read_examples, read_unrelated
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Caption
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unboxed.data.huggingface import dataset_files, unpacked
-from unboxed.data.photos import SUFFIXES as PHOTO_SUFFIXES
-from unboxed.data.table_rows import SUFFIXES as TABLE_SUFFIXES
-from unboxed.data.table_rows import captioned_photos, table_rows
+from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
+from unboxed.data.readers.huggingface import dataset_files, unpacked
+from unboxed.data.readers.table_rows import SUFFIXES as TABLE_SUFFIXES
+from unboxed.data.readers.table_rows import captioned_photos, table_rows
 from unboxed.errors import DatasetError
 
 __all__ = ["OwnFolder", "folder_with", "look_into", "photo_files"]
@@ -71,7 +71,7 @@ def folder_with(folder: Path, table: Path) -> Path:
     Raises:
         DatasetError: a row of the table is malformed.
     """
-    from unboxed.data.photo_folder import find_photos
+    from unboxed.data.image_folder import find_photos
 
     rows = islice(table_rows(table), _TRIED)
     first = [row["image"].strip() for _, row in rows if isinstance(row.get("image"), str)]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unboxed.data.photo_folder import PhotoSearch, StoredPhoto, find_photos
+from unboxed.data.image_folder import PhotoSearch, StoredPhoto, find_photos
 from unboxed.errors import DatasetError
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase

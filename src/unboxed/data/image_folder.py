@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from unboxed.data.photos import SUFFIXES, photo_size
+from unboxed.data.images import SUFFIXES, photo_size
 from unboxed.errors import DatasetError, PhotoError
 
 __all__ = ["PhotoSearch", "StoredPhoto", "find_photos", "without_suffix"]

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.photos import SUFFIXES
+from unboxed.data.images import SUFFIXES
 from unboxed.errors import DatasetError
 
 __all__ = ["dataset_files", "unpacked"]

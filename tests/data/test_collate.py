@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.batching import GEOMETRY_WIDTH, epoch_batches, region_inputs
+from unboxed.data.collate import GEOMETRY_WIDTH, epoch_batches, region_inputs
 
 
 @given(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.data.photos import MAX_PIXELS, open_photo, photo_size
+from unboxed.data.images import MAX_PIXELS, open_photo, photo_size
 from unboxed.errors import PhotoError
 
 # What EXIF orientation 1..8 says of the stored rows and columns, told as how a viewer must turn the array.

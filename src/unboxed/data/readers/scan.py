@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.released import ReleasedImage, bare_caption, has_words
+from unboxed.data.annotation_images import ReleasedImage, bare_caption, has_words
 from unboxed.errors import DatasetError
 
 __all__ = ["CAPTIONS_PER_IMAGE", "ScanFolder", "ScanImage", "open_rows"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.tables import Table, hold_out, read_table
+from unboxed.data.readers.tables import Table, hold_out, read_table
 from unboxed.errors import DatasetError
 
 

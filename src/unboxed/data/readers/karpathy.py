@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unboxed.data.photo_folder import without_suffix
-from unboxed.data.released import ReleasedImage, bare_caption, entry_of, has_words, read_json
+from unboxed.data.annotation_images import ReleasedImage, bare_caption, entry_of, has_words, read_json
+from unboxed.data.image_folder import without_suffix
 from unboxed.errors import DatasetError
 
 __all__ = ["ImageIds", "KarpathyCaptions"]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset
-from unboxed.data.coco import category_phrases
+from unboxed.data.annotation_images import bare_caption
 from unboxed.data.dataset import Dataset
-from unboxed.data.released import bare_caption
+from unboxed.data.readers.coco import category_phrases
 from unboxed.errors import DatasetError
 
 CAPTIONS: dict[str, Any] = {

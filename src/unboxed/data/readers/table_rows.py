@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.photos import SUFFIXES as PHOTO_SUFFIXES
+from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
 from unboxed.errors import DatasetError
 
 __all__ = ["SUFFIXES", "Row", "captioned_photos", "table_rows"]

@@ -9,7 +9,7 @@ import pytest
 
 from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
-from unboxed.data.scan import ScanFolder
+from unboxed.data.readers.scan import ScanFolder
 from unboxed.errors import DatasetError
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unboxed.data.photo_folder import StoredPhoto
-from unboxed.data.released import SAME_SHAPE, UNKNOWN_SIZE
+from unboxed.data.annotation_images import SAME_SHAPE, UNKNOWN_SIZE
+from unboxed.data.image_folder import StoredPhoto
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Array, Caption, Example, Phrase
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.released import ReleasedImage, bare_caption, entry_of, has_words, read_json
+from unboxed.data.annotation_images import ReleasedImage, bare_caption, entry_of, has_words, read_json
 from unboxed.errors import DatasetError
 from unboxed.text.inflection import noun_key
 from unboxed.types import Array, Caption, Phrase

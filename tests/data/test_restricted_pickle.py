@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.plain_pickle import MAX_DEPTH, read_plain_pickle
+from unboxed.data.restricted_pickle import MAX_DEPTH, read_plain_pickle
 from unboxed.errors import DatasetError
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=300)

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.coco import listed_image, lists_of, xyxy
-from unboxed.data.plain_pickle import read_plain_pickle
-from unboxed.data.released import ReleasedImage, entry_of, has_words
+from unboxed.data.annotation_images import ReleasedImage, entry_of, has_words
+from unboxed.data.readers.coco import listed_image, lists_of, xyxy
+from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError
 from unboxed.types import Array, Caption, Phrase
 
