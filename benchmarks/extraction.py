@@ -23,10 +23,10 @@ from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_photo
 from unboxed.regions.extraction import available_cores, extract, photo_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
-from unboxed.regions.network import Network
+from unboxed.regions.image_view import View
+from unboxed.regions.onnx_network import Network
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
-from unboxed.regions.view import View
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import in_order
 from unboxed.scenes import write_scenes
 from unboxed.types import Example

@@ -24,7 +24,7 @@ from unboxed.model import Grounder
 from unboxed.recipes.ckd import CKD
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.run_config import RunConfig
 from unboxed.scenes import write_scenes
 from unboxed.text.encoding import encode_caption

@@ -14,7 +14,7 @@ from unboxed import ground_together as module
 from unboxed.alignment.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.ground_together import ground_stream
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Caption, Grounding, Phrase
 
 

@@ -7,7 +7,7 @@ import torch
 
 from unboxed.alignment.convolution import FeatureCells, PixelCells, pixels_of
 from unboxed.errors import RegionsError
-from unboxed.regions.grid import grid_cells
+from unboxed.regions.sources.grid import grid_cells
 
 SIDE, PATCH = 4, 8
 

@@ -12,7 +12,7 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.model import Grounder
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 20])

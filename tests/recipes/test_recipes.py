@@ -24,7 +24,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
 from unboxed.training.schedule import Schedule

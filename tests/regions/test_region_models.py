@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from unboxed import boxes as box_arithmetic
-from unboxed.regions.detectors import OnnxDetector
 from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.view import View
+from unboxed.regions.sources.detectors import OnnxDetector
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 
 from unboxed.data.dataset import load_dataset
 from unboxed.negatives.random_words import random_substitutes
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.run_config import RunConfig
 from unboxed.runtime import prefetch as ahead
 from unboxed.runtime.prefetch import Ahead

@@ -14,7 +14,7 @@ from unboxed.errors import CaptionError, SearchError
 from unboxed.model import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.encoded import score_encoded
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.search import Index, index_photos
 from unboxed.search.scans import ExactScan, FaissScan
 from unboxed.search.sketch import Sketch

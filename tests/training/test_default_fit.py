@@ -11,8 +11,8 @@ import unboxed
 from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
-from unboxed.regions.cached import cached_detector
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.sources.local_models import cached_detector
 from unboxed.training.default_fit import default_choices, default_regions
 from unboxed.training.estimate import estimate
 

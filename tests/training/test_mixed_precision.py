@@ -17,7 +17,7 @@ from unboxed.model import RunConfig
 from unboxed.recipes import RECIPES
 from unboxed.recipes.pairs import Moment
 from unboxed.recipes.scan import SCAN
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.feed import Feed
 from unboxed.training.fit import fit

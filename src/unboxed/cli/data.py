@@ -91,6 +91,6 @@ def import_features(
         classes: text file with the names of the features' class labels, one a line from number 0.
     """
     from unboxed.data.dataset import load_dataset
-    from unboxed.regions.precomputed import import_regions, open_features
+    from unboxed.regions.importers.precomputed import import_regions, open_features
 
     say(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")

@@ -30,7 +30,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import RECIPES, Choices
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import alone
 from unboxed.training.checkpoint import write_json
 from unboxed.types import Example

@@ -34,7 +34,7 @@ from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.scenes.writing import DETECTOR
 from unboxed.training.fit import training_and_validation
 from unboxed.types import Example, Regions

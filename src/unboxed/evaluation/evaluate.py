@@ -26,7 +26,7 @@ from unboxed.ground_together import ground_stream
 from unboxed.model import Grounder
 from unboxed.regions.extraction import extract, photo_key
 from unboxed.regions.imported import ImportedRegions
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Array, Caption, Example, Grounding, Regions
 
 __all__ = ["GroundedExample", "answer_with_proposals", "ground_split", "score_examples", "score_heat_maps", "store_for"]

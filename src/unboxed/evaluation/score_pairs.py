@@ -12,7 +12,7 @@ import torch
 from unboxed.errors import EvaluationError
 from unboxed.model import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos, score_encoded
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.tokens import words
 from unboxed.types import Array, Caption, Example, Regions
 

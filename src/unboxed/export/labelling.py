@@ -200,7 +200,7 @@ def _looker(grounder: Grounder, regions: Path | None) -> Callable[[Example], Reg
     if regions is None:
         extractor = grounder.extractor
         return lambda example: extractor(open_photo(example.path), example.original_size)
-    from unboxed.regions.store import RegionStore
+    from unboxed.regions.store.region_store import RegionStore
 
     store = RegionStore.open(regions)
     return lambda example: store[example.image_id]

@@ -11,7 +11,7 @@ from unboxed.priors import person_words
 from unboxed.priors.class_map import ClassMap, named_classes, words_to_head
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
-from unboxed.regions.persons import PERSON_CLASSES
+from unboxed.regions.sources.derived import PERSON_CLASSES
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import is_plural
 from unboxed.text.phrases import head_noun

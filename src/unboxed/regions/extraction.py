@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError, UnboxedError
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions

@@ -14,20 +14,20 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.errors import RegionsError
-from unboxed.regions.backbone import Backbone, OnnxBackbone
-from unboxed.regions.colour import colour_features
-from unboxed.regions.detectors import Detector, OnnxDetector
-from unboxed.regions.grid import grid_cells, whole_image
+from unboxed.regions.features.backbone import Backbone, OnnxBackbone
+from unboxed.regions.features.colour import colour_features
+from unboxed.regions.features.pixels import pixel_features
+from unboxed.regions.features.pooling import pool
+from unboxed.regions.features.texture import texture_features
+from unboxed.regions.image_view import View
 from unboxed.regions.imported import ImportedRegions
-from unboxed.regions.persons import person_parts, person_scores, unions
-from unboxed.regions.pixels import pixel_features
-from unboxed.regions.pooling import pool
 from unboxed.regions.proposals import Detections, FeatureMap, Proposals
-from unboxed.regions.segmenter import OnnxSegmenter, class_boxes, class_evidence
-from unboxed.regions.segments import segment_boxes
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.texture import texture_features
-from unboxed.regions.view import View
+from unboxed.regions.sources.derived import person_parts, person_scores, unions
+from unboxed.regions.sources.detectors import Detector, OnnxDetector
+from unboxed.regions.sources.grid import grid_cells, whole_image
+from unboxed.regions.sources.segmenter import OnnxSegmenter, class_boxes, class_evidence
+from unboxed.regions.sources.segments import segment_boxes
 from unboxed.types import Array, Regions
 
 __all__ = ["SOURCE_NAMES", "RegionExtractor"]
@@ -82,11 +82,11 @@ class RegionExtractor:
             self._backbones.append(backbone)
             self._cropper = backbone if settings.crops else None
         if settings.detector_hf:
-            from unboxed.regions.transformers import TransformersDetector
+            from unboxed.regions.sources.transformers import TransformersDetector
 
             self._detectors.append(TransformersDetector.open(settings.detector_hf))
         if settings.backbone_hf:
-            from unboxed.regions.transformers import TransformersBackbone
+            from unboxed.regions.sources.transformers import TransformersBackbone
 
             self._backbones.append(TransformersBackbone.open(settings.backbone_hf, settings.backbone_size))
         self.class_names = _class_names(self._detectors, self._segmenter)

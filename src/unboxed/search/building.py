@@ -17,7 +17,7 @@ from unboxed.errors import PhotoError, UnboxedError
 from unboxed.model import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
 from unboxed.regions.extraction import photo_key
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.progress import track
 from unboxed.search.code_shards import CodeShard, ShardPhoto, shard_number, write_code_shard

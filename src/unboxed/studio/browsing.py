@@ -12,7 +12,7 @@ from unboxed.errors import PhotoError, UnboxedError
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.evaluation.failures import FAILURES, failures_of
 from unboxed.regions.extraction import photo_key
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.studio.answers import (
     BrowsedCaption,
     BrowsedPhrase,

@@ -13,10 +13,10 @@ from unboxed.model import Grounder
 from unboxed.recipes.choices import Choices, Distillation
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.infoground import InfoGround
-from unboxed.regions.cached import cached_detector
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.sources.local_models import cached_detector
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fit import fit, require_free, training_and_validation
 from unboxed.training.settings import FitSettings
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from unboxed.data.collate import collate, epoch_batches
 from unboxed.errors import DatasetError
 from unboxed.negatives.types import Negatives
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.run_config import RunConfig
 from unboxed.runtime.prefetch import Ahead
 from unboxed.runtime.seeds import generator

@@ -18,7 +18,7 @@ from unboxed.model import Grounder
 from unboxed.negatives.types import Negatives, stored
 from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.run_config import RunConfig
 from unboxed.runtime.locks import alone
 from unboxed.runtime.seeds import generator, seed_of

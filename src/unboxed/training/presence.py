@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unboxed.model import Grounder
 from unboxed.presence import Presence, fit_presence
 from unboxed.priors.person_words import GROUPS, PERSONS
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import PRONOUNS

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from unboxed.regions.colour import COLOUR_NAMES, COLOUR_WIDTH, colour_features, name_colours
-from unboxed.regions.grid import grid_cells, whole_image
-from unboxed.regions.persons import person_parts, unions
-from unboxed.regions.pooling import box_sums, pool
+from unboxed.regions.features.colour import COLOUR_NAMES, COLOUR_WIDTH, colour_features, name_colours
+from unboxed.regions.features.pooling import box_sums, pool
+from unboxed.regions.features.texture import TEXTURE_WIDTH, texture_features
+from unboxed.regions.image_view import View
 from unboxed.regions.proposals import FeatureMap
-from unboxed.regions.segmenter import class_boxes, class_evidence
-from unboxed.regions.segments import segment_boxes
-from unboxed.regions.texture import TEXTURE_WIDTH, texture_features
-from unboxed.regions.view import View
+from unboxed.regions.sources.derived import person_parts, unions
+from unboxed.regions.sources.grid import grid_cells, whole_image
+from unboxed.regions.sources.segmenter import class_boxes, class_evidence
+from unboxed.regions.sources.segments import segment_boxes
 
 
 def test_pooled_means_of_a_hand_made_map() -> None:

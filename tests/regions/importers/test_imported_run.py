@@ -12,7 +12,7 @@ from PIL import Image
 from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.recipes.infoground import InfoGround
-from unboxed.regions.precomputed import import_regions, open_features
+from unboxed.regions.importers.precomputed import import_regions, open_features
 from unboxed.training.fit import FitSettings, fit
 from unboxed.training.schedule import Schedule
 

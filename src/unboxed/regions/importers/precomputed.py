@@ -21,7 +21,7 @@ from unboxed.data.dataset import Dataset
 from unboxed.data.image_folder import without_suffix
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.imported import ImportedRegions
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions
 
@@ -115,15 +115,15 @@ def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
     if not path.exists():
         raise RegionsError(f"{path} does not exist; --features names the file or folder of precomputed features.")
     if form == "scan":
-        from unboxed.regions.scan_features import ScanFeatures
+        from unboxed.regions.importers.scan_features import ScanFeatures
 
         return ScanFeatures(path)
     if form == "tsv":
-        from unboxed.regions.bottom_up_tsv import BottomUpTSV
+        from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
 
         return BottomUpTSV(path)
     if form == "hdf5":
-        from unboxed.regions.info_ground_hdf5 import InfoGroundHDF5
+        from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
 
         return InfoGroundHDF5(path)
     raise RegionsError(f"unknown format {form!r}; expected one of: {', '.join(get_args(FeatureFormat))}.")

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.detectors import OnnxDetector, detr_scores
-from unboxed.regions.network import Network, class_list
-from unboxed.regions.view import View
+from unboxed.regions.image_view import View
+from unboxed.regions.onnx_network import Network, class_list
+from unboxed.regions.sources.detectors import OnnxDetector, detr_scores
 
 CLASSES = {"classes": "cat\ndog"}
 

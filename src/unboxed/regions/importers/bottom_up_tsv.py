@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.precomputed import FeatureFormat, PrecomputedPhoto, image_key
+from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedPhoto, image_key
 
 __all__ = ["BottomUpTSV", "parse_row"]
 

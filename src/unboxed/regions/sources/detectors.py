@@ -20,9 +20,9 @@ from typing import Literal, Protocol
 import numpy as np
 
 from unboxed.errors import RegionsError
-from unboxed.regions.network import Network, class_list
+from unboxed.regions.image_view import Fit, View
+from unboxed.regions.onnx_network import Network, class_list
 from unboxed.regions.proposals import Detections, FeatureMap
-from unboxed.regions.view import Fit, View
 from unboxed.types import Array
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_SCALE", "Detector", "OnnxDetector", "centre_to_corners"]

@@ -9,9 +9,9 @@ from PIL import Image
 
 from unboxed.alignment.convolution import pixels_of
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.regions.pixels import pixel_features
+from unboxed.regions.features.pixels import pixel_features
+from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.view import View
 
 CELLS = RegionSettings(whole_image=False, grid=4, pixels=8, colour=False, texture=False)
 

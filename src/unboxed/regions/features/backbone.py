@@ -15,9 +15,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.network import Network
+from unboxed.regions.image_view import View
+from unboxed.regions.onnx_network import Network
 from unboxed.regions.proposals import FeatureMap
-from unboxed.regions.view import View
 from unboxed.types import Array
 
 __all__ = ["Backbone", "OnnxBackbone"]

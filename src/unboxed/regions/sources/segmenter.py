@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.errors import RegionsError
-from unboxed.regions.components import components
-from unboxed.regions.network import Network, class_list
-from unboxed.regions.pooling import box_sums
+from unboxed.regions.features.pooling import box_sums
+from unboxed.regions.image_view import View
+from unboxed.regions.onnx_network import Network, class_list
 from unboxed.regions.proposals import Proposals
-from unboxed.regions.view import View
+from unboxed.regions.sources.components import components
 from unboxed.types import Array
 
 __all__ = ["OnnxSegmenter", "class_boxes", "class_evidence"]

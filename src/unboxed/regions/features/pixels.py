@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from unboxed.regions.view import View
+from unboxed.regions.image_view import View
 from unboxed.types import Array
 
 __all__ = ["pixel_features"]

@@ -20,7 +20,7 @@ import numpy as np
 
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
+from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.types import Regions
 
 __all__ = ["RegionArrays", "RegionStore"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.regions.pooling import pool
+from unboxed.regions.features.pooling import pool
 from unboxed.regions.proposals import FeatureMap
 from unboxed.types import Array
 

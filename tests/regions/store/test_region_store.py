@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from unboxed.errors import PhotoError, StoreError
-from unboxed.regions import store as store_module
 from unboxed.regions.extraction import extract
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store import region_store as store_module
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Caption, Example
 
 SETTINGS = RegionSettings(grid=2, texture=False)
@@ -94,7 +94,7 @@ def test_an_error_keeps_what_was_done(tmp_path: Path, examples: list[Example]) -
 SLOW = """
 import sys, time
 from pathlib import Path
-from unboxed.regions import store
+from unboxed.regions.store import region_store as store
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings

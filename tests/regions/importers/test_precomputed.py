@@ -16,9 +16,15 @@ from unboxed.data.dataset import Dataset
 from unboxed.errors import DatasetError, RegionsError, StoreError
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.imported import ImportedRegions
-from unboxed.regions.precomputed import FeatureFormat, PrecomputedPhoto, image_key, import_regions, open_features
+from unboxed.regions.importers.precomputed import (
+    FeatureFormat,
+    PrecomputedPhoto,
+    image_key,
+    import_regions,
+    open_features,
+)
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import RegionStore
+from unboxed.regions.store.region_store import RegionStore
 
 
 @dataclass

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.detectors import centre_to_corners, detr_scores
+from unboxed.regions.image_view import Fit, View
 from unboxed.regions.proposals import Detections, FeatureMap
-from unboxed.regions.view import Fit, View
+from unboxed.regions.sources.detectors import centre_to_corners, detr_scores
 
 __all__ = ["TransformersBackbone", "TransformersDetector"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import label
 
-from unboxed.regions.components import components
+from unboxed.regions.sources.components import components
 
 
 @pytest.mark.parametrize("seed", range(8))
