@@ -16,11 +16,11 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.harness import Result, SkippedError, Target, alternate
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.triton_scores import Precision, fused_scores, runs_on
-from unboxed.alignment.unit import unit
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.normalize import unit
+from unboxed.attention.scan import CrossAttention
+from unboxed.attention.triton_scores import Precision, fused_scores, runs_on
 
 TARGETS = (
     Target("t2i, 1,000 x 5,000, bf16", "t2i_bf16.milliseconds", "at most", 60, "ms"),

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Result, Target, alternate
-from unboxed.alignment.ranking import phrase_scores, rank_regions
+from unboxed.attention.ranking import phrase_scores, rank_regions
 from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.evaluation.evaluate import ground_split

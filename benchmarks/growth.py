@@ -20,8 +20,8 @@ from benchmarks.drawing import Point, log_log
 from benchmarks.harness import Result, Target
 from benchmarks.inputs import draw
 from benchmarks.memory import cost
-from unboxed.alignment.all_pairs import score_matrix
-from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.attention.chunked_scores import score_matrix
+from unboxed.attention.cosine_attention import AttentionScorer
 
 TARGETS = (Target("5,000 x 25,000: peak above the inputs", "coco.peak_gb", "at most", 2, "GB"),)
 

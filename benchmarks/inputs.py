@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from unboxed.alignment.unit import unit
+from unboxed.attention.normalize import unit
 
 __all__ = ["Codes", "draw"]
 

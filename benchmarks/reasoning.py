@@ -20,9 +20,9 @@ import torch
 from benchmarks import reference
 from benchmarks.harness import Result, Target, alternate
 from benchmarks.inputs import Codes, draw
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.reasoning_heads import GraphReasoning
-from unboxed.alignment.similarity_reasoning import Reasoning, SimilarityReasoning
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.sgraf import Reasoning, SimilarityReasoning
+from unboxed.attention.sgraf_heads import GraphReasoning
 
 TARGETS = (
     Target("SGR: times the loop", "sgr.ratio", "at least", 3, "x"),

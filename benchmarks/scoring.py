@@ -21,8 +21,8 @@ import torch
 from benchmarks import reference
 from benchmarks.harness import Result, Target
 from benchmarks.inputs import draw
-from unboxed.alignment.all_pairs import score_matrix
-from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.attention.chunked_scores import score_matrix
+from unboxed.attention.cosine_attention import AttentionScorer
 
 TARGETS = (
     Target("t2i: times the loop", "t2i.ratio", "at least", 16, "x"),

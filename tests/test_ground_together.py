@@ -11,7 +11,7 @@ import torch
 
 import unboxed
 from unboxed import ground_together as module
-from unboxed.alignment.ranking import Ranking, phrase_scores, ranked_scores
+from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.ground_together import ground_stream
 from unboxed.regions.store.region_store import RegionStore

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.alignment.aligner import Alignment
-from unboxed.alignment.ranking import phrase_scores, ranked_scores
+from unboxed.attention.base import Alignment
+from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
 from unboxed.inputs import Inputs
 from unboxed.presence import phrase_evidence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import supervision
     import torch
 
-    from unboxed.alignment.aligner import RegionCodes
+    from unboxed.attention.base import RegionCodes
 
 __all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedPhoto", "Regions"]
 

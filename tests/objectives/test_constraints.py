@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.matched import MatchedAttention, match
-from unboxed.alignment.unit import unit
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.matched import MatchedAttention, match
+from unboxed.attention.normalize import unit
 from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, draw_swaps
 
 REGIONS, WORDS = [5, 2, 1, 4], [6, 3, 2, 4]  # the third pair has a single region

@@ -27,11 +27,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from unboxed.alignment.best_region import BestRegion
-from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.key_value import KeyValueAttention
-from unboxed.alignment.pooled import PooledEmbedding
-from unboxed.alignment.refinement import PriorRefinement
+from unboxed.attention.best_region import BestRegion
+from unboxed.attention.key_value import KeyValueAttention
+from unboxed.attention.refinement import PriorRefinement
+from unboxed.attention.scan import CrossAttention
+from unboxed.attention.vse import PooledEmbedding
 from unboxed.errors import ExportError
 from unboxed.export.exported import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable

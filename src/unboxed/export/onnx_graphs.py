@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.perceptron import MaskedPerceptron
-from unboxed.alignment.pooling import mean_weights
-from unboxed.alignment.ranking import phrase_scores, ranked_scores
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.pooling import mean_weights
+from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:

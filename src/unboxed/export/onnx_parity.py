@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.ranking import phrase_scores, rank_regions
-from unboxed.alignment.refinement import PriorRefinement
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.ranking import phrase_scores, rank_regions
+from unboxed.attention.refinement import PriorRefinement
 from unboxed.data.collate import collate
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, Regions

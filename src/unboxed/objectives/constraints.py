@@ -18,8 +18,8 @@ from typing import Literal
 
 import torch
 
-from unboxed.alignment.matched import MatchedAttention
-from unboxed.alignment.unit import cosine_to_content
+from unboxed.attention.matched import MatchedAttention
+from unboxed.attention.normalize import cosine_to_content
 
 __all__ = ["CcrVariant", "CcsVariant", "ccr_loss", "ccs_loss", "draw_swaps"]
 

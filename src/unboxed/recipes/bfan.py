@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
 
 __all__ = ["BFAN"]
 
@@ -33,7 +33,7 @@ class BFAN(Host):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Focal cross attention."""
-        from unboxed.alignment.attention_scorer import AttentionScorer
-        from unboxed.alignment.cross_attention import CrossAttention
+        from unboxed.attention.cosine_attention import AttentionScorer
+        from unboxed.attention.scan import CrossAttention
 
         return CrossAttention(region_width, state_width, self.joint_width, AttentionScorer.bfan(self.focal))

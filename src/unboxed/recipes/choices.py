@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.alignment.ranking import Ranking
+from unboxed.attention.ranking import Ranking
 from unboxed.priors.settings import PriorSettings
 from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
 
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.matching_model import MatchingModel
     from unboxed.recipes.pairs import Pairs

@@ -23,8 +23,8 @@ from unboxed.recipes.choices import Choices, Distillation, Units
 if TYPE_CHECKING:
     import torch
 
-    from unboxed.alignment.aligner import Aligner
-    from unboxed.alignment.best_region import BestRegion
+    from unboxed.attention.base import Aligner
+    from unboxed.attention.best_region import BestRegion
     from unboxed.recipes.pairs import Pairs
 
 __all__ = ["CKD"]
@@ -57,7 +57,7 @@ class CKD(Choices):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """The best region."""
-        from unboxed.alignment.best_region import BestRegion
+        from unboxed.attention.best_region import BestRegion
 
         return BestRegion(
             region_width,

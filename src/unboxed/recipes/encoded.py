@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.blocks import BUDGET_BYTES
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.memory_budget import BUDGET_BYTES
 
 if TYPE_CHECKING:
     from unboxed.recipes.matching_model import MatchingModel

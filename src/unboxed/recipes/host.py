@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.alignment.ranking import Ranking
+from unboxed.attention.ranking import Ranking
 from unboxed.recipes.choices import Choices, Units
 from unboxed.training.schedule import Schedule
 

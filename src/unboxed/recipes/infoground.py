@@ -17,13 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.alignment.ranking import Ranking
+from unboxed.attention.ranking import Ranking
 from unboxed.recipes.choices import Choices, Units
 
 if TYPE_CHECKING:
     import torch
 
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
     from unboxed.recipes.pairs import Pairs
 
 __all__ = ["InfoGround"]
@@ -45,7 +45,7 @@ class InfoGround(Choices):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Keys and values."""
-        from unboxed.alignment.key_value import KeyValueAttention
+        from unboxed.attention.key_value import KeyValueAttention
 
         return KeyValueAttention(region_width, state_width, self.joint_width, self.layers)
 

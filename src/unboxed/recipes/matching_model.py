@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Aligner, Alignment, RegionCodes
-from unboxed.alignment.pooling import mean_weights
-from unboxed.alignment.standardise import Standardise
+from unboxed.attention.base import Aligner, Alignment, RegionCodes
+from unboxed.attention.pooling import mean_weights
+from unboxed.attention.standardize import Standardise
 from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce

@@ -29,7 +29,7 @@ from unboxed.training.schedule import Schedule
 if TYPE_CHECKING:
     import torch
 
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.matching_model import MatchingModel
     from unboxed.recipes.pairs import Pairs
@@ -119,8 +119,8 @@ class NPair(Choices):
         Raises:
             RegionsError: regions without as many pixels as the choices say.
         """
-        from unboxed.alignment.convolution import FeatureCells, PixelCells
-        from unboxed.alignment.match_map import MatchMap
+        from unboxed.attention.cell_encoders import FeatureCells, PixelCells
+        from unboxed.attention.npair import MatchMap
         from unboxed.data.collate import GEOMETRY_WIDTH
 
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width

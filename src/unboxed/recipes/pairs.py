@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.alignment.aligner import Aligner, Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.matched import MatchedAttention
-from unboxed.alignment.pooling import mean_weights
-from unboxed.alignment.ranking import PRIOR_FLOOR
+from unboxed.attention.base import Aligner, Alignment, QueryCodes, RegionCodes
+from unboxed.attention.matched import MatchedAttention
+from unboxed.attention.pooling import mean_weights
+from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.types import Batch
 
 __all__ = ["Moment", "Pairs", "Queries"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
 
 __all__ = ["PFAN"]
 
@@ -35,9 +35,9 @@ class PFAN(Host):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Cross attention over placed regions."""
-        from unboxed.alignment.attention_scorer import AttentionScorer
-        from unboxed.alignment.cross_attention import CrossAttention
-        from unboxed.alignment.positions import PositionFocusedRegions
+        from unboxed.attention.cosine_attention import AttentionScorer
+        from unboxed.attention.positions import PositionFocusedRegions
+        from unboxed.attention.scan import CrossAttention
 
         regions = PositionFocusedRegions(region_width, self.joint_width, self.position_width, self.mask_empty_blocks)
         scorer = AttentionScorer.pfan(self.direction)

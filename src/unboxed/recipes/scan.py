@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
 
 __all__ = ["SCAN"]
 
@@ -37,8 +37,8 @@ class SCAN(Host):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Cross attention."""
-        from unboxed.alignment.attention_scorer import AttentionScorer
-        from unboxed.alignment.cross_attention import CrossAttention
+        from unboxed.attention.cosine_attention import AttentionScorer
+        from unboxed.attention.scan import CrossAttention
 
         scorer = AttentionScorer.scan(self.direction, self.aggregation)
         return CrossAttention(region_width, state_width, self.joint_width, scorer)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
 
 __all__ = ["SAF", "SGR"]
 
@@ -38,7 +38,7 @@ class SGR(Host):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Similarity vectors and a graph over them."""
-        from unboxed.alignment.similarity_reasoning import SimilarityReasoning
+        from unboxed.attention.sgraf import SimilarityReasoning
 
         return SimilarityReasoning(
             region_width,

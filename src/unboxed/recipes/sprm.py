@@ -18,13 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.alignment.ranking import Ranking
+from unboxed.attention.ranking import Ranking
 from unboxed.recipes.choices import Choices, Units
 
 if TYPE_CHECKING:
     import torch
 
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
     from unboxed.recipes.pairs import Pairs
 
 __all__ = ["SPRM"]
@@ -66,7 +66,7 @@ class SPRM(Choices):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """The prior mixed with its refinement."""
-        from unboxed.alignment.refinement import PriorRefinement
+        from unboxed.attention.refinement import PriorRefinement
 
         return PriorRefinement(
             region_width,

@@ -14,7 +14,7 @@ from unboxed.errors import RunError
 from unboxed.recipes.host import Host
 
 if TYPE_CHECKING:
-    from unboxed.alignment.aligner import Aligner
+    from unboxed.attention.base import Aligner
 
 __all__ = ["VSE"]
 
@@ -38,6 +38,6 @@ class VSE(Host):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Two pooled vectors."""
-        from unboxed.alignment.pooled import PooledEmbedding
+        from unboxed.attention.vse import PooledEmbedding
 
         return PooledEmbedding(region_width, state_width, self.joint_width, self.text_pooling)

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 
-from unboxed.alignment.aligner import RegionCodes
+from unboxed.attention.base import RegionCodes
 from unboxed.data.collate import collate
 from unboxed.ground_together import ground_together
 from unboxed.inputs import Inputs

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.reasoning_heads import AttentionFilter, GraphReasoning, GraphStep, SharedBatchNorm
-from unboxed.alignment.similarity_reasoning import GlobalVector, Reasoning, SimilarityReasoning
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.sgraf import GlobalVector, Reasoning, SimilarityReasoning
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep, SharedBatchNorm
 
 REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
 both = pytest.mark.parametrize("reasoning", ["graph", "filter"])

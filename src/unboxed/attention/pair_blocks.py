@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.alignment.blocks import reach
+from unboxed.attention.memory_budget import reach
 from unboxed.runtime.core_pool import on_each_core
 
 __all__ = ["PIECE", "BlockPlan", "CaptionBlock", "ImageBlock"]

@@ -11,11 +11,11 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.blocks import BUDGET_BYTES
-from unboxed.alignment.cross_attention import pair_cosines, xavier
-from unboxed.alignment.unit import unit
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.attention.normalize import unit
+from unboxed.attention.scan import pair_cosines, xavier
 
 __all__ = ["PooledEmbedding", "TextPooling"]
 

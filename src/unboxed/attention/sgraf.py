@@ -17,10 +17,13 @@ from torch import nn
 from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer, attend
-from unboxed.alignment.blocks import BUDGET_BYTES, block_scores
-from unboxed.alignment.cross_attention import (
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.cosine_attention import AttentionScorer, attend
+from unboxed.attention.matched import MatchedAttention, match
+from unboxed.attention.memory_budget import BUDGET_BYTES, block_scores
+from unboxed.attention.normalize import unit
+from unboxed.attention.pair_blocks import BlockPlan, CaptionBlock, ImageBlock
+from unboxed.attention.scan import (
     ProjectedQueries,
     ProjectedRegions,
     RegionEncoder,
@@ -28,10 +31,7 @@ from unboxed.alignment.cross_attention import (
     pair_cosines,
     xavier,
 )
-from unboxed.alignment.matched import MatchedAttention, match
-from unboxed.alignment.pair_blocks import BlockPlan, CaptionBlock, ImageBlock
-from unboxed.alignment.reasoning_heads import AttentionFilter, GraphReasoning, SharedBatchNorm
-from unboxed.alignment.unit import unit
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, SharedBatchNorm
 
 __all__ = ["GlobalVector", "Reasoning", "SimilarityReasoning"]
 

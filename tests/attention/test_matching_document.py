@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import torch
 
-from unboxed.alignment.attention_scorer import AttentionScorer
+from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.evaluation.attention import ATTENTION_METRICS, AttentionProtocol
 from unboxed.objectives.constraints import CcrVariant, CcsVariant
 

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch.nn.functional import leaky_relu
 
-from unboxed.alignment.unit import inverse_length, inverse_root
+from unboxed.attention.normalize import inverse_length, inverse_root
 
 __all__ = [
     "Aggregation",

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 import torch
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.key_value import MaskedPerceptron
-from unboxed.alignment.match_map import MatchMap, Reduction
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.key_value import MaskedPerceptron
+from unboxed.attention.npair import MatchMap, Reduction
 
 B, C, Q, R, D = 3, 4, 5, 6, 8
 

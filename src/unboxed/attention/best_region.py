@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.perceptron import MaskedPerceptron
-from unboxed.alignment.towers import CosineTowers
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.dual_encoder import CosineTowers
+from unboxed.attention.mlp import MaskedPerceptron
 
 __all__ = ["BestRegion"]
 

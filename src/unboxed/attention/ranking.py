@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unboxed.alignment.pooling import Pooling, pool_words
+from unboxed.attention.pooling import Pooling, pool_words
 from unboxed.boxes import iou
 
 if TYPE_CHECKING:

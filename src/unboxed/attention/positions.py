@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from unboxed.alignment.cross_attention import xavier
-from unboxed.alignment.unit import unit
+from unboxed.attention.normalize import unit
+from unboxed.attention.scan import xavier
 
 __all__ = ["BlockCover", "PositionFocusedRegions", "cover_blocks"]
 

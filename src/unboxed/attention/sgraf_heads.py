@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn.functional import batch_norm, linear
 
-from unboxed.alignment.cross_attention import xavier
-from unboxed.alignment.unit import unit
+from unboxed.attention.normalize import unit
+from unboxed.attention.scan import xavier
 
 __all__ = ["AttentionFilter", "GraphReasoning", "GraphStep", "SharedBatchNorm"]
 

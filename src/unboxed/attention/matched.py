@@ -11,8 +11,8 @@ from typing import Literal
 
 import torch
 
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.unit import cosine_to_content
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.normalize import cosine_to_content
 
 __all__ = ["MatchedAttention", "match"]
 

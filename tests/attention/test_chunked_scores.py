@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unboxed.alignment import pair_blocks
-from unboxed.alignment.aligner import Aligner, QueryCodes, RegionCodes
-from unboxed.alignment.all_pairs import score_matrix
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.best_region import BestRegion
-from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.key_value import KeyValueAttention
-from unboxed.alignment.pooled import PooledEmbedding
-from unboxed.alignment.refinement import PriorRefinement
-from unboxed.alignment.similarity_reasoning import SimilarityReasoning
-from unboxed.alignment.unit import unit
+from unboxed.attention import pair_blocks
+from unboxed.attention.base import Aligner, QueryCodes, RegionCodes
+from unboxed.attention.best_region import BestRegion
+from unboxed.attention.chunked_scores import score_matrix
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.key_value import KeyValueAttention
+from unboxed.attention.normalize import unit
+from unboxed.attention.refinement import PriorRefinement
+from unboxed.attention.scan import CrossAttention
+from unboxed.attention.sgraf import SimilarityReasoning
+from unboxed.attention.vse import PooledEmbedding
 from unboxed.runtime.core_pool import on_each_core
 
 IMAGES, CAPTIONS, REGIONS, WORDS, WIDTH = 13, 17, 9, 11, 16

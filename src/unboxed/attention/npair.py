@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, pair_products
-from unboxed.alignment.blocks import ScoredInBlocks
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes, pair_products
+from unboxed.attention.memory_budget import ScoredInBlocks
 
 __all__ = ["MatchMap", "Reduction"]
 

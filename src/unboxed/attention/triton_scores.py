@@ -38,8 +38,8 @@ from typing import Any, Literal, cast
 
 import torch
 
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.packed_groups import SLOTS, Bins, plan_bins
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.packed_groups import SLOTS, Bins, plan_bins
 
 __all__ = ["LONGEST", "Precision", "fused_scores", "runs_on", "supports", "why_not"]
 
@@ -179,7 +179,7 @@ class _Plan:
 
     def options(self) -> dict[str, Any]:
         """What both kernels are compiled for."""
-        from unboxed.alignment.triton_kernels import INTERPRETED
+        from unboxed.attention.triton_kernels import INTERPRETED
 
         return {
             "M": self.queries.size,
@@ -225,7 +225,7 @@ class _FusedScores(torch.autograd.Function):
     def forward(
         ctx: Any, plan: _Plan, query_TD: torch.Tensor, context_TD: torch.Tensor, gram_NSS: torch.Tensor
     ) -> torch.Tensor:
-        from unboxed.alignment.triton_kernels import forward_kernel
+        from unboxed.attention.triton_kernels import forward_kernel
 
         gram_NTSS = _in_terms(gram_NSS, _GRAM_TERMS[plan.precision])
         ctx.save_for_backward(query_TD, context_TD, gram_NTSS)
@@ -243,7 +243,7 @@ class _FusedScores(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, score_grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        from unboxed.alignment.triton_kernels import backward_kernel
+        from unboxed.attention.triton_kernels import backward_kernel
 
         query_TD, context_TD, gram_NTSS = ctx.saved_tensors
         plan: _Plan = ctx.plan

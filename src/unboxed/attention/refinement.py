@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes, mean_over_queries
-from unboxed.alignment.perceptron import MaskedPerceptron
-from unboxed.alignment.towers import CosineTowers
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes, mean_over_queries
+from unboxed.attention.dual_encoder import CosineTowers
+from unboxed.attention.mlp import MaskedPerceptron
 
 __all__ = ["PriorRefinement"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.alignment.pooled import PooledEmbedding, TextPooling
+from unboxed.attention.vse import PooledEmbedding, TextPooling
 
 REGIONS, WORDS = [4, 2], [5, 1, 3]
 

@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 import torch
 
-from unboxed.alignment.best_region import BestRegion
-from unboxed.alignment.refinement import PriorRefinement
+from unboxed.attention.best_region import BestRegion
+from unboxed.attention.refinement import PriorRefinement
 
 REGION_MASK_BR = torch.arange(5) < torch.tensor([5, 2, 1])[:, None]
 QUERY_MASK_CQ = torch.arange(3) < torch.tensor([3, 1])[:, None]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.key_value import KeyValueAttention
-from unboxed.alignment.pooling import pool_words
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.key_value import KeyValueAttention
+from unboxed.attention.pooling import pool_words
 
 
 @pytest.fixture(autouse=True)

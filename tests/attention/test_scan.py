@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer, FocalRule, focal_mask
-from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.unit import unit
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.cosine_attention import AttentionScorer, FocalRule, focal_mask
+from unboxed.attention.normalize import unit
+from unboxed.attention.scan import CrossAttention
 
 
 def attend(scorer: AttentionScorer, queries: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:

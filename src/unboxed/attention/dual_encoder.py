@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import QueryCodes, RegionCodes, pair_products
-from unboxed.alignment.blocks import ScoredInBlocks
-from unboxed.alignment.perceptron import MaskedPerceptron
+from unboxed.attention.base import QueryCodes, RegionCodes, pair_products
+from unboxed.attention.memory_budget import ScoredInBlocks
+from unboxed.attention.mlp import MaskedPerceptron
 
 __all__ = ["CosineTowers"]
 

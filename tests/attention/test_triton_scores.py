@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.alignment import all_pairs
-from unboxed.alignment.aligner import QueryCodes, RegionCodes
-from unboxed.alignment.attention_scorer import AttentionScorer
-from unboxed.alignment.cross_attention import CrossAttention
-from unboxed.alignment.packed_groups import plan_bins
-from unboxed.alignment.triton_scores import Precision, fused_scores, runs_on, supports, why_not
-from unboxed.alignment.unit import unit
+from unboxed.attention import chunked_scores as all_pairs
+from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.attention.normalize import unit
+from unboxed.attention.packed_groups import plan_bins
+from unboxed.attention.scan import CrossAttention
+from unboxed.attention.triton_scores import Precision, fused_scores, runs_on, supports, why_not
 
 INTERPRETER = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETER else "cpu"

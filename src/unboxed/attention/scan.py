@@ -12,12 +12,12 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import nn
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
-from unboxed.alignment.all_pairs import BUDGET_BYTES, score_matrix
-from unboxed.alignment.attention_scorer import Attended, AttentionScorer, attend, shares_to_weights
-from unboxed.alignment.blocks import block_scores
-from unboxed.alignment.matched import MatchedAttention, match
-from unboxed.alignment.unit import unit
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.chunked_scores import BUDGET_BYTES, score_matrix
+from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, shares_to_weights
+from unboxed.attention.matched import MatchedAttention, match
+from unboxed.attention.memory_budget import block_scores
+from unboxed.attention.normalize import unit
 
 __all__ = [
     "CrossAttention",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.alignment.convolution import FeatureCells, PixelCells, pixels_of
+from unboxed.attention.cell_encoders import FeatureCells, PixelCells, pixels_of
 from unboxed.errors import RegionsError
 from unboxed.regions.sources.grid import grid_cells
 

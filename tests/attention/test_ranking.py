@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.alignment.ranking import PRIOR_FLOOR, Ranking, phrase_scores, rank_regions
+from unboxed.attention.ranking import PRIOR_FLOOR, Ranking, phrase_scores, rank_regions
 from unboxed.boxes import iou
 from unboxed.types import Regions
 

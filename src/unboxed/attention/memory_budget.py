@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from unboxed.alignment.aligner import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
 
 __all__ = ["BUDGET_BYTES", "ScoredInBlocks", "block_scores", "reach"]
 
