@@ -146,8 +146,8 @@ def _run(shared: Path, folder: Path) -> Path:
 
     from unboxed.data.dataset import load_dataset
     from unboxed.recipes.ckd import CKD
+    from unboxed.recipes.schedule import Schedule
     from unboxed.training.fit import FitSettings, fit
-    from unboxed.training.schedule import Schedule
 
     photos, weights = shared / "data/flickr8k_images_384_sample/images", shared / "weights"
     with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.evaluation.report_run import evaluate_run
-from unboxed.recipes.choices import Distillation
 from unboxed.recipes.ckd import CKD
+from unboxed.recipes.config import Distillation
+from unboxed.recipes.schedule import Schedule
 from unboxed.scenes import write_scenes
 from unboxed.training.fit import fit
-from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings
 
 __all__ = ["demo_choices", "run_demo"]

@@ -26,7 +26,7 @@ from unboxed.types import Array, Caption, Grounding, RankedPhoto, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
-    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.model import MatchingModel
     from unboxed.regions.extractor import RegionExtractor
 
 __all__ = ["Grounder", "Photo"]

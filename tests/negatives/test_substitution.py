@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from unboxed.errors import StoreError
+from unboxed.negatives.base import Negatives, stored, substituted
 from unboxed.negatives.random_words import random_substitutes
 from unboxed.negatives.substitution import (
     SubstitutionSettings,
@@ -18,7 +19,6 @@ from unboxed.negatives.substitution import (
     rank,
     substitution_fingerprint,
 )
-from unboxed.negatives.types import Negatives, stored, substituted
 from unboxed.text.inflection import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Array

@@ -18,12 +18,12 @@ from unboxed.evaluation.heatmap import hottest_point, upsampled
 from unboxed.evaluation.report_run import evaluate_run
 from unboxed.model import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
-from unboxed.recipes.matching_model import MatchingModel
+from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pairs import Moment
+from unboxed.recipes.schedule import Schedule
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
-from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings
 
 World = tuple[Path, Path]

@@ -17,17 +17,17 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import score_pairs as score_pairs_module
 from unboxed.model import Grounder
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
-from unboxed.recipes.choices import Distillation
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.host import Constraints, Host
+from unboxed.recipes.config import Distillation
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.matching import Constraints, Host
 from unboxed.recipes.scan import SCAN
+from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
-from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings
 
 World = tuple[Path, Path]

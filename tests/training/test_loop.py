@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.schedule import Schedule
 from unboxed.training.fit import FitSettings, fit
-from unboxed.training.schedule import Schedule
 
 
 def _fit(data: Path, store: Path, run: Path, tensorboard: bool = False, **schedule: object) -> list[dict[str, float]]:

@@ -17,12 +17,12 @@ from unboxed.model import RunConfig
 from unboxed.recipes import RECIPES
 from unboxed.recipes.pairs import Moment
 from unboxed.recipes.scan import SCAN
+from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.feed import Feed
 from unboxed.training.fit import fit
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.schedule import Schedule
 from unboxed.training.settings import FitSettings
 
 World = tuple[Path, Path]

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from unboxed.errors import RunError
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.schedule import Schedule
 from unboxed.training.fit import FitSettings, fit
-from unboxed.training.schedule import Schedule
 
 _FLAGS = {
     "epochs": "12",

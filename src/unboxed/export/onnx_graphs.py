@@ -19,7 +19,7 @@ from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
-    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.model import MatchingModel
     from unboxed.run_config import RunConfig
 
 __all__ = ["OPSET", "AlignmentGraph", "RankingGraph", "RegionGraph", "TextGraph", "exportable"]

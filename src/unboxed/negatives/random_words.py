@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unboxed.negatives.base import Negatives
 from unboxed.negatives.substitution import Exclusions
-from unboxed.negatives.types import Negatives
 
 __all__ = ["random_fingerprint", "random_substitutes"]
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.negatives.types import Index, Negatives, slots, substituted
+from unboxed.negatives.base import Index, Negatives, slots, substituted
 from unboxed.runtime.progress import track
 from unboxed.text.inflection import noun_key
 from unboxed.text.tokens import words

@@ -7,8 +7,8 @@ from typing import Any
 
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.bfan import BFAN
-from unboxed.recipes.choices import Choices
 from unboxed.recipes.ckd import CKD
+from unboxed.recipes.config import Choices
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pfan import PFAN

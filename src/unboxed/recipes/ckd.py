@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from unboxed.recipes.choices import Choices, Distillation, Units
+from unboxed.recipes.config import Choices, Distillation, Units
 
 if TYPE_CHECKING:
     import torch

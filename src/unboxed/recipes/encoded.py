@@ -10,7 +10,7 @@ from unboxed.attention.base import QueryCodes, RegionCodes
 from unboxed.attention.memory_budget import BUDGET_BYTES
 
 if TYPE_CHECKING:
-    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.model import MatchingModel
     from unboxed.types import Batch
 
 __all__ = ["EncodedCaptions", "EncodedPhotos", "encode_captions", "encode_photos", "score_encoded"]

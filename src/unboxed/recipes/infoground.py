@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.choices import Choices, Units
+from unboxed.recipes.config import Choices, Units
 
 if TYPE_CHECKING:
     import torch

@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RegionsError
 from unboxed.evaluation.heatmap import BoxReadOut
-from unboxed.recipes.choices import Choices, Units
+from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
-from unboxed.training.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
 
     from unboxed.attention.base import Aligner
     from unboxed.data.dataset import Dataset
-    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
     from unboxed.text.vocabulary import Vocabulary
 
@@ -154,7 +154,7 @@ class NPair(Choices):
 
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
         """The untrained model; see `Choices.build`."""
-        from unboxed.recipes.word_maps import WordMapModel
+        from unboxed.recipes.npair_model import WordMapModel
 
         kept = encoder is not None and encoder.is_dir()
         return WordMapModel(self, vocabulary, region_width, str(encoder) if kept else self.text)

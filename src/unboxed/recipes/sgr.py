@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.host import Host
+from unboxed.recipes.matching import Host
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner

@@ -10,8 +10,8 @@ from typing import Any
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import RegionsError
 from unboxed.model import Grounder
-from unboxed.recipes.choices import Choices, Distillation
 from unboxed.recipes.ckd import CKD
+from unboxed.recipes.config import Choices, Distillation
 from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings

@@ -15,7 +15,7 @@ from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.model import Grounder
-from unboxed.negatives.types import Negatives, stored
+from unboxed.negatives.base import Negatives, stored
 from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore

@@ -14,14 +14,14 @@ import torch
 from lightning_fabric import Fabric
 
 from unboxed.evaluation.retrieval import score_retrieval
-from unboxed.negatives.types import Negatives
+from unboxed.negatives.base import Negatives
 from unboxed.recipes.pairs import Moment
+from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.prefetch import Ahead
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from unboxed.training.feed import Feed
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.schedule import Schedule
 from unboxed.training.settings import Precision
 from unboxed.types import Batch
 

@@ -9,11 +9,11 @@ import torch
 
 import unboxed
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.schedule import Schedule
 from unboxed.text.encoders.frozen import FrozenEncoder
 from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.fit import FitSettings, fit
-from unboxed.training.schedule import Schedule
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
 

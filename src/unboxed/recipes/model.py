@@ -14,7 +14,7 @@ from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast
-from unboxed.recipes.choices import Choices, Units
+from unboxed.recipes.config import Choices, Units
 from unboxed.recipes.pairs import Moment, Pairs, Queries
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
 from unboxed.priors.settings import PriorSettings
-from unboxed.training.schedule import Schedule
+from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
 
     from unboxed.attention.base import Aligner
     from unboxed.data.dataset import Dataset
-    from unboxed.recipes.matching_model import MatchingModel
+    from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
     from unboxed.regions.settings import RegionSettings
     from unboxed.text.vocabulary import Vocabulary
@@ -143,7 +143,7 @@ class Choices:
             region_width: width of a region's input.
             encoder: where a run keeps its pretrained text encoder, once it has one.
         """
-        from unboxed.recipes.matching_model import MatchingModel  # torch is loaded only where something is computed
+        from unboxed.recipes.model import MatchingModel  # torch is loaded only where something is computed
 
         kept = encoder is not None and encoder.is_dir()
         return MatchingModel(self, vocabulary, region_width, str(encoder) if kept else self.text)

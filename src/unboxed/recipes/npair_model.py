@@ -8,7 +8,7 @@ import torch
 
 from unboxed.objectives.npair import npair_loss
 from unboxed.objectives.word_npair import word_npair
-from unboxed.recipes.matching_model import MatchingModel
+from unboxed.recipes.model import MatchingModel
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.choices import Choices, Units
-from unboxed.training.schedule import Schedule
+from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
     import torch
