@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from unboxed.errors import CaptionError
-from unboxed.pictures import heat_map
 from unboxed.text.phrases import content_words
 from unboxed.types import Array, Grounding, Phrase
+from unboxed.visualization.draw import heat_map
 
 __all__ = ["span_heat"]
 

@@ -110,8 +110,8 @@ def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | 
     hits = index.search(text, k, candidates)
     say_unknown_words(index.grounder, text)
     if save is not None:
-        from unboxed.pictures import save_picture
         from unboxed.search.contact_sheet import draw_contact_sheet
+        from unboxed.visualization.draw import save_picture
 
         save_picture(save, draw_contact_sheet(text, hits))
     about = {"query": text, "photos": len(index)}
@@ -122,7 +122,7 @@ def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | N
     hits = index.captions_for(photo, k, candidates)
     if save is not None:
         from unboxed.data.images import open_photo
-        from unboxed.pictures import draw_grounding, save_picture
+        from unboxed.visualization.draw import draw_grounding, save_picture
 
         shown = [phrase for phrase in hits[0].phrases if phrase.present]
         save_picture(save, draw_grounding(open_photo(photo), hits[0].caption, shown))

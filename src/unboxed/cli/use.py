@@ -52,7 +52,7 @@ def ground(
     grounding = grounder.ground_regions(regions, [given])[0]
     say_unknown_words(grounder, caption)
     if save is not None:
-        from unboxed.pictures import draw_grounding, save_picture
+        from unboxed.visualization.draw import draw_grounding, save_picture
 
         shown = [phrase for phrase in grounding.phrases if phrase.present or absent]
         save_picture(save, draw_grounding(image, caption, shown))

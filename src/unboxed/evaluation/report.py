@@ -22,10 +22,10 @@ from PIL import Image
 from unboxed.boxes import iou
 from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
-from unboxed.evaluation.curves import Chart, training_charts
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
-from unboxed.pictures import PALETTE, heat_colours, ink
 from unboxed.types import Array, Caption, GroundedPhrase, Grounding, Phrase
+from unboxed.visualization.curves import Chart, training_charts
+from unboxed.visualization.draw import PALETTE, heat_colours, ink
 
 __all__ = ["GalleryItem", "write_report"]
 

@@ -15,7 +15,6 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.cells import can_be_grounded, has_boxes
-from unboxed.evaluation.curves import attention_chart
 from unboxed.evaluation.evaluate import (
     GroundedExample,
     answer_with_proposals,
@@ -35,6 +34,7 @@ from unboxed.model import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.training.fit import training_and_validation
+from unboxed.visualization.curves import attention_chart
 
 __all__ = ["EvaluatedRun", "evaluate_run"]
 

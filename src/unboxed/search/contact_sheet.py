@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
-from unboxed.pictures import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
 from unboxed.search.index import Hit
 from unboxed.types import GroundedPhrase
+from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
 
 __all__ = ["draw_contact_sheet"]
 

@@ -21,7 +21,6 @@ from starlette.types import ASGIApp
 import unboxed
 from unboxed.data.images import open_photo
 from unboxed.errors import CaptionError, PhotoError, StudioError, UnboxedError
-from unboxed.pictures import PALETTE, heat_colours, ink
 from unboxed.studio.answers import (
     BrowsePage,
     Facts,
@@ -40,6 +39,7 @@ from unboxed.studio.limits import BusyError, Gate, Limits, TooSlowError
 from unboxed.studio.protection import COOKIE, Guard, Token
 from unboxed.studio.searching import SearchAnswer, SearchIndex, as_lines, search
 from unboxed.studio.shelf import SIZES, ShelfPhoto, encoded
+from unboxed.visualization.draw import PALETTE, heat_colours, ink
 
 __all__ = ["Studio", "create_app"]
 

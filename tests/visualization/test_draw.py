@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unboxed.pictures import PALETTE, draw_grounding, draw_heat, heat_colours, heat_map, ink
 from unboxed.types import GroundedPhrase, Phrase
+from unboxed.visualization.draw import PALETTE, draw_grounding, draw_heat, heat_colours, heat_map, ink
 
 CAPTION = "A dog chases a ball."
 

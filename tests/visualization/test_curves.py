@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.evaluation.curves import _round_steps, training_charts
+from unboxed.visualization.curves import _round_steps, training_charts
 
 LOG = [
     {"step": 10, "epoch": 0, "loss": 3.0, "image": 1.0, "learning_rate": 1e-3},
