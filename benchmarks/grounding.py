@@ -20,12 +20,12 @@ from unboxed.attention.ranking import phrase_scores, rank_regions
 from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.evaluation.evaluate import ground_split
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.run_config import RunConfig
 from unboxed.scenes import write_scenes
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary

@@ -34,11 +34,11 @@ import torch
 from benchmarks.harness import Result, Target
 from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.errors import SearchError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.settings import RegionSettings
-from unboxed.run_config import RunConfig
 from unboxed.search.code_shards import ShardPhoto, write_code_shard
 from unboxed.search.index import Index
 from unboxed.search.probes import probe_sentences

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unboxed.errors import UnboxedError
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
     from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, RankedPhoto, Regions
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __all__ = [
 
 def load(run: str | Path) -> Grounder:
     """The trained model of a run's folder, as `unboxed fit` leaves it; raises `RunError` when there is none."""
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     return Grounder.load(run)
 
@@ -39,7 +39,7 @@ def __getattr__(name: str) -> Any:
     # PyTorch takes a second to load and NumPy a tenth; `import unboxed` and `unboxed --help` do without until they are
     # wanted.
     if name == "Grounder":
-        return import_module("unboxed.model").Grounder
+        return import_module("unboxed.inference.grounder").Grounder
     if name in __all__:
         return getattr(import_module("unboxed.types"), name)
     raise AttributeError(f"module 'unboxed' has no attribute {name!r}")

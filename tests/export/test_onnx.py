@@ -70,7 +70,7 @@ def test_the_graphs_of_a_recipe_compute_what_its_model_does(name: str, tiny_run:
 
     from unboxed.export.onnx import graphs_of
     from unboxed.export.onnx_parity import CHECKED, Example
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     given = unboxed.load(tiny_run)
     choices = replace(RECIPES[name](), joint_width=24)
@@ -104,7 +104,7 @@ def test_a_folder_that_is_no_export_says_so(tmp_path: Path) -> None:
 
 def test_what_cannot_be_exported_says_so(tiny_run: Path, tmp_path: Path) -> None:
     from unboxed.export.onnx import export_onnx
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     given = unboxed.load(tiny_run)
     choices = RECIPES["sgr"]()

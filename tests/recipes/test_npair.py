@@ -16,7 +16,7 @@ from unboxed.data.images import open_photo
 from unboxed.errors import RegionsError
 from unboxed.evaluation.heatmap import hottest_point, upsampled
 from unboxed.evaluation.report_run import evaluate_run
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
 from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.npair import NPair

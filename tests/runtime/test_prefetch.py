@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from unboxed.data.dataset import load_dataset
+from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.random_words import random_substitutes
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.run_config import RunConfig
 from unboxed.runtime import prefetch as ahead
 from unboxed.runtime.prefetch import Ahead
 from unboxed.text.vocabulary import Vocabulary

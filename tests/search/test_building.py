@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.errors import PhotoError, RunError, SearchError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.search import Index, IndexSummary, building, index_photos
 from unboxed.search.code_shards import CodeShard
 

@@ -11,7 +11,7 @@ import torch
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import CaptionError, SearchError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.store.region_store import RegionStore

@@ -12,7 +12,7 @@ import pytest
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.scenes import write_scenes
 from unboxed.studio.browsing import Browser
 from unboxed.studio.desk import Desk

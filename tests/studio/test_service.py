@@ -24,7 +24,7 @@ import unboxed.studio
 from unboxed.cli import main
 from unboxed.data.dataset import Dataset
 from unboxed.errors import StudioError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.studio.downloads import FORMATS, download
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.protection import COOKIE, Token

@@ -13,7 +13,7 @@ from torch import nn
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
-from unboxed.model import RunConfig
+from unboxed.inference.grounder import RunConfig
 from unboxed.recipes import RECIPES
 from unboxed.recipes.pairs import Moment
 from unboxed.recipes.scan import SCAN

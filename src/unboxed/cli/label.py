@@ -62,7 +62,7 @@ def label(
     """
     from unboxed.export.choice import BoxChoice
     from unboxed.export.labelling import label_dataset
-    from unboxed.run_config import RunConfig
+    from unboxed.inference.run_config import RunConfig
 
     if min_score is None:
         min_score = _UNCALIBRATED_CUT if RunConfig.load(run).presence is None else 0.0
@@ -95,7 +95,7 @@ def export(run: Positional[Path], /, out: Path) -> None:
         out: folder of the graphs, their vocabulary and the models that find regions; an older export is replaced.
     """
     from unboxed.export.onnx import export_onnx
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     export_onnx(Grounder.load(run), out, say)
     say(f"{out}: docs/onnx.md has a program of 30 lines that grounds with it")

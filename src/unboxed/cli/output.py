@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unboxed.runtime.progress import say
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
 __all__ = ["print_json", "say_unknown_words"]
 

@@ -15,7 +15,7 @@ from unboxed.runtime.progress import say
 if TYPE_CHECKING:
     import PIL.Image
 
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
     from unboxed.types import Regions
 
 __all__ = ["ground"]
@@ -70,13 +70,13 @@ def ground(
 
 def _loaded(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
     """The model and the photograph's regions, which are found while PyTorch loads: that takes more than a second."""
+    from unboxed.inference.run_config import RunConfig
     from unboxed.regions.extractor import RegionExtractor
-    from unboxed.run_config import RunConfig
 
     config = RunConfig.load(run)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "torch")
         regions = RegionExtractor(config.regions, side_by_side=True)(image)
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     return Grounder.load(run), regions

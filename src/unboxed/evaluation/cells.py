@@ -297,7 +297,7 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
     from unboxed.evaluation.heat_tally import heat_tallies
     from unboxed.evaluation.score_pairs import score_pairs
     from unboxed.evaluation.word_attention import attention_tallies
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
     grounder, store = Grounder.load(run), RegionStore.open(regions)
     gold = can_be_grounded(examples, store)

@@ -22,8 +22,8 @@ from unboxed.evaluation.heatmap import (
     score_heat,
     upsampled,
 )
-from unboxed.ground_together import ground_stream
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.grounding import ground_stream
 from unboxed.regions.extraction import extract, photo_key
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.presence import swapped_phrases
 from unboxed.types import Example

@@ -30,7 +30,7 @@ from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.evaluation.word_attention import score_words
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.training.fit import training_and_validation

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from unboxed.errors import EvaluationError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos, score_encoded
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.tokens import words

@@ -27,7 +27,7 @@ from unboxed.runtime.progress import track
 from unboxed.types import Example, GroundedPhrase, Grounding, Regions
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
 __all__ = ["LabelFormat", "Labelled", "label_dataset"]
 
@@ -157,7 +157,7 @@ def _found(
     say: Callable[[str], None],
 ) -> Iterator[tuple[Example, list[Grounding] | str]]:
     """The groundings of each photograph's captions, or why there are none, in the order of `examples`."""
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
     from unboxed.regions.extraction import photo_key
 
     grounder = Grounder.load(run)

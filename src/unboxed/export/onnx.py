@@ -39,7 +39,7 @@ from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code
 from unboxed.training.checkpoint import write_json
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
 __all__ = ["PARITY", "Graph", "export_onnx", "graphs_of"]
 

@@ -19,8 +19,8 @@ from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
+    from unboxed.inference.run_config import RunConfig
     from unboxed.recipes.model import MatchingModel
-    from unboxed.run_config import RunConfig
 
 __all__ = ["OPSET", "AlignmentGraph", "RankingGraph", "RegionGraph", "TextGraph", "exportable"]
 

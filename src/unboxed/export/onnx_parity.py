@@ -17,7 +17,7 @@ from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, Regions
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
 __all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "code_names"]
 

@@ -14,7 +14,7 @@ import torch
 
 from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError, UnboxedError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
 from unboxed.regions.extraction import photo_key
 from unboxed.regions.store.region_store import RegionStore

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.errors import SearchError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_to_dict
 from unboxed.search.probes import probe_sentences
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unboxed.errors import SearchError
-from unboxed.model import Grounder, Photo
+from unboxed.inference.grounder import Grounder, Photo
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
 from unboxed.search.code_shards import CodeShard
 from unboxed.search.folder import IndexFolder

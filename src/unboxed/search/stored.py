@@ -11,9 +11,9 @@ import torch
 
 from unboxed.attention.base import RegionCodes
 from unboxed.data.collate import collate
-from unboxed.ground_together import ground_together
-from unboxed.inputs import Inputs
-from unboxed.model import Grounder
+from unboxed.inference.batching import Inputs
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.grounding import ground_together
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Batch, Caption, Grounding, Regions

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from unboxed.data.images import open_photo
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.shelf import Shelf

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import StudioError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.studio.browsing import Browser
 from unboxed.studio.desk import Desk, Seen
 from unboxed.studio.limits import Limits

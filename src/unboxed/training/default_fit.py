@@ -9,7 +9,7 @@ from typing import Any
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import RegionsError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import Choices, Distillation
 from unboxed.recipes.infoground import InfoGround

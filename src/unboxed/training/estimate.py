@@ -11,10 +11,10 @@ import torch
 from unboxed.data.collate import collate
 from unboxed.data.images import open_photo
 from unboxed.errors import UnboxedError
+from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.pairs import Moment
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
-from unboxed.run_config import RunConfig
 from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import encode_caption

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from unboxed.data.collate import collate, epoch_batches
 from unboxed.errors import DatasetError
+from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.run_config import RunConfig
 from unboxed.runtime.prefetch import Ahead
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import EncodedCaption, encode_caption

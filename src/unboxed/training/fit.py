@@ -14,12 +14,12 @@ import torch
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RegionsError, RunError
-from unboxed.model import Grounder
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import Negatives, stored
 from unboxed.recipes import Choices, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.run_config import RunConfig
 from unboxed.runtime.locks import alone
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.encoding import EncodedCaption

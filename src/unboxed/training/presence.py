@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.model import Grounder
-from unboxed.presence import Presence, fit_presence
+from unboxed.inference.calibration import Presence, fit_presence
+from unboxed.inference.grounder import Grounder
 from unboxed.priors.person_words import GROUPS, PERSONS
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import unboxed
-from unboxed import hub
 from unboxed.errors import RunError
+from unboxed.inference import hub
 
 
 class _Hub:

@@ -11,7 +11,7 @@ import pytest
 
 import unboxed
 from unboxed.evaluation.presence import score_presence
-from unboxed.presence import Presence, fit_presence, phrase_evidence
+from unboxed.inference.calibration import Presence, fit_presence, phrase_evidence
 from unboxed.text.phrases import noun_phrases
 from unboxed.training.presence import swapped_phrases
 from unboxed.types import Caption, Example

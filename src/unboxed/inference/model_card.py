@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from unboxed import __version__
-from unboxed.run_config import RunConfig
+from unboxed.inference.run_config import RunConfig
 
 __all__ = ["model_card"]
 

@@ -105,7 +105,7 @@ def test_scores_are_the_same_one_by_one_and_from_regions(tiny_run: Path, tiny_da
 def test_a_text_retrieves_the_photographs_that_score_best(
     tiny_run: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unboxed.model._RETRIEVED", 2)  # several blocks
+    monkeypatch.setattr("unboxed.inference.grounder._RETRIEVED", 2)  # several blocks
     grounder = unboxed.load(tiny_run)
     photos = [grounder.regions_of(tiny_dataset.parent / "photos" / f"{number}.png") for number in range(7)]
     score_B = grounder.score(photos, ["a red box"])[:, 0]

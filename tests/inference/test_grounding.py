@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import unboxed
-from unboxed import ground_together as module
 from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
-from unboxed.ground_together import ground_stream
+from unboxed.inference import grounding as module
+from unboxed.inference.grounding import ground_stream
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Caption, Grounding, Phrase
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RunError
-from unboxed.presence import Presence
+from unboxed.inference.calibration import Presence
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array

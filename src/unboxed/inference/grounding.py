@@ -14,14 +14,14 @@ import torch
 from unboxed.attention.base import Alignment
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
-from unboxed.inputs import Inputs
-from unboxed.presence import phrase_evidence
+from unboxed.inference.batching import Inputs
+from unboxed.inference.calibration import phrase_evidence
 from unboxed.runtime.ordered_map import in_order
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
 
 if TYPE_CHECKING:
-    from unboxed.model import Grounder
+    from unboxed.inference.grounder import Grounder
 
 __all__ = ["ground_stream", "ground_together"]
 

@@ -14,9 +14,9 @@ import torch
 
 from unboxed.data.images import open_photo
 from unboxed.errors import RunError
-from unboxed.ground_together import ground_stream, ground_together
-from unboxed.inputs import Inputs
-from unboxed.run_config import RunConfig
+from unboxed.inference.batching import Inputs
+from unboxed.inference.grounding import ground_stream, ground_together
+from unboxed.inference.run_config import RunConfig
 from unboxed.runtime.ordered_map import in_order
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
@@ -78,7 +78,7 @@ class Grounder:
 
     def save(self, run: str | Path) -> None:
         """Write the model, all that it needs and a card for readers (README.md) to the folder `run`."""
-        from unboxed.model_card import model_card
+        from unboxed.inference.model_card import model_card
 
         run = Path(run)
         run.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class Grounder:
         Raises:
             RunError: no such folder or name, or nothing there that is a run.
         """
-        from unboxed.hub import fetched
+        from unboxed.inference.hub import fetched
 
         return cls.load(name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision))
 
@@ -121,7 +121,7 @@ class Grounder:
         Raises:
             RunError: the Hub cannot be reached or refuses.
         """
-        from unboxed.hub import uploaded
+        from unboxed.inference.hub import uploaded
 
         public = Grounder(self.config.without_paths(), self.model, self.vocabulary, self.prior)
         return uploaded(public.save, repo, private, token)
@@ -195,7 +195,7 @@ class Grounder:
             PhotoError: the photograph cannot be read.
             CaptionError: the caption has no words, or none in the span.
         """
-        from unboxed.span_heat import span_heat
+        from unboxed.inference.span_heatmap import span_heat
 
         return span_heat(self.ground(image, caption), span)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unboxed.data.collate import collate
 from unboxed.errors import RegionsError
-from unboxed.run_config import RunConfig
+from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Batch, Caption, Regions
