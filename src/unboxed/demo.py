@@ -12,7 +12,7 @@ from unboxed.recipes.config import Distillation
 from unboxed.recipes.schedule import Schedule
 from unboxed.scenes import write_scenes
 from unboxed.training.fit import fit
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
 
 __all__ = ["demo_choices", "run_demo"]
 

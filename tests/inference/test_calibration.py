@@ -13,7 +13,7 @@ import unboxed
 from unboxed.evaluation.presence import score_presence
 from unboxed.inference.calibration import Presence, fit_presence, phrase_evidence
 from unboxed.text.phrases import noun_phrases
-from unboxed.training.presence import swapped_phrases
+from unboxed.training.calibration import swapped_phrases
 from unboxed.types import Caption, Example
 
 

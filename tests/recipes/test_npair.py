@@ -24,7 +24,7 @@ from unboxed.recipes.pairs import Moment
 from unboxed.recipes.schedule import Schedule
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
 
 World = tuple[Path, Path]
 SMALL = NPair(

@@ -28,7 +28,7 @@ from unboxed.recipes.vse import VSE
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
 
 World = tuple[Path, Path]
 SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8}

@@ -18,7 +18,7 @@ from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime import prefetch as ahead
 from unboxed.runtime.prefetch import Ahead
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.feed import Feed
+from unboxed.training.split_loader import Feed
 from unboxed.types import Batch
 
 

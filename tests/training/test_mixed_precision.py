@@ -20,10 +20,10 @@ from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.feed import Feed
 from unboxed.training.fit import fit
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
+from unboxed.training.split_loader import Feed
 
 World = tuple[Path, Path]
 SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8, "negatives": "none", "dropout": 0.0}

@@ -37,7 +37,7 @@ def init(
         say(line)
     option = f" --detector {detector}" if detector else ""
     if measure:
-        from unboxed.training.default_fit import default_regions
+        from unboxed.training.auto import default_regions
         from unboxed.training.estimate import estimate
 
         settings, which = default_regions(load_dataset(file), detector)

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import print_json
 from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.runtime.progress import TrainingProgress, say
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
     from unboxed.recipes import Choices
@@ -117,7 +117,7 @@ def fit_by_default(
         epochs: passes over all captions; chosen by the number of photographs by default.
         seed: of everything random in training.
     """
-    from unboxed.training.default_fit import default_fit
+    from unboxed.training.auto import default_fit
 
     default_fit(settings, detector=detector, epochs=epochs, seed=seed, say=say, report=TrainingProgress())
     say(f"Run: {settings.out}. Next, as you like:")

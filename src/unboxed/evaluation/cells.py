@@ -264,7 +264,7 @@ def run_cell(
             return
         from unboxed.data.dataset import load_dataset
         from unboxed.training.fit import fit
-        from unboxed.training.settings import FitSettings
+        from unboxed.training.options import FitSettings
 
         name, choices, rest = cell.parsed
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)

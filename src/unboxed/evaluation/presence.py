@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.training.presence import swapped_phrases
+from unboxed.training.calibration import swapped_phrases
 from unboxed.types import Example
 
 __all__ = ["PresenceScores", "score_presence"]

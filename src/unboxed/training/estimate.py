@@ -19,7 +19,7 @@ from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.default_fit import default_choices
+from unboxed.training.auto import default_choices
 from unboxed.types import Example, Regions
 
 __all__ = ["Estimate", "estimate"]

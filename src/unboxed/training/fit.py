@@ -24,11 +24,11 @@ from unboxed.runtime.locks import alone
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.calibration import calibrated
 from unboxed.training.checkpoint import save_weights
-from unboxed.training.feed import Feed
 from unboxed.training.loop import train
-from unboxed.training.presence import calibrated
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
+from unboxed.training.split_loader import Feed
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior

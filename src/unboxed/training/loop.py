@@ -20,9 +20,9 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.prefetch import Ahead
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from unboxed.training.feed import Feed
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.settings import Precision
+from unboxed.training.options import Precision
+from unboxed.training.split_loader import Feed
 from unboxed.types import Batch
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.local_models import cached_detector
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fit import fit, require_free, training_and_validation
-from unboxed.training.settings import FitSettings
+from unboxed.training.options import FitSettings
 
 __all__ = ["default_choices", "default_fit", "default_regions"]
 

@@ -13,7 +13,7 @@ from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.local_models import cached_detector
-from unboxed.training.default_fit import default_choices, default_regions
+from unboxed.training.auto import default_choices, default_regions
 from unboxed.training.estimate import estimate
 
 
