@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.evaluation.baselines import BASELINES
-from unboxed.evaluation.failures import FAILURES
+from unboxed.evaluation.error_analysis import FAILURES
 from unboxed.evaluation.grounding import METRICS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import unboxed
 from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
-from unboxed.evaluation import score_pairs as score_pairs_module
+from unboxed.evaluation import pair_scores as score_pairs_module
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD

@@ -62,7 +62,7 @@ def evaluate(
         folds: disjoint runs of photographs over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first photograph that cannot be read instead of skipping it.
     """
-    from unboxed.evaluation.report_run import evaluate_run
+    from unboxed.evaluation.evaluate_run import evaluate_run
 
     result = evaluate_run(
         run,

@@ -25,10 +25,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import EvaluationError, UnboxedError
-from unboxed.evaluation.failures import FailureTable, sort_failures
+from unboxed.evaluation.bootstrap import Tally, grounding_tallies
+from unboxed.evaluation.error_analysis import FailureTable, sort_failures
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
-from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import RECIPES, Choices
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import alone
@@ -294,8 +294,8 @@ def has_boxes(examples: Sequence[Example]) -> bool:
 
 def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
     from unboxed.evaluation.evaluate import ground_split, score_examples
-    from unboxed.evaluation.heat_tally import heat_tallies
-    from unboxed.evaluation.score_pairs import score_pairs
+    from unboxed.evaluation.heatmap_bootstrap import heat_tallies
+    from unboxed.evaluation.pair_scores import score_pairs
     from unboxed.evaluation.word_attention import attention_tallies
     from unboxed.inference.grounder import Grounder
 

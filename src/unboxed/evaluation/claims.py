@@ -23,8 +23,8 @@ from importlib.resources import files
 from typing import Literal
 
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import Tally, tally_difference
 from unboxed.evaluation.grounding import PairedDifference
-from unboxed.evaluation.tally import Tally, tally_difference
 
 __all__ = [
     "BASELINE",

@@ -24,13 +24,13 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.bootstrap import Tally, grounding_tallies
 from unboxed.evaluation.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
 from unboxed.evaluation.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
 from unboxed.evaluation.compare_page import write_results
 from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.evaluation.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.evaluation.grounding import GroundingScores
-from unboxed.evaluation.tally import Tally, grounding_tallies
 from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings

@@ -12,10 +12,10 @@ from pathlib import Path
 import jinja2
 
 from unboxed.evaluation.baselines import baselines_markdown
+from unboxed.evaluation.bootstrap import Tally
 from unboxed.evaluation.claims import claims_markdown
 from unboxed.evaluation.comparison import Comparison, DatasetResult, RecipeResult
-from unboxed.evaluation.failures import FAILURES
-from unboxed.evaluation.tally import Tally
+from unboxed.evaluation.error_analysis import FAILURES
 
 __all__ = ["command_line", "results_markdown", "write_results"]
 

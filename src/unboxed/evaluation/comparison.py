@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import Tally, tally_difference, tally_mean
 from unboxed.evaluation.cells import Outcome
 from unboxed.evaluation.claims import ClaimResult
 from unboxed.evaluation.compare_settings import CompareSettings
-from unboxed.evaluation.failures import FailureTable
+from unboxed.evaluation.error_analysis import FailureTable
 from unboxed.evaluation.grounding import GroundingScores, PairedDifference, mean_of_runs
-from unboxed.evaluation.tally import Tally, tally_difference, tally_mean
 
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
 

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.tally import Tally
+from unboxed.evaluation.bootstrap import Tally
 
 __all__ = ["RetrievalScores", "score_retrieval"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttendedWord, AttentionProtocol, AttentionScores, score_attention
+from unboxed.evaluation.bootstrap import Tally
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.evaluation.tally import Tally
 from unboxed.text.phrases import head_noun
 
 __all__ = ["attended_words", "attention_tallies", "score_words"]

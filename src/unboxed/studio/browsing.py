@@ -9,8 +9,8 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset
 from unboxed.errors import PhotoError, UnboxedError
+from unboxed.evaluation.error_analysis import FAILURES, failures_of
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.evaluation.failures import FAILURES, failures_of
 from unboxed.regions.extraction import photo_key
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.studio.answers import (

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from unboxed.evaluation.bootstrap import Tally
 from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
-from unboxed.evaluation.tally import Tally
 
 __all__ = ["heat_tallies"]
 

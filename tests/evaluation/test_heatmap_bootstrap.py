@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unboxed.evaluation.error_analysis import sort_failures
 from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
-from unboxed.evaluation.failures import sort_failures
-from unboxed.evaluation.heat_tally import heat_tallies
+from unboxed.evaluation.heatmap_bootstrap import heat_tallies
 from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 CELLS = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [10, 10, 20, 20]], np.float32)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unboxed.evaluation.error_analysis import FAILURES, FailureTable, failure_of, sort_failures
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.evaluation.failures import FAILURES, FailureTable, failure_of, sort_failures
 from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 MAN, OTHER_MAN, HAT = [0, 0, 10, 20], [50, 0, 60, 20], [0, 0, 10, 5]

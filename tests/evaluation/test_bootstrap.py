@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import Tally, grounding_tallies, tally_difference, tally_mean
 from unboxed.evaluation.grounding import (
     GroundedMention,
     GroundingScores,
@@ -13,7 +14,6 @@ from unboxed.evaluation.grounding import (
     paired_bootstrap,
     score_grounding,
 )
-from unboxed.evaluation.tally import Tally, grounding_tallies, tally_difference, tally_mean
 
 GOLD, WRONG = [[0, 0, 10, 10]], [[50, 50, 60, 60]]
 

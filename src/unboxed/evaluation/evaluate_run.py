@@ -25,10 +25,10 @@ from unboxed.evaluation.evaluate import (
 )
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
+from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
-from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.evaluation.word_attention import score_words
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore

@@ -9,8 +9,8 @@ import pytest
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import score_retrieval
-from unboxed.evaluation.score_pairs import score_pairs
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 
