@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
-from unboxed.evaluation.compare_settings import CompareSettings
+from unboxed.experiments.options import CompareSettings
 from unboxed.runtime.progress import TrainingProgress, say
 from unboxed.training.options import FitSettings
 
@@ -97,7 +97,7 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
     Args:
         settings: what to compare.
     """
-    from unboxed.evaluation.compare import compare as run_comparison
+    from unboxed.experiments.compare import compare as run_comparison
 
     run_comparison(settings, say)
 

@@ -14,7 +14,6 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.cells import can_be_grounded, has_boxes
 from unboxed.evaluation.evaluate import (
     GroundedExample,
     answer_with_proposals,
@@ -30,6 +29,7 @@ from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.word_attention import score_words
+from unboxed.experiments.cells import can_be_grounded, has_boxes
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator

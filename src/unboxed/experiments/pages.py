@@ -13,9 +13,9 @@ import jinja2
 
 from unboxed.evaluation.baselines import baselines_markdown
 from unboxed.evaluation.bootstrap import Tally
-from unboxed.evaluation.claims import claims_markdown
-from unboxed.evaluation.comparison import Comparison, DatasetResult, RecipeResult
 from unboxed.evaluation.error_analysis import FAILURES
+from unboxed.experiments.claims import claims_markdown
+from unboxed.experiments.comparison import Comparison, DatasetResult, RecipeResult
 
 __all__ = ["command_line", "results_markdown", "write_results"]
 

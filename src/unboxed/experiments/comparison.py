@@ -9,11 +9,11 @@ import numpy as np
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import Tally, tally_difference, tally_mean
-from unboxed.evaluation.cells import Outcome
-from unboxed.evaluation.claims import ClaimResult
-from unboxed.evaluation.compare_settings import CompareSettings
 from unboxed.evaluation.error_analysis import FailureTable
 from unboxed.evaluation.grounding import GroundingScores, PairedDifference, mean_of_runs
+from unboxed.experiments.cells import Outcome
+from unboxed.experiments.claims import ClaimResult
+from unboxed.experiments.options import CompareSettings
 
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
 

@@ -25,12 +25,12 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import Tally, grounding_tallies
-from unboxed.evaluation.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
-from unboxed.evaluation.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
-from unboxed.evaluation.compare_page import write_results
-from unboxed.evaluation.compare_settings import CompareSettings
-from unboxed.evaluation.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.evaluation.grounding import GroundingScores
+from unboxed.experiments.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
+from unboxed.experiments.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.pages import write_results
 from unboxed.recipes import Choices
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
@@ -229,7 +229,7 @@ def _start(cell: Cell, folder: Path, threads: int) -> subprocess.Popen[bytes]:
     order.write_text(json.dumps({"folder": str(folder.resolve()), "cell": asdict(cell)}), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     with (folder / "cells" / f"{cell.name}.log").open("ab") as log:
-        command = [sys.executable, "-m", "unboxed.evaluation.cells", str(order)]
+        command = [sys.executable, "-m", "unboxed.experiments.cells", str(order)]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
 
 

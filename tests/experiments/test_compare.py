@@ -14,10 +14,10 @@ import pytest
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.cells import Cell, Outcome, parse_recipe, run_cell
-from unboxed.evaluation.compare import compare
-from unboxed.evaluation.compare_settings import CompareSettings
-from unboxed.evaluation.comparison import Comparison, RecipeResult
+from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
+from unboxed.experiments.compare import compare
+from unboxed.experiments.comparison import Comparison, RecipeResult
+from unboxed.experiments.options import CompareSettings
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.scenes import write_scenes
@@ -182,8 +182,8 @@ def test_cells_in_processes_of_their_own_and_one_that_fails(
 def test_claims_are_judged_where_both_sides_were_run(
     comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unboxed.evaluation import compare as module
-    from unboxed.evaluation.claims import BASELINE, Claim
+    from unboxed.experiments import compare as module
+    from unboxed.experiments.claims import BASELINE, Claim
 
     claims = (
         Claim("one", "Us", "one beats the other", *RECIPES, "recall_any@1"),

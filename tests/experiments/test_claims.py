@@ -7,8 +7,8 @@ import pytest
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import Tally
-from unboxed.evaluation.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
 from unboxed.evaluation.grounding import PairedDifference
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
 
 CLAIM = Claim("name", "A paper", "one beats the other", "ckd", "ckd --distillation 0", "recall_any@1")
 

@@ -2,7 +2,7 @@
 
 A cell is known by what decides its outcome: recipe, choices, seed, dataset and regions. Its run lies in
 `FOLDER/runs`, its outcome in `FOLDER/cells`; a finished cell is never run again, an interrupted one goes on with its
-fit. `python -m unboxed.evaluation.cells CELL.json` is how a comparison runs one in a process of its own.
+fit. `python -m unboxed.experiments.cells CELL.json` is how a comparison runs one in a process of its own.
 """
 
 from __future__ import annotations
