@@ -39,13 +39,13 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.settings import RegionSettings
-from unboxed.search.code_shards import ShardPhoto, write_code_shard
+from unboxed.search.candidates import ExactScan, FaissScan
+from unboxed.search.embedding_shards import ShardPhoto, write_code_shard
+from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, together
 from unboxed.search.index import Index
-from unboxed.search.probes import probe_sentences
-from unboxed.search.scans import ExactScan, FaissScan
-from unboxed.search.sketch import Sketch
-from unboxed.search.stored import StoredPhoto, encoded_captions, together
-from unboxed.search.table import PhotoTable, Texts
+from unboxed.search.index_table import PhotoTable, Texts
+from unboxed.search.low_rank import Sketch
+from unboxed.search.probe_captions import probe_sentences
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Caption

@@ -16,9 +16,9 @@ from unboxed.recipes import RECIPES
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.search import Index, index_photos
-from unboxed.search.scans import ExactScan, FaissScan
-from unboxed.search.sketch import Sketch
-from unboxed.search.stored import encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.candidates import ExactScan, FaissScan
+from unboxed.search.image_embeddings import encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.low_rank import Sketch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption
 

@@ -3,7 +3,7 @@
 `building.index_photos` makes an index on disk and keeps it up to date; `Index` asks it.
 """
 
-from unboxed.search.building import IndexSummary, index_photos
+from unboxed.search.builder import IndexSummary, index_photos
 from unboxed.search.index import CaptionHit, Hit, Index
 
 __all__ = ["CaptionHit", "Hit", "Index", "IndexSummary", "index_photos"]

@@ -12,11 +12,11 @@ import torch
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, Photo
 from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
-from unboxed.search.code_shards import CodeShard
-from unboxed.search.folder import IndexFolder
-from unboxed.search.scans import ExactScan, FaissScan, Scan
-from unboxed.search.stored import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
-from unboxed.search.table import PhotoTable
+from unboxed.search.candidates import ExactScan, FaissScan, Scan
+from unboxed.search.embedding_shards import CodeShard
+from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.index_folder import IndexFolder
+from unboxed.search.index_table import PhotoTable
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, GroundedPhrase, Grounding
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from unboxed.errors import SearchError
-from unboxed.search.stored import StoredPhoto
+from unboxed.search.image_embeddings import StoredPhoto
 
 __all__ = ["CodeShard", "ShardPhoto", "shard_number", "write_code_shard"]
 

@@ -16,7 +16,7 @@ import pytest
 from unboxed.errors import PhotoError, RunError, SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.search import Index, IndexSummary, building, index_photos
-from unboxed.search.code_shards import CodeShard
+from unboxed.search.embedding_shards import CodeShard
 
 Counts = tuple[int, int, int, int]
 

@@ -22,7 +22,7 @@ from typing import Any
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_to_dict
-from unboxed.search.probes import probe_sentences
+from unboxed.search.probe_captions import probe_sentences
 
 __all__ = ["IndexFolder", "run_fingerprint"]
 

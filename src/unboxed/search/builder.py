@@ -20,12 +20,12 @@ from unboxed.regions.extraction import photo_key
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.progress import track
-from unboxed.search.code_shards import CodeShard, ShardPhoto, shard_number, write_code_shard
-from unboxed.search.folder import IndexFolder
-from unboxed.search.listing import ListedPhoto, Listing, listed
-from unboxed.search.sketch import Sketch
-from unboxed.search.stored import StoredPhoto, encoded_captions, stored_photos, together
-from unboxed.search.table import PhotoTable, Texts
+from unboxed.search.embedding_shards import CodeShard, ShardPhoto, shard_number, write_code_shard
+from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, stored_photos, together
+from unboxed.search.image_list import ListedPhoto, Listing, listed
+from unboxed.search.index_folder import IndexFolder
+from unboxed.search.index_table import PhotoTable, Texts
+from unboxed.search.low_rank import Sketch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 

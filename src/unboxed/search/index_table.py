@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from unboxed.errors import SearchError
-from unboxed.search.sketch import Sketch
+from unboxed.search.low_rank import Sketch
 
 __all__ = ["PhotoTable", "Texts"]
 
