@@ -322,7 +322,7 @@ class Grounding:
         Raises:
             ExportError: the package supervision is missing.
         """
-        from unboxed.export.supervision import detections
+        from unboxed.inference.supervision import detections
 
         return detections(self, min_score, top)
 

@@ -14,7 +14,7 @@ import pytest
 from unboxed.errors import ExportError
 from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
-from unboxed.export.choice import BoxChoice, choose
+from unboxed.export.selection import BoxChoice, choose
 from unboxed.types import GroundedPhrase, Grounding, Regions
 
 

@@ -93,7 +93,7 @@ def test_the_graphs_of_a_recipe_compute_what_its_model_does(name: str, tiny_run:
 
 
 def test_a_folder_that_is_no_export_says_so(tmp_path: Path) -> None:
-    from unboxed.export.exported import Exported
+    from unboxed.export.exported_model import Exported
 
     with pytest.raises(ExportError, match=r"no export: it has no export\.json"):
         Exported.open(tmp_path)

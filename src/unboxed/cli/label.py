@@ -60,8 +60,8 @@ def label(
         workers: threads that look at photographs; one for each core by default.
         strict: stop at the first photograph that cannot be read instead of skipping it.
     """
-    from unboxed.export.choice import BoxChoice
     from unboxed.export.labelling import label_dataset
+    from unboxed.export.selection import BoxChoice
     from unboxed.inference.run_config import RunConfig
 
     if min_score is None:

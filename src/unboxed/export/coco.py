@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from unboxed.export.choice import BoxChoice, Chosen, LabelledBox, Mention, choose
+from unboxed.export.selection import BoxChoice, Chosen, LabelledBox, Mention, choose
 from unboxed.types import Grounding
 
 __all__ = ["dataset", "results"]

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from unboxed.export.choice import BoxChoice, choose
+from unboxed.export.selection import BoxChoice, choose
 from unboxed.types import Grounding
 
 __all__ = ["COLUMNS", "rows", "text"]

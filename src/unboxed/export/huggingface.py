@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unboxed.export.choice import BoxChoice, choose
+from unboxed.export.selection import BoxChoice, choose
 from unboxed.types import Grounding
 
 __all__ = ["pipeline_output"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from unboxed.export.choice import BoxChoice, LabelledBox, LabelledPhoto, choose
+from unboxed.export.selection import BoxChoice, LabelledBox, LabelledPhoto, choose
 from unboxed.types import Grounding
 
 __all__ = ["labelling_config", "tasks"]

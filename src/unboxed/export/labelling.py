@@ -21,7 +21,7 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.data.images import open_photo
 from unboxed.errors import ExportError, PhotoError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
-from unboxed.export.choice import BoxChoice, Chosen, choose
+from unboxed.export.selection import BoxChoice, Chosen, choose
 from unboxed.runtime.ordered_map import in_order
 from unboxed.runtime.progress import track
 from unboxed.types import Example, GroundedPhrase, Grounding, Regions

@@ -33,7 +33,7 @@ from unboxed.attention.refinement import PriorRefinement
 from unboxed.attention.scan import CrossAttention
 from unboxed.attention.vse import PooledEmbedding
 from unboxed.errors import ExportError
-from unboxed.export.exported import FORMAT, VERSION
+from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names
 from unboxed.training.checkpoint import write_json

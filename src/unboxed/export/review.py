@@ -23,7 +23,7 @@ from PIL import Image
 
 from unboxed.data.images import open_photo
 from unboxed.errors import PhotoError
-from unboxed.export.choice import BoxChoice, LabelledBox, LabelledPhoto, choose
+from unboxed.export.selection import BoxChoice, LabelledBox, LabelledPhoto, choose
 from unboxed.visualization.draw import PALETTE, ink
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from unboxed.data.readers.tables import hold_out
-from unboxed.export.choice import BoxChoice, LabelledPhoto, choose
+from unboxed.export.selection import BoxChoice, LabelledPhoto, choose
 from unboxed.types import Grounding
 
 __all__ = ["files"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from unboxed.export import coco, csv
-from unboxed.export.choice import BoxChoice
+from unboxed.export.selection import BoxChoice
 from unboxed.types import Grounding
 
 __all__ = ["FORMATS", "Download", "download"]
