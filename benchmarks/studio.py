@@ -176,7 +176,7 @@ def _service(run: Path) -> Iterator[str]:
 
     import uvicorn
 
-    from unboxed.studio.serving import open_studio
+    from unboxed.studio.serve import open_studio
 
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(uvicorn.Config(open_studio(run), log_level="error"))

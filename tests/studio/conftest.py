@@ -14,12 +14,12 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
 from unboxed.inference.grounder import Grounder
 from unboxed.scenes import write_scenes
-from unboxed.studio.browsing import Browser
-from unboxed.studio.desk import Desk
+from unboxed.studio.browse import Browser
+from unboxed.studio.grounding_cache import Desk
+from unboxed.studio.image_store import Shelf
 from unboxed.studio.limits import Limits
-from unboxed.studio.protection import Token
+from unboxed.studio.middleware import Token
 from unboxed.studio.service import Studio, create_app
-from unboxed.studio.shelf import Shelf
 from unboxed.types import GroundedPhrase
 
 

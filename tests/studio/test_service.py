@@ -26,9 +26,9 @@ from unboxed.data.dataset import Dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
 from unboxed.studio.downloads import FORMATS, download
+from unboxed.studio.image_store import Shelf
 from unboxed.studio.limits import Limits, Recent
-from unboxed.studio.protection import COOKIE, Token
-from unboxed.studio.shelf import Shelf
+from unboxed.studio.middleware import COOKIE, Token
 
 PAGE = Path(unboxed.studio.__file__).parent / "page"
 CAPTION = "a red box beside a blue box"

@@ -50,7 +50,7 @@ def studio(
     """
     try:
         from unboxed.studio.limits import Limits
-        from unboxed.studio.serving import serve
+        from unboxed.studio.serve import serve
     except ModuleNotFoundError as error:
         raise StudioError(f'The studio needs {error.name}; install it with `pip install "unboxed[studio]"`.') from None
 

@@ -21,7 +21,13 @@ from starlette.types import ASGIApp
 import unboxed
 from unboxed.data.images import open_photo
 from unboxed.errors import CaptionError, PhotoError, StudioError, UnboxedError
-from unboxed.studio.answers import (
+from unboxed.studio.browse import OUTCOMES, Browser, Filter
+from unboxed.studio.downloads import FORMATS, download
+from unboxed.studio.grounding_cache import Desk, Seen, UnknownPhotoError
+from unboxed.studio.image_store import SIZES, ShelfPhoto, encoded
+from unboxed.studio.limits import BusyError, Gate, Limits, TooSlowError
+from unboxed.studio.middleware import COOKIE, Guard, Token
+from unboxed.studio.schemas import (
     BrowsePage,
     Facts,
     GroundAnswer,
@@ -32,13 +38,7 @@ from unboxed.studio.answers import (
     TokenGiven,
     ground_answer,
 )
-from unboxed.studio.browsing import OUTCOMES, Browser, Filter
-from unboxed.studio.desk import Desk, Seen, UnknownPhotoError
-from unboxed.studio.downloads import FORMATS, download
-from unboxed.studio.limits import BusyError, Gate, Limits, TooSlowError
-from unboxed.studio.protection import COOKIE, Guard, Token
-from unboxed.studio.searching import SearchAnswer, SearchIndex, as_lines, search
-from unboxed.studio.shelf import SIZES, ShelfPhoto, encoded
+from unboxed.studio.search import SearchAnswer, SearchIndex, as_lines, search
 from unboxed.visualization.draw import PALETTE, heat_colours, ink
 
 __all__ = ["Studio", "create_app"]

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field
 
-from unboxed.studio.desk import Seen
+from unboxed.studio.grounding_cache import Seen
 from unboxed.types import Array, Grounding
 
 __all__ = [

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from unboxed.data.images import photo_size
 from unboxed.errors import PhotoError, UnboxedError
-from unboxed.studio.answers import PhotoAnswer, PhraseAnswer, box_rows
-from unboxed.studio.shelf import Shelf
+from unboxed.studio.image_store import Shelf
+from unboxed.studio.schemas import PhotoAnswer, PhraseAnswer, box_rows
 from unboxed.types import GroundedPhrase
 
 __all__ = ["Hit", "SearchAnswer", "SearchHit", "SearchIndex", "as_lines", "search"]

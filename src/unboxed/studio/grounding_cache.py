@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from unboxed.data.images import open_photo
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extractor import RegionExtractor
+from unboxed.studio.image_store import Shelf
 from unboxed.studio.limits import Limits, Recent
-from unboxed.studio.shelf import Shelf
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Grounding, Regions
 

@@ -15,13 +15,13 @@ from starlette.types import ASGIApp
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
-from unboxed.studio.browsing import Browser
-from unboxed.studio.desk import Desk, Seen
+from unboxed.studio.browse import Browser
+from unboxed.studio.grounding_cache import Desk, Seen
+from unboxed.studio.image_store import Shelf
 from unboxed.studio.limits import Limits
-from unboxed.studio.protection import Token, is_loopback
-from unboxed.studio.searching import SearchIndex
+from unboxed.studio.middleware import Token, is_loopback
+from unboxed.studio.search import SearchIndex
 from unboxed.studio.service import Studio, create_app
-from unboxed.studio.shelf import Shelf
 
 __all__ = ["open_studio", "serve"]
 

@@ -13,7 +13,9 @@ from unboxed.evaluation.error_analysis import FAILURES, failures_of
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.regions.extraction import photo_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.studio.answers import (
+from unboxed.studio.grounding_cache import Desk, Seen
+from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.schemas import (
     BrowsedCaption,
     BrowsedPhrase,
     BrowsePage,
@@ -22,8 +24,6 @@ from unboxed.studio.answers import (
     photo_answer,
     phrase_answers,
 )
-from unboxed.studio.desk import Desk, Seen
-from unboxed.studio.limits import Limits, Recent
 from unboxed.types import Example
 
 __all__ = ["OUTCOMES", "Browser", "Filter"]
