@@ -17,7 +17,7 @@ def doctor(json: bool = False) -> None:
     Args:
         json: print one JSON object instead of a table.
     """
-    from unboxed.doctor import examine
+    from unboxed.cli.installation import examine
 
     findings = examine()
     wrong = [finding for finding in findings if finding.verdict == "wrong"]

@@ -27,7 +27,7 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
         out: folder of the drawn world, the run and the report.
         seed: of the world and of training.
     """
-    from unboxed.demo import run_demo
+    from unboxed.cli.demo import run_demo
 
     report = run_demo(out, seed=seed, say=say, report=TrainingProgress())
     say(f"Report: {report}")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from unboxed import doctor
+from unboxed.cli import installation as doctor
 from unboxed.cli import main
-from unboxed.doctor import Finding, examine, torchvision_trouble
+from unboxed.cli.installation import Finding, examine, torchvision_trouble
 
 
 def test_it_tells_versions_devices_and_places_to_people_and_programs(capsys: pytest.CaptureFixture[str]) -> None:
