@@ -30,7 +30,7 @@ def test_it_tells_versions_devices_and_places_to_people_and_programs(capsys: pyt
 
 
 def test_the_extras_that_it_names_exist() -> None:
-    project = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     mends = [found.mend for found in doctor._optional()] + [
         f'"unboxed[{extra}]"' for _, extra, _ in doctor._OPTIONAL.values()
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from unboxed.errors import PhotoError, RunError, SearchError
 from unboxed.inference.grounder import Grounder
-from unboxed.search import Index, IndexSummary, building, index_photos
+from unboxed.search import Index, IndexSummary, builder, index_photos
 from unboxed.search.embedding_shards import CodeShard
 
 Counts = tuple[int, int, int, int]
@@ -33,8 +33,8 @@ def _scores(out: Path) -> dict[str, float]:
 def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The contents that are looked at, as they come."""
     keys: list[str] = []
-    look = building._Work._look
-    monkeypatch.setattr(building._Work, "_look", lambda self, key, photo: keys.append(key) or look(self, key, photo))
+    look = builder._Work._look
+    monkeypatch.setattr(builder._Work, "_look", lambda self, key, photo: keys.append(key) or look(self, key, photo))
     return keys
 
 
@@ -90,16 +90,16 @@ def test_a_killed_call_leaves_the_index_as_it_was_and_the_next_one_takes_over_wh
     slowly = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from unboxed.search import building\n"
-        "building._SHARD = building._TOGETHER = 4\n"
-        "look = building._Work._look\n"
+        "from unboxed.search import builder\n"
+        "builder._SHARD = builder._TOGETHER = 4\n"
+        "look = builder._Work._look\n"
         "looked = []\n"
         "def slow(self, key, photo):\n"
         "    looked.append(key)\n"
         "    time.sleep(600 if len(looked) > 6 else 0)\n"
         "    return look(self, key, photo)\n"
-        "building._Work._look = slow\n"
-        "building.index_photos(*map(Path, sys.argv[1:]), workers=1, progress=False)\n"
+        "builder._Work._look = slow\n"
+        "builder.index_photos(*map(Path, sys.argv[1:]), workers=1, progress=False)\n"
     )
     call = subprocess.Popen([sys.executable, "-c", slowly, tiny_run, everything, out])
     waited = time.monotonic() + 120

@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unboxed.data import flickr30k_entities, tables
+from unboxed.data.readers import flickr30k_entities, tables
 from unboxed.data.annotation_images import UNKNOWN_SIZE, ReleasedCaptions, released_examples
 from unboxed.data.image_folder import PhotoSearch, StoredPhoto, find_photos, without_suffix
 from unboxed.errors import DatasetError, PhotoError

@@ -11,7 +11,7 @@ import numpy as np
 
 from unboxed.boxes import iou
 from unboxed.errors import ExportError
-from unboxed.text import lexicon as word_classes
+from unboxed.text import lexicon
 from unboxed.text.inflection import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
@@ -214,8 +214,8 @@ def _name(phrase: GroundedPhrase, choice: BoxChoice) -> str:
     if choice.names == "types" and phrase.types:
         return phrase.types[0]
     head = head_noun(phrase.text)
-    nothing = head in _NO_THING or head in word_classes.PRONOUNS or head in word_classes.DETERMINERS
-    return "" if not head or nothing or word_classes.is_numeral(head) else noun_key(head)
+    nothing = head in _NO_THING or head in lexicon.PRONOUNS or head in lexicon.DETERMINERS
+    return "" if not head or nothing or lexicon.is_numeral(head) else noun_key(head)
 
 
 def _merged(boxes: Iterable[LabelledBox], threshold: float) -> list[LabelledBox]:
@@ -243,6 +243,6 @@ def _shown(choice: BoxChoice, kept: set[str], boxes: Iterable[LabelledBox]) -> d
         if box.category in kept:
             forms[box.category][head if noun_key(head) == box.category else box.category] += 1
     return {
-        name: min(counts, key=lambda form: (word_classes.is_plural(form), -counts[form], form))
+        name: min(counts, key=lambda form: (lexicon.is_plural(form), -counts[form], form))
         for name, counts in forms.items()
     }

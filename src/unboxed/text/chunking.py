@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import Enum
 
-from unboxed.text import lexicon as lexicon
+from unboxed.text import lexicon
 from unboxed.text.tokens import Word
 
 __all__ = ["base_phrases"]

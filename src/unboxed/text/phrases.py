@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from unboxed.errors import CaptionError
-from unboxed.text import lexicon as lexicon
+from unboxed.text import lexicon
 from unboxed.text.chunking import base_phrases
 from unboxed.text.tokens import Word, words
 from unboxed.types import Caption, Phrase
