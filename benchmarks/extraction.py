@@ -20,14 +20,14 @@ import numpy as np
 
 from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
 from unboxed.data.dataset import load_dataset
-from unboxed.data.images import open_photo
-from unboxed.regions.extraction import available_cores, extract, photo_key
+from unboxed.data.images import open_image
+from unboxed.regions.extraction import available_cores, extract, image_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.image_view import View
 from unboxed.regions.onnx_network import Network
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
@@ -37,10 +37,10 @@ TARGETS = (
 )
 
 
-def measure(say: Callable[[str], None], photographs: int = 64, rounds: int = 3) -> Result:
+def measure(show: Callable[[str], None], photographs: int = 64, rounds: int = 3) -> Result:
     """Photographs a second, and ratios of time."""
     with tempfile.TemporaryDirectory() as folder:
-        examples, settings, batched = _material(Path(folder), photographs, say)
+        examples, settings, batched = _material(Path(folder), photographs, show)
         result: Result = {"real": {"photographs": float("plain_backbone" in settings)}}
         names = count()
 
@@ -49,20 +49,20 @@ def measure(say: Callable[[str], None], photographs: int = 64, rounds: int = 3) 
 
         for name, own in settings.items():
             result[name] = _measured(examples, own, fresh, rounds)
-            say(f"{name}: {result[name]['photos_per_second']:.1f} photographs/s")
+            show(f"{name}: {result[name]['photos_per_second']:.1f} photographs/s")
         if batched is not None:
             result["batch"] = {"ratio": _batch_ratio(batched, examples, rounds)}
     return result
 
 
 def _material(
-    folder: Path, photographs: int, say: Callable[[str], None]
+    folder: Path, photographs: int, show: Callable[[str], None]
 ) -> tuple[Sequence[Example], dict[str, RegionSettings], Path | None]:
     """Photographs, settings by name, and a network that takes photographs in batches."""
     try:
         shared = shared_folder()
     except SkippedError as reason:
-        say(f"{reason}: drawn photographs and their own detector instead")
+        show(f"{reason}: drawn photographs and their own detector instead")
         dataset = load_dataset(write_scenes(folder / "scenes", train=photographs, val=1, test=1))
         return dataset.split("train").examples, {"plain": RegionSettings.default_for(dataset)[0]}, None
     models = shared / "weights"
@@ -88,14 +88,14 @@ def _measured(
             extractor = RegionExtractor(settings)
             opened.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
             for example in examples:
-                regions = extractor(open_photo(example.path), example.original_size)
-                opened.append(example.image_id, photo_key(example.path, example.original_size), regions)
+                regions = extractor(open_image(example.path), example.original_size)
+                opened.append(example.image_id, image_key(example.path, example.original_size), regions)
         return store
 
-    views = [View(image := open_photo(e.path), e.original_size or image.size) for e in examples]
+    views = [View(image := open_image(e.path), e.original_size or image.size) for e in examples]
 
     def networks() -> None:
-        for _ in in_order(extractor.look, views, available_cores()):
+        for _ in ordered_map(extractor.look, views, available_cores()):
             pass
 
     seconds = alternate({"one by one": one_by_one, "ours": ours, "networks": networks}, rounds)
@@ -121,7 +121,7 @@ def _batch_ratio(model: Path, examples: Sequence[Example], rounds: int) -> float
     network = Network.open(model)
     mean, scale = network.normalisation()
     names = [name for name, shape in network.outputs if len(shape) == 4]
-    photos = [open_photo(example.path) for example in examples[:16]]
+    photos = [open_image(example.path) for example in examples[:16]]
     pixels = np.stack([View(photo, photo.size).resized(352, 256).pixels for photo in photos])
 
     def runs(size: int) -> Callable[[], object]:

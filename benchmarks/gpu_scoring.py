@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.harness import Result, SkippedError, Target, alternate
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import unit
 from unboxed.attention.scan import CrossAttention
@@ -42,7 +42,7 @@ class _Pairs(NamedTuple):
     mask_CQ: torch.Tensor
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Milliseconds, gigabytes and shares.
 
     Raises:
@@ -52,14 +52,14 @@ def measure(say: Callable[[str], None]) -> Result:
         raise SkippedError("no GPU at hand: not measured")
     if not runs_on(torch.empty(1, 1, 1, device="cuda"), torch.empty(1, 1, 1, device="cuda")):
         raise SkippedError("this GPU or its PyTorch has no triton: not measured")
-    say(torch.cuda.get_device_name())
+    show(torch.cuda.get_device_name())
     result: Result = {}
     pairs = _drawn(1_000, 5_000, 8, 20)
     for direction in ("t2i", "i2t"):
         scorer = AttentionScorer.scan(direction)
         for precision in ("bf16", "tf32", "tf32x3"):
             result[f"{direction}_{precision}"] = _scoring(scorer, pairs, precision)
-            say(f"{direction} {precision}: {result[f'{direction}_{precision}']['milliseconds']:.1f} ms")
+            show(f"{direction} {precision}: {result[f'{direction}_{precision}']['milliseconds']:.1f} ms")
     del pairs
     result["coco"] = _coco(AttentionScorer.scan("t2i"), _drawn(5_000, 25_000, 8, 20))
     result["step"] = _step(AttentionScorer.scan("t2i"), _drawn(128, 128, 20, 20))
@@ -86,8 +86,8 @@ def _scoring(scorer: AttentionScorer, pairs: _Pairs, precision: Precision) -> di
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
     part = _Pairs(pairs.regions_BRD[:64], pairs.mask_BR[:64], pairs.queries_CQD[:200], pairs.mask_CQ[:200])
-    regions = RegionCodes((part.regions_BRD.double(),), part.mask_BR)
-    queries = QueryCodes((part.queries_CQD.double(),), part.mask_CQ)
+    regions = RegionEmbeddings((part.regions_BRD.double(),), part.mask_BR)
+    queries = QueryEmbeddings((part.queries_CQD.double(),), part.mask_CQ)
     exact_BC = CrossAttention(1, 1, 1, scorer).align(regions, queries).score_BC
     return {
         "milliseconds": 1e3 * seconds["fused"],

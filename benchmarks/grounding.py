@@ -37,10 +37,10 @@ TARGETS = (
 )
 
 
-def measure(say: Callable[[str], None], photographs: int = 200, rounds: int = 5) -> Result:
+def measure(show: Callable[[str], None], images: int = 200, rounds: int = 5) -> Result:
     """Captions a second, and times the reference's rate."""
     with tempfile.TemporaryDirectory() as folder:
-        dataset = load_dataset(write_scenes(Path(folder) / "scenes", train=photographs, val=1, test=1))
+        dataset = load_dataset(write_scenes(Path(folder) / "scenes", train=images, val=1, test=1))
         examples = dataset.split("train").examples
         extract(examples, RegionSettings.default_for(dataset)[0], Path(folder) / "store", progress=False)
         store = RegionStore.open(Path(folder) / "store")
@@ -56,7 +56,7 @@ def measure(say: Callable[[str], None], photographs: int = 200, rounds: int = 5)
         difference = max(float(np.abs(a - b).max()) for a, b in zip(ours(), one_by_one(), strict=True))
         seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds)
     captions = sum(len(example.captions) for example in examples)
-    say(f"{captions:,} captions: one by one {seconds['one by one']:.2f} s, ours {seconds['ours']:.2f} s")
+    show(f"{captions:,} captions: one by one {seconds['one by one']:.2f} s, ours {seconds['ours']:.2f} s")
     return {
         "ckd": {
             "captions_per_second": captions / seconds["ours"],
@@ -70,7 +70,7 @@ def _untrained(examples: Sequence[Example], store: RegionStore) -> Grounder:
     vocabulary = Vocabulary.from_captions(caption.text for example in examples for caption in example.captions)
     config = RunConfig("ckd", CKD(), store.settings, store.feature_blocks, store.class_names, {})
     torch.manual_seed(0)
-    return Grounder(config, config.choices.build(vocabulary, config.region_width), vocabulary)
+    return Grounder(config, config.options.build(vocabulary, config.region_width), vocabulary)
 
 
 @torch.inference_mode()
@@ -84,7 +84,7 @@ def _one_by_one(grounder: Grounder, example: Example, store: RegionStore) -> lis
         )
         batch = collate([inputs], [encode_caption(caption, grounder.vocabulary)], [0])
         alignment, _, _ = grounder.model.read(batch)
-        phrases, ranking = len(caption.phrases), config.choices.ranking
+        phrases, ranking = len(caption.phrases), config.options.ranking
         attention_QR, value_QR = alignment.attention_BCQR[0, 0], alignment.value_BCQR[0, 0]
         itself_PQ, every_Q = torch.eye(phrases, dtype=torch.bool), torch.ones(phrases, dtype=torch.bool)
         score_PR = phrase_scores(attention_QR, value_QR, itself_PQ, every_Q, ranking)

@@ -29,7 +29,7 @@ _FULL, _PART = 1_000_000, 1_500_000  # pairs that are all scored at most, and th
 _SECONDS = 20
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Seconds and memory of each size; sizes that were measured in part are listed apart."""
     result: Result = {"seconds": {}, "peak_mb": {}, "seconds_scaled": {}, "peak_mb_scaled": {}}
     for power in range(4, 9):
@@ -42,9 +42,9 @@ def measure(say: Callable[[str], None]) -> Result:
         scaled = "" if scored == captions else "_scaled"
         result[f"seconds{scaled}"][f"1e{power}"] = seconds
         result[f"peak_mb{scaled}"][f"1e{power}"] = peak_mb
-        say(f"{images:,} x {captions:,}: {seconds:.3g} s, {peak_mb:,.0f} MB" + (" (scaled)" if scaled else ""))
+        show(f"{images:,} x {captions:,}: {seconds:.3g} s, {peak_mb:,.0f} MB" + (" (scaled)" if scaled else ""))
     peak_gb = (cost("growth", "scoring_coco").peak_bytes + 4 * 5000 * 25000) / 1e9
-    say(f"5,000 x 25,000, both directions: {peak_gb:.2f} GB above the inputs")
+    show(f"5,000 x 25,000, both directions: {peak_gb:.2f} GB above the inputs")
     return {**result, "coco": {"peak_gb": peak_gb}}
 
 

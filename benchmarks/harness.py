@@ -102,19 +102,19 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_BENCHMARKS))
 
 
-def run(chosen: Sequence[str], say: Callable[[str], None]) -> list[Outcome]:
+def run(chosen: Sequence[str], show: Callable[[str], None]) -> list[Outcome]:
     """Run the benchmarks one after another."""
     outcomes = []
     for name in chosen:
         module = import_module(f"benchmarks.{name}")
-        say(f"{name}: {(module.__doc__ or name).splitlines()[0]}")
+        show(f"{name}: {(module.__doc__ or name).splitlines()[0]}")
         start = time.perf_counter()
         result: Result = {}
         skipped = ""
         try:
-            result = module.measure(say)
+            result = module.measure(show)
         except SkippedError as reason:
             skipped = str(reason)
-            say(f"{name}: not run: {skipped}")
+            show(f"{name}: not run: {skipped}")
         outcomes.append(Outcome(name, module, time.perf_counter() - start, result, skipped))
     return outcomes

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.harness import Result, Target, shared_folder
-from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.image_folder import StoredImage
 from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.text.phrases import noun_phrases, span_f1
 from unboxed.types import Caption
@@ -20,11 +20,11 @@ from unboxed.types import Caption
 TARGETS: tuple[Target, ...] = ()
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Precision, recall and F1 in [0, 1], and captions a second."""
     release = shared_folder() / "data" / "flickr30k_entities"
     gold = _gold_captions(release / "annotations.tar.gz", release / "val.txt")
-    say(f"{len(gold):,} captions, {sum(len(caption.phrases) for caption in gold):,} gold phrases")
+    show(f"{len(gold):,} captions, {sum(len(caption.phrases) for caption in gold):,} gold phrases")
     start = time.perf_counter()
     predicted = [Caption(caption.text, noun_phrases(caption.text)) for caption in gold]
     seconds = time.perf_counter() - start
@@ -34,5 +34,5 @@ def measure(say: Callable[[str], None]) -> Result:
 def _gold_captions(annotations: Path, split_list: Path) -> list[Caption]:
     """The captions of a split with their gold phrases; boxes are in no useful frame, for there is no photograph."""
     image_ids = split_list.read_text("utf-8").split()
-    examples = read_examples(annotations, {image_id: StoredPhoto(Path(image_id), 1, 1) for image_id in image_ids})
+    examples = read_examples(annotations, {image_id: StoredImage(Path(image_id), 1, 1) for image_id in image_ids})
     return [caption for example in examples for caption in example.captions]

@@ -20,7 +20,7 @@ import torch
 from benchmarks import reference
 from benchmarks.harness import Result, Target, alternate
 from benchmarks.inputs import Codes, draw
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.sgraf import Reasoning, SimilarityReasoning
 from unboxed.attention.sgraf_heads import GraphReasoning
 
@@ -32,7 +32,7 @@ _KINDS: dict[str, Reasoning] = {"sgr": "graph", "saf": "filter"}
 
 
 @torch.inference_mode()
-def measure(say: Callable[[str], None], images: int = 100, captions: int = 100) -> Result:
+def measure(show: Callable[[str], None], images: int = 100, captions: int = 100) -> Result:
     """Ratios of both."""
     codes = draw(images, captions)
     result: Result = {}
@@ -41,10 +41,12 @@ def measure(say: Callable[[str], None], images: int = 100, captions: int = 100) 
         model = SimilarityReasoning(2048, 1024, reasoning=kind).eval()
         image_BD = model.whole_image(codes.regions_BRD, codes.mask_BR)
         caption_CD = model.whole_caption(codes.words_CWD, codes.mask_CW)
-        regions = RegionCodes((codes.regions_BRD, image_BD[:, None]), codes.mask_BR)
-        queries = QueryCodes((codes.words_CWD, caption_CD[:, None]), codes.mask_CW)
+        regions = RegionEmbeddings((codes.regions_BRD, image_BD[:, None]), codes.mask_BR)
+        queries = QueryEmbeddings((codes.words_CWD, caption_CD[:, None]), codes.mask_CW)
 
-        def ours(model: SimilarityReasoning = model, one: RegionCodes = regions, other: QueryCodes = queries) -> object:
+        def ours(
+            model: SimilarityReasoning = model, one: RegionEmbeddings = regions, other: QueryEmbeddings = queries
+        ) -> object:
             return model.scores(one, other)
 
         def loop(model: SimilarityReasoning = model, image_BD: object = image_BD, own: object = caption_CD) -> object:
@@ -58,7 +60,7 @@ def measure(say: Callable[[str], None], images: int = 100, captions: int = 100) 
             "limit": seconds["loop"] / seconds["products"],
             "max_difference": difference,
         }
-        say(name + ": " + ", ".join(f"{what} {time:.2f} s" for what, time in seconds.items()))
+        show(name + ": " + ", ".join(f"{what} {time:.2f} s" for what, time in seconds.items()))
     return result
 
 

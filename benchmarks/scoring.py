@@ -44,7 +44,7 @@ _SLICES = 4
 
 
 @torch.inference_mode()
-def measure(say: Callable[[str], None], images: int = 256, captions: int = 1280) -> Result:
+def measure(show: Callable[[str], None], images: int = 256, captions: int = 1280) -> Result:
     """Ratios for each method."""
     codes = draw(images, captions)
     padded = codes.regions_BRD, codes.mask_BR, codes.words_CWD, codes.mask_CW
@@ -72,7 +72,7 @@ def measure(say: Callable[[str], None], images: int = 256, captions: int = 1280)
             "max_difference": float(difference_BC.max()),
             "differing": float((difference_BC > 1e-6).float().mean()),
         }
-        say(f"{name}: loop {loop:.1f} s, ours {own:.2f} s, product {bare:.2f} s")
+        show(f"{name}: loop {loop:.1f} s, ours {own:.2f} s, product {bare:.2f} s")
     return result
 
 

@@ -40,10 +40,10 @@ from unboxed.recipes.ckd import CKD
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.settings import RegionSettings
 from unboxed.search.candidates import ExactScan, FaissScan
-from unboxed.search.embedding_shards import ShardPhoto, write_code_shard
-from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, together
+from unboxed.search.embedding_shards import ShardImage, write_code_shard
+from unboxed.search.image_embeddings import StoredImage, encoded_captions, together
 from unboxed.search.index import Index
-from unboxed.search.index_table import PhotoTable, Texts
+from unboxed.search.index_table import ImageTable, Texts
 from unboxed.search.low_rank import Sketch
 from unboxed.search.probe_captions import probe_sentences
 from unboxed.text.phrases import noun_phrases
@@ -68,14 +68,14 @@ _NOUNS = (
 _THINGS = _NOUNS.split()
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Milliseconds, and shares in [0, 1]."""
     grounder, lots = _model(), Random(0)
     phrases = [f"a {kind} {thing}" for kind in _KINDS for thing in _THINGS]
     scenes = [lots.sample(range(len(phrases)), _OF_A_SCENE) for _ in range(_SCENES)]
     sentences = [_sentence([phrases[p] for p in lots.sample(lots.choice(scenes), 3)]) for _ in range(_QUERIES)]
     with tempfile.TemporaryDirectory() as folder:
-        say(f"{_STORED:,} photographs")
+        show(f"{_STORED:,} photographs")
         shards = Path(folder) / "shards"
         shards.mkdir()
         probes = probe_sentences(grounder.vocabulary)
@@ -83,19 +83,19 @@ def measure(say: Callable[[str], None]) -> Result:
         small, mean_ND = _small_table(grounder, shards, phrases, torch.tensor(scenes))
         index = Index(grounder, small, shards)
         recall = {"two_stages": index.recall(sentences), **_recall_otherwise(index, mean_ND, sentences)}
-        say(f"{_PHOTOS:,} photographs")
+        show(f"{_PHOTOS:,} photographs")
         large = Index(grounder, _large_table(small), shards)
         query = {"median_ms": _median_ms(large, sentences), **_parts_ms(large, sentences)}
         result: Result = {"query": query, "recall": recall}
         try:
-            say("faiss")
+            show("faiss")
             faiss = {"recall": Index(grounder, small, shards, faiss=True).recall(sentences)}
             large = Index(grounder, large.table, shards, faiss=True)
             cells = cast(FaissScan, large.scan)
             faiss |= {"kept": _kept(large, sentences), "cells_share": cells.probes / cells.cells}
             result["faiss"] = faiss | {"median_ms": _median_ms(large, sentences)}
         except SearchError as missing:
-            say(str(missing))
+            show(str(missing))
     return result
 
 
@@ -156,7 +156,7 @@ def _model() -> Grounder:
     vocabulary = Vocabulary.from_captions([*_KINDS, *_THINGS, _sentence(["a", "a", "a"])])
     config = RunConfig("ckd", CKD(joint_width=_WIDTH, class_inputs=False), RegionSettings(grid=3), (), (), {})
     torch.manual_seed(0)
-    return Grounder(config, config.choices.build(vocabulary, GEOMETRY_WIDTH), vocabulary)
+    return Grounder(config, config.options.build(vocabulary, GEOMETRY_WIDTH), vocabulary)
 
 
 def _sentence(phrases: list[str]) -> str:
@@ -170,14 +170,14 @@ def _caption(text: str) -> Caption:
 @torch.inference_mode()
 def _small_table(
     grounder: Grounder, folder: Path, phrases: list[str], scenes_GP: torch.Tensor
-) -> tuple[PhotoTable, torch.Tensor]:
+) -> tuple[ImageTable, torch.Tensor]:
     """10,000 made-up photographs, written as an index has them, and the means of their regions' codes."""
     generator = torch.Generator().manual_seed(0)
     shown_PD = _phrase_codes(grounder, phrases, generator)
     probes = encoded_captions(grounder, [_caption(text) for text in probe_sentences(grounder.vocabulary)])
     probes_NA, mean_ND, entries = [], [], []
     for number in range(_STORED // _SHARD):
-        photos = []
+        images = []
         for _ in range(_SHARD):
             scene_P = scenes_GP[int(torch.randint(_SCENES, (), generator=generator))]
             typical_R = scene_P[torch.randint(_OF_A_SCENE, (_REGIONS,), generator=generator)]
@@ -185,13 +185,13 @@ def _small_table(
             typical = torch.rand(_REGIONS, generator=generator) < _IN_SCENE
             codes_RD = shown_PD[torch.where(typical, typical_R, other_R)]
             codes_RD = codes_RD + torch.randn(_REGIONS, _WIDTH, generator=generator) * 0.7 * _WIDTH**-0.5
-            photos.append(_photo(torch.nn.functional.normalize(codes_RD, dim=1).half(), generator))
-        blocks = [together(photos[first : first + 100]) for first in range(0, _SHARD, 100)]
+            images.append(_image(torch.nn.functional.normalize(codes_RD, dim=1).half(), generator))
+        blocks = [together(images[first : first + 100]) for first in range(0, _SHARD, 100)]
         scores = [score_encoded(grounder.model, block, probes) for block in blocks]
         mean_ND += [block.regions.codes[0].mean(dim=1) for block in blocks]
         probes_NA += scores
         keys = [f"{number}/{n}" for n in range(_SHARD)]
-        shard = write_code_shard(folder / f"{number:06d}.safetensors", keys, photos, torch.cat(scores))
+        shard = write_code_shard(folder / f"{number:06d}.safetensors", keys, images, torch.cat(scores))
         entries += [(number, entry) for entry in shard]
     sample_S = torch.randperm(_STORED, generator=generator)[:_SAMPLE]
     sketch = Sketch.fit(torch.cat(probes_NA), sample_S)
@@ -208,19 +208,19 @@ def _phrase_codes(grounder: Grounder, phrases: list[str], generator: torch.Gener
     return torch.nn.functional.normalize(total_PD - total_PD.mean(dim=0), dim=1)
 
 
-def _photo(codes_RD: torch.Tensor, generator: torch.Generator) -> StoredPhoto:
+def _image(codes_RD: torch.Tensor, generator: torch.Generator) -> StoredImage:
     corner_R2 = torch.rand(_REGIONS, 2, generator=generator) * 200
     boxes_R4 = torch.cat([corner_R2, corner_R2 + 40], dim=1)
     label_R = torch.full((_REGIONS,), -1, dtype=torch.int16)
     nothing_R0 = torch.zeros(_REGIONS, 0, dtype=torch.float16)
-    return StoredPhoto(240, 240, boxes_R4, label_R, torch.zeros(_REGIONS, dtype=torch.float16), nothing_R0, (codes_RD,))
+    return StoredImage(240, 240, boxes_R4, label_R, torch.zeros(_REGIONS, dtype=torch.float16), nothing_R0, (codes_RD,))
 
 
 def _table(
-    entries: list[tuple[int, ShardPhoto]], sketch: Sketch, sample_S: torch.Tensor, vectors_NE: torch.Tensor
-) -> PhotoTable:
+    entries: list[tuple[int, ShardImage]], sketch: Sketch, sample_S: torch.Tensor, vectors_NE: torch.Tensor
+) -> ImageTable:
     count = len(entries)
-    return PhotoTable(
+    return ImageTable(
         root=Path("photos"),
         names=Texts.of([f"{n:07d}.jpg" for n in range(count)]),
         key_NK=torch.zeros(count, 32, dtype=torch.uint8),
@@ -233,12 +233,12 @@ def _table(
         sketch=sketch,
         sample_S=sample_S,
         captions=Texts.of([]),
-        photo_C=torch.zeros(0, dtype=torch.int32),
+        image_C=torch.zeros(0, dtype=torch.int32),
         weights_CF=torch.zeros(0, len(sketch.solver_FS), dtype=torch.float16),
     )
 
 
-def _large_table(small: PhotoTable) -> PhotoTable:
+def _large_table(small: ImageTable) -> ImageTable:
     """The small table, and rows up to a million: vectors like those of it, codes of a photograph of it at random."""
     generator = torch.Generator().manual_seed(1)
     like_N = torch.randint(_STORED, (_PHOTOS,), generator=generator)

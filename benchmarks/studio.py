@@ -39,24 +39,24 @@ _CAPTIONS = (
 _ROUNDS, _CLIENTS, _EACH, _BEYOND = 30, 16, 4, 80
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Milliseconds and requests per second."""
     shared = shared_folder()
     contents = [path.read_bytes() for path in sorted((shared / "data/flickr8k_images_384_sample/images").glob("*.jpg"))]
     if len(contents) < _ROUNDS:
         raise SkippedError(f"{len(contents)} photographs of 384 pixels; {_ROUNDS} are asked about")
     with tempfile.TemporaryDirectory() as folder, _service(_run(shared, Path(folder))) as address:
-        say("one client")
+        show("one client")
         new, same, large = [], [], []
         for number, content in enumerate(contents[:_ROUNDS]):
-            seconds, _, answer = _ask(address, _CAPTIONS[0], photo=content)
+            seconds, _, answer = _ask(address, _CAPTIONS[0], image=content)
             new.append(seconds)
             same.append(_ask(address, _CAPTIONS[1], photo_id=json.loads(answer)["photo"]["id"])[0])
             if number % 6 == 0:
-                large.append(_ask(address, _CAPTIONS[0], photo=_enlarged(content, number))[0])
-        say(f"{_CLIENTS} clients")
+                large.append(_ask(address, _CAPTIONS[0], image=_enlarged(content, number))[0])
+        show(f"{_CLIENTS} clients")
         crowd = _crowd(address, contents, _CLIENTS, _EACH)
-        say(f"{_BEYOND} clients")
+        show(f"{_BEYOND} clients")
         overflow = _crowd(address, contents, _BEYOND, 1)
     served = [seconds for seconds, status in crowd.answers if status == 200]
     statuses = [status for _, status in overflow.answers]
@@ -93,8 +93,8 @@ def _crowd(address: str, contents: list[bytes], clients: int, each: int) -> _Cro
         together.wait()
         answers = []
         for turn in range(each):
-            photo = _unseen(contents[(number + turn) % len(contents)])
-            answers.append(_ask(address, _CAPTIONS[turn % 2], photo=photo)[:2])
+            image = _unseen(contents[(number + turn) % len(contents)])
+            answers.append(_ask(address, _CAPTIONS[turn % 2], image=image)[:2])
         return answers
 
     start = time.perf_counter()
@@ -103,14 +103,14 @@ def _crowd(address: str, contents: list[bytes], clients: int, each: int) -> _Cro
     return _Crowd(answers, time.perf_counter() - start)
 
 
-def _ask(address: str, caption: str, photo: bytes | None = None, photo_id: str = "") -> tuple[float, int, bytes]:
+def _ask(address: str, caption: str, image: bytes | None = None, photo_id: str = "") -> tuple[float, int, bytes]:
     """Seconds, status and body of one request."""
     edge = uuid.uuid4().hex
     fields = {"caption": caption} | ({"photo_id": photo_id} if photo_id else {})
     named = f'--{edge}\r\nContent-Disposition: form-data; name="'
     parts = [f'{named}{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
-    if photo is not None:
-        parts += [f'{named}photo"; filename="p.jpg"\r\n\r\n'.encode(), photo, b"\r\n"]
+    if image is not None:
+        parts += [f'{named}photo"; filename="p.jpg"\r\n\r\n'.encode(), image, b"\r\n"]
     body = b"".join([*parts, f"--{edge}--\r\n".encode()])
     request = urllib.request.Request(address, body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
     start = time.perf_counter()
@@ -133,10 +133,10 @@ def _enlarged(content: bytes, number: int) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as photo:
-        scale = (12e6 / (photo.width * photo.height)) ** 0.5
-        size = (round(photo.width * scale) + number % 2, round(photo.height * scale))
-        photo.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+    with Image.open(io.BytesIO(content)) as image:
+        scale = (12e6 / (image.width * image.height)) ** 0.5
+        size = (round(image.width * scale) + number % 2, round(image.height * scale))
+        image.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
@@ -149,23 +149,23 @@ def _run(shared: Path, folder: Path) -> Path:
     from unboxed.recipes.schedule import Schedule
     from unboxed.training.fit import FitSettings, fit
 
-    photos, weights = shared / "data/flickr8k_images_384_sample/images", shared / "weights"
+    images, weights = shared / "data/flickr8k_images_384_sample/images", shared / "weights"
     with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:
         rows = csv.writer(table)
         rows.writerow(["image", "caption"])
         for example in load_dataset(shared / "data/flickr.toml").split("val").examples:
-            if (photos / f"{example.image_id}.jpg").is_file():
+            if (images / f"{example.image_id}.jpg").is_file():
                 rows.writerows((f"{example.image_id}.jpg", caption.text) for caption in example.captions)
     networks = {
         "detector": "nanodet_plus_m_416_coco80.onnx",
         "segmenter": "deeplabv3_mnv2_ade32.onnx",
         "backbone": "mobilenet_edgetpu_imagenet1001.onnx",
     }
-    lines = [f'format = "table"\nimages = "{photos}"\nannotations = "captions.csv"\n\n[regions]']
+    lines = [f'format = "table"\nimages = "{images}"\nannotations = "captions.csv"\n\n[regions]']
     lines += [f'{name} = "{weights / file}"' for name, file in networks.items()]
     (folder / "data.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    choices = CKD(prior="semantic", schedule=Schedule(epochs=1))
-    fit("ckd", choices, FitSettings(folder / "data.toml", folder / "run"))
+    options = CKD(prior="semantic", schedule=Schedule(epochs=1))
+    fit("ckd", options, FitSettings(folder / "data.toml", folder / "run"))
     return folder / "run"
 
 

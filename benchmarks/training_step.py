@@ -29,7 +29,7 @@ TARGETS = (
 _SCORERS = {"t2i": AttentionScorer.scan("t2i")}
 
 
-def measure(say: Callable[[str], None]) -> Result:
+def measure(show: Callable[[str], None]) -> Result:
     """Ratios of time and memory."""
     codes = draw(128, 128, shortest=20)
     result: Result = {}
@@ -46,7 +46,7 @@ def measure(say: Callable[[str], None]) -> Result:
             "seconds": seconds["ours"],
             "peak_mb": peak["ours"] / 1e6,
         }
-        say(f"{name}: loop {seconds['loop']:.1f} s and {peak['loop'] / 1e6:,.0f} MB, "
+        show(f"{name}: loop {seconds['loop']:.1f} s and {peak['loop'] / 1e6:,.0f} MB, "
             f"ours {seconds['ours']:.2f} s and {peak['ours'] / 1e6:,.0f} MB")  # fmt: skip
     return result
 

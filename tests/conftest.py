@@ -62,8 +62,8 @@ def tiny_run(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from unboxed.training.fit import FitSettings, fit
 
     run = tmp_path_factory.mktemp("runs") / "tiny"
-    choices = InfoGround(negatives="none", joint_width=32, schedule=Schedule(epochs=2, images_per_batch=8))
-    fit("infoground", choices, FitSettings(tiny_dataset, run))
+    options = InfoGround(negatives="none", joint_width=32, schedule=Schedule(epochs=2, images_per_batch=8))
+    fit("infoground", options, FitSettings(tiny_dataset, run))
     return run
 
 

@@ -20,8 +20,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 def test_the_python_guide_runs_from_top_to_bottom(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) >= 4
-    photo, out = tiny_dataset.parent / "photos" / "2.png", tmp_path / "picture.png"
-    names = {"RUN": tiny_run, "PHOTO": photo, "OUT": out, "FOLDER": tmp_path / "copy"}
+    image, out = tiny_dataset.parent / "photos" / "2.png", tmp_path / "picture.png"
+    names = {"RUN": tiny_run, "PHOTO": image, "OUT": out, "FOLDER": tmp_path / "copy"}
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert (tmp_path / "picture.png").is_file()

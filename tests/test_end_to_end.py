@@ -63,6 +63,6 @@ def test_regions_of_a_dataset_not_seen_before_are_found_by_itself(
 
 
 def test_a_phrase_is_grounded_in_a_drawing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    photo = next((run.parent / "scenes" / "images").iterdir())
-    main(["ground", str(run), str(photo), "A man in a red hat.", "--json"])
+    image = next((run.parent / "scenes" / "images").iterdir())
+    main(["ground", str(run), str(image), "A man in a red hat.", "--json"])
     assert [phrase["text"] for phrase in json.loads(capsys.readouterr().out)["phrases"]] == ["A man", "a red hat"]

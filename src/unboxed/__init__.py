@@ -10,7 +10,7 @@ from unboxed.errors import UnboxedError
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
-    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, RankedPhoto, Regions
+    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, RankedImage, Regions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "Grounder",
     "Grounding",
     "Phrase",
-    "RankedPhoto",
+    "RankedImage",
     "Regions",
     "UnboxedError",
     "__version__",

@@ -8,8 +8,8 @@ __all__ = [
     "DatasetError",
     "EvaluationError",
     "ExportError",
+    "ImageError",
     "ModelError",
-    "PhotoError",
     "RegionsError",
     "RunError",
     "SearchError",
@@ -27,7 +27,7 @@ class DatasetError(UnboxedError):
     """A dataset file, an annotation or a split that cannot be read as described."""
 
 
-class PhotoError(UnboxedError):
+class ImageError(UnboxedError):
     """A photograph that cannot be decoded safely: missing, truncated, too large, or no image at all."""
 
 

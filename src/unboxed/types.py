@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import supervision
     import torch
 
-    from unboxed.attention.base import RegionCodes
+    from unboxed.attention.base import RegionEmbeddings
 
-__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedPhoto", "Regions"]
+__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedImage", "Regions"]
 
 Array = npt.NDArray[np.float32]
 
@@ -230,7 +230,7 @@ class Batch:
     substitutes_CN: torch.Tensor
     affinity_CPK: torch.Tensor
     evidence_BRK: torch.Tensor
-    codes: RegionCodes | None = None
+    codes: RegionEmbeddings | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on `device`."""
@@ -328,7 +328,7 @@ class Grounding:
 
 
 @dataclass(frozen=True, eq=False)
-class RankedPhoto:
+class RankedImage:
     """A photograph that was found for a text.
 
     Attributes:

@@ -40,7 +40,7 @@ def test_a_caption_scores_by_the_best_region_of_each_phrase(
                     for r in range(int(REGION_MASK_BR[b].sum()))
                 ]
                 best.append(2 * max(cosines))
-                assert float(alignment.evidence_BCQ[b, c, q]) == pytest.approx(2 * max(cosines), abs=1e-5)
+                assert float(alignment.matched_BCQ[b, c, q]) == pytest.approx(2 * max(cosines), abs=1e-5)
                 assert float(alignment.attention_BCQR[b, c, q].sum()) == pytest.approx(1)
                 assert (alignment.attention_BCQR[b, c, q, len(cosines) :] == 0).all()
             assert float(alignment.score_BC[b, c]) == pytest.approx(sum(best) / len(best) ** exponent, abs=1e-5)
@@ -60,7 +60,7 @@ def test_a_refinement_is_mixed_with_the_prior_in_the_named_share() -> None:
         prior = [math.exp(float(prior_BCQR[b, 0, 1, r]) / 0.2) for r in range(count)]
         mixed = [0.3 * learned[r] / sum(learned) + 0.7 * prior[r] / sum(prior) for r in range(count)]
         assert alignment.attention_BCQR[b, 0, 1].tolist() == pytest.approx(mixed + [0.0] * (5 - count), abs=1e-5)
-        assert float(alignment.evidence_BCQ[b, 0, 1]) == pytest.approx(max(mixed), abs=1e-5)
+        assert float(alignment.matched_BCQ[b, 0, 1]) == pytest.approx(max(mixed), abs=1e-5)
     untrained = PriorRefinement(7, 6, joint_width=4, omega=0.0, prior_temperature=0.2)
     alone = untrained.align(
         untrained.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR),
@@ -97,11 +97,11 @@ def test_scores_without_attention_are_those_of_the_alignment_gradients_included(
         regions = aligner.regions(inputs_BRV, torch.zeros(2, 3, 4), mask_BR)
         queries = aligner.queries(states_CQH, mask_CQ)
         alignment = aligner.align(regions, queries)
-        evidence_BCQ, score_BC = (
-            aligner.best(regions, queries) if direct else (alignment.evidence_BCQ, alignment.score_BC)
+        matched_BCQ, score_BC = (
+            aligner.best(regions, queries) if direct else (alignment.matched_BCQ, alignment.score_BC)
         )
-        ((evidence_BCQ * mask_CQ).square().sum() + score_BC.square().sum()).backward()
+        ((matched_BCQ * mask_CQ).square().sum() + score_BC.square().sum()).backward()
         gradients.append([parameter.grad for parameter in aligner.parameters()])
-        results.append((evidence_BCQ[:, mask_CQ].detach(), score_BC.detach()))
+        results.append((matched_BCQ[:, mask_CQ].detach(), score_BC.detach()))
     torch.testing.assert_close(results[1], results[0])
     torch.testing.assert_close(gradients[1], gradients[0])

@@ -19,7 +19,7 @@ def _rows(pixels_BHW3: torch.Tensor) -> torch.Tensor:
     return torch.stack(cells, dim=1)
 
 
-def _photographs(count: int) -> torch.Tensor:
+def _images(count: int) -> torch.Tensor:
     return torch.rand(count, SIDE * PATCH, SIDE * PATCH, 3, generator=torch.Generator().manual_seed(1))
 
 
@@ -28,12 +28,12 @@ def _all_cells(count: int) -> torch.Tensor:
 
 
 def test_pixels_come_back_in_their_places() -> None:
-    photographs = _photographs(2)
-    with_geometry = torch.cat([_rows(photographs), torch.zeros(2, SIDE * SIDE, 9)], dim=2)
-    torch.testing.assert_close(pixels_of(with_geometry, PATCH, SIDE), photographs.permute(0, 3, 1, 2))
+    images = _images(2)
+    with_geometry = torch.cat([_rows(images), torch.zeros(2, SIDE * SIDE, 9)], dim=2)
+    torch.testing.assert_close(pixels_of(with_geometry, PATCH, SIDE), images.permute(0, 3, 1, 2))
 
 
-def test_a_mark_is_seen_in_its_own_cell_and_not_across_the_photograph() -> None:
+def test_a_mark_is_seen_in_its_own_cell_and_not_across_the_image() -> None:
     """Row 0, column 3: the upper right, not the lower left."""
     network = PixelCells(PATCH, 16, channels=16, blocks=0).eval()
     blank, marked = torch.zeros(1, SIDE * PATCH, SIDE * PATCH, 3), torch.zeros(1, SIDE * PATCH, SIDE * PATCH, 3)
@@ -47,8 +47,8 @@ def test_a_mark_is_seen_in_its_own_cell_and_not_across_the_photograph() -> None:
 
 
 @pytest.mark.parametrize("network", [PixelCells(PATCH, 16, 16), FeatureCells(3 * PATCH**2, 16)])
-def test_in_evaluation_a_photograph_alone_equals_the_same_one_in_company(network: torch.nn.Module) -> None:
-    rows, masks = _rows(_photographs(5)), _all_cells(5)
+def test_in_evaluation_a_image_alone_equals_the_same_one_in_company(network: torch.nn.Module) -> None:
+    rows, masks = _rows(_images(5)), _all_cells(5)
     network.train()
     network(rows, masks)  # moves the running statistics away from their start
     network.eval()

@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unboxed.attention import pair_blocks
-from unboxed.attention.base import Aligner, QueryCodes, RegionCodes
+from unboxed.attention.base import Aligner, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.best_region import BestRegion
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import AttentionScorer
@@ -24,7 +24,7 @@ from unboxed.attention.refinement import PriorRefinement
 from unboxed.attention.scan import CrossAttention
 from unboxed.attention.sgraf import SimilarityReasoning
 from unboxed.attention.vse import PooledEmbedding
-from unboxed.runtime.core_pool import on_each_core
+from unboxed.runtime.core_pool import run_on_cores
 
 IMAGES, CAPTIONS, REGIONS, WORDS, WIDTH = 13, 17, 9, 11, 16
 SCORERS = {
@@ -65,7 +65,7 @@ def _codes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 def _whole(scorer: AttentionScorer, codes: tuple[torch.Tensor, ...]) -> torch.Tensor:
     regions_BRD, mask_BR, words_CQD, mask_CQ = codes
     model = CrossAttention(3, 3, joint_width=4, scorer=scorer)
-    return model.align(RegionCodes((regions_BRD,), mask_BR), QueryCodes((words_CQD,), mask_CQ)).score_BC
+    return model.align(RegionEmbeddings((regions_BRD,), mask_BR), QueryEmbeddings((words_CQD,), mask_CQ)).score_BC
 
 
 @every_scorer
@@ -86,7 +86,7 @@ def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, m
 
     def recorded(work: Callable[[torch.Tensor], None], items: list[torch.Tensor], workers: int) -> None:
         used.append(workers)
-        on_each_core(work, items, workers)
+        run_on_cores(work, items, workers)
 
     monkeypatch.setattr(pair_blocks, "on_each_core", recorded)
     try:
@@ -158,7 +158,7 @@ def test_every_aligner_scores_in_blocks_as_it_aligns(name: str) -> None:
 
 
 @torch.no_grad()
-def _check_blocks(model: Aligner, regions: RegionCodes, queries: QueryCodes) -> None:
+def _check_blocks(model: Aligner, regions: RegionEmbeddings, queries: QueryEmbeddings) -> None:
     prior_BCQR = torch.randn(6, 8, 4, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     for prior in (None, prior_BCQR):
         whole_BC = model.align(regions, queries, prior_BCQR=prior).score_BC

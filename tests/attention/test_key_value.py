@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.key_value import KeyValueAttention
 from unboxed.attention.pooling import pool_words
 
@@ -81,7 +81,7 @@ def _encoded(
     region_mask_BR: torch.Tensor,
     words_CWH: torch.Tensor,
     word_mask_CW: torch.Tensor,
-) -> tuple[RegionCodes, QueryCodes]:
+) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     edges_BR4 = torch.zeros(*region_mask_BR.shape, 4)
     return model.regions(features_BRV, edges_BR4, region_mask_BR), model.queries(words_CWH, word_mask_CW)
 

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 import torch
 
-from unboxed.attention.base import QueryCodes, RegionCodes
-from unboxed.attention.key_value import MaskedPerceptron
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.key_value import MaskedMLP
 from unboxed.attention.npair import MatchMap, Reduction
 
 B, C, Q, R, D = 3, 4, 5, 6, 8
@@ -22,9 +22,9 @@ def _no_gradients() -> Iterator[None]:
         yield
 
 
-def _codes(reduction: Reduction) -> tuple[MatchMap, RegionCodes, QueryCodes]:
+def _codes(reduction: Reduction) -> tuple[MatchMap, RegionEmbeddings, QueryEmbeddings]:
     torch.manual_seed(0)
-    aligner = MatchMap(MaskedPerceptron(7, D, D, layers=1), 9, D, reduction).double()
+    aligner = MatchMap(MaskedMLP(7, D, D, layers=1), 9, D, reduction).double()
     region_mask_BR = torch.arange(R) < torch.tensor([R, 2, 1])[:, None]
     query_mask_CQ = torch.arange(Q) < torch.tensor([Q, 3, 1, 4])[:, None]
     inputs_BRV = torch.randn(B, R, 7, dtype=torch.float64)
@@ -74,8 +74,8 @@ def test_the_mean_factorises() -> None:
 def test_padding_changes_nothing(reduction: Reduction) -> None:
     aligner, regions, queries = _codes(reduction)
     before = aligner.align(regions, queries)
-    filled = RegionCodes((regions.codes[0].masked_fill(~regions.mask_BR[..., None], 50.0),), regions.mask_BR)
-    stranger = QueryCodes((queries.codes[0].masked_fill(~queries.mask_CQ[..., None], 50.0),), queries.mask_CQ)
+    filled = RegionEmbeddings((regions.codes[0].masked_fill(~regions.mask_BR[..., None], 50.0),), regions.mask_BR)
+    stranger = QueryEmbeddings((queries.codes[0].masked_fill(~queries.mask_CQ[..., None], 50.0),), queries.mask_CQ)
     after = aligner.align(filled, stranger)
     torch.testing.assert_close(after.score_BC, before.score_BC)
     real = queries.mask_CQ[None].expand(B, C, Q)
@@ -94,8 +94,8 @@ def test_attention_is_the_softmax_of_the_map_over_real_cells() -> None:
 def test_the_best_cell_is_sought_over_both_axes_of_the_map() -> None:
     """A 2 x 2 map [[1, 5], [2, 3]] scores 5, not the mean (5 + 3) / 2 of its rows' best."""
     aligner = MatchMap(torch.nn.Identity(), 1, 1, "max-cells")
-    regions = RegionCodes((torch.tensor([[[1.0], [5.0], [2.0], [3.0]]]),), torch.ones(1, 4, dtype=torch.bool))
-    queries = QueryCodes((torch.ones(1, 1, 1),), torch.ones(1, 1, dtype=torch.bool))
+    regions = RegionEmbeddings((torch.tensor([[[1.0], [5.0], [2.0], [3.0]]]),), torch.ones(1, 4, dtype=torch.bool))
+    queries = QueryEmbeddings((torch.ones(1, 1, 1),), torch.ones(1, 1, dtype=torch.bool))
     assert float(aligner.align(regions, queries).score_BC) == 5
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_reduction_names_the_known_ones() -> None:
 
 
 def test_hidden_cells_do_not_count_in_training_and_count_in_evaluation() -> None:
-    aligner = MatchMap(MaskedPerceptron(1, 1, 1, layers=1), 1, 1, "max-cells", hidden=0.5)
+    aligner = MatchMap(MaskedMLP(1, 1, 1, layers=1), 1, 1, "max-cells", hidden=0.5)
     inputs_1R1 = torch.arange(1.0, 101)[None, :, None]
     mask_1R = torch.ones(1, 100, dtype=torch.bool)
     torch.manual_seed(0)

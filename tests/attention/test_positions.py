@@ -17,7 +17,7 @@ def test_a_box_over_two_and_a_half_blocks_by_hand() -> None:
     assert share.tolist() == pytest.approx([0.4, 0.4, 0.2, 0, 0])
 
 
-def test_the_whole_photograph_takes_the_first_blocks_in_equal_shares() -> None:
+def test_the_whole_image_takes_the_first_blocks_in_equal_shares() -> None:
     block, share = cover_blocks(torch.tensor([0.0, 0.0, 1.0, 1.0]))
     assert block.tolist() == list(range(15))
     assert share.tolist() == pytest.approx([1 / 15] * 15)

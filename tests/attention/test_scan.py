@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer, FocalRule, focal_mask
 from unboxed.attention.normalize import unit
 from unboxed.attention.scan import CrossAttention
@@ -74,14 +74,14 @@ REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
 every_host = pytest.mark.parametrize("scorer", HOSTS.values(), ids=HOSTS.keys())
 
 
-def _codes(seed: int = 0) -> tuple[RegionCodes, QueryCodes]:
+def _codes(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     rng = torch.Generator().manual_seed(seed)
     # A common part makes cosines of both signs and contents that are not all alike.
     regions_BRD = unit(torch.randn(3, 5, 8, generator=rng, dtype=torch.float64) + 0.5)
     words_CQD = unit(torch.randn(4, 6, 8, generator=rng, dtype=torch.float64) + 0.3)
     region_mask_BR = torch.arange(5) < torch.tensor(REGIONS)[:, None]
     word_mask_CQ = torch.arange(6) < torch.tensor(WORDS)[:, None]
-    return RegionCodes((regions_BRD,), region_mask_BR), QueryCodes((words_CQD,), word_mask_CQ)
+    return RegionEmbeddings((regions_BRD,), region_mask_BR), QueryEmbeddings((words_CQD,), word_mask_CQ)
 
 
 def _model(scorer: AttentionScorer) -> CrossAttention:
@@ -115,7 +115,7 @@ def test_single_precision_stays_within_a_millionth(scorer: AttentionScorer) -> N
     regions, words = _codes(3)
     exact_BC = _model(scorer).align(regions, words).score_BC
     regions, words = (
-        RegionCodes((regions.codes[0].float(),), regions.mask_BR),
+        RegionEmbeddings((regions.codes[0].float(),), regions.mask_BR),
         words._replace(codes=(words.codes[0].float(),)),
     )
     torch.testing.assert_close(_model(scorer).align(regions, words).score_BC.double(), exact_BC, rtol=0, atol=2e-6)
@@ -138,7 +138,7 @@ def test_permuting_images_and_captions_permutes_the_matrix(scorer: AttentionScor
     regions, words = _codes()
     image_B, caption_C = torch.tensor([1, 2, 0]), torch.tensor([3, 1, 0, 2])
     score_BC = _model(scorer).align(regions, words).score_BC
-    permuted = QueryCodes((words.codes[0][caption_C],), words.mask_CQ[caption_C])
+    permuted = QueryEmbeddings((words.codes[0][caption_C],), words.mask_CQ[caption_C])
     permuted_BC = _model(scorer).align(regions.of(image_B), permuted).score_BC
     torch.testing.assert_close(permuted_BC, score_BC[image_B][:, caption_C])
 
@@ -149,8 +149,8 @@ def test_one_image_and_one_caption_of_any_length(scorer: AttentionScorer) -> Non
     all_BC = _model(scorer).align(regions, words).score_BC
     for b, r in enumerate(REGIONS):
         for c, w in enumerate(WORDS):
-            alone = RegionCodes((regions.codes[0][b : b + 1, :r],), torch.ones(1, r, dtype=torch.bool))
-            caption = QueryCodes((words.codes[0][c : c + 1, :w],), torch.ones(1, w, dtype=torch.bool))
+            alone = RegionEmbeddings((regions.codes[0][b : b + 1, :r],), torch.ones(1, r, dtype=torch.bool))
+            caption = QueryEmbeddings((words.codes[0][c : c + 1, :w],), torch.ones(1, w, dtype=torch.bool))
             score_11 = _model(scorer).align(alone, caption).score_BC
             assert score_11.shape == (1, 1)
             torch.testing.assert_close(score_11[0, 0], all_BC[b, c])
@@ -206,7 +206,7 @@ def test_an_image_without_regions_gets_no_attention_and_scores_zero(scorer: Atte
     regions, words = _codes()
     regions = regions._replace(mask_BR=regions.mask_BR & torch.tensor([True, False, True])[:, None])
     alignment = _model(scorer).align(regions, words)
-    assert (alignment.attention_BCQR[1] == 0).all() and (alignment.evidence_BCQ[1] == 0).all()
+    assert (alignment.attention_BCQR[1] == 0).all() and (alignment.matched_BCQ[1] == 0).all()
     assert (alignment.score_BC[1] == 0).all()
 
 
@@ -220,7 +220,7 @@ def test_words_read_the_logits_of_i2t_the_other_way() -> None:
             clipped_WR = torch.where(cosine_WR > 0, cosine_WR, 0.1 * cosine_WR)
             attention_WR = (4 * clipped_WR / clipped_WR.norm(dim=1, keepdim=True)).softmax(dim=1)
             torch.testing.assert_close(alignment.attention_BCQR[b, c, :w, :r], attention_WR)
-            torch.testing.assert_close(alignment.evidence_BCQ[b, c, :w], (attention_WR * cosine_WR).sum(dim=1))
+            torch.testing.assert_close(alignment.matched_BCQ[b, c, :w], (attention_WR * cosine_WR).sum(dim=1))
 
 
 @pytest.mark.parametrize("rule", ["equal", "prob"])
@@ -263,7 +263,7 @@ def test_regions_that_cancel_out_have_no_cosine_above_one_in_single_precision(no
     words_N1D = unit(torch.randn(200, 1, 64, generator=rng))
     one, two = torch.ones(200, 1, dtype=torch.bool), torch.ones(200, 2, dtype=torch.bool)
     model = CrossAttention(7, 9, joint_width=64, scorer=AttentionScorer(sharpness=0.0))
-    score_1N = model.align(RegionCodes((pair_N2D,), two), QueryCodes((words_N1D,), one), own=True).score_BC
+    score_1N = model.align(RegionEmbeddings((pair_N2D,), two), QueryEmbeddings((words_N1D,), one), own=True).score_BC
     assert score_1N.abs().max() <= 1
 
 

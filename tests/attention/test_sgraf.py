@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.sgraf import GlobalVector, Reasoning, SimilarityReasoning
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep, SharedBatchNorm
 
@@ -40,7 +40,7 @@ def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, t
     return inputs_BRV, torch.zeros(3, 5, 4).double(), region_mask_BR, states_CQH, word_mask_CQ
 
 
-def _encode(model: SimilarityReasoning) -> tuple[RegionCodes, QueryCodes]:
+def _encode(model: SimilarityReasoning) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
     return model.regions(inputs_BRV, edges_BR4, region_mask_BR), model.queries(states_CQH, word_mask_CQ)
 
@@ -122,7 +122,7 @@ def test_own_pairs_equal_the_diagonal_of_all_and_permuting_permutes(reasoning: R
     for alone, among in zip(own, everything, strict=True):
         torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(4)])
     order = torch.tensor([3, 0, 2, 1])
-    permuted = QueryCodes(tuple(code[order] for code in queries.codes), queries.mask_CQ[order])
+    permuted = QueryEmbeddings(tuple(code[order] for code in queries.codes), queries.mask_CQ[order])
     permuted_BC = model.align(regions.of(torch.tensor([1, 2, 0])), permuted).score_BC
     torch.testing.assert_close(permuted_BC, everything.score_BC[[1, 2, 0]][:, order])
 

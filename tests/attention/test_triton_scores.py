@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from unboxed.attention import chunked_scores as all_pairs
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import unit
 from unboxed.attention.packed_groups import plan_bins
@@ -93,7 +93,7 @@ def _core(
     """The same of the PyTorch core, in float64."""
     inputs_BRV, mask_BR, states_CQH, mask_CQ = vectors
     inputs_BRV, states_CQH = inputs_BRV.clone().requires_grad_(), states_CQH.clone().requires_grad_()
-    regions, queries = RegionCodes((unit(inputs_BRV),), mask_BR), QueryCodes((unit(states_CQH),), mask_CQ)
+    regions, queries = RegionEmbeddings((unit(inputs_BRV),), mask_BR), QueryEmbeddings((unit(states_CQH),), mask_CQ)
     score_BC = CrossAttention(1, 1, 1, scorer).align(regions, queries).score_BC
     gradients = torch.autograd.grad((score_BC * _weight(score_BC)).sum(), (inputs_BRV, states_CQH))
     return score_BC.detach(), gradients[0], gradients[1]

@@ -18,7 +18,7 @@ from unboxed.cli import VERBS, main, recipe_verbs
 from unboxed.recipes import RECIPES
 
 
-def _photo(data: Path) -> Path:
+def _image(data: Path) -> Path:
     return data.parent / "photos" / "0.png"
 
 
@@ -102,16 +102,16 @@ def test_help_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_ground_prints_one_json_object_in_pixels_of_the_upright_photograph(
+def test_ground_prints_one_json_object_in_pixels_of_the_upright_image(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    upright = Image.open(_photo(tiny_dataset)).convert("RGB")
+    upright = Image.open(_image(tiny_dataset)).convert("RGB")
     turned, exif = upright.rotate(90, expand=True), Image.Exif()
     exif[0x0112] = 6  # shown after a quarter turn to the right
     turned.save(tmp_path / "turned.png", exif=exif)
     answers = []
-    for photo in (_photo(tiny_dataset), tmp_path / "turned.png"):
-        main(["ground", str(tiny_run), str(photo), "A red box beside a blue box.", "--json"])
+    for image in (_image(tiny_dataset), tmp_path / "turned.png"):
+        main(["ground", str(tiny_run), str(image), "A red box beside a blue box.", "--json"])
         answers.append(json.loads(capsys.readouterr().out))
     assert answers[0] == answers[1]
     phrases = answers[0]["phrases"]
@@ -126,14 +126,14 @@ def test_ground_prints_one_json_object_in_pixels_of_the_upright_photograph(
 def test_words_that_the_run_has_not_learned_are_named(
     tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["ground", str(tiny_run), str(_photo(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
+    main(["ground", str(tiny_run), str(_image(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
     said = capsys.readouterr()
     assert said.err == "Words that the run has not learned: guitar\n"
     assert json.loads(said.out)["phrases"]
 
 
 def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
-    main(["ground", str(tiny_run), str(_photo(tiny_dataset)), "a red box", "--save", str(tmp_path / "new" / "a.png")])
+    main(["ground", str(tiny_run), str(_image(tiny_dataset)), "a red box", "--save", str(tmp_path / "new" / "a.png")])
     with Image.open(tmp_path / "new" / "a.png") as picture:
         assert picture.width >= 640
 
@@ -147,11 +147,9 @@ def test_a_dataset_with_an_unknown_key_or_a_missing_path(tmp_path: Path, capsys:
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_photographs(
-    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_images(tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truncated = tmp_path / "truncated.png"
-    truncated.write_bytes(_photo(tiny_dataset).read_bytes()[:120])
+    truncated.write_bytes(_image(tiny_dataset).read_bytes()[:120])
     assert "truncated.png" in _fails(capsys, "ground", tiny_run, truncated, "a box")
     huge = tmp_path / "huge.png"
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)  # ten gigapixels in 60 bytes
@@ -161,18 +159,18 @@ def test_bad_photographs(
 
 
 def test_a_caption_without_words(tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "has no words" in _fails(capsys, "ground", tiny_run, _photo(tiny_dataset), "… !")
+    assert "has no words" in _fails(capsys, "ground", tiny_run, _image(tiny_dataset), "… !")
 
 
 def test_a_run_that_is_none_and_one_of_a_newer_version(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "unboxed fit" in _fails(capsys, "ground", tmp_path, _photo(tiny_dataset), "a box")
+    assert "unboxed fit" in _fails(capsys, "ground", tmp_path, _image(tiny_dataset), "a box")
     newer = tmp_path / "newer"
     shutil.copytree(tiny_run, newer)
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps(config | {"version": 99}))
-    assert "pip install -U unboxed" in _fails(capsys, "ground", newer, _photo(tiny_dataset), "a box")
+    assert "pip install -U unboxed" in _fails(capsys, "ground", newer, _image(tiny_dataset), "a box")
 
 
 def test_a_store_made_with_other_settings(
@@ -202,7 +200,7 @@ def test_a_detector_of_an_unknown_layout(
     assert not store.exists()
 
 
-def test_a_bad_photograph_in_a_dataset_is_skipped_and_named_or_stops_a_strict_run(
+def test_a_bad_image_in_a_dataset_is_skipped_and_named_or_stops_a_strict_run(
     tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "copy"

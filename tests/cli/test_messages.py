@@ -137,8 +137,8 @@ def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPath
     for name in ("0.png", "1.png", "2.png"):
         shutil.copy(tiny_dataset.parent / "photos" / name, folder / "some")
     main(["regions", str(tiny_dataset), "--out", str(folder / "store"), "--grid", "2"])
-    photo = tiny_dataset.parent / "photos" / "2.png"
-    paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "PHOTO": photo, "T": folder}
+    image = tiny_dataset.parent / "photos" / "2.png"
+    paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "PHOTO": image, "T": folder}
     return {name: str(path) for name, path in paths.items()}
 
 

@@ -58,7 +58,7 @@ def test_a_split_holds_what_is_stored_and_names_what_is_missing(folder: Path) ->
     assert [example.image_id for example in dataset.split("val").examples] == ["4"]
 
 
-def test_a_file_that_is_no_photograph_is_counted_not_fatal(folder: Path) -> None:
+def test_a_file_that_is_no_image_is_counted_not_fatal(folder: Path) -> None:
     (folder / "photos" / "2.png").write_text("not a photograph")
     train = load_dataset(folder / "data.toml").split("train")
     assert [example.image_id for example in train.examples] == ["1"]
@@ -148,7 +148,7 @@ def test_a_table_by_its_dataset_file(folder: Path) -> None:
         load_dataset(folder / "data.toml").split("val")
 
 
-def test_without_photographs_every_listed_image_is_there(folder: Path) -> None:
+def test_without_images_every_listed_image_is_there(folder: Path) -> None:
     (folder / "data.toml").write_text(TOML.replace('"photos"', "false"))
     (folder / "train.txt").write_text("1\n2\n3\n")
     (folder / "annotations/Sentences/1.txt").write_text("[/EN#1/people A man] sits .\n")
@@ -167,7 +167,7 @@ def test_without_photographs_every_listed_image_is_there(folder: Path) -> None:
     assert (example.image_id, example.width, example.height) == ("1", 1, 1)
 
 
-def test_the_real_photographs(shared_data: Path) -> None:
+def test_the_real_images(shared_data: Path) -> None:
     dataset = load_dataset(shared_data / "data" / "flickr.toml")
     assert dataset.split_names == ("train", "val")
     val = dataset.split("val")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.data.images import MAX_PIXELS, open_photo, photo_size
-from unboxed.errors import PhotoError
+from unboxed.data.images import MAX_PIXELS, image_size, open_image
+from unboxed.errors import ImageError
 
 # What EXIF orientation 1..8 says of the stored rows and columns, told as how a viewer must turn the array.
 UPRIGHT = {
@@ -38,8 +38,8 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str, options: dict[
     exif[0x0112] = orientation
     Image.fromarray(_picture()).save(path, exif=exif, **options)
     expected = UPRIGHT[orientation](_picture())
-    assert np.array_equal(np.asarray(open_photo(path)), expected)
-    assert photo_size(path) == (expected.shape[1], expected.shape[0])
+    assert np.array_equal(np.asarray(open_image(path)), expected)
+    assert image_size(path) == (expected.shape[1], expected.shape[0])
 
 
 def test_a_jpeg_from_a_phone_stands_upright(tmp_path: Path) -> None:
@@ -47,24 +47,24 @@ def test_a_jpeg_from_a_phone_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20), "red").save(path, exif=exif)
-    assert open_photo(path).size == photo_size(path) == (20, 40)
+    assert open_image(path).size == image_size(path) == (20, 40)
 
 
 def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(_picture()).save(path)
-    assert np.array_equal(np.asarray(open_photo(path.read_bytes())), np.asarray(open_photo(path)))
+    assert np.array_equal(np.asarray(open_image(path.read_bytes())), np.asarray(open_image(path)))
     for source in (path, path.read_bytes()):
-        with pytest.raises(PhotoError, match=r"6 x 4 = 24 pixels, the limit is 23"):
-            open_photo(source, max_pixels=23)
-    with pytest.raises(PhotoError, match=r"The photograph \(5 bytes\) is not a photograph"):
-        open_photo(b"hello")
+        with pytest.raises(ImageError, match=r"6 x 4 = 24 pixels, the limit is 23"):
+            open_image(source, max_pixels=23)
+    with pytest.raises(ImageError, match=r"The photograph \(5 bytes\) is not a photograph"):
+        open_image(b"hello")
 
 
-def test_damaged_exif_does_not_cost_the_photograph(tmp_path: Path) -> None:
+def test_damaged_exif_does_not_cost_the_image(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (8, 8), "red").save(path, exif=b"Exif\0\0II*\0garbage")
-    assert open_photo(path).size == photo_size(path) == (8, 8)
+    assert open_image(path).size == image_size(path) == (8, 8)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -72,13 +72,13 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("photo.tiff" if mode in ("CMYK", "I;16") else "photo.png")
     white = Image.fromarray(np.full((2, 3), 65535, np.uint16)) if mode == "I;16" else None
     (white or Image.new("RGB", (3, 2), "white").convert(mode)).save(path)
-    photo = open_photo(path)
-    assert (photo.mode, photo.size, photo.getpixel((2, 1))) == ("RGB", (3, 2), (255, 255, 255))
+    image = open_image(path)
+    assert (image.mode, image.size, image.getpixel((2, 1))) == ("RGB", (3, 2), (255, 255, 255))
 
 
 def test_sixteen_bits_are_scaled_not_cut() -> None:
     grey = Image.fromarray(np.array([[0, 257 * 100, 65535]], np.uint16))
-    assert np.asarray(open_photo(grey))[0, :, 0].tolist() == [0, 100, 255]
+    assert np.asarray(open_image(grey))[0, :, 0].tolist() == [0, 100, 255]
 
 
 def test_transparent_pixels_are_white(tmp_path: Path) -> None:
@@ -86,20 +86,20 @@ def test_transparent_pixels_are_white(tmp_path: Path) -> None:
     palette = Image.new("P", (2, 2), 7)
     palette.putpalette([10, 20, 30] * 256)
     palette.save(tmp_path / "b.png", transparency=7)
-    assert open_photo(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
-    assert open_photo(tmp_path / "b.png").getpixel((0, 0)) == (255, 255, 255)
+    assert open_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 255, 255)
+    assert open_image(tmp_path / "b.png").getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_arrays_and_images_are_photographs_too() -> None:
+def test_arrays_and_images_are_images_too() -> None:
     picture = _picture()
-    assert np.array_equal(np.asarray(open_photo(picture)), picture)
-    assert np.array_equal(np.asarray(open_photo(Image.fromarray(picture))), picture)
-    assert open_photo(picture[:, :, 0]).getpixel((0, 0)) == (picture[0, 0, 0],) * 3
+    assert np.array_equal(np.asarray(open_image(picture)), picture)
+    assert np.array_equal(np.asarray(open_image(Image.fromarray(picture))), picture)
+    assert open_image(picture[:, :, 0]).getpixel((0, 0)) == (picture[0, 0, 0],) * 3
 
 
 def test_the_result_is_independent_of_what_was_given() -> None:
     given = Image.new("RGB", (2, 2), "red")
-    open_photo(given).putpixel((0, 0), (0, 0, 0))
+    open_image(given).putpixel((0, 0), (0, 0, 0))
     assert given.getpixel((0, 0)) == (255, 0, 0)
 
 
@@ -108,8 +108,8 @@ def test_the_result_is_independent_of_what_was_given() -> None:
     [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((4,), np.uint8), np.zeros((0, 4, 3), np.uint8)],
 )
 def test_other_arrays_are_refused_with_the_mend(array: np.ndarray) -> None:
-    with pytest.raises(PhotoError, match=r"expected uint8 \[H, W, 3\]"):
-        open_photo(array)
+    with pytest.raises(ImageError, match=r"expected uint8 \[H, W, 3\]"):
+        open_image(array)
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -124,12 +124,12 @@ def _png_header(width: int, height: int) -> bytes:
 def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(_png_header(side, side))
-    for read in (open_photo, photo_size):
-        with pytest.raises(PhotoError, match=f"the limit is {MAX_PIXELS:,}; store a smaller copy"):
+    for read in (open_image, image_size):
+        with pytest.raises(ImageError, match=f"the limit is {MAX_PIXELS:,}; store a smaller copy"):
             read(path)
 
 
-def test_what_is_no_photograph_is_said_plainly(tmp_path: Path) -> None:
+def test_what_is_no_image_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not a photograph")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
@@ -141,8 +141,8 @@ def test_what_is_no_photograph_is_said_plainly(tmp_path: Path) -> None:
         "": "is a folder",
     }
     for name, message in cases.items():
-        for read in (open_photo, photo_size):
-            with pytest.raises(PhotoError, match=message):
+        for read in (open_image, image_size):
+            with pytest.raises(ImageError, match=message):
                 read(tmp_path / name)
 
 
@@ -151,12 +151,12 @@ def test_a_truncated_file_is_found_when_decoded(tmp_path: Path, suffix: str) -> 
     path = tmp_path / f"photo.{suffix}"
     Image.fromarray(_picture(64, 64)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(PhotoError, match="fetch it again"):
-        open_photo(path)
+    with pytest.raises(ImageError, match="fetch it again"):
+        open_image(path)
 
 
 def test_no_damage_gets_out_as_another_error(tmp_path: Path) -> None:
-    """Bytes flipped anywhere give either a picture or a `PhotoError`."""
+    """Bytes flipped anywhere give either a picture or a `ImageError`."""
     rng = np.random.default_rng(0)
     for suffix in ("jpg", "png", "webp", "tiff", "gif", "bmp"):
         path = tmp_path / f"photo.{suffix}"
@@ -167,8 +167,8 @@ def test_no_damage_gets_out_as_another_error(tmp_path: Path) -> None:
             damaged[rng.integers(0, min(len(whole), 400), 6)] = rng.integers(0, 256, 6)
             path.write_bytes(damaged.tobytes())
             try:
-                assert open_photo(path).mode == "RGB"
-            except PhotoError as error:
+                assert open_image(path).mode == "RGB"
+            except ImageError as error:
                 assert str(path) in str(error)
 
 
@@ -176,5 +176,5 @@ def test_opening_what_was_opened_before_changes_nothing(tmp_path: Path) -> None:
     turned, exif = Image.new("RGB", (30, 20)), Image.Exif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
-    once = open_photo(tmp_path / "turned.png")
-    assert once.size == (20, 30) == open_photo(once).size
+    once = open_image(tmp_path / "turned.png")
+    assert once.size == (20, 30) == open_image(once).size

@@ -83,7 +83,7 @@ class TestHandMade:
         assert scores(a, dog, words="last")["precision"] == pytest.approx(100)
         assert scores(a, dog, words="nouns").words == 1
 
-    def test_averages_over_words_phrases_and_photos(self):
+    def test_averages_over_words_phrases_and_images(self):
         right, wrong = [1, 0, 0, 0], [0, 0, 1, 0]
         words = [
             word(right, [DOG], image="a", phrase=0),
@@ -138,7 +138,7 @@ def test_everything_equals_a_loop_over_words_and_regions(seed):
 
 
 class TestIntervals:
-    def test_one_photograph_has_an_interval_of_no_width_and_the_same_seed_the_same_one(self):
+    def test_one_image_has_an_interval_of_no_width_and_the_same_seed_the_same_one(self):
         words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"photo {i}") for i in range(30)]
         alone = scores(*(word(one.weights_R, [DOG]) for one in words))
         for metric in ATTENTION_METRICS:
@@ -148,7 +148,7 @@ class TestIntervals:
         for metric, (low, high) in first.intervals.items():
             assert low < first[metric] < high
 
-    def test_many_words_of_one_photograph_do_not_make_it_narrower(self):
+    def test_many_words_of_one_image_do_not_make_it_narrower(self):
         words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"photo {i}") for i in range(10)]
         once, often = score_attention(words), score_attention(words * 5)
         for metric in ATTENTION_METRICS:

@@ -49,7 +49,7 @@ def test_a_region_whose_source_has_no_score_is_not_top_scoring():
     assert scores(example("grass", [GRASS]))["top-scoring region"]["recall_any@1"] == 0
 
 
-def test_the_largest_region_is_not_the_whole_photograph():
+def test_the_largest_region_is_not_the_whole_image():
     found = scores(example("grass", [GRASS]))
     assert found["largest region"]["recall_any@1"] == 100
     assert found["image centre"]["recall_any@1"] == 100  # 6,000 of 10,000 pixels
@@ -65,7 +65,7 @@ def test_the_random_region_is_drawn_from_the_seed_and_hits_one_time_in_five():
     assert once["recall_any@5"] == 100
 
 
-def test_a_photograph_without_regions_is_wrong_and_counted():
+def test_a_image_without_regions_is_wrong_and_counted():
     found = scores(example("a dog", [DOG]), regions=None)
     assert found["detector name"].without_answer == 1
     assert found["detector name"]["upper_bound_any"] == 0

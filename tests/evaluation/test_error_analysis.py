@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unboxed.evaluation.error_analysis import FAILURES, FailureTable, failure_of, sort_failures
+from unboxed.evaluation.error_analysis import FAILURES, ErrorTable, count_errors, error_kind
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
@@ -38,15 +38,15 @@ def phrases(chains: bool = True) -> tuple[Phrase, ...]:
 )  # fmt: skip
 def test_each_kind(answer: list[int], kind: str) -> None:
     man, *others = phrases()
-    assert failure_of(man, others, np.array([answer], np.float32), np.array([MAN, TREE], np.float32)) == kind
+    assert error_kind(man, others, np.array([answer], np.float32), np.array([MAN, TREE], np.float32)) == kind
 
 
 def test_what_cannot_be_right_is_the_proposals_fault_and_no_answer_is_background() -> None:
     man, *others = phrases()
     tree = np.array([TREE], np.float32)
-    assert failure_of(man, others, np.array([OTHER_MAN], np.float32), tree) == "no proposal"
-    assert failure_of(man, others, tree[:0], None) == "no proposal"
-    assert failure_of(man, others, tree[:0], np.array([MAN], np.float32)) == "background"
+    assert error_kind(man, others, np.array([OTHER_MAN], np.float32), tree) == "no proposal"
+    assert error_kind(man, others, tree[:0], None) == "no proposal"
+    assert error_kind(man, others, tree[:0], np.array([MAN], np.float32)) == "background"
 
 
 def grounded(answers: list[list[int]], chains: bool = True) -> GroundedExample:
@@ -63,7 +63,7 @@ def grounded(answers: list[list[int]], chains: bool = True) -> GroundedExample:
 
 @pytest.mark.parametrize("chains", [True, False])
 def test_answers_are_sorted_by_type(chains: bool) -> None:
-    table = sort_failures([grounded([MAN, MAN, MAN], chains)])
+    table = count_errors([grounded([MAN, MAN, MAN], chains)])
     assert table.counts == {"people": (1, 0, 1, 0, 0, 0), "clothing": (0, 0, 0, 1, 0, 0)}
     assert table.total == (1, 0, 1, 1, 0, 0)
     assert "| people | 2 | 50.0 | 0.0 | 50.0 | 0.0 | 0.0 | 0.0 |" in table.to_markdown()
@@ -75,16 +75,16 @@ def test_other_captions_tell_of_other_entities_by_their_chains(chain: str, kind:
     elsewhere = Caption("The man", (Phrase("The man", 0, 7, ("people",), chain, np.array([TREE])),))
     both = replace(item.example, captions=(*item.example.captions, elsewhere))
     answer = replace(item.groundings[0], caption="The man", phrases=(GroundedPhrase("The man", 0, 7, [TREE], [1]),))
-    table = sort_failures([GroundedExample(both, (*item.groundings, answer))])
+    table = count_errors([GroundedExample(both, (*item.groundings, answer))])
     assert table.total[FAILURES.index(kind)] == 1
     assert table.total[FAILURES.index("ok")] == 3
 
 
-def test_a_photograph_without_regions_has_no_proposals() -> None:
+def test_a_image_without_regions_has_no_proposals() -> None:
     item = grounded([MAN, HAT, OTHER_MAN])
-    assert sort_failures([replace(item, groundings=())]).total == (0, 3, 0, 0, 0, 0)
+    assert count_errors([replace(item, groundings=())]).total == (0, 3, 0, 0, 0, 0)
 
 
 def test_the_mean_of_runs() -> None:
-    one, two = (sort_failures([grounded(answers)]) for answers in ([MAN, HAT, OTHER_MAN], [MAN, MAN, MAN]))
-    assert FailureTable.mean([one, two]).total == (2, 0, 0.5, 0.5, 0, 0)
+    one, two = (count_errors([grounded(answers)]) for answers in ([MAN, HAT, OTHER_MAN], [MAN, MAN, MAN]))
+    assert ErrorTable.mean([one, two]).total == (2, 0, 0.5, 0.5, 0, 0)

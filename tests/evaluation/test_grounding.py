@@ -211,7 +211,7 @@ class TestAgainstLoops:
         mentions = random_mentions(1, 600, 40)
         assert mention_outcomes(mentions).tolist() == [naive_outcomes(one) for one in mentions]
 
-    def test_the_bootstrap_draws_whole_photographs(self):
+    def test_the_bootstrap_draws_whole_images(self):
         """The matrix of counts gives what drawing photographs and pooling their mentions would."""
         mentions = random_mentions(2, 60, 9)
         scores = score_grounding(mentions, seed=5, resamples=200)
@@ -239,7 +239,7 @@ class TestBootstrap:
             assert 0 <= low <= scores[metric] + 1e-9
             assert scores[metric] - 1e-9 <= high <= 100
 
-    def test_one_photograph_has_no_width(self):
+    def test_one_image_has_no_width(self):
         scores = score_grounding(random_mentions(3, 30, 1))
         assert all(low == high == pytest.approx(scores[m]) for m, (low, high) in scores.intervals.items())
 
@@ -248,7 +248,7 @@ class TestBootstrap:
         assert score_grounding(mentions, seed=1).intervals == score_grounding(mentions, seed=1).intervals
         assert score_grounding(mentions, seed=1).intervals != score_grounding(mentions, seed=2).intervals
 
-    def test_more_photographs_give_a_narrower_interval(self):
+    def test_more_images_give_a_narrower_interval(self):
         def width(count: int) -> float:
             low, high = score_grounding(random_mentions(6, 3 * count, count)).intervals["pointing_any"]
             return high - low

@@ -51,7 +51,7 @@ class TestMaps:
         theirs = torch.nn.functional.interpolate(torch.from_numpy(map_YX)[None, None], size=(37, 51), mode="bilinear")
         np.testing.assert_allclose(upsampled(map_YX, 51, 37), theirs[0, 0].numpy(), atol=1e-5)
 
-    def test_the_upper_right_cell_of_a_wide_photograph_points_to_the_upper_right(self):
+    def test_the_upper_right_cell_of_a_wide_image_points_to_the_upper_right(self):
         """Width 300, height 100: read with its axes swapped, the point would lie in the lower left or outside."""
         map_YX = np.zeros((4, 4))
         map_YX[0, 3] = 1
@@ -90,7 +90,7 @@ class TestBoxes:
         assert boxes.tolist() == [[1, 1, 3, 2], [1, 1, 3, 3], [1, 1, 2, 2], [4, 0, 5, 2]]
         assert (np.diff(scores) <= 0).all()
 
-    def test_a_map_without_heat_above_its_median_gives_the_whole_photograph(self):
+    def test_a_map_without_heat_above_its_median_gives_the_whole_image(self):
         boxes, _ = heat_boxes(positive_heat(np.zeros((30, 50))))
         assert boxes.tolist() == [[0, 0, 50, 30]]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unboxed.evaluation.error_analysis import sort_failures
+from unboxed.evaluation.error_analysis import count_errors
 from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
-from unboxed.evaluation.heatmap_bootstrap import heat_tallies
+from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
 from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 CELLS = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [10, 10, 20, 20]], np.float32)
@@ -28,12 +28,12 @@ def item(seed: int) -> GroundedExample:
     return GroundedExample(Example(f"photo {seed}", Path("photo.jpg"), (caption,), 20, 20), (grounding,))
 
 
-def test_the_tallies_add_up_to_the_scores_of_all_photographs() -> None:
+def test_the_tallies_add_up_to_the_scores_of_all_images() -> None:
     items = [item(seed) for seed in range(7)]
     items[3] = replace(items[3], groundings=())  # without regions: wrong, not left out
     whole = score_heat_maps(items)
     assert whole is not None
-    tallies = heat_tallies(items)
+    tallies = heatmap_metrics(items)
     assert tallies["pointing_heatmap"].value == pytest.approx(whole.pointing_heatmap)
     assert tallies["heat_inside"].value == pytest.approx(whole.heat_inside)
     assert tallies["pointing_heatmap"].interval() == pytest.approx(whole.interval)
@@ -41,8 +41,8 @@ def test_the_tallies_add_up_to_the_scores_of_all_photographs() -> None:
 
 def test_without_maps_there_is_no_such_metric() -> None:
     bare = item(1)
-    assert heat_tallies([replace(bare, groundings=(replace(bare.groundings[0], heat_PYX=None),))]) == {}
+    assert heatmap_metrics([replace(bare, groundings=(replace(bare.groundings[0], heat_PYX=None),))]) == {}
 
 
 def test_cells_of_a_map_are_no_proposals() -> None:
-    assert sort_failures([item(0)]).total == (0, 1, 0, 0, 0, 0)  # no box that was read off the map is right
+    assert count_errors([item(0)]).total == (0, 1, 0, 0, 0, 0)  # no box that was read off the map is right

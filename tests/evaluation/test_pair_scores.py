@@ -26,7 +26,7 @@ def test_blocks_equal_one_big_batch(tiny_run: Path, tiny_dataset: Path, memory: 
     np.testing.assert_allclose(blocks.score_BC, whole.score_BC, rtol=1e-4, atol=1e-5)
 
 
-def test_a_photograph_without_regions_is_found_last(tiny_run: Path, tiny_dataset: Path) -> None:
+def test_a_image_without_regions_is_found_last(tiny_run: Path, tiny_dataset: Path) -> None:
     from dataclasses import replace
 
     grounder, store = Grounder.load(tiny_run), RegionStore.open(tiny_run / "store")

@@ -29,7 +29,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self.feed(text)
+        self.loader(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
@@ -122,13 +122,13 @@ def test_a_hostile_entity_type_stays_inside_its_attribute(tmp_path):
     assert json.loads(page.all("figure")[0]["data-types"]) == [kind]
 
 
-def test_a_photograph_is_shown_in_its_original_shape(tmp_path):
+def test_a_image_is_shown_in_its_original_shape(tmp_path):
     text = report(tmp_path, replace(item(tmp_path), original_size=(300, 100)))
     assert "--shape:3.0000" in text
     assert 'viewBox="0 0 100 80"' in text  # boxes stay in pixels of the stored photograph
 
 
-def test_an_unreadable_photograph_is_left_out_and_named(tmp_path):
+def test_an_unreadable_image_is_left_out_and_named(tmp_path):
     page = Page(report(tmp_path, item(tmp_path), item(tmp_path, name="gone.jpg")))
     assert len(page.all("figure")) == 1
     assert "gone.jpg" in page.text
@@ -158,11 +158,11 @@ def test_a_failed_report_leaves_the_old_one_and_nothing_else(tmp_path, monkeypat
     assert (tmp_path / "new" / "report.html").read_bytes() == before
 
 
-def test_forty_photographs_stay_small(tmp_path):
+def test_forty_images_stay_small(tmp_path):
     generator = np.random.default_rng(0)
     noise = Image.fromarray(generator.integers(0, 255, (60, 80, 3), dtype=np.uint8)).resize((1600, 1200))
     noise.save(tmp_path / "large.jpg")
-    text = report(tmp_path, *[replace(item(tmp_path), photo=tmp_path / "large.jpg")] * 40)
+    text = report(tmp_path, *[replace(item(tmp_path), image=tmp_path / "large.jpg")] * 40)
     assert len(text) < 6e6
 
 

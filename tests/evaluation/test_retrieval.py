@@ -44,7 +44,7 @@ def test_every_figure_equals_the_loop_with_negative_scores_and_ties(seed: int, m
     assert scores.rsum == pytest.approx(scores.tally().value)
 
 
-def test_two_photographs_by_hand() -> None:
+def test_two_images_by_hand() -> None:
     #                     own    own   other
     score_BC = np.array([[-1.0, -3.0, -2.0], [-5.0, -2.5, -2.0]])
     scores = score_retrieval(score_BC, np.array([0, 0, 1]))
@@ -78,7 +78,7 @@ def test_folds_are_searched_apart_and_averaged() -> None:
         score_retrieval(score_BC, image_of_C, folds=3)
 
 
-def test_the_interval_draws_photographs_with_all_their_captions() -> None:
+def test_the_interval_draws_images_with_all_their_captions() -> None:
     score_BC, image_of_C = drawn(1, images=15, captions=40)
     scores = score_retrieval(score_BC, image_of_C)
     generator, sums = np.random.default_rng(3), []
@@ -91,7 +91,7 @@ def test_the_interval_draws_photographs_with_all_their_captions() -> None:
     assert scores.rsum_interval(seed=3, resamples=200) == pytest.approx(tuple(np.percentile(sums, [2.5, 97.5])))
 
 
-def test_a_photograph_without_caption_and_other_shapes_are_refused() -> None:
+def test_a_image_without_caption_and_other_shapes_are_refused() -> None:
     with pytest.raises(EvaluationError, match="at least one caption"):
         score_retrieval(np.zeros((3, 2)), np.array([0, 1]))
     with pytest.raises(EvaluationError, match="one column a caption"):

@@ -10,7 +10,7 @@ import pytest
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionProtocol, score_attention
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.evaluation.word_attention import attended_words, attention_tallies
+from unboxed.evaluation.word_attention import attended_words, attention_metrics
 from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
 
 TEXT = "two men with a dog"
@@ -42,13 +42,13 @@ def test_words_belong_to_their_phrases() -> None:
 def test_the_tallies_add_up_to_the_scores_of_all_words() -> None:
     items = [item(seed) for seed in range(6)]
     whole = score_attention(word for own in items for word in attended_words(own))
-    tallies = attention_tallies(items)
+    tallies = attention_metrics(items)
     for name, metric in (("precision", "precision"), ("recall", "recall"), ("f1", "mean_f1")):
         assert tallies[f"attention_{name}"].value == pytest.approx(whole[metric])
     assert tallies["attention_f1"].interval() == pytest.approx(whole.intervals["mean_f1"])
 
 
 def test_without_regions_there_is_nothing_to_attend_to() -> None:
-    assert attention_tallies([GroundedExample(item(0).example, ())]) == {}
+    assert attention_metrics([GroundedExample(item(0).example, ())]) == {}
     with pytest.raises(EvaluationError, match="over photos"):
-        attention_tallies([item(0)], AttentionProtocol(average_over="photos"))
+        attention_metrics([item(0)], AttentionProtocol(average_over="photos"))

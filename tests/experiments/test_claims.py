@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import Tally
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.grounding import PairedDifference
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
 
@@ -22,12 +22,12 @@ def test_the_interval_decides(low: float, high: float, said: str) -> None:
     assert verdict(PairedDifference((low + high) / 2, low, high, 0.5)) == said
 
 
-def tally(share: float, photos: int = 30) -> Tally:
-    hits = (np.arange(photos * 2) % 10 < share * 10).astype(float).reshape(photos, 2).sum(axis=1, keepdims=True)
-    return Tally(tuple(map(str, range(photos))), hits, np.full((photos, 1), 2.0))
+def tally(share: float, images: int = 30) -> PerImageMetric:
+    hits = (np.arange(images * 2) % 10 < share * 10).astype(float).reshape(images, 2).sum(axis=1, keepdims=True)
+    return PerImageMetric(tuple(map(str, range(images))), hits, np.full((images, 1), 2.0))
 
 
-def test_a_claim_is_judged_by_its_metric_on_the_same_photographs() -> None:
+def test_a_claim_is_judged_by_its_metric_on_the_same_images() -> None:
     skill = {"ckd": 0.9, "ckd --distillation 0": 0.4}
     good = judge(CLAIM, "data", lambda side, other: {"recall_any@1": tally(skill[side])}, "a note")
     assert good.verdict == "reproduced"
@@ -44,7 +44,7 @@ def test_a_claim_is_judged_by_its_metric_on_the_same_photographs() -> None:
 
 
 def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
-    def nothing(side: str, other: str) -> dict[str, Tally]:
+    def nothing(side: str, other: str) -> dict[str, PerImageMetric]:
         raise EvaluationError(f"{side} was not trained")
 
     assert "was not trained" in judge(CLAIM, "data", nothing).reason

@@ -61,7 +61,7 @@ def cell(settings: CompareSettings, seed: int = 0) -> Cell:
 def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
     (dataset,) = comparison.datasets
     assert dataset.kind == "drawn"
-    assert (dataset.photos, dataset.training_photos) == (6, 16)
+    assert (dataset.images, dataset.training_photos) == (6, 16)
     assert [own.recipe for own in dataset.recipes] == list(RECIPES)
     for own in dataset.recipes:
         assert len(own.runs) == 2

@@ -42,8 +42,8 @@ PHOTOS = ["7.jpg", "7.jpg", "sub/12.jpg"]
 def test_boxes_of_one_thing_are_merged_under_its_usual_name_and_what_names_nothing_is_counted() -> None:
     chosen = choose(GROUNDINGS, PHOTOS, BoxChoice(min_score=0.5))
     assert chosen.categories == ("man",)
-    assert [photo.name for photo in chosen.photos] == ["7.jpg", "sub/12.jpg"]
-    (man,) = chosen.photos[0].boxes
+    assert [image.name for image in chosen.images] == ["7.jpg", "sub/12.jpg"]
+    (man,) = chosen.images[0].boxes
     assert (man.category, man.box, man.score) == ("man", (10, 20, 60, 90), pytest.approx(0.9))
     assert (man.mention.phrase, man.mention.start, man.mention.end) == ("Two men", 0, 7)
     assert [(also.phrase, also.caption) for also in man.also] == [("A man", GROUNDINGS[1].caption)]
@@ -65,7 +65,7 @@ def test_absent_phrases_rare_names_and_other_namings() -> None:
         "a dog", "a man", "it", "the background", "two men",
     )  # fmt: skip
     two = choose(GROUNDINGS[:1], PHOTOS[:1], BoxChoice(top=2, merge=1))
-    assert [round(box.score, 2) for box in two.photos[0].boxes] == [0.9, 0.4, 0.09, 0.04]
+    assert [round(box.score, 2) for box in two.images[0].boxes] == [0.9, 0.4, 0.09, 0.04]
     with pytest.raises(ExportError, match=r"0\.\.1, 0 for all"):
         BoxChoice(min_confidence=2)
     with pytest.raises(ExportError, match="at least 1"):
@@ -120,7 +120,7 @@ def test_label_studio_has_rectangles_in_per_cent_and_the_words_as_meta() -> None
     ]  # fmt: skip
 
 
-def test_yolo_lines_are_centres_and_sizes_and_photos_without_boxes_are_not_listed() -> None:
+def test_yolo_lines_are_centres_and_sizes_and_images_without_boxes_are_not_listed() -> None:
     files = yolo.files(GROUNDINGS, PHOTOS)
     assert set(files) == {"data.yaml", "train.txt", "val.txt", "labels/7.txt"}
     assert files["data.yaml"] == 'path: .\ntrain: train.txt\nval: val.txt\nnames:\n  0: "dog"\n  1: "man"\n'

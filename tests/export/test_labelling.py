@@ -74,7 +74,7 @@ def test_another_call_goes_on_where_one_was_cut_short(
     assert (tmp_path / "coco" / "phrases.csv").read_text().startswith("image,width,height,label,score")
 
 
-def test_an_unreadable_photograph_is_skipped_and_named_or_stops_a_strict_call(
+def test_an_unreadable_image_is_skipped_and_named_or_stops_a_strict_call(
     labelled: Path, tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(tiny_dataset.parent, tmp_path / "data")

@@ -50,12 +50,12 @@ def test_the_program_of_the_guide_grounds_as_the_library_does_and_never_imports_
 ) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(program.splitlines()) <= 30
-    photo, text = tiny_dataset.parent / "photos" / "3.png", "A red box beside a blue box."
-    names = f"EXPORTED, PHOTO, TEXT = {str(exported[0])!r}, {str(photo)!r}, {text!r}\n"
+    image, text = tiny_dataset.parent / "photos" / "3.png", "A red box beside a blue box."
+    names = f"EXPORTED, PHOTO, TEXT = {str(exported[0])!r}, {str(image)!r}, {text!r}\n"
     check = "\nimport sys\nassert 'torch' not in sys.modules\n"
     ran = subprocess.run([sys.executable, "-c", names + program + check], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    grounding = unboxed.load(tiny_run).ground(photo, text)
+    grounding = unboxed.load(tiny_run).ground(image, text)
     for line, phrase in zip(ran.stdout.splitlines(), grounding.phrases, strict=True):
         said, box, score = re.fullmatch(r"(.*) (\[.*\]) (.*)", line).groups()  # type: ignore[union-attr]
         assert said == phrase.text
@@ -73,10 +73,10 @@ def test_the_graphs_of_a_recipe_compute_what_its_model_does(name: str, tiny_run:
     from unboxed.inference.grounder import Grounder
 
     given = unboxed.load(tiny_run)
-    choices = replace(RECIPES[name](), joint_width=24)
+    options = replace(RECIPES[name](), joint_width=24)
     torch.manual_seed(0)
-    model = choices.build(given.vocabulary, given.config.region_width)
-    grounder = Grounder(replace(given.config, recipe=name, choices=choices), model, given.vocabulary)
+    model = options.build(given.vocabulary, given.config.region_width)
+    grounder = Grounder(replace(given.config, recipe=name, options=options), model, given.vocabulary)
     example = Example.random(grounder, CHECKED[0], seed=3)
     values, expected = example.values(), example.expected()
     for graph_name, graph in graphs_of(grounder).items():
@@ -107,9 +107,9 @@ def test_what_cannot_be_exported_says_so(tiny_run: Path, tmp_path: Path) -> None
     from unboxed.inference.grounder import Grounder
 
     given = unboxed.load(tiny_run)
-    choices = RECIPES["sgr"]()
-    model = choices.build(given.vocabulary, given.config.region_width)
-    grounder = Grounder(replace(given.config, recipe="sgr", choices=choices), model, given.vocabulary)
+    options = RECIPES["sgr"]()
+    model = options.build(given.vocabulary, given.config.region_width)
+    grounder = Grounder(replace(given.config, recipe="sgr", options=options), model, given.vocabulary)
     with pytest.raises(ExportError, match="sgr cannot be exported to ONNX; infoground, ckd"):
         export_onnx(grounder, tmp_path / "sgr")
     (tmp_path / "letters").mkdir()

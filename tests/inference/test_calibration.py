@@ -11,7 +11,7 @@ import pytest
 
 import unboxed
 from unboxed.evaluation.presence import score_presence
-from unboxed.inference.calibration import Presence, fit_presence, phrase_evidence
+from unboxed.inference.calibration import PresenceCalibration, fit_presence, phrase_match
 from unboxed.text.phrases import noun_phrases
 from unboxed.training.calibration import swapped_phrases
 from unboxed.types import Caption, Example
@@ -46,14 +46,14 @@ def test_phrases_that_evidence_tells_without_error_do_not_break_the_curve() -> N
 def test_the_evidence_of_a_phrase_is_that_of_its_nouns_and_adjectives() -> None:
     phrase_PQ = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
     content_Q = np.array([0, 1, 1, 0, 0], dtype=bool)
-    np.testing.assert_allclose(phrase_evidence(np.array([9.0, 1, 3, 5, 7]), phrase_PQ, content_Q), [2, 6])
+    np.testing.assert_allclose(phrase_match(np.array([9.0, 1, 3, 5, 7]), phrase_PQ, content_Q), [2, 6])
 
 
 class _Dogs:
     """Stands for a model that finds evidence of dogs alone."""
 
     def __init__(self) -> None:
-        self.config = SimpleNamespace(presence=Presence(slope=2, bias=-1, phrases=9))
+        self.config = SimpleNamespace(presence=PresenceCalibration(slope=2, bias=-1, phrases=9))
 
     def ground_regions(self, regions: object, captions: list[Caption]) -> list[SimpleNamespace]:
         return [
@@ -66,12 +66,12 @@ def _example(name: str, *captions: str) -> Example:
     return Example(name, Path(name), tuple(Caption(text, noun_phrases(text)) for text in captions), 9, 9)
 
 
-def test_absent_is_what_another_photograph_shows_and_the_own_captions_do_not_speak_of() -> None:
+def test_absent_is_what_another_image_shows_and_the_own_captions_do_not_speak_of() -> None:
     examples = [
         _example("1", "A man walks two dogs.", "The guy has it on a leash."),
         _example("2", "A woman with a dog and a red umbrella.", "Women on a street"),
     ]
-    found = swapped_phrases(_Dogs(), examples, {"1": None, "2": None}, photos=9)  # type: ignore[arg-type]
+    found = swapped_phrases(_Dogs(), examples, {"1": None, "2": None}, images=9)  # type: ignore[arg-type]
     # “it” is nobody's; of the other's phrases neither persons nor dogs count.
     present = ["A man", "two dogs", "The guy", "a leash", "A woman", "a dog", "a red umbrella", "Women", "a street"]
     absent = ["a red umbrella", "a street", "a leash"]
@@ -86,12 +86,12 @@ def test_absent_is_what_another_photograph_shows_and_the_own_captions_do_not_spe
 def test_a_run_keeps_its_curve_and_its_phrases_say_what_it_means(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    grounder, photo = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
-    (phrase,) = grounder.ground(photo, "a red box").phrases
+    grounder, image = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
+    (phrase,) = grounder.ground(image, "a red box").phrases
     assert phrase.evidence is not None
     assert phrase.confidence is None and phrase.present
-    grounder.config = replace(grounder.config, presence=Presence(1.0, -phrase.evidence - 1.0, 10))
+    grounder.config = replace(grounder.config, presence=PresenceCalibration(1.0, -phrase.evidence - 1.0, 10))
     grounder.save(tmp_path / "copy")
-    (told,) = unboxed.load(tmp_path / "copy").ground(photo, "a red box").phrases
+    (told,) = unboxed.load(tmp_path / "copy").ground(image, "a red box").phrases
     assert told.confidence == pytest.approx(1 / (1 + np.e), rel=1e-4)
     assert not told.present and len(told.boxes) == len(phrase.boxes)

@@ -75,41 +75,41 @@ def test_public_names_exist() -> None:
         assert hasattr(unboxed, name)
 
 
-def test_a_batch_of_photographs_and_captions_is_grounded_as_one_by_one(tiny_run: Path, tiny_dataset: Path) -> None:
+def test_a_batch_of_images_and_captions_is_grounded_as_one_by_one(tiny_run: Path, tiny_dataset: Path) -> None:
     grounder = unboxed.load(tiny_run)
-    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (3, 5)]
+    images = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (3, 5)]
     captions = [["a red box", "a box beside a blue box"], "a white box"]
-    answers = grounder.ground_batch(photos, captions)
+    answers = grounder.ground_batch(images, captions)
     assert [len(own) for own in answers] == [2, 1]
-    for photo, texts, own in zip(photos, (captions[0], [captions[1]]), answers, strict=True):
+    for photo, texts, own in zip(images, (captions[0], [captions[1]]), answers, strict=True):
         for text, answer in zip(texts, own, strict=True):
             alone = grounder.ground(photo, text)
             assert [phrase.text for phrase in answer.phrases] == [phrase.text for phrase in alone.phrases]
             np.testing.assert_allclose(answer.attention_WR, alone.attention_WR, atol=1e-5)
     with pytest.raises(ValueError, match="2 photographs with the captions of 1"):
-        grounder.ground_batch(photos, ["a box"])
+        grounder.ground_batch(images, ["a box"])
 
 
 def test_scores_are_the_same_one_by_one_and_from_regions(tiny_run: Path, tiny_dataset: Path) -> None:
     grounder = unboxed.load(tiny_run)
-    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (1, 2, 3)]
+    images = [tiny_dataset.parent / "photos" / f"{number}.png" for number in (1, 2, 3)]
     texts = ["a red box beside a green box", "a blue box"]
-    score_BC = grounder.score(photos, texts)
+    score_BC = grounder.score(images, texts)
     assert score_BC.shape == (3, 2)
-    regions = [grounder.regions_of(photo) for photo in photos]
+    regions = [grounder.regions_of(photo) for photo in images]
     alone = [[float(grounder.score([own], [text])[0, 0]) for text in texts] for own in regions]
     np.testing.assert_allclose(score_BC, alone, atol=1e-4)
-    assert grounder.score(photos, []).shape == (3, 0)
+    assert grounder.score(images, []).shape == (3, 0)
 
 
-def test_a_text_retrieves_the_photographs_that_score_best(
+def test_a_text_retrieves_the_images_that_score_best(
     tiny_run: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unboxed.inference.grounder._RETRIEVED", 2)  # several blocks
     grounder = unboxed.load(tiny_run)
-    photos = [grounder.regions_of(tiny_dataset.parent / "photos" / f"{number}.png") for number in range(7)]
-    score_B = grounder.score(photos, ["a red box"])[:, 0]
-    found = grounder.retrieve("a red box", photos, k=3)
+    images = [grounder.regions_of(tiny_dataset.parent / "photos" / f"{number}.png") for number in range(7)]
+    score_B = grounder.score(images, ["a red box"])[:, 0]
+    found = grounder.retrieve("a red box", images, k=3)
     assert [hit.index for hit in found] == np.argsort(-score_B, kind="stable")[:3].tolist()
     np.testing.assert_allclose([hit.score for hit in found], np.sort(score_B)[::-1][:3], rtol=1e-4)
     assert all(hit.grounding.phrases[0].text == "a red box" for hit in found)

@@ -33,23 +33,23 @@ def assert_same(first: Grounding, second: Grounding) -> None:
 
 
 @pytest.mark.parametrize("captions_at_once", [1, 7, 1000])
-def test_photographs_grounded_together_are_grounded_as_alone(
+def test_images_grounded_together_are_grounded_as_alone(
     tiny_run: Path, tiny_dataset: Path, captions_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CAPTIONS", captions_at_once)
     grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
-    photos = []
+    images = []
     for number, example in enumerate(load_dataset(tiny_dataset).split("train").examples[:6]):
         regions = store[example.image_id][: 5 + 3 * number]  # of unequal numbers
-        photos.append((regions, example.captions[: number % 4]))
+        images.append((regions, example.captions[: number % 4]))
     odd = Caption("A dog — ! — runs.", (Phrase("!", 8, 9), Phrase("A dog", 0, 5)))  # a phrase without a word
     bare = Caption("A dog runs.")
-    photos.append((photos[0][0], (odd, bare)))
+    images.append((images[0][0], (odd, bare)))
 
-    together = list(ground_stream(grounder, photos))
+    together = list(ground_stream(grounder, images))
 
-    assert [len(own) for own in together] == [len(captions) for _, captions in photos]
-    for (regions, captions), groundings in zip(photos, together, strict=True):
+    assert [len(own) for own in together] == [len(captions) for _, captions in images]
+    for (regions, captions), groundings in zip(images, together, strict=True):
         for caption, grounding in zip(captions, groundings, strict=True):
             assert_same(grounding, grounder.ground_regions(regions, [caption])[0])
             assert not any(phrase.boxes.flags.writeable for phrase in grounding.phrases)

@@ -39,15 +39,15 @@ def test_a_model_goes_to_the_hub_and_comes_back_the_same(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "_library", lambda: _Hub(tmp_path / "kept"))
-    grounder, photo = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
+    grounder, image = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
     assert grounder.push_to_hub("someone/boxes") == "hub/someone/boxes"
     names = {path.name for path in (tmp_path / "kept").iterdir()}
     assert {"config.json", "model.safetensors", "README.md", "vocab.json"} <= names
     assert str(tiny_dataset.parent) not in (tmp_path / "kept" / "config.json").read_text()
     facts = json.loads((tmp_path / "kept" / "config.json").read_text())["facts"]
     assert "store" not in facts and facts["train"] == {"photos": 32, "captions": 64, "without_regions": 0}
-    back = unboxed.Grounder.from_pretrained("someone/boxes").ground(photo, "a red box")
-    assert back.to_dict() == grounder.ground(photo, "a red box").to_dict()
+    back = unboxed.Grounder.from_pretrained("someone/boxes").ground(image, "a red box")
+    assert back.to_dict() == grounder.ground(image, "a red box").to_dict()
 
 
 def test_a_folder_needs_no_hub(tiny_run: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.matched import MatchedAttention, match
 from unboxed.attention.normalize import unit
-from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, draw_swaps
+from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, sample_swaps
 
 REGIONS, WORDS = [5, 2, 1, 4], [6, 3, 2, 4]  # the third pair has a single region
 HOSTS = {"t2i": AttentionScorer.scan("t2i"), "i2t": AttentionScorer.scan("i2t"), "bfan": AttentionScorer.bfan("equal")}
@@ -25,7 +25,7 @@ def _matched(scorer: AttentionScorer, seed: int = 0, grad: bool = False) -> tupl
 
 
 def _swaps(matched: tuple[MatchedAttention, ...], seed: int = 0) -> tuple[torch.Tensor, ...]:
-    return draw_swaps(matched, torch.arange(4), torch.Generator().manual_seed(seed))
+    return sample_swaps(matched, torch.arange(4), torch.Generator().manual_seed(seed))
 
 
 def _cosine(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -158,7 +158,7 @@ def test_where_nothing_counts_the_loss_is_zero_with_a_finite_gradient() -> None:
     codes = torch.zeros(1, 1, 4, requires_grad=True)
     mask = torch.ones(1, 1, dtype=torch.bool)
     matched = match(AttentionScorer.bfan(), unit(codes), mask, unit(codes), mask)
-    swaps = draw_swaps(matched, torch.tensor([0]), torch.Generator())
+    swaps = sample_swaps(matched, torch.tensor([0]), torch.Generator())
     assert all((swap == -1).all() for swap in swaps)
     loss = ccr_loss(matched) + ccs_loss(matched, swaps)
     loss.backward()
@@ -172,7 +172,7 @@ class TestSwaps:
 
     def _draw(self, seed: int, **options: torch.Tensor) -> torch.Tensor:
         matched = _matched(AttentionScorer.scan("t2i"))
-        (swap_CQ,) = draw_swaps(matched, self.IMAGE_OF_C, torch.Generator().manual_seed(seed), **options)
+        (swap_CQ,) = sample_swaps(matched, self.IMAGE_OF_C, torch.Generator().manual_seed(seed), **options)
         return swap_CQ
 
     def test_the_same_seed_gives_the_same_draw(self) -> None:
@@ -204,5 +204,5 @@ class TestSwaps:
 
     def test_a_batch_of_one_image_has_none(self) -> None:
         matched = _matched(AttentionScorer.bfan())
-        for swap_CQ in draw_swaps(matched, torch.zeros(4, dtype=torch.long), torch.Generator()):
+        for swap_CQ in sample_swaps(matched, torch.zeros(4, dtype=torch.long), torch.Generator()):
             assert (swap_CQ == -1).all()

@@ -19,13 +19,13 @@ def test_both_directions_equal_a_loop() -> None:
         for u in range(4):
             if said_BU[b, u]:
                 own = math.exp(evidence_BU[b, u])
-                photographs = sum(math.exp(evidence_BU[o, u]) for o in range(3) if not said_BU[o, u])
+                images = sum(math.exp(evidence_BU[o, u]) for o in range(3) if not said_BU[o, u])
                 words = sum(math.exp(evidence_BU[b, o]) for o in range(4) if not said_BU[b, o])
-                losses.append(-math.log(own / (own + photographs)) - math.log(own / (own + words)))
+                losses.append(-math.log(own / (own + images)) - math.log(own / (own + words)))
     assert float(word_npair(evidence_BU, said_BU)) == pytest.approx(sum(losses) / len(losses))
 
 
-def test_with_a_word_for_each_photograph_it_is_the_n_pair_loss() -> None:
+def test_with_a_word_for_each_image_it_is_the_n_pair_loss() -> None:
     from unboxed.objectives.npair import npair_loss
 
     evidence_BU = torch.randn(5, 5, dtype=torch.float64)
@@ -33,7 +33,7 @@ def test_with_a_word_for_each_photograph_it_is_the_n_pair_loss() -> None:
     torch.testing.assert_close(word_npair(evidence_BU, torch.eye(5, dtype=torch.bool)), expected)
 
 
-def test_words_that_all_photographs_share_contrast_nothing_and_have_a_gradient() -> None:
+def test_words_that_all_images_share_contrast_nothing_and_have_a_gradient() -> None:
     evidence_BU = torch.randn(2, 3, requires_grad=True)
     loss = word_npair(evidence_BU, torch.ones(2, 3, dtype=torch.bool))
     loss.backward()

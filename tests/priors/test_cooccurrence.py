@@ -13,9 +13,9 @@ from unboxed.priors.cooccurrence import Cooccurrence
 
 def test_what_is_said_where_a_class_is_seen_means_it() -> None:
     # Dogs and balls are often seen together; where only one is seen, only one is said.
-    photographs = [(["poodle"], np.array([0.9, 0.0])), (["toy"], np.array([0.0, 0.8]))] * 5
-    photographs += [(["poodle", "toy"], np.array([0.9, 0.9]))] * 20 + [(["rare"], np.array([1.0, 0.0]))]
-    learned = Cooccurrence.fit(photographs)
+    images = [(["poodle"], np.array([0.9, 0.0])), (["toy"], np.array([0.0, 0.8]))] * 5
+    images += [(["poodle", "toy"], np.array([0.9, 0.9]))] * 20 + [(["rare"], np.array([1.0, 0.0]))]
+    learned = Cooccurrence.fit(images)
     poodle, toy = learned.of("poodle"), learned.of("toy")
     assert poodle is not None and toy is not None
     assert poodle[0] > 0.8 and toy[1] > 0.8
@@ -25,14 +25,14 @@ def test_what_is_said_where_a_class_is_seen_means_it() -> None:
 def test_the_matrix_form_is_the_plain_algorithm() -> None:
     generator = np.random.default_rng(0)
     nouns = ["a", "b", "c"]
-    photographs = [(generator.choice(nouns, 4).tolist(), generator.uniform(size=3)) for _ in range(12)]
-    learned = Cooccurrence.fit(photographs, min_count=1)
-    presence = [[*shown, 0.2] for _, shown in photographs]  # the last class is the empty one
-    share = {n: sum(said.count(n) for said, _ in photographs) / 48 for n in nouns}
+    images = [(generator.choice(nouns, 4).tolist(), generator.uniform(size=3)) for _ in range(12)]
+    learned = Cooccurrence.fit(images, min_count=1)
+    presence = [[*shown, 0.2] for _, shown in images]  # the last class is the empty one
+    share = {n: sum(said.count(n) for said, _ in images) / 48 for n in nouns}
     noun_given = [dict(share) for _ in range(4)]
     for _ in range(15):
         expected = [dict.fromkeys(nouns, 0.0) for _ in range(4)]
-        for (said, _), shown in zip(photographs, presence, strict=True):
+        for (said, _), shown in zip(images, presence, strict=True):
             for noun in said:
                 total = sum(shown[k] * noun_given[k][noun] for k in range(4))
                 for k in range(4):

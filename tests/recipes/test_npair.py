@@ -12,7 +12,7 @@ import torch
 
 from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
-from unboxed.data.images import open_photo
+from unboxed.data.images import open_image
 from unboxed.errors import RegionsError
 from unboxed.evaluation.evaluate_run import evaluate_run
 from unboxed.evaluation.heatmap import hottest_point, upsampled
@@ -20,7 +20,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
 from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.npair import NPair
-from unboxed.recipes.pairs import Moment
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
@@ -45,7 +45,7 @@ def run(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_photograph_is_grounded_without_a_detector(run: Path, tiny_world: World) -> None:
+def test_a_image_is_grounded_without_a_detector(run: Path, tiny_world: World) -> None:
     example = load_dataset(tiny_world[0]).split("test").examples[0]
     grounder = Grounder.load(run)
     grounding = grounder.ground(example.path, example.captions[0])
@@ -90,10 +90,10 @@ def _by_hand(run: Path, world: World) -> float:
     return 100 * float(np.mean(hits))
 
 
-def test_a_photograph_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world: World) -> None:
+def test_a_image_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world: World) -> None:
     grounder = Grounder.load(run)
     examples = load_dataset(tiny_world[0]).split("test").examples
-    regions = [grounder.extractor(open_photo(example.path)) for example in examples[:4]]
+    regions = [grounder.extractor(open_image(example.path)) for example in examples[:4]]
     caption = examples[0].captions[0]
     alone, company = grounder.score(regions[:1], [caption]), grounder.score(regions, [caption])
     np.testing.assert_allclose(alone[0], company[0], rtol=1e-4, atol=1e-5)
@@ -104,15 +104,15 @@ def test_words_looked_for_once_give_the_loss_of_all_captions(run: Path, tiny_wor
     examples = load_dataset(tiny_world[0]).split("test").examples[:4]
     captions = [encode_caption(caption, grounder.vocabulary) for example in examples for caption in example.captions]
     image_of_C = [b for b, example in enumerate(examples) for _ in example.captions]
-    regions = [grounder.extractor(open_photo(example.path)) for example in examples]
+    regions = [grounder.extractor(open_image(example.path)) for example in examples]
     inputs = [
         grounder.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
         for own in regions
     ]
     batch = collate(inputs, captions, image_of_C)
     with torch.no_grad():
-        once = grounder.model.loss(batch, Moment(0, 1))
-        captions_alone = MatchingModel.loss(grounder.model, batch, Moment(0, 1))
+        once = grounder.model.loss(batch, TrainingStep(0, 1))
+        captions_alone = MatchingModel.loss(grounder.model, batch, TrainingStep(0, 1))
     torch.testing.assert_close(once["npair"], captions_alone["npair"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(once["loss"], once["npair"] + once["words"])
 
@@ -136,7 +136,7 @@ def test_a_detectors_own_map_will_do(tiny_world: World, tmp_path: Path) -> None:
     run = tmp_path / "run"
     grounder = fit("npair", replace(SMALL, map="features"), FitSettings(tiny_world[0], run))
     assert grounder.config.regions.top_k == 0
-    photo = load_dataset(tiny_world[0]).split("test").examples[0]
-    cells = grounder.extractor(open_photo(photo.path))
+    image = load_dataset(tiny_world[0]).split("test").examples[0]
+    cells = grounder.extractor(open_image(image.path))
     assert set(cells.sources) == {"grid"}
-    assert len(grounder.ground(photo.path, "A red ball.").phrases) == 1
+    assert len(grounder.ground(image.path, "A red ball.").phrases) == 1

@@ -16,11 +16,11 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import pair_scores as score_pairs_module
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
+from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import Distillation
+from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.infoground import InfoGround
-from unboxed.recipes.matching import Constraints, Host
+from unboxed.recipes.matching import ConstraintConfig, MatchingConfig
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
@@ -36,11 +36,11 @@ BRIEF = Schedule(epochs=1, images_per_batch=8, captions_per_image=5)
 ON_REGIONS = [name for name in RECIPES if name != "npair"]
 
 
-def _small(name: str, **more: object) -> Choices:
+def _small(name: str, **more: object) -> RecipeConfig:
     return RECIPES[name](**{**SMALL, "schedule": BRIEF, "negatives": "none", **more})  # type: ignore[arg-type]
 
 
-def _fit(name: str, choices: Choices, world: World, run: Path) -> Grounder:
+def _fit(name: str, choices: RecipeConfig, world: World, run: Path) -> Grounder:
     return fit(name, choices, FitSettings(world[0], run, world[1]))
 
 
@@ -70,7 +70,7 @@ def test_a_recipe_trains_is_saved_and_grounds_the_same_again(trained: Path, tiny
             assert (np.diff(phrase.scores) <= 0).all()
 
 
-def test_photographs_and_captions_encoded_apart_score_as_in_one_batch(
+def test_images_and_captions_encoded_apart_score_as_in_one_batch(
     trained: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grounder, store = unboxed.load(trained), RegionStore.open(tiny_world[1])
@@ -88,11 +88,11 @@ def test_every_part_combines_with_every_recipe(name: str, tiny_world: World, tmp
     more: dict[str, object] = {
         "negatives": "random",
         "prior": "semantic",
-        "distillation": Distillation(distillation=0.5, neighbours=4, ramp_steps=2),
+        "distillation": DistillationConfig(distillation=0.5, neighbours=4, ramp_steps=2),
         "intra_caption": 0.3,
     }
-    if issubclass(RECIPES[name], Host):
-        more["constraint"] = Constraints() if name == "vse" else Constraints("both")
+    if issubclass(RECIPES[name], MatchingConfig):
+        more["constraint"] = ConstraintConfig() if name == "vse" else ConstraintConfig("both")
     _fit(name, _small(name, **more), tiny_world, tmp_path / "run")
     last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
     assert np.isfinite(last["val_loss"])
@@ -119,7 +119,7 @@ def test_choices_survive_being_written_down(name: str) -> None:
 
 
 def test_distilled_grounding_needs_no_class_names_and_no_class_scores(tiny_world: World, tmp_path: Path) -> None:
-    choices = _small("ckd", class_inputs=False, distillation=Distillation(distillation=1.0))
+    choices = _small("ckd", class_inputs=False, distillation=DistillationConfig(distillation=1.0))
     grounder = _fit("ckd", choices, tiny_world, tmp_path / "run")
     example = load_dataset(tiny_world[0]).split("test").examples[0]
     regions = RegionStore.open(tiny_world[1])[example.image_id]
@@ -164,7 +164,7 @@ def test_the_prior_alone_takes_no_step_and_grounds_by_the_prior(tiny_world: Worl
 
 def test_there_is_no_attention_to_constrain_in_the_pooled_baseline() -> None:
     with pytest.raises(RunError, match="scan"):
-        VSE(constraint=Constraints("both"))
+        VSE(constraint=ConstraintConfig("both"))
 
 
 def test_a_prior_without_class_names_says_what_to_do(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_prior_without_class_names_says_what_to_do(tiny_dataset: Path, tmp_pat
         fit("ckd", CKD(schedule=BRIEF), FitSettings(tiny_dataset, tmp_path / "run"))
 
 
-def test_a_share_of_the_photographs_is_part_of_a_larger_one(tiny_world: World, tmp_path: Path) -> None:
+def test_a_share_of_the_images_is_part_of_a_larger_one(tiny_world: World, tmp_path: Path) -> None:
     from unboxed.training.fit import share_of
 
     split = load_dataset(tiny_world[0]).split("train")

@@ -39,15 +39,15 @@ def settings(tmp_path: Path, graphs: Any) -> RegionSettings:
 
 
 @pytest.fixture
-def photograph() -> Image.Image:
+def image() -> Image.Image:
     """Left half red, right half blue, 128 x 128."""
     pixels = np.zeros((128, 128, 3), np.uint8)
     pixels[:, :64, 0] = pixels[:, 64:, 2] = 255
     return Image.fromarray(pixels)
 
 
-def test_regions_come_best_first_without_repetitions(settings: RegionSettings, photograph: Image.Image) -> None:
-    regions = RegionExtractor(settings)(photograph)
+def test_regions_come_best_first_without_repetitions(settings: RegionSettings, image: Image.Image) -> None:
+    regions = RegionExtractor(settings)(image)
     assert (regions.width, regions.height) == (128, 128)
     order = [SOURCE_NAMES.index(name) for name in regions.sources]
     assert regions.sources[:3] == ("detector", "detector", "image")
@@ -60,8 +60,8 @@ def test_regions_come_best_first_without_repetitions(settings: RegionSettings, p
     assert order[0] == min(order)
 
 
-def test_every_source_judges_every_region(settings: RegionSettings, photograph: Image.Image) -> None:
-    regions = RegionExtractor(settings)(photograph)
+def test_every_source_judges_every_region(settings: RegionSettings, image: Image.Image) -> None:
+    regions = RegionExtractor(settings)(image)
     assert regions.class_names == ("person", "red stuff", "segmenter:red stuff", "green stuff", "blue stuff")
     # The best score among raw boxes with IoU > 0.6, also of those that suppression removed.
     np.testing.assert_allclose(regions.class_probs[0, :2], [0.9, 0.1], rtol=1e-6)
@@ -71,24 +71,24 @@ def test_every_source_judges_every_region(settings: RegionSettings, photograph: 
     np.testing.assert_allclose(regions.class_probs[2, [red, 4]], 2 / 3, atol=1e-3)  # p = 1/2, q = 1
 
 
-def test_features_are_pooled_from_the_backbone(settings: RegionSettings, photograph: Image.Image) -> None:
+def test_features_are_pooled_from_the_backbone(settings: RegionSettings, image: Image.Image) -> None:
     extractor = RegionExtractor(settings)
     assert extractor.feature_blocks == (("backbone/map", 3), ("colour", 36))
-    regions = extractor(photograph)
+    regions = extractor(image)
     assert regions.features.shape[1] == extractor.feature_width == 39
     np.testing.assert_allclose(regions.features[0, :3], [1, -1, -1], atol=1e-5)  # (255 - 127.5) / 127.5
     np.testing.assert_allclose(regions.features[2, :3], [0, -1, 0], atol=1e-5)
 
 
-def test_crops_and_texture_are_more_blocks(settings: RegionSettings, photograph: Image.Image) -> None:
+def test_crops_and_texture_are_more_blocks(settings: RegionSettings, image: Image.Image) -> None:
     extractor = RegionExtractor(replace(settings, crops=True, texture=True, colour=False))
     assert [name for name, _ in extractor.feature_blocks] == ["backbone/map", "crop", "texture"]
-    np.testing.assert_allclose(extractor(photograph).features[0, 3:6], [1, -1, -1], atol=1e-5)
+    np.testing.assert_allclose(extractor(image).features[0, 3:6], [1, -1, -1], atol=1e-5)
 
 
-def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any, photograph: Image.Image) -> None:
+def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any, image: Image.Image) -> None:
     path = graphs.picture(tmp_path / "b.onnx", metadata={"mean": "0, 100, 200", "std": "255"})
-    features = RegionExtractor(RegionSettings(backbone=path, backbone_size=64))(photograph).features
+    features = RegionExtractor(RegionSettings(backbone=path, backbone_size=64))(image).features
     np.testing.assert_allclose(features[0, :3], [0.5, -100 / 255, (127.5 - 200) / 255], atol=1e-4)
 
 
@@ -125,12 +125,12 @@ def test_what_a_region_shows_is_the_mean_over_the_sizes_looked_at(tmp_path: Path
     np.testing.assert_allclose(both.class_probs[0], (0.8 + 0.4) / 2)
 
 
-def test_threads_do_not_change_the_regions(settings: RegionSettings, photograph: Image.Image) -> None:
+def test_threads_do_not_change_the_regions(settings: RegionSettings, image: Image.Image) -> None:
     extractor = RegionExtractor(settings)
-    alone = extractor(photograph)
-    np.testing.assert_array_equal(RegionExtractor(settings, side_by_side=True)(photograph).features, alone.features)
+    alone = extractor(image)
+    np.testing.assert_array_equal(RegionExtractor(settings, side_by_side=True)(image).features, alone.features)
     with ThreadPoolExecutor(4) as pool:
-        for regions in pool.map(extractor, [photograph] * 16):
+        for regions in pool.map(extractor, [image] * 16):
             np.testing.assert_array_equal(regions.features, alone.features)
             np.testing.assert_array_equal(regions.class_probs, alone.class_probs)
             np.testing.assert_array_equal(regions.boxes, alone.boxes)
@@ -144,9 +144,9 @@ def test_odd_shapes_have_regions(settings: RegionSettings, size: tuple[int, int]
         assert np.isfinite(regions.features).all()
 
 
-def test_the_weight_free_regions_need_no_file(photograph: Image.Image) -> None:
+def test_the_weight_free_regions_need_no_file(image: Image.Image) -> None:
     extractor = RegionExtractor(RegionSettings.weight_free())
-    regions = extractor(photograph)
+    regions = extractor(image)
     assert extractor.class_names == ()
     assert [name for name, _ in extractor.feature_blocks] == ["colour", "texture"]
     assert box_arithmetic.iou(regions.boxes, np.array([[0, 0, 64, 128]], np.float32)).max() > 0.9

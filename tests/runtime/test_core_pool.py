@@ -9,7 +9,7 @@ from threading import Lock, current_thread
 import pytest
 import torch
 
-from unboxed.runtime.core_pool import on_each_core
+from unboxed.runtime.core_pool import run_on_cores
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -25,7 +25,7 @@ def test_every_item_is_worked_on_once_without_gradients(workers: int, mode: type
             modes.add((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
 
     with mode():
-        on_each_core(work, iter(range(100)), workers)
+        run_on_cores(work, iter(range(100)), workers)
     assert sorted(seen) == list(range(100))
     assert modes == {(False, mode is torch.inference_mode)}
     assert workers == 1 or all(name.startswith("core-") and count == 1 for name, count in threads)
@@ -41,7 +41,7 @@ def test_an_error_ends_the_work_and_is_raised() -> None:
             raise LookupError("five")
 
     with pytest.raises(LookupError, match="five"):
-        on_each_core(work, range(10_000), 2)
+        run_on_cores(work, range(10_000), 2)
     assert len(seen) < 10_000
 
 
@@ -61,7 +61,7 @@ def test_an_interruption_waits_for_what_is_begun() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            on_each_core(work, range(10_000), 2)
+            run_on_cores(work, range(10_000), 2)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

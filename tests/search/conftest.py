@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.search import Index, index_photos
+from unboxed.search import Index, index_images
 
 
 @pytest.fixture(scope="session")
 def tiny_index_folder(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an index of all photographs and captions of the tiny dataset."""
     out = tmp_path_factory.mktemp("index") / "index"
-    index_photos(tiny_run, tiny_dataset, out, progress=False)
+    index_images(tiny_run, tiny_dataset, out, progress=False)
     return out
 
 
@@ -32,7 +32,7 @@ def different(tiny_dataset: Path) -> list[Path]:
 
 
 @pytest.fixture
-def own_photos(different: list[Path], tmp_path: Path) -> Path:
+def own_images(different: list[Path], tmp_path: Path) -> Path:
     """A folder of twelve different photographs without captions."""
     folder = tmp_path / "photos"
     folder.mkdir()

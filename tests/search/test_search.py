@@ -15,9 +15,9 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.search import Index, index_photos
+from unboxed.search import Index, index_images
 from unboxed.search.candidates import ExactScan, FaissScan
-from unboxed.search.image_embeddings import encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.image_embeddings import encoded_captions, ground_stored, stored_images, together
 from unboxed.search.low_rank import Sketch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption
@@ -25,7 +25,7 @@ from unboxed.types import Caption
 QUERY = "a red box beside a blue box"
 
 
-def test_photographs_come_in_the_order_of_a_full_ranking_with_their_boxes(
+def test_images_come_in_the_order_of_a_full_ranking_with_their_boxes(
     tiny_index: Index, tiny_run: Path, tiny_dataset: Path
 ) -> None:
     grounder = Grounder.load(tiny_run)
@@ -35,7 +35,7 @@ def test_photographs_come_in_the_order_of_a_full_ranking_with_their_boxes(
     assert {hit.name: hit.score for hit in hits} == pytest.approx(naive, abs=2e-3)  # codes are kept in 16 bits
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     for hit in hits[:3]:
-        direct = grounder.ground(hit.photo, QUERY)
+        direct = grounder.ground(hit.image, QUERY)
         assert [phrase.text for phrase in hit.phrases] == ["a red box", "a blue box"]
         for ours, theirs in zip(hit.phrases, direct.phrases, strict=True):
             assert ours.scores == pytest.approx(theirs.scores, abs=5e-3)
@@ -56,34 +56,34 @@ def test_what_two_stages_find_is_ranked_as_in_a_full_ranking(tiny_index: Index) 
 
 
 def test_captions_come_in_the_order_of_a_full_ranking(tiny_index: Index, tiny_run: Path, tiny_dataset: Path) -> None:
-    photo = tiny_dataset.parent / "photos" / "3.png"
+    image = tiny_dataset.parent / "photos" / "3.png"
     texts = sorted({tiny_index.table.captions[c] for c in range(tiny_index.captions)})
-    naive = dict(zip(texts, Grounder.load(tiny_run).score([photo], texts)[0].tolist(), strict=True))
-    hits = tiny_index.captions_for(photo, k=len(texts))
+    naive = dict(zip(texts, Grounder.load(tiny_run).score([image], texts)[0].tolist(), strict=True))
+    hits = tiny_index.captions_for(image, k=len(texts))
     assert {hit.caption: hit.score for hit in hits} == pytest.approx(naive, abs=2e-3)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert all(hit.photo.is_file() for hit in hits)
+    assert all(hit.image.is_file() for hit in hits)
     assert hits[0].phrases[0].text in hits[0].caption
 
 
 def test_captions_beyond_those_ranked_exactly_are_found_by_their_weights(
     tiny_index: Index, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    photo = tiny_dataset.parent / "photos" / "3.png"
-    best = [hit.caption for hit in tiny_index.captions_for(photo, k=5)]
+    image = tiny_dataset.parent / "photos" / "3.png"
+    best = [hit.caption for hit in tiny_index.captions_for(image, k=5)]
     monkeypatch.setattr("unboxed.search.index._ALL", 0)
-    found = [hit.caption for hit in tiny_index.captions_for(photo, k=5, candidates=20)]
+    found = [hit.caption for hit in tiny_index.captions_for(image, k=5, candidates=20)]
     assert len(set(best) & set(found)) >= 4
 
 
 def test_a_query_without_words_and_an_index_without_captions(
-    tiny_index: Index, tiny_run: Path, own_photos: Path, tmp_path: Path
+    tiny_index: Index, tiny_run: Path, own_images: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(CaptionError, match="has no words"):
         tiny_index.search("…")
-    index_photos(tiny_run, own_photos, tmp_path / "index", progress=False)
+    index_images(tiny_run, own_images, tmp_path / "index", progress=False)
     with pytest.raises(SearchError, match="has no captions"):
-        Index.open(tmp_path / "index").captions_for(own_photos / "0.png")
+        Index.open(tmp_path / "index").captions_for(own_images / "0.png")
 
 
 @pytest.mark.parametrize("name", ["ckd", "sprm", "scan", "bfan", "pfan", "sgr", "saf", "vse"])
@@ -94,16 +94,16 @@ def test_every_recipe_scores_and_grounds_what_is_kept_as_what_was_seen(
     examples = data.split("val").examples[:6]
     regions = [store[example.image_id] for example in examples]
     torch.manual_seed(0)
-    choices = RECIPES[name](joint_width=32, prior="semantic" if name == "sprm" else "none")
-    config = replace(prior_run.config, recipe=name, choices=choices)
-    model = choices.build(prior_run.vocabulary, config.region_width)
+    options = RECIPES[name](joint_width=32, prior="semantic" if name == "sprm" else "none")
+    config = replace(prior_run.config, recipe=name, options=options)
+    model = options.build(prior_run.vocabulary, config.region_width)
     grounder = Grounder(config, model, prior_run.vocabulary, prior_run.prior if name == "sprm" else None)
     captions = [caption for example in examples for caption in example.captions[:2]]
-    photos = stored_photos(grounder, regions)
+    images = stored_images(grounder, regions)
     with torch.inference_mode():
-        kept_BC = score_encoded(grounder.model, together(photos), encoded_captions(grounder, captions)).numpy()
+        kept_BC = score_encoded(grounder.model, together(images), encoded_captions(grounder, captions)).numpy()
     np.testing.assert_allclose(kept_BC, grounder.score(regions, captions), rtol=0.01, atol=2e-3)
-    for grounding, own in zip(ground_stored(grounder, photos, captions[0]), regions, strict=True):
+    for grounding, own in zip(ground_stored(grounder, images, captions[0]), regions, strict=True):
         direct = grounder.ground_regions(own, [captions[0]])[0]
         for ours, theirs in zip(grounding.phrases, direct.phrases, strict=True):
             np.testing.assert_allclose(ours.scores, theirs.scores, rtol=0.02, atol=5e-3)
@@ -134,8 +134,8 @@ def test_of_all_cells_faiss_finds_what_the_exact_product_finds_and_of_few_the_sh
     pytest.importorskip("faiss")
     generator = torch.Generator().manual_seed(0)
     centre = torch.randn(40, 16, generator=generator) * 2
-    for photos in (1000, 20_000):  # of a small set, the best hundred lie in many cells
-        vectors_NE = centre[torch.randint(40, (photos,), generator=generator)]
+    for images in (1000, 20_000):  # of a small set, the best hundred lie in many cells
+        vectors_NE = centre[torch.randint(40, (images,), generator=generator)]
         vectors_NE = (vectors_NE + torch.randn(vectors_NE.shape, generator=generator)).half()
         asked, unseen = torch.randn(64, 16, generator=generator), torch.randn(20, 16, generator=generator)
         exact, cells = ExactScan(vectors_NE.float()), FaissScan(vectors_NE, asked)

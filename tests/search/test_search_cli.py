@@ -19,11 +19,11 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_index_tells_what_it_did_and_search_prints_each_hit_with_a_box_for_each_phrase(
-    tiny_run: Path, own_photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, own_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (own_photos / "broken.png").write_bytes(b"no photograph")
+    (own_images / "broken.png").write_bytes(b"no photograph")
     index, sheet = tmp_path / "index", tmp_path / "sheets" / "hits.png"
-    main(["index", str(tiny_run), str(own_photos), "--out", str(index), "--json"])
+    main(["index", str(tiny_run), str(own_images), "--out", str(index), "--json"])
     done = json.loads(capsys.readouterr().out)
     assert (done["photos"], done["added"], done["kept"]) == (12, 12, 0)
     assert done["skipped"][0]["name"] == "broken.png" and "not a photograph" in done["skipped"][0]["reason"]
@@ -32,7 +32,7 @@ def test_index_tells_what_it_did_and_search_prints_each_hit_with_a_box_for_each_
     found = json.loads(capsys.readouterr().out)
     assert found["query"] == "a red box beside a blue box" and found["photos"] == 12 and len(found["hits"]) == 5
     for hit in found["hits"]:
-        assert Path(hit["photo"]) == own_photos / hit["name"] and (hit["width"], hit["height"]) == (96, 64)
+        assert Path(hit["photo"]) == own_images / hit["name"] and (hit["width"], hit["height"]) == (96, 64)
         assert [phrase["text"] for phrase in hit["phrases"]] == ["a red box", "a blue box"]
         for phrase in hit["phrases"]:
             ((x1, y1, x2, y2),) = phrase["boxes"]
@@ -40,16 +40,16 @@ def test_index_tells_what_it_did_and_search_prints_each_hit_with_a_box_for_each_
     with Image.open(sheet) as picture:
         assert picture.width > 900 and len(set(picture.resize((64, 64)).get_flattened_data())) > 50
 
-    (own_photos / found["hits"][0]["name"]).unlink()  # moved since: the sheet has an empty place
+    (own_images / found["hits"][0]["name"]).unlink()  # moved since: the sheet has an empty place
     main(["search", str(index), "a", "red", "box", "-k", "3", "--save", str(sheet)])
     assert capsys.readouterr().out.startswith("1. ")
 
 
-def test_a_photograph_finds_captions(
+def test_a_image_finds_captions(
     tiny_index_folder: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photo = tiny_dataset.parent / "photos" / "0.png"
-    main(["search", str(tiny_index_folder), "--photo", str(photo), "-k", "2", "--save", f"{tmp_path}/a.png", "--json"])
+    image = tiny_dataset.parent / "photos" / "0.png"
+    main(["search", str(tiny_index_folder), "--photo", str(image), "-k", "2", "--save", f"{tmp_path}/a.png", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["captions"] == 80 and len(found["hits"]) == 2
     for hit in found["hits"]:

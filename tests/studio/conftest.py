@@ -15,8 +15,8 @@ from unboxed.errors import CaptionError
 from unboxed.inference.grounder import Grounder
 from unboxed.scenes import write_scenes
 from unboxed.studio.browse import Browser
-from unboxed.studio.grounding_cache import Desk
-from unboxed.studio.image_store import Shelf
+from unboxed.studio.grounding_cache import GroundingCache
+from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits
 from unboxed.studio.middleware import Token
 from unboxed.studio.service import Studio, create_app
@@ -24,10 +24,10 @@ from unboxed.types import GroundedPhrase
 
 
 @dataclass(frozen=True)
-class FoundPhoto:
+class FoundImage:
     """A hit of the small index."""
 
-    photo: Path
+    image: Path
     score: float
     phrases: tuple[GroundedPhrase, ...]
 
@@ -36,22 +36,22 @@ class FoundPhoto:
 class SmallIndex:
     """Finds photographs in the order of their names, the box of the whole query in each."""
 
-    photos: Sequence[Path]
+    images: Sequence[Path]
     words: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return len(self.images)
 
-    def search(self, text: str, k: int) -> list[FoundPhoto]:
+    def search(self, text: str, k: int) -> list[FoundImage]:
         if text == "???":
             raise CaptionError("The caption has no words; give it at least one.")
         box = np.array([[8, 16, 40, 48]], np.float32)
         phrase = GroundedPhrase(text, 0, len(text), box, np.ones(1, np.float32))
-        return [FoundPhoto(path, 1 / (1 + n), (phrase,)) for n, path in enumerate(self.photos[:k])]
+        return [FoundImage(path, 1 / (1 + n), (phrase,)) for n, path in enumerate(self.images[:k])]
 
 
 @pytest.fixture(scope="session")
-def photos(tiny_dataset: Path) -> Path:
+def images(tiny_dataset: Path) -> Path:
     """The folder of photographs that can be picked."""
     return tiny_dataset.parent / "photos"
 
@@ -70,7 +70,7 @@ def grounder(tiny_run: Path) -> Grounder:
 
 
 @pytest.fixture(scope="session")
-def make_studio(grounder: Grounder, tiny_run: Path, photos: Path) -> Callable[..., Any]:
+def make_studio(grounder: Grounder, tiny_run: Path, images: Path) -> Callable[..., Any]:
     """Makes a service: `make_studio(limits=…, token=…, dataset=…, names=…)`."""
 
     def make(
@@ -79,13 +79,13 @@ def make_studio(grounder: Grounder, tiny_run: Path, photos: Path) -> Callable[..
         dataset: Dataset | None = None,
         names: Sequence[str] = (),
         index: bool = True,
-        change: Callable[[Desk], None] = lambda desk: None,
+        change: Callable[[GroundingCache], None] = lambda desk: None,
     ) -> Any:
         limits = limits or Limits(seconds=300)  # no test is timed: a busy machine may take long
-        desk = Desk(grounder, limits, Shelf(limits, photos))
+        desk = GroundingCache(grounder, limits, ImageLibrary(limits, images))
         change(desk)
         browser = Browser(desk, dataset, "val", tiny_run, limits) if dataset else None
-        found = SmallIndex(sorted(photos.iterdir())) if index else None
+        found = SmallIndex(sorted(images.iterdir())) if index else None
         kept = Token(token) if token else None
         return create_app(Studio(desk, "tiny", limits, browser, found, kept, names))
 

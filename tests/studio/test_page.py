@@ -85,8 +85,8 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     assert not wrong
 
 
-def _ground(page: Any, photo: Path, caption: str = CAPTION) -> None:
-    page.set_input_files("#file", photo)
+def _ground(page: Any, image: Path, caption: str = CAPTION) -> None:
+    page.set_input_files("#file", image)
     page.fill("#caption", caption)
     page.click("#go")
     page.wait_for_selector("#found:not([hidden])")
@@ -96,8 +96,8 @@ def _is_hot(page: Any) -> bool:
     return "hot" in page.get_attribute("#picture .picture", "class").split()
 
 
-def test_an_upload_is_boxed_and_words_show_their_heat(page: Any, photos: Path) -> None:
-    _ground(page, photos / "3.png")
+def test_an_upload_is_boxed_and_words_show_their_heat(page: Any, images: Path) -> None:
+    _ground(page, images / "3.png")
     assert page.locator("#spoken .chip").all_inner_texts() == ["1a red box", "2a blue box"]
     assert page.locator("#picture .outline.best").count() == 2
     # A chip's colour is its box's.
@@ -120,8 +120,8 @@ def test_an_upload_is_boxed_and_words_show_their_heat(page: Any, photos: Path) -
     assert not _is_hot(page)
 
 
-def test_the_keyboard_reaches_what_the_pointer_reaches(page: Any, photos: Path) -> None:
-    page.set_input_files("#file", photos / "3.png")
+def test_the_keyboard_reaches_what_the_pointer_reaches(page: Any, images: Path) -> None:
+    page.set_input_files("#file", images / "3.png")
     page.wait_for_selector("#picture:not([hidden])")
     page.fill("#caption", CAPTION)
     page.press("#caption", "Enter")
@@ -147,8 +147,8 @@ def test_the_keyboard_reaches_what_the_pointer_reaches(page: Any, photos: Path) 
     assert page.is_visible("#view-search")
 
 
-def test_the_slider_and_the_number_of_boxes_choose_what_is_shown(page: Any, photos: Path) -> None:
-    _ground(page, photos / "3.png")
+def test_the_slider_and_the_number_of_boxes_choose_what_is_shown(page: Any, images: Path) -> None:
+    _ground(page, images / "3.png")
     page.click("label[for=top-3]")
     assert page.locator("#picture .outline").count() == 6
     scores = sorted((float(text) for text in page.locator("#phrases .rank").all_inner_texts()), reverse=True)
@@ -160,8 +160,8 @@ def test_the_slider_and_the_number_of_boxes_choose_what_is_shown(page: Any, phot
     assert left == page.locator("#phrases .rank").count()
 
 
-def test_boxes_are_downloaded(page: Any, photos: Path, tmp_path: Path) -> None:
-    _ground(page, photos / "3.png")
+def test_boxes_are_downloaded(page: Any, images: Path, tmp_path: Path) -> None:
+    _ground(page, images / "3.png")
     with page.expect_download() as expected:
         page.click("#downloads >> text=JSON")
     assert expected.value.suggested_filename == "3.json"
@@ -170,7 +170,7 @@ def test_boxes_are_downloaded(page: Any, photos: Path, tmp_path: Path) -> None:
     assert (content["photo"], content["caption"], len(content["phrases"])) == ("3.png", CAPTION, 2)
 
 
-def test_a_photograph_is_picked_from_the_folder(page: Any) -> None:
+def test_a_image_is_picked_from_the_folder(page: Any) -> None:
     page.fill("#caption", CAPTION)
     page.fill("#folder-filter", "17")
     playwright_api.expect(page.locator("#shelf li")).to_have_count(1)
@@ -179,7 +179,7 @@ def test_a_photograph_is_picked_from_the_folder(page: Any) -> None:
     assert page.get_attribute("#shelf button", "aria-pressed") == "true"
 
 
-def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, photos: Path, tmp_path: Path) -> None:
+def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, images: Path, tmp_path: Path) -> None:
     bad = tmp_path / "holiday.jpg"
     bad.write_bytes(b"this is no photograph")
     page.set_input_files("#file", bad)
@@ -188,7 +188,7 @@ def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, photos: Path,
     assert page.is_visible("#drop")
     page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
     assert page.inner_text("#ground-alert") == "notes.txt is not a photograph."
-    _ground(page, photos / "3.png")
+    _ground(page, images / "3.png")
     assert not page.is_visible("#ground-alert")
 
 
@@ -229,9 +229,9 @@ def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
     assert page.locator("#cards li:not(:has(.sign.wrong))").count() == 0
 
 
-def test_it_fits_a_phone_and_follows_the_colours_asked_for(page: Any, photos: Path) -> None:
+def test_it_fits_a_phone_and_follows_the_colours_asked_for(page: Any, images: Path) -> None:
     page.set_viewport_size({"width": 375, "height": 720})
-    _ground(page, photos / "3.png")
+    _ground(page, images / "3.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     background = "getComputedStyle(document.body).backgroundColor"
     page.emulate_media(color_scheme="light")

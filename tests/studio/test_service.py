@@ -26,7 +26,7 @@ from unboxed.data.dataset import Dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
 from unboxed.studio.downloads import FORMATS, download
-from unboxed.studio.image_store import Shelf
+from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.middleware import COOKIE, Token
 
@@ -76,9 +76,9 @@ def test_the_description_is_there_and_needs_no_network(client: TestClient) -> No
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
 
 
-def test_an_uploaded_photograph_is_grounded_as_in_python(client: TestClient, grounder: Grounder, photos: Path) -> None:
-    answer = _ground(client, photo=("3.png", (photos / "3.png").read_bytes()), top=4).json()
-    expected = grounder.ground(photos / "3.png", CAPTION)
+def test_an_uploaded_image_is_grounded_as_in_python(client: TestClient, grounder: Grounder, images: Path) -> None:
+    answer = _ground(client, photo=("3.png", (images / "3.png").read_bytes()), top=4).json()
+    expected = grounder.ground(images / "3.png", CAPTION)
     assert [phrase["text"] for phrase in answer["phrases"]] == ["a red box", "a blue box"]
     for got, phrase in zip(answer["phrases"], expected.phrases, strict=True):
         np.testing.assert_allclose(got["boxes"], phrase.boxes[:4], atol=0.06)
@@ -99,7 +99,7 @@ def test_a_second_caption_needs_only_the_id(client: TestClient, make_studio: Mak
         assert "send it again" in _ground(forgetful, photo_id=first["photo"]["id"]).json()["detail"]
 
 
-def test_a_listed_photograph_is_picked_by_its_id(client: TestClient) -> None:
+def test_a_listed_image_is_picked_by_its_id(client: TestClient) -> None:
     listed = client.get("/api/photos", params={"name": "1", "start": 1, "count": 3}).json()
     assert listed["total"] == 13  # 1, 10 to 19, 21 and 31
     assert [photo["name"] for photo in listed["photos"]] == ["10.png", "11.png", "12.png"]
@@ -132,8 +132,8 @@ def test_boxes_are_downloaded_as_shown(client: TestClient) -> None:
     assert client.post("/api/export/exe", data=fields).status_code == 404
 
 
-def test_a_phrase_that_seems_absent_has_boxes_only_when_they_are_wanted(grounder: Grounder, photos: Path) -> None:
-    grounding = grounder.ground(photos / "3.png", CAPTION)
+def test_a_phrase_that_seems_absent_has_boxes_only_when_they_are_wanted(grounder: Grounder, images: Path) -> None:
+    grounding = grounder.ground(images / "3.png", CAPTION)
     there, absent = (replace(p, confidence=sure) for p, sure in zip(grounding.phrases, (0.9, 0.2), strict=True))
     grounding = replace(grounding, phrases=(there, absent))
     for form in FORMATS:
@@ -200,7 +200,7 @@ def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient, mak
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a photograph"),
     ],
 )
-def test_what_is_no_photograph_is_refused(client: TestClient, photo: bytes, said: str) -> None:
+def test_what_is_no_image_is_refused(client: TestClient, photo: bytes, said: str) -> None:
     answer = _ground(client, photo=("photo.jpg", photo, "image/jpeg"))
     assert answer.status_code == 422
     assert re.search(said, answer.json()["detail"])
@@ -326,8 +326,8 @@ def test_no_file_is_reached_by_a_path(client: TestClient, path: str) -> None:
     assert client.get(httpx2.URL("http://localhost:8321").copy_with(raw_path=path.encode())).status_code == 404
 
 
-def test_an_id_is_no_path(client: TestClient, photos: Path) -> None:
-    for name in ("0.png", str(photos / "0.png"), "../photos/0.png", "\0"):
+def test_an_id_is_no_path(client: TestClient, images: Path) -> None:
+    for name in ("0.png", str(images / "0.png"), "../photos/0.png", "\0"):
         assert _ground(client, photo_id=name).status_code == 404
 
 
@@ -340,10 +340,10 @@ def test_a_link_out_of_the_folder_is_not_listed(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("no photograph")
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
     (folder / "away").symlink_to(tmp_path)
-    assert [photo.name for photo in Shelf(Limits(), folder).listed] == ["more/b.JPG"]
+    assert [photo.name for photo in ImageLibrary(Limits(), folder).listed] == ["more/b.JPG"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(StudioError, match="holds no photographs"):
-        Shelf(Limits(), tmp_path / "empty")
+        ImageLibrary(Limits(), tmp_path / "empty")
 
 
 @pytest.mark.parametrize(

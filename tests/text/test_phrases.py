@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.image_folder import StoredImage
 from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
 from unboxed.text.phrases import content_words, head_noun, noun_phrases, span_f1
@@ -111,7 +111,7 @@ def test_span_f1_by_hand() -> None:
 def test_agreement_with_the_gold_phrases_of_real_captions(shared_data: Path) -> None:
     """The chunker knows nothing of these captions; 0.80 is the least that is let pass."""
     folder = shared_data / "data" / "flickr30k_entities"
-    listed = {image_id: StoredPhoto(Path(image_id), 1, 1) for image_id in (folder / "val.txt").read_text().split()}
+    listed = {image_id: StoredImage(Path(image_id), 1, 1) for image_id in (folder / "val.txt").read_text().split()}
     examples = read_examples(folder / "annotations.tar.gz", listed)
     gold = [caption for example in examples for caption in example.captions]
     assert len(gold) == 5000

@@ -13,7 +13,7 @@ from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.local_models import cached_detector
-from unboxed.training.auto import default_choices, default_regions
+from unboxed.training.auto import default_recipe, default_regions
 from unboxed.training.estimate import estimate
 
 
@@ -46,11 +46,11 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
 
 
 def test_regions_with_class_names_are_taught_by_them() -> None:
-    name, choices = default_choices(named=True, photos=144)
-    assert (name, choices.prior, choices.schedule.epochs) == ("ckd", "semantic", 30)
-    assert choices.distillation.distillation > 0
-    assert default_choices(named=False, photos=144)[0] == "infoground"
-    assert default_choices(named=True, photos=100_000)[1].schedule.epochs == 4
+    name, options = default_recipe(named=True, images=144)
+    assert (name, options.prior, options.schedule.epochs) == ("ckd", "semantic", 30)
+    assert options.distillation.distillation > 0
+    assert default_recipe(named=False, images=144)[0] == "infoground"
+    assert default_recipe(named=True, images=100_000)[1].schedule.epochs == 4
 
 
 def test_the_detector_that_is_named_comes_before_the_cached_one_and_that_before_none(
@@ -86,7 +86,7 @@ def test_an_estimate_grows_with_what_is_to_be_done(tiny_dataset: Path) -> None:
     examples = load_dataset(tiny_dataset).split("train").examples
     found = estimate(examples, len(examples), RegionSettings(grid=2))
     assert found is not None and found.recipe == "infoground"
-    assert found.regions == pytest.approx(found.photo * len(examples))
+    assert found.regions == pytest.approx(found.image * len(examples))
     # Forty times the photographs are forty times the steps an epoch, and fewer epochs.
     many = estimate(examples, 40 * len(examples), RegionSettings(grid=2))
     assert many is not None and many.epochs < found.epochs and many.training > 0

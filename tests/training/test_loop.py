@@ -13,9 +13,9 @@ from unboxed.training.fit import FitSettings, fit
 
 
 def _fit(data: Path, store: Path, run: Path, tensorboard: bool = False, **schedule: object) -> list[dict[str, float]]:
-    choices = InfoGround(negatives="none", joint_width=16, schedule=Schedule(images_per_batch=8, **schedule))  # type: ignore[arg-type]
+    options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(images_per_batch=8, **schedule))  # type: ignore[arg-type]
     entries: list[dict[str, float]] = []
-    fit("infoground", choices, FitSettings(data, run, store, tensorboard=tensorboard), report=entries.append)
+    fit("infoground", options, FitSettings(data, run, store, tensorboard=tensorboard), report=entries.append)
     assert entries == [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [entry for entry in entries if "val_loss" in entry]
 

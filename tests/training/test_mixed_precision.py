@@ -15,7 +15,7 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
 from unboxed.inference.grounder import RunConfig
 from unboxed.recipes import RECIPES
-from unboxed.recipes.pairs import Moment
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
@@ -23,7 +23,7 @@ from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.fit import fit
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import FitSettings
-from unboxed.training.split_loader import Feed
+from unboxed.training.split_loader import SplitLoader
 
 World = tuple[Path, Path]
 SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8, "negatives": "none", "dropout": 0.0}
@@ -50,12 +50,12 @@ def test_every_recipe_loses_almost_the_same_and_has_finite_gradients(name: str, 
     store, examples = RegionStore.open(tiny_world[1]), load_dataset(tiny_world[0]).split("train").examples
     vocabulary = Vocabulary.from_captions((c.text for e in examples for c in e.captions), 1)
     config = RunConfig(name, choices, store.settings, store.feature_blocks, store.class_names, {})
-    batch = next(iter(Feed(examples, store, vocabulary, config, None).batches(SCHEDULE, 0)))
+    batch = next(iter(SplitLoader(examples, store, vocabulary, config, None).batches(SCHEDULE, 0)))
     torch.manual_seed(0)
     model = choices.build(vocabulary, config.region_width).eval()
-    exact = model.loss(batch, Moment(0, 10))["loss"].detach()
+    exact = model.loss(batch, TrainingStep(0, 10))["loss"].detach()
     with half_products(model):
-        losses = model.loss(batch, Moment(0, 10))
+        losses = model.loss(batch, TrainingStep(0, 10))
         losses["loss"].backward()
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
     loss = losses["loss"].detach()

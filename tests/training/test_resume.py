@@ -73,11 +73,11 @@ def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_weights(
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(
     tiny_dataset: Path, store: Path, tmp_path: Path
 ) -> None:
-    choices = InfoGround(negatives="none", joint_width=16, schedule=Schedule(epochs=1, images_per_batch=8))
+    options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(epochs=1, images_per_batch=8))
     run = tmp_path / "run"
-    fit("infoground", choices, FitSettings(tiny_dataset, run, store))
+    fit("infoground", options, FitSettings(tiny_dataset, run, store))
     with pytest.raises(RunError, match="--resume"):
-        fit("infoground", choices, FitSettings(tiny_dataset, run, store))
+        fit("infoground", options, FitSettings(tiny_dataset, run, store))
     with pytest.raises(RunError, match="joint_width was 16 and now is 256"):
         fit("infoground", InfoGround(negatives="none"), FitSettings(tiny_dataset, run, store, resume=True))
 

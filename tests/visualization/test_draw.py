@@ -29,8 +29,8 @@ def near(picture: Image.Image, colour: str) -> np.ndarray:
 
 
 def test_the_box_and_the_words_of_a_phrase_have_its_colour_and_others_have_not():
-    photo = Image.new("RGB", (800, 400), "#808080")
-    picture = draw_grounding(photo, CAPTION, [grounded("A dog", [100, 100, 300, 300]), grounded("a ball")])
+    image = Image.new("RGB", (800, 400), "#808080")
+    picture = draw_grounding(image, CAPTION, [grounded("A dog", [100, 100, 300, 300]), grounded("a ball")])
     assert picture.width == 800
     blue = near(picture, PALETTE[0])
     assert blue[200, 95:105].any()
@@ -39,30 +39,30 @@ def test_the_box_and_the_words_of_a_phrase_have_its_colour_and_others_have_not()
     assert not near(picture, PALETTE[1]).any()  # "a ball" has no box
 
 
-def test_a_small_photograph_is_enlarged_and_its_boxes_with_it():
+def test_a_small_image_is_enlarged_and_its_boxes_with_it():
     picture = draw_grounding(Image.new("RGB", (100, 50), "#808080"), CAPTION, [grounded("A dog", [50, 10, 90, 40])])
     assert picture.width == 800
     assert near(picture, PALETTE[0])[200, 395:405].any()
 
 
 def test_two_phrases_in_one_place_stay_both_visible():
-    photo, box = Image.new("RGB", (800, 400), "#808080"), [100, 100, 500, 350]
-    picture = draw_grounding(photo, CAPTION, [grounded("A dog", box), grounded("a ball", box)])
+    image, box = Image.new("RGB", (800, 400), "#808080"), [100, 100, 500, 350]
+    picture = draw_grounding(image, CAPTION, [grounded("A dog", box), grounded("a ball", box)])
     assert near(picture, PALETTE[0])[225, :400].any()
     assert near(picture, PALETTE[1])[225, :400].any()
 
 
 def test_tags_of_boxes_in_one_place_do_not_cover_each_other():
-    photo, box = Image.new("RGB", (800, 800), "#808080"), [300, 300, 500, 500]
+    image, box = Image.new("RGB", (800, 800), "#808080"), [300, 300, 500, 500]
     phrases = [GroundedPhrase("a phrase", i, i + 1, [box], [1]) for i in range(4)]
-    tags_only = draw_grounding(photo, "abcd", phrases)
+    tags_only = draw_grounding(image, "abcd", phrases)
     sizes = [near(tags_only, colour)[:800].sum() for colour in PALETTE[:4]]
     assert min(sizes) > 0.6 * max(sizes)
 
 
 def test_gold_boxes_are_dashed():
-    photo, gold = Image.new("RGB", (800, 400), "#808080"), Phrase("A dog", 0, 5, boxes=np.array([[100, 100, 700, 300]]))
-    picture = draw_grounding(photo, CAPTION, [grounded("A dog")], gold=[gold])
+    image, gold = Image.new("RGB", (800, 400), "#808080"), Phrase("A dog", 0, 5, boxes=np.array([[100, 100, 700, 300]]))
+    picture = draw_grounding(image, CAPTION, [grounded("A dog")], gold=[gold])
     along_the_top = near(picture, PALETTE[0])[100, 100:700]
     assert 0.3 < along_the_top.mean() < 0.8
 
@@ -84,9 +84,9 @@ def test_any_caption_any_spans_any_boxes(caption, data):
 
 
 def test_heat_lies_where_the_weight_is():
-    photo = Image.new("RGB", (400, 200), "#808080")
+    image = Image.new("RGB", (400, 200), "#808080")
     hot = np.asarray(
-        draw_heat(photo, np.array([[0, 0, 200, 200], [200, 0, 400, 200]]), np.array([0.1, 0.9])), dtype=int
+        draw_heat(image, np.array([[0, 0, 200, 200], [200, 0, 400, 200]]), np.array([0.1, 0.9])), dtype=int
     )
     assert hot[200, 600].sum() > hot[200, 200].sum() + 100
 

@@ -13,27 +13,27 @@ import torch
 __all__ = [
     "Aligner",
     "Alignment",
-    "QueryCodes",
-    "RegionCodes",
+    "QueryEmbeddings",
+    "RegionEmbeddings",
     "all_products",
     "mean_over_queries",
-    "own_products",
     "pair_products",
+    "paired_products",
 ]
 
 
-class RegionCodes(NamedTuple):
+class RegionEmbeddings(NamedTuple):
     """Encoded regions: tensors `[B, R, …]` that the aligner understands, and which regions are real."""
 
     codes: tuple[torch.Tensor, ...]
     mask_BR: torch.Tensor
 
-    def of(self, image_of_C: torch.Tensor) -> RegionCodes:
+    def of(self, image_of_C: torch.Tensor) -> RegionEmbeddings:
         """One row for each caption: the regions of its own image."""
-        return RegionCodes(tuple(code[image_of_C] for code in self.codes), self.mask_BR[image_of_C])
+        return RegionEmbeddings(tuple(code[image_of_C] for code in self.codes), self.mask_BR[image_of_C])
 
 
-class QueryCodes(NamedTuple):
+class QueryEmbeddings(NamedTuple):
     """Encoded queries: tensors `[C, Q, …]` that the aligner understands, and which queries are real."""
 
     codes: tuple[torch.Tensor, ...]
@@ -54,14 +54,14 @@ class Alignment(NamedTuple):
     similarity_BCQR: torch.Tensor
     attention_BCQR: torch.Tensor
     value_BCQR: torch.Tensor
-    evidence_BCQ: torch.Tensor
+    matched_BCQ: torch.Tensor
     score_BC: torch.Tensor
 
 
 class Aligner(Protocol):
     """One kind of attention."""
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """Encode regions.
 
         Args:
@@ -70,13 +70,13 @@ class Aligner(Protocol):
             mask_BR: True for real regions.
         """
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Encode the contextual states of words or phrases."""
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -84,7 +84,7 @@ class Aligner(Protocol):
         """Every caption against every image; with `own`, each caption against the one image of its own row.
 
         Args:
-            regions: of B images; with `own`, of C images, row by row with the captions (`RegionCodes.of`).
+            regions: of B images; with `own`, of C images, row by row with the captions (`RegionEmbeddings.of`).
             queries: of C captions.
             own: the result's axes are then `[1, C, Q, R]`.
             prior_BCQR: untrained scores of every query's regions, for the aligners that mix them in.
@@ -92,8 +92,8 @@ class Aligner(Protocol):
 
     def scores(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         prior_BCQR: torch.Tensor | None = None,
         budget_bytes: int = ...,
@@ -112,16 +112,16 @@ def all_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor) -> torch.
     return products.view(*queries_CQD.shape[:2], *regions_BRD.shape[:2]).permute(2, 0, 1, 3)
 
 
-def own_products(queries_CQD: torch.Tensor, regions_CRD: torch.Tensor) -> torch.Tensor:
+def paired_products(queries_CQD: torch.Tensor, regions_CRD: torch.Tensor) -> torch.Tensor:
     """Each caption's queries with the regions of its own row, `[1, C, Q, R]`."""
     return (queries_CQD @ regions_CRD.transpose(1, 2))[None]
 
 
 def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, own: bool) -> torch.Tensor:
-    """`own_products` or `all_products`."""
-    return own_products(queries_CQD, regions_BRD) if own else all_products(queries_CQD, regions_BRD)
+    """`paired_products` or `all_products`."""
+    return paired_products(queries_CQD, regions_BRD) if own else all_products(queries_CQD, regions_BRD)
 
 
-def mean_over_queries(evidence_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
+def mean_over_queries(matched_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
     """Mean evidence `[B, C]` of the real queries of each caption; 0 for a caption without any."""
-    return (evidence_BCQ * mask_CQ).sum(dim=-1) / mask_CQ.sum(dim=-1).clamp(min=1)
+    return (matched_BCQ * mask_CQ).sum(dim=-1) / mask_CQ.sum(dim=-1).clamp(min=1)

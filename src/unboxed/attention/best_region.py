@@ -7,14 +7,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
-from unboxed.attention.dual_encoder import CosineTowers
-from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.dual_encoder import DualEncoder
+from unboxed.attention.mlp import MaskedMLP
 
 __all__ = ["BestRegion"]
 
 
-class BestRegion(CosineTowers):
+class BestRegion(DualEncoder):
     """Two perceptrons to unit vectors, and the maximum over regions.
 
     Args:
@@ -39,8 +39,8 @@ class BestRegion(CosineTowers):
         score: Literal["sum", "root", "mean"] = "sum",
     ) -> None:
         super().__init__(
-            MaskedPerceptron(region_width, hidden_width, joint_width, batch_norm=False),
-            MaskedPerceptron(state_width, hidden_width, joint_width, batch_norm=False),
+            MaskedMLP(region_width, hidden_width, joint_width, batch_norm=False),
+            MaskedMLP(state_width, hidden_width, joint_width, batch_norm=False),
         )
         log_scale = torch.tensor(scale).log()
         if learned:
@@ -51,8 +51,8 @@ class BestRegion(CosineTowers):
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -65,7 +65,7 @@ class BestRegion(CosineTowers):
         score = self._score(evidence, queries.mask_CQ)
         return Alignment(similarity, similarity.softmax(dim=-1), value, evidence, score)
 
-    def best(self, regions: RegionCodes, queries: QueryCodes) -> tuple[torch.Tensor, torch.Tensor]:
+    def best(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[torch.Tensor, torch.Tensor]:
         """The evidence `[B, C, Q]` and the scores `[B, C]` that `align` gives of all pairs, without the rest.
 
         Only real queries are compared, for captions with few phrases are mostly padding; padded ones have evidence 0.
@@ -75,10 +75,10 @@ class BestRegion(CosineTowers):
         best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
         evidence_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
         evidence_CQB[mask_CQ] = best_NB
-        evidence_BCQ = evidence_CQB.permute(2, 0, 1)
-        return evidence_BCQ, self._score(evidence_BCQ, mask_CQ)
+        matched_BCQ = evidence_CQB.permute(2, 0, 1)
+        return matched_BCQ, self._score(matched_BCQ, mask_CQ)
 
-    def _score(self, evidence_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
+    def _score(self, matched_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
         count_C = mask_CQ.sum(dim=-1).clamp(min=1)
-        score_BC: torch.Tensor = (evidence_BCQ * mask_CQ).sum(dim=-1) / count_C**self.exponent
+        score_BC: torch.Tensor = (matched_BCQ * mask_CQ).sum(dim=-1) / count_C**self.exponent
         return score_BC

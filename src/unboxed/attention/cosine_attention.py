@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch.nn.functional import leaky_relu
 
-from unboxed.attention.normalize import inverse_length, inverse_root
+from unboxed.attention.normalize import inverse_norm, inverse_root
 
 __all__ = [
     "Aggregation",
@@ -72,14 +72,14 @@ class AttentionScorer:
     bonus: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, choices in (
+        for name, options in (
             ("direction", Direction),
             ("normalised_over", NormalisedOver),
             ("focal", FocalRule),
             ("aggregation", Aggregation),
         ):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} is one of {get_args(choices)}, not {getattr(self, name)!r}.")
+            if getattr(self, name) not in get_args(options):
+                raise ValueError(f"{name} is one of {get_args(options)}, not {getattr(self, name)!r}.")
 
     @classmethod
     def scan(cls, direction: Literal["t2i", "i2t"] = "t2i", aggregation: Aggregation = "mean") -> AttentionScorer:
@@ -227,7 +227,7 @@ def attend(
     shares_KNQJ = scorer.shares(logits_KNQJ, mask_KN11, context_dim=1, bounded=prior_KNQJ is None)
     spread_KNQJ = (gram_KNN @ shares_KNQJ.flatten(2)).view_as(shares_KNQJ)
     total_KQJ = shares_KNQJ.sum(dim=1)
-    inverse_KQJ = inverse_length((shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ)
+    inverse_KQJ = inverse_norm((shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ)
     evidence_KQJ = (shares_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
     return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, inverse_KQJ, evidence_KQJ)
 

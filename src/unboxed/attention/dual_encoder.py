@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.attention.base import QueryCodes, RegionCodes, pair_products
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings, pair_products
 from unboxed.attention.memory_budget import ScoredInBlocks
-from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.mlp import MaskedMLP
 
-__all__ = ["CosineTowers"]
+__all__ = ["DualEncoder"]
 
 
-class CosineTowers(ScoredInBlocks, nn.Module):
+class DualEncoder(ScoredInBlocks, nn.Module):
     """What aligners that compare by cosine have in common.
 
     Args:
@@ -20,19 +20,21 @@ class CosineTowers(ScoredInBlocks, nn.Module):
         query: from a phrase's or word's state to it.
     """
 
-    def __init__(self, region: MaskedPerceptron, query: MaskedPerceptron) -> None:
+    def __init__(self, region: MaskedMLP, query: MaskedMLP) -> None:
         super().__init__()
         self.region, self.query = region, query
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """Unit vectors `[B, R, D]`; the boxes are not looked at."""
-        return RegionCodes((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
+        return RegionEmbeddings((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Unit vectors `[C, Q, D]`."""
-        return QueryCodes((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
+        return QueryEmbeddings((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
 
-    def cosines(self, regions: RegionCodes, queries: QueryCodes, own: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    def cosines(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, own: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The cosines `[B, C, Q, R]` of all pairs (with `own`, `[1, C, Q, R]`), and where regions are real."""
         mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
         return pair_products(queries.codes[0], regions.codes[0], own), mask_BCQR

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes, mean_over_queries, pair_products
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, mean_over_queries, pair_products
 from unboxed.attention.memory_budget import ScoredInBlocks
-from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.mlp import MaskedMLP
 
 __all__ = ["KeyValueAttention"]
 
@@ -29,24 +29,24 @@ class KeyValueAttention(ScoredInBlocks, nn.Module):
 
     def __init__(self, region_width: int, state_width: int, joint_width: int = 384, layers: int = 2) -> None:
         super().__init__()
-        self.region_key = MaskedPerceptron(region_width, joint_width, joint_width, layers)
-        self.region_value = MaskedPerceptron(region_width, joint_width, joint_width, layers)
-        self.word_query = MaskedPerceptron(state_width, joint_width, joint_width, layers)
-        self.word_value = MaskedPerceptron(state_width, joint_width, joint_width, layers)
+        self.region_key = MaskedMLP(region_width, joint_width, joint_width, layers)
+        self.region_value = MaskedMLP(region_width, joint_width, joint_width, layers)
+        self.word_query = MaskedMLP(state_width, joint_width, joint_width, layers)
+        self.word_value = MaskedMLP(state_width, joint_width, joint_width, layers)
         self.scale = joint_width**-0.5
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """Keys and values `[B, R, D]`."""
-        return RegionCodes((self.region_key(inputs_BRV, mask_BR), self.region_value(inputs_BRV, mask_BR)), mask_BR)
+        return RegionEmbeddings((self.region_key(inputs_BRV, mask_BR), self.region_value(inputs_BRV, mask_BR)), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Queries and values `[C, Q, D]`."""
-        return QueryCodes((self.word_query(states_CQH, mask_CQ), self.word_value(states_CQH, mask_CQ)), mask_CQ)
+        return QueryEmbeddings((self.word_query(states_CQH, mask_CQ), self.word_value(states_CQH, mask_CQ)), mask_CQ)
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
 
 __all__ = ["BUDGET_BYTES", "ScoredInBlocks", "block_scores", "reach"]
 
@@ -27,8 +27,8 @@ class ScoredInBlocks:
 
     def scores(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         prior_BCQR: torch.Tensor | None = None,
         budget_bytes: int = BUDGET_BYTES,
@@ -39,8 +39,8 @@ class ScoredInBlocks:
 
 def block_scores(
     align: Callable[..., Alignment],
-    regions: RegionCodes,
-    queries: QueryCodes,
+    regions: RegionEmbeddings,
+    queries: QueryEmbeddings,
     prior_BCQR: torch.Tensor | None = None,
     budget_bytes: int = BUDGET_BYTES,
 ) -> torch.Tensor:
@@ -60,9 +60,9 @@ def block_scores(
     images = max(1, min(int(pairs**0.5), len(regions.mask_BR)))
     captions = max(1, min(pairs // images, len(queries.mask_CQ)))
     for rows in _like(regions.mask_BR, images):
-        block = RegionCodes(*_trimmed(regions.codes, regions.mask_BR, rows))
+        block = RegionEmbeddings(*_trimmed(regions.codes, regions.mask_BR, rows))
         for columns in _like(queries.mask_CQ, captions):
-            asking = QueryCodes(*_trimmed(queries.codes, queries.mask_CQ, columns))
+            asking = QueryEmbeddings(*_trimmed(queries.codes, queries.mask_CQ, columns))
             prior = None
             if prior_BCQR is not None:
                 prior = prior_BCQR[rows][:, columns, : asking.mask_CQ.shape[1], : block.mask_BR.shape[1]]

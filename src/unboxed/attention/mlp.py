@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["MaskedPerceptron"]
+__all__ = ["MaskedMLP"]
 
 
-class MaskedPerceptron(nn.Module):
+class MaskedMLP(nn.Module):
     """Linear – batch norm – ReLU blocks and a last linear map, over real rows only.
 
     Padded rows neither enter the batch statistics nor cost time, and come out as zeros.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["EPSILON", "cosine_to_content", "inverse_length", "inverse_root", "unit"]
+__all__ = ["EPSILON", "cosine_to_content", "inverse_norm", "inverse_root", "unit"]
 
 EPSILON = 1e-8  # the smallest length that counts as one
 
@@ -26,10 +26,10 @@ def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tens
         product: of the unit vector and the content.
         square: `aᵀ G a`, the content's squared length.
     """
-    return product * inverse_length(square, torch.ones_like(square))
+    return product * inverse_norm(square, torch.ones_like(square))
 
 
-def inverse_length(square: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+def inverse_norm(square: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
     """One over the length of a content of unit vectors whose weights sum to `total`.
 
     Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make

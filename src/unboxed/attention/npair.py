@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes, pair_products
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, pair_products
 from unboxed.attention.memory_budget import ScoredInBlocks
 
 __all__ = ["MatchMap", "Reduction"]
@@ -34,7 +34,7 @@ class MatchMap(ScoredInBlocks, nn.Module):
 
     Args:
         cells: turns inputs `[B, R, V]` and their mask `[B, R]` into cells `[B, R, D]`, such as
-            `convolution.PixelCells`, or `MaskedPerceptron` for regions that are no grid.
+            `convolution.PixelCells`, or `MaskedMLP` for regions that are no grid.
         query_width: the first so many columns of a query's state are read. A recurrent encoder's states begin with
             the words' own vectors, free of their context.
         joint_width: width D of the cells.
@@ -59,22 +59,22 @@ class MatchMap(ScoredInBlocks, nn.Module):
         self.reduction = reduction
         self.hidden = hidden
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """The cells `[B, R, D]`, zero at padded ones. The edges are not looked at: a cell is its place in the map."""
         cells_BRD = self.cells(inputs_BRV, mask_BR)
         if self.training and self.hidden:
             seen_BR = mask_BR & (torch.rand(mask_BR.shape, device=mask_BR.device) >= self.hidden)
             mask_BR = torch.where(seen_BR.any(dim=1, keepdim=True), seen_BR, mask_BR)
-        return RegionCodes((cells_BRD * mask_BR[..., None],), mask_BR)
+        return RegionEmbeddings((cells_BRD * mask_BR[..., None],), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """The queries `[C, Q, D]`, zero at padded ones."""
-        return QueryCodes((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
+        return QueryEmbeddings((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -94,19 +94,19 @@ class MatchMap(ScoredInBlocks, nn.Module):
         attention_BCQR = similarity_BCQR.softmax(dim=-1)
         count_111 = mask_11R.sum(dim=-1).to(map_BCQR.dtype)
         if self.reduction == "max-cells":
-            evidence_BCQ = similarity_BCQR.amax(dim=-1)
+            matched_BCQ = similarity_BCQR.amax(dim=-1)
         elif self.reduction == "soft-cells":
-            evidence_BCQ = similarity_BCQR.logsumexp(dim=-1) - count_111.log()
+            matched_BCQ = similarity_BCQR.logsumexp(dim=-1) - count_111.log()
         else:
-            evidence_BCQ = (map_BCQR if whole else map_BCQR * mask_11R).sum(dim=-1) / count_111
+            matched_BCQ = (map_BCQR if whole else map_BCQR * mask_11R).sum(dim=-1) / count_111
         if self.reduction == "max-words":
             best_BCR = map_BCQR.masked_fill(~queries.mask_CQ[..., None], float("-inf")).amax(dim=2)
             score_BC = best_BCR.masked_fill(~mask_11R[:, :, 0], 0).sum(dim=-1) / count_111[..., 0]
         else:
-            score_BC = (evidence_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
-        return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, evidence_BCQ, score_BC)
+            score_BC = (matched_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
+        return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, matched_BCQ, score_BC)
 
-    def mean_scores(self, regions: RegionCodes, queries: QueryCodes) -> torch.Tensor:
+    def mean_scores(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> torch.Tensor:
         """`score_BC` of the reduction `mean` without the map: <mean of the queries, mean of the cells>."""
         (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
         image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from unboxed.attention.memory_budget import reach
-from unboxed.runtime.core_pool import on_each_core
+from unboxed.runtime.core_pool import run_on_cores
 
 __all__ = ["PIECE", "BlockPlan", "CaptionBlock", "ImageBlock"]
 
@@ -98,7 +98,7 @@ class BlockPlan:
                 for some in images:
                     score_BC[some.number_B[:, None], captions.number_C] = block_scores(some, captions)
 
-            on_each_core(score, groups, self._cores if len(groups) >= 4 * self._cores else 1)
+            run_on_cores(score, groups, self._cores if len(groups) >= 4 * self._cores else 1)
 
     def _image_chunks(self) -> Iterator[list[ImageBlock]]:
         """Blocks of images with their Gram matrices, as many at a time as half of the budget holds."""

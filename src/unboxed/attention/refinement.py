@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes, mean_over_queries
-from unboxed.attention.dual_encoder import CosineTowers
-from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, mean_over_queries
+from unboxed.attention.dual_encoder import DualEncoder
+from unboxed.attention.mlp import MaskedMLP
 
 __all__ = ["PriorRefinement"]
 
 
-class PriorRefinement(CosineTowers):
+class PriorRefinement(DualEncoder):
     """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`: T a trained cosine, S the prior; evidence is the largest P.
 
     Args:
@@ -34,15 +34,15 @@ class PriorRefinement(CosineTowers):
         prior_temperature: float = 1.0,
     ) -> None:
         super().__init__(
-            MaskedPerceptron(region_width, hidden_width, joint_width, 2 if hidden_width else 1, batch_norm=False),
-            MaskedPerceptron(state_width, joint_width, joint_width, 1, batch_norm=False),
+            MaskedMLP(region_width, hidden_width, joint_width, 2 if hidden_width else 1, batch_norm=False),
+            MaskedMLP(state_width, joint_width, joint_width, 1, batch_norm=False),
         )
         self.omega, self.temperature, self.prior_temperature = omega, temperature, prior_temperature
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.chunked_scores import BUDGET_BYTES, score_matrix
 from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, shares_to_weights
 from unboxed.attention.matched import MatchedAttention, match
@@ -100,18 +100,18 @@ class CrossAttention(nn.Module):
         )
         self.query_encoder = ProjectedQueries(word_width, joint_width)
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """One code: unit vectors `[B, R, D]`."""
-        return RegionCodes((cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR),), mask_BR)
+        return RegionEmbeddings((cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR),), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """One code: unit vectors `[C, Q, D]`."""
-        return QueryCodes((self.query_encoder(states_CQH, mask_CQ),), mask_CQ)
+        return QueryEmbeddings((self.query_encoder(states_CQH, mask_CQ),), mask_CQ)
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -130,8 +130,8 @@ class CrossAttention(nn.Module):
 
     def scores(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         prior_BCQR: torch.Tensor | None = None,
         budget_bytes: int = BUDGET_BYTES,
@@ -142,11 +142,11 @@ class CrossAttention(nn.Module):
         codes = regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ
         return score_matrix(self.scorer, *codes, budget_bytes=budget_bytes)
 
-    def matched(self, regions: RegionCodes, queries: QueryCodes) -> tuple[MatchedAttention, ...]:
+    def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image in each direction of the scorer.
 
         Args:
-            regions: one row for each caption (`RegionCodes.of`).
+            regions: one row for each caption (`RegionEmbeddings.of`).
             queries: of the captions.
         """
         return match(self.scorer, regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ)
@@ -241,7 +241,7 @@ def _alignment(
         similarity_BCQR=pairs.seen(logits_BRQC.masked_fill(padded_BR11, float("-inf"))),
         attention_BCQR=pairs.seen(attention_BRQC),
         value_BCQR=pairs.seen(pairs.cosine_BRQC),
-        evidence_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
+        matched_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
         score_BC=score_BC.T if pairs.own else score_BC,
     )
 

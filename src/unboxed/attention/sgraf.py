@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer, attend
 from unboxed.attention.matched import MatchedAttention, match
 from unboxed.attention.memory_budget import BUDGET_BYTES, block_scores
@@ -132,20 +132,20 @@ class SimilarityReasoning(nn.Module):
         self.score = xavier(similarity_width, 1)
         self.block_bytes = block_bytes
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """Two codes: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
         codes_BRD = cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR)
-        return RegionCodes((codes_BRD, self.whole_image(codes_BRD, mask_BR)[:, None]), mask_BR)
+        return RegionEmbeddings((codes_BRD, self.whole_image(codes_BRD, mask_BR)[:, None]), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two codes: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
         codes_CQD = self.query_encoder(states_CQH, mask_CQ)
-        return QueryCodes((codes_CQD, self.whole_caption(codes_CQD, mask_CQ)[:, None]), mask_CQ)
+        return QueryEmbeddings((codes_CQD, self.whole_caption(codes_CQD, mask_CQ)[:, None]), mask_CQ)
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -187,8 +187,8 @@ class SimilarityReasoning(nn.Module):
 
     def scores(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         prior_BCQR: torch.Tensor | None = None,
         budget_bytes: int = BUDGET_BYTES,
@@ -203,16 +203,16 @@ class SimilarityReasoning(nn.Module):
             plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
         without_C = ~queries.mask_CQ.any(dim=1)
         if without_C.any():  # they are in no block: their score is that of the whole image and caption alone
-            none = QueryCodes(tuple(code[without_C] for code in queries.codes), queries.mask_CQ[without_C])
+            none = QueryEmbeddings(tuple(code[without_C] for code in queries.codes), queries.mask_CQ[without_C])
             score_BC[:, without_C] = block_scores(self.align, regions, none, None, budget_bytes)
         return score_BC
 
-    def matched(self, regions: RegionCodes, queries: QueryCodes) -> tuple[MatchedAttention, ...]:
+    def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image; see `CrossAttention.matched`."""
         return match(self.scorer, regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ)
 
     def _scores_of_block(
-        self, regions: RegionCodes, queries: QueryCodes, images: ImageBlock, captions: CaptionBlock
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, images: ImageBlock, captions: CaptionBlock
     ) -> torch.Tensor:
         """Scores `[b, c]`, a few images at a time."""
         cosine_BRQC, caption_1CD = images.cosines(captions), queries.codes[1][captions.number_C, 0][None]

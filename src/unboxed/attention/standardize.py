@@ -10,10 +10,10 @@ from torch import nn
 
 from unboxed.types import Array
 
-__all__ = ["Standardise"]
+__all__ = ["Standardize"]
 
 
-class Standardise(nn.Module):
+class Standardize(nn.Module):
     """Subtract each column's mean and divide by its standard deviation, but by no less than `smallest`.
 
     A class that is rarely seen varies little, and its few sure detections must not drown in the limit: without the

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.memory_budget import BUDGET_BYTES
 from unboxed.attention.normalize import unit
@@ -52,13 +52,13 @@ class PooledEmbedding(nn.Module):
         self.text_pooling = text_pooling
         self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalised_over="none")
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionCodes:
+    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
         """Two codes: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
         mapped_BRD = self.region_map(inputs_BRV).masked_fill(~mask_BR[..., None], 0)
         image_B1D = unit(mapped_BRD.sum(dim=1, keepdim=True))  # a sum points where the mean does
-        return RegionCodes((unit(mapped_BRD), image_B1D), mask_BR)
+        return RegionEmbeddings((unit(mapped_BRD), image_B1D), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryCodes:
+    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two codes: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
         mapped_CQD = self.word_map(states_CQH).masked_fill(~mask_CQ[..., None], 0)
         if self.text_pooling == "mean":
@@ -67,12 +67,12 @@ class PooledEmbedding(nn.Module):
             place_Q = torch.arange(1, mask_CQ.shape[1] + 1, device=mask_CQ.device)
             last_C = (mask_CQ * place_Q).argmax(dim=1)
             caption_C1D = mapped_CQD[torch.arange(len(last_C), device=last_C.device), last_C][:, None]
-        return QueryCodes((unit(mapped_CQD), unit(caption_C1D)), mask_CQ)
+        return QueryEmbeddings((unit(mapped_CQD), unit(caption_C1D)), mask_CQ)
 
     def align(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         own: bool = False,
         prior_BCQR: torch.Tensor | None = None,
@@ -90,14 +90,14 @@ class PooledEmbedding(nn.Module):
             similarity_BCQR=similarity_BCQR.masked_fill(~region_mask, float("-inf")),
             attention_BCQR=attention_BCQR,
             value_BCQR=cosine_BCQR,
-            evidence_BCQ=(attention_BCQR * cosine_BCQR).sum(dim=3),
+            matched_BCQ=(attention_BCQR * cosine_BCQR).sum(dim=3),
             score_BC=self.scores(regions, queries) if own_BC is None else own_BC,
         )
 
     def scores(
         self,
-        regions: RegionCodes,
-        queries: QueryCodes,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
         *,
         prior_BCQR: torch.Tensor | None = None,
         budget_bytes: int = BUDGET_BYTES,

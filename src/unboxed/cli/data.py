@@ -8,7 +8,7 @@ from typing import Literal
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 __all__ = ["import_features", "regions", "scenes"]
 
@@ -25,7 +25,7 @@ def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int 
     """
     from unboxed.scenes import write_scenes
 
-    say(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
+    show(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
 
 
 def regions(
@@ -53,11 +53,11 @@ def regions(
     from unboxed.regions.extraction import extract
 
     dataset = load_dataset(data)
-    dataset.require_photographs()
+    dataset.require_images()
     chosen = replace(settings, detectors=(*settings.detectors, *detector))
     splits = [dataset.split(name) for name in dataset.split_names]
     for split in splits:
-        say(split.describe())
+        show(split.describe())
         if strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
@@ -66,8 +66,8 @@ def regions(
     for split in splits:
         skipped.update(split.unreadable)
     for image_id, reason in skipped.items():
-        say(f"Skipped {image_id}: {reason}")
-    say(
+        show(f"Skipped {image_id}: {reason}")
+    show(
         f"{out}: {summary.done:,} photos in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
         f"{len(skipped)} skipped"
     )
@@ -93,4 +93,4 @@ def import_features(
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.importers.precomputed import import_regions, open_features
 
-    say(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")
+    show(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")

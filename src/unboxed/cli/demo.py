@@ -8,7 +8,7 @@ from typing import Any
 
 from unboxed.evaluation.evaluate_run import evaluate_run
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import Distillation
+from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.scenes import write_scenes
 from unboxed.training.fit import fit
@@ -24,7 +24,7 @@ def demo_choices(seed: int = 0) -> CKD:
     """
     return CKD(
         prior="semantic",
-        distillation=Distillation(distillation=0.5),
+        distillation=DistillationConfig(distillation=0.5),
         intra_caption=0.3,
         negatives="random",
         schedule=Schedule(epochs=5, seed=seed),
@@ -35,7 +35,7 @@ def run_demo(
     out: Path,
     *,
     seed: int = 0,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Path:
     """Draw Scenes, train CKD on it, evaluate on its test split, all inside `out`.
@@ -53,13 +53,13 @@ def run_demo(
     """
     world, run = out / "scenes", out / "run"
     if not (world / "data.toml").is_file():
-        say("Drawing 2,600 scenes")
+        show("Drawing 2,600 scenes")
         write_scenes(world, seed=seed)
-    fit("ckd", demo_choices(seed), FitSettings(world / "data.toml", run, resume=True), say=say, report=report)
-    say("Evaluating on the test split")
-    result = evaluate_run(run, world / "data.toml", "test", say=say)
+    fit("ckd", demo_choices(seed), FitSettings(world / "data.toml", run, resume=True), show=show, report=report)
+    show("Evaluating on the test split")
+    result = evaluate_run(run, world / "data.toml", "test", show=show)
     assert result.scores is not None  # the drawn world has gold boxes
-    say(
+    show(
         f"pointing_any {result.scores['pointing_any']:.1f}, recall_any@1 {result.scores['recall_any@1']:.1f} on "
         f"{result.scores.phrases:,} phrases; the best untrained baseline: "
         f"{max(own['pointing_any'] for own in result.baselines.values()):.1f} and "

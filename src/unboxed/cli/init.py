@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 __all__ = ["init"]
 
@@ -34,22 +34,22 @@ def init(
     survey = survey_folder(folder)
     write_dataset_file(survey, file)
     for line in survey.lines():
-        say(line)
+        show(line)
     option = f" --detector {detector}" if detector else ""
     if measure:
         from unboxed.training.auto import default_regions
         from unboxed.training.estimate import estimate
 
         settings, which = default_regions(load_dataset(file), detector)
-        say(which)
+        show(which)
         training = survey.split_counts.get("train", 0)
         found = estimate(survey.examples, training, settings) if training else None
         if found is not None:
-            say(
-                f"Estimated: regions {_duration(found.regions)} ({found.photo:.2f} s a photo), training "
+            show(
+                f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s a photo), training "
                 f"{_duration(found.training)} ({found.recipe}, {found.epochs} epochs)"
             )
-    say(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
+    show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 __all__ = ["export", "label"]
 
@@ -27,7 +27,7 @@ def label(
     merge: float = 0.6,
     min_boxes: int = 1,
     review: Path | None = None,
-    review_photos: int = 300,
+    review_images: int = 300,
     split: str | None = None,
     regions: Path | None = None,
     workers: int | None = None,
@@ -77,14 +77,14 @@ def label(
         regions=regions,
         workers=workers,
         strict=strict,
-        say=say,
+        show=show,
     )
     if review is not None:
         from unboxed.export.review import write_review
 
         facts = {"Photos": str(photos), "Run": str(run), "Written": f"{out} ({format})"}
-        shown = write_review(review, labelled, choice, facts=facts, limit=review_photos)
-        say(f"Review: {review}, {shown:,} of {len(labelled.chosen.photos):,} photos, the doubtful first")
+        shown = write_review(review, labelled, choice, facts=facts, limit=review_images)
+        show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} photos, the doubtful first")
 
 
 def export(run: Positional[Path], /, out: Path) -> None:
@@ -97,5 +97,5 @@ def export(run: Positional[Path], /, out: Path) -> None:
     from unboxed.export.onnx import export_onnx
     from unboxed.inference.grounder import Grounder
 
-    export_onnx(Grounder.load(run), out, say)
-    say(f"{out}: docs/onnx.md has a program of 30 lines that grounds with it")
+    export_onnx(Grounder.load(run), out, show)
+    show(f"{out}: docs/onnx.md has a program of 30 lines that grounds with it")

@@ -11,11 +11,11 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.experiments.options import CompareSettings
-from unboxed.runtime.progress import TrainingProgress, say
+from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
-    from unboxed.recipes import Choices
+    from unboxed.recipes import RecipeConfig
 
 __all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_verbs"]
 
@@ -29,8 +29,8 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
     """
     from unboxed.cli.demo import run_demo
 
-    report = run_demo(out, seed=seed, say=say, report=TrainingProgress())
-    say(f"Report: {report}")
+    report = run_demo(out, seed=seed, show=show, report=TrainingProgress())
+    show(f"Report: {report}")
 
 
 def evaluate(
@@ -74,7 +74,7 @@ def evaluate(
         proposals=proposals,
         retrieval=retrieval,
         folds=folds,
-        say=say,
+        show=show,
     )
     if json:
         print_json(result.to_dict())
@@ -84,11 +84,11 @@ def evaluate(
         if result.scores is not None:
             Console().print(result.scores.table())
         if result.heat is not None:
-            say(str(result.heat))
+            show(str(result.heat))
         for name, line in result.more_facts.items():
-            say(f"{name}: {line}")
+            show(f"{name}: {line}")
         if result.report is not None:
-            say(f"Report: {result.report}")
+            show(f"Report: {result.report}")
 
 
 def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
@@ -99,7 +99,7 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
     """
     from unboxed.experiments.compare import compare as run_comparison
 
-    run_comparison(settings, say)
+    run_comparison(settings, show)
 
 
 def fit_by_default(
@@ -119,10 +119,10 @@ def fit_by_default(
     """
     from unboxed.training.auto import default_fit
 
-    default_fit(settings, detector=detector, epochs=epochs, seed=seed, say=say, report=TrainingProgress())
-    say(f"Run: {settings.out}. Next, as you like:")
+    default_fit(settings, detector=detector, epochs=epochs, seed=seed, show=show, report=TrainingProgress())
+    show(f"Run: {settings.out}. Next, as you like:")
     for line in _next(settings.data, settings.out):
-        say(f"  {line}")
+        show(f"  {line}")
 
 
 def _next(data: Path, run: Path) -> list[str]:
@@ -134,14 +134,14 @@ def _next(data: Path, run: Path) -> list[str]:
     ]
 
 
-def _fit_verb(name: str, recipe: type[Choices]) -> Callable[..., None]:
+def _fit_verb(name: str, recipe: type[RecipeConfig]) -> Callable[..., None]:
     """`unboxed fit NAME`: the settings of a fit and the choices of a recipe as options."""
 
     def verb(settings: Any, choices: Any = recipe()) -> None:  # noqa: B008, a frozen value
         from unboxed.training.fit import fit
 
-        fit(name, choices, settings, say=say, report=TrainingProgress())
-        say(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
+        fit(name, choices, settings, show=show, report=TrainingProgress())
+        show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
 
     verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
     verb.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
 
-__all__ = ["print_json", "say_unknown_words"]
+__all__ = ["print_json", "print_unknown_words"]
 
 
 def print_json(content: dict[str, Any]) -> None:
@@ -18,7 +18,7 @@ def print_json(content: dict[str, Any]) -> None:
     print(json.dumps(content, ensure_ascii=False))
 
 
-def say_unknown_words(grounder: Grounder, text: str) -> None:
+def print_unknown_words(grounder: Grounder, text: str) -> None:
     """Tell which words of a text the run has not learned, if there are any: boxes for them are guesses."""
     if unknown := grounder.unknown_words(text):
-        say(f"Words that the run has not learned: {', '.join(unknown)}")
+        show(f"Words that the run has not learned: {', '.join(unknown)}")

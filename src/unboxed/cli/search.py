@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional
 
-from unboxed.cli.output import print_json, say_unknown_words
+from unboxed.cli.output import print_json, print_unknown_words
 from unboxed.errors import SearchError
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
     from unboxed.search import CaptionHit, Hit, Index
@@ -52,19 +52,19 @@ def index(
         faiss: measure as well what a search with `--faiss` misses.
         json: print one JSON object.
     """
-    from unboxed.search import Index, index_photos
+    from unboxed.search import Index, index_images
 
-    summary = index_photos(
-        run, photos, out, split=split, regions=regions, again=again, workers=workers, strict=strict, say=say
+    summary = index_images(
+        run, photos, out, split=split, regions=regions, again=again, workers=workers, strict=strict, show=show
     )
-    say(str(summary))
+    show(str(summary))
     measured = Index.open(out).own_recall(recall) if recall > 0 else None
     if measured is not None:
-        say(f"A search finds {measured:.1%} of the 10 best photos of a full ranking ({recall} queries)")
+        show(f"A search finds {measured:.1%} of the 10 best photos of a full ranking ({recall} queries)")
     measured_faiss = Index.open(out, faiss=True).own_recall(recall) if measured is not None and faiss else None
     if measured_faiss is not None:
-        say(f"With --faiss it finds {measured_faiss:.1%} of them")
-    say(f'Search them: unboxed search {out} "…"')
+        show(f"With --faiss it finds {measured_faiss:.1%} of them")
+    show(f'Search them: unboxed search {out} "…"')
     if json:
         print_json(summary.to_dict() | {"recall_at_10": measured, "recall_at_10_faiss": measured_faiss})
 
@@ -101,33 +101,33 @@ def search(
 
     opened = Index.open(index, faiss=faiss)
     if photo is None:
-        _photographs(opened, text, k, candidates, save, json)
+        _images(opened, text, k, candidates, save, json)
     else:
         _captions(opened, photo, k, candidates, save, json)
 
 
-def _photographs(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
+def _images(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.search(text, k, candidates)
-    say_unknown_words(index.grounder, text)
+    print_unknown_words(index.grounder, text)
     if save is not None:
         from unboxed.search.contact_sheet import draw_contact_sheet
         from unboxed.visualization.draw import save_picture
 
         save_picture(save, draw_contact_sheet(text, hits))
     about = {"query": text, "photos": len(index)}
-    _tell(about, [({"photo": str(hit.photo), "name": hit.name}, str(hit.photo), hit) for hit in hits], save, json)
+    _tell(about, [({"photo": str(hit.image), "name": hit.name}, str(hit.image), hit) for hit in hits], save, json)
 
 
 def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.captions_for(photo, k, candidates)
     if save is not None:
-        from unboxed.data.images import open_photo
+        from unboxed.data.images import open_image
         from unboxed.visualization.draw import draw_grounding, save_picture
 
         shown = [phrase for phrase in hits[0].phrases if phrase.present]
-        save_picture(save, draw_grounding(open_photo(photo), hits[0].caption, shown))
+        save_picture(save, draw_grounding(open_image(photo), hits[0].caption, shown))
     about = {"photo": str(photo), "captions": index.captions}
-    _tell(about, [({"caption": hit.caption, "photo": str(hit.photo)}, hit.caption, hit) for hit in hits], save, json)
+    _tell(about, [({"caption": hit.caption, "photo": str(hit.image)}, hit.caption, hit) for hit in hits], save, json)
 
 
 def _tell(
@@ -142,7 +142,7 @@ def _tell(
         print(f"{rank}. {title}  {hit.score:.3f}")
         _print_phrases(hit.grounding)
     if save is not None:
-        say(f"Picture: {save}")
+        show(f"Picture: {save}")
 
 
 def _boxes(grounding: Grounding) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.errors import StudioError
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 __all__ = ["studio"]
 
@@ -73,5 +73,5 @@ def studio(
         token=token or os.environ.get("UNBOXED_STUDIO_TOKEN"),
         names=allow_host,
         limits=limits,
-        say=say,
+        show=show,
     )

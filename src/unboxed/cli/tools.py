@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
 from unboxed.errors import BenchmarkError
-from unboxed.runtime.progress import say
+from unboxed.runtime.progress import show
 
 __all__ = ["bench"]
 
@@ -38,10 +38,10 @@ def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write:
         raise BenchmarkError(f"There is no benchmark {unknown[0]!r}; there are {', '.join(harness.names())}.")
     outcomes: list[Any] = []
     for name in names or harness.names():
-        outcomes += harness.run([name], say)
+        outcomes += harness.run([name], show)
         if write is not None:  # after each, so that nothing measured is lost when a later one fails
             page.write(write, outcomes)
-            say(f"Page: {write}")
+            show(f"Page: {write}")
     if json:
         print_json({found.name: {"skipped": found.skipped} if found.skipped else found.result for found in outcomes})
     else:

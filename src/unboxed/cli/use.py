@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
-from unboxed.cli.output import print_json, say_unknown_words
-from unboxed.runtime.progress import say
+from unboxed.cli.output import print_json, print_unknown_words
+from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -42,15 +42,15 @@ def ground(
         top: boxes a phrase in the JSON, best first.
         absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.
     """
-    from unboxed.data.images import open_photo
+    from unboxed.data.images import open_image
     from unboxed.text.phrases import noun_phrases
     from unboxed.types import Caption
 
     given = Caption(caption, noun_phrases(caption))
-    image = open_photo(photo)
+    image = open_image(photo)
     grounder, regions = _loaded(run, image)
     grounding = grounder.ground_regions(regions, [given])[0]
-    say_unknown_words(grounder, caption)
+    print_unknown_words(grounder, caption)
     if save is not None:
         from unboxed.visualization.draw import draw_grounding, save_picture
 
@@ -65,7 +65,7 @@ def ground(
             boxed = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present or absent else ""
             print(f"{phrase.text}: {'  '.join(part for part in (boxed, doubt) if part)}")
         if save is not None:
-            say(f"Picture: {save}")
+            show(f"Picture: {save}")
 
 
 def _loaded(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from unboxed.data.dataset import Dataset, RegionTable, Split, load_dataset
-from unboxed.data.images import open_photo, photo_size
+from unboxed.data.images import image_size, open_image
 
-__all__ = ["Dataset", "RegionTable", "Split", "load_dataset", "open_photo", "photo_size"]
+__all__ = ["Dataset", "RegionTable", "Split", "image_size", "load_dataset", "open_image"]

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unboxed.data.image_folder import PhotoSearch, StoredPhoto, find_photos
+from unboxed.data.image_folder import ImageSearch, StoredImage, find_images
 from unboxed.errors import DatasetError
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
@@ -70,7 +70,7 @@ class ReleasedCaptions(Protocol):
         ...
 
 
-def released_examples(images: Sequence[ReleasedImage], folder: Path | None) -> tuple[tuple[Example, ...], PhotoSearch]:
+def released_examples(images: Sequence[ReleasedImage], folder: Path | None) -> tuple[tuple[Example, ...], ImageSearch]:
     """The examples of images, and what became of the search for their photographs.
 
     Args:
@@ -79,18 +79,18 @@ def released_examples(images: Sequence[ReleasedImage], folder: Path | None) -> t
             is a name without a file.
     """
     if folder is None:
-        return tuple(_without_photo(image) for image in images), PhotoSearch({}, (), {})
-    found: dict[str, StoredPhoto] = {}
+        return tuple(_without_image(image) for image in images), ImageSearch({}, (), {})
+    found: dict[str, StoredImage] = {}
     unreadable: dict[str, str] = {}
     waiting = {image.image_id: image for image in images}
     for choice in range(max((len(image.files) for image in images), default=0)):
         names = {i: image.files[choice] for i, image in waiting.items() if choice < len(image.files)}
-        search = find_photos(folder, names.values())
+        search = find_images(folder, names.values())
         found.update({i: search.found[name] for i, name in names.items() if name in search.found})
         unreadable.update({i: search.unreadable[name] for i, name in names.items() if name in search.unreadable})
         waiting = {i: image for i, image in waiting.items() if i not in found and i not in unreadable}
-    examples = tuple(_with_photo(image, found[image.image_id]) for image in images if image.image_id in found)
-    return examples, PhotoSearch(found, tuple(waiting), unreadable)
+    examples = tuple(_with_image(image, found[image.image_id]) for image in images if image.image_id in found)
+    return examples, ImageSearch(found, tuple(waiting), unreadable)
 
 
 def has_words(text: str) -> bool:
@@ -134,13 +134,13 @@ def entry_of(path: Path, what: str, number: int) -> Iterator[None]:
         raise DatasetError(f"{path}: {what} number {number} is malformed ({reason}); fetch the file again.") from None
 
 
-def _without_photo(image: ReleasedImage) -> Example:
+def _without_image(image: ReleasedImage) -> Example:
     path = Path(image.files[0] if image.files else image.image_id)
     width, height = image.size or UNKNOWN_SIZE
     return Example(image.image_id, path, image.captions, width, height)
 
 
-def _with_photo(image: ReleasedImage, photo: StoredPhoto) -> Example:
+def _with_image(image: ReleasedImage, photo: StoredImage) -> Example:
     if image.size is None:
         return Example(image.image_id, photo.path, image.captions, photo.width, photo.height)
     scale = np.array([photo.width / image.size[0], photo.height / image.size[1]] * 2)

@@ -21,10 +21,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.readers import flickr30k_entities, tables
 from unboxed.data.annotation_images import UNKNOWN_SIZE, ReleasedCaptions, released_examples
-from unboxed.data.image_folder import PhotoSearch, StoredPhoto, find_photos, without_suffix
-from unboxed.errors import DatasetError, PhotoError
+from unboxed.data.image_folder import ImageSearch, StoredImage, find_images, without_suffix
+from unboxed.data.readers import flickr30k_entities, tables
+from unboxed.errors import DatasetError, ImageError
 from unboxed.types import Example
 
 __all__ = [
@@ -96,7 +96,7 @@ class Split:
             PhotoError: its reason.
         """
         for reason in self.unreadable.values():
-            raise PhotoError(f"{reason} Without --strict it is skipped.")
+            raise ImageError(f"{reason} Without --strict it is skipped.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +143,9 @@ class Dataset:
         return tables.read_table(self.annotations)
 
     @cached_property
-    def _stored(self) -> PhotoSearch:
+    def _stored(self) -> ImageSearch:
         """The photographs of all images of the table."""
-        return self._find_photos(self._table.captions)
+        return self._find_images(self._table.captions)
 
     @cached_property
     def _held_out(self) -> Mapping[str, str]:
@@ -171,7 +171,7 @@ class Dataset:
 
         return ReferringExpressions(self.annotations)
 
-    def require_photographs(self) -> None:
+    def require_images(self) -> None:
         """Stop where regions are to be found in photographs and there are only features.
 
         Raises:
@@ -198,7 +198,7 @@ class Dataset:
             examples, search = released_examples(images, self.images)
             return self._checked(name, images, examples, search)
         listed = [without_suffix(image_id) for image_id in _read_list(self.split_lists[name])]
-        search = self._find_photos(listed)
+        search = self._find_images(listed)
         unrelated = flickr30k_entities.read_unrelated(self.unrelated) if self.unrelated else ()
         return self._checked(
             name, listed, flickr30k_entities.read_examples(self.annotations, search.found, unrelated), search
@@ -215,7 +215,7 @@ class Dataset:
                 f"{self.split_lists[name]} lists {uncaptioned[0]!r}, which {self.annotations} has no caption for; "
                 "write image names as in the table."
             )
-        search = self._find_photos(listed)
+        search = self._find_images(listed)
         return self._checked(name, listed, self._examples_of_table(search), search)
 
     def _held_out_split(self, name: str) -> Split:
@@ -223,26 +223,26 @@ class Dataset:
         stored, splits = self._stored, self._held_out
         found = {image: photo for image, photo in stored.found.items() if splits[image] == name}
         rest = (stored.missing, stored.unreadable) if name == "train" or not stored.found else ((), {})
-        search = PhotoSearch(found, *rest)
+        search = ImageSearch(found, *rest)
         return self._checked(
             name, [*found, *search.missing, *search.unreadable], self._examples_of_table(search), search
         )
 
-    def _examples_of_table(self, search: PhotoSearch) -> tuple[Example, ...]:
+    def _examples_of_table(self, search: ImageSearch) -> tuple[Example, ...]:
         captions = self._table.captions
         return tuple(
             Example(image, photo.path, captions[image], photo.width, photo.height)
             for image, photo in search.found.items()
         )
 
-    def _find_photos(self, listed: Iterable[str]) -> PhotoSearch:
+    def _find_images(self, listed: Iterable[str]) -> ImageSearch:
         kept = [image_id for image_id in dict.fromkeys(listed) if image_id not in self.exclude]
         if self.images is None:  # every image counts as found, under a name that no file has
-            return PhotoSearch({image_id: StoredPhoto(Path(image_id), *UNKNOWN_SIZE) for image_id in kept}, (), {})
-        return find_photos(self.images, kept)
+            return ImageSearch({image_id: StoredImage(Path(image_id), *UNKNOWN_SIZE) for image_id in kept}, (), {})
+        return find_images(self.images, kept)
 
     def _checked(
-        self, name: str, listed: Collection[object], examples: tuple[Example, ...], search: PhotoSearch
+        self, name: str, listed: Collection[object], examples: tuple[Example, ...], search: ImageSearch
     ) -> Split:
         if not examples and self.images is None:
             raise DatasetError(f"Split {name!r} of {self.path} has no images; check its list, and `exclude`.")

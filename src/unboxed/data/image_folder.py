@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from unboxed.data.images import SUFFIXES, photo_size
-from unboxed.errors import DatasetError, PhotoError
+from unboxed.data.images import SUFFIXES, image_size
+from unboxed.errors import DatasetError, ImageError
 
-__all__ = ["PhotoSearch", "StoredPhoto", "find_photos", "without_suffix"]
+__all__ = ["ImageSearch", "StoredImage", "find_images", "without_suffix"]
 
 _ENDINGS = ("", *SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
 
 
 @dataclass(frozen=True)
-class StoredPhoto:
+class StoredImage:
     """A photograph's file and its upright size in pixels."""
 
     path: Path
@@ -25,7 +25,7 @@ class StoredPhoto:
 
 
 @dataclass(frozen=True)
-class PhotoSearch:
+class ImageSearch:
     """What became of a list of photographs: each name is in exactly one of the three.
 
     Attributes:
@@ -34,12 +34,12 @@ class PhotoSearch:
         unreadable: name -> what is wrong with its file.
     """
 
-    found: dict[str, StoredPhoto]
+    found: dict[str, StoredImage]
     missing: tuple[str, ...]
     unreadable: dict[str, str]
 
 
-def find_photos(folder: Path, names: Iterable[str]) -> PhotoSearch:
+def find_images(folder: Path, names: Iterable[str]) -> ImageSearch:
     """Look for photographs in a folder, by file name with or without its ending; only headers are read.
 
     Raises:
@@ -53,7 +53,7 @@ def find_photos(folder: Path, names: Iterable[str]) -> PhotoSearch:
         except OSError:  # no such folder, or a name that no folder can have
             return frozenset()
 
-    found: dict[str, StoredPhoto] = {}
+    found: dict[str, StoredImage] = {}
     missing: list[str] = []
     unreadable: dict[str, str] = {}
     for name in names:
@@ -67,12 +67,12 @@ def find_photos(folder: Path, names: Iterable[str]) -> PhotoSearch:
             missing.append(name)
             continue
         try:
-            width, height = photo_size(subfolder / stored)
-        except PhotoError as error:
+            width, height = image_size(subfolder / stored)
+        except ImageError as error:
             unreadable[name] = str(error)
         else:
-            found[name] = StoredPhoto(subfolder / stored, width, height)
-    return PhotoSearch(found, tuple(missing), unreadable)
+            found[name] = StoredImage(subfolder / stored, width, height)
+    return ImageSearch(found, tuple(missing), unreadable)
 
 
 def without_suffix(name: str) -> str:

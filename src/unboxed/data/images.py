@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from unboxed.errors import PhotoError
+from unboxed.errors import ImageError
 
-__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "open_photo", "photo_size"]
+__all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "image_size", "open_image"]
 
 MAX_PIXELS = 100_000_000
 """A photograph of more pixels is refused; an RGB one of this size takes 300 MB."""
@@ -44,7 +44,7 @@ _SWAPS_AXES = (5, 6, 7, 8)
 _opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens photographs from several threads
 
 
-def open_photo(
+def open_image(
     source: str | Path | bytes | Image.Image | npt.NDArray[Any], *, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
     """The photograph as an upright RGB image, fully decoded and independent of its file.
@@ -64,119 +64,119 @@ def open_photo(
         return _upright_rgb(source, "The given image")
     limit = min(max_pixels, MAX_PIXELS)
     if isinstance(source, bytes):
-        with _open_header(BytesIO(source), "The photograph", len(source), limit) as photo:
-            return _upright_rgb(photo, "The photograph")
-    with _open_file(Path(source), limit) as photo:
-        return _upright_rgb(photo, f"{source}")
+        with _open_header(BytesIO(source), "The photograph", len(source), limit) as image:
+            return _upright_rgb(image, "The photograph")
+    with _open_file(Path(source), limit) as image:
+        return _upright_rgb(image, f"{source}")
 
 
-def photo_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: str | Path) -> tuple[int, int]:
     """The upright width and height in pixels, read from the file's header; no pixel is decoded.
 
     Raises:
-        PhotoError: as `open_photo`, except for damage that only decoding finds.
+        PhotoError: as `open_image`, except for damage that only decoding finds.
     """
-    with _open_file(Path(path), MAX_PIXELS) as photo:
-        width, height = photo.size
+    with _open_file(Path(path), MAX_PIXELS) as image:
+        width, height = image.size
         # Pillow gives a TIFF's size upright, and that of every other format as stored.
-        if photo.format != "TIFF" and _orientation(photo) in _SWAPS_AXES:
+        if image.format != "TIFF" and _orientation(image) in _SWAPS_AXES:
             return height, width
         return width, height
 
 
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
-    """A file with its header read; raises `PhotoError` when it is missing, no photograph, or too large."""
+    """A file with its header read; raises `ImageError` when it is missing, no photograph, or too large."""
     try:
         size = path.stat().st_size
         return _open_header(path, f"{path}", size, max_pixels)
     except FileNotFoundError:
-        raise PhotoError(f"{path} does not exist; check the path of the photograph.") from None
+        raise ImageError(f"{path} does not exist; check the path of the photograph.") from None
     except IsADirectoryError:
-        raise PhotoError(f"{path} is a folder; name one photograph in it.") from None
+        raise ImageError(f"{path} is a folder; name one photograph in it.") from None
     except PermissionError:
-        raise PhotoError(f"{path} may not be read; change its permissions.") from None
+        raise ImageError(f"{path} may not be read; change its permissions.") from None
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
-        raise PhotoError(f"{path} cannot be read as a photograph ({error}); fetch it again.") from error
+        raise ImageError(f"{path} cannot be read as a photograph ({error}); fetch it again.") from error
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit speaks instead of Pillow's; odd metadata is no news
-            photo = Image.open(source, formats=FORMATS)
+            image = Image.open(source, formats=FORMATS)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Image.DecompressionBombError:
-        raise PhotoError(_too_large(name, "far more", max_pixels)) from None
+        raise ImageError(_too_large(name, "far more", max_pixels)) from None
     except UnidentifiedImageError:
         found = "is empty" if size == 0 else f"({size:,} bytes) is not a photograph, or its first bytes are damaged"
-        raise PhotoError(f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
+        raise ImageError(f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise PhotoError(f"{name} cannot be read as a photograph ({error}); fetch it again.") from error
+        raise ImageError(f"{name} cannot be read as a photograph ({error}); fetch it again.") from error
     try:
-        _check_pixels(photo, name, max_pixels)
-    except PhotoError:
-        photo.close()
+        _check_pixels(image, name, max_pixels)
+    except ImageError:
+        image.close()
         raise
-    return photo
+    return image
 
 
-def _check_pixels(photo: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
-    width, height = photo.size
+def _check_pixels(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    width, height = image.size
     if width * height > max_pixels:
-        raise PhotoError(_too_large(name, f"{width} x {height} = {width * height:,}", max_pixels))
+        raise ImageError(_too_large(name, f"{width} x {height} = {width * height:,}", max_pixels))
     if width * height == 0:
-        raise PhotoError(f"{name} has no pixels ({width} x {height}).")
+        raise ImageError(f"{name} has no pixels ({width} x {height}).")
 
 
 def _too_large(name: str, pixels: str, max_pixels: int = MAX_PIXELS) -> str:
     return f"{name} has {pixels} pixels, the limit is {max_pixels:,}; store a smaller copy of it."
 
 
-def _orientation(photo: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none or it is damaged, for the pixels are good all the same."""
     try:
-        orientation = photo.getexif().get(_ORIENTATION_TAG, 1)
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # EXIF is a format of its own, and its parser raises nearly anything on damaged data
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
-def _upright_rgb(photo: Image.Image, name: str) -> Image.Image:
-    _check_pixels(photo, name)
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    _check_pixels(image, name)
     try:
-        photo.load()
+        image.load()
         # After loading: Pillow turns a TIFF upright by itself while decoding it, and then drops its tag.
-        orientation = _orientation(photo)
-        photo = _rgb(photo)
+        orientation = _orientation(image)
+        image = _rgb(image)
         turn = _UPRIGHT.get(orientation)
-        upright = photo if turn is None else photo.transpose(turn)
+        upright = image if turn is None else image.transpose(turn)
         upright.info = {}  # without its orientation, or the next to open it would turn it again
         return upright
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise PhotoError(f"{name} is truncated or damaged ({error}); fetch it again or leave it out.") from error
+        raise ImageError(f"{name} is truncated or damaged ({error}); fetch it again or leave it out.") from error
 
 
-def _rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255 rather than scale
-        grey = np.asarray(photo).astype(np.int64)
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255 rather than scale
+        grey = np.asarray(image).astype(np.int64)
         return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if photo.mode == "F":
+    if image.mode == "F":
         raise ValueError("floating-point pixels; save it with 8 or 16 bits")
-    if photo.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in photo.info:
-        photo = photo.convert("RGBA")
-        white = Image.new("RGBA", photo.size, "white")
-        return Image.alpha_composite(white, photo).convert("RGB")
-    return photo.convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
-    is_photo = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-    if array.dtype != np.uint8 or not is_photo or array.size == 0:
-        raise PhotoError(
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    if array.dtype != np.uint8 or not is_image or array.size == 0:
+        raise ImageError(
             f"An array of {array.dtype} {list(array.shape)} is no photograph; expected uint8 [H, W, 3] in RGB order, "
             "or uint8 [H, W] in grey. Values in [0, 1] become it by (values * 255).astype(numpy.uint8)."
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
-        raise PhotoError(_too_large("The given array", f"{array.shape[0] * array.shape[1]:,}"))
+        raise ImageError(_too_large("The given array", f"{array.shape[0] * array.shape[1]:,}"))
     return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")

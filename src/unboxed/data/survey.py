@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import TABLE, Dataset, Split
-from unboxed.data.readers.caption_files import OwnFolder, look_into, photo_files
+from unboxed.data.readers.caption_files import CaptionFolder, image_files, look_into
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.text.tokens import words
 from unboxed.types import Example
@@ -38,7 +38,7 @@ class Survey:
     """
 
     folder: Path
-    own: OwnFolder
+    own: CaptionFolder
     splits: tuple[Split, ...]
     unreadable: Mapping[str, str]
     missing: tuple[str, ...]
@@ -99,7 +99,7 @@ def survey_folder(folder: Path) -> Survey:
     unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
     listed = {*unreadable, *(example.image_id for example in examples)}
     uncaptioned = []
-    for file in photo_files(own.images):
+    for file in image_files(own.images):
         name = file.relative_to(own.images).as_posix()
         if file.resolve() not in used and name not in listed and Path(name).stem not in listed:
             uncaptioned.append(name)

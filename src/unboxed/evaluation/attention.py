@@ -82,16 +82,16 @@ class AttentionProtocol:
     thresholds: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15)
 
     def __post_init__(self) -> None:
-        for name, choices in (
+        for name, options in (
             ("threshold_unit", ThresholdUnit),
             ("gold", GoldReading),
             ("words", CountedWords),
             ("average_over", AveragedOver),
             ("unreachable", Unreachable),
         ):
-            if getattr(self, name) not in get_args(choices):
+            if getattr(self, name) not in get_args(options):
                 raise EvaluationError(
-                    f"AttentionProtocol.{name} is one of {get_args(choices)}, not {getattr(self, name)!r}."
+                    f"AttentionProtocol.{name} is one of {get_args(options)}, not {getattr(self, name)!r}."
                 )
         if not self.thresholds:
             raise EvaluationError("AttentionProtocol.thresholds is empty; a curve needs at least one threshold.")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.grounding import METRICS, GroundingScores, PairedDifference
 
-__all__ = ["Tally", "grounding_tallies", "tally_difference", "tally_mean"]
+__all__ = ["PerImageMetric", "grounding_metrics", "mean_metric", "paired_difference"]
 
 _CHUNK = 512  # resamples drawn at once: bounds the memory, not the result
 
@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
+class PerImageMetric:
     """One metric of one or several runs, by photograph.
 
     Attributes:
@@ -73,7 +73,7 @@ class Tally:
         return np.concatenate(values)
 
 
-def tally_mean(runs: Sequence[Tally]) -> Tally:
+def mean_metric(runs: Sequence[PerImageMetric]) -> PerImageMetric:
     """Several runs (seeds) on the same photographs as one: their hits averaged.
 
     How the runs differ among themselves is not in the interval, which is over photographs.
@@ -86,10 +86,12 @@ def tally_mean(runs: Sequence[Tally]) -> Tally:
     for other in runs[1:]:
         _require_same(runs[0], other)
     hits_IT = np.mean([run.hits_IT for run in runs], axis=0)
-    return Tally(runs[0].image_ids, hits_IT, np.mean([run.counts_IT for run in runs], axis=0))
+    return PerImageMetric(runs[0].image_ids, hits_IT, np.mean([run.counts_IT for run in runs], axis=0))
 
 
-def tally_difference(first: Tally, second: Tally, *, seed: int = 0, resamples: int = 1000) -> PairedDifference:
+def paired_difference(
+    first: PerImageMetric, second: PerImageMetric, *, seed: int = 0, resamples: int = 1000
+) -> PairedDifference:
     """First minus second in points, with its 95 % interval: the same photographs are drawn for both.
 
     Raises:
@@ -102,19 +104,19 @@ def tally_difference(first: Tally, second: Tally, *, seed: int = 0, resamples: i
     return PairedDifference(first.value - second.value, float(low), float(high), better)
 
 
-def grounding_tallies(scores: GroundingScores) -> dict[str, Tally]:
+def grounding_metrics(scores: GroundingScores) -> dict[str, PerImageMetric]:
     """One tally for each of `METRICS`."""
     shape = (scores.photos, len(METRICS))
     hits_IX, counts_IX = np.zeros(shape), np.zeros(shape)
     np.add.at(hits_IX, scores.image_of_M, scores.outcomes_MX.astype(np.float64))
     np.add.at(counts_IX, scores.image_of_M, 1.0)
     return {
-        metric: Tally(scores.image_ids, hits_IX[:, x : x + 1], counts_IX[:, x : x + 1])
+        metric: PerImageMetric(scores.image_ids, hits_IX[:, x : x + 1], counts_IX[:, x : x + 1])
         for x, metric in enumerate(METRICS)
     }
 
 
-def _require_same(first: Tally, second: Tally) -> None:
+def _require_same(first: PerImageMetric, second: PerImageMetric) -> None:
     if first.image_ids != second.image_ids or first.hits_IT.shape != second.hits_IT.shape:
         raise EvaluationError(
             f"A comparison needs the same photographs in the same order; the first has {len(first.image_ids)}, the "

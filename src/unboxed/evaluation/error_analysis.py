@@ -25,14 +25,14 @@ from unboxed.boxes import iou
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.types import Array, Phrase
 
-__all__ = ["FAILURES", "FailureTable", "failure_of", "failures_of", "sort_failures"]
+__all__ = ["FAILURES", "ErrorTable", "count_errors", "error_kind", "error_kinds"]
 
 FAILURES = ("ok", "no proposal", "wrong instance", "wrong object", "loose box", "background")
 _RIGHT, _LOOSE = 0.5, 0.25
 
 
 @dataclass(frozen=True)
-class FailureTable:
+class ErrorTable:
     """How many answers are of each kind, by entity type.
 
     Attributes:
@@ -51,34 +51,34 @@ class FailureTable:
         return "\n".join(lines) + "\n"
 
     @staticmethod
-    def mean(tables: Sequence[FailureTable]) -> FailureTable:
+    def mean(tables: Sequence[ErrorTable]) -> ErrorTable:
         """The mean over several runs on the same phrases; at least one."""
         counts = {
             name: tuple(float(n) for n in np.mean([table.counts[name] for table in tables], axis=0))
             for name in tables[0].counts
         }
-        return FailureTable(counts, tuple(float(n) for n in np.mean([table.total for table in tables], axis=0)))
+        return ErrorTable(counts, tuple(float(n) for n in np.mean([table.total for table in tables], axis=0)))
 
 
-def sort_failures(grounded: Iterable[GroundedExample]) -> FailureTable:
+def count_errors(grounded: Iterable[GroundedExample]) -> ErrorTable:
     """Sorts the answers to all phrases that have gold boxes."""
-    kinds = [kind for item in grounded for kind in failures_of(item)]
+    kinds = [kind for item in grounded for kind in error_kinds(item)]
     of_type = Counter(name for phrase, _ in kinds for name in set(phrase.types))
     types = sorted(of_type, key=lambda name: (-of_type[name], name))
-    return FailureTable(
+    return ErrorTable(
         {name: _counted(kind for phrase, kind in kinds if name in phrase.types) for name in types},
         _counted(kind for _, kind in kinds),
     )
 
 
-def failures_of(item: GroundedExample) -> Iterator[tuple[Phrase, str]]:
+def error_kinds(item: GroundedExample) -> Iterator[tuple[Phrase, str]]:
     """Each phrase of a photograph's captions that has gold boxes, with its kind of `FAILURES`."""
     said = [phrase for caption in item.example.captions for phrase in caption.phrases]
     for phrase, others, answer, proposals in _answers(item, said):
-        yield phrase, failure_of(phrase, others, answer, proposals)
+        yield phrase, error_kind(phrase, others, answer, proposals)
 
 
-def failure_of(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposals: Array | None) -> str:
+def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposals: Array | None) -> str:
     """One of `FAILURES` for one answer.
 
     Args:
@@ -113,8 +113,8 @@ def _answers(
         for number, phrase in enumerate(caption.phrases):
             if not len(phrase.boxes):
                 continue
-            of_photo = caption.phrases if phrase.chain is None else said
-            others = [other for other in of_photo if len(other.boxes) and _is_other(other, phrase)]
+            of_image = caption.phrases if phrase.chain is None else said
+            others = [other for other in of_image if len(other.boxes) and _is_other(other, phrase)]
             if grounding is None:
                 yield phrase, others, np.zeros((0, 4), np.float32), None
                 continue

@@ -24,7 +24,7 @@ from unboxed.evaluation.heatmap import (
 )
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_stream
-from unboxed.regions.extraction import extract, photo_key
+from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Array, Caption, Example, Grounding, Regions
@@ -48,7 +48,7 @@ def store_for(
     regions: Path | None = None,
     *,
     strict: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
 ) -> RegionStore:
     """Regions of the split's photographs, found as the run found those it was trained on.
 
@@ -76,16 +76,16 @@ def store_for(
         if all(_holds(store, example) for example in split.examples):
             return store
     if isinstance(settings, ImportedRegions):
-        settings.refuse_photographs()
-    say(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
+        settings.refuse_images()
+    show(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
-        say(f"Skipped {image_id}: {reason}")
+        show(f"Skipped {image_id}: {reason}")
     return RegionStore.open(run / "store")
 
 
 def _holds(store: RegionStore, example: Example) -> bool:
     """Does the store hold this very photograph, and not another one of the same name?"""
-    return store.photo(example.image_id) == photo_key(example.path, example.original_size)
+    return store.image(example.image_id) == image_key(example.path, example.original_size)
 
 
 def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:

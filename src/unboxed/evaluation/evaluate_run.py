@@ -96,7 +96,7 @@ def evaluate_run(
     proposals: Path | None = None,
     retrieval: bool = True,
     folds: int = 1,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
 
@@ -123,8 +123,8 @@ def evaluate_run(
     if strict:
         split.require_readable()
     for image_id, reason in split.unreadable.items():
-        say(f"Skipped {image_id}: {reason}")
-    store = store_for(grounder, run, dataset, split, regions, strict=strict, say=say)
+        show(f"Skipped {image_id}: {reason}")
+    store = store_for(grounder, run, dataset, split, regions, strict=strict, show=show)
     ranks = None
     if retrieval:
         pairs = score_pairs(grounder, split.examples, store)
@@ -132,7 +132,7 @@ def evaluate_run(
     presence = score_presence(grounder, split.examples, store)
     if not can_be_grounded(split.examples, store):
         whose = "its regions were imported without boxes" if has_boxes(split.examples) else "it has no gold boxes"
-        say(f"The split {split_name} is scored for retrieval alone, without a report: {whose}.")
+        show(f"The split {split_name} is scored for retrieval alone, without a report: {whose}.")
         return EvaluatedRun(run, data, split_name, None, {}, None, retrieval=ranks, presence=presence)
     grounded = list(ground_split(grounder, split.examples, store))
     if proposals is not None:
@@ -185,13 +185,13 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 
 def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposals: Path) -> list[GroundedExample]:
-    choices = grounder.config.choices
-    if not choices.reads_heat:
+    options = grounder.config.options
+    if not options.reads_heat:
         raise EvaluationError(
             f"The recipe {grounder.config.recipe} chooses among regions of its own and has no heat map to rank other "
             "proposals with; leave out --proposals."
         )
-    alpha = choices.read_out.proposal_alpha  # type: ignore[attr-defined]
+    alpha = options.read_out.proposal_alpha  # type: ignore[attr-defined]
     return list(answer_with_proposals(grounded, RegionStore.open(proposals), alpha))
 
 
@@ -223,7 +223,7 @@ def _more_facts(
 
 
 def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -> dict[str, str]:
-    facts, schedule = grounder.config.facts, grounder.config.choices.schedule
+    facts, schedule = grounder.config.facts, grounder.config.options.schedule
     training = facts.get("train", {})
     best = facts.get("best", {})
     return {

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unboxed.evaluation.bootstrap import Tally
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
 
-__all__ = ["heat_tallies"]
+__all__ = ["heatmap_metrics"]
 
 
-def heat_tallies(grounded: Sequence[GroundedExample]) -> dict[str, Tally]:
+def heatmap_metrics(grounded: Sequence[GroundedExample]) -> dict[str, PerImageMetric]:
     """`pointing_heatmap` and `heat_inside` by photograph; nothing where no phrase has a heat map."""
     rows: dict[str, tuple[float, float, int]] = {}
     for item in grounded:
@@ -26,6 +26,6 @@ def heat_tallies(grounded: Sequence[GroundedExample]) -> dict[str, Tally]:
     values_I3 = np.array(list(rows.values()), dtype=np.float64)
     counts_I1 = values_I3[:, 2:]
     return {
-        name: Tally(tuple(rows), values_I3[:, x : x + 1] / 100 * counts_I1, counts_I1)
+        name: PerImageMetric(tuple(rows), values_I3[:, x : x + 1] / 100 * counts_I1, counts_I1)
         for x, name in enumerate(("pointing_heatmap", "heat_inside"))
     }

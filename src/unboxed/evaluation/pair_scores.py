@@ -11,7 +11,7 @@ import torch
 
 from unboxed.errors import EvaluationError
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos, score_encoded
+from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, encode_captions, encode_images, score_encoded
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.tokens import words
 from unboxed.types import Array, Caption, Example, Regions
@@ -75,25 +75,25 @@ def score_pairs(
     counts = np.array([len(store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
     order_C = np.argsort([len(words(caption.text)) for caption in captions], kind="stable")
-    any_photo = store[examples[order_B[0]].image_id]
-    for kept in _kept_captions(grounder, captions, order_C, any_photo, memory):
+    any_image = store[examples[order_B[0]].image_id]
+    for kept in _kept_captions(grounder, captions, order_C, any_image, memory):
         for rows in _blocks(order_B, _TOGETHER):
-            photos = _encoded_photos(grounder, [store[examples[b].image_id] for b in rows], captions[0])
+            images = _encoded_images(grounder, [store[examples[b].image_id] for b in rows], captions[0])
             for columns, encoded in kept:
-                found_BC = score_encoded(grounder.model, photos, encoded, budget_bytes=memory // 4)
+                found_BC = score_encoded(grounder.model, images, encoded, budget_bytes=memory // 4)
                 score_BC[np.ix_(rows, columns)] = found_BC.numpy()
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
 
 
 def _kept_captions(
-    grounder: Grounder, captions: Sequence[Caption], order_C: npt.NDArray[np.intp], photo: Regions, memory: int
+    grounder: Grounder, captions: Sequence[Caption], order_C: npt.NDArray[np.intp], image: Regions, memory: int
 ) -> Iterator[list[tuple[npt.NDArray[np.intp], EncodedCaptions]]]:
     """Blocks of captions, encoded, as many at a time as the memory holds; at least one block."""
     kept: list[tuple[npt.NDArray[np.intp], EncodedCaptions]] = []
     taken = 0
     for columns in _blocks(order_C, _TOGETHER):
         encoded = grounder.inputs.encoded([captions[c] for c in columns])
-        block = encode_captions(grounder.model, grounder.inputs.batch([photo], encoded))
+        block = encode_captions(grounder.model, grounder.inputs.batch([image], encoded))
         size = sum(code.nbytes for code in block.queries.codes) + block.affinity_CPE.nbytes
         if kept and taken + size > memory:
             yield kept
@@ -103,10 +103,10 @@ def _kept_captions(
     yield kept
 
 
-def _encoded_photos(grounder: Grounder, regions: Sequence[Regions], caption: Caption) -> EncodedPhotos:
+def _encoded_images(grounder: Grounder, regions: Sequence[Regions], caption: Caption) -> EncodedImages:
     for own in regions:
         grounder.inputs.check(own)
-    return encode_photos(grounder.model, grounder.inputs.batch(regions, grounder.inputs.encoded([caption])))
+    return encode_images(grounder.model, grounder.inputs.batch(regions, grounder.inputs.encoded([caption])))
 
 
 def _blocks(order: npt.NDArray[np.intp], size: int) -> Iterator[npt.NDArray[np.intp]]:

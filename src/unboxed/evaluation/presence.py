@@ -32,7 +32,7 @@ class PresenceScores:
         photos, present, absent: how many photographs, and phrases of either kind, were asked.
     """
 
-    photos: int
+    images: int
     present: int
     absent: int
     absent_precision: float
@@ -44,7 +44,7 @@ class PresenceScores:
     def __str__(self) -> str:
         return (
             f"precision {self.absent_precision:.1f} %, recall {self.absent_recall:.1f} %, AUC {self.auc:.1f} % "
-            f"(captions swapped among {self.photos:,} photos: {self.absent:,} phrases absent, {self.present:,} present)"
+            f"(captions swapped among {self.images:,} photos: {self.absent:,} phrases absent, {self.present:,} present)"
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -60,7 +60,7 @@ def score_presence(grounder: Grounder, examples: Sequence[Example], store: Regio
     """
     if grounder.config.presence is None:
         return None
-    found = swapped_phrases(grounder, examples, store, photos=_PHOTOS)
+    found = swapped_phrases(grounder, examples, store, images=_PHOTOS)
     present = found.present_N
     if present.all() or not present.any():
         return None
@@ -68,7 +68,7 @@ def score_presence(grounder: Grounder, examples: Sequence[Example], store: Regio
     kept = confidence >= 0.5
     right, wrong = float(kept[present].mean()), float(kept[~present].mean())
     return PresenceScores(
-        photos=found.photos,
+        images=found.images,
         present=int(present.sum()),
         absent=int((~present).sum()),
         absent_precision=100 * (1 - wrong) / max(2 - right - wrong, 1e-12),

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from unboxed.boxes import iou
-from unboxed.data.images import open_photo
-from unboxed.errors import PhotoError
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
 from unboxed.types import Array, Caption, GroundedPhrase, Grounding, Phrase
 from unboxed.visualization.curves import Chart, training_charts
@@ -89,7 +89,7 @@ def write_report(
     for item in gallery:
         try:
             cards.append(_card(item, number=len(cards)))
-        except PhotoError as error:
+        except ImageError as error:
             unreadable.append(str(error))
     strongest = {metric: max((own[metric] for own in baselines.values()), default=None) for metric in METRICS}
     page = _template().render(
@@ -237,7 +237,7 @@ def _heat(grounding: Grounding) -> dict[str, object]:
 
 
 def _data_uri(path: Path) -> str:
-    photo = open_photo(path)
+    photo = open_image(path)
     photo.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page stretches it to its original shape
     content = io.BytesIO()
     photo.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)

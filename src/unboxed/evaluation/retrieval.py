@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import Tally
+from unboxed.evaluation.bootstrap import PerImageMetric
 
 __all__ = ["RetrievalScores", "score_retrieval"]
 
@@ -94,7 +94,7 @@ class RetrievalScores:
             self._mean_over_folds(self.rank_C, self._caption_folds),
         )
 
-    def tally(self, image_ids: Sequence[str] | None = None) -> Tally:
+    def tally(self, image_ids: Sequence[str] | None = None) -> PerImageMetric:
         """The rsum by photograph, for its interval and for paired comparisons.
 
         Args:
@@ -111,7 +111,7 @@ class RetrievalScores:
                 hits.append(np.bincount(self.image_of_C, weights=found_C, minlength=len(self.rank_B)))
                 counts.append(captions_B)
         ids = tuple(image_ids) if image_ids is not None else tuple(str(b) for b in range(len(self.rank_B)))
-        return Tally(ids, np.stack(hits, axis=1) / self._folds, np.stack(counts, axis=1).astype(np.float64))
+        return PerImageMetric(ids, np.stack(hits, axis=1) / self._folds, np.stack(counts, axis=1).astype(np.float64))
 
     def rsum_interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
         """Low and high end of the 95 % interval of rsum."""
@@ -157,17 +157,17 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
         EvaluationError: shapes that do not agree, a photograph without caption, or folds that are not of equal size.
     """
     image_of_C = np.asarray(image_of_C)
-    photographs = len(score_BC)
-    captions_B = np.bincount(image_of_C, minlength=photographs)
+    images = len(score_BC)
+    captions_B = np.bincount(image_of_C, minlength=images)
     if score_BC.shape != (len(captions_B), len(image_of_C)) or not captions_B.all():
         raise EvaluationError(
             f"Scores {list(score_BC.shape)} for {len(image_of_C)} captions of {int((captions_B > 0).sum())} "
             "photographs; give one row a photograph, one column a caption, and each photograph at least one caption."
         )
-    if folds < 1 or photographs % folds:
-        raise EvaluationError(f"{photographs} photographs do not make {folds} folds of equal size; use folds=1.")
-    fold_of_B = np.arange(photographs) // (photographs // folds)
-    rank_B, rank_C = np.ones(photographs, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
+    if folds < 1 or images % folds:
+        raise EvaluationError(f"{images} photographs do not make {folds} folds of equal size; use folds=1.")
+    fold_of_B = np.arange(images) // (images // folds)
+    rank_B, rank_C = np.ones(images, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
     for fold in range(folds):
         of_fold_B = np.flatnonzero(fold_of_B == fold)
         of_fold_C = np.flatnonzero(fold_of_B[image_of_C] == fold)
@@ -180,11 +180,11 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
 
 def _wrong_ahead(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tuple[Index, Index]:
     """How many wrong candidates are not below the right answer, for each photograph and each caption."""
-    photographs, captions = score_BC.shape
+    images, captions = score_BC.shape
     true_C = score_BC[image_of_C, np.arange(captions)]
-    wrong_B, wrong_C = np.zeros(photographs, dtype=np.int64), np.zeros(captions, dtype=np.int64)
+    wrong_B, wrong_C = np.zeros(images, dtype=np.int64), np.zeros(captions, dtype=np.int64)
     rows = max(_BLOCK // captions, 1)
-    for first in range(0, photographs, rows):
+    for first in range(0, images, rows):
         block_BC = score_BC[first : first + rows]
         own_BC = image_of_C == np.arange(first, first + len(block_BC))[:, None]
         best_B = np.where(own_BC, block_BC, -np.inf).max(axis=1)

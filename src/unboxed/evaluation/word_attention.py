@@ -8,11 +8,11 @@ import numpy as np
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttendedWord, AttentionProtocol, AttentionScores, score_attention
-from unboxed.evaluation.bootstrap import Tally
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.text.phrases import head_noun
 
-__all__ = ["attended_words", "attention_tallies", "score_words"]
+__all__ = ["attended_words", "attention_metrics", "score_words"]
 
 
 def attended_words(item: GroundedExample) -> Iterator[AttendedWord]:
@@ -47,9 +47,9 @@ def score_words(
         return None
 
 
-def attention_tallies(
+def attention_metrics(
     grounded: Iterable[GroundedExample], protocol: AttentionProtocol | None = None
-) -> dict[str, Tally]:
+) -> dict[str, PerImageMetric]:
     """`attention_precision`, `attention_recall` and `attention_f1` (the mean of the words' own) by photograph.
 
     Nothing where no word can be scored. The protocol averages over words.
@@ -73,6 +73,6 @@ def attention_tallies(
         return {}
     sums_I4 = np.array(sums, dtype=np.float64)
     return {
-        f"attention_{name}": Tally(tuple(ids), sums_I4[:, x : x + 1], sums_I4[:, 3:])
+        f"attention_{name}": PerImageMetric(tuple(ids), sums_I4[:, x : x + 1], sums_I4[:, 3:])
         for x, name in enumerate(("precision", "recall", "f1"))
     }

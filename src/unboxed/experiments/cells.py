@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import EvaluationError, UnboxedError
-from unboxed.evaluation.bootstrap import Tally, grounding_tallies
-from unboxed.evaluation.error_analysis import FailureTable, sort_failures
+from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
+from unboxed.evaluation.error_analysis import ErrorTable, count_errors
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
-from unboxed.recipes import RECIPES, Choices
+from unboxed.recipes import RECIPES, RecipeConfig
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import alone
 from unboxed.training.checkpoint import write_json
@@ -53,7 +53,7 @@ class FitOptions:
     train_fraction: float = 1.0
 
 
-def parse_recipe(text: str, options: str = "") -> tuple[str, Choices, FitOptions]:
+def parse_recipe(text: str, options: str = "") -> tuple[str, RecipeConfig, FitOptions]:
     """A recipe as on the command line of `unboxed fit`, such as `ckd --distillation 3`.
 
     Args:
@@ -74,7 +74,7 @@ def parse_recipe(text: str, options: str = "") -> tuple[str, Choices, FitOptions
 
     kind: Any = RECIPES[name]
 
-    def both(choices: Any = kind(), rest: Any = FitOptions()) -> tuple[Choices, FitOptions]:  # noqa: B008
+    def both(choices: Any = kind(), rest: Any = FitOptions()) -> tuple[RecipeConfig, FitOptions]:  # noqa: B008
         return choices, rest
 
     both.__annotations__.update(choices=kind, rest=FitOptions)
@@ -119,7 +119,7 @@ class Cell:
     regions: str
 
     @cached_property
-    def parsed(self) -> tuple[str, Choices, FitOptions]:
+    def parsed(self) -> tuple[str, RecipeConfig, FitOptions]:
         """The recipe's name, its choices with the seed, and the rest."""
         name, choices, rest = parse_recipe(self.recipe, self.options)
         return name, replace(choices, schedule=replace(choices.schedule, seed=self.seed)), rest
@@ -163,13 +163,13 @@ class Outcome:
     retrieval: RetrievalScores
     image_ids: tuple[str, ...]
     grounding: GroundingScores | None
-    failures: FailureTable | None
-    more: dict[str, Tally]
+    failures: ErrorTable | None
+    more: dict[str, PerImageMetric]
 
     @property
-    def tallies(self) -> dict[str, Tally]:
+    def tallies(self) -> dict[str, PerImageMetric]:
         """Every metric by photograph."""
-        grounding = grounding_tallies(self.grounding) if self.grounding else {}
+        grounding = grounding_metrics(self.grounding) if self.grounding else {}
         return {**grounding, "rsum": self.retrieval.tally(self.image_ids), **self.more}
 
     def save(self, stem: Path, about: dict[str, Any]) -> None:
@@ -216,11 +216,11 @@ class Outcome:
                 retrieval=retrieval,
                 image_ids=tuple(arrays["image_ids"].tolist()),
                 grounding=_grounding(arrays) if "outcomes_MX" in arrays else None,
-                failures=FailureTable({k: tuple(v) for k, v in failures["counts"].items()}, tuple(failures["total"]))
+                failures=ErrorTable({k: tuple(v) for k, v in failures["counts"].items()}, tuple(failures["total"]))
                 if failures
                 else None,
                 more={
-                    name.split("/")[1]: Tally(
+                    name.split("/")[1]: PerImageMetric(
                         tuple(ids.tolist()),
                         arrays[name.replace("/ids", "/hits")],
                         arrays[name.replace("/ids", "/counts")],
@@ -245,7 +245,7 @@ def run_cell(
     cell: Cell,
     folder: Path,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> None:
     """Train a cell and keep its outcome in `folder`; what an earlier call finished is not done again.
@@ -271,8 +271,8 @@ def run_cell(
         cache = folder / "negatives" / cell.dataset
         settings = FitSettings(Path(cell.data), run, regions, resume=True, cache=cache, **asdict(rest))
         with alone(run):  # another cell may train the same run for another split
-            fit(name, choices, settings, say=say, report=report)
-        say(f"Evaluating on {cell.split}")
+            fit(name, choices, settings, show=show, report=report)
+        show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(choices)}
         outcome.save(folder / "cells" / cell.name, json.loads(json.dumps(about, default=str)))
@@ -294,9 +294,9 @@ def has_boxes(examples: Sequence[Example]) -> bool:
 
 def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
     from unboxed.evaluation.evaluate import ground_split, score_examples
-    from unboxed.evaluation.heatmap_bootstrap import heat_tallies
+    from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
     from unboxed.evaluation.pair_scores import score_pairs
-    from unboxed.evaluation.word_attention import attention_tallies
+    from unboxed.evaluation.word_attention import attention_metrics
     from unboxed.inference.grounder import Grounder
 
     grounder, store = Grounder.load(run), RegionStore.open(regions)
@@ -308,20 +308,20 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
         retrieval=score_retrieval(pairs.score_BC, pairs.image_of_C),
         image_ids=pairs.image_ids,
         grounding=score_examples(grounded) if gold else None,
-        failures=sort_failures(grounded) if gold else None,
-        more={**attention_tallies(grounded), **heat_tallies(grounded)} if gold else {},
+        failures=count_errors(grounded) if gold else None,
+        more={**attention_metrics(grounded), **heatmap_metrics(grounded)} if gold else {},
     )
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run the cell that a JSON file describes: `{"folder": …, "cell": {…}}`."""
-    from unboxed.runtime.progress import TrainingProgress, say
+    from unboxed.runtime.progress import TrainingProgress, show
 
     content = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:
-        run_cell(Cell(**content["cell"]), Path(content["folder"]), say=say, report=TrainingProgress())
+        run_cell(Cell(**content["cell"]), Path(content["folder"]), show=show, report=TrainingProgress())
     except UnboxedError as error:
-        say(f"error: {error}")
+        show(f"error: {error}")
         raise SystemExit(2) from None
 
 

@@ -23,7 +23,7 @@ from importlib.resources import files
 from typing import Literal
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import Tally, tally_difference
+from unboxed.evaluation.bootstrap import PerImageMetric, paired_difference
 from unboxed.evaluation.grounding import PairedDifference
 
 __all__ = [
@@ -226,7 +226,7 @@ def verdict(difference: PairedDifference) -> Verdict:
 
 
 def judge(
-    claim: Claim, dataset: str, tallies: Callable[[str, str], Mapping[str, Tally]], tried: str = ""
+    claim: Claim, dataset: str, tallies: Callable[[str, str], Mapping[str, PerImageMetric]], tried: str = ""
 ) -> ClaimResult:
     """Compare the two sides of a claim.
 
@@ -242,13 +242,13 @@ def judge(
             _tally(tallies(side, other), side, claim.metric)
             for side, other in ((claim.first, claim.second), (claim.second, claim.first))
         )
-        found = tally_difference(first, second)
+        found = paired_difference(first, second)
     except EvaluationError as error:
         return ClaimResult(claim, dataset, "not run", reason=str(error), tried=tried)
     return ClaimResult(claim, dataset, verdict(found), first.value, second.value, found, tried=tried)
 
 
-def _tally(metrics: Mapping[str, Tally], side: str, metric: str) -> Tally:
+def _tally(metrics: Mapping[str, PerImageMetric], side: str, metric: str) -> PerImageMetric:
     # A centre has no heat map: it points where its box's centre lies.
     name = "pointing_any" if side.startswith(BASELINE) and metric == "pointing_heatmap" else metric
     if name not in metrics:
@@ -297,7 +297,7 @@ def tried_notes() -> dict[str, str]:
     Raises:
         EvaluationError: a note of a claim that there is none of.
     """
-    notes: dict[str, str] = json.loads(files("unboxed.evaluation").joinpath("claims.json").read_text(encoding="utf-8"))
+    notes: dict[str, str] = json.loads(files("unboxed.experiments").joinpath("claims.json").read_text(encoding="utf-8"))
     unknown = sorted(set(notes) - {claim.name for claim in CLAIMS})
     if unknown:
         raise EvaluationError(

@@ -24,14 +24,14 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.bootstrap import Tally, grounding_tallies
+from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
 from unboxed.experiments.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import write_results
-from unboxed.recipes import Choices
+from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
@@ -66,7 +66,7 @@ class _Prepared:
     training_photos: int
 
 
-def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line: None) -> Comparison:
+def compare(settings: CompareSettings, show: Callable[[str], None] = lambda line: None) -> Comparison:
     """Train what is missing, and write `results.md` and `results.html` to `settings.out`.
 
     Raises:
@@ -81,7 +81,7 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
     for recipe in settings.recipes:  # a slip of the pen is named before any region is looked for
         parse_recipe(recipe.rpartition("@")[0] or recipe)
-    prepared = [_prepare(settings, number, say) for number in range(len(settings.data))]
+    prepared = [_prepare(settings, number, show) for number in range(len(settings.data))]
     cells: dict[tuple[str, str], list[Cell]] = {}
     unfit: dict[str, str] = {}
     for dataset in prepared:
@@ -89,7 +89,7 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
         for recipe in dict.fromkeys((*asked, *_claimed(settings, dataset.kind))):
             try:
                 _, choices, _ = parse_recipe(recipe, dataset.options)
-                store = _store_of(dataset, choices, settings, say)
+                store = _store_of(dataset, choices, settings, show)
             except UnboxedError as error:
                 if recipe in asked:
                     raise
@@ -100,11 +100,11 @@ def compare(settings: CompareSettings, say: Callable[[str], None] = lambda line:
                 Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
                 for seed in range(settings.seeds if recipe in asked else settings.claim_seeds)
             ]
-    failed = _run([cell for own in cells.values() for cell in own], settings, say)
+    failed = _run([cell for own in cells.values() for cell in own], settings, show)
     results = tuple(_result(dataset, settings, cells, unfit, failed) for dataset in prepared)
     comparison = Comparison(settings, results, failed)
     write_results(comparison)
-    say(f"Results: {settings.out / 'results.md'} and {settings.out / 'results.html'}")
+    show(f"Results: {settings.out / 'results.md'} and {settings.out / 'results.html'}")
     if failed:
         first = next(iter(failed))
         raise EvaluationError(
@@ -122,7 +122,7 @@ def _claimed(settings: CompareSettings, kind: str) -> list[str]:
     return [recipe for claim in _claims(kind) for recipe in claim.recipes] if settings.claims else []
 
 
-def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None]) -> _Prepared:
+def _prepare(settings: CompareSettings, number: int, show: Callable[[str], None]) -> _Prepared:
     data = settings.data[number].resolve()
     dataset = load_dataset(data)
     named = [load_dataset(path).name for path in settings.data]
@@ -131,7 +131,7 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
         name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]
     training, validation = training_and_validation(dataset)
     split = dataset.split(settings.split_of(number))
-    say(f"{name}: {training.describe()}; {split.describe()}")
+    show(f"{name}: {training.describe()}; {split.describe()}")
     wanted = {e.image_id: e for part in (training, validation, split) for e in part.examples}
     options = settings.options[number if len(settings.options) > 1 else 0] if settings.options else ""
     store = (settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve()
@@ -147,12 +147,14 @@ def _prepare(settings: CompareSettings, number: int, say: Callable[[str], None])
         len(training.examples),
     )
     if not settings.regions:
-        _extract(prepared, RegionSettings.default_for(dataset), store, say)
+        _extract(prepared, RegionSettings.default_for(dataset), store, show)
     RegionStore.open(store)  # one that cannot be read is named before anything is trained
     return prepared
 
 
-def _store_of(dataset: _Prepared, choices: Choices, settings: CompareSettings, say: Callable[[str], None]) -> Path:
+def _store_of(
+    dataset: _Prepared, choices: RecipeConfig, settings: CompareSettings, show: Callable[[str], None]
+) -> Path:
     """The dataset's regions, or those that the recipe wants instead, such as the cells of a map."""
     default = RegionSettings.default_for(dataset.dataset)
     wanted = choices.region_settings(dataset.dataset)
@@ -160,15 +162,15 @@ def _store_of(dataset: _Prepared, choices: Choices, settings: CompareSettings, s
         return dataset.store
     store = (settings.out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()
     if not settings.finished_only:
-        _extract(dataset, wanted, store, say)
+        _extract(dataset, wanted, store, show)
     return store
 
 
-def _extract(dataset: _Prepared, wanted: tuple[RegionSettings, str], store: Path, say: Callable[[str], None]) -> None:
+def _extract(dataset: _Prepared, wanted: tuple[RegionSettings, str], store: Path, show: Callable[[str], None]) -> None:
     settings, which = wanted
-    say(f"{dataset.name}: {which}")
+    show(f"{dataset.name}: {which}")
     for image_id, reason in extract(dataset.wanted, settings, store).skipped:
-        say(f"Skipped {image_id}: {reason}")
+        show(f"Skipped {image_id}: {reason}")
 
 
 def _kind(dataset: Dataset) -> str:
@@ -178,12 +180,12 @@ def _kind(dataset: Dataset) -> str:
     return "drawn" if drawn else "photographs"
 
 
-def _run(cells: Sequence[Cell], settings: CompareSettings, say: Callable[[str], None]) -> dict[str, str]:
+def _run(cells: Sequence[Cell], settings: CompareSettings, show: Callable[[str], None]) -> dict[str, str]:
     """Run what is not finished; returns the names of cells that failed, with the last line that they said."""
     folder = settings.out
     waiting = [cell for cell in cells if not cell.is_finished(folder)]
     total, failed = len(waiting), dict[str, str]()
-    say(f"{len(cells)} cells, {len(cells) - total} of them finished already")
+    show(f"{len(cells)} cells, {len(cells) - total} of them finished already")
     if settings.finished_only:
         return failed
     (folder / "cells").mkdir(parents=True, exist_ok=True)
@@ -194,7 +196,7 @@ def _run(cells: Sequence[Cell], settings: CompareSettings, say: Callable[[str], 
         outcome = cell.outcome(folder)
         value = "" if outcome is None else f": {_short(outcome)}"
         number = total - len(waiting) - len(running)
-        say(f"[{number}/{total}] {cell.recipe}, seed {cell.seed}, {cell.dataset}{value}{error}")
+        show(f"[{number}/{total}] {cell.recipe}, seed {cell.seed}, {cell.dataset}{value}{error}")
 
     running: dict[subprocess.Popen[bytes], Cell] = {}
     if settings.jobs <= 1:
@@ -258,9 +260,9 @@ def _result(
         if finished and (settings.finished_only or len(finished) == len(own)):
             results[recipe] = RecipeResult.of(recipe, finished)
     baselines = _baselines(dataset)
-    untrained = {name: grounding_tallies(scores) for name, scores in baselines.items()}
+    untrained = {name: grounding_metrics(scores) for name, scores in baselines.items()}
 
-    def tallies(side: str, other: str) -> dict[str, Tally]:
+    def tallies(side: str, other: str) -> dict[str, PerImageMetric]:
         if side in results:
             return (results[side].sharing_seeds(results[other]) if other in results else results[side]).tallies
         if side.startswith(BASELINE):
@@ -273,7 +275,7 @@ def _result(
         name=dataset.name,
         kind=dataset.kind,
         split=dataset.split,
-        photos=len(dataset.examples),
+        images=len(dataset.examples),
         training_photos=dataset.training_photos,
         recipes=tuple(results[recipe] for recipe in dict.fromkeys(asked) if recipe in results),
         others=tuple(own for recipe, own in results.items() if recipe not in asked),
@@ -295,7 +297,7 @@ def _regions(store: RegionStore, example: Example) -> Regions | None:
     return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store is no mapping
 
 
-def _baseline_tallies(which: str, untrained: dict[str, dict[str, Tally]]) -> dict[str, Tally]:
+def _baseline_tallies(which: str, untrained: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
     if which != "best":
         return untrained.get(which, {})
     metrics = next(iter(untrained.values()), {})

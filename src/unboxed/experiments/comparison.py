@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import Tally, tally_difference, tally_mean
-from unboxed.evaluation.error_analysis import FailureTable
+from unboxed.evaluation.bootstrap import PerImageMetric, mean_metric, paired_difference
+from unboxed.evaluation.error_analysis import ErrorTable
 from unboxed.evaluation.grounding import GroundingScores, PairedDifference, mean_of_runs
 from unboxed.experiments.cells import Outcome
 from unboxed.experiments.claims import ClaimResult
@@ -36,14 +36,14 @@ class RecipeResult:
     seeds: tuple[int, ...]
     runs: tuple[Outcome, ...]
     grounding: GroundingScores | None
-    tallies: dict[str, Tally]
+    tallies: dict[str, PerImageMetric]
 
     @staticmethod
     def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
         """The result of these runs, by seed, at least one."""
         scores = [run.grounding for run in runs.values() if run.grounding is not None]
         tallies = [run.tallies for run in runs.values()]
-        means = {name: tally_mean([own[name] for own in tallies]) for name in tallies[0]}
+        means = {name: mean_metric([own[name] for own in tallies]) for name in tallies[0]}
         grounding = mean_of_runs(scores) if scores else None
         return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
 
@@ -64,10 +64,10 @@ class RecipeResult:
         return float(np.mean([run.seconds for run in self.runs])) / 60
 
     @property
-    def failures(self) -> FailureTable | None:
+    def failures(self) -> ErrorTable | None:
         """What goes wrong, mean over the runs."""
         tables = [run.failures for run in self.runs if run.failures is not None]
-        return FailureTable.mean(tables) if tables else None
+        return ErrorTable.mean(tables) if tables else None
 
     def seed_values(self, metric: str) -> list[float]:
         """Each run's value of a metric."""
@@ -92,7 +92,7 @@ class DatasetResult:
     name: str
     kind: str
     split: str
-    photos: int
+    images: int
     training_photos: int
     recipes: tuple[RecipeResult, ...]
     others: tuple[RecipeResult, ...] = ()
@@ -115,7 +115,7 @@ class DatasetResult:
         others = [own for own in self.recipes if own is not best]
         if best is None or metric not in best.tallies:
             return {}
-        return {own.recipe: tally_difference(best.tallies[metric], own.tallies[metric]) for own in others}
+        return {own.recipe: paired_difference(best.tallies[metric], own.tallies[metric]) for own in others}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,5 +135,5 @@ class Comparison:
     @property
     def best(self) -> RecipeResult | None:
         """The best recipe on photographs; where there are none, on the first dataset."""
-        of_photos = [own for own in self.datasets if own.kind == "photographs"]
-        return next((own.best for own in (*of_photos, *self.datasets) if own.best is not None), None)
+        of_images = [own for own in self.datasets if own.kind == "photographs"]
+        return next((own.best for own in (*of_images, *self.datasets) if own.best is not None), None)

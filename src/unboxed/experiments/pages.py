@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from unboxed.evaluation.baselines import baselines_markdown
-from unboxed.evaluation.bootstrap import Tally
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import FAILURES
 from unboxed.experiments.claims import claims_markdown
 from unboxed.experiments.comparison import Comparison, DatasetResult, RecipeResult
@@ -95,7 +95,7 @@ def _dataset(dataset: DatasetResult) -> list[str]:
         f"## {dataset.name}",
         "",
         f"{'A drawn world' if dataset.kind == 'drawn' else 'Photographs'}: {dataset.training_photos:,} to train on, "
-        f"scored on the {dataset.photos:,} of `{dataset.split}`{phrases}.{bound}",
+        f"scored on the {dataset.images:,} of `{dataset.split}`{phrases}.{bound}",
     ]
     if dataset.recipes:
         protocol = dataset.recipes[0].runs[0].retrieval.protocol
@@ -171,7 +171,7 @@ def _by_type(own: RecipeResult) -> list[str]:
     return lines
 
 
-def _with_interval(tally: Tally) -> str:
+def _with_interval(tally: PerImageMetric) -> str:
     low, high = tally.interval()
     return f"{tally.value:.1f} ({low:.1f}–{high:.1f})"
 
@@ -257,7 +257,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(files("unboxed.evaluation").joinpath("compare.html").read_text(encoding="utf-8"))
+    return environment.from_string(files("unboxed.experiments").joinpath("compare.html").read_text(encoding="utf-8"))
 
 
 def _short(path: Path) -> str:

@@ -32,10 +32,10 @@ def dataset(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxC
     image_ids, category_ids = _image_ids(chosen), _category_ids(chosen)
     images = [
         {"id": image_ids[photo.name], "file_name": photo.name, "width": photo.width, "height": photo.height}
-        for photo in chosen.photos
+        for photo in chosen.images
     ]
     annotations: list[dict[str, Any]] = []
-    for photo in chosen.photos:
+    for photo in chosen.images:
         for box in photo.boxes:
             found = _found(box, image_ids[photo.name], category_ids)
             area = round(found["bbox"][2] * found["bbox"][3], 2)
@@ -71,7 +71,7 @@ def results(
         category_ids = {category["name"]: category["id"] for category in reference["categories"]}
     return [
         {**_found(box, image_ids[photo.name], category_ids), "category": box.category, **_text(box)}
-        for photo in chosen.photos
+        for photo in chosen.images
         for box in photo.boxes
         if photo.name in image_ids and box.category in category_ids
     ]
@@ -97,10 +97,10 @@ def _mention(mention: Mention) -> dict[str, Any]:
 
 
 def _image_ids(chosen: Chosen) -> dict[str, int]:
-    stems = [PurePosixPath(photo.name).stem for photo in chosen.photos]
+    stems = [PurePosixPath(photo.name).stem for photo in chosen.images]
     numbered = all(stem.isascii() and stem.isdigit() for stem in stems) and len(set(map(int, stems))) == len(stems)
     ids = map(int, stems) if numbered else range(1, len(stems) + 1)
-    return {photo.name: number for photo, number in zip(chosen.photos, ids, strict=True)}
+    return {photo.name: number for photo, number in zip(chosen.images, ids, strict=True)}
 
 
 def _category_ids(chosen: Chosen) -> dict[str, int]:

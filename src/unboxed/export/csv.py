@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def rows(
-    groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None
+    groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None
 ) -> list[dict[str, str | int | float]]:
     """One dictionary a box, with the keys of `COLUMNS`; a box that several phrases mean has the surest one's.
 
@@ -30,9 +30,9 @@ def rows(
         choice: which boxes.
     """
     found: list[dict[str, str | int | float]] = []
-    for photo in choose(groundings, photos, choice).photos:
-        for box in photo.boxes:
-            about: list[str | int | float] = [photo.name, photo.width, photo.height, box.category, round(box.score, 6)]
+    for image in choose(groundings, images, choice).images:
+        for box in image.boxes:
+            about: list[str | int | float] = [image.name, image.width, image.height, box.category, round(box.score, 6)]
             about.append("" if box.confidence is None else round(box.confidence, 4))
             about += [round(edge, 2) for edge in box.box]
             about += [box.mention.phrase, box.mention.start, box.mention.end, box.mention.caption]
@@ -40,10 +40,10 @@ def rows(
     return found
 
 
-def text(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> str:
+def text(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> str:
     """The file: `rows` under a line with the names of the columns."""
     written = io.StringIO(newline="")
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(groundings, photos, choice))
+    writer.writerows(rows(groundings, images, choice))
     return written.getvalue()

@@ -12,7 +12,7 @@ __all__ = ["pipeline_output"]
 
 
 def pipeline_output(
-    groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None
+    groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """For each photograph the list that the pipeline answers: `score`, `label` and `box`, best first.
 
@@ -24,9 +24,9 @@ def pipeline_output(
         photos: the photograph's name of each grounding.
         choice: which boxes; by default every phrase counts by its own words.
     """
-    chosen = choose(groundings, photos, choice or BoxChoice(names="phrases", merge=1.0))
+    chosen = choose(groundings, images, choice or BoxChoice(names="phrases", merge=1.0))
     return {
-        photo.name: [
+        image.name: [
             {
                 "score": round(box.score, 6),
                 "label": box.mention.phrase,
@@ -35,7 +35,7 @@ def pipeline_output(
                 "end": box.mention.end,
                 "caption": box.mention.caption,
             }
-            for box in photo.boxes
+            for box in image.boxes
         ]
-        for photo in chosen.photos
+        for image in chosen.images
     }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from unboxed.export.selection import BoxChoice, LabelledBox, LabelledPhoto, choose
+from unboxed.export.selection import BoxChoice, LabelledBox, LabelledImage, choose
 from unboxed.types import Grounding
 
 __all__ = ["labelling_config", "tasks"]
@@ -19,7 +19,7 @@ _FROM, _TO = "label", "image"
 
 def tasks(
     groundings: Sequence[Grounding],
-    photos: Sequence[str],
+    images: Sequence[str],
     choice: BoxChoice | None = None,
     *,
     prefix: str = "/data/local-files/?d=",
@@ -36,22 +36,22 @@ def tasks(
     """
     return [
         {
-            "data": {_TO: prefix + photo.name, "caption": "\n".join(_captions(groundings, photos, photo.name))},
+            "data": {_TO: prefix + image.name, "caption": "\n".join(_captions(groundings, images, image.name))},
             "predictions": [
                 {
                     "model_version": model_version,
-                    "score": round(min((box.score for box in photo.boxes), default=0.0), 6),
-                    "result": [_rectangle(box, photo, number) for number, box in enumerate(photo.boxes, start=1)],
+                    "score": round(min((box.score for box in image.boxes), default=0.0), 6),
+                    "result": [_rectangle(box, image, number) for number, box in enumerate(image.boxes, start=1)],
                 }
             ],
         }
-        for photo in choose(groundings, photos, choice).photos
+        for image in choose(groundings, images, choice).images
     ]
 
 
-def labelling_config(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> str:
+def labelling_config(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> str:
     """The project's labelling interface, which has to know every name."""
-    names = choose(groundings, photos, choice).categories
+    names = choose(groundings, images, choice).categories
     labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
     return (
         f'<View>\n  <Text name="caption" value="$caption"/>\n  <Image name="{_TO}" value="${_TO}"/>\n'
@@ -59,25 +59,25 @@ def labelling_config(groundings: Sequence[Grounding], photos: Sequence[str], cho
     )
 
 
-def _captions(groundings: Sequence[Grounding], photos: Sequence[str], name: str) -> list[str]:
-    return [own.caption for own, photo in zip(groundings, photos, strict=True) if photo == name]
+def _captions(groundings: Sequence[Grounding], images: Sequence[str], name: str) -> list[str]:
+    return [own.caption for own, image in zip(groundings, images, strict=True) if image == name]
 
 
-def _rectangle(box: LabelledBox, photo: LabelledPhoto, number: int) -> dict[str, Any]:
+def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str, Any]:
     x1, y1, x2, y2 = box.box
     return {
         "id": f"box{number}",
         "from_name": _FROM,
         "to_name": _TO,
         "type": "rectanglelabels",
-        "original_width": photo.width,
-        "original_height": photo.height,
+        "original_width": image.width,
+        "original_height": image.height,
         "image_rotation": 0,
         "value": {
-            "x": round(100 * x1 / photo.width, 4),
-            "y": round(100 * y1 / photo.height, 4),
-            "width": round(100 * (x2 - x1) / photo.width, 4),
-            "height": round(100 * (y2 - y1) / photo.height, 4),
+            "x": round(100 * x1 / image.width, 4),
+            "y": round(100 * y1 / image.height, 4),
+            "width": round(100 * (x2 - x1) / image.width, 4),
+            "height": round(100 * (y2 - y1) / image.height, 4),
             "rotation": 0,
             "rectanglelabels": [box.category],
         },

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
-from unboxed.data.images import open_photo
-from unboxed.errors import ExportError, PhotoError, UnboxedError
+from unboxed.data.images import open_image
+from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.selection import BoxChoice, Chosen, choose
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.types import Example, GroundedPhrase, Grounding, Regions
 
@@ -67,7 +67,7 @@ def label_dataset(
     workers: int | None = None,
     strict: bool = False,
     progress: bool = True,
-    say: Callable[[str], None] = print,
+    show: Callable[[str], None] = print,
 ) -> Labelled:
     """Ground the captions of a dataset and write their boxes.
 
@@ -97,7 +97,7 @@ def label_dataset(
     if form == "hf":  # whose labels are the phrases themselves
         choice = replace(choice, names="phrases", merge=1.0)
     dataset = load_dataset(photos)
-    dataset.require_photographs()
+    dataset.require_images()
     splits = [dataset.split(name) for name in ([split] if split else dataset.split_names)]
     if strict:
         for part in splits:
@@ -107,7 +107,7 @@ def label_dataset(
     examples = _examples(splits)
     out.parent.mkdir(parents=True, exist_ok=True)
     groundings, names, paths = [], [], {}
-    found = _found(run, examples, out, regions, max(choice.top, _KEPT), workers, strict, progress, say)
+    found = _found(run, examples, out, regions, max(choice.top, _KEPT), workers, strict, progress, show)
     for example, outcome in found:
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
@@ -117,15 +117,15 @@ def label_dataset(
         groundings += outcome
         names += [name] * len(outcome)
     if not groundings:
-        raise PhotoError(f"None of the {len(examples)} photographs could be used; {next(iter(skipped.values()))}")
+        raise ImageError(f"None of the {len(examples)} photographs could be used; {next(iter(skipped.values()))}")
     for image_id, reason in skipped.items():
-        say(f"Skipped {image_id}: {reason}")
+        show(f"Skipped {image_id}: {reason}")
     chosen = choose(groundings, names, choice)
     _write(out, form, groundings, names, paths, choice)
-    say(f"{out}: {chosen.describe()}" + (f"; {len(skipped):,} photos skipped" if skipped else ""))
+    show(f"{out}: {chosen.describe()}" + (f"; {len(skipped):,} photos skipped" if skipped else ""))
     if chosen.doubtful and not chosen.boxes:
         best = max(float(score) for own in groundings for phrase in own.phrases for score in phrase.scores[:1])
-        say(f"No box scores at least {choice.min_score:g}; the best one scores {best:.2f}: name a lower --min-score.")
+        show(f"No box scores at least {choice.min_score:g}; the best one scores {best:.2f}: name a lower --min-score.")
     return Labelled(groundings, names, paths, chosen, skipped)
 
 
@@ -154,11 +154,11 @@ def _found(
     workers: int | None,
     strict: bool,
     progress: bool,
-    say: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> Iterator[tuple[Example, list[Grounding] | str]]:
     """The groundings of each photograph's captions, or why there are none, in the order of `examples`."""
     from unboxed.inference.grounder import Grounder
-    from unboxed.regions.extraction import photo_key
+    from unboxed.regions.extraction import image_key
 
     grounder = Grounder.load(run)
     kept = _Kept(out.with_name(f"{out.stem}.groundings.jsonl"), {"run": _fingerprint(run, regions), "top": top})
@@ -168,8 +168,8 @@ def _found(
         """The photograph's key, and what is known of it, or its regions, or why there are none."""
         try:
             captions = [[caption.text, [[p.start, p.end] for p in caption.phrases]] for caption in example.captions]
-            photo = photo_key(example.path, example.original_size)
-            key = hashlib.sha256(json.dumps([photo, captions]).encode()).hexdigest()
+            image = image_key(example.path, example.original_size)
+            key = hashlib.sha256(json.dumps([image, captions]).encode()).hexdigest()
             return key, kept[key] if key in kept else look(example)
         except UnboxedError as error:
             if strict:
@@ -179,7 +179,7 @@ def _found(
     with kept:
         count = 1 if regions is not None else workers or os.cpu_count() or 1
         reused = 0
-        outcomes = zip(examples, in_order(work, examples, count), strict=True)
+        outcomes = zip(examples, ordered_map(work, examples, count), strict=True)
         for example, (key, outcome) in track(outcomes, "Labelling", len(examples), progress):
             if isinstance(outcome, str):
                 yield example, outcome
@@ -192,14 +192,14 @@ def _found(
                 reused += 1
             yield example, [_grounding(own) for own in outcome]
         if reused:
-            say(f"{reused:,} photos taken from {kept.path}, where an earlier call had left them")
+            show(f"{reused:,} photos taken from {kept.path}, where an earlier call had left them")
 
 
 def _looker(grounder: Grounder, regions: Path | None) -> Callable[[Example], Regions]:
     """What gives the regions of a photograph: a store, or the run's own extractor; safe in several threads."""
     if regions is None:
         extractor = grounder.extractor
-        return lambda example: extractor(open_photo(example.path), example.original_size)
+        return lambda example: extractor(open_image(example.path), example.original_size)
     from unboxed.regions.store.region_store import RegionStore
 
     store = RegionStore.open(regions)

@@ -81,7 +81,7 @@ class Graph:
         )
 
 
-def export_onnx(grounder: Grounder, out: Path, say: Callable[[str], None] = print) -> dict[str, float]:
+def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = print) -> dict[str, float]:
     """Write a run's graphs, its vocabulary, its prior and the models that find its regions to the folder `out`.
 
     Every output is compared with PyTorch's, on random regions and captions of several sizes, before anything takes the
@@ -112,7 +112,7 @@ def export_onnx(grounder: Grounder, out: Path, say: Callable[[str], None] = prin
             values |= _write(beside / f"{name}.onnx", graph, values)
         differences = _differences(grounder, graphs, beside)
         for name, difference in differences.items():
-            say(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
+            show(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
         worst = max(differences, key=lambda name: differences[name])
         if not differences[worst] <= PARITY:
             raise ExportError(
@@ -130,11 +130,11 @@ def export_onnx(grounder: Grounder, out: Path, say: Callable[[str], None] = prin
 
 def _check(grounder: Grounder, out: Path) -> None:
     config = grounder.config
-    if not isinstance(grounder.model.aligner, _ALIGNERS) or config.choices.reads_heat:
+    if not isinstance(grounder.model.aligner, _ALIGNERS) or config.options.reads_heat:
         raise ExportError(f"{config.recipe} cannot be exported to ONNX; {_RECIPES} can.")
-    if config.choices.text != "gru":
+    if config.options.text != "gru":
         raise ExportError(
-            f"The text encoder of this run is {config.choices.text}; only runs with `--text gru`, the default, can be "
+            f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "
             "exported."
         )
     if importlib.util.find_spec("onnxscript") is None or not hasattr(torch.onnx, "ops"):
@@ -152,7 +152,7 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
     regions: dict[str, str | tuple[str, ...]] = {"boxes_BR4": "boxes_BR4", "size_B2": "size_B2"}
     regions |= {"mask_BR": "region_mask_BR"}
     regions |= {"features_BRV": "features_BRV"} if config.columns.any() else {}
-    regions |= {"class_probs_BRK": "class_probs_BRK"} if config.choices.class_inputs and config.class_names else {}
+    regions |= {"class_probs_BRK": "class_probs_BRK"} if config.options.class_inputs and config.class_names else {}
     text: dict[str, str | tuple[str, ...]] = {
         "tokens_CW": "tokens_CW",
         "mask_CW": "word_mask_CW",
@@ -168,9 +168,9 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
     ranking: dict[str, str | tuple[str, ...]] = {
         name: name for name in ("attention_QR", "value_QR", "member_PQ", "content_Q", "boxes_R4")
     }
-    rule = config.choices.ranking
+    rule = config.options.ranking
     ranking |= {"class_probs_RK": "class_probs_RK"} if rule.confidence_weight and config.class_names else {}
-    ranking |= {"prior_PR": "prior_PR"} if config.choices.prior != "none" else {}
+    ranking |= {"prior_PR": "prior_PR"} if config.options.prior != "none" else {}
     return {
         "regions": Graph(RegionGraph(config, model), regions, region_names),
         "text": Graph(TextGraph(model), text, ("words_CWH", "query_mask_CQ", *query_names)),
@@ -277,8 +277,8 @@ def _write_rest(grounder: Grounder, graphs: dict[str, Graph], folder: Path, diff
         "format": FORMAT,
         "version": VERSION,
         "recipe": config.recipe,
-        "queries": "phrases" if config.choices.units == "phrases" else "words",
-        "score_queries": config.choices.units,
+        "queries": "phrases" if config.options.units == "phrases" else "words",
+        "score_queries": config.options.units,
         "graphs": {name: {"inputs": graph.inputs, "outputs": graph.outputs} for name, graph in graphs.items()},
         "difference": differences,
         "features": len(config.columns),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
-from unboxed.attention.base import QueryCodes, RegionCodes
-from unboxed.attention.mlp import MaskedPerceptron
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.mlp import MaskedMLP
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.text.encoders.recurrent import RecurrentEncoder
@@ -31,12 +31,12 @@ def exportable(model: MatchingModel) -> MatchingModel:
     """A copy of the model, in evaluation, whose perceptrons compute padded rows too."""
     copy = deepcopy(model).eval().requires_grad_(False)
     for module in copy.modules():
-        if isinstance(module, MaskedPerceptron):
-            module.__class__ = _DensePerceptron
+        if isinstance(module, MaskedMLP):
+            module.__class__ = _DenseMLP
     return copy
 
 
-class _DensePerceptron(MaskedPerceptron):
+class _DenseMLP(MaskedMLP):
     """In evaluation no row of a perceptron knows of another: all can be computed, and those of padding set to zero."""
 
     def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -52,7 +52,7 @@ class RegionGraph(nn.Module):
     def __init__(self, config: RunConfig, model: MatchingModel) -> None:
         super().__init__()
         self.model = model
-        self.with_classes = config.choices.class_inputs and bool(config.class_names)
+        self.with_classes = config.options.class_inputs and bool(config.class_names)
         self.register_buffer("columns", torch.from_numpy(config.columns.nonzero()[0]))
 
     def forward(
@@ -139,8 +139,8 @@ class AlignmentGraph(nn.Module):
         query_mask_CQ: torch.Tensor,
         prior_BCQR: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        regions = RegionCodes(tuple(region_codes), region_mask_BR)
-        queries = QueryCodes(tuple(query_codes), query_mask_CQ)
+        regions = RegionEmbeddings(tuple(region_codes), region_mask_BR)
+        queries = QueryEmbeddings(tuple(query_codes), query_mask_CQ)
         return tuple(self.model.aligner.align(regions, queries, prior_BCQR=prior_BCQR))
 
 
@@ -149,7 +149,7 @@ class RankingGraph(nn.Module):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
-        self.ranking = config.choices.ranking
+        self.ranking = config.options.ranking
 
     def forward(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.ranking import phrase_scores, rank_regions
 from unboxed.attention.refinement import PriorRefinement
 from unboxed.data.collate import collate
@@ -119,9 +119,9 @@ class Example:
             found |= dict(zip(names, codes, strict=True))
         arrays = {name: value.numpy() for name, value in found.items()}
         pair = {name: torch.from_numpy(value) for name, value in self.of_one_pair(arrays).items()}
-        rule = self.grounder.config.choices.ranking
+        rule = self.grounder.config.options.ranking
         score_PR = phrase_scores(pair["attention_QR"], pair["value_QR"], pair["member_PQ"], pair["content_Q"], rule)
-        prior_PR = None if self.grounder.config.choices.prior == "none" else pair["prior_PR"]
+        prior_PR = None if self.grounder.config.options.prior == "none" else pair["prior_PR"]
         return {**arrays, "score_PR": rank_regions(score_PR, self.regions[0], rule, prior_PR).numpy()}
 
     def of_one_pair(self, values: _Values) -> _Values:
@@ -144,7 +144,7 @@ class Example:
         inputs = [config.region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in self.regions]
         return collate(inputs, self.captions, [0] * len(self.captions))
 
-    def _encoded(self, batch: Batch) -> tuple[torch.Tensor, RegionCodes, QueryCodes]:
+    def _encoded(self, batch: Batch) -> tuple[torch.Tensor, RegionEmbeddings, QueryEmbeddings]:
         model = self.grounder.model
         words_CWH = model.encode_words(batch)
         queries = model.queries(batch, words_CWH, "phrases")

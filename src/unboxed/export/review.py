@@ -21,9 +21,9 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from unboxed.data.images import open_photo
-from unboxed.errors import PhotoError
-from unboxed.export.selection import BoxChoice, LabelledBox, LabelledPhoto, choose
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError
+from unboxed.export.selection import BoxChoice, LabelledBox, LabelledImage, choose
 from unboxed.visualization.draw import PALETTE, ink
 
 if TYPE_CHECKING:
@@ -80,14 +80,14 @@ def write_review(
     every = choose(
         labelled.groundings, labelled.names, replace(choice, min_score=float("-inf"), min_confidence=0, min_boxes=1)
     )
-    photos = sorted(every.photos, key=lambda photo: _doubt(photo, choice))[:limit]
+    photos = sorted(every.images, key=lambda photo: _doubt(photo, choice))[:limit]
     cards = []
     for photo in photos:
         try:
             cards.append(_card(photo, labelled.paths[photo.name]))
-        except PhotoError:  # gone since it was labelled
+        except ImageError:  # gone since it was labelled
             continue
-    boxes = sorted((box for photo in every.photos for box in photo.boxes), key=lambda box: box.score)
+    boxes = sorted((box for photo in every.images for box in photo.boxes), key=lambda box: box.score)
     scores = np.array([box.score for box in boxes])
     low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
     low, high = min(low, 0.0), max(high, 1.0)
@@ -97,7 +97,7 @@ def write_review(
         title="Boxes to look over",
         facts={**facts, "In the file": labelled.chosen.describe()},
         cards=cards,
-        left_out=len(every.photos) - len(cards),
+        left_out=len(every.images) - len(cards),
         cut=choice.min_score,
         rare=choice.min_boxes,
         low=low,
@@ -125,7 +125,7 @@ def _sure(box: LabelledBox) -> float:
     return 1.0 if box.confidence is None else round(box.confidence, 4)
 
 
-def _doubt(photo: LabelledPhoto, choice: BoxChoice) -> tuple[bool, float]:
+def _doubt(photo: LabelledImage, choice: BoxChoice) -> tuple[bool, float]:
     """Photographs in order: the lowest score that was taken first; those of which nothing was taken last.
 
     Without a cut on scores the lowest confidence decides, which is what was cut by.
@@ -139,8 +139,8 @@ def _doubt(photo: LabelledPhoto, choice: BoxChoice) -> tuple[bool, float]:
     return not taken, min(taken, default=-max((box.score for box in photo.boxes), default=0.0))
 
 
-def _card(photo: LabelledPhoto, path: Path) -> _Card:
-    picture = open_photo(path)
+def _card(photo: LabelledImage, path: Path) -> _Card:
+    picture = open_image(path)
     picture.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
@@ -152,7 +152,7 @@ def _card(photo: LabelledPhoto, path: Path) -> _Card:
     )
 
 
-def _row(box: LabelledBox, number: int, photo: LabelledPhoto) -> _Row:
+def _row(box: LabelledBox, number: int, photo: LabelledImage) -> _Row:
     x1, y1, x2, y2 = box.box
     caption, start, end = box.mention.caption, box.mention.start, box.mention.end
     return _Row(

@@ -17,7 +17,7 @@ from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import GroundedPhrase, Grounding
 
-__all__ = ["BoxChoice", "Chosen", "LabelledBox", "LabelledPhoto", "Mention", "choose"]
+__all__ = ["BoxChoice", "Chosen", "LabelledBox", "LabelledImage", "Mention", "choose"]
 
 # Heads of phrases that mean no thing with an outline: a place in the picture, a time, the picture itself.
 _NO_THING = frozenset(
@@ -101,7 +101,7 @@ class LabelledBox:
 
 
 @dataclass(frozen=True)
-class LabelledPhoto:
+class LabelledImage:
     """A photograph with the boxes taken, best first."""
 
     name: str
@@ -124,7 +124,7 @@ class Chosen:
         rare: boxes of names with too few boxes.
     """
 
-    photos: tuple[LabelledPhoto, ...]
+    images: tuple[LabelledImage, ...]
     categories: tuple[str, ...]
     doubtful: int = 0
     absent: int = 0
@@ -135,7 +135,7 @@ class Chosen:
     @property
     def boxes(self) -> int:
         """How many boxes are taken."""
-        return sum(len(photo.boxes) for photo in self.photos)
+        return sum(len(image.boxes) for image in self.images)
 
     def describe(self) -> str:
         """One line for people: what there is, and what was left out."""
@@ -148,12 +148,12 @@ class Chosen:
         }
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
         return (
-            f"{len(self.photos):,} photos, {self.boxes:,} boxes of {len(self.categories):,} names"
+            f"{len(self.images):,} photos, {self.boxes:,} boxes of {len(self.categories):,} names"
             f"{f'; left out: {reasons}' if reasons else ''}"
         )
 
 
-def choose(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> Chosen:
+def choose(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> Chosen:
     """The boxes of groundings by photograph.
 
     Args:
@@ -168,13 +168,13 @@ def choose(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxCh
     taken: dict[str, list[LabelledBox]] = {}
     sizes: dict[str, tuple[int, int]] = {}
     count: Counter[str] = Counter()
-    for grounding, photo in zip(groundings, photos, strict=True):
+    for grounding, image in zip(groundings, images, strict=True):
         size = (grounding.width, grounding.height)
-        if sizes.setdefault(photo, size) != size:
+        if sizes.setdefault(image, size) != size:
             raise ExportError(
-                f"{photo!r} has {sizes[photo]} pixels once and {size} once; give each photo its own name."
+                f"{image!r} has {sizes[image]} pixels once and {size} once; give each photo its own name."
             )
-        boxes = taken.setdefault(photo, [])
+        boxes = taken.setdefault(image, [])
         for phrase in grounding.phrases:
             if phrase.confidence is not None and phrase.confidence < choice.min_confidence:
                 count["absent"] += 1
@@ -189,18 +189,18 @@ def choose(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxCh
                 else:
                     mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
                     boxes.append(LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence))
-    merged = {photo: _merged(boxes, choice.merge) for photo, boxes in taken.items()}
-    count["merged"] = sum(len(taken[photo]) - len(merged[photo]) for photo in taken)
+    merged = {image: _merged(boxes, choice.merge) for image, boxes in taken.items()}
+    count["merged"] = sum(len(taken[image]) - len(merged[image]) for image in taken)
     by_name = Counter(box.category for boxes in merged.values() for box in boxes)
     kept = {name for name, boxes in by_name.items() if boxes >= choice.min_boxes}
     count["rare"] = sum(boxes for name, boxes in by_name.items() if name not in kept)
     shown = _shown(choice, kept, (box for boxes in taken.values() for box in boxes))
     return Chosen(
         tuple(
-            LabelledPhoto(
-                photo, *sizes[photo], tuple(replace(b, category=shown[b.category]) for b in boxes if b.category in kept)
+            LabelledImage(
+                image, *sizes[image], tuple(replace(b, category=shown[b.category]) for b in boxes if b.category in kept)
             )
-            for photo, boxes in merged.items()
+            for image, boxes in merged.items()
         ),
         tuple(sorted(set(shown.values()))),
         **{name: count[name] for name in ("doubtful", "absent", "nameless", "merged", "rare")},

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from unboxed.data.readers.tables import hold_out
-from unboxed.export.selection import BoxChoice, LabelledPhoto, choose
+from unboxed.export.selection import BoxChoice, LabelledImage, choose
 from unboxed.types import Grounding
 
 __all__ = ["files"]
 
 
-def files(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> dict[str, str]:
+def files(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> dict[str, str]:
     """The text files of a dataset by their path; the photographs themselves belong under `images/`.
 
     `labels/NAME.txt` has a line `class x y width height` a box, its centre and size as shares of the photograph;
@@ -28,29 +28,29 @@ def files(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxCho
         photos: the photograph's name of each grounding; may hold folders.
         choice: which boxes.
     """
-    chosen = choose(groundings, photos, choice)
+    chosen = choose(groundings, images, choice)
     number = {name: i for i, name in enumerate(chosen.categories)}
-    labelled = [photo for photo in chosen.photos if photo.boxes]
-    split = hold_out(photo.name for photo in labelled)
+    labelled = [image for image in chosen.images if image.boxes]
+    split = hold_out(image.name for image in labelled)
     names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for name, i in number.items())
     written = {"data.yaml": f"path: .\ntrain: train.txt\nval: val.txt\nnames:\n{names}"}
     for part in ("train", "val"):
-        listed = [f"./images/{photo.name}\n" for photo in labelled if split[photo.name] == part]
+        listed = [f"./images/{image.name}\n" for image in labelled if split[image.name] == part]
         written[f"{part}.txt"] = "".join(listed)
-    for photo in labelled:
-        written[f"labels/{PurePosixPath(photo.name).with_suffix('.txt')}"] = _lines(photo, number)
+    for image in labelled:
+        written[f"labels/{PurePosixPath(image.name).with_suffix('.txt')}"] = _lines(image, number)
     return written
 
 
-def _lines(photo: LabelledPhoto, number: dict[str, int]) -> str:
+def _lines(image: LabelledImage, number: dict[str, int]) -> str:
     lines = []
-    for box in photo.boxes:
+    for box in image.boxes:
         x1, y1, x2, y2 = box.box
         shares = (
-            (x1 + x2) / 2 / photo.width,
-            (y1 + y2) / 2 / photo.height,
-            (x2 - x1) / photo.width,
-            (y2 - y1) / photo.height,
+            (x1 + x2) / 2 / image.width,
+            (y1 + y2) / 2 / image.height,
+            (x2 - x1) / image.width,
+            (y2 - y1) / image.height,
         )
         lines.append(" ".join([str(number[box.category]), *(f"{share:.6f}" for share in shares)]) + "\n")
     return "".join(lines)

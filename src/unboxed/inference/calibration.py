@@ -14,14 +14,14 @@ from math import exp
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Presence", "fit_presence", "phrase_evidence"]
+__all__ = ["PresenceCalibration", "fit_presence", "phrase_match"]
 
 _STEPS = 50
 _RIDGE = 1.0  # keeps the curve finite where a few phrases can be told apart without error
 
 
 @dataclass(frozen=True)
-class Presence:
+class PresenceCalibration:
     """The logistic curve from a phrase's evidence to the confidence that it is in the photograph.
 
     Attributes:
@@ -40,7 +40,7 @@ class Presence:
         return 1 / (1 + exp(-logit))
 
 
-def phrase_evidence(
+def phrase_match(
     evidence_Q: npt.NDArray[np.floating], phrase_PQ: npt.NDArray[np.bool_], content_Q: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
     """How well each phrase fits, `[P]`: the mean over its nouns and adjectives, over all its words where it has none.
@@ -58,7 +58,7 @@ def phrase_evidence(
     return np.asarray(sum_P / weight_PQ.sum(axis=-1), dtype=np.float64)
 
 
-def fit_presence(evidence_N: npt.ArrayLike, present_N: npt.ArrayLike) -> Presence | None:
+def fit_presence(evidence_N: npt.ArrayLike, present_N: npt.ArrayLike) -> PresenceCalibration | None:
     """The curve that makes phrases of either kind likeliest, both kinds counting the same.
 
     Args:
@@ -88,4 +88,4 @@ def fit_presence(evidence_N: npt.ArrayLike, present_N: npt.ArrayLike) -> Presenc
     if theta[0] <= 0:
         return None
     slope = float(theta[0]) / spread
-    return Presence(slope, float(theta[1]) - slope * mean, len(evidence))
+    return PresenceCalibration(slope, float(theta[1]) - slope * mean, len(evidence))

@@ -12,30 +12,30 @@ import numpy as np
 import PIL.Image
 import torch
 
-from unboxed.data.images import open_photo
+from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Inputs
 from unboxed.inference.grounding import ground_stream, ground_together
 from unboxed.inference.run_config import RunConfig
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.checkpoint import load_weights, save_weights
-from unboxed.types import Array, Caption, Grounding, RankedPhoto, Regions
+from unboxed.types import Array, Caption, Grounding, RankedImage, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
     from unboxed.recipes.model import MatchingModel
     from unboxed.regions.extractor import RegionExtractor
 
-__all__ = ["Grounder", "Photo"]
+__all__ = ["Grounder", "ImageLike"]
 
 _PAIRS = 8192  # photographs times captions that are scored at a time
 _RETRIEVED = 32  # photographs whose regions are held at a time while they are ranked
 
 
-Photo = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
+ImageLike = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
 """A photograph: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before."""
 
 
@@ -67,10 +67,10 @@ class Grounder:
         vocabulary = Vocabulary.load(run / "vocab.json")
         if not (run / "model.safetensors").is_file():
             raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
-        model = config.choices.build(vocabulary, config.region_width, run / "text")
+        model = config.options.build(vocabulary, config.region_width, run / "text")
         load_weights(run / "model.safetensors", model)
         prior = None
-        if config.choices.needs_prior:
+        if config.options.needs_prior:
             from unboxed.priors.semantic import SemanticPrior
 
             prior = SemanticPrior.load(run / "prior")
@@ -85,7 +85,7 @@ class Grounder:
         regions = self.config.regions.copied_to(run / "regions")
         replace(self.config, regions=regions).save(run)
         self.vocabulary.save(run / "vocab.json")
-        if self.config.choices.text != "gru":
+        if self.config.options.text != "gru":
             self.model.text.save(run / "text")  # type: ignore[operator]
         if self.prior is not None:
             self.prior.save(run / "prior")
@@ -136,9 +136,9 @@ class Grounder:
     @property
     def inputs(self) -> Inputs:
         """What turns regions and captions into the model's batches."""
-        return Inputs(self.config, self.vocabulary, self.prior if self.config.choices.reads_prior else None)
+        return Inputs(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
 
-    def ground(self, image: Photo, caption: str | Caption) -> Grounding:
+    def ground(self, image: ImageLike, caption: str | Caption) -> Grounding:
         """Box the phrases of a caption in a photograph.
 
         Args:
@@ -157,7 +157,7 @@ class Grounder:
         return self.ground_regions(self.regions_of(image), [_caption(caption)])[0]
 
     def ground_batch(
-        self, photos: Sequence[Photo], captions: Sequence[str | Caption | Sequence[str | Caption]]
+        self, photos: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
     ) -> list[list[Grounding]]:
         """Box the phrases of many captions in many photographs; each photograph is looked at once.
 
@@ -180,7 +180,7 @@ class Grounder:
         found = self._regions_of_all(photos)
         return list(ground_stream(self, zip(found, of_each, strict=True)))
 
-    def heatmap(self, image: Photo, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
+    def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
         """Where a word or phrase of a caption looks in a photograph.
 
         Args:
@@ -199,7 +199,7 @@ class Grounder:
 
         return span_heat(self.ground(image, caption), span)
 
-    def retrieve(self, text: str | Caption, photos: Sequence[Photo], k: int = 10) -> list[RankedPhoto]:
+    def retrieve(self, text: str | Caption, photos: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:
         """The photographs that a text fits best, best first, with its phrases boxed in each.
 
         Every photograph is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
@@ -224,29 +224,29 @@ class Grounder:
                 best += [(score, number, own) for score, (number, own) in zip(scores, block, strict=True)]
                 best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
                 block = []
-        return [RankedPhoto(index, score, self.ground_regions(own, [caption])[0]) for score, index, own in best]
+        return [RankedImage(index, score, self.ground_regions(own, [caption])[0]) for score, index, own in best]
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text, lower-cased, that the model has not learned; each is to it like any other of them.
 
         A pretrained text encoder has words of its own, and none is unknown.
         """
-        if self.config.choices.text != "gru":
+        if self.config.options.text != "gru":
             return []
         return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
-    def regions_of(self, image: Photo) -> Regions:
+    def regions_of(self, image: ImageLike) -> Regions:
         """The regions of a photograph, as `ground` finds them; `Regions` are given back as they are.
 
         Raises:
             PhotoError: the photograph cannot be read.
         """
-        return image if isinstance(image, Regions) else self.extractor(open_photo(image))
+        return image if isinstance(image, Regions) else self.extractor(open_image(image))
 
-    def _regions_of_all(self, photos: Sequence[Photo]) -> Iterator[Regions]:
+    def _regions_of_all(self, photos: Sequence[ImageLike]) -> Iterator[Regions]:
         if any(not isinstance(photo, Regions) for photo in photos):
             _ = self.extractor  # made here, not by several threads at once
-        return in_order(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
+        return ordered_map(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
 
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
         """The same for captions of one photograph whose regions are known already.
@@ -257,7 +257,7 @@ class Grounder:
         return ground_together(self, [regions], [captions])[0]
 
     @torch.inference_mode()
-    def score(self, photos: Sequence[Photo], captions: Sequence[str | Caption]) -> Array:
+    def score(self, photos: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
         """How well each photograph and caption fit, `[B, C]`; higher is better, any sign.
 
         Args:

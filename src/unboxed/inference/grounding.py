@@ -15,8 +15,8 @@ from unboxed.attention.base import Alignment
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
 from unboxed.inference.batching import Inputs
-from unboxed.inference.calibration import phrase_evidence
-from unboxed.runtime.ordered_map import in_order
+from unboxed.inference.calibration import phrase_match
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
 
@@ -28,10 +28,10 @@ __all__ = ["ground_stream", "ground_together"]
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
 Mask = npt.NDArray[np.bool_]
-_Photo = tuple[Regions, Sequence[Caption]]
+_Image = tuple[Regions, Sequence[Caption]]
 
 
-def ground_stream(grounder: Grounder, photos: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
+def ground_stream(grounder: Grounder, images: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
     """The groundings of each photograph's captions, photograph by photograph, however many there are.
 
     While the model works on one batch, a thread of its own makes the next ones.
@@ -43,7 +43,7 @@ def ground_stream(grounder: Grounder, photos: Iterable[tuple[Regions, Sequence[C
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    for prepared in in_order(partial(_prepared, grounder.inputs), _groups(photos), 1):
+    for prepared in ordered_map(partial(_prepared, grounder.inputs), _groups(images), 1):
         yield from _grounded(grounder, prepared)
 
 
@@ -58,10 +58,10 @@ def ground_together(
     return _grounded(grounder, _prepared(grounder.inputs, list(zip(regions_B, captions_B, strict=True))))
 
 
-def _groups(photos: Iterable[_Photo]) -> Iterator[list[_Photo]]:
+def _groups(images: Iterable[_Image]) -> Iterator[list[_Image]]:
     """Photographs with enough captions together to fill a batch."""
-    group: list[_Photo] = []
-    for photo in photos:
+    group: list[_Image] = []
+    for photo in images:
         group.append(photo)
         if sum(len(captions) for _, captions in group) >= _CAPTIONS:
             yield group
@@ -73,35 +73,35 @@ def _groups(photos: Iterable[_Photo]) -> Iterator[list[_Photo]]:
 class _Prepared(NamedTuple):
     """B photographs, their C captions, and the batch that they make; None without captions."""
 
-    photos: list[_Photo]
+    images: list[_Image]
     encoded: list[EncodedCaption]
     batch: Batch | None
 
 
-def _prepared(inputs: Inputs, photos: list[_Photo]) -> _Prepared:
-    for regions, _ in photos:
+def _prepared(inputs: Inputs, images: list[_Image]) -> _Prepared:
+    for regions, _ in images:
         inputs.check(regions)
-    encoded = inputs.encoded([caption for _, own in photos for caption in own])
-    image_of_C = [number for number, (_, own) in enumerate(photos) for _ in own]
-    batch = inputs.batch([regions for regions, _ in photos], encoded, image_of_C) if encoded else None
-    return _Prepared(photos, encoded, batch)
+    encoded = inputs.encoded([caption for _, own in images for caption in own])
+    image_of_C = [number for number, (_, own) in enumerate(images) for _ in own]
+    batch = inputs.batch([regions for regions, _ in images], encoded, image_of_C) if encoded else None
+    return _Prepared(images, encoded, batch)
 
 
 @torch.inference_mode()
 def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
-    photos, encoded, batch = prepared
+    images, encoded, batch = prepared
     if batch is None:
-        return [[] for _ in photos]
-    regions_B, image_of_C = [regions for regions, _ in photos], batch.image_of_C.tolist()
+        return [[] for _ in images]
+    regions_B, image_of_C = [regions for regions, _ in images], batch.image_of_C.tolist()
     captions = [arrays.caption for arrays in encoded]
     alignment, attention_CWR, prior_CPR = grounder.model.read(batch)
-    asked = _asked(batch, captions, grounder.config.choices.units == "phrases")
-    evidence_CQ = np.where(asked.real_CQ, alignment.evidence_BCQ[0].numpy(), 0)
-    evidence_CP = phrase_evidence(evidence_CQ, asked.member_CPQ, asked.content_CQ)
-    told = [[_told(grounder, evidence) for evidence in row] for row in evidence_CP.tolist()]
+    asked = _asked(batch, captions, grounder.config.options.units == "phrases")
+    matched_CQ = np.where(asked.real_CQ, alignment.matched_BCQ[0].numpy(), 0)
+    matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
+    told = [[_told(grounder, evidence) for evidence in row] for row in matched_CP.tolist()]
     attention = attention_CWR.numpy()
     found: list[Grounding] = []
-    if grounder.config.choices.reads_heat:
+    if grounder.config.options.reads_heat:
         map_CQR = alignment.similarity_BCQR[0].numpy()
         for c, arrays in enumerate(encoded):
             regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)
@@ -111,7 +111,7 @@ def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
                 _read_heat(grounder, regions, arrays, map_CQR[c, :queries, : len(regions)], *own, attention_WR, told[c])
             )
     else:
-        if grounder.config.choices.prior == "none":
+        if grounder.config.options.prior == "none":
             prior_CPR = None
         answers = _answers(grounder, regions_B, batch, asked, alignment, prior_CPR)
         for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
@@ -123,7 +123,7 @@ def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
             attention_WR = attention[c, : len(arrays), : len(regions)]
             size = (regions.width, regions.height)
             found.append(Grounding(caption.text, phrases, arrays.spans, regions, attention_WR, *size))
-    ends = [0, *accumulate(len(own) for _, own in photos)]
+    ends = [0, *accumulate(len(own) for _, own in images)]
     return [found[first:last] for first, last in pairwise(ends)]
 
 
@@ -173,7 +173,7 @@ def _answers(
     prior_CPR: torch.Tensor | None,
 ) -> Iterator[tuple[Array, Array]]:
     """Boxes and scores, best first, of one phrase after the other."""
-    ranking, image_of_C = grounder.config.choices.ranking, batch.image_of_C
+    ranking, image_of_C = grounder.config.options.ranking, batch.image_of_C
     member_CPQ, content_CQ = (torch.from_numpy(np.array(part)) for part in asked[2:])
     score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
     count = batch.region_mask_BR.shape[1]
@@ -225,7 +225,7 @@ def _read_heat(
     phrases = []
     for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=False):
         heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
-        boxes, scores = heatmap.heat_boxes(heat_HW, grounder.config.choices.read_out)  # type: ignore[attr-defined]
+        boxes, scores = heatmap.heat_boxes(heat_HW, grounder.config.options.read_out)  # type: ignore[attr-defined]
         phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
     size = (regions.width, regions.height)
     return Grounding(caption.text, tuple(phrases), arrays.spans, regions, attention_WR, *size, heat_PYX)

@@ -26,14 +26,14 @@ def model_card(config: RunConfig) -> str:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    template = environment.from_string(files("unboxed").joinpath("model_card.md").read_text(encoding="utf-8"))
+    template = environment.from_string(files("unboxed.inference").joinpath("model_card.md").read_text(encoding="utf-8"))
     return template.render(
         recipe=config.recipe,
         data=data.parent.name if data.stem == "data" and data.parent.name else data.stem,
         train=_NOT_COUNTED | facts.get("train", {}),
         validation=_NOT_COUNTED | facts.get("validation", {}),
         regions=f"the detector {', '.join(detectors)}" if detectors else "segments and a grid, without weights",
-        schedule=config.choices.schedule,
+        schedule=config.options.schedule,
         best=best if "val_loss" in best else None,
         presence=config.presence,
         version=facts.get("unboxed", __version__),

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RunError
-from unboxed.inference.calibration import Presence
-from unboxed.recipes import RECIPES, Choices, recipe_from_dict, recipe_to_dict
+from unboxed.inference.calibration import PresenceCalibration
+from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
@@ -38,25 +38,25 @@ class RunConfig:
     """
 
     recipe: str
-    choices: Choices
+    options: RecipeConfig
     regions: RegionSettings
     feature_blocks: tuple[tuple[str, int], ...]
     class_names: tuple[str, ...]
     facts: dict[str, Any]
-    presence: Presence | None = None
+    presence: PresenceCalibration | None = None
 
     @property
     def region_width(self) -> int:
         """Width of a region's input to the model."""
         from unboxed.data.collate import GEOMETRY_WIDTH
 
-        classes = len(self.class_names) if self.choices.class_inputs else 0
+        classes = len(self.class_names) if self.options.class_inputs else 0
         return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
 
     @cached_property
     def columns(self) -> npt.NDArray[np.bool_]:
         """`[V]`: which columns of the regions' features the model is given."""
-        everything = self.choices.backbone_features or not self.class_names or not self.choices.class_inputs
+        everything = self.options.backbone_features or not self.class_names or not self.options.class_inputs
         taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
         return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
 
@@ -71,7 +71,7 @@ class RunConfig:
         """What the model is given of R regions, `[R, region_width]`."""
         from unboxed.data.collate import region_inputs
 
-        probs = class_probs if self.choices.class_inputs else class_probs[:, :0]
+        probs = class_probs if self.options.class_inputs else class_probs[:, :0]
         taken = features if self.columns.all() else features[:, self.columns]
         return region_inputs(boxes, taken, probs, width, height)
 
@@ -91,7 +91,7 @@ class RunConfig:
             "format": _FORMAT,
             "version": _VERSION,
             "recipe": self.recipe,
-            "choices": recipe_to_dict(self.choices),
+            "choices": recipe_to_dict(self.options),
             "regions": self.regions.to_dict(run),
             "feature_blocks": [list(block) for block in self.feature_blocks],
             "class_names": list(self.class_names),
@@ -127,12 +127,12 @@ class RunConfig:
                 raise RunError(f"{path} names the recipe {content['recipe']!r}; known are {', '.join(RECIPES)}.")
             return cls(
                 recipe=content["recipe"],
-                choices=recipe_from_dict(content["recipe"], content["choices"]),
+                options=recipe_from_dict(content["recipe"], content["choices"]),
                 regions=RegionSettings.from_dict(content["regions"], run),
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=tuple(content["class_names"]),
                 facts=dict(content["facts"]),
-                presence=Presence(**content["presence"]) if content.get("presence") else None,
+                presence=PresenceCalibration(**content["presence"]) if content.get("presence") else None,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None

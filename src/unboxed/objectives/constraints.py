@@ -21,7 +21,7 @@ import torch
 from unboxed.attention.matched import MatchedAttention
 from unboxed.attention.normalize import cosine_to_content
 
-__all__ = ["CcrVariant", "CcsVariant", "ccr_loss", "ccs_loss", "draw_swaps"]
+__all__ = ["CcrVariant", "CcsVariant", "ccr_loss", "ccs_loss", "sample_swaps"]
 
 CcrVariant = Literal["reversed", "topk"]
 CcsVariant = Literal["query", "content"]
@@ -75,7 +75,7 @@ def ccs_loss(
 
     Args:
         matched: the host's directions; their losses are averaged.
-        swaps: for each direction `[C, Q]`, of `draw_swaps`.
+        swaps: for each direction `[C, Q]`, of `sample_swaps`.
         margin: in cosine.
         variant: what is swapped.
 
@@ -99,7 +99,7 @@ def ccs_loss(
     return torch.stack(losses).mean()
 
 
-def draw_swaps(
+def sample_swaps(
     matched: Sequence[MatchedAttention],
     image_of_C: torch.Tensor,
     generator: torch.Generator,

@@ -25,6 +25,6 @@ def word_npair(evidence_BU: torch.Tensor, said_BU: torch.Tensor) -> torch.Tensor
     """
     # The lowest finite number and not -inf: the log-sum-exp of nothing has no NaN gradient then.
     others_BU = evidence_BU.masked_fill(said_BU, torch.finfo(evidence_BU.dtype).min)
-    against_photographs_BU = softplus(others_BU.logsumexp(dim=0) - evidence_BU)
+    against_images_BU = softplus(others_BU.logsumexp(dim=0) - evidence_BU)
     against_words_BU = softplus(others_BU.logsumexp(dim=1, keepdim=True) - evidence_BU)
-    return ((against_photographs_BU + against_words_BU) * said_BU).sum() / said_BU.sum()
+    return ((against_images_BU + against_words_BU) * said_BU).sum() / said_BU.sum()

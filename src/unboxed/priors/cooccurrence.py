@@ -37,7 +37,7 @@ class Cooccurrence:
         self._rows = {noun: row for row, noun in enumerate(self.nouns)}
 
     @classmethod
-    def fit(cls, photographs: Iterable[tuple[Sequence[str], Array]], min_count: int = 5) -> Cooccurrence:
+    def fit(cls, images: Iterable[tuple[Sequence[str], Array]], min_count: int = 5) -> Cooccurrence:
         """Learns from photographs: the nouns of each one's captions, with repetitions, and how sure its classes are.
 
         The likelihood `Π_image Π_noun Σ_k P(noun | k) presence_k` is climbed by expectation-maximisation.
@@ -47,7 +47,7 @@ class Cooccurrence:
             min_count: nothing is learned of a noun that is said less often.
         """
         said, shown = [], []
-        for nouns, presence_K in photographs:
+        for nouns, presence_K in images:
             said.append(Counter(nouns))
             shown.append(presence_K)
         counts = sum(said, Counter[str]())

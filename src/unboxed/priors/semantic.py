@@ -74,7 +74,7 @@ class SemanticPrior:
         class_names: Sequence[str],
         *,
         captions: Iterable[str] = (),
-        photographs: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]] = (),
+        images: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]] = (),
     ) -> SemanticPrior:
         """The prior of a detector.
 
@@ -105,7 +105,7 @@ class SemanticPrior:
         if settings.cooccurrence > 0:
             learned = Cooccurrence.fit(
                 ([noun_key(head_noun(phrase)) for phrase in phrases], prior._presence(class_probs))
-                for phrases, class_probs in photographs
+                for phrases, class_probs in images
             )
             prior = cls(settings, class_names, replace(knowledge, cooccurrence=learned if learned.nouns else None))
         if not prior._matcher.can_match:

@@ -8,7 +8,7 @@ from typing import Any
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import Choices
+from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pfan import PFAN
@@ -17,9 +17,9 @@ from unboxed.recipes.sgr import SAF, SGR
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
 
-__all__ = ["RECIPES", "Choices", "recipe_from_dict", "recipe_to_dict"]
+__all__ = ["RECIPES", "RecipeConfig", "recipe_from_dict", "recipe_to_dict"]
 
-RECIPES: dict[str, type[Choices]] = {
+RECIPES: dict[str, type[RecipeConfig]] = {
     "infoground": InfoGround,
     "ckd": CKD,
     "sprm": SPRM,
@@ -33,12 +33,12 @@ RECIPES: dict[str, type[Choices]] = {
 }
 
 
-def recipe_to_dict(choices: Choices) -> dict[str, Any]:
+def recipe_to_dict(options: RecipeConfig) -> dict[str, Any]:
     """Plain JSON values of all choices."""
-    return {**asdict(choices), "semantic": choices.semantic.to_dict()}
+    return {**asdict(options), "semantic": options.semantic.to_dict()}
 
 
-def recipe_from_dict(name: str, choices: dict[str, Any]) -> Choices:
+def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
     """The recipe that `recipe_to_dict` made the choices of.
 
     Raises:
@@ -46,10 +46,10 @@ def recipe_from_dict(name: str, choices: dict[str, Any]) -> Choices:
     """
     standard = RECIPES[name]()
     known = {field.name: getattr(standard, field.name) for field in fields(standard)}
-    unknown = sorted(set(choices) - set(known))
+    unknown = sorted(set(options) - set(known))
     if unknown:
         raise TypeError(f"{name} has no choice {unknown[0]!r}")
-    parts = {part: type(known[part])(**value) for part, value in choices.items() if is_dataclass(known[part])}
-    if "semantic" in choices:
-        parts["semantic"] = PriorSettings.from_dict(choices["semantic"])
-    return RECIPES[name](**{**choices, **parts})
+    parts = {part: type(known[part])(**value) for part, value in options.items() if is_dataclass(known[part])}
+    if "semantic" in options:
+        parts["semantic"] = PriorSettings.from_dict(options["semantic"])
+    return RECIPES[name](**{**options, **parts})

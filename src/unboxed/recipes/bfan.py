@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unboxed.recipes.matching import Host
+from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -21,7 +21,7 @@ __all__ = ["BFAN"]
 
 
 @dataclass(frozen=True)
-class BFAN(Host):
+class BFAN(MatchingConfig):
     """BFAN. The paper: joint width 1024, lambda 20.
 
     Attributes:

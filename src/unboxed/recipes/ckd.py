@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
-from unboxed.recipes.config import Choices, Distillation, Units
+from unboxed.recipes.config import DistillationConfig, RecipeConfig, Units
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ __all__ = ["CKD"]
 
 
 @dataclass(frozen=True)
-class CKD(Choices):
+class CKD(RecipeConfig):
     """CKD. The paper: hidden width 1024, joint width 512, sentence contrast from captions to images only.
 
     Attributes:
@@ -46,7 +46,7 @@ class CKD(Choices):
 
     units: ClassVar[Units] = "phrases"
 
-    distillation: Distillation = field(default_factory=lambda: Distillation(distillation=1.0))
+    distillation: DistillationConfig = field(default_factory=lambda: DistillationConfig(distillation=1.0))
     perceptron_width: int = 512
     scale: float = 10.0
     learned_scale: bool = True
@@ -74,12 +74,12 @@ class CKD(Choices):
         from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce, word_image_infonce
 
         image_of_C = pairs.batch.image_of_C
-        evidence_BCQ, score_BC = cast("BestRegion", pairs.aligner).best(pairs.regions, pairs.codes)
+        matched_BCQ, score_BC = cast("BestRegion", pairs.aligner).best(pairs.regions, pairs.codes)
         parts = {}
         if self.sentence_weight:
             parts["sentence"] = self.sentence_weight * caption_image_infonce(score_BC, image_of_C)
             if self.both_ways:
                 parts["image"] = self.sentence_weight * image_caption_infonce(score_BC, image_of_C)
         if self.phrase_weight:
-            parts["phrase"] = self.phrase_weight * word_image_infonce(evidence_BCQ, pairs.queries.mask_CQ, image_of_C)
+            parts["phrase"] = self.phrase_weight * word_image_infonce(matched_BCQ, pairs.queries.mask_CQ, image_of_C)
         return parts

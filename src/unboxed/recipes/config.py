@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from unboxed.regions.settings import RegionSettings
     from unboxed.text.vocabulary import Vocabulary
 
-__all__ = ["Choices", "Distillation", "Units"]
+__all__ = ["DistillationConfig", "RecipeConfig", "Units"]
 
 Units = Literal["words", "content", "phrases"]
 """What of a caption looks for a region: all its words, its nouns and adjectives, or its phrases."""
 
 
 @dataclass(frozen=True)
-class Distillation:
+class DistillationConfig:
     """How a model is taught the untrained prior while it trains (CKD, section 3.3).
 
     The teacher is a softmax over the regions of the caption's own image: of the prior's scores, divided by its
@@ -52,7 +52,7 @@ class Distillation:
 
 
 @dataclass(frozen=True)
-class Choices:
+class RecipeConfig:
     """What every recipe offers. A recipe is a subclass with its own defaults, an attention and an objective.
 
     Attributes:
@@ -88,7 +88,7 @@ class Choices:
     negative_weight: float = 1.0
     prior: Literal["none", "semantic"] = "none"
     semantic: PriorSettings = field(default_factory=PriorSettings)
-    distillation: Distillation = field(default_factory=Distillation)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     intra_caption: float = 0.0
     joint_width: int = 256
     text: str = "gru"

@@ -6,43 +6,43 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from unboxed.attention.base import QueryCodes, RegionCodes
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.memory_budget import BUDGET_BYTES
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
     from unboxed.types import Batch
 
-__all__ = ["EncodedCaptions", "EncodedPhotos", "encode_captions", "encode_photos", "score_encoded"]
+__all__ = ["EncodedCaptions", "EncodedImages", "encode_captions", "encode_images", "score_encoded"]
 
 
-class EncodedPhotos(NamedTuple):
+class EncodedImages(NamedTuple):
     """B photographs: their regions' codes, and the evidence `[B, R, E]` that a prior needs of them; E may be 0."""
 
-    regions: RegionCodes
+    regions: RegionEmbeddings
     evidence_BRE: torch.Tensor
 
 
 class EncodedCaptions(NamedTuple):
     """C captions: the codes of the recipe's queries, and the affinity `[C, P, E]` of their phrases; E may be 0."""
 
-    queries: QueryCodes
+    queries: QueryEmbeddings
     affinity_CPE: torch.Tensor
 
 
-def encode_photos(model: MatchingModel, batch: Batch) -> EncodedPhotos:
+def encode_images(model: MatchingModel, batch: Batch) -> EncodedImages:
     """The batch's photographs; its captions are not looked at."""
-    return EncodedPhotos(model.encode_regions(batch), batch.evidence_BRK)
+    return EncodedImages(model.encode_regions(batch), batch.evidence_BRK)
 
 
 def encode_captions(model: MatchingModel, batch: Batch) -> EncodedCaptions:
     """The batch's captions; its photographs are not looked at."""
-    queries = model.queries(batch, model.encode_words(batch), model.choices.units)
+    queries = model.queries(batch, model.encode_words(batch), model.options.units)
     return EncodedCaptions(model.aligner.queries(queries.states_CQH, queries.mask_CQ), batch.affinity_CPK)
 
 
 def score_encoded(
-    model: MatchingModel, photos: EncodedPhotos, captions: EncodedCaptions, *, budget_bytes: int = BUDGET_BYTES
+    model: MatchingModel, images: EncodedImages, captions: EncodedCaptions, *, budget_bytes: int = BUDGET_BYTES
 ) -> torch.Tensor:
     """How well each photograph and caption fit, `[B, C]`, as `MatchingModel.score` has it.
 
@@ -51,19 +51,19 @@ def score_encoded(
         photos, captions: any; they need not belong together.
         budget_bytes: about how much may be taken above them and the result.
     """
-    if model.choices.units != "phrases" or not captions.affinity_CPE.shape[2]:
-        return model.aligner.scores(photos.regions, captions.queries, budget_bytes=budget_bytes)
+    if model.options.units != "phrases" or not captions.affinity_CPE.shape[2]:
+        return model.aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
     from unboxed.priors.scoring import scores
 
     # The prior is a number for each phrase and region: a few captions at a time.
-    pairs = max(1, photos.evidence_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
+    pairs = max(1, images.evidence_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
     size = max(1, budget_bytes // 2 // (8 * pairs))
     columns = []
     for first in range(0, len(captions.affinity_CPE), size):
         some = slice(first, first + size)
-        prior_BCPR = scores(captions.affinity_CPE[None, some], photos.evidence_BRE[:, None])
-        queries = QueryCodes(tuple(code[some] for code in captions.queries.codes), captions.queries.mask_CQ[some])
+        prior_BCPR = scores(captions.affinity_CPE[None, some], images.evidence_BRE[:, None])
+        queries = QueryEmbeddings(tuple(code[some] for code in captions.queries.codes), captions.queries.mask_CQ[some])
         columns.append(
-            model.aligner.scores(photos.regions, queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
+            model.aligner.scores(images.regions, queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
         )
     return torch.cat(columns, dim=1)

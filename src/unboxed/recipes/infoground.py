@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.config import RecipeConfig, Units
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ __all__ = ["InfoGround"]
 
 
 @dataclass(frozen=True)
-class InfoGround(Choices):
+class InfoGround(RecipeConfig):
     """InfoGround. The paper: 25 substitutes, joint width 384, two layers.
 
     Attributes:
@@ -53,5 +53,5 @@ class InfoGround(Choices):
         """Each noun and adjective must pick its own image."""
         from unboxed.objectives.infonce import word_image_infonce
 
-        evidence_BCQ = pairs.alignment.evidence_BCQ
-        return {"word_image": word_image_infonce(evidence_BCQ, pairs.queries.mask_CQ, pairs.batch.image_of_C)}
+        matched_BCQ = pairs.alignment.matched_BCQ
+        return {"word_image": word_image_infonce(matched_BCQ, pairs.queries.mask_CQ, pairs.batch.image_of_C)}

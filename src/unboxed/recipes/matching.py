@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.config import RecipeConfig, Units
 from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from unboxed.recipes.pairs import Pairs
 
-__all__ = ["Constraints", "Host"]
+__all__ = ["ConstraintConfig", "MatchingConfig"]
 
 
 @dataclass(frozen=True)
-class Constraints:
+class ConstraintConfig:
     """Contrastive constraints on the attention of matched pairs (Chen et al., WACV 2023); reconstructions, see
     `objectives/constraints.py`.
 
@@ -39,7 +39,7 @@ class Constraints:
 
 
 @dataclass(frozen=True)
-class Host(Choices):
+class MatchingConfig(RecipeConfig):
     """A recipe of image–text matching. By default an image brings one caption to a batch, as in the papers.
 
     Attributes:
@@ -56,7 +56,7 @@ class Host(Choices):
     scale: float = 20.0
     margin: float = 0.2
     warm_up: float = 1.0
-    constraint: Constraints = field(default_factory=Constraints)
+    constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
     schedule: Schedule = field(
@@ -72,7 +72,7 @@ class Host(Choices):
         if self.contrast == "npair":
             loss = npair_loss(pairs.score_BC, image_of_C, self.scale)
             return {"npair": loss, **self._constraints(pairs)}
-        warm = pairs.moment.epoch < self.warm_up
+        warm = pairs.training_step.epoch < self.warm_up
         hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
         rivals = max(len(pairs.batch.features_BRV) - 1, 1) if warm else 1  # of each pair, in each direction
         return {"hinge": hinge / (len(image_of_C) * rivals), **self._constraints(pairs)}
@@ -81,14 +81,14 @@ class Host(Choices):
         chosen = self.constraint
         if chosen.constraints == "none":
             return {}
-        from unboxed.objectives.constraints import ccr_loss, ccs_loss, draw_swaps
+        from unboxed.objectives.constraints import ccr_loss, ccs_loss, sample_swaps
 
         batch, parts = pairs.batch, {}
         matched = pairs.matched()
         if chosen.constraints in ("ccr", "both"):
             parts["ccr"] = chosen.constraint_weight * ccr_loss(matched, chosen.constraint_margin, chosen.ccr_variant)
         if chosen.constraints in ("ccs", "both"):
-            swaps = draw_swaps(
+            swaps = sample_swaps(
                 matched, batch.image_of_C, pairs.generator(), word_ids_CQ=batch.tokens_CW, eligible_CQ=batch.content_CW
             )
             parts["ccs"] = chosen.constraint_weight * ccs_loss(

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.attention.base import Aligner, Alignment, RegionCodes
+from unboxed.attention.base import Aligner, Alignment, RegionEmbeddings
 from unboxed.attention.pooling import mean_weights
-from unboxed.attention.standardize import Standardise
+from unboxed.attention.standardize import Standardize
 from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast
-from unboxed.recipes.config import Choices, Units
-from unboxed.recipes.pairs import Moment, Pairs, Queries
+from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.recipes.pairs import Pairs, Queries, TrainingStep
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Batch
@@ -31,24 +31,24 @@ class MatchingModel(nn.Module):
 
     text: RecurrentEncoder | FrozenEncoder
 
-    def __init__(self, choices: Choices, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
+    def __init__(self, options: RecipeConfig, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
         super().__init__()
-        self.choices = choices
-        self.standardise = Standardise(region_width)
-        self.region_dropout = nn.Dropout(choices.dropout)
+        self.options = options
+        self.standardise = Standardize(region_width)
+        self.region_dropout = nn.Dropout(options.dropout)
         if encoder == "gru":
             self.text = RecurrentEncoder(
-                len(vocabulary), choices.embedding_width, choices.hidden_width, choices.dropout
+                len(vocabulary), options.embedding_width, options.hidden_width, options.dropout
             )
         else:
             from unboxed.text.encoders.frozen import FrozenEncoder
             from unboxed.text.encoders.pretrained import PretrainedEncoder
 
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
-        self.region_layer = nn.Linear(region_width, choices.region_hidden) if choices.region_hidden else None
-        self.aligner: Aligner = choices.aligner(choices.region_hidden or region_width, self.text.output_width)
+        self.region_layer = nn.Linear(region_width, options.region_hidden) if options.region_hidden else None
+        self.aligner: Aligner = options.aligner(options.region_hidden or region_width, self.text.output_width)
 
-    def encode_regions(self, batch: Batch) -> RegionCodes:
+    def encode_regions(self, batch: Batch) -> RegionEmbeddings:
         """The regions of the B images, encoded once for all captions; codes that the batch has are taken."""
         if batch.codes is not None:
             return batch.codes
@@ -72,46 +72,46 @@ class MatchingModel(nn.Module):
         itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
         return Queries(mean_weights(batch.phrase_CPW, words_CWH.dtype) @ words_CWH, mask_CP, itself_CPP)
 
-    def pairs(self, batch: Batch, moment: Moment, words_CWH: torch.Tensor) -> Pairs:
+    def pairs(self, batch: Batch, training_step: TrainingStep, words_CWH: torch.Tensor) -> Pairs:
         """Every caption against every image of the batch."""
         regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
-        queries = self.queries(batch, words_CWH, self.choices.units)
+        queries = self.queries(batch, words_CWH, self.options.units)
         codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
-        prior_BCQR = prior_BCPR if self.choices.units == "phrases" else None  # the prior knows of phrases alone
-        return Pairs(batch, queries, regions, codes, self.aligner, moment, prior_BCPR, prior_BCQR)
+        prior_BCQR = prior_BCPR if self.options.units == "phrases" else None  # the prior knows of phrases alone
+        return Pairs(batch, queries, regions, codes, self.aligner, training_step, prior_BCPR, prior_BCQR)
 
     def score(self, batch: Batch) -> torch.Tensor:
         """How well each image and caption fit, `[B, C]`."""
-        return self.pairs(batch, Moment(0, 1), self.encode_words(batch)).score_BC
+        return self.pairs(batch, TrainingStep(0, 1), self.encode_words(batch)).score_BC
 
-    def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
+    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
-        choices = self.choices
+        options = self.options
         words_CWH = self.encode_words(batch)
-        pairs = self.pairs(batch, moment, words_CWH)
-        teaching = choices.distillation
-        parts = dict(choices.objective(pairs))
-        if batch.substitutes_CN.shape[1] and choices.negative_weight:
-            parts["negatives"] = choices.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)
+        pairs = self.pairs(batch, training_step, words_CWH)
+        teaching = options.distillation
+        parts = dict(options.objective(pairs))
+        if batch.substitutes_CN.shape[1] and options.negative_weight:
+            parts["negatives"] = options.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)
         if teaching.distillation:
-            parts["distillation"] = teaching.weight_at(moment.step) * distillation(
-                pairs.own_logit_CPR,
-                pairs.own_prior_CPR,
+            parts["distillation"] = teaching.weight_at(training_step.step) * distillation(
+                pairs.paired_logit_CPR,
+                pairs.paired_prior_CPR,
                 pairs.phrase_mask_CP,
-                pairs.own_mask_CR,
+                pairs.paired_mask_CR,
                 _edges(batch)[batch.image_of_C],
                 temperature=teaching.teacher_temperature,
                 neighbours=teaching.neighbours,
             )
-        if choices.intra_caption:
-            parts["intra_caption"] = choices.intra_caption * intra_caption_contrast(
-                pairs.own_logit_CPR.masked_fill(~pairs.own_mask_CR[:, None], 0),
-                pairs.posterior_CPR(choices.ranking.prior_weight),
+        if options.intra_caption:
+            parts["intra_caption"] = options.intra_caption * intra_caption_contrast(
+                pairs.paired_logit_CPR.masked_fill(~pairs.paired_mask_CR[:, None], 0),
+                pairs.posterior_CPR(options.ranking.prior_weight),
                 pairs.phrase_mask_CP,
             )
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _negative_words(self, batch: Batch, words_CWH: torch.Tensor, regions: RegionCodes) -> torch.Tensor:
+    def _negative_words(self, batch: Batch, words_CWH: torch.Tensor, regions: RegionEmbeddings) -> torch.Tensor:
         """The true word, in the true caption, against its substitutes, each in its own false caption."""
         has = batch.slot_C >= 0
         slot_C = batch.slot_C[has]
@@ -124,7 +124,7 @@ class MatchingModel(nn.Module):
         mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
         codes = self.aligner.queries(candidates_CNH, mask_CN)
         alignment = self.aligner.align(regions.of(batch.image_of_C[has]), codes, own=True)
-        return negative_word_infonce(alignment.evidence_BCQ[0], mask_CN)
+        return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
 
     def read(self, batch: Batch) -> tuple[Alignment, torch.Tensor, torch.Tensor | None]:
         """What grounding reads: each caption with its own image.
@@ -149,7 +149,7 @@ class MatchingModel(nn.Module):
             return self.aligner.align(regions, codes, own=True, prior_BCQR=prior_1CQR)
 
         of_words = alignment("words")
-        of_units = alignment("phrases") if self.choices.units == "phrases" else of_words
+        of_units = alignment("phrases") if self.options.units == "phrases" else of_words
         return of_units, of_words.attention_BCQR[0], None if prior_1CPR is None else prior_1CPR[0]
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RegionsError
 from unboxed.evaluation.heatmap import BoxReadOut
-from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.config import RecipeConfig, Units
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
 
@@ -41,7 +41,7 @@ _COLOURS = 3
 
 
 @dataclass(frozen=True)
-class NPair(Choices):
+class NPair(RecipeConfig):
     """N-pair. The paper: reduction `mean`, joint width 1024, a 14 x 14 map, batches of 64, SGD at 1e-3.
 
     Attributes:
@@ -153,7 +153,7 @@ class NPair(Choices):
         return alone and not (self.distillation.distillation or self.intra_caption or self.negatives != "none")
 
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
-        """The untrained model; see `Choices.build`."""
+        """The untrained model; see `RecipeConfig.build`."""
         from unboxed.recipes.npair_model import WordMapModel
 
         kept = encoder is not None and encoder.is_dir()

@@ -13,7 +13,7 @@ from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
     from unboxed.recipes.npair import NPair
-    from unboxed.recipes.pairs import Moment
+    from unboxed.recipes.pairs import TrainingStep
     from unboxed.types import Batch
 
 __all__ = ["WordMapModel"]
@@ -26,16 +26,16 @@ class WordMapModel(MatchingModel):
     tenth of those of all captions, and the caption scores are means of their evidence: one matrix product more.
     """
 
-    def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
+    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
-        choices = cast("NPair", self.choices)
-        if not choices.shares_maps:
-            return super().loss(batch, moment)
+        options = cast("NPair", self.options)
+        if not options.shares_maps:
+            return super().loss(batch, training_step)
         tokens_U, place_N = torch.unique(batch.tokens_CW[batch.content_CW], return_inverse=True)
         text = cast(RecurrentEncoder, self.text)
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
         queries = self.aligner.queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
-        evidence_BU = self.aligner.align(self.encode_regions(batch), queries).evidence_BCQ[:, 0]
+        evidence_BU = self.aligner.align(self.encode_regions(batch), queries).matched_BCQ[:, 0]
 
         caption_N = torch.nonzero(batch.content_CW)[:, 0]
         count_CU = evidence_BU.new_zeros(len(batch.tokens_CW), len(tokens_U))
@@ -44,6 +44,6 @@ class WordMapModel(MatchingModel):
         said_BU = torch.zeros_like(evidence_BU, dtype=torch.bool)
         said_BU[batch.image_of_C[caption_N], place_N] = True
         parts = {"npair": npair_loss(score_BC, batch.image_of_C)}
-        if choices.words_weight:
-            parts["words"] = choices.words_weight * word_npair(evidence_BU, said_BU)
+        if options.words_weight:
+            parts["words"] = options.words_weight * word_npair(evidence_BU, said_BU)
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.attention.base import Aligner, Alignment, QueryCodes, RegionCodes
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.matched import MatchedAttention
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.types import Batch
 
-__all__ = ["Moment", "Pairs", "Queries"]
+__all__ = ["Pairs", "Queries", "TrainingStep"]
 
 
-class Moment(NamedTuple):
+class TrainingStep(NamedTuple):
     """How far training has come."""
 
     step: int
@@ -56,10 +56,10 @@ class Pairs:
 
     batch: Batch
     queries: Queries
-    regions: RegionCodes
-    codes: QueryCodes
+    regions: RegionEmbeddings
+    codes: QueryEmbeddings
     aligner: Aligner
-    moment: Moment
+    training_step: TrainingStep
     prior_BCPR: torch.Tensor | None = None
     prior_BCQR: torch.Tensor | None = None
 
@@ -81,21 +81,21 @@ class Pairs:
         return self.queries.phrase_CPQ.any(dim=-1)
 
     @cached_property
-    def own_mask_CR(self) -> torch.Tensor:
+    def paired_mask_CR(self) -> torch.Tensor:
         """The real regions of each caption's own image."""
         return self.batch.region_mask_BR[self.batch.image_of_C]
 
     @cached_property
-    def own_logit_CPR(self) -> torch.Tensor:
+    def paired_logit_CPR(self) -> torch.Tensor:
         """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
         prior_1CQR = None if self.prior_BCQR is None else self._own(self.prior_BCQR)[None]
         own = self.aligner.align(self.regions.of(self.batch.image_of_C), self.codes, own=True, prior_BCQR=prior_1CQR)
         return phrase_logits(own.attention_BCQR[0], self.queries.phrase_CPQ).masked_fill(
-            ~self.own_mask_CR[:, None], float("-inf")
+            ~self.paired_mask_CR[:, None], float("-inf")
         )
 
     @cached_property
-    def own_prior_CPR(self) -> torch.Tensor:
+    def paired_prior_CPR(self) -> torch.Tensor:
         """The untrained scores of each phrase in its own image."""
         assert self.prior_BCPR is not None  # asked for only by terms that need the prior
         return self._own(self.prior_BCPR)
@@ -112,13 +112,13 @@ class Pairs:
 
     def generator(self) -> torch.Generator:
         """A source of lots that is the same whenever this step is made again."""
-        return torch.Generator().manual_seed(self.moment.step)
+        return torch.Generator().manual_seed(self.training_step.step)
 
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
         """Where each phrase looks in its own image: what is learned times the prior to a power, where there is one."""
-        logit_CPR = self.own_logit_CPR
+        logit_CPR = self.paired_logit_CPR
         if self.prior_BCPR is not None:
-            logit_CPR = logit_CPR + prior_weight * (self.own_prior_CPR + PRIOR_FLOOR).log()
+            logit_CPR = logit_CPR + prior_weight * (self.paired_prior_CPR + PRIOR_FLOOR).log()
         return logit_CPR.softmax(dim=-1)
 
 

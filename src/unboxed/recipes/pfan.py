@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unboxed.recipes.matching import Host
+from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -20,7 +20,7 @@ __all__ = ["PFAN"]
 
 
 @dataclass(frozen=True)
-class PFAN(Host):
+class PFAN(MatchingConfig):
     """PFAN. The paper: joint width 1024, position width 200.
 
     Attributes:

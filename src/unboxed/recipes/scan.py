@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from unboxed.recipes.matching import Host
+from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -24,7 +24,7 @@ __all__ = ["SCAN"]
 
 
 @dataclass(frozen=True)
-class SCAN(Host):
+class SCAN(MatchingConfig):
     """SCAN. The paper: joint width 1024, lambda 9 (t2i) or 4 (i2t).
 
     Attributes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.matching import Host
+from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -21,7 +21,7 @@ __all__ = ["SAF", "SGR"]
 
 
 @dataclass(frozen=True)
-class SGR(Host):
+class SGR(MatchingConfig):
     """SGR. The paper: joint width 1024, similarity width 256, 3 steps, dropout 0.4.
 
     Attributes:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import Choices, Units
+from unboxed.recipes.config import RecipeConfig, Units
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ __all__ = ["SPRM"]
 
 
 @dataclass(frozen=True)
-class SPRM(Choices):
+class SPRM(RecipeConfig):
     """SPRM. The paper: omega 0.4, temperatures 1, batches of 16, learning rate 1e-5 for 25 epochs.
 
     Attributes:

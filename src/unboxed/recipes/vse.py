@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from unboxed.errors import RunError
-from unboxed.recipes.matching import Host
+from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -20,7 +20,7 @@ __all__ = ["VSE"]
 
 
 @dataclass(frozen=True)
-class VSE(Host):
+class VSE(MatchingConfig):
     """VSE++ on regions. The paper: joint width 1024, the last state of a GRU.
 
     Attributes:

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unboxed.data.images import open_photo
-from unboxed.errors import PhotoError, UnboxedError
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError, UnboxedError
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions
 
 if TYPE_CHECKING:
     from unboxed.regions.extractor import RegionExtractor
 
-__all__ = ["ExtractionSummary", "available_cores", "extract", "photo_key"]
+__all__ = ["ExtractionSummary", "available_cores", "extract", "image_key"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def extract(
         RegionExtractor(settings)  # a model that cannot be used is named before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
-        outcomes = in_order(work, wanted, workers or available_cores())
+        outcomes = ordered_map(work, wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if isinstance(outcome, UnboxedError):
                 if strict:
@@ -94,15 +94,15 @@ def extract(
             elif outcome is None:
                 reused += 1
             else:
-                photo, regions = outcome
-                store.append(example.image_id, photo, regions)
+                image, regions = outcome
+                store.append(example.image_id, image, regions)
                 done += 1
     if wanted and not done and not reused:
-        raise PhotoError(f"None of the {len(wanted)} photographs could be used; the first one: {skipped[0][1]}")
+        raise ImageError(f"None of the {len(wanted)} photographs could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
 
 
-def photo_key(path: Path, original_size: tuple[int, int] | None) -> str:
+def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
     """What identifies a photograph's content: sha256 of its file, and the shape it is looked at in.
 
     Raises:
@@ -114,7 +114,7 @@ def photo_key(path: Path, original_size: tuple[int, int] | None) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise PhotoError(f"{path} cannot be read ({error.strerror}); check the path of the photograph.") from error
+        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the photograph.") from error
     return digest.hexdigest() + (":{}x{}".format(*original_size) if original_size else "")
 
 
@@ -126,23 +126,23 @@ class _Work:
 
     def __init__(self, store: RegionStore) -> None:
         self._store = store
-        self._known = store.photos()
+        self._known = store.images()
         self._extractor: RegionExtractor | None = None
         self._opening = threading.Lock()
 
     def __call__(self, example: Example) -> _Outcome:
         """(photo key, regions); None when the store has them; or why they cannot be had."""
         try:
-            photo = photo_key(example.path, example.original_size)
-            if self._store.photo(example.image_id) == photo:
+            image = image_key(example.path, example.original_size)
+            if self._store.image(example.image_id) == image:
                 return None
-            if photo in self._known:  # the same picture under another name
-                return photo, self._store[self._known[photo]]
+            if image in self._known:  # the same picture under another name
+                return image, self._store[self._known[image]]
             extractor = self._open_extractor()
-        except PhotoError as error:
+        except ImageError as error:
             return error
         try:
-            return photo, extractor(open_photo(example.path), example.original_size)
+            return image, extractor(open_image(example.path), example.original_size)
         except UnboxedError as error:
             return error
 

@@ -60,7 +60,7 @@ class RegionExtractor:
 
     def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
         if isinstance(settings, ImportedRegions):
-            settings.refuse_photographs()
+            settings.refuse_images()
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [

@@ -31,7 +31,7 @@ class Fit:
         height, width = self.pixels.shape[:2]
         return 0.0, 0.0, width / self.scale[0], height / self.scale[1]
 
-    def to_photo(self, boxes: Array) -> Array:
+    def to_image(self, boxes: Array) -> Array:
         """Boxes `[N, 4]` in pixels of this array, as pixels of the photograph."""
         x, y = self.scale
         return np.asarray(boxes / np.array([x, y, x, y], np.float32), dtype=np.float32)

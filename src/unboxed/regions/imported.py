@@ -26,7 +26,7 @@ class ImportedRegions(RegionSettings):
         if not self.imported:
             raise RegionsError("Imported regions need the name of the format they were read from.")
 
-    def refuse_photographs(self) -> None:
+    def refuse_images(self) -> None:
         """Say that a new photograph cannot be described.
 
         Raises:

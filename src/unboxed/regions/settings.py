@@ -116,7 +116,7 @@ class RegionSettings:
         Raises:
             DatasetError: a dataset without photographs.
         """
-        dataset.require_photographs()
+        dataset.require_images()
         own = dataset.regions
         if own is None or not (own.detector or own.segmenter or own.backbone):
             return RegionSettings.weight_free(), (

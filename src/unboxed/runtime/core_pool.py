@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["on_each_core"]
+__all__ = ["run_on_cores"]
 
 T = TypeVar("T")
 
 
-def on_each_core(work: Callable[[T], None], items: Iterable[T], workers: int) -> None:
+def run_on_cores(work: Callable[[T], None], items: Iterable[T], workers: int) -> None:
     """Call `work` with every item, on `workers` threads whose operations take one core each, without gradients.
 
     Args:

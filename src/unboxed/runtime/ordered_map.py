@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["in_order"]
+__all__ = ["ordered_map"]
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-def in_order(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
+def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
     """The results of `work`, in the order of `items`, at most four a worker ahead so that memory stays small."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="in-order")
     waiting: deque[Future[U]] = deque()

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from unboxed.types import Batch
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 _THREADS = 2
 _READY = 4
 
 
-class Ahead:
+class Prefetcher:
     """An iterator over batches; the first ones are begun when it is made, the next while one is in use.
 
     What a batch holds does not depend on the threads: each is made from its own number alone.
@@ -33,7 +33,7 @@ class Ahead:
         for _ in range(_READY):
             self._begin_next()
 
-    def __iter__(self) -> Ahead:
+    def __iter__(self) -> Prefetcher:
         return self
 
     def __next__(self) -> Batch:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["TrainingProgress", "say", "track"]
+__all__ = ["TrainingProgress", "show", "track"]
 
 T = TypeVar("T")
 
 
-def say(line: str) -> None:
+def show(line: str) -> None:
     """A line for people: on standard error, so that what a command prints for programs stays clean."""
     print(line, file=sys.stderr, flush=True)
 
@@ -87,7 +87,7 @@ class _Meter:
         elif done * 10 // self._total > self._shown * 10 // self._total:
             self._shown = done
             left = (self._total - done) / max(rate, 1e-9)
-            say(
+            show(
                 f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left"
                 + (f", {note}" if note else "")
             )
@@ -96,7 +96,7 @@ class _Meter:
         if self._bar is not None:
             self._bar.console.print(text)
         else:
-            say(text)
+            show(text)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -1,9 +1,9 @@
 """Photographs looked at once and found by what is said of them, and captions by a photograph.
 
-`building.index_photos` makes an index on disk and keeps it up to date; `Index` asks it.
+`building.index_images` makes an index on disk and keeps it up to date; `Index` asks it.
 """
 
-from unboxed.search.builder import IndexSummary, index_photos
+from unboxed.search.builder import IndexSummary, index_images
 from unboxed.search.index import CaptionHit, Hit, Index
 
-__all__ = ["CaptionHit", "Hit", "Index", "IndexSummary", "index_photos"]
+__all__ = ["CaptionHit", "Hit", "Index", "IndexSummary", "index_images"]

@@ -12,24 +12,24 @@ from typing import Any
 
 import torch
 
-from unboxed.data.images import open_photo
-from unboxed.errors import PhotoError, UnboxedError
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
-from unboxed.regions.extraction import photo_key
+from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.progress import track
-from unboxed.search.embedding_shards import CodeShard, ShardPhoto, shard_number, write_code_shard
-from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, stored_photos, together
-from unboxed.search.image_list import ListedPhoto, Listing, listed
+from unboxed.search.embedding_shards import CodeShard, ShardImage, shard_number, write_code_shard
+from unboxed.search.image_embeddings import StoredImage, encoded_captions, stored_images, together
+from unboxed.search.image_list import ListedImage, Listing, listed
 from unboxed.search.index_folder import IndexFolder
-from unboxed.search.index_table import PhotoTable, Texts
+from unboxed.search.index_table import ImageTable, Texts
 from unboxed.search.low_rank import Sketch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
-__all__ = ["IndexSummary", "index_photos"]
+__all__ = ["IndexSummary", "index_images"]
 
 _SHARD = 128  # photographs of a file: so many at most are lost when a call is killed
 _TOGETHER = 32  # photographs encoded at a time
@@ -79,10 +79,10 @@ class _Place:
     """Where a photograph's codes are."""
 
     shard: int
-    entry: ShardPhoto
+    entry: ShardImage
 
 
-def index_photos(
+def index_images(
     run: Path,
     photos: Path,
     out: Path,
@@ -93,7 +93,7 @@ def index_photos(
     workers: int | None = None,
     strict: bool = False,
     progress: bool = True,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
 ) -> IndexSummary:
     """Let the index `out` hold exactly the photographs of `photos`, each encoded once by the run.
 
@@ -121,10 +121,10 @@ def index_photos(
     start = time.monotonic()
     listing = listed(photos, split)
     if strict and listing.skipped:
-        raise PhotoError(f"{next(iter(listing.skipped.items()))} cannot be used; without --strict it is skipped.")
+        raise ImageError(f"{next(iter(listing.skipped.items()))} cannot be used; without --strict it is skipped.")
     grounder = Grounder.load(run)
     folder = IndexFolder.begin(out, run, grounder, again=again)
-    old = PhotoTable.load(folder.table) if folder.table.is_file() else None
+    old = ImageTable.load(folder.table) if folder.table.is_file() else None
     before = _names_before(out)
     work = _Work(grounder, folder, regions, old)
     skipped = dict(listing.skipped)
@@ -136,9 +136,9 @@ def index_photos(
     key_of = {name: key for name, key in key_of.items() if key not in unusable}
     if not key_of:
         first = next(iter(skipped.items()))
-        raise PhotoError(f"None of the {len(skipped):,} photographs could be used; {first[0]}: {first[1]}")
+        raise ImageError(f"None of the {len(skipped):,} photographs could be used; {first[0]}: {first[1]}")
     digest_of = {name: hashlib.sha256(key.encode()).digest() for name, key in key_of.items()}
-    table = work.table(listing, key_of, digest_of, old, say)
+    table = work.table(listing, key_of, digest_of, old, show)
     table.save(folder.table)
     work.drop_unused(table)
     folder.finish(run.resolve())
@@ -160,22 +160,22 @@ def _names_before(out: Path) -> dict[str, bytes]:
     there = IndexFolder.of(out)
     if there is None or not there.table.is_file():
         return {}
-    table = PhotoTable.load(there.table)
+    table = ImageTable.load(there.table)
     return dict(zip(table.names.all(), table.keys, strict=True))
 
 
 def _hashed(listing: Listing, workers: int | None, strict: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Name -> content of every photograph, and name -> reason of those whose file cannot be read."""
 
-    def key(photo: ListedPhoto) -> str | PhotoError:
+    def key(image: ListedImage) -> str | ImageError:
         try:
-            return photo_key(photo.path, photo.original_size)
-        except PhotoError as error:
+            return image_key(image.path, image.original_size)
+        except ImageError as error:
             if strict:
                 raise
             return error
 
-    found = zip(listing.photos, in_order(key, listing.photos.values(), workers or os.cpu_count() or 1), strict=True)
+    found = zip(listing.photos, ordered_map(key, listing.photos.values(), workers or os.cpu_count() or 1), strict=True)
     outcomes = dict(found)
     key_of = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, str)}
     return key_of, {name: str(outcome) for name, outcome in outcomes.items() if name not in key_of}
@@ -184,7 +184,7 @@ def _hashed(listing: Listing, workers: int | None, strict: bool) -> tuple[dict[s
 class _Work:
     """Encodes photographs into shards, and makes the table of them."""
 
-    def __init__(self, grounder: Grounder, folder: IndexFolder, regions: Path | None, old: PhotoTable | None) -> None:
+    def __init__(self, grounder: Grounder, folder: IndexFolder, regions: Path | None, old: ImageTable | None) -> None:
         self._grounder, self._folder = grounder, folder
         self._store = RegionStore.open(regions) if regions is not None else None
         self._probes = self._encoded(folder.probes())
@@ -194,15 +194,15 @@ class _Work:
         for file in sorted(folder.shards.glob("*.safetensors")):
             number = shard_number(file)
             self._shards[number] = CodeShard(file)
-            self.places |= {entry.key: _Place(number, entry) for entry in self._shards[number].photos}
+            self.places |= {entry.key: _Place(number, entry) for entry in self._shards[number].images}
             self._next = max(self._next, number + 1)
 
     def encode(
-        self, photos: Mapping[str, ListedPhoto], workers: int | None, strict: bool, progress: bool
+        self, photos: Mapping[str, ListedImage], workers: int | None, strict: bool, progress: bool
     ) -> Iterator[tuple[str, str]]:
         """Look at photographs, given by content; gives (content, reason) of those that cannot be used."""
 
-        def look(item: tuple[str, ListedPhoto]) -> Regions | str:
+        def look(item: tuple[str, ListedImage]) -> Regions | str:
             try:
                 return self._look(*item)
             except UnboxedError as error:
@@ -215,7 +215,7 @@ class _Work:
         count = 1 if self._store is not None else workers or os.cpu_count() or 1
         writer = _Writer(self)
         try:
-            outcomes = zip(photos, in_order(look, photos.items(), count), strict=True)
+            outcomes = zip(photos, ordered_map(look, photos.items(), count), strict=True)
             for key, outcome in track(outcomes, "Looking at photos", len(photos), progress and bool(photos)):
                 if isinstance(outcome, str):
                     yield key, outcome
@@ -224,17 +224,17 @@ class _Work:
         finally:
             writer.close()
 
-    def _look(self, key: str, photo: ListedPhoto) -> Regions:
+    def _look(self, key: str, image: ListedImage) -> Regions:
         if self._store is None:
-            return self._grounder.extractor(open_photo(photo.path), photo.original_size)
-        if self._store.photo(photo.image_id) != key:
-            raise PhotoError(
+            return self._grounder.extractor(open_image(image.path), image.original_size)
+        if self._store.image(image.image_id) != key:
+            raise ImageError(
                 f"{self._store.path} has no regions of this photograph as it is now; run `unboxed regions` on it, or "
                 "leave out --regions."
             )
-        return self._store[photo.image_id]
+        return self._store[image.image_id]
 
-    def write(self, keys: Sequence[str], photos: Sequence[StoredPhoto], probes_NA: torch.Tensor) -> None:
+    def write(self, keys: Sequence[str], photos: Sequence[StoredImage], probes_NA: torch.Tensor) -> None:
         """Write a shard, and know where its photographs are from now on."""
         file = self._folder.shards / f"{self._next:06d}.safetensors"
         entries = write_code_shard(file, keys, photos, probes_NA)
@@ -242,45 +242,45 @@ class _Work:
         self.places |= {entry.key: _Place(self._next, entry) for entry in entries}
         self._next += 1
 
-    def probed(self, regions: Sequence[Regions]) -> tuple[list[StoredPhoto], torch.Tensor]:
+    def probed(self, regions: Sequence[Regions]) -> tuple[list[StoredImage], torch.Tensor]:
         """Photographs encoded, and their scores for the probes."""
-        photos = stored_photos(self._grounder, regions)
+        photos = stored_images(self._grounder, regions)
         return photos, self._scores(photos, self._probes)
 
     @torch.inference_mode()
-    def _scores(self, photos: Sequence[StoredPhoto], captions: EncodedCaptions) -> torch.Tensor:
+    def _scores(self, photos: Sequence[StoredImage], captions: EncodedCaptions) -> torch.Tensor:
         return score_encoded(self._grounder.model, together(photos), captions).float()
 
     def _encoded(self, texts: Sequence[str]) -> EncodedCaptions:
         return encoded_captions(self._grounder, [Caption(text, noun_phrases(text)) for text in texts])
 
-    def _photo(self, key: str) -> StoredPhoto:
+    def _image(self, key: str) -> StoredImage:
         place = self.places[key]
         entry = place.entry
-        return self._shards[place.shard].photo(entry.number, entry.start, entry.count, entry.width, entry.height)
+        return self._shards[place.shard].image(entry.number, entry.start, entry.count, entry.width, entry.height)
 
     def table(
         self,
         listing: Listing,
         key_of: Mapping[str, str],
         digest_of: Mapping[str, bytes],
-        old: PhotoTable | None,
-        say: Callable[[str], None],
-    ) -> PhotoTable:
+        old: ImageTable | None,
+        show: Callable[[str], None],
+    ) -> ImageTable:
         """Everything that a search reads first."""
         self._without_dead(set(key_of.values()))
         names = sorted(key_of)
         places = [self.places[key_of[name]] for name in names]
         probes_NA = torch.stack([self._shards[place.shard].probes_NA[place.entry.number] for place in places])
         sketch, sample_S = self._sketch(names, digest_of, probes_NA, old)
-        texts, photo_C = [], []
+        texts, image_C = [], []
         for row, name in enumerate(names):
             own = [text for text in listing.photos[name].captions if any(c.isalnum() for c in text)]
             texts += own
-            photo_C += [row] * len(own)
+            image_C += [row] * len(own)
         known = old if old is not None and sketch is old.sketch else None
-        sample = [self._photo(key_of[names[row]]) for row in sample_S.tolist()]
-        return PhotoTable(
+        sample = [self._image(key_of[names[row]]) for row in sample_S.tolist()]
+        return ImageTable(
             root=listing.root,
             names=Texts.of(names),
             key_NK=torch.tensor([list(digest_of[name]) for name in names], dtype=torch.uint8),
@@ -293,12 +293,12 @@ class _Work:
             sketch=sketch,
             sample_S=sample_S,
             captions=Texts.of(texts),
-            photo_C=torch.tensor(photo_C, dtype=torch.int32),
-            weights_CF=self._caption_weights(texts, sketch, sample, known, say),
+            image_C=torch.tensor(image_C, dtype=torch.int32),
+            weights_CF=self._caption_weights(texts, sketch, sample, known, show),
         )
 
     def _sketch(
-        self, names: Sequence[str], digest_of: Mapping[str, bytes], probes_NA: torch.Tensor, old: PhotoTable | None
+        self, names: Sequence[str], digest_of: Mapping[str, bytes], probes_NA: torch.Tensor, old: ImageTable | None
     ) -> tuple[Sketch, torch.Tensor]:
         """The old one, as long as its sample is there and the index has not grown or shrunk to another."""
         if old is not None and len(old) <= 2 * len(names) and len(names) <= 2 * len(old):
@@ -314,9 +314,9 @@ class _Work:
         self,
         texts: Sequence[str],
         sketch: Sketch,
-        sample: Sequence[StoredPhoto],
-        known: PhotoTable | None,
-        say: Callable[[str], None],
+        sample: Sequence[StoredImage],
+        known: ImageTable | None,
+        show: Callable[[str], None],
     ) -> torch.Tensor:
         """`[C, F]`: those of new captions from their scores on the sample, the others as before."""
         weights: dict[str, torch.Tensor] = {}
@@ -324,7 +324,7 @@ class _Work:
             weights = dict(zip(known.captions.all(), known.weights_CF, strict=True))
         fresh = [text for text in dict.fromkeys(texts) if text not in weights]
         if len(fresh) > 20 * _CAPTIONS:
-            say(f"Reading {len(fresh):,} captions")
+            show(f"Reading {len(fresh):,} captions")
         for first in range(0, len(fresh), _CAPTIONS):
             some = fresh[first : first + _CAPTIONS]
             found_FC = sketch.weights(self._scores(sample, self._encoded(some)))
@@ -344,9 +344,9 @@ class _Work:
             keys = moving[first : first + _SHARD]
             places = [self.places[key] for key in keys]
             probes_NA = torch.stack([self._shards[place.shard].probes_NA[place.entry.number] for place in places])
-            self.write(keys, [self._photo(key) for key in keys], probes_NA)
+            self.write(keys, [self._image(key) for key in keys], probes_NA)
 
-    def drop_unused(self, table: PhotoTable) -> None:
+    def drop_unused(self, table: ImageTable) -> None:
         """Delete the shards that no photograph of the table is in."""
         used = set(table.shard_N.tolist())
         for number, shard in self._shards.items():
@@ -361,7 +361,7 @@ class _Writer:
         self._work = work
         self._waiting: list[tuple[str, Regions]] = []
         self._keys: list[str] = []
-        self._photos: list[StoredPhoto] = []
+        self._images: list[StoredImage] = []
         self._probes: list[torch.Tensor] = []
 
     def add(self, key: str, regions: Regions) -> None:
@@ -380,10 +380,10 @@ class _Writer:
     def _encode(self) -> None:
         photos, probes_NA = self._work.probed([regions for _, regions in self._waiting])
         self._keys += [key for key, _ in self._waiting]
-        self._photos += photos
+        self._images += photos
         self._probes.append(probes_NA)
         self._waiting = []
 
     def _flush(self) -> None:
-        self._work.write(self._keys, self._photos, torch.cat(self._probes))
-        self._keys, self._photos, self._probes = [], [], []
+        self._work.write(self._keys, self._images, torch.cat(self._probes))
+        self._keys, self._images, self._probes = [], [], []

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from unboxed.data.images import open_photo
-from unboxed.errors import PhotoError
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError
 from unboxed.search.index import Hit
 from unboxed.types import GroundedPhrase
 from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
@@ -95,13 +95,13 @@ def _framed(hit: Hit, colours: Colours) -> Image.Image:
     """The photograph with its boxes in the middle of its place."""
     mat = Image.new("RGB", (_WIDE, _HIGH), _MAT)
     try:
-        photo = open_photo(hit.photo)
-    except PhotoError:
+        image = open_image(hit.image)
+    except ImageError:
         ImageDraw.Draw(mat).text((_WIDE / 2, _HIGH / 2), "not there", font=lettering(16), fill=_QUIET, anchor="mm")
         return mat
-    scale = min(_WIDE / photo.width, _HIGH / photo.height)
+    scale = min(_WIDE / image.width, _HIGH / image.height)
     shown = [phrase for phrase in hit.phrases if phrase.present]
-    picture = draw_boxes(photo, shown, colours, scale, tagged=False)
+    picture = draw_boxes(image, shown, colours, scale, tagged=False)
     mat.paste(picture, ((_WIDE - picture.width) // 2, (_HIGH - picture.height) // 2))
     return mat
 

@@ -18,17 +18,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from unboxed.errors import SearchError
-from unboxed.search.image_embeddings import StoredPhoto
+from unboxed.search.image_embeddings import StoredImage
 
-__all__ = ["CodeShard", "ShardPhoto", "shard_number", "write_code_shard"]
+__all__ = ["CodeShard", "ShardImage", "shard_number", "write_code_shard"]
 
 
 @dataclass(frozen=True)
-class ShardPhoto:
+class ShardImage:
     """One photograph of a shard.
 
     Attributes:
-        key: what identifies its content, see `extraction.photo_key`.
+        key: what identifies its content, see `extraction.image_key`.
         width, height: in pixels.
         number: its place in the shard.
         start, count: its regions' rows.
@@ -66,12 +66,12 @@ class CodeShard:
             ) from None
 
     @property
-    def photos(self) -> tuple[ShardPhoto, ...]:
+    def images(self) -> tuple[ShardImage, ...]:
         """The list of what is in it."""
-        return tuple(ShardPhoto(**entry) for entry in json.loads(self._metadata["photos"]))
+        return tuple(ShardImage(**entry) for entry in json.loads(self._metadata["photos"]))
 
-    def photo(self, number: int, start: int, count: int, width: int, height: int) -> StoredPhoto:
-        """One photograph; the arguments are those of its `ShardPhoto`."""
+    def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
+        """One photograph; the arguments are those of its `ShardImage`."""
         rows = slice(start, start + count)
         codes = tuple(
             self._tensors[f"whole{c}"][number : number + 1]
@@ -82,12 +82,12 @@ class CodeShard:
         boxes_R4, label_R, sure_R, evidence_RE = (
             self._tensors[name][rows] for name in ("boxes", "label", "sure", "evidence")
         )
-        return StoredPhoto(width, height, boxes_R4, label_R, sure_R, evidence_RE, codes)
+        return StoredImage(width, height, boxes_R4, label_R, sure_R, evidence_RE, codes)
 
 
 def write_code_shard(
-    path: Path, keys: Sequence[str], photos: Sequence[StoredPhoto], probes_NA: torch.Tensor
-) -> tuple[ShardPhoto, ...]:
+    path: Path, keys: Sequence[str], images: Sequence[StoredImage], probes_NA: torch.Tensor
+) -> tuple[ShardImage, ...]:
     """Write a shard, all or nothing.
 
     Args:
@@ -97,21 +97,21 @@ def write_code_shard(
         probes_NA: their scores for the probes.
     """
     entries, start = [], 0
-    for number, (key, photo) in enumerate(zip(keys, photos, strict=True)):
-        entries.append(ShardPhoto(key, photo.width, photo.height, number, start, len(photo.boxes_R4)))
-        start += len(photo.boxes_R4)
+    for number, (key, image) in enumerate(zip(keys, images, strict=True)):
+        entries.append(ShardImage(key, image.width, image.height, number, start, len(image.boxes_R4)))
+        start += len(image.boxes_R4)
     tensors = {
         "probes": probes_NA.float().contiguous(),
-        "boxes": torch.cat([photo.boxes_R4 for photo in photos]),
-        "label": torch.cat([photo.label_R for photo in photos]),
-        "sure": torch.cat([photo.sure_R for photo in photos]),
-        "evidence": torch.cat([photo.evidence_RE for photo in photos]),
+        "boxes": torch.cat([image.boxes_R4 for image in images]),
+        "label": torch.cat([image.label_R for image in images]),
+        "sure": torch.cat([image.sure_R for image in images]),
+        "evidence": torch.cat([image.evidence_RE for image in images]),
     }
-    several = any(len(photo.boxes_R4) > 1 for photo in photos)
-    for c, parts in enumerate(zip(*(photo.codes for photo in photos), strict=True)):
+    several = any(len(image.boxes_R4) > 1 for image in images)
+    for c, parts in enumerate(zip(*(image.codes for image in images), strict=True)):
         whole = several and all(len(part) == 1 for part in parts)
         tensors[f"{'whole' if whole else 'regions'}{c}"] = torch.cat(parts)
-    metadata = {"photos": json.dumps([asdict(entry) for entry in entries]), "codes": str(len(photos[0].codes))}
+    metadata = {"photos": json.dumps([asdict(entry) for entry in entries]), "codes": str(len(images[0].codes))}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(tensors, beside, metadata)
     with beside.open("rb") as written:

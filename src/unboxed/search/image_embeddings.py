@@ -9,19 +9,19 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 
-from unboxed.attention.base import RegionCodes
+from unboxed.attention.base import RegionEmbeddings
 from unboxed.data.collate import collate
 from unboxed.inference.batching import Inputs
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_together
-from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, encode_captions, encode_photos
+from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, encode_captions, encode_images
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Batch, Caption, Grounding, Regions
 
-__all__ = ["StoredPhoto", "encoded_captions", "ground_stored", "stored_photos", "together"]
+__all__ = ["StoredImage", "encoded_captions", "ground_stored", "stored_images", "together"]
 
 
-class StoredPhoto(NamedTuple):
+class StoredImage(NamedTuple):
     """One photograph, encoded.
 
     Attributes:
@@ -43,7 +43,7 @@ class StoredPhoto(NamedTuple):
 
 
 @torch.inference_mode()
-def stored_photos(grounder: Grounder, regions_B: Sequence[Regions]) -> list[StoredPhoto]:
+def stored_images(grounder: Grounder, regions_B: Sequence[Regions]) -> list[StoredImage]:
     """Encode the regions of photographs.
 
     Raises:
@@ -60,7 +60,7 @@ def stored_photos(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
             region_mask_BR=pad(batch.region_mask_BR, (0, 1)),
             evidence_BRK=pad(batch.evidence_BRK, (0, 0, 0, 1)),
         )
-    encoded = encode_photos(grounder.model, batch)
+    encoded = encode_images(grounder.model, batch)
     stored = []
     for b, regions in enumerate(regions_B):
         count = len(regions)
@@ -69,7 +69,7 @@ def stored_photos(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
             sure_R = regions.class_probs.max(axis=1).astype(np.float16)
             label_R = np.where(sure_R > 0, regions.class_probs.argmax(axis=1), -1).astype(np.int16)
         stored.append(
-            StoredPhoto(
+            StoredImage(
                 regions.width,
                 regions.height,
                 torch.from_numpy(regions.boxes.copy()),
@@ -82,23 +82,23 @@ def stored_photos(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
     return stored
 
 
-def together(photos: Sequence[StoredPhoto]) -> EncodedPhotos:
+def together(images: Sequence[StoredImage]) -> EncodedImages:
     """Photographs padded to one block, in single precision."""
-    counts = [len(photo.boxes_R4) for photo in photos]
+    counts = [len(image.boxes_R4) for image in images]
     most = max(counts)
     mask_BR = torch.arange(most) < torch.tensor(counts)[:, None]
     codes = []
-    for parts in zip(*(photo.codes for photo in photos), strict=True):
+    for parts in zip(*(image.codes for image in images), strict=True):
         whole = all(len(part) == 1 for part in parts) and most > 1
         block_BRD = torch.zeros(len(parts), 1 if whole else most, parts[0].shape[1])
         for row_RD, part in zip(block_BRD, parts, strict=True):
             row_RD[: len(part)] = part
         codes.append(block_BRD)
-    evidence_BRE = torch.zeros(len(photos), most, photos[0].evidence_RE.shape[1])
+    evidence_BRE = torch.zeros(len(images), most, images[0].evidence_RE.shape[1])
     if evidence_BRE.shape[2]:
-        for row_RE, photo in zip(evidence_BRE, photos, strict=True):
-            row_RE[: len(photo.boxes_R4)] = photo.evidence_RE
-    return EncodedPhotos(RegionCodes(tuple(codes), mask_BR), evidence_BRE)
+        for row_RE, image in zip(evidence_BRE, images, strict=True):
+            row_RE[: len(image.boxes_R4)] = image.evidence_RE
+    return EncodedImages(RegionEmbeddings(tuple(codes), mask_BR), evidence_BRE)
 
 
 @torch.inference_mode()
@@ -107,37 +107,37 @@ def encoded_captions(grounder: Grounder, captions: Sequence[Caption]) -> Encoded
     return encode_captions(grounder.model, _batch([], grounder.inputs.encoded(captions), None))
 
 
-def ground_stored(grounder: Grounder, photos: Sequence[StoredPhoto], caption: Caption) -> list[Grounding]:
+def ground_stored(grounder: Grounder, images: Sequence[StoredImage], caption: Caption) -> list[Grounding]:
     """Where the phrases of a caption are in each of the photographs, as `Grounder.ground_regions` has it."""
     names = grounder.config.class_names
-    regions_B = [_StoredRegions.of(photo, names) for photo in photos]
+    regions_B = [_StoredRegions.of(image, names) for image in images]
     reader = _Reader(grounder.config, grounder.model, grounder.vocabulary, grounder.prior)
-    return [own[0] for own in ground_together(reader, regions_B, [[caption]] * len(photos))]
+    return [own[0] for own in ground_together(reader, regions_B, [[caption]] * len(images))]
 
 
 @dataclass(frozen=True, eq=False)
 class _StoredRegions(Regions):
     """Regions without features: of their classes only the best is known, and the codes come along."""
 
-    stored: StoredPhoto | None = field(default=None)
+    stored: StoredImage | None = field(default=None)
 
     @staticmethod
-    def of(photo: StoredPhoto, class_names: tuple[str, ...]) -> _StoredRegions:
-        count = len(photo.boxes_R4)
-        sure_R = photo.sure_R.float().numpy()
+    def of(image: StoredImage, class_names: tuple[str, ...]) -> _StoredRegions:
+        count = len(image.boxes_R4)
+        sure_R = image.sure_R.float().numpy()
         probs_RK = np.zeros((count, len(class_names)), np.float32)
-        labelled = np.flatnonzero(photo.label_R.numpy() >= 0)
-        probs_RK[labelled, photo.label_R.numpy()[labelled]] = sure_R[labelled]
+        labelled = np.flatnonzero(image.label_R.numpy() >= 0)
+        probs_RK[labelled, image.label_R.numpy()[labelled]] = sure_R[labelled]
         return _StoredRegions(
-            boxes=photo.boxes_R4.numpy(),
+            boxes=image.boxes_R4.numpy(),
             scores=sure_R if class_names else np.ones(count, np.float32),
             features=np.zeros((count, 0), np.float32),
             class_probs=probs_RK,
             class_names=class_names,
             sources=("index",) * count,
-            width=photo.width,
-            height=photo.height,
-            stored=photo,
+            width=image.width,
+            height=image.height,
+            stored=image,
         )
 
 
@@ -157,22 +157,22 @@ class _StoredInputs(Inputs):
         self, regions: Sequence[Regions], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None = None
     ) -> Batch:
         """One batch of them all, with the photographs' codes."""
-        photos = [cast(StoredPhoto, own.stored) for own in regions if isinstance(own, _StoredRegions)]
-        return _batch(photos, captions, image_of_C)
+        images = [cast(StoredImage, own.stored) for own in regions if isinstance(own, _StoredRegions)]
+        return _batch(images, captions, image_of_C)
 
     def check(self, regions: Regions) -> None:
         """They were checked before they were encoded."""
 
 
 def _batch(
-    photos: Sequence[StoredPhoto], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None
+    images: Sequence[StoredImage], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None
 ) -> Batch:
     """Captions with the codes of photographs; of none, with an empty one."""
-    if not photos:
+    if not images:
         width = next((own.affinity_PK.shape[1] for own in captions if own.affinity_PK is not None), 0)
         inputs, evidence = [np.zeros((1, 0), np.float32)], [np.zeros((1, width), np.float32)]
         return collate(inputs, captions, [0] * len(captions), evidence_B=evidence)
-    inputs = [np.zeros((len(photo.boxes_R4), 0), np.float32) for photo in photos]
-    evidence = [photo.evidence_RE.float().numpy() for photo in photos]
+    inputs = [np.zeros((len(image.boxes_R4), 0), np.float32) for image in images]
+    evidence = [image.evidence_RE.float().numpy() for image in images]
     batch = collate(inputs, captions, image_of_C or [0] * len(captions), evidence_B=evidence)
-    return replace(batch, codes=together(photos).regions)
+    return replace(batch, codes=together(images).regions)

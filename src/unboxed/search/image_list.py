@@ -8,14 +8,14 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.images import SUFFIXES
-from unboxed.data.readers.caption_files import photo_files
+from unboxed.data.readers.caption_files import image_files
 from unboxed.errors import DatasetError, SearchError
 
-__all__ = ["ListedPhoto", "Listing", "listed"]
+__all__ = ["ListedImage", "Listing", "listed"]
 
 
 @dataclass(frozen=True)
-class ListedPhoto:
+class ListedImage:
     """A photograph's file, its captions, and what its dataset says of it."""
 
     path: Path
@@ -35,7 +35,7 @@ class Listing:
     """
 
     root: Path
-    photos: Mapping[str, ListedPhoto]
+    photos: Mapping[str, ListedImage]
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,26 +62,26 @@ def listed(photos: Path, split: str | None = None) -> Listing:
     if own is not None and split is not None:
         return own
     root = photos.resolve()
-    known = {photo.path.resolve(): photo for photo in own.photos.values()} if own else {}
-    found = {file.resolve(): ListedPhoto(file) for file in photo_files(photos)} | known
+    known = {image.path.resolve(): image for image in own.photos.values()} if own else {}
+    found = {file.resolve(): ListedImage(file) for file in image_files(photos)} | known
     if not found:
         raise SearchError(f"There are no photographs in {photos}; expected files that end in {', '.join(SUFFIXES)}.")
     inside = all(path.is_relative_to(root) for path in found)
     root = root if inside else Path(root.anchor)
-    named = {path.relative_to(root).as_posix(): photo for path, photo in found.items()}
+    named = {path.relative_to(root).as_posix(): image for path, image in found.items()}
     return Listing(root, dict(sorted(named.items())), own.skipped if own else {})
 
 
 def _of_dataset(dataset: Dataset, split: str | None) -> Listing:
-    dataset.require_photographs()
+    dataset.require_images()
     assert dataset.images is not None
-    found: dict[str, ListedPhoto] = {}
+    found: dict[str, ListedImage] = {}
     skipped: dict[str, str] = {}
     for name in [split] if split else dataset.split_names:
         part = dataset.split(name)
         skipped |= dict(part.unreadable) | dict.fromkeys(part.missing, "No file of that name is stored.")
         for example in part.examples:
             captions = tuple(caption.text for caption in example.captions)
-            photo = ListedPhoto(example.path, captions, example.image_id, example.original_size)
-            found[example.path.relative_to(dataset.images).as_posix()] = photo
+            image = ListedImage(example.path, captions, example.image_id, example.original_size)
+            found[example.path.relative_to(dataset.images).as_posix()] = image
     return Listing(dataset.images.resolve(), dict(sorted(found.items())), skipped)

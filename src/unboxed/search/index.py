@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from unboxed.errors import SearchError
-from unboxed.inference.grounder import Grounder, Photo
-from unboxed.recipes.encoded import EncodedCaptions, EncodedPhotos, score_encoded
+from unboxed.inference.grounder import Grounder, ImageLike
+from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, score_encoded
 from unboxed.search.candidates import ExactScan, FaissScan, Scan
 from unboxed.search.embedding_shards import CodeShard
-from unboxed.search.image_embeddings import StoredPhoto, encoded_captions, ground_stored, stored_photos, together
+from unboxed.search.image_embeddings import StoredImage, encoded_captions, ground_stored, stored_images, together
 from unboxed.search.index_folder import IndexFolder
-from unboxed.search.index_table import PhotoTable
+from unboxed.search.index_table import ImageTable
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, GroundedPhrase, Grounding
 
@@ -43,7 +43,7 @@ class Hit:
         grounding: where the query's phrases are in it.
     """
 
-    photo: Path
+    image: Path
     name: str
     score: float
     grounding: Grounding
@@ -66,7 +66,7 @@ class CaptionHit:
     """
 
     caption: str
-    photo: Path
+    image: Path
     score: float
     grounding: Grounding
 
@@ -93,7 +93,7 @@ class Index:
         scan: what finds candidates.
     """
 
-    def __init__(self, grounder: Grounder, table: PhotoTable, shards: Path, *, faiss: bool = False) -> None:
+    def __init__(self, grounder: Grounder, table: ImageTable, shards: Path, *, faiss: bool = False) -> None:
         self.grounder = grounder
         self.table = table
         self._folder = shards
@@ -116,7 +116,7 @@ class Index:
                 if begun
                 else f"There is no index in {path}; make one with `unboxed index RUN PHOTOS --out {path}`."
             )
-        return cls(Grounder.load(folder.run), PhotoTable.load(folder.table), folder.shards, faiss=faiss)
+        return cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -140,7 +140,7 @@ class Index:
         caption = _caption(text)
         everyone = len(self) <= max(candidates, _ALL)
         rows, scores = self.ranked(caption, k, len(self) if everyone else max(candidates, k))
-        found = ground_stored(self.grounder, [self.photo(row) for row in rows], caption) if rows else []
+        found = ground_stored(self.grounder, [self.image(row) for row in rows], caption) if rows else []
         return [
             Hit(self.table.path(row), self.table.names[row], score, own)
             for row, score, own in zip(rows, scores, found, strict=True)
@@ -165,7 +165,7 @@ class Index:
         return rows[best].tolist(), score_N[best].tolist()
 
     @torch.inference_mode()
-    def captions_for(self, photo: Photo, k: int = 10, candidates: int = CANDIDATES) -> list[CaptionHit]:
+    def captions_for(self, image: ImageLike, k: int = 10, candidates: int = CANDIDATES) -> list[CaptionHit]:
         """The k captions of the index that fit a photograph best, best first, with their phrases boxed in it.
 
         Args:
@@ -182,8 +182,8 @@ class Index:
                 "The index has no captions; index a dataset that has some (a table image,caption; or texts beside the "
                 "photos) to find captions for a photo."
             )
-        regions = self.grounder.regions_of(photo)
-        stored = stored_photos(self.grounder, [regions])
+        regions = self.grounder.regions_of(image)
+        stored = stored_images(self.grounder, [regions])
         asked = together(stored)
         rows_C = torch.arange(self.captions)
         if self.captions > max(candidates, _ALL):
@@ -207,7 +207,7 @@ class Index:
         groundings = self.grounder.ground_regions(regions, [captions[c] for c in best])
         rows = list(texts.values())
         return [
-            CaptionHit(captions[c].text, self.table.path(int(self.table.photo_C[rows[c]])), float(score_C[c]), own)
+            CaptionHit(captions[c].text, self.table.path(int(self.table.image_C[rows[c]])), float(score_C[c]), own)
             for c, own in zip(best, groundings, strict=True)
         ]
 
@@ -242,7 +242,7 @@ class Index:
 
     def _scores(self, rows: torch.Tensor, asked: EncodedCaptions) -> torch.Tensor:
         """The exact scores of photographs, `[rows, C]`."""
-        blocks = (together([self.photo(row) for row in some.tolist()]) for some in torch.split(rows, _TOGETHER))
+        blocks = (together([self.image(row) for row in some.tolist()]) for some in torch.split(rows, _TOGETHER))
         return torch.cat([score_encoded(self.grounder.model, block, asked) for block in blocks])
 
     @torch.inference_mode()
@@ -278,7 +278,7 @@ class Index:
         own = [self.table.captions[c] for c in range(0, self.captions, step)][:queries]
         return self.recall(own or self._probes[:queries], k, candidates)
 
-    def photo(self, row: int) -> StoredPhoto:
+    def image(self, row: int) -> StoredImage:
         """What the index keeps of a photograph.
 
         Args:
@@ -290,11 +290,11 @@ class Index:
             self._shards[number] = CodeShard(self._folder / f"{number:06d}.safetensors")
         width, height = table.size_N2[row].tolist()
         place = int(table.number_N[row]), int(table.start_N[row]), int(table.count_N[row])
-        return self._shards[number].photo(*place, width, height)
+        return self._shards[number].image(*place, width, height)
 
     @cached_property
-    def _sample(self) -> EncodedPhotos:
-        return together([self.photo(row) for row in self.table.sample_S.tolist()])
+    def _sample(self) -> EncodedImages:
+        return together([self.image(row) for row in self.table.sample_S.tolist()])
 
     @cached_property
     def _probes(self) -> tuple[str, ...]:

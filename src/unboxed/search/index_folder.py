@@ -149,7 +149,7 @@ def run_fingerprint(run: Path, grounder: Grounder) -> str:
     config = grounder.config
     decides = {
         "recipe": config.recipe,
-        "choices": recipe_to_dict(config.choices) | {"semantic": None},  # the prior's own files are read below
+        "choices": recipe_to_dict(config.options) | {"semantic": None},  # the prior's own files are read below
         "feature_blocks": config.feature_blocks,
         "class_names": config.class_names,
         "regions": config.regions.fingerprint(),

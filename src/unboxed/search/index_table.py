@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from unboxed.errors import SearchError
 from unboxed.search.low_rank import Sketch
 
-__all__ = ["PhotoTable", "Texts"]
+__all__ = ["ImageTable", "Texts"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Texts:
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoTable:
+class ImageTable:
     """N photographs and C captions.
 
     Attributes:
@@ -89,7 +89,7 @@ class PhotoTable:
     sketch: Sketch
     sample_S: torch.Tensor
     captions: Texts
-    photo_C: torch.Tensor
+    image_C: torch.Tensor
     weights_CF: torch.Tensor
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class PhotoTable:
         beside.replace(path)
 
     @staticmethod
-    def load(path: Path) -> PhotoTable:
+    def load(path: Path) -> ImageTable:
         """Read what `save` wrote; large tensors are maps of the file.
 
         Raises:
@@ -134,6 +134,6 @@ class PhotoTable:
                 "captions": Texts(*(tensors.pop(f"captions.{field.name}") for field in fields(Texts))),
                 "sketch": Sketch(*(tensors.pop(f"sketch.{field.name}") for field in fields(Sketch))),
             }
-            return PhotoTable(root=Path(json.loads(opened.metadata()["root"])), **tensors, **nested)
+            return ImageTable(root=Path(json.loads(opened.metadata()["root"])), **tensors, **nested)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise SearchError(f"{path} is damaged ({error}); delete it and run `unboxed index` again.") from None

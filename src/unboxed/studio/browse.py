@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset
-from unboxed.errors import PhotoError, UnboxedError
-from unboxed.evaluation.error_analysis import FAILURES, failures_of
+from unboxed.errors import ImageError, UnboxedError
+from unboxed.evaluation.error_analysis import FAILURES, error_kinds
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.regions.extraction import photo_key
+from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.studio.grounding_cache import Desk, Seen
+from unboxed.studio.grounding_cache import GroundingCache, Seen
 from unboxed.studio.limits import Limits, Recent
 from unboxed.studio.schemas import (
     BrowsedCaption,
@@ -21,7 +21,7 @@ from unboxed.studio.schemas import (
     BrowsePage,
     DataFacts,
     box_rows,
-    photo_answer,
+    image_answer,
     phrase_answers,
 )
 from unboxed.types import Example
@@ -72,8 +72,8 @@ class Browser:
         DatasetError: no such split, or no photographs.
     """
 
-    def __init__(self, desk: Desk, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
-        dataset.require_photographs()
+    def __init__(self, desk: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
+        dataset.require_images()
         self._desk = desk
         self._examples = dataset.split(split).examples
         self._order = _order(self._examples)
@@ -119,18 +119,18 @@ class Browser:
         example = self._examples[number]
         try:
             seen = self._look(example)
-        except PhotoError:
+        except ImageError:
             return None
         grounded = self._grounded.get(example.image_id)
         if grounded is None:
             grounder = self._desk.grounder
             grounded = GroundedExample(example, tuple(grounder.ground_regions(seen.regions, example.captions)))
             self._grounded.put(example.image_id, grounded)
-        outcomes = dict(failures_of(grounded))
+        outcomes = dict(error_kinds(grounded))
         caption = example.captions[caption_number]
         answers = phrase_answers(grounded.groundings[caption_number], _TOP)
         return BrowsedCaption(
-            photo=photo_answer(seen),
+            photo=image_answer(seen),
             caption=caption.text,
             phrases=[
                 BrowsedPhrase(
@@ -149,7 +149,7 @@ class Browser:
         if known is not None:
             return known
         for store in self._stores:
-            if store.photo(example.image_id) == photo_key(example.path, example.original_size):
+            if store.image(example.image_id) == image_key(example.path, example.original_size):
                 shape = example.original_size or (example.width, example.height)
                 return self._desk.remember(Seen(photo.photo_id, photo.name, store[example.image_id], shape))
         return self._desk.look(None, photo.photo_id)
@@ -161,7 +161,7 @@ def _order(examples: tuple[Example, ...]) -> list[tuple[int, int]]:
     return sorted(places, key=lambda place: (place[0] // _TOGETHER, place[1], place[0]))
 
 
-def _stores(desk: Desk, run: Path) -> list[RegionStore]:
+def _stores(desk: GroundingCache, run: Path) -> list[RegionStore]:
     """Stores at hand whose regions are found as the run finds them."""
     settings = desk.grounder.config.regions
     trained_on = desk.grounder.config.facts.get("store")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from unboxed.data.images import open_photo
+from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.studio.image_store import Shelf
+from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits, Recent
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Grounding, Regions
 
-__all__ = ["Desk", "Seen", "UnknownPhotoError"]
+__all__ = ["GroundingCache", "Seen", "UnknownImageError"]
 
 
-class UnknownPhotoError(Exception):
+class UnknownImageError(Exception):
     """An id that names no photograph: never given out, or sent so long ago that it is forgotten."""
 
 
@@ -37,7 +37,7 @@ class Seen:
     shape: tuple[int, int]
 
 
-class Desk:
+class GroundingCache:
     """A grounder with a memory for photographs; safe from several threads.
 
     Args:
@@ -46,7 +46,7 @@ class Desk:
         shelf: photographs that are named by id.
     """
 
-    def __init__(self, grounder: Grounder, limits: Limits, shelf: Shelf) -> None:
+    def __init__(self, grounder: Grounder, limits: Limits, shelf: ImageLibrary) -> None:
         self.grounder, self.shelf = grounder, shelf
         self._limits = limits
         self.extractor = RegionExtractor(grounder.config.regions, side_by_side=limits.workers > 1)
@@ -62,16 +62,16 @@ class Desk:
         if content is not None:
             photo_id = hashlib.sha256(content).hexdigest()
         if photo_id is None:
-            raise UnknownPhotoError
+            raise UnknownImageError
         known = self._seen.get(photo_id)
         if known is not None:
             return known
         if content is not None:
-            image, shape = open_photo(content, max_pixels=self._limits.pixels), None
+            image, shape = open_image(content, max_pixels=self._limits.pixels), None
         else:
             photo = self.shelf.get(photo_id)
             if photo is None:
-                raise UnknownPhotoError
+                raise UnknownImageError
             image, shape, name = self.shelf.open(photo), photo.shape, photo.name
         regions = self.extractor(image, shape)
         return self.remember(Seen(photo_id, name, regions, shape or image.size))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from unboxed.data.images import SUFFIXES, open_photo
-from unboxed.errors import PhotoError, StudioError
+from unboxed.data.images import SUFFIXES, open_image
+from unboxed.errors import ImageError, StudioError
 from unboxed.studio.limits import Limits, Recent
 
-__all__ = ["SIZES", "Shelf", "ShelfPhoto", "encoded"]
+__all__ = ["SIZES", "ImageLibrary", "LibraryImage", "encoded"]
 
 SIZES = {"thumbnail": 480, "full": 1600}
 """Longest side in pixels of the pictures that are sent."""
@@ -24,7 +24,7 @@ _THUMBNAILS = 600  # kept in memory, about 20 kB each
 
 
 @dataclass(frozen=True)
-class ShelfPhoto:
+class LibraryImage:
     """A photograph of this machine.
 
     Attributes:
@@ -40,7 +40,7 @@ class ShelfPhoto:
     shape: tuple[int, int] | None = None
 
 
-class Shelf:
+class ImageLibrary:
     """Photographs by id.
 
     Args:
@@ -53,27 +53,27 @@ class Shelf:
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
         self._limits = limits
-        self._photos: dict[str, ShelfPhoto] = {}
+        self._images: dict[str, LibraryImage] = {}
         self._pictures: Recent[tuple[str, str], bytes] = Recent(_THUMBNAILS)
-        self.listed: tuple[ShelfPhoto, ...] = ()
+        self.listed: tuple[LibraryImage, ...] = ()
         if folder is not None:
             if not folder.is_dir():
                 raise StudioError(f"{folder} is not a folder; name one with photographs after --photos.")
-            names = sorted(_photographs(folder))
+            names = sorted(_images(folder))
             if not names:
                 raise StudioError(f"{folder} holds no photographs ({', '.join(SUFFIXES)}); name another folder.")
             self.listed = tuple(self.add(folder / name, name) for name in names)
 
-    def add(self, path: Path, name: str, shape: tuple[int, int] | None = None) -> ShelfPhoto:
+    def add(self, path: Path, name: str, shape: tuple[int, int] | None = None) -> LibraryImage:
         """Put a photograph on the shelf, or find it there."""
         photo_id = "p" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
-        return self._photos.setdefault(photo_id, ShelfPhoto(photo_id, name, path, shape))
+        return self._images.setdefault(photo_id, LibraryImage(photo_id, name, path, shape))
 
-    def get(self, photo_id: str) -> ShelfPhoto | None:
+    def get(self, photo_id: str) -> LibraryImage | None:
         """The photograph of an id; None for an id that was never given out."""
-        return self._photos.get(photo_id)
+        return self._images.get(photo_id)
 
-    def open(self, photo: ShelfPhoto) -> Image.Image:
+    def open(self, photo: LibraryImage) -> Image.Image:
         """Decode a photograph.
 
         Raises:
@@ -82,10 +82,10 @@ class Shelf:
         try:
             content = photo.path.read_bytes()
         except OSError:
-            raise PhotoError(f"The photograph {photo.name} is no longer there; choose another one.") from None
-        return open_photo(content, max_pixels=self._limits.pixels)
+            raise ImageError(f"The photograph {photo.name} is no longer there; choose another one.") from None
+        return open_image(content, max_pixels=self._limits.pixels)
 
-    def picture(self, photo: ShelfPhoto, size: str) -> bytes:
+    def picture(self, photo: LibraryImage, size: str) -> bytes:
         """The photograph as a JPEG of one of `SIZES`, without its metadata.
 
         Raises:
@@ -109,7 +109,7 @@ def encoded(image: Image.Image, longest: int) -> bytes:
     return stream.getvalue()
 
 
-def _photographs(folder: Path) -> Iterator[str]:
+def _images(folder: Path) -> Iterator[str]:
     """Names below `folder` of its photographs; links that lead out of it and hidden files are left out."""
     root = folder.resolve()
     for parent, folders, files in os.walk(root):

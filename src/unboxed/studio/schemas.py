@@ -19,23 +19,23 @@ __all__ = [
     "DataFacts",
     "Facts",
     "GroundAnswer",
+    "ImageAnswer",
+    "ImageList",
+    "ImageListed",
     "LimitFacts",
-    "PhotoAnswer",
-    "PhotoList",
-    "PhotoListed",
     "PhraseAnswer",
     "RunFacts",
     "TokenGiven",
     "box_rows",
     "ground_answer",
-    "photo_answer",
+    "image_answer",
     "phrase_answers",
 ]
 
 Box = tuple[float, float, float, float]
 
 
-class PhotoAnswer(BaseModel):
+class ImageAnswer(BaseModel):
     """A photograph: its size in pixels, which boxes count in, and the shape to show it in."""
 
     id: str
@@ -60,7 +60,7 @@ class PhraseAnswer(BaseModel):
 class GroundAnswer(BaseModel):
     """A grounded caption, and what each word attends to."""
 
-    photo: PhotoAnswer
+    photo: ImageAnswer
     caption: str
     phrases: list[PhraseAnswer]
     words: list[tuple[int, int]] = Field(description="Character span of each word.")
@@ -69,17 +69,17 @@ class GroundAnswer(BaseModel):
     seconds: float = Field(description="What the answer took, without waiting.")
 
 
-class PhotoListed(BaseModel):
+class ImageListed(BaseModel):
     """A photograph that can be picked."""
 
     id: str
     name: str
 
 
-class PhotoList(BaseModel):
+class ImageList(BaseModel):
     """Some of the photographs of the folder, by name."""
 
-    photos: list[PhotoListed]
+    photos: list[ImageListed]
     total: int
 
 
@@ -94,7 +94,7 @@ class BrowsedPhrase(PhraseAnswer):
 class BrowsedCaption(BaseModel):
     """A caption of a dataset, grounded."""
 
-    photo: PhotoAnswer
+    photo: ImageAnswer
     caption: str
     phrases: list[BrowsedPhrase]
 
@@ -161,10 +161,10 @@ def box_rows(boxes: Array) -> list[Box]:
     return [(row[0], row[1], row[2], row[3]) for row in np.round(boxes.astype(np.float64), 1).tolist()]
 
 
-def photo_answer(seen: Seen) -> PhotoAnswer:
+def image_answer(seen: Seen) -> ImageAnswer:
     """A photograph that was looked at."""
     regions = seen.regions
-    return PhotoAnswer(id=seen.photo_id, name=seen.name, width=regions.width, height=regions.height, shape=seen.shape)
+    return ImageAnswer(id=seen.photo_id, name=seen.name, width=regions.width, height=regions.height, shape=seen.shape)
 
 
 def phrase_answers(grounding: Grounding, top: int) -> list[PhraseAnswer]:
@@ -186,7 +186,7 @@ def phrase_answers(grounding: Grounding, top: int) -> list[PhraseAnswer]:
 def ground_answer(seen: Seen, grounding: Grounding, top: int, seconds: float) -> GroundAnswer:
     """All that the page shows of a grounding."""
     return GroundAnswer(
-        photo=photo_answer(seen),
+        photo=image_answer(seen),
         caption=grounding.caption,
         phrases=phrase_answers(grounding, top),
         words=list(grounding.words),

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from unboxed.data.images import photo_size
-from unboxed.errors import PhotoError, UnboxedError
-from unboxed.studio.image_store import Shelf
-from unboxed.studio.schemas import PhotoAnswer, PhraseAnswer, box_rows
+from unboxed.data.images import image_size
+from unboxed.errors import ImageError, UnboxedError
+from unboxed.studio.image_store import ImageLibrary
+from unboxed.studio.schemas import ImageAnswer, PhraseAnswer, box_rows
 from unboxed.types import GroundedPhrase
 
 __all__ = ["Hit", "SearchAnswer", "SearchHit", "SearchIndex", "as_lines", "search"]
@@ -27,7 +27,7 @@ class Hit(Protocol):
     """A photograph that was found."""
 
     @property
-    def photo(self) -> Path:
+    def image(self) -> Path:
         """Its file."""
 
     @property
@@ -52,7 +52,7 @@ class SearchIndex(Protocol):
 class SearchHit(BaseModel):
     """A photograph that was found, with the boxes that matched the query's phrases."""
 
-    photo: PhotoAnswer
+    photo: ImageAnswer
     score: float
     phrases: list[PhraseAnswer]
 
@@ -66,7 +66,7 @@ class SearchAnswer(BaseModel):
     error: str | None = None
 
 
-def search(index: SearchIndex, shelf: Shelf, text: str, k: int) -> list[SearchHit]:
+def search(index: SearchIndex, shelf: ImageLibrary, text: str, k: int) -> list[SearchHit]:
     """The best photographs that are still there.
 
     Raises:
@@ -74,15 +74,15 @@ def search(index: SearchIndex, shelf: Shelf, text: str, k: int) -> list[SearchHi
     """
     hits = []
     for hit in index.search(text, k):
-        path = Path(hit.photo)
+        path = Path(hit.image)
         try:
-            width, height = photo_size(path)
-        except PhotoError:  # moved since it was indexed
+            width, height = image_size(path)
+        except ImageError:  # moved since it was indexed
             continue
         photo = shelf.add(path, path.name)
         hits.append(
             SearchHit(
-                photo=PhotoAnswer(
+                photo=ImageAnswer(
                     id=photo.photo_id, name=photo.name, width=width, height=height, shape=(width, height)
                 ),
                 score=round(float(hit.score), 5),

@@ -16,8 +16,8 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
 from unboxed.studio.browse import Browser
-from unboxed.studio.grounding_cache import Desk, Seen
-from unboxed.studio.image_store import Shelf
+from unboxed.studio.grounding_cache import GroundingCache, Seen
+from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits
 from unboxed.studio.middleware import Token, is_loopback
 from unboxed.studio.search import SearchIndex
@@ -38,7 +38,7 @@ def open_studio(
     token: Token | None = None,
     names: Collection[str] = (),
     limits: Limits | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
 ) -> ASGIApp:
     """The service for a run, with its models loaded and tried once, so that the first request is as quick as the next.
 
@@ -57,14 +57,14 @@ def open_studio(
         UnboxedError: a run, an index, a folder or a dataset that is not there or not usable.
     """
     limits = limits or Limits()
-    shelf = Shelf(limits, photos)
-    say(f"Loading {run}")
-    desk = Desk(Grounder.load(run), limits, shelf)
+    shelf = ImageLibrary(limits, photos)
+    show(f"Loading {run}")
+    desk = GroundingCache(Grounder.load(run), limits, shelf)
     desk.ground(Seen("", "", desk.extractor(Image.new("RGB", (64, 64), "grey")), (64, 64)), "a grey square")
     browser = None
     if data is not None:
         dataset = load_dataset(data)
-        say(f"Reading {dataset.name}, {split}")
+        show(f"Reading {dataset.name}, {split}")
         browser = Browser(desk, dataset, split, run, limits)
     opened = _open_index(index) if index is not None else None
     return create_app(Studio(desk, run.resolve().name, limits, browser, opened, token, names))
@@ -82,7 +82,7 @@ def serve(
     token: str | None,
     names: Collection[str],
     limits: Limits,
-    say: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> None:
     """Serve the studio until it is stopped; the arguments are those of `unboxed studio`.
 
@@ -100,10 +100,10 @@ def serve(
         if limits.workers > 1:
             torch.set_num_threads(1)  # the requests worked on side by side keep the cores busy
         app = open_studio(
-            run, index=index, photos=photos, data=data, split=split, token=kept, names=names, limits=limits, say=say
+            run, index=index, photos=photos, data=data, split=split, token=kept, names=names, limits=limits, show=show
         )
         shown = f"[{host}]" if ":" in host else host
-        say(f"Studio: http://{shown}:{listening.getsockname()[1]}/ (stop it with Ctrl-C)")
+        show(f"Studio: http://{shown}:{listening.getsockname()[1]}/ (stop it with Ctrl-C)")
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -115,7 +115,7 @@ def serve(
         try:
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn passes it on after it has closed everything
-            say("Stopped.")
+            show("Stopped.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

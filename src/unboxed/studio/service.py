@@ -19,21 +19,21 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 import unboxed
-from unboxed.data.images import open_photo
-from unboxed.errors import CaptionError, PhotoError, StudioError, UnboxedError
+from unboxed.data.images import open_image
+from unboxed.errors import CaptionError, ImageError, StudioError, UnboxedError
 from unboxed.studio.browse import OUTCOMES, Browser, Filter
 from unboxed.studio.downloads import FORMATS, download
-from unboxed.studio.grounding_cache import Desk, Seen, UnknownPhotoError
-from unboxed.studio.image_store import SIZES, ShelfPhoto, encoded
+from unboxed.studio.grounding_cache import GroundingCache, Seen, UnknownImageError
+from unboxed.studio.image_store import SIZES, LibraryImage, encoded
 from unboxed.studio.limits import BusyError, Gate, Limits, TooSlowError
 from unboxed.studio.middleware import COOKIE, Guard, Token
 from unboxed.studio.schemas import (
     BrowsePage,
     Facts,
     GroundAnswer,
+    ImageList,
+    ImageListed,
     LimitFacts,
-    PhotoList,
-    PhotoListed,
     RunFacts,
     TokenGiven,
     ground_answer,
@@ -70,7 +70,7 @@ class Studio:
         names: host names that the service is asked by, beside `localhost` and plain addresses.
     """
 
-    desk: Desk
+    desk: GroundingCache
     run_name: str
     limits: Limits = field(default_factory=Limits)
     browser: Browser | None = None
@@ -167,10 +167,10 @@ class _Service:
         start: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=1, le=200)] = 60,
         name: Annotated[str, Query(max_length=200, description="Part of the name.")] = "",
-    ) -> PhotoList:
+    ) -> ImageList:
         found = [photo for photo in self._desk.shelf.listed if name.lower() in photo.name.lower()]
-        listed = [PhotoListed(id=photo.photo_id, name=photo.name) for photo in found[start : start + count]]
-        return PhotoList(photos=listed, total=len(found))
+        listed = [ImageListed(id=photo.photo_id, name=photo.name) for photo in found[start : start + count]]
+        return ImageList(photos=listed, total=len(found))
 
     async def picture(self, photo_id: str, size: Literal["thumbnail", "full"] = "full") -> Response:
         photo = self._on_shelf(photo_id)
@@ -181,7 +181,7 @@ class _Service:
         content = await photo.read()
 
         def work() -> bytes:
-            return encoded(open_photo(content, max_pixels=self._limits.pixels), SIZES["full"])
+            return encoded(open_image(content, max_pixels=self._limits.pixels), SIZES["full"])
 
         return _Jpeg(await self._pictures.run(work, self._limits.seconds))
 
@@ -270,10 +270,10 @@ class _Service:
         if not any(character.isalnum() for character in text):
             raise HTTPException(422, "The text has no words; give it at least one.")
 
-    def _on_shelf(self, photo_id: str) -> ShelfPhoto:
+    def _on_shelf(self, photo_id: str) -> LibraryImage:
         photo = self._desk.shelf.get(photo_id)
         if photo is None:
-            raise UnknownPhotoError
+            raise UnknownImageError
         return photo
 
 
@@ -328,8 +328,8 @@ def _handle_problems(app: FastAPI, limits: Limits) -> None:
 
     app.add_exception_handler(BusyError, busy)
     app.add_exception_handler(TooSlowError, too_slow)
-    app.add_exception_handler(UnknownPhotoError, unknown)
-    for kind in (PhotoError, CaptionError, StudioError):
+    app.add_exception_handler(UnknownImageError, unknown)
+    for kind in (ImageError, CaptionError, StudioError):
         app.add_exception_handler(kind, refused)
     app.add_exception_handler(UnboxedError, failed)
     app.add_exception_handler(Exception, failed)

@@ -11,7 +11,7 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import RegionsError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import Choices, Distillation
+from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
@@ -20,7 +20,7 @@ from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fit import fit, require_free, training_and_validation
 from unboxed.training.options import FitSettings
 
-__all__ = ["default_choices", "default_fit", "default_regions"]
+__all__ = ["default_fit", "default_recipe", "default_regions"]
 
 _STEPS = 100  # a small collection is retrieved twice as well after so many as after a quarter; grounding needs fewer
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
@@ -32,7 +32,7 @@ def default_fit(
     detector: Path | None = None,
     epochs: int | None = None,
     seed: int = 0,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
     """Find regions with what there is, and train the recipe that suits them.
@@ -53,18 +53,18 @@ def default_fit(
     training, validation = training_and_validation(dataset)
     if settings.regions is None:
         region_settings, which = default_regions(dataset, detector)
-        say(which)
+        show(which)
         store = settings.out / "store"
         examples = [*training.examples, *validation.examples]
         for image_id, reason in extract(examples, region_settings, store, strict=settings.strict).skipped:
-            say(f"Skipped {image_id}: {reason}")
+            show(f"Skipped {image_id}: {reason}")
         settings = replace(settings, regions=store)
     assert settings.regions is not None
     named = bool(RegionStore.open(settings.regions).class_names)
-    name, choices = default_choices(named, len(training.examples), epochs, seed)
+    name, options = default_recipe(named, len(training.examples), epochs, seed)
     why = "the regions have class names" if named else "the regions have no class names"
-    say(f"Recipe: {name}, {choices.schedule.epochs} epochs, because {why}")
-    return fit(name, choices, settings, say=say, report=report)
+    show(f"Recipe: {name}, {options.schedule.epochs} epochs, because {why}")
+    return fit(name, options, settings, show=show, report=report)
 
 
 def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSettings, str]:
@@ -77,7 +77,7 @@ def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSett
         DatasetError: a dataset without photographs.
         RegionsError: the detector does not exist.
     """
-    dataset.require_photographs()
+    dataset.require_images()
     if detector is not None:
         if detector.is_dir():
             return RegionSettings(detector_hf=str(detector)), f"Regions: the detector in {detector}"
@@ -93,8 +93,8 @@ def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSett
     return RegionSettings.default_for(dataset)
 
 
-def default_choices(named: bool, photos: int, epochs: int | None = None, seed: int = 0) -> tuple[str, Choices]:
-    """The recipe and its choices.
+def default_recipe(named: bool, images: int, epochs: int | None = None, seed: int = 0) -> tuple[str, RecipeConfig]:
+    """The recipe and its options.
 
     Args:
         named: do the regions have class names? Then CKD, taught by the semantic prior; else InfoGround.
@@ -102,13 +102,13 @@ def default_choices(named: bool, photos: int, epochs: int | None = None, seed: i
         epochs: None chooses them by the number of photographs.
         seed: of training.
     """
-    choices: Choices = (
-        CKD(prior="semantic", distillation=Distillation(distillation=0.5), intra_caption=0.3, negatives="random")
+    options: RecipeConfig = (
+        CKD(prior="semantic", distillation=DistillationConfig(distillation=0.5), intra_caption=0.3, negatives="random")
         if named
         else InfoGround(negatives="random")
     )
     if epochs is None:
-        steps_an_epoch = max(photos // choices.schedule.images_per_batch, 1)
+        steps_an_epoch = max(images // options.schedule.images_per_batch, 1)
         epochs = min(max(round(_STEPS / steps_an_epoch), _FEWEST_EPOCHS), _MOST_EPOCHS)
-    schedule = replace(choices.schedule, epochs=epochs, seed=seed)
-    return ("ckd" if named else "infoground"), replace(choices, schedule=schedule)
+    schedule = replace(options.schedule, epochs=epochs, seed=seed)
+    return ("ckd" if named else "infoground"), replace(options, schedule=schedule)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.inference.calibration import Presence, fit_presence
+from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.grounder import Grounder
 from unboxed.priors.person_words import GROUPS, PERSONS
 from unboxed.regions.store.region_store import RegionStore
@@ -41,11 +41,11 @@ class SwappedPhrases(NamedTuple):
 
     evidence_N: npt.NDArray[np.float64]
     present_N: npt.NDArray[np.bool_]
-    photos: int
+    images: int
 
 
 def swapped_phrases(
-    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, photos: int, captions: int = 2
+    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, images: int, captions: int = 2
 ) -> SwappedPhrases:
     """Ground photographs, chosen by lot, with captions of their own and of others.
 
@@ -57,7 +57,7 @@ def swapped_phrases(
         captions: so many of each photograph, at most.
     """
     stored = [example for example in examples if example.image_id in store]
-    order = generator(0, "swapped").permutation(len(stored))[:photos]
+    order = generator(0, "swapped").permutation(len(stored))[:images]
     chosen = [stored[i] for i in order] if len(order) > 1 else []
     evidence: list[float] = []
     present: list[bool] = []
@@ -74,9 +74,9 @@ def swapped_phrases(
     return SwappedPhrases(np.array(evidence, dtype=np.float64), np.array(present, dtype=bool), len(chosen))
 
 
-def calibrated(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> Presence | None:
+def calibrated(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceCalibration | None:
     """How a phrase's evidence tells whether it is there, learned on held-out photographs without a box; or None."""
-    found = swapped_phrases(grounder, examples, store, photos=_CALIBRATION_PHOTOS)
+    found = swapped_phrases(grounder, examples, store, images=_CALIBRATION_PHOTOS)
     return fit_presence(found.evidence_N, found.present_N)
 
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 
 from unboxed.data.collate import collate
-from unboxed.data.images import open_photo
+from unboxed.data.images import open_image
 from unboxed.errors import UnboxedError
 from unboxed.inference.run_config import RunConfig
-from unboxed.recipes.pairs import Moment
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.ordered_map import in_order
+from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.auto import default_choices
+from unboxed.training.auto import default_recipe
 from unboxed.types import Example, Regions
 
 __all__ = ["Estimate", "estimate"]
@@ -39,7 +39,7 @@ class Estimate:
         recipe, epochs: that recipe.
     """
 
-    photo: float
+    image: float
     regions: float
     training: float
     recipe: str
@@ -63,20 +63,20 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
 
     def found(example: Example) -> Regions | None:
         try:
-            return extractor(open_photo(example.path), example.original_size)
+            return extractor(open_image(example.path), example.original_size)
         except UnboxedError:
             return None
 
     started = time.perf_counter()
-    regions = [own for own in in_order(found, chosen, torch.get_num_threads()) if own is not None]
+    regions = [own for own in ordered_map(found, chosen, torch.get_num_threads()) if own is not None]
     if not regions:
         return None
-    photo = (time.perf_counter() - started) / len(regions)
-    recipe, choices = default_choices(bool(extractor.class_names), training_photos)
-    config = RunConfig(recipe, choices, settings, blocks, extractor.class_names, {})
-    schedule = choices.schedule
-    batch_photos = min(schedule.images_per_batch, training_photos)
-    captions = [e.captions[: schedule.captions_per_image] for e in examples[:batch_photos]]
+    image = (time.perf_counter() - started) / len(regions)
+    recipe, options = default_recipe(bool(extractor.class_names), training_photos)
+    config = RunConfig(recipe, options, settings, blocks, extractor.class_names, {})
+    schedule = options.schedule
+    batch_images = min(schedule.images_per_batch, training_photos)
+    captions = [e.captions[: schedule.captions_per_image] for e in examples[:batch_images]]
     vocabulary = Vocabulary.from_captions((caption.text for e in examples for caption in e.captions), 2)
     inputs = [config.region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in regions]
     batch = collate(
@@ -85,12 +85,12 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
         [number for number, own in enumerate(captions) for _ in own],
     )
     # What a teacher adds is little, and it would have to be prepared first.
-    plain = type(choices)(negatives="none", distillation=type(choices.distillation)(0.0), schedule=schedule)
+    plain = type(options)(negatives="none", distillation=type(options.distillation)(0.0), schedule=schedule)
     model = plain.build(vocabulary, config.region_width)
     seconds = []
     for _ in range(_STEPS):
         started = time.perf_counter()
-        model.loss(batch, Moment(0, 1))["loss"].backward()  # type: ignore[no-untyped-call]
+        model.loss(batch, TrainingStep(0, 1))["loss"].backward()  # type: ignore[no-untyped-call]
         seconds.append(time.perf_counter() - started)
-    steps = schedule.epochs * max(training_photos // batch_photos, 1)
-    return Estimate(photo, photo * len(examples), min(seconds) * steps, recipe, schedule.epochs)
+    steps = schedule.epochs * max(training_photos // batch_images, 1)
+    return Estimate(image, image * len(examples), min(seconds) * steps, recipe, schedule.epochs)

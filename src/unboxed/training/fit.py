@@ -17,7 +17,7 @@ from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import Negatives, stored
-from unboxed.recipes import Choices, recipe_to_dict
+from unboxed.recipes import RecipeConfig, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import alone
@@ -28,7 +28,7 @@ from unboxed.training.calibration import calibrated
 from unboxed.training.checkpoint import save_weights
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
-from unboxed.training.split_loader import Feed
+from unboxed.training.split_loader import SplitLoader
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
@@ -40,17 +40,17 @@ _MEASURED_PHOTOS = 500
 
 def fit(
     recipe: str,
-    choices: Choices,
+    options: RecipeConfig,
     settings: FitSettings,
     *,
-    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
     """Train a recipe on a dataset and leave the run in `settings.out`.
 
     Args:
         recipe: its name, such as `infoground`.
-        choices: its choices.
+        options: its options.
         settings: data, folder and the rest.
         say: is given a line for people at every stage.
         report: is given every entry of the training log.
@@ -62,21 +62,21 @@ def fit(
         UnboxedError: anything wrong with the dataset, the store or the run, with the mend named.
     """
     run = settings.out
-    previous = _previous_run(run, recipe, choices, settings.resume)
+    previous = _previous_run(run, recipe, options, settings.resume)
     if previous is not None and previous.facts.get("finished"):
-        say(f"{run} has finished already; nothing to do.")
+        show(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
     if previous is not None and previous.facts.get("precision", "32") != settings.precision:
         raise RunError(f"{run} was started with --precision {previous.facts.get('precision', '32')}; repeat it.")
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
-    training = share_of(training, settings.train_fraction, choices.schedule.seed)
+    training = share_of(training, settings.train_fraction, options.schedule.seed)
     for split in (training, validation):
-        say(split.describe())
+        show(split.describe())
         if settings.strict:
             split.require_readable()
 
-    store = _store(choices, dataset, (training, validation), run, settings, say)
+    store = _store(options, dataset, (training, validation), run, settings, show)
     captions = [caption for example in training.examples for caption in example.captions]
     vocabulary = Vocabulary.from_captions((caption.text for caption in captions), settings.min_count)
     if previous is not None and Vocabulary.load(run / "vocab.json") != vocabulary:
@@ -84,7 +84,7 @@ def fit(
     run.mkdir(parents=True, exist_ok=True)
     config = RunConfig(
         recipe=recipe,
-        choices=choices,
+        options=options,
         regions=store.settings.copied_to(run / "regions"),
         feature_blocks=store.feature_blocks,
         class_names=store.class_names,
@@ -96,46 +96,50 @@ def fit(
             "finished": False,
         },
     )
-    prior = _prior(choices, store, training, say)
-    feed = Feed(training.examples, store, vocabulary, config, prior)
-    held_out = Feed(validation.examples, store, vocabulary, config, prior)
-    config.facts["train"] = {"photos": len(feed), "captions": feed.caption_count, "without_regions": len(feed.missing)}
+    prior = _prior(options, store, training, show)
+    loader = SplitLoader(training.examples, store, vocabulary, config, prior)
+    held_out = SplitLoader(validation.examples, store, vocabulary, config, prior)
+    config.facts["train"] = {
+        "photos": len(loader),
+        "captions": loader.caption_count,
+        "without_regions": len(loader.missing),
+    }
     config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
-    with alone(_negatives_file(choices, settings)):
-        negatives = _negatives(choices, settings, feed, say)
+    with alone(_negatives_file(options, settings)):
+        negatives = _negatives(options, settings, loader, show)
     vocabulary.save(run / "vocab.json")
     if prior is not None:
         prior.save(run / "prior")
     config.save(run)
 
-    torch.manual_seed(seed_of(choices.schedule.seed, "weights"))
-    model = choices.build(vocabulary, config.region_width)
-    if choices.text != "gru":
+    torch.manual_seed(seed_of(options.schedule.seed, "weights"))
+    model = options.build(vocabulary, config.region_width)
+    if options.text != "gru":
         model.text.save(run / "text")  # type: ignore[operator]
-    sample = generator(choices.schedule.seed, "measure").permutation(len(feed))[:_MEASURED_PHOTOS]
-    model.standardise.measure(feed.regions(int(image)) for image in sample)
-    if choices.trains:
+    sample = generator(options.schedule.seed, "measure").permutation(len(loader))[:_MEASURED_PHOTOS]
+    model.standardise.measure(loader.regions(int(image)) for image in sample)
+    if options.trains:
         started = time.monotonic()
         best = train(
             model,
-            choices.schedule,
-            feed,
+            options.schedule,
+            loader,
             held_out,
             run,
             negatives=negatives,
-            negative_count=choices.negative_count,
+            negative_count=options.negative_count,
             tensorboard=settings.tensorboard,
             precision=settings.precision,
             report=report,
         )
-        say(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+        show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
         config.facts["best"] = best
     else:
-        say("Nothing is trained: the prior alone")
+        show("Nothing is trained: the prior alone")
         save_weights(run / "model.safetensors", model)
     for split in (training, validation):
         for image_id, reason in split.unreadable.items():
-            say(f"Skipped {image_id}: {reason}")
+            show(f"Skipped {image_id}: {reason}")
     presence = calibrated(Grounder.load(run), validation.examples, store)
     config.facts.update(finished=True)
     replace(config, presence=presence).save(run)
@@ -197,7 +201,7 @@ def share_of(split: Split, fraction: float, seed: int) -> Split:
     return replace(split, examples=tuple(split.examples[i] for i in chosen))
 
 
-def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> RunConfig | None:
+def _previous_run(run: Path, recipe: str, options: RecipeConfig, resume: bool) -> RunConfig | None:
     require_free(run, resume)
     if not (run / "config.json").exists():
         return None
@@ -206,7 +210,7 @@ def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> Run
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
-    ours, theirs = recipe_to_dict(choices), recipe_to_dict(previous.choices)
+    ours, theirs = recipe_to_dict(options), recipe_to_dict(previous.options)
     for part in [name for name, value in ours.items() if isinstance(value, dict)]:
         ours.update(ours.pop(part))
         theirs.update(theirs.pop(part))
@@ -215,33 +219,35 @@ def _previous_run(run: Path, recipe: str, choices: Choices, resume: bool) -> Run
     ]
     if differing:
         raise RunError(
-            f"{run} was started with other choices: {'; '.join(differing)}. Repeat them, or start another run."
+            f"{run} was started with other options: {'; '.join(differing)}. Repeat them, or start another run."
         )
     return previous
 
 
 def _store(
-    choices: Choices,
+    options: RecipeConfig,
     dataset: Dataset,
     splits: Sequence[Split],
     run: Path,
     settings: FitSettings,
-    say: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> RegionStore:
     if settings.regions is not None:
         return RegionStore.open(settings.regions)
-    region_settings, which = choices.region_settings(dataset)
-    say(which)
+    region_settings, which = options.region_settings(dataset)
+    show(which)
     examples = [example for split in splits for example in split.examples]
     summary = extract(examples, region_settings, run / "store", strict=settings.strict)
     for image_id, reason in summary.skipped:
-        say(f"Skipped {image_id}: {reason}")
+        show(f"Skipped {image_id}: {reason}")
     return RegionStore.open(run / "store")
 
 
-def _prior(choices: Choices, store: RegionStore, training: Split, say: Callable[[str], None]) -> SemanticPrior | None:
+def _prior(
+    options: RecipeConfig, store: RegionStore, training: Split, show: Callable[[str], None]
+) -> SemanticPrior | None:
     """The semantic prior of the regions' classes, where the recipe wants one."""
-    if not choices.needs_prior:
+    if not options.needs_prior:
         return None
     from unboxed.priors.semantic import SemanticPrior
 
@@ -250,13 +256,13 @@ def _prior(choices: Choices, store: RegionStore, training: Split, say: Callable[
             "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
             "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
         )
-    say("Preparing the semantic prior")
+    show("Preparing the semantic prior")
     examples = [example for example in training.examples if example.image_id in store]
     return SemanticPrior.build(
-        choices.semantic,
+        options.semantic,
         store.class_names,
         captions=(caption.text for example in examples for caption in example.captions),
-        photographs=(
+        images=(
             (
                 [phrase.text for caption in example.captions for phrase in caption.phrases],
                 store.arrays(example.image_id).class_probs,
@@ -266,26 +272,28 @@ def _prior(choices: Choices, store: RegionStore, training: Split, say: Callable[
     )
 
 
-def _negatives_file(choices: Choices, settings: FitSettings) -> Path:
+def _negatives_file(options: RecipeConfig, settings: FitSettings) -> Path:
     """Where the negatives are kept; in a shared folder, those of another kind or seed lie beside them."""
     if settings.cache is None:
         return settings.out / "negatives.safetensors"
     model = "" if settings.language_model is None else f"-{Path(settings.language_model).name}"
-    return settings.cache / f"negatives-{choices.negatives}{model}-{choices.schedule.seed}.safetensors"
+    return settings.cache / f"negatives-{options.negatives}{model}-{options.schedule.seed}.safetensors"
 
 
-def _negatives(choices: Choices, settings: FitSettings, feed: Feed, say: Callable[[str], None]) -> Negatives | None:
+def _negatives(
+    options: RecipeConfig, settings: FitSettings, loader: SplitLoader, show: Callable[[str], None]
+) -> Negatives | None:
     """False words for the nouns of the training captions, made once and kept in the run."""
-    if choices.negatives == "none":
+    if options.negatives == "none":
         return None
     from unboxed.negatives import masked_lm, random_words, substitution
 
-    encoded = [caption for captions in feed.captions for caption in captions]
+    encoded = [caption for captions in loader.captions for caption in captions]
     texts = [caption.caption.text for caption in encoded]
-    images = [image for image, captions in zip(feed.image_ids, feed.captions, strict=True) for _ in captions]
+    images = [image for image, captions in zip(loader.image_ids, loader.captions, strict=True) for _ in captions]
     positions = [_noun_positions(caption) for caption in encoded]
-    path, seed = _negatives_file(choices, settings), choices.schedule.seed
-    if choices.negatives == "random":
+    path, seed = _negatives_file(options, settings), options.schedule.seed
+    if options.negatives == "random":
         fingerprint = random_words.random_fingerprint(texts, positions, images, 25, True, seed)
         return stored(
             path, fingerprint, lambda: random_words.random_substitutes(texts, positions, images, count=25, seed=seed)
@@ -304,7 +312,7 @@ def _negatives(choices: Choices, settings: FitSettings, feed: Feed, say: Callabl
     fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, lm_fingerprint)
 
     def make() -> Negatives:
-        say("Training a small language model on the captions, for negatives")
+        show("Training a small language model on the captions, for negatives")
         model = masked_lm.train_masked_lm(texts, lm_settings, progress=True)
         return substitution.find_substitutes(texts, positions, images, model, rules, progress=True)
 

@@ -15,14 +15,14 @@ from lightning_fabric import Fabric
 
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.negatives.base import Negatives
-from unboxed.recipes.pairs import Moment
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
-from unboxed.runtime.prefetch import Ahead
+from unboxed.runtime.prefetch import Prefetcher
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import Precision
-from unboxed.training.split_loader import Feed
+from unboxed.training.split_loader import SplitLoader
 from unboxed.types import Batch
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ LOG_STEPS = 10
 class TrainableModel(Protocol):
     """What the loop asks of a model, beside being an `nn.Module`."""
 
-    def loss(self, batch: Batch, moment: Moment) -> dict[str, torch.Tensor]:
+    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts by name."""
 
     def score(self, batch: Batch) -> torch.Tensor:
@@ -46,8 +46,8 @@ class TrainableModel(Protocol):
 def train(
     model: torch.nn.Module,
     schedule: Schedule,
-    training: Feed,
-    validation: Feed,
+    training: SplitLoader,
+    validation: SplitLoader,
     run: Path,
     *,
     negatives: Negatives | None = None,
@@ -89,14 +89,14 @@ def train(
     for method in ("loss", "score"):
         wrapped.mark_forward_method(method)
 
-    def feed(epoch: int) -> Ahead:
+    def loader(epoch: int) -> Prefetcher:
         return training.batches(
             schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
         )
 
     log = _Log(log_file, run / "tensorboard" if tensorboard else None, report)
     started = time.monotonic() - progress["seconds"]
-    batches = feed(progress["epoch"])
+    batches = loader(progress["epoch"])
     for epoch in range(progress["epoch"], schedule.epochs):
         if schedule.patience and progress["stale"] >= schedule.patience:
             break
@@ -111,7 +111,7 @@ def train(
             torch.manual_seed(seed_of(schedule.seed, "dropout", progress["step"]))
             optimizer.zero_grad()
             with half_products(model) if precision == "bf16-mixed" else nullcontext():
-                losses = wrapped.loss(batch.to(fabric.device), Moment(progress["step"], steps, epoch))
+                losses = wrapped.loss(batch.to(fabric.device), TrainingStep(progress["step"], steps, epoch))
                 fabric.backward(losses["loss"])
             fabric.clip_gradients(wrapped, optimizer, max_norm=schedule.clip)
             optimizer.step()
@@ -134,8 +134,8 @@ def train(
                 save_checkpoint(checkpoint, model, optimizer, progress)
         progress["batch"] = 0
         if epoch + 1 < schedule.epochs:
-            batches = feed(epoch + 1)  # the first are made while the epoch is judged
-        figures = _validate(wrapped, schedule, validation, Moment(steps, steps, schedule.epochs), fabric.device)
+            batches = loader(epoch + 1)  # the first are made while the epoch is judged
+        figures = _validate(wrapped, schedule, validation, TrainingStep(steps, steps, schedule.epochs), fabric.device)
         better = _is_better(figures, progress["best"], schedule)
         if better:
             progress["best"] = {"epoch": epoch, **figures}
@@ -160,14 +160,14 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
 
 @torch.no_grad()
 def _validate(
-    model: Any, schedule: Schedule, validation: Feed, moment: Moment, device: torch.device
+    model: Any, schedule: Schedule, validation: SplitLoader, training_step: TrainingStep, device: torch.device
 ) -> dict[str, float]:
     """Mean loss over the fixed validation batches, and retrieval of each caption among the images of its batch."""
     model.eval()
     losses, rsums = [], []
     for batch in validation.batches(schedule, -1):
         batch = batch.to(device)
-        losses.append(float(model.loss(batch, moment)["loss"]))
+        losses.append(float(model.loss(batch, training_step)["loss"]))
         score_BC = model.score(batch).float().cpu().numpy()
         rsums.append(score_retrieval(score_BC, batch.image_of_C.cpu().numpy()).rsum)
     model.train()

@@ -14,7 +14,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.prefetch import Ahead
+from unboxed.runtime.prefetch import Prefetcher
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
@@ -23,12 +23,12 @@ from unboxed.types import Array, Batch, Example
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
 
-__all__ = ["Feed"]
+__all__ = ["SplitLoader"]
 
 Share = tuple[int, list[int]]
 
 
-class Feed:
+class SplitLoader:
     """The photographs and captions of a split, ready to be batched; photographs without regions are left out.
 
     Attributes:
@@ -109,7 +109,7 @@ class Feed:
         start: int = 0,
         negatives: Negatives | None = None,
         negative_count: int = 0,
-    ) -> Ahead:
+    ) -> Prefetcher:
         """The batches of an epoch from number `start` on, made ahead of time from now on."""
         plan = self.plan(schedule, epoch)
 
@@ -117,7 +117,7 @@ class Feed:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
             return self._batch(plan[index], negatives, negative_count, rng)
 
-        return Ahead(make, range(start, len(plan)))
+        return Prefetcher(make, range(start, len(plan)))
 
     def _batch(
         self, shares: Sequence[Share], negatives: Negatives | None, count: int, rng: np.random.Generator

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from unboxed.errors import PhotoError
+from unboxed.errors import ImageError
 from unboxed.types import Array, GroundedPhrase, Phrase
 
 __all__ = [
@@ -57,7 +57,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def draw_grounding(
-    photo: Image.Image,
+    image: Image.Image,
     caption: str,
     phrases: Sequence[GroundedPhrase],
     *,
@@ -76,9 +76,9 @@ def draw_grounding(
     Returns:
         RGB, as wide as the enlarged photograph and taller by the caption.
     """
-    scale = max(1.0, _LONG_SIDE / max(photo.size))
+    scale = max(1.0, _LONG_SIDE / max(image.size))
     colours = phrase_colours(phrases)
-    picture = draw_boxes(photo, phrases, colours, scale, gold=gold, top=top)
+    picture = draw_boxes(image, phrases, colours, scale, gold=gold, top=top)
     below = caption_strip(
         caption, [(p.start, p.end, colours[p.start, p.end]) for p in phrases if len(p.boxes)], picture.width
     )
@@ -94,7 +94,7 @@ def phrase_colours(phrases: Sequence[GroundedPhrase]) -> dict[tuple[int, int], s
 
 
 def draw_boxes(
-    photo: Image.Image,
+    image: Image.Image,
     phrases: Sequence[GroundedPhrase],
     colours: Mapping[tuple[int, int], str],
     scale: float,
@@ -114,8 +114,8 @@ def draw_boxes(
         top: boxes drawn per phrase, at least 1; thinner from the second on.
         tagged: with the phrases' texts at the boxes.
     """
-    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    picture = photo.convert("RGB").resize(size, _filter(scale))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    picture = image.convert("RGB").resize(size, _filter(scale))
     layer = _Layer(picture.size)
     for own in gold:
         for box in own.boxes:
@@ -136,9 +136,9 @@ def draw_boxes(
 
 
 def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a picture in the format of the file's ending, in one step; raises `PhotoError` for an ending not known."""
+    """Write a picture in the format of the file's ending, in one step; raises `ImageError` for an ending not known."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise PhotoError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
+        raise ImageError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -148,7 +148,7 @@ def save_picture(path: Path, picture: Image.Image) -> None:
         beside.unlink(missing_ok=True)
 
 
-def draw_heat(photo: Image.Image, boxes: Array, weights: Array) -> Image.Image:
+def draw_heat(image: Image.Image, boxes: Array, weights: Array) -> Image.Image:
     """The photograph under the heat of a word's attention: dark where it does not look, bright where it looks most.
 
     Args:
@@ -159,11 +159,11 @@ def draw_heat(photo: Image.Image, boxes: Array, weights: Array) -> Image.Image:
     Returns:
         RGB, of the photograph's size, but at least 800 pixels on its long side.
     """
-    scale = max(1.0, _LONG_SIDE / max(photo.size))
-    picture = photo.convert("RGB").resize((round(photo.width * scale), round(photo.height * scale)), _filter(scale))
+    scale = max(1.0, _LONG_SIDE / max(image.size))
+    picture = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), _filter(scale))
     cells = 96
-    size = (max(1, round(cells * photo.width / max(photo.size))), max(1, round(cells * photo.height / max(photo.size))))
-    heat = heat_map(boxes, weights, photo.size, size)
+    size = (max(1, round(cells * image.width / max(image.size))), max(1, round(cells * image.height / max(image.size))))
+    heat = heat_map(boxes, weights, image.size, size)
     blurred = Image.fromarray((255 * heat).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2))
     level = np.asarray(blurred.resize(picture.size, Image.Resampling.BICUBIC), dtype=np.float64) / 255
     grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None].repeat(3, axis=2)

@@ -16,7 +16,7 @@ from unboxed.data.dataset import Dataset
 from unboxed.errors import DatasetError
 
 
-def _photos(folder: Path, *names: str) -> Path:
+def _images(folder: Path, *names: str) -> Path:
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), (20 * number, 9, 90)).save(folder / name)
@@ -69,17 +69,17 @@ WANTED = {"1.jpg": ["a dog"], "2.jpg": ["a cat", "two cats"]}
     ],
 )
 @pytest.mark.parametrize("images", ["", "images/"])
-def test_a_table_of_any_kind_finds_its_photographs_beside_it_or_one_folder_below(
+def test_a_table_of_any_kind_finds_its_images_beside_it_or_one_folder_below(
     name: str, content: str, images: str, tmp_path: Path
 ) -> None:
-    folder = _photos(tmp_path, f"{images}1.jpg", f"{images}2.jpg")
+    folder = _images(tmp_path, f"{images}1.jpg", f"{images}2.jpg")
     (folder / name).write_text(content, encoding="utf-8")
     assert _captions(load_dataset(folder / name)) == WANTED
     assert _captions(load_dataset(folder)) == WANTED
 
 
-def test_text_files_beside_the_photographs(tmp_path: Path) -> None:
-    folder = _photos(tmp_path, "1.jpg", "sub/2.jpg", "3.jpg")
+def test_text_files_beside_the_images(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg", "sub/2.jpg", "3.jpg")
     (folder / "1.txt").write_text("a dog\n")
     (folder / "sub" / "2.txt").write_text("a cat\n\n two cats \n")
     assert _captions(load_dataset(folder)) == WANTED
@@ -88,15 +88,15 @@ def test_text_files_beside_the_photographs(tmp_path: Path) -> None:
         load_dataset(folder).split("train")
 
 
-def test_a_folder_of_photographs_alone_and_one_of_nothing(tmp_path: Path) -> None:
+def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="No photographs found in"):
         load_dataset(tmp_path)
     with pytest.raises(DatasetError, match=r"holds 2 photographs and no captions; write .*captions\.csv"):
-        load_dataset(_photos(tmp_path, "1.jpg", "2.jpg"))
+        load_dataset(_images(tmp_path, "1.jpg", "2.jpg"))
 
 
 def test_several_tables_are_not_chosen_from_unless_one_has_the_usual_name(tmp_path: Path) -> None:
-    folder = _photos(tmp_path, "1.jpg", "2.jpg")
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
     for name in ("a.csv", "b.csv"):
         (folder / name).write_text("image,caption\n1.jpg,a dog\n2.jpg,a cat\n2.jpg,two cats\n")
     with pytest.raises(DatasetError, match=r"several tables \(a\.csv, b\.csv\)"):
@@ -110,7 +110,7 @@ def test_a_hugging_face_dataset_is_unpacked_once(kind: str, tmp_path: Path) -> N
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    def photo(colour: str) -> dict[str, object]:
+    def image(colour: str) -> dict[str, object]:
         content = BytesIO()
         Image.new("RGB", (40, 30), colour).save(content, "PNG")
         return {"bytes": content.getvalue(), "path": None}
@@ -124,8 +124,8 @@ def test_a_hugging_face_dataset_is_unpacked_once(kind: str, tmp_path: Path) -> N
             with pyarrow.ipc.new_stream(file.with_suffix(".arrow"), table.schema) as stream:
                 stream.write_table(table)
 
-    write(tmp_path / "train" / "data-00000", [{"image": photo("red"), "caption": ["a dog", "one dog"], "id": 1}])
-    write(tmp_path / "validation" / "data-00000", [{"image": photo("blue"), "caption": ["a cat"], "id": 2}])
+    write(tmp_path / "train" / "data-00000", [{"image": image("red"), "caption": ["a dog", "one dog"], "id": 1}])
+    write(tmp_path / "validation" / "data-00000", [{"image": image("blue"), "caption": ["a cat"], "id": 2}])
     dataset = load_dataset(tmp_path)
     assert dataset.split_names == ("train", "val")
     (example,) = dataset.split("train").examples
@@ -134,9 +134,9 @@ def test_a_hugging_face_dataset_is_unpacked_once(kind: str, tmp_path: Path) -> N
         assert stored.convert("RGB").getpixel((0, 0)) == (255, 0, 0)
     before = example.path.stat().st_mtime_ns
     assert load_dataset(tmp_path).split("train").examples[0].path.stat().st_mtime_ns == before
-    write(tmp_path / "train" / "data-00000", [{"image": photo("lime"), "caption": ["a frog"], "id": 3}])
+    write(tmp_path / "train" / "data-00000", [{"image": image("lime"), "caption": ["a frog"], "id": 3}])
     assert load_dataset(tmp_path).split("train").examples[0].captions[0].text == "a frog"
-    write(tmp_path / "train" / "data-00000", [{"picture": photo("lime"), "label": 3}])
+    write(tmp_path / "train" / "data-00000", [{"picture": image("lime"), "label": 3}])
     with pytest.raises(DatasetError, match="has the columns picture, label; expected `image` and one of caption"):
         load_dataset(tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_hugging_face_dataset_is_unpacked_once(kind: str, tmp_path: Path) -> N
 def test_init_writes_a_dataset_file_that_can_be_trained_on_and_says_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = _photos(tmp_path / "shop", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/alone.jpg")
+    folder = _images(tmp_path / "shop", "images/1.jpg", "images/2.jpg", "images/3.jpg", "images/alone.jpg")
     shutil.copy(folder / "images" / "1.jpg", folder / "images" / "again.jpg")
     (folder / "images" / "broken.jpg").write_bytes(b"no photograph")
     names = ("1", "2", "3", "again", "broken", "gone")
@@ -167,7 +167,7 @@ def test_init_writes_a_dataset_file_that_can_be_trained_on_and_says_what_it_foun
     assert set(_captions(load_dataset(folder))) == {"1.jpg", "2.jpg", "3.jpg"}  # the folder stands for its data.toml
 
 
-def test_init_reads_photographs_of_coco_with_captions(shared_data: Path, tmp_path: Path) -> None:
+def test_init_reads_images_of_coco_with_captions(shared_data: Path, tmp_path: Path) -> None:
     main(["init", str(shared_data / "data" / "coco_small"), "--out", str(tmp_path / "coco.toml"), "--no-measure"])
     dataset = load_dataset(tmp_path / "coco.toml")
     assert sum(len(dataset.split(name).examples) for name in dataset.split_names) == 159

@@ -61,7 +61,7 @@ def test_phrases_that_name_a_category_have_the_boxes_of_all_its_instances(tmp_pa
     assert all(len(phrase.boxes) == 0 for phrase in example.captions[1].phrases)
 
 
-def test_boxes_are_in_pixels_of_the_stored_photograph(tmp_path: Path) -> None:
+def test_boxes_are_in_pixels_of_the_stored_image(tmp_path: Path) -> None:
     (tmp_path / "photos" / "train2017").mkdir(parents=True)
     Image.new("RGB", (100, 100)).save(tmp_path / "photos" / "train2017" / "000000000007.jpg")
     (example,) = _dataset(tmp_path, extra='images = "photos"\n').split("train").examples

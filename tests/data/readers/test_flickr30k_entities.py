@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.image_folder import StoredImage
 from unboxed.data.readers.flickr30k_entities import parse_boxes, parse_sentence, read_examples, read_unrelated
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Caption
@@ -38,12 +38,12 @@ def _write(folder: Path, sentences: str = SENTENCES, xml: str = XML) -> Path:
     return folder
 
 
-def _photos(width: int = 400, height: int = 200) -> dict[str, StoredPhoto]:
-    return {"7": StoredPhoto(Path("7.jpg"), width, height)}
+def _images(width: int = 400, height: int = 200) -> dict[str, StoredImage]:
+    return {"7": StoredImage(Path("7.jpg"), width, height)}
 
 
 def test_an_example_by_hand(tmp_path: Path) -> None:
-    (example,) = read_examples(_write(tmp_path), _photos())
+    (example,) = read_examples(_write(tmp_path), _images())
     assert (example.image_id, example.width, example.height, example.original_size) == ("7", 400, 200, None)
     first, second = example.captions
     assert first.text == "Two young guys with shaggy hair look at something ."
@@ -61,14 +61,14 @@ def test_an_example_by_hand(tmp_path: Path) -> None:
 
 
 def test_each_axis_is_scaled_by_its_own_factor(tmp_path: Path) -> None:
-    (example,) = read_examples(_write(tmp_path), _photos(width=100, height=100))
+    (example,) = read_examples(_write(tmp_path), _images(width=100, height=100))
     assert example.captions[0].phrases[1].boxes.tolist() == [[75, 50, 100, 75]]
     assert example.original_size == (400, 200), "the stored copy is squashed"
 
 
 @pytest.mark.parametrize("size", [(200, 100), (201, 100), (133, 67)])
 def test_a_smaller_copy_of_the_same_shape_is_as_stored(tmp_path: Path, size: tuple[int, int]) -> None:
-    (example,) = read_examples(_write(tmp_path), _photos(*size))
+    (example,) = read_examples(_write(tmp_path), _images(*size))
     assert example.original_size is None
 
 
@@ -79,7 +79,7 @@ def test_a_tar_file_reads_like_its_folder(tmp_path: Path, name: str, mode: str, 
     with tarfile.open(tmp_path / name, mode) as tar:
         for path in ("Sentences/7.txt", "Annotations/7.xml"):
             tar.add(folder / path, prefix + path)
-    (packed,), (plain,) = read_examples(tmp_path / name, _photos()), read_examples(folder, _photos())
+    (packed,), (plain,) = read_examples(tmp_path / name, _images()), read_examples(folder, _images())
     for ours, theirs in zip(packed.captions, plain.captions, strict=True):
         assert ours.text == theirs.text
         for phrase, other in zip(ours.phrases, theirs.phrases, strict=True):
@@ -95,7 +95,7 @@ def test_a_damaged_tar_file_is_named(tmp_path: Path) -> None:
     for content in (b"", b"no tar file at all", archive.read_bytes()[:60]):
         archive.write_bytes(content)
         with pytest.raises(DatasetError, match=r"a\.tar\.gz"):
-            read_examples(archive, _photos())
+            read_examples(archive, _images())
 
 
 # A phrase is words without brackets; the text between phrases may be anything that is neither bracket nor line feed.
@@ -137,12 +137,12 @@ def test_any_line_is_read_or_refused(line: str) -> None:
 )
 def test_malformed_markup_is_named_with_its_line(tmp_path: Path, bad: str) -> None:
     with pytest.raises(DatasetError, match=r"7\.txt:3: malformed markup near .* expected \[/EN#chain/type words\]"):
-        read_examples(_write(tmp_path, SENTENCES + bad), _photos())
+        read_examples(_write(tmp_path, SENTENCES + bad), _images())
 
 
 def test_a_caption_without_words_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"7\.txt:1: The caption '\.' has no words"):
-        read_examples(_write(tmp_path, " .\n"), _photos())
+        read_examples(_write(tmp_path, " .\n"), _images())
 
 
 def test_an_entity_bomb_is_refused() -> None:
@@ -165,30 +165,30 @@ def test_an_entity_bomb_is_refused() -> None:
 )
 def test_a_bad_annotation_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(DatasetError, match=rf"Annotations/7\.xml .*{message}"):
-        read_examples(_write(tmp_path, xml=XML.replace(old, new)), _photos())
+        read_examples(_write(tmp_path, xml=XML.replace(old, new)), _images())
 
 
 def test_missing_annotations_are_named_with_the_mend(tmp_path: Path) -> None:
     folder = _write(tmp_path)
     (folder / "Annotations" / "7.xml").unlink()
     with pytest.raises(DatasetError, match=r"no Annotations/7\.xml; add it, or leave '7' out with `exclude`"):
-        read_examples(folder, _photos())
+        read_examples(folder, _images())
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     folder = _write(tmp_path)
     (folder / "Sentences" / "7.txt").write_bytes(b"A caf\xe9 .")
     with pytest.raises(DatasetError, match=r"7\.txt is not UTF-8"):
-        read_examples(folder, _photos())
+        read_examples(folder, _images())
 
 
 def test_unrelated_captions_are_left_out(tmp_path: Path) -> None:
     folder = _write(tmp_path / "annotations")
     (tmp_path / "UNRELATED").write_text("# format: <imageID> <sentence number>\n7 2\n")
     unrelated = read_unrelated(tmp_path / "UNRELATED")
-    (example,) = read_examples(folder, _photos(), unrelated)
+    (example,) = read_examples(folder, _images(), unrelated)
     assert [caption.text[:3] for caption in example.captions] == ["Two"]
-    assert read_examples(folder, _photos(), {("7", 1), ("7", 2)}) == ()
+    assert read_examples(folder, _images(), {("7", 1), ("7", 2)}) == ()
 
 
 def test_a_bad_list_of_unrelated_captions_is_named(tmp_path: Path) -> None:

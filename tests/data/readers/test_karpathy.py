@@ -57,7 +57,7 @@ def test_an_image_is_named_as_the_features_name_it(tmp_path: Path, ids: str, exp
 
 
 @pytest.mark.parametrize("folder", ["photos", "photos/val2014"])
-def test_photographs_with_or_without_the_folders_of_the_release(tmp_path: Path, folder: str) -> None:
+def test_images_with_or_without_the_folders_of_the_release(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     Image.new("RGB", (40, 30)).save(tmp_path / folder / "COCO_val2014_000000000101.jpg")
     (tmp_path / folder / "COCO_val2014_000000000103.jpg").write_text("not a photograph")

@@ -60,7 +60,7 @@ def test_an_expression_is_one_phrase_with_one_box(tmp_path: Path) -> None:
     assert dataset.split("testA").examples[0].captions[0].text == "woman"
 
 
-def test_boxes_follow_the_stored_photograph(tmp_path: Path) -> None:
+def test_boxes_follow_the_stored_image(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (200, 100)).save(tmp_path / "photos" / "COCO_train2014_000000000007.jpg")
     (example,) = _dataset(tmp_path, extra='images = "photos"\n').split("train").examples

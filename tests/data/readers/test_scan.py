@@ -39,7 +39,7 @@ def test_unique_and_repeated_layouts_give_the_same_images(tmp_path: Path) -> Non
     assert ([image.row for image in unique], [image.row for image in repeated]) == ([0, 1], [0, 5])
 
 
-def test_a_directory_is_a_dataset_without_photographs(tmp_path: Path) -> None:
+def test_a_directory_is_a_dataset_without_images(tmp_path: Path) -> None:
     _write(tmp_path / "precomp", "train", 3, _captions(3))
     _write(tmp_path / "precomp", "dev", 1, ["A cat .", "...", "Two cats .", "A red cat .", "It sleeps ."])
     dataset = _dataset(tmp_path)

@@ -198,7 +198,7 @@ def test_a_view_maps_boxes_back_through_resizing_and_padding() -> None:
     padded = view.fitted(448, 64, pad=114)
     assert padded.pixels.shape == (384, 448, 3)  # 448 x 336, padded to multiples of 64
     assert (padded.pixels[336:] == 114).all() and (padded.pixels[:336] == 0).all()
-    np.testing.assert_allclose(padded.to_photo(np.array([[0, 0, 448, 336]], np.float32)), [[0, 0, 224, 224]])
+    np.testing.assert_allclose(padded.to_image(np.array([[0, 0, 448, 336]], np.float32)), [[0, 0, 224, 224]])
     stretched = view.fitted(352, 32)
     assert stretched.pixels.shape == (256, 352, 3)
     assert stretched.window == (0, 0, 224, 224)

@@ -20,20 +20,20 @@ def _noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
-def test_the_cells_of_a_grid_put_the_photograph_together_again() -> None:
-    photograph = _noise(32, 32)
-    regions = RegionExtractor(CELLS)(photograph)
+def test_the_cells_of_a_grid_put_the_image_together_again() -> None:
+    image = _noise(32, 32)
+    regions = RegionExtractor(CELLS)(image)
     assert len(regions) == 16
     together = pixels_of(torch.from_numpy(regions.features.copy())[None], 8, 4)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(together, np.asarray(photograph) / 255, atol=1e-6)
+    np.testing.assert_allclose(together, np.asarray(image) / 255, atol=1e-6)
 
 
 def test_cells_join_without_seams() -> None:
     """What the cells hold is what resizing the whole photograph gives, at their edges too."""
-    photograph = _noise(60, 40)
-    found = RegionExtractor(CELLS)(photograph).features
+    image = _noise(60, 40)
+    found = RegionExtractor(CELLS)(image).features
     together = pixels_of(torch.from_numpy(found.copy())[None], 8, 4)[0].permute(1, 2, 0).numpy()
-    whole = np.asarray(photograph.resize((32, 32), Image.Resampling.BILINEAR)) / 255
+    whole = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR)) / 255
     np.testing.assert_allclose(together, whole, atol=1.01 / 255)
 
 

@@ -35,14 +35,14 @@ def test_any_row_is_read_as_it_was_written(data: st.DataObject, count: int, widt
     features = data.draw(arrays.arrays(np.float32, (count, width), elements=_floats))
     size = data.draw(st.tuples(st.integers(1, 9999), st.integers(1, 9999)))
     image_id = data.draw(st.from_regex(r"[A-Za-z0-9_./-]{1,20}", fullmatch=True))
-    photo = parse_row(_line(image_id, size, boxes, features, wrapped))
-    assert (photo.image_id, photo.size) == (image_id, size)
-    np.testing.assert_array_equal(photo.boxes, boxes)
-    np.testing.assert_array_equal(photo.features, features)
+    image = parse_row(_line(image_id, size, boxes, features, wrapped))
+    assert (image.image_id, image.size) == (image_id, size)
+    np.testing.assert_array_equal(image.boxes, boxes)
+    np.testing.assert_array_equal(image.features, features)
 
 
 @given(st.binary(max_size=80) | st.lists(st.sampled_from(["1", "3", "-1", "AAAA", "b''", "é", ""]), max_size=11))
-def test_any_bytes_give_a_photograph_or_our_own_error(content: bytes | list[str]) -> None:
+def test_any_bytes_give_a_image_or_our_own_error(content: bytes | list[str]) -> None:
     line = content if isinstance(content, bytes) else "\t".join(content).encode()
     with contextlib.suppress(RegionsError):
         parse_row(line)
@@ -57,17 +57,17 @@ def test_ten_columns_have_height_first_and_labels(label: type[np.generic]) -> No
         "features": np.arange(6, dtype=np.float32),
     }
     labels, scores, boxes, features = (b64encode(array.tobytes()) for array in values.values())
-    photo = parse_row(b"\t".join([b"x", b"20", b"40", labels, scores, labels, scores, b"2", boxes, features]))
-    assert (photo.size, photo.boxes.shape, photo.features.shape) == ((40, 20), (2, 4), (2, 3))
-    assert (photo.labels.tolist(), photo.scores.tolist()) == ([3, 5], [0.5, 0.25])
+    image = parse_row(b"\t".join([b"x", b"20", b"40", labels, scores, labels, scores, b"2", boxes, features]))
+    assert (image.size, image.boxes.shape, image.features.shape) == ((40, 20), (2, 4), (2, 3))
+    assert (image.labels.tolist(), image.scores.tolist()) == ([3, 5], [0.5, 0.25])
 
 
 def test_a_folder_of_striped_files_is_joined_by_id(tmp_path: Path) -> None:
     boxes, features = np.zeros((2, 4), np.float32), np.ones((2, 3), np.float32)
     (tmp_path / "0.tsv").write_bytes(_line("9", (4, 4), boxes, features, False) + b"broken, but not asked for\n")
     (tmp_path / "1.tsv").write_bytes(b"\n" + _line("000007", (4, 4), boxes[:1], features[:1], True))
-    photos = list(open_features(tmp_path, "tsv").photos({"7", "9"}))
-    assert [(photo.image_id, len(photo.features)) for photo in photos] == [("9", 2), ("000007", 1)]
+    images = list(open_features(tmp_path, "tsv").images({"7", "9"}))
+    assert [(image.image_id, len(image.features)) for image in images] == [("9", 2), ("000007", 1)]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_folder_of_striped_files_is_joined_by_id(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_with_its_number(tmp_path: Path, line: bytes, message: str) -> None:
     (tmp_path / "a.tsv").write_bytes(b"\n" + line)
     with pytest.raises(RegionsError, match=rf"a\.tsv:2: {message}"):
-        list(BottomUpTSV(tmp_path / "a.tsv").photos({"7"}))
+        list(BottomUpTSV(tmp_path / "a.tsv").images({"7"}))
 
 
 def test_a_folder_without_files(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def entities(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_trained_and_scored_without_photographs(entities: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trained_and_scored_without_images(entities: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, store, run = entities / "data.toml", entities / "store", entities / "run"
     main(["import", str(data), "--features", str(entities / "features.tsv"), "--format", "tsv", "--out", str(store)])
     assert "12 photos imported" in capsys.readouterr().err

@@ -32,19 +32,19 @@ def test_subsets_with_any_number_of_boxes(tmp_path: Path) -> None:
             scores={image_id: np.tile([0.25, 0.75], (count, 1))},
             labels={image_id: np.arange(count)},
         )
-    photos = {photo.image_id: photo for photo in open_features(tmp_path, "hdf5").photos({"7", "8"})}
+    photos = {image.image_id: image for image in open_features(tmp_path, "hdf5").photos({"7", "8"})}
     assert photos["7"].boxes.tolist() == np.arange(12).reshape(3, 4).tolist()
     assert (photos["7"].scores.tolist(), photos["7"].labels.tolist()) == ([0.75] * 3, [0, 1, 2])
     assert photos["8"].features.shape == (1, 5)
     with h5py.File(tmp_path / "train" / "features.hdf5") as file:
         np.testing.assert_array_equal(photos["7"].features, file["7"][()])
-    assert [photo.image_id for photo in open_features(tmp_path / "val", "hdf5").photos({"8"})] == ["8"]
+    assert [image.image_id for image in open_features(tmp_path / "val", "hdf5").photos({"8"})] == ["8"]
 
 
 def test_scores_and_labels_may_be_absent_or_names(tmp_path: Path) -> None:
     _write(tmp_path, features={"7": np.ones((1, 5))}, boxes={"7": np.ones((1, 4))}, labels={"7": np.array([b"dog"])})
-    (photo,) = open_features(tmp_path, "hdf5").photos({"7"})
-    assert (photo.scores, photo.labels) == (None, None)
+    (image,) = open_features(tmp_path, "hdf5").photos({"7"})
+    assert (image.scores, image.labels) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.importers.precomputed import (
     FeatureFormat,
-    PrecomputedPhoto,
+    PrecomputedImage,
     image_key,
     import_regions,
     open_features,
@@ -31,21 +31,21 @@ from unboxed.regions.store.region_store import RegionStore
 class _Source:
     """Photographs from a list."""
 
-    listed: Sequence[PrecomputedPhoto]
+    listed: Sequence[PrecomputedImage]
     format: FeatureFormat = "tsv"
     has_boxes: bool = True
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
-        return (photo for photo in self.listed if image_key(photo.image_id) in wanted)
+    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
+        return (image for image in self.listed if image_key(image.image_id) in wanted)
 
 
 def _features(count: int, width: int = 3) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, width)).astype(np.float32)
 
 
-def _photo(image_id: str, boxes: object, size: tuple[int, int] | None = (40, 20), **more: object) -> PrecomputedPhoto:
+def _image(image_id: str, boxes: object, size: tuple[int, int] | None = (40, 20), **more: object) -> PrecomputedImage:
     array = np.array(boxes, np.float32).reshape(-1, 4)
-    return PrecomputedPhoto(image_id, _features(len(array)), array, size, **more)  # type: ignore[arg-type]
+    return PrecomputedImage(image_id, _features(len(array)), array, size, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -65,14 +65,14 @@ def _coco(tmp_path: Path, extra: str = "") -> Dataset:
     return load_dataset(tmp_path / "coco.toml")
 
 
-def _import(dataset: Dataset, store: Path, *photos: PrecomputedPhoto, **more: object) -> RegionStore:
+def _import(dataset: Dataset, store: Path, *photos: PrecomputedImage, **more: object) -> RegionStore:
     import_regions(dataset, _Source(photos), store, progress=False, **more)  # type: ignore[arg-type]
     return RegionStore.open(store)
 
 
 def test_what_is_imported_is_read_back(table: Dataset, tmp_path: Path) -> None:
-    first = _photo("a", [[0, 0, 40, 20], [10, 5, 20, 10]], scores=np.array([0.5, 1], np.float32))
-    store = _import(table, tmp_path / "store", first, _photo("b", [[0, 0, 1, 0.5]], None))
+    first = _image("a", [[0, 0, 40, 20], [10, 5, 20, 10]], scores=np.array([0.5, 1], np.float32))
+    store = _import(table, tmp_path / "store", first, _image("b", [[0, 0, 1, 0.5]], None))
     assert isinstance(store.settings, ImportedRegions)
     assert (store.settings.imported, store.settings.boxes, store.feature_width) == ("tsv", True, 3)
     regions = store["a.jpg"]
@@ -85,7 +85,7 @@ def test_what_is_imported_is_read_back(table: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stored", [None, (40, 20), (80, 40), (20, 20)])
 @pytest.mark.parametrize("size", [(40, 20), (400, 200), (1, 1)])
-def test_boxes_are_pixels_of_the_stored_photograph(
+def test_boxes_are_pixels_of_the_stored_image(
     tmp_path: Path, stored: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     if stored:
@@ -95,8 +95,8 @@ def test_boxes_are_pixels_of_the_stored_photograph(
     dataset = _coco(tmp_path, 'images = "photos"' if stored else "")
     width, height = stored or (40, 20)
     boxes = np.array([[0, 0, 1, 1], [0.25, 0.5, 0.5, 1]], np.float32)
-    photo = _photo("7", boxes * [*size, *size], size if size != (1, 1) else None)
-    regions = _import(dataset, tmp_path / "store", photo)["7"]
+    image = _image("7", boxes * [*size, *size], size if size != (1, 1) else None)
+    regions = _import(dataset, tmp_path / "store", image)["7"]
     assert (regions.width, regions.height) == (width, height)
     np.testing.assert_allclose(regions.boxes, boxes * [width, height, width, height], atol=1e-4)
 
@@ -104,28 +104,28 @@ def test_boxes_are_pixels_of_the_stored_photograph(
 def test_pixels_of_an_unknown_frame(table: Dataset, tmp_path: Path) -> None:
     """Where the source names no size, boxes are taken as pixels of the dataset's photograph, or reach its edges."""
     boxes = [[0, 0, 40, 10], [10, 10, 20, 20]]
-    np.testing.assert_allclose(_import(_coco(tmp_path), tmp_path / "1", _photo("7", boxes, None))["7"].boxes, boxes)
-    reaching = _import(table, tmp_path / "2", _photo("a", boxes, None))["a.jpg"].boxes
+    np.testing.assert_allclose(_import(_coco(tmp_path), tmp_path / "1", _image("7", boxes, None))["7"].boxes, boxes)
+    reaching = _import(table, tmp_path / "2", _image("a", boxes, None))["a.jpg"].boxes
     np.testing.assert_allclose(reaching, [[0, 0, 1, 0.5], [0.25, 0.5, 0.5, 1]])
 
 
-def test_without_boxes_every_region_is_the_whole_photograph(tmp_path: Path) -> None:
-    source = _Source([PrecomputedPhoto("7", _features(2))], "scan", has_boxes=False)
+def test_without_boxes_every_region_is_the_whole_image(tmp_path: Path) -> None:
+    source = _Source([PrecomputedImage("7", _features(2))], "scan", has_boxes=False)
     summary = import_regions(_coco(tmp_path), source, tmp_path / "store", progress=False)
     assert "grounding cannot be scored" in str(summary)
     assert RegionStore.open(tmp_path / "store")["7"].boxes.tolist() == [[0, 0, 40, 20]] * 2
 
 
 def test_an_import_goes_on_where_it_stopped(table: Dataset, tmp_path: Path) -> None:
-    one, two = _photo("a", [[0, 0, 40, 20]]), _photo("b.jpg", [[0, 0, 9, 9]])
+    one, two = _image("a", [[0, 0, 40, 20]]), _image("b.jpg", [[0, 0, 9, 9]])
 
-    def run(*photos: PrecomputedPhoto) -> tuple[int, int, tuple[str, ...]]:
+    def run(*photos: PrecomputedImage) -> tuple[int, int, tuple[str, ...]]:
         summary = import_regions(table, _Source(photos), tmp_path / "store", progress=False)
         return summary.done, summary.reused, summary.missing
 
     assert run(one) == (1, 0, ("b.jpg",))
     assert run(two, one, one) == (1, 1, ())
-    assert run(one, _photo("b", [[0, 0, 8, 8]])) == (1, 1, ()), "what changed is imported anew"
+    assert run(one, _image("b", [[0, 0, 8, 8]])) == (1, 1, ()), "what changed is imported anew"
     np.testing.assert_allclose(RegionStore.open(tmp_path / "store")["b.jpg"].boxes, [[0, 0, 0.2, 0.4]])
     with pytest.raises(StoreError, match=r'made with other settings \(imported: "tsv" there, "hdf5" here\)'):
         import_regions(table, _Source([one], "hdf5"), tmp_path / "store", progress=False)
@@ -136,42 +136,42 @@ def test_an_import_goes_on_where_it_stopped(table: Dataset, tmp_path: Path) -> N
 def test_labels_are_class_evidence_when_their_names_are_given(table: Dataset, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("man\ndog\ncat\n")
     scores, labels = np.array([0.5, 0.25], np.float32), np.array([2, 0])
-    photo = _photo("a", [[0, 0, 1, 1], [0, 0, 1, 1]], scores=scores, labels=labels)
-    store = _import(table, tmp_path / "store", photo, class_names=tmp_path / "classes.txt")
+    image = _image("a", [[0, 0, 1, 1], [0, 0, 1, 1]], scores=scores, labels=labels)
+    store = _import(table, tmp_path / "store", image, class_names=tmp_path / "classes.txt")
     assert store["a.jpg"].class_probs.tolist() == [[0, 0, 0.5], [0.25, 0, 0]]
     assert store["a.jpg"].names == ("cat", "man")
-    photo = _photo("a", [[0, 0, 1, 1]], labels=np.array([3]))
+    image = _image("a", [[0, 0, 1, 1]], labels=np.array([3]))
     with pytest.raises(RegionsError, match="have the class 3, but 3 are named"):
-        _import(table, tmp_path / "other", photo, class_names=tmp_path / "classes.txt")
+        _import(table, tmp_path / "other", image, class_names=tmp_path / "classes.txt")
 
 
-def test_photographs_without_regions_are_missing(table: Dataset, tmp_path: Path) -> None:
-    source = _Source([_photo("a", []), _photo("b", [[0, 0, 1, 1]])])
+def test_images_without_regions_are_missing(table: Dataset, tmp_path: Path) -> None:
+    source = _Source([_image("a", []), _image("b", [[0, 0, 1, 1]])])
     assert import_regions(table, source, tmp_path / "store", progress=False).missing == ("a.jpg",)
 
 
 @pytest.mark.parametrize(
     ("photo", "message"),
     [
-        (_photo("8", [[0, 0, 1, 1]]), "none of the 1 images of .*named such as '7'.*`ids` chooses"),
-        (_photo("7", [[0, 0, 30, 30]], (30, 30)), "photograph of 30 x 30 pixels, the dataset's has 40 x 20"),
-        (_photo("7", [[0, 0, 100, 50]], None), "reach beyond the photograph of 40 x 20"),
-        (_photo("7", [[0, 0, np.nan, 5]]), "features of 7 are not usable: .*NaN"),
-        (_photo("7", [[0, 0, 1, 1]], scores=np.array([7], np.float32)), "scores outside 0..1"),
+        (_image("8", [[0, 0, 1, 1]]), "none of the 1 images of .*named such as '7'.*`ids` chooses"),
+        (_image("7", [[0, 0, 30, 30]], (30, 30)), "photograph of 30 x 30 pixels, the dataset's has 40 x 20"),
+        (_image("7", [[0, 0, 100, 50]], None), "reach beyond the photograph of 40 x 20"),
+        (_image("7", [[0, 0, np.nan, 5]]), "features of 7 are not usable: .*NaN"),
+        (_image("7", [[0, 0, 1, 1]], scores=np.array([7], np.float32)), "scores outside 0..1"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, photo: PrecomputedPhoto, message: str) -> None:
+def test_what_does_not_fit_is_named(tmp_path: Path, image: PrecomputedImage, message: str) -> None:
     with pytest.raises(RegionsError, match=message):
-        _import(_coco(tmp_path), tmp_path / "store", photo)
+        _import(_coco(tmp_path), tmp_path / "store", image)
 
 
 def test_features_of_two_networks(table: Dataset, tmp_path: Path) -> None:
-    other = PrecomputedPhoto("b", _features(1, 5), np.zeros((1, 4), np.float32))
+    other = PrecomputedImage("b", _features(1, 5), np.zeros((1, 4), np.float32))
     with pytest.raises(StoreError, match="b has 5 features a region, those before 3"):
-        _import(table, tmp_path / "store", _photo("a", [[0, 0, 1, 1]]), other)
+        _import(table, tmp_path / "store", _image("a", [[0, 0, 1, 1]]), other)
 
 
-def test_imported_settings_survive_and_cannot_look_at_a_photograph() -> None:
+def test_imported_settings_survive_and_cannot_look_at_a_image() -> None:
     settings = ImportedRegions(imported="scan", boxes=False)
     again = RegionSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
     assert again == settings and again.fingerprint() == settings.fingerprint()
@@ -183,7 +183,7 @@ def test_imported_settings_survive_and_cannot_look_at_a_photograph() -> None:
         ImportedRegions()
 
 
-def test_a_dataset_without_photographs_has_no_default_regions(table: Dataset) -> None:
+def test_a_dataset_without_images_has_no_default_regions(table: Dataset) -> None:
     with pytest.raises(DatasetError, match=r"no photographs to find regions in; .* store of features .* --regions"):
         RegionSettings.default_for(table)
 

@@ -21,7 +21,7 @@ def view(width: int, height: int, original: tuple[int, int] | None = None) -> Vi
     return View(Image.new("RGB", (width, height), (255, 0, 0)), original or (width, height))
 
 
-def test_boxes_and_scores_come_back_in_photo_pixels(tmp_path: Path, graphs: Any) -> None:
+def test_boxes_and_scores_come_back_in_image_pixels(tmp_path: Path, graphs: Any) -> None:
     outputs = {"boxes": np.array([[[8, 16, 40, 32]]]), "scores": np.array([[[0.9, 0.1]]])}
     detector = OnnxDetector.open(graphs.constant(tmp_path / "d.onnx", outputs, metadata=CLASSES), longest=64)
     assert (detector.layout, detector.class_names) == ("boxes+scores", ("cat", "dog"))
@@ -31,7 +31,7 @@ def test_boxes_and_scores_come_back_in_photo_pixels(tmp_path: Path, graphs: Any)
     np.testing.assert_allclose(found.class_scores, [[0.9, 0.1]])
 
 
-def test_a_squashed_photograph_is_shown_in_its_original_shape(tmp_path: Path, graphs: Any) -> None:
+def test_a_squashed_image_is_shown_in_its_original_shape(tmp_path: Path, graphs: Any) -> None:
     outputs = {"boxes": np.array([[[0, 0, 32, 32]]]), "scores": np.array([[[1.0, 0.0]]])}
     detector = OnnxDetector.open(graphs.constant(tmp_path / "d.onnx", outputs, metadata=CLASSES), longest=64)
     # Stored 64 x 64, originally twice as wide as high: shown as 64 x 32, so y counts double in the stored pixels.

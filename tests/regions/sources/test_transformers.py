@@ -61,14 +61,14 @@ def test_a_detector(detector: Path) -> None:
     assert (found.class_scores.sum(axis=1) < 1).all()  # the rest is “no object”
 
 
-def test_a_convolutional_backbone_sees_the_whole_photograph(convolutional: Path) -> None:
+def test_a_convolutional_backbone_sees_the_whole_image(convolutional: Path) -> None:
     view = View(Image.new("RGB", (50, 50)), (100, 50))
     (plane,) = TransformersBackbone.open(str(convolutional), longest=64).maps(view)
     assert plane.values.shape == (12, 4, 8)  # 64 x 32 pixels at stride 8
     assert plane.window == (0, 0, 50, 50)
 
 
-def test_patches_of_a_transformer_lie_as_in_the_photograph(vision_transformer: Path) -> None:
+def test_patches_of_a_transformer_lie_as_in_the_image(vision_transformer: Path) -> None:
     opened = TransformersBackbone.open(str(vision_transformer), longest=999)
     dark, lit = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64))
     lit.paste((255, 255, 255), (32, 0, 48, 16))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.errors import PhotoError, StoreError
+from unboxed.errors import ImageError, StoreError
 from unboxed.regions.extraction import extract
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
@@ -86,7 +86,7 @@ def test_extraction_goes_on_where_it_stopped(tmp_path: Path, examples: list[Exam
 @pytest.mark.usefixtures("small_shards")
 def test_an_error_keeps_what_was_done(tmp_path: Path, examples: list[Example]) -> None:
     examples[5].path.write_bytes(b"no photograph")
-    with pytest.raises(PhotoError, match=r"5\.png"):
+    with pytest.raises(ImageError, match=r"5\.png"):
         extract(examples, SETTINGS, tmp_path / "store", strict=True, workers=1, progress=False)
     assert RegionStore.open(tmp_path / "store").image_ids == tuple(f"photo{i}" for i in range(5))
 
@@ -140,18 +140,18 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, examples: list[E
     assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "photos"}
 
 
-def test_a_bad_photograph_is_skipped_and_named(tmp_path: Path, examples: list[Example]) -> None:
+def test_a_bad_image_is_skipped_and_named(tmp_path: Path, examples: list[Example]) -> None:
     examples[1].path.write_bytes(examples[1].path.read_bytes()[:200])
     examples[2].path.unlink()
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)
     assert summary.done == 7
     assert [image_id for image_id, _ in summary.skipped] == ["photo1", "photo2"]
     assert "2 skipped" in str(summary) and "1.png" in str(summary)
-    with pytest.raises(PhotoError, match="None of the 2 photographs"):
+    with pytest.raises(ImageError, match="None of the 2 photographs"):
         extract(examples[1:3], SETTINGS, tmp_path / "other", progress=False)
 
 
-def test_a_changed_photograph_is_extracted_anew(tmp_path: Path, examples: list[Example]) -> None:
+def test_a_changed_image_is_extracted_anew(tmp_path: Path, examples: list[Example]) -> None:
     extract(examples, SETTINGS, tmp_path / "store", progress=False)
     Image.new("RGB", (50, 40), (255, 0, 0)).save(examples[3].path)
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)

@@ -64,16 +64,16 @@ def test_a_substituted_word_is_read_in_the_changed_caption(frozen: FrozenEncoder
 def test_a_run_trained_with_it_needs_its_folder_no_more(
     folder: Path, tiny_dataset: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
-    choices = InfoGround(
+    options = InfoGround(
         text=str(folder), negatives="random", negative_count=2, joint_width=16, schedule=Schedule(1, 8)
     )
     run = tmp_path / "run"
-    trained = fit("infoground", choices, FitSettings(tiny_dataset, run, tiny_run / "store"))
+    trained = fit("infoground", options, FitSettings(tiny_dataset, run, tiny_run / "store"))
     assert (run / "text" / "config.json").is_file()
     folder.rename(folder.with_name("moved"))
     try:
         loaded = unboxed.load(run)
     finally:
         folder.with_name("moved").rename(folder)
-    photo = tiny_dataset.parent / "photos" / "1.png"
-    assert trained.ground(photo, "a red box").to_dict() == loaded.ground(photo, "a red box").to_dict()
+    image = tiny_dataset.parent / "photos" / "1.png"
+    assert trained.ground(image, "a red box").to_dict() == loaded.ground(image, "a red box").to_dict()

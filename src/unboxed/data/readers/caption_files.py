@@ -10,17 +10,17 @@ from pathlib import Path
 from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
 from unboxed.data.readers.huggingface import dataset_files, unpacked
 from unboxed.data.readers.table_rows import SUFFIXES as TABLE_SUFFIXES
-from unboxed.data.readers.table_rows import captioned_photos, table_rows
+from unboxed.data.readers.table_rows import captioned_images, table_rows
 from unboxed.errors import DatasetError
 
-__all__ = ["OwnFolder", "folder_with", "look_into", "photo_files"]
+__all__ = ["CaptionFolder", "folder_with", "image_files", "look_into"]
 
 _USUAL = ("captions", "metadata", "annotations", "data")
 _TRIED = 20  # rows whose photographs are looked for
 
 
 @dataclass(frozen=True)
-class OwnFolder:
+class CaptionFolder:
     """Where things are.
 
     Attributes:
@@ -34,7 +34,7 @@ class OwnFolder:
     described: str
 
 
-def look_into(folder: Path) -> OwnFolder:
+def look_into(folder: Path) -> CaptionFolder:
     """Find the captions of a folder: a Hugging Face dataset's files, one table, or text files beside the photographs.
 
     Raises:
@@ -43,12 +43,12 @@ def look_into(folder: Path) -> OwnFolder:
     if files := dataset_files(folder):
         own = unpacked(folder)
         what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a Hugging Face dataset, unpacked into {own}"
-        return OwnFolder(own, own / "captions.jsonl", what)
+        return CaptionFolder(own, own / "captions.jsonl", what)
     if (table := _table(folder)) is not None:
-        return OwnFolder(folder_with(folder, table), table, f"the table {table.name}")
-    if next(captioned_photos(folder), None) is not None:
-        return OwnFolder(folder, folder, "a text file beside each photograph")
-    count = sum(1 for _ in photo_files(folder))
+        return CaptionFolder(folder_with(folder, table), table, f"the table {table.name}")
+    if next(captioned_images(folder), None) is not None:
+        return CaptionFolder(folder, folder, "a text file beside each photograph")
+    count = sum(1 for _ in image_files(folder))
     if not count:
         raise DatasetError(
             f"No photographs found in {folder}; expected {', '.join(PHOTO_SUFFIXES)}, a table of captions that names "
@@ -60,7 +60,7 @@ def look_into(folder: Path) -> OwnFolder:
     )
 
 
-def photo_files(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path) -> Iterator[Path]:
     """Every file in `folder` and below that is named like a photograph, in order of its name."""
     return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
 
@@ -71,13 +71,13 @@ def folder_with(folder: Path, table: Path) -> Path:
     Raises:
         DatasetError: a row of the table is malformed.
     """
-    from unboxed.data.image_folder import find_photos
+    from unboxed.data.image_folder import find_images
 
     rows = islice(table_rows(table), _TRIED)
     first = [row["image"].strip() for _, row in rows if isinstance(row.get("image"), str)]
 
     def holds_some(candidate: Path) -> bool:
-        search = find_photos(candidate, first)
+        search = find_images(candidate, first)
         return bool(search.found or search.unreadable)
 
     candidates = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())]

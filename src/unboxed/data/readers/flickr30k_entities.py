@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unboxed.data.annotation_images import SAME_SHAPE, UNKNOWN_SIZE
-from unboxed.data.image_folder import StoredPhoto
+from unboxed.data.image_folder import StoredImage
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Array, Caption, Example, Phrase
 
@@ -39,7 +39,7 @@ Boxes = dict[str, list[tuple[float, float, float, float]]]
 
 
 def read_examples(
-    annotations: Path, photos: Mapping[str, StoredPhoto], unrelated: Collection[tuple[str, int]] = ()
+    annotations: Path, images: Mapping[str, StoredImage], unrelated: Collection[tuple[str, int]] = ()
 ) -> tuple[Example, ...]:
     """The examples of `photos`, in their order, with phrases and gold boxes.
 
@@ -51,9 +51,9 @@ def read_examples(
     Raises:
         DatasetError: a file that is missing or malformed, named with its line.
     """
-    wanted = {layout.format(image_id) for image_id in photos for layout in (_SENTENCES, _ANNOTATIONS)}
+    wanted = {layout.format(image_id) for image_id in images for layout in (_SENTENCES, _ANNOTATIONS)}
     files = _read_folder(annotations, wanted) if annotations.is_dir() else _read_tar(annotations, wanted)
-    examples = (_example(image_id, photo, files, annotations, unrelated) for image_id, photo in photos.items())
+    examples = (_example(image_id, image, files, annotations, unrelated) for image_id, image in images.items())
     return tuple(example for example in examples if example.captions)
 
 
@@ -137,7 +137,7 @@ def read_unrelated(path: Path) -> frozenset[tuple[str, int]]:
 
 def _example(
     image_id: str,
-    photo: StoredPhoto,
+    image: StoredImage,
     files: Mapping[str, bytes],
     annotations: Path,
     unrelated: Collection[tuple[str, int]],
@@ -151,9 +151,9 @@ def _example(
     except DatasetError as error:
         raise DatasetError(f"{annotations / xml} {error}.") from None
 
-    if (photo.width, photo.height) == UNKNOWN_SIZE:
-        photo = StoredPhoto(photo.path, *size)
-    stored_boxes = _in_stored_frame(boxes, size, photo)
+    if (image.width, image.height) == UNKNOWN_SIZE:
+        image = StoredImage(image.path, *size)
+    stored_boxes = _in_stored_frame(boxes, size, image)
     captions: list[Caption] = []
     lines = _lines(files[sentences], annotations / sentences)
     if not lines:
@@ -167,15 +167,15 @@ def _example(
             raise DatasetError(f"{annotations / sentences}:{number}: {str(error).rstrip('.')}.") from None
         captions.append(_with_boxes(caption, stored_boxes))
 
-    same_shape = abs(size[0] * photo.height / (size[1] * photo.width) - 1) <= SAME_SHAPE
+    same_shape = abs(size[0] * image.height / (size[1] * image.width) - 1) <= SAME_SHAPE
     original_size = None if same_shape else size
-    return Example(image_id, photo.path, tuple(captions), photo.width, photo.height, original_size)
+    return Example(image_id, image.path, tuple(captions), image.width, image.height, original_size)
 
 
-def _in_stored_frame(boxes: Boxes, size: tuple[int, int], photo: StoredPhoto) -> dict[str, Array]:
+def _in_stored_frame(boxes: Boxes, size: tuple[int, int], image: StoredImage) -> dict[str, Array]:
     """Chain id -> its boxes `[N, 4]`, each axis scaled by its own factor to the stored photograph."""
-    scale = np.array([photo.width / size[0], photo.height / size[1]] * 2)
-    frame = np.array([photo.width, photo.height] * 2)
+    scale = np.array([image.width / size[0], image.height / size[1]] * 2)
+    frame = np.array([image.width, image.height] * 2)
     return {chain: np.clip(np.array(its) * scale, 0, frame).astype(np.float32) for chain, its in boxes.items()}
 
 

@@ -73,7 +73,7 @@ def _unpack(folder: Path, files: list[Path], out: Path) -> None:
         number = 0
         for file in files:
             for row in _rows(file):
-                name = f"photos/{number:08d}{_write_photo(row['image'], out / 'photos' / f'{number:08d}', file)}"
+                name = f"photos/{number:08d}{_write_image(row['image'], out / 'photos' / f'{number:08d}', file)}"
                 number += 1
                 captions = _texts(row["captions"])
                 if not captions:
@@ -124,7 +124,7 @@ def _columns(names: list[str], file: Path) -> tuple[str, str]:
     return image, captions
 
 
-def _write_photo(cell: Any, target: Path, file: Path) -> str:
+def _write_image(cell: Any, target: Path, file: Path) -> str:
     """Writes the content of an image cell; gives back the ending of its name."""
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(content, str):

@@ -16,7 +16,7 @@ from typing import Any
 from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
 from unboxed.errors import DatasetError
 
-__all__ = ["SUFFIXES", "Row", "captioned_photos", "table_rows"]
+__all__ = ["SUFFIXES", "Row", "captioned_images", "table_rows"]
 
 SUFFIXES = (".csv", ".jsonl", ".json")
 
@@ -44,7 +44,7 @@ def table_rows(path: Path) -> Iterator[tuple[str, Row]]:
     raise DatasetError(f"{path} is no table of captions; expected a name that ends in {' or '.join(SUFFIXES)}.")
 
 
-def captioned_photos(folder: Path) -> Iterator[tuple[Path, Path]]:
+def captioned_images(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Each photograph in `folder` and below that has a text file of its name beside it: (photograph, text file)."""
     for photo in sorted(folder.rglob("*")):
         if photo.suffix.lower() in PHOTO_SUFFIXES and (text := photo.with_suffix(".txt")).is_file():
@@ -52,7 +52,7 @@ def captioned_photos(folder: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[str, Row]]:
-    for photo, text in captioned_photos(folder):
+    for photo, text in captioned_images(folder):
         captions = [line.strip() for line in _text(text).splitlines() if line.strip()]
         if not captions:
             raise DatasetError(f"{text} is empty; write one caption a line, or remove it.")

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedPhoto, image_key
+from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedImage, image_key
 
 __all__ = ["BottomUpTSV", "parse_row"]
 
@@ -40,7 +40,7 @@ class BottomUpTSV:
         if not self._files:
             raise RegionsError(f"{path} has no .tsv files; --features names a TSV file or a folder of them.")
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         """Line by line, one line in memory.
 
         Raises:
@@ -63,7 +63,7 @@ class BottomUpTSV:
                         raise RegionsError(f"{path}:{number}: {reason}. Compute or fetch the line anew.") from None
 
 
-def parse_row(line: bytes) -> PrecomputedPhoto:
+def parse_row(line: bytes) -> PrecomputedImage:
     """The photograph that one line describes, in either order of columns.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_row(line: bytes) -> PrecomputedPhoto:
     box_values = _numbers(boxes, count, "boxes")
     if count and box_values.shape[1] != 4:
         raise RegionsError(f"{box_values.size} box coordinates for {count} boxes; expected {4 * count}")
-    return PrecomputedPhoto(
+    return PrecomputedImage(
         _text(image_id), _numbers(features, count, "features"), box_values.reshape(count, 4), size, scores, labels
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedPhoto, image_key
+from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedImage, image_key
 
 __all__ = ["InfoGroundHDF5"]
 
@@ -43,7 +43,7 @@ class InfoGroundHDF5:
                 "detector, with a folder for each subset."
             )
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         """Subset by subset.
 
         Raises:
@@ -60,7 +60,7 @@ class InfoGroundHDF5:
                         raise RegionsError(f"{subset} has no boxes.hdf5; put it beside features.hdf5.")
                 for image_id in files["features"]:
                     if image_key(image_id) in wanted:
-                        yield _photo(image_id, files, subset)
+                        yield _image(image_id, files, subset)
 
     def _file(self, path: Path) -> Any:
         try:
@@ -69,7 +69,7 @@ class InfoGroundHDF5:
             raise RegionsError(f"{path} cannot be read as HDF5 ({error}); fetch it again.") from None
 
 
-def _photo(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedPhoto:
+def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedImage:
     def array(name: str) -> npt.NDArray[Any] | None:
         if name not in files or image_id not in files[name]:
             return None
@@ -90,7 +90,7 @@ def _photo(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedPho
     for name, values in (("scores", scores), ("labels", labels)):
         if values is not None and values.shape != (count,):
             raise RegionsError(f"{subset}: {image_id} has {name} {_shape(values)} for {count} boxes; expected [T].")
-    return PrecomputedPhoto(
+    return PrecomputedImage(
         image_id,
         np.asarray(features, np.float32),
         np.asarray(boxes, np.float32),

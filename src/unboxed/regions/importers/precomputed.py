@@ -25,7 +25,7 @@ from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions
 
-__all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedPhoto", "import_regions", "open_features"]
+__all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedImage", "import_regions", "open_features"]
 
 FeatureFormat = Literal["scan", "tsv", "hdf5"]
 
@@ -35,7 +35,7 @@ _BEYOND = 0.02  # share of a photograph that boxes may reach beyond it, which de
 
 
 @dataclass(frozen=True, eq=False)
-class PrecomputedPhoto:
+class PrecomputedImage:
     """The regions of one photograph as a file has them.
 
     Attributes:
@@ -68,7 +68,7 @@ class FeatureSource(Protocol):
         """Are there boxes for its regions?"""
         ...
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         """The photographs whose `image_key` is among `wanted`, in the order of the file.
 
         Raises:
@@ -171,9 +171,9 @@ def import_regions(
     }
     names = _class_names(class_names) if class_names else ()
     settings = ImportedRegions(imported=source.format, boxes=source.has_boxes, class_names=class_names)
-    found = track(source.photos(examples.keys()), "Features", len(examples), progress)
-    photos = (photo for photo in found if len(photo.features))
-    first = next(photos, None)
+    found = track(source.images(examples.keys()), "Features", len(examples), progress)
+    images = (image for image in found if len(image.features))
+    first = next(images, None)
     if first is None:
         raise RegionsError(
             f"The {source.format} features have none of the {len(examples):,} images of {dataset.path}, which are "
@@ -183,50 +183,50 @@ def import_regions(
     done, reused, seen = 0, 0, set()
     with RegionStore.create_or_resume(out, settings) as store:
         store.describe(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
-        for photo in _chained(first, photos):
-            example = examples[image_key(photo.image_id)]
+        for image in _chained(first, images):
+            example = examples[image_key(image.image_id)]
             if example.image_id in seen:
                 continue
             seen.add(example.image_id)
-            content = _content(photo, example)
-            if store.photo(example.image_id) == content:
+            content = _content(image, example)
+            if store.image(example.image_id) == content:
                 reused += 1
                 continue
-            if photo.features.shape[1] != store.feature_width:
+            if image.features.shape[1] != store.feature_width:
                 raise StoreError(
-                    f"{photo.image_id} has {photo.features.shape[1]} features a region, those before "
+                    f"{image.image_id} has {image.features.shape[1]} features a region, those before "
                     f"{store.feature_width}; import features of one network into one store."
                 )
-            store.append(example.image_id, content, _regions(photo, example, names))
+            store.append(example.image_id, content, _regions(image, example, names))
             done += 1
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
     return ImportSummary(done, reused, missing, source.has_boxes, time.monotonic() - start)
 
 
-def _chained(first: PrecomputedPhoto, rest: Iterator[PrecomputedPhoto]) -> Iterator[PrecomputedPhoto]:
+def _chained(first: PrecomputedImage, rest: Iterator[PrecomputedImage]) -> Iterator[PrecomputedImage]:
     yield first
     yield from rest
 
 
-def _content(photo: PrecomputedPhoto, example: Example) -> str:
+def _content(image: PrecomputedImage, example: Example) -> str:
     """What identifies the regions and the frame that they are stored in."""
-    digest = hashlib.sha256(f"{example.width} x {example.height} {photo.size}".encode())
-    for values in (photo.features, photo.boxes, photo.scores, photo.labels):
+    digest = hashlib.sha256(f"{example.width} x {example.height} {image.size}".encode())
+    for values in (image.features, image.boxes, image.scores, image.labels):
         digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def _regions(photo: PrecomputedPhoto, example: Example, names: tuple[str, ...]) -> Regions:
-    count = len(photo.features)
-    scores = np.ones(count, np.float32) if photo.scores is None else photo.scores
+def _regions(image: PrecomputedImage, example: Example, names: tuple[str, ...]) -> Regions:
+    count = len(image.features)
+    scores = np.ones(count, np.float32) if image.scores is None else image.scores
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise RegionsError(f"{photo.image_id} has scores outside 0..1; expected probabilities.")
+        raise RegionsError(f"{image.image_id} has scores outside 0..1; expected probabilities.")
     try:
         return Regions(
-            boxes=_stored_boxes(photo, example),
+            boxes=_stored_boxes(image, example),
             scores=scores,
-            features=photo.features,
-            class_probs=_class_probs(photo, scores, names),
+            features=image.features,
+            class_probs=_class_probs(image, scores, names),
             class_names=names,
             sources=(_SOURCE,) * count,
             width=example.width,
@@ -234,20 +234,20 @@ def _regions(photo: PrecomputedPhoto, example: Example, names: tuple[str, ...]) 
         )
     except RegionsError as error:
         raise RegionsError(
-            f"The features of {photo.image_id} are not usable: {error} Mend them, or leave the image out."
+            f"The features of {image.image_id} are not usable: {error} Mend them, or leave the image out."
         ) from None
 
 
-def _stored_boxes(photo: PrecomputedPhoto, example: Example) -> Array:
+def _stored_boxes(image: PrecomputedImage, example: Example) -> Array:
     """The boxes in the frame of the example; the whole photograph for each region where there are none."""
     stored = (example.width, example.height)
-    if photo.boxes is None:
-        return np.tile(np.array([0, 0, *stored], np.float32), (len(photo.features), 1))
+    if image.boxes is None:
+        return np.tile(np.array([0, 0, *stored], np.float32), (len(image.features), 1))
     known = None if stored == UNKNOWN_SIZE else example.original_size or stored
-    if photo.boxes.max(initial=0) <= 1:
+    if image.boxes.max(initial=0) <= 1:
         frame = (1.0, 1.0)
-    elif photo.size is not None:
-        frame = photo.size
+    elif image.size is not None:
+        frame = image.size
         if known is not None and abs(frame[0] * known[1] / (frame[1] * known[0]) - 1) > _SAME_SHAPE:
             raise RegionsError(
                 f"they are of a photograph of {frame[0]} x {frame[1]} pixels, the dataset's has {known[0]} x "
@@ -256,8 +256,8 @@ def _stored_boxes(photo: PrecomputedPhoto, example: Example) -> Array:
     elif known is not None:
         frame = known
     else:  # neither says; the regions of a photograph nearly always reach its edges
-        frame = (float(photo.boxes[:, 2].max()), float(photo.boxes[:, 3].max()))
-    shares = photo.boxes / np.array([*frame, *frame], np.float32)
+        frame = (float(image.boxes[:, 2].max()), float(image.boxes[:, 3].max()))
+    shares = image.boxes / np.array([*frame, *frame], np.float32)
     if shares.min(initial=0) < -_BEYOND or shares.max(initial=0) > 1 + _BEYOND:
         raise RegionsError(
             f"their boxes reach beyond the photograph of {frame[0]:g} x {frame[1]:g} pixels. They were computed from "
@@ -267,13 +267,13 @@ def _stored_boxes(photo: PrecomputedPhoto, example: Example) -> Array:
     return boxes
 
 
-def _class_probs(photo: PrecomputedPhoto, scores: Array, names: tuple[str, ...]) -> Array:
+def _class_probs(image: PrecomputedImage, scores: Array, names: tuple[str, ...]) -> Array:
     """`[R, K]`: each region's score at its label."""
-    probs = np.zeros((len(photo.features), len(names)), np.float32)
-    if names and photo.labels is not None:
-        if photo.labels.min(initial=0) < 0 or photo.labels.max(initial=0) >= len(names):
-            raise RegionsError(f"they have the class {photo.labels.max()}, but {len(names)} are named.")
-        probs[np.arange(len(probs)), photo.labels] = scores
+    probs = np.zeros((len(image.features), len(names)), np.float32)
+    if names and image.labels is not None:
+        if image.labels.min(initial=0) < 0 or image.labels.max(initial=0) >= len(names):
+            raise RegionsError(f"they have the class {image.labels.max()}, but {len(names)} are named.")
+        probs[np.arange(len(probs)), image.labels] = scores
     return probs
 
 

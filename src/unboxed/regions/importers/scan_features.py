@@ -14,7 +14,7 @@ import numpy as np
 
 from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
-from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedPhoto, image_key
+from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedImage, image_key
 
 __all__ = ["ScanFeatures"]
 
@@ -38,7 +38,7 @@ class ScanFeatures:
             raise RegionsError(f"{folder} has captions but no features such as train_ims.npy; put them beside them.")
         self.has_boxes = all(self._box_columns(name) == 4 for name in self._splits)
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedPhoto]:
+    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         """Split by split; each image once, though a release may hold it five times.
 
         Raises:
@@ -58,7 +58,7 @@ class ScanFeatures:
                 )
             for image in images:
                 if image_key(image.image_id) in wanted:
-                    yield PrecomputedPhoto(
+                    yield PrecomputedImage(
                         image.image_id,
                         np.array(features[image.row], np.float32),
                         None if boxes is None else np.array(boxes[image.row], np.float32),

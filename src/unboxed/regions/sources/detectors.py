@@ -96,12 +96,12 @@ class OnnxDetector:
         fit = self._fit(view)
         if self.layout == "boxes+scores":
             outputs = self.network.run(fit.pixels, 0.0, 1 / 255, list(self.names))
-            boxes, scores = fit.to_photo(outputs[0][0]), outputs[1][0]
+            boxes, scores = fit.to_image(outputs[0][0]), outputs[1][0]
         elif self.layout == "yolox":
             outputs = self.network.run(fit.pixels[:, :, ::-1], 0.0, 1.0, list(self.names))
             decoded = self.network.metadata.get("decoded", "").lower() in ("1", "true", "yes")
             raw = outputs[0][0] if decoded else _decode_yolox(outputs[0][0], fit, self.network)
-            boxes = fit.to_photo(centre_to_corners(raw[:, :4]))
+            boxes = fit.to_image(centre_to_corners(raw[:, :4]))
             scores = raw[:, 4:5] * raw[:, 5:]
         else:
             outputs = self.network.run(fit.pixels, IMAGENET_MEAN, IMAGENET_SCALE, list(self.names))

@@ -172,13 +172,13 @@ class RegionStore:
         shard, entry = self._entry(image_id)
         return shard.arrays(entry.start, entry.count)
 
-    def photo(self, image_id: str) -> str | None:
+    def image(self, image_id: str) -> str | None:
         """What identifies the content that was extracted for this image id; None when it is not in the store."""
-        return self._index[image_id][1].photo if image_id in self._index else None
+        return self._index[image_id][1].image if image_id in self._index else None
 
-    def photos(self) -> dict[str, str]:
+    def images(self) -> dict[str, str]:
         """Content -> the image id it is stored under."""
-        return {entry.photo: image_id for image_id, (_, entry) in self._index.items()}
+        return {entry.image: image_id for image_id, (_, entry) in self._index.items()}
 
     def describe(
         self,
@@ -202,7 +202,7 @@ class RegionStore:
             header.update(class_names=class_names, source_names=source_names, feature_blocks=feature_blocks)
             _write_json(self.path / "store.json", header)
 
-    def append(self, image_id: str, photo: str, regions: Regions) -> None:
+    def append(self, image_id: str, image: str, regions: Regions) -> None:
         """Adds one photograph; a later one of the same id takes the place of an earlier one.
 
         It is on the disk after the 128th, or after `flush`.
@@ -214,7 +214,7 @@ class RegionStore:
             scores=regions.scores,
             sources=np.array([self.source_names.index(name) for name in regions.sources], np.uint8),
         )
-        self._open_shard.append((image_id, photo, regions.width, regions.height, arrays))
+        self._open_shard.append((image_id, image, regions.width, regions.height, arrays))
         if len(self._open_shard) >= _SHARD_PHOTOGRAPHS:
             self.flush()
 

@@ -49,13 +49,13 @@ class ShardEntry:
 
     Attributes:
         image_id: as in its dataset.
-        photo: what identifies its content, see `extraction.photo_key`.
+        photo: what identifies its content, see `extraction.image_key`.
         width, height: of the photograph in pixels.
         start, count: its rows in the shard's arrays.
     """
 
     image_id: str
-    photo: str
+    image: str
     width: int
     height: int
     start: int
@@ -92,16 +92,16 @@ class Shard:
         return RegionArrays(*(piece[start : start + count] for piece in self._slices))
 
 
-def write_shard(path: Path, photographs: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
+def write_shard(path: Path, images: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
     """Writes a shard of (image_id, photo, width, height, arrays), all or nothing."""
     from safetensors.numpy import save
 
     entries, start = [], 0
-    for image_id, photo, width, height, arrays in photographs:
-        entries.append(asdict(ShardEntry(image_id, photo, width, height, start, len(arrays.boxes))))
+    for image_id, image, width, height, arrays in images:
+        entries.append(asdict(ShardEntry(image_id, image, width, height, start, len(arrays.boxes))))
         start += len(arrays.boxes)
     joined = {
-        name: np.ascontiguousarray(np.concatenate([getattr(item[4], name) for item in photographs]))
+        name: np.ascontiguousarray(np.concatenate([getattr(item[4], name) for item in images]))
         for name in RegionArrays._fields
     }
     partial = path.with_name(path.name + ".partial")
