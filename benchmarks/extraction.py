@@ -1,11 +1,11 @@
-"""Regions of photographs, from files to the store.
+"""Regions of images, from files to the store.
 
-NanoDet and DeepLab at the default settings, without and with MobileNet's feature maps, on real photographs; where there
+NanoDet and DeepLab at the default settings, without and with MobileNet's feature maps, on real images; where there
 are none (set UNBOXED_SHARED), the detector that comes with the drawn world, on drawn photographs: `real.photographs` is
-1 or 0. The reference takes one photograph after the other: decode, networks, pooling, store. `networks_share` is the
+1 or 0. The reference takes one image after the other: decode, networks, pooling, store. `networks_share` is the
 time of the networks alone, on all cores, over ours: the rest is decoding, proposing, pooling and writing.
-`max_difference` is the largest difference of a stored value from the reference's. `batch.ratio` says why photographs
-are not batched on a processor: a network's time on one photograph after the other over that on four together.
+`max_difference` is the largest difference of a stored value from the reference's. `batch.ratio` says why images
+are not batched on a processor: a network's time on one image after the other over that on four together.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
 TARGETS = (
-    Target("photographs a second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
+    Target("images a second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
     Target("largest difference of a stored value", "plain.max_difference", "at most", 0),
 )
 
 
 def measure(show: Callable[[str], None], photographs: int = 64, rounds: int = 3) -> Result:
-    """Photographs a second, and ratios of time."""
+    """Images a second, and ratios of time."""
     with tempfile.TemporaryDirectory() as folder:
         examples, settings, batched = _material(Path(folder), photographs, show)
         result: Result = {"real": {"photographs": float("plain_backbone" in settings)}}
@@ -58,11 +58,11 @@ def measure(show: Callable[[str], None], photographs: int = 64, rounds: int = 3)
 def _material(
     folder: Path, photographs: int, show: Callable[[str], None]
 ) -> tuple[Sequence[Example], dict[str, RegionSettings], Path | None]:
-    """Photographs, settings by name, and a network that takes photographs in batches."""
+    """Images, settings by name, and a network that takes images in batches."""
     try:
         shared = shared_folder()
     except SkippedError as reason:
-        show(f"{reason}: drawn photographs and their own detector instead")
+        show(f"{reason}: drawn images and their own detector instead")
         dataset = load_dataset(write_scenes(folder / "scenes", train=photographs, val=1, test=1))
         return dataset.split("train").examples, {"plain": RegionSettings.default_for(dataset)[0]}, None
     models = shared / "weights"

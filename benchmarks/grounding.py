@@ -1,6 +1,6 @@
 """Captions grounded from stored regions.
 
-CKD at its default size, untrained, on 200 photographs of the drawn world with the regions that its detector finds and
+CKD at its default size, untrained, on 200 images of the drawn world with the regions that its detector finds and
 their 1,000 captions, phrases given: from the store to ranked boxes, as `unboxed evaluate` does it. The reference takes
 one caption at a time: encode, pad, run the model, rank each phrase's regions. `max_difference` is the largest
 difference of a region's score from the reference's.

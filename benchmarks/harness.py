@@ -86,7 +86,7 @@ def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int) -> di
 
 
 def shared_folder() -> Path:
-    """The folder of real photographs and small detectors beside the project.
+    """The folder of real images and small detectors beside the project.
 
     Raises:
         SkippedError: there is none.

@@ -1,4 +1,4 @@
-"""Unit vectors of images and captions of the shapes that the papers work with, drawn by lot."""
+"""Unit vectors of images and captions of the shapes that the papers work with, drawn at random."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The phrase chunker against gold phrases.
 
 How well the phrases that the rules find in bare captions agree, span by span, with the gold phrases of the Flickr30K
-Entities validation captions (`notvisual` ones included), and how many captions it reads a second. No photograph is
+Entities validation captions (`notvisual` ones included), and how many captions it reads a second. No image is
 looked at.
 """
 
@@ -32,7 +32,7 @@ def measure(show: Callable[[str], None]) -> Result:
 
 
 def _gold_captions(annotations: Path, split_list: Path) -> list[Caption]:
-    """The captions of a split with their gold phrases; boxes are in no useful frame, for there is no photograph."""
+    """The captions of a split with their gold phrases; boxes are in no useful frame, for there is no image."""
     image_ids = split_list.read_text("utf-8").split()
     examples = read_examples(annotations, {image_id: StoredImage(Path(image_id), 1, 1) for image_id in image_ids})
     return [caption for example in examples for caption in example.captions]

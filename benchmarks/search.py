@@ -1,17 +1,17 @@
-"""Search: a sentence over a million photographs, and what two stages miss.
+"""Search: a sentence over a million images, and what two stages miss.
 
 *Query* is a whole search as in use, `Index.search(sentence, k=10)` with an open index: the sentence is read, its
-exact scores on the sample of 256 photographs give its weights, all vectors (128 numbers each) are multiplied with them,
+exact scores on the sample of 256 images give its weights, all vectors (128 numbers each) are multiplied with them,
 the codes of the best 100 are gathered from memory-mapped files and ranked exactly, 25 at a time, and the best ten are
-grounded. There are a million vectors and a million rows of the table; full codes of a million photographs would take
+grounded. There are a million vectors and a million rows of the table; full codes of a million images would take
 25 GB, so that the rows beyond the first 10,000 point to the codes of these at random, which are on disk as an index has
-them: the time is that of a million, the ranking is not. The photographs are made up: 48 regions each, codes 256 wide,
+them: the time is that of a million, the ranking is not. The images are made up: 48 regions each, codes 256 wide,
 near the codes of phrases that go together, as a street and cars do; the model is `ckd`, untrained, a phrase's code the
 mean of those that it has in some sentences, and a sentence names three phrases that go together.
 
-*Recall* is the share of the ten best photographs of a full ranking of the 10,000 that are found through 100 candidates:
+*Recall* is the share of the ten best images of a full ranking of the 10,000 that are found through 100 candidates:
 chosen in four rounds, as a search does, or all at once, or by the plain means of the regions' codes. It is a hard case:
-a hundred and more photographs show each kind of scene, and the lots that their regions' codes are drawn by decide which
+a hundred and more images show each kind of scene, and the lots that their regions' codes are drawn by decide which
 ten of them are best. *faiss* is the same search with faiss's cells, where it is installed: its recall on the 10,000,
 and of the million its time, the share of cells that it looks into, and how many of the hundred largest products of all
 they hold (`kept`). Their number was chosen with made-up sentences, not with those that are asked.
@@ -51,7 +51,7 @@ from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Caption
 
 TARGETS = (
-    Target("a query over a million photos, median", "query.median_ms", "at most", 60, "ms"),
+    Target("a query over a million images, median", "query.median_ms", "at most", 60, "ms"),
     Target("recall of the ten best, 100 candidates of 10,000", "recall.two_stages", "at least", 0.95),
 )
 
@@ -171,7 +171,7 @@ def _caption(text: str) -> Caption:
 def _small_table(
     grounder: Grounder, folder: Path, phrases: list[str], scenes_GP: torch.Tensor
 ) -> tuple[ImageTable, torch.Tensor]:
-    """10,000 made-up photographs, written as an index has them, and the means of their regions' codes."""
+    """10,000 made-up images, written as an index has them, and the means of their regions' codes."""
     generator = torch.Generator().manual_seed(0)
     shown_PD = _phrase_codes(grounder, phrases, generator)
     probes = encoded_captions(grounder, [_caption(text) for text in probe_sentences(grounder.vocabulary)])
@@ -239,7 +239,7 @@ def _table(
 
 
 def _large_table(small: ImageTable) -> ImageTable:
-    """The small table, and rows up to a million: vectors like those of it, codes of a photograph of it at random."""
+    """The small table, and rows up to a million: vectors like those of it, codes of an image of it at random."""
     generator = torch.Generator().manual_seed(1)
     like_N = torch.randint(_STORED, (_PHOTOS,), generator=generator)
     where_N = torch.randint(_STORED, (_PHOTOS,), generator=generator)

@@ -1,9 +1,9 @@
-"""Studio: an answer for a typical photograph, and sixteen people at once.
+"""Studio: an answer for a typical image, and sixteen people at once.
 
-The service runs as in use, on an address of this machine, and is asked over HTTP. *New photo* sends a photograph that
-it has not seen, 384 pixels wide, with a caption of four phrases; *same photo* asks a second caption about it. *Large
-photo* is a new one enlarged to the 12 million pixels of a telephone. Then sixteen clients at once ask again and again,
-each with a photograph of its own; and last more come than the queue takes, of whom each has to be answered either with
+The service runs as in use, on an address of this machine, and is asked over HTTP. *New image* sends an image that
+it has not seen, 384 pixels wide, with a caption of four phrases; *same image* asks a second caption about it. *Large
+image* is a new one enlarged to the 12 million pixels of a telephone. Then sixteen clients at once ask again and again,
+each with an image of its own; and last more come than the queue takes, of whom each has to be answered either with
 boxes or with 429 and a time to come again. The run was trained for a moment: what an answer costs does not depend on
 how good it is.
 """
@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks.harness import Result, SkippedError, Target, shared_folder
 
 TARGETS = (
-    Target("a new photo, median", "answer.new_ms", "at most", 250, "ms"),
+    Target("a new image, median", "answer.new_ms", "at most", 250, "ms"),
     Target("sixteen clients, errors", "crowd.errors", "at most", 0),
     Target("beyond the queue, neither boxes nor 429", "overflow.other", "at most", 0),
 )
@@ -44,7 +44,7 @@ def measure(show: Callable[[str], None]) -> Result:
     shared = shared_folder()
     contents = [path.read_bytes() for path in sorted((shared / "data/flickr8k_images_384_sample/images").glob("*.jpg"))]
     if len(contents) < _ROUNDS:
-        raise SkippedError(f"{len(contents)} photographs of 384 pixels; {_ROUNDS} are asked about")
+        raise SkippedError(f"{len(contents)} images of 384 pixels; {_ROUNDS} are asked about")
     with tempfile.TemporaryDirectory() as folder, _service(_run(shared, Path(folder))) as address:
         show("one client")
         new, same, large = [], [], []
@@ -125,7 +125,7 @@ def _ask(address: str, caption: str, image: bytes | None = None, photo_id: str =
 
 
 def _unseen(content: bytes) -> bytes:
-    """The same photograph as a file of another content: bytes after the end of a JPEG are not read."""
+    """The same image as a file of another content: bytes after the end of a JPEG are not read."""
     return content + uuid.uuid4().bytes
 
 
@@ -141,7 +141,7 @@ def _enlarged(content: bytes, number: int) -> bytes:
 
 
 def _run(shared: Path, folder: Path) -> Path:
-    """A run of `ckd` with the semantic prior and the three networks of the demo on photographs."""
+    """A run of `ckd` with the semantic prior and the three networks of the demo on images."""
     import csv
 
     from unboxed.data.dataset import load_dataset

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real photographs and small detectors beside the project; the test skips where there is none."""
+    """The folder of real images and small detectors beside the project; the test skips where there is none."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("UNBOXED_SHARED", default))
     if not (folder / "data" / "flickr.toml").is_file():

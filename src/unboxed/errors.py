@@ -1,4 +1,4 @@
-"""Every error a user can cause. Each message says what was found, what was expected, and names the mend."""
+"""Every error a user can cause. Each message says what was found, what was expected, and names the fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DatasetError(UnboxedError):
 
 
 class ImageError(UnboxedError):
-    """A photograph that cannot be decoded safely: missing, truncated, too large, or no image at all."""
+    """An image that cannot be decoded safely: missing, truncated, too large, or no image at all."""
 
 
 class CaptionError(UnboxedError):
@@ -64,7 +64,7 @@ class BenchmarkError(UnboxedError):
 
 
 class StudioError(UnboxedError):
-    """A studio that cannot be started as asked: a taken port, an open address without a token, no photographs."""
+    """A studio that cannot be started as asked: a taken port, an open address without a token, no images."""
 
 
 class SearchError(UnboxedError):

@@ -8,7 +8,7 @@ Axis letters, the suffix of every tensor and array name that has axes:
     P  phrases of a caption       K  classes of a detector, or names of the semantic prior
     Q  queries of a caption: the words or phrases that look for a region
 
-Boxes are `x1, y1, x2, y2` in pixels of the photograph as stored, upright (EXIF orientation applied), with continuous
+Boxes are `x1, y1, x2, y2` in pixels of the image as stored, upright (EXIF orientation applied), with continuous
 edges: the left edge of the first pixel column is 0, the right edge of the last one is the width. A box of the inclusive
 1-based pixel ranges `xmin..xmax` that Flickr30K Entities writes is therefore `xmin - 1, xmax`, and the plain
 `(x2 - x1)` is the width in pixels that other codes write as `xmax - xmin + 1`.
@@ -65,16 +65,16 @@ def _is_frozen(values: npt.ArrayLike) -> TypeGuard[Array]:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The candidate regions of one photograph, best first.
+    """The candidate regions of one image, best first.
 
     Attributes:
-        boxes: `[R, 4]` pixels of the stored photograph.
+        boxes: `[R, 4]` pixels of the stored image.
         scores: `[R]` in [0, 1], how sure the source is; 1 for a source that has no score.
         features: `[R, V]` visual features; V may be 0.
         class_probs: `[R, K]` in [0, 1], a detector's (or segmenter's) belief in each class; K may be 0.
         class_names: the K names.
         sources: R names of what proposed each region, such as `detector`, `segmenter`, `segments`, `grid`, `image`.
-        width, height: size of the stored photograph in pixels.
+        width, height: size of the stored image in pixels.
 
     Raises:
         RegionsError: shapes that do not agree, values that are not finite.
@@ -97,7 +97,7 @@ class Regions:
         class_probs = _frozen_array(self.class_probs, (count, len(self.class_names)), "Regions.class_probs")
         object.__setattr__(self, "class_probs", class_probs)
         if self.width <= 0 or self.height <= 0:
-            raise RegionsError(f"Regions of a photograph of {self.width} x {self.height} pixels.")
+            raise RegionsError(f"Regions of an image of {self.width} x {self.height} pixels.")
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -179,14 +179,14 @@ class Caption:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One photograph of a dataset with its captions.
+    """One image of a dataset with its captions.
 
     Attributes:
         image_id: unique in the dataset.
         path: the photograph's file.
         captions: at least one, any number.
-        width, height: size of the stored, upright photograph in pixels; gold boxes are in this frame.
-        original_size: (width, height) of the photograph before it was stored, when its shape differs from the stored
+        width, height: size of the stored, upright image in pixels; gold boxes are in this frame.
+        original_size: (width, height) of the image before it was stored, when its shape differs from the stored
             one (squashed copies); detectors look at it in this shape. None: as stored.
     """
 
@@ -247,8 +247,8 @@ class GroundedPhrase:
         text, start, end: the phrase and its character span in the caption.
         boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
         scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
-        evidence: how well the phrase fits the photograph, in the model's own unit; None where nothing was asked.
-        confidence: in [0, 1], that the phrase is in the photograph; None of a model that was not calibrated.
+        evidence: how well the phrase fits the image, in the model's own unit; None where nothing was asked.
+        confidence: in [0, 1], that the phrase is in the image; None of a model that was not calibrated.
         types: Entities types such as `people`, where the caption that was asked for came with them.
     """
 
@@ -267,13 +267,13 @@ class GroundedPhrase:
 
     @property
     def present(self) -> bool:
-        """Is the phrase in the photograph, as likely as not? True where nobody knows."""
+        """Is the phrase in the image, as likely as not? True where nobody knows."""
         return self.confidence is None or self.confidence >= 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Grounding:
-    """The answer for one photograph and one caption.
+    """The answer for one image and one caption.
 
     Attributes:
         caption: the caption's text.
@@ -281,8 +281,8 @@ class Grounding:
         words: the words of the caption as (start, end) character spans.
         regions: the candidate regions that were ranked.
         attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
-        width, height: size of the photograph in pixels.
-        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the photograph, any sign; None where
+        width, height: size of the image in pixels.
+        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the image, any sign; None where
             phrases choose among regions.
     """
 
@@ -329,10 +329,10 @@ class Grounding:
 
 @dataclass(frozen=True, eq=False)
 class RankedImage:
-    """A photograph that was found for a text.
+    """An image that was found for a text.
 
     Attributes:
-        index: its place among the photographs that were ranked.
+        index: its place among the images that were ranked.
         score: how well it fits, higher is better, any sign; it compares with those of the same text alone.
         grounding: where the text's phrases are in it.
     """

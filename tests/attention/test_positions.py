@@ -32,7 +32,7 @@ edge = st.floats(0, 1, width=32)
 
 
 @given(edge, edge, edge, edge)
-@example(0.0, 0.0, 1.0, 1e-9)  # a line across the photograph
+@example(0.0, 0.0, 1.0, 1e-9)  # a line across the image
 @example(0.0, 0.49999, 0.50001, 1.0)  # slivers of blocks beside whole ones
 def test_shares_are_those_of_a_loop_over_the_grid(x1: float, y1: float, x2: float, y2: float) -> None:
     (x1, x2), (y1, y2) = sorted((x1, x2)), sorted((y1, y2))

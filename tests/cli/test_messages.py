@@ -54,8 +54,8 @@ MISTAKES = [
     ),
     (
         "fit --data T/elsewhere.csv --out T/new",
-        "Split 'train' lists 2 photographs, and none of them is stored in T, such as a.png, b.png; keep the captions "
-        "in the folder of the photographs, or let `images` of a TOML file name it.",
+        "Split 'train' lists 2 images, and none of them is stored in T, such as a.png, b.png; keep the captions "
+        "in the folder of the images, or let `images` of a TOML file name it.",
     ),
     ("fit --data T/rows.csv --out T/new", "T/rows.csv has no rows; write one image and caption per row."),
     (
@@ -69,12 +69,12 @@ MISTAKES = [
     ),
     (
         "init T/nothing",
-        "No photographs found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, a table of "
+        "No images found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, a table of "
         "captions that names them, or the parquet files of a dataset.",
     ),
     (
         "fit --data T/three.csv --out T/new",
-        "T/three.csv has 1 of its 3 photographs in the split 'val'; training and validation contrast photographs with "
+        "T/three.csv has 1 of its 3 images in the split 'val'; training and validation contrast images with "
         "each other and need at least two each.",
     ),
     ("fit --data DATA --out RUN", "RUN already holds a run; continue it with --resume, or choose another --out."),
@@ -111,13 +111,13 @@ MISTAKES = [
         "ground T/nothing PHOTO box",
         "T/nothing is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder.",
     ),
-    ("ground RUN T/gone.jpg box", "T/gone.jpg does not exist; check the path of the photograph."),
+    ("ground RUN T/gone.jpg box", "T/gone.jpg does not exist; check the path of the image."),
     (
         "ground RUN T/photo.jpg box",
-        "T/photo.jpg (5 bytes) is not a photograph, or its first bytes are damaged; expected JPEG, PNG, WEBP, BMP, "
+        "T/photo.jpg (5 bytes) is not an image, or its first bytes are damaged; expected JPEG, PNG, WEBP, BMP, "
         "GIF, TIFF. Convert it or fetch it again.",
     ),
-    ("ground RUN T/nothing box", "T/nothing is a folder; name one photograph in it."),
+    ("ground RUN T/nothing box", "T/nothing is a folder; name one image in it."),
     ("ground RUN PHOTO …", "The caption '…' has no words; give it at least one."),
     (
         "ground RUN PHOTO box --save T/boxed.xyz",

@@ -27,7 +27,7 @@ XML = "<annotation><size><width>40</width><height>20</height></size></annotation
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Photographs 1, 2, 3 and 4 with captions; 5 is listed and not stored."""
+    """Images 1, 2, 3 and 4 with captions; 5 is listed and not stored."""
     for name in ("photos", "annotations/Sentences", "annotations/Annotations"):
         (tmp_path / name).mkdir(parents=True)
     for image_id in "1234":
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_image_is_counted_not_fatal(folder: Path) -> None:
 
 def test_none_stored_is_an_error(folder: Path) -> None:
     (folder / "val.txt").write_text("8\n9\n")
-    with pytest.raises(DatasetError, match=r"'val' lists 2 photographs, and none of them .* such as 8, 9; `images`"):
+    with pytest.raises(DatasetError, match=r"'val' lists 2 images, and none of them .* such as 8, 9; `images`"):
         load_dataset(folder / "data.toml").split("val")
 
 
@@ -175,7 +175,7 @@ def test_the_real_images(shared_data: Path) -> None:
     phrases = [phrase for caption in captions for phrase in caption.phrases]
     assert (len(val.examples), len(val.missing), len(captions)) == (247, 753, 1235)
     assert (len(phrases), sum(len(phrase.boxes) > 0 for phrase in phrases)) == (3833, 3239)
-    # Squashed to 224 x 224; every gold box still lies in its photograph.
+    # Squashed to 224 x 224; every gold box still lies in its image.
     assert all((example.width, example.height) == (224, 224) for example in val.examples)
     assert all(phrase.boxes.min() >= 0 and phrase.boxes.max() <= 224 for phrase in phrases if len(phrase.boxes))
 

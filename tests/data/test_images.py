@@ -1,4 +1,4 @@
-"""Photographs come out upright and RGB, and hostile or damaged ones as one typed error."""
+"""Images come out upright and RGB, and hostile or damaged ones as one typed error."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_pat
     for source in (path, path.read_bytes()):
         with pytest.raises(ImageError, match=r"6 x 4 = 24 pixels, the limit is 23"):
             open_image(source, max_pixels=23)
-    with pytest.raises(ImageError, match=r"The photograph \(5 bytes\) is not a photograph"):
+    with pytest.raises(ImageError, match=r"The image \(5 bytes\) is not a photograph"):
         open_image(b"hello")
 
 

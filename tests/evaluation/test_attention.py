@@ -117,7 +117,7 @@ def test_everything_equals_a_loop_over_words_and_regions(seed):
         corners = np.sort(rng.integers(0, 12, size=(6, 2, 2)), axis=1).reshape(6, 4)
         gold = 1 + m % 2
         weights = rng.dirichlet(np.full(6 - gold, 0.5))
-        words.append(word(weights, corners[:gold], image=f"photo {m % 3}", regions=corners[gold:], phrase=m))
+        words.append(word(weights, corners[:gold], image=f"image {m % 3}", regions=corners[gold:], phrase=m))
     rows = []
     for one in words:
         count = len(one.boxes_R4)
@@ -139,7 +139,7 @@ def test_everything_equals_a_loop_over_words_and_regions(seed):
 
 class TestIntervals:
     def test_one_image_has_an_interval_of_no_width_and_the_same_seed_the_same_one(self):
-        words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"photo {i}") for i in range(30)]
+        words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"image {i}") for i in range(30)]
         alone = scores(*(word(one.weights_R, [DOG]) for one in words))
         for metric in ATTENTION_METRICS:
             assert alone.intervals[metric] == pytest.approx((alone[metric], alone[metric]))
@@ -149,7 +149,7 @@ class TestIntervals:
             assert low < first[metric] < high
 
     def test_many_words_of_one_image_do_not_make_it_narrower(self):
-        words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"photo {i}") for i in range(10)]
+        words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"image {i}") for i in range(10)]
         once, often = score_attention(words), score_attention(words * 5)
         for metric in ATTENTION_METRICS:
             assert once.intervals[metric] == pytest.approx(often.intervals[metric])

@@ -58,7 +58,7 @@ def test_the_largest_region_is_not_the_whole_image():
 
 
 def test_the_random_region_is_drawn_from_the_seed_and_hits_one_time_in_five():
-    examples = [example("a dog", [DOG], f"photo {i}") for i in range(500)]
+    examples = [example("a dog", [DOG], f"image {i}") for i in range(500)]
     once, again = scores(*examples)["random region"], scores(*examples)["random region"]
     assert once.estimates == again.estimates
     assert once["recall_any@1"] == pytest.approx(20, abs=5)

@@ -20,7 +20,7 @@ GOLD, WRONG = [[0, 0, 10, 10]], [[50, 50, 60, 60]]
 
 def scores(seed: int, skill: float) -> GroundingScores:
     rng = np.random.default_rng(seed)
-    images = [f"photo {i}" for i in range(12) for _ in range(1 + i % 4)]
+    images = [f"image {i}" for i in range(12) for _ in range(1 + i % 4)]
     return score_grounding(
         GroundedMention(image, ("other",), GOLD, GOLD if rng.random() < skill else WRONG, GOLD) for image in images
     )

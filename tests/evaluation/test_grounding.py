@@ -197,7 +197,7 @@ def mention_without_answer(one: GroundedMention) -> GroundedMention:
 
 def random_mentions(seed: int, count: int, images: int) -> list[GroundedMention]:
     generator = np.random.default_rng(seed)
-    return [random_mention(generator, f"photo {generator.integers(images)}") for _ in range(count)]
+    return [random_mention(generator, f"image {generator.integers(images)}") for _ in range(count)]
 
 
 class TestAgainstLoops:
@@ -212,7 +212,7 @@ class TestAgainstLoops:
         assert mention_outcomes(mentions).tolist() == [naive_outcomes(one) for one in mentions]
 
     def test_the_bootstrap_draws_whole_images(self):
-        """The matrix of counts gives what drawing photographs and pooling their mentions would."""
+        """The matrix of counts gives what drawing images and pooling their mentions would."""
         mentions = random_mentions(2, 60, 9)
         scores = score_grounding(mentions, seed=5, resamples=200)
         hit = [naive_outcomes(one)[METRICS.index("recall_any@5")] for one in mentions]

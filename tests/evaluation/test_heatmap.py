@@ -1,4 +1,4 @@
-"""Heat maps: axis order on photographs that are not square, hand-made maps, loops beside the fast path."""
+"""Heat maps: axis order on images that are not square, hand-made maps, loops beside the fast path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unboxed.evaluation.heatmap import (
 
 
 def naive_reading(map_YX: np.ndarray, x: float, y: float, width: int, height: int) -> float:
-    """Bilinear reading at the point (x, y) of a photograph, cell by cell."""
+    """Bilinear reading at the point (x, y) of an image, cell by cell."""
     rows, columns = map_YX.shape
     across = min(max(x * columns / width - 0.5, 0), columns - 1)
     down = min(max(y * rows / height - 0.5, 0), rows - 1)

@@ -1,4 +1,4 @@
-"""Tallies of heat maps are the scores of all photographs together."""
+"""Tallies of heat maps are the scores of all images together."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def item(seed: int) -> GroundedExample:
     boxes = tuple(GroundedPhrase(p.text, p.start, p.end, CELLS[3:], np.ones(1)) for p in said)
     heat_PYX = rng.random((len(said), 2, 2)).astype(np.float32)
     grounding = Grounding(caption.text, boxes, ((0, 1),), regions, np.ones((1, 4), np.float32), 20, 20, heat_PYX)
-    return GroundedExample(Example(f"photo {seed}", Path("photo.jpg"), (caption,), 20, 20), (grounding,))
+    return GroundedExample(Example(f"image {seed}", Path("photo.jpg"), (caption,), 20, 20), (grounding,))
 
 
 def test_the_tallies_add_up_to_the_scores_of_all_images() -> None:

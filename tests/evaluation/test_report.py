@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 
 def item(folder: Path, text: str = "A dog chases a ball.", name: str = "photo.png") -> GalleryItem:
-    """A photograph whose first phrase is right, whose second is wrong."""
+    """An image whose first phrase is right, whose second is wrong."""
     Image.new("RGB", (100, 80), "#4080c0").save(folder / "photo.png")
     boxes = np.array([[0, 0, 50, 50], [50, 40, 100, 80]], dtype=np.float32)
     second = len(text) - 6
@@ -125,7 +125,7 @@ def test_a_hostile_entity_type_stays_inside_its_attribute(tmp_path):
 def test_a_image_is_shown_in_its_original_shape(tmp_path):
     text = report(tmp_path, replace(item(tmp_path), original_size=(300, 100)))
     assert "--shape:3.0000" in text
-    assert 'viewBox="0 0 100 80"' in text  # boxes stay in pixels of the stored photograph
+    assert 'viewBox="0 0 100 80"' in text  # boxes stay in pixels of the stored image
 
 
 def test_an_unreadable_image_is_left_out_and_named(tmp_path):

@@ -50,7 +50,7 @@ def test_two_images_by_hand() -> None:
     scores = score_retrieval(score_BC, np.array([0, 0, 1]))
     assert scores.rank_B.tolist() == [1, 1]  # the second: its own -2.0 beats -2.5
     assert scores.rank_C.tolist() == [1, 2, 2]  # -3.0 against -2.5; -2.0 against an equal -2.0
-    assert scores.protocol == "full, 2 photographs and 3 captions"
+    assert scores.protocol == "full, 2 images and 3 captions"
 
 
 def test_ties_and_what_is_not_a_number_count_against_the_model() -> None:

@@ -1,4 +1,4 @@
-"""Photographs of one's own have captions and no gold boxes: what can be scored is, and the rest is said."""
+"""Images of one's own have captions and no gold boxes: what can be scored is, and the rest is said."""
 
 from __future__ import annotations
 

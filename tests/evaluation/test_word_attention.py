@@ -27,7 +27,7 @@ def item(seed: int) -> GroundedExample:
     regions = Regions(BOXES, np.ones(4), np.zeros((4, 0)), np.zeros((4, 0)), (), ("segments",) * 4, 100, 50)
     weights = rng.dirichlet(np.full(4, 0.5), size=5).astype(np.float32)
     answered = tuple(GroundedPhrase(p.text, p.start, p.end, BOXES[:1], np.ones(1)) for p in phrases)
-    example = Example(f"photo {seed}", Path("photo.jpg"), (Caption(TEXT, phrases),), 100, 50)
+    example = Example(f"image {seed}", Path("photo.jpg"), (Caption(TEXT, phrases),), 100, 50)
     return GroundedExample(example, (Grounding(TEXT, answered, SPANS, regions, weights, 100, 50),))
 
 

@@ -90,7 +90,7 @@ def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareS
     page = (settings.out / "results.md").read_text(encoding="utf-8")
     assert comparison.best is not None
     assert re.findall(r"^best: `(.*)`$", page, flags=re.MULTILINE) == [comparison.best.recipe]
-    assert "full, 6 photographs and 30 captions" in page
+    assert "full, 6 images and 30 captions" in page
     for own in comparison.datasets[0].recipes:
         low, high = own.tallies["recall_any@1"].interval()
         assert f"| `{own.recipe}` | 2 | {own.tallies['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
@@ -189,7 +189,7 @@ def test_claims_are_judged_where_both_sides_were_run(
         Claim("one", "Us", "one beats the other", *RECIPES, "recall_any@1"),
         Claim("best", "Us", "training helps", RECIPES[0], f"{BASELINE}best", "pointing_any"),
         Claim("unknown", "Us", "a recipe of tomorrow", "ckd --tomorrow", RECIPES[0], "rsum"),
-        Claim("elsewhere", "Us", "on photographs only", *RECIPES, "rsum", ("photographs",)),
+        Claim("elsewhere", "Us", "on images only", *RECIPES, "rsum", ("photographs",)),
     )
     monkeypatch.setattr(module, "CLAIMS", claims)
     again = compare(replace(settings, claims=True))

@@ -1,4 +1,4 @@
-"""Each format by hand-made groundings: a photograph with two captions, and one of which nothing is named."""
+"""Each format by hand-made groundings: an image with two captions, and one of which nothing is named."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unboxed.types import GroundedPhrase, Grounding, Regions
 
 
 def _grounding(caption: str, *phrases: tuple[str, list[float], float], present: bool = True) -> Grounding:
-    """A grounding of a photograph of 200 x 100 pixels, each phrase with one box and a worse one."""
+    """A grounding of an image of 200 x 100 pixels, each phrase with one box and a worse one."""
     grounded = []
     for text, box, score in phrases:
         start = caption.index(text)
@@ -49,7 +49,7 @@ def test_boxes_of_one_thing_are_merged_under_its_usual_name_and_what_names_nothi
     assert [(also.phrase, also.caption) for also in man.also] == [("A man", GROUNDINGS[1].caption)]
     assert (chosen.doubtful, chosen.nameless, chosen.merged, chosen.boxes) == (1, 2, 1, 1)
     assert chosen.describe() == (
-        "2 photos, 1 boxes of 1 names; left out: 1 below the score, 2 of phrases that name no thing, "
+        "2 images, 1 boxes of 1 names; left out: 1 below the score, 2 of phrases that name no thing, "
         "1 merged with another"
     )
 

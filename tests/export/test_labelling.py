@@ -60,12 +60,12 @@ def test_another_call_goes_on_where_one_was_cut_short(
     (tmp_path / "coco.groundings.jsonl").write_bytes(b"".join(lines[:5])[:-40])  # the last line was half written
     call = ["label", str(tiny_dataset), "--run", str(tiny_run), *CUT, "--out"]
     main([*call, str(tmp_path / "coco.json")])
-    taken = int(re.search(r"(\d+) photos taken from", capsys.readouterr().err).group(1))  # type: ignore[union-attr]
+    taken = int(re.search(r"(\d+) images taken from", capsys.readouterr().err).group(1))  # type: ignore[union-attr]
     assert 3 <= taken < 8  # some pictures of this dataset are equal
     assert (tmp_path / "coco.json").read_bytes() == (labelled / "coco.json").read_bytes()
     main([*call, str(tmp_path / "coco"), "--format", "yolo"])
     said = capsys.readouterr().err
-    assert "8 photos taken from" in said
+    assert "8 images taken from" in said
     listed = (tmp_path / "coco" / "train.txt").read_text() + (tmp_path / "coco" / "val.txt").read_text()
     assert f"{tmp_path / 'coco'}: 8 photos" in said
     for image in listed.splitlines():
@@ -94,8 +94,8 @@ def test_an_unreadable_image_is_skipped_and_named_or_stops_a_strict_call(
     main([*call, "--format", "csv"])
     said = capsys.readouterr().err
     assert re.search(r"Skipped 15\.png: .*15\.png", said)
-    assert "7 photos, " in said
-    assert "1 photos skipped" in said
+    assert "7 images, " in said
+    assert "1 images skipped" in said
     assert re.search(r"No box scores at least 0\.3; the best .* 0\.\d\d", said)
     (tmp_path / "boxes.csv").unlink()
     with pytest.raises(SystemExit):

@@ -86,7 +86,7 @@ def test_a_batch_of_images_and_captions_is_grounded_as_one_by_one(tiny_run: Path
             alone = grounder.ground(photo, text)
             assert [phrase.text for phrase in answer.phrases] == [phrase.text for phrase in alone.phrases]
             np.testing.assert_allclose(answer.attention_WR, alone.attention_WR, atol=1e-5)
-    with pytest.raises(ValueError, match="2 photographs with the captions of 1"):
+    with pytest.raises(ValueError, match="2 images with the captions of 1"):
         grounder.ground_batch(images, ["a box"])
 
 

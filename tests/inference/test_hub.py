@@ -64,7 +64,7 @@ def test_the_card_says_what_the_run_was_made_from(tiny_run: Path, tmp_path: Path
     unboxed.load(tiny_run).save(tmp_path / "copy")
     card = (tmp_path / "copy" / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlibrary_name: unboxed\n")
-    assert "32 photographs, 64 captions" in card
+    assert "32 images, 64 captions" in card
     assert "segments and a grid, without weights" in card
     assert "{" not in card and "\n\n\n" not in card
     bare = unboxed.load(tiny_run)

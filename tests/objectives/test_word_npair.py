@@ -1,4 +1,4 @@
-"""N-pair of words and photographs beside its definition as loops."""
+"""N-pair of words and images beside its definition as loops."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_scores_without_any_file_by_hand() -> None:
     np.testing.assert_allclose(ranked(prior, "his hat"), [0, 0, 0, 0, 0.9], atol=1e-6)  # as sure as the person is
     assert ranked(prior, "her dress").argmax() == 0
     assert not prior.affinity("a unicorn").any() and not ranked(prior, "a unicorn").any()
-    larger = (1 + 4 * 0.5 * 1) / (1 + 4 * 0.5)  # of stuff, the whole photograph is preferred to its parts
+    larger = (1 + 4 * 0.5 * 1) / (1 + 4 * 0.5)  # of stuff, the whole image is preferred to its parts
     np.testing.assert_allclose(ranked(prior, "grass"), [0, 0, 0, 0.5 * 0.7 * larger * 0.5, 0], atol=1e-6)
     assert prior.width == 4 + 3 + 1 + 6
 

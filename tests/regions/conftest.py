@@ -1,4 +1,4 @@
-"""Small ONNX graphs with known answers, made where a test needs them, and photographs to run them on."""
+"""Small ONNX graphs with known answers, made where a test needs them, and images to run them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small public detectors, a segmenter and a backbone on real photographs, where these lie beside the project."""
+"""Small public detectors, a segmenter and a backbone on real images, where these lie beside the project."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def weights(shared_data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def annotated(shared_data: Path) -> list[tuple[Image.Image, np.ndarray]]:
-    """Photographs with one large person each, and the person's box."""
+    """Images with one large person each, and the person's box."""
     import json
 
     folder = shared_data / "data" / "coco_small"
     if not (folder / "coco_small.json").is_file():
-        pytest.skip(f"no photographs with boxes: {folder} has no coco_small.json")
+        pytest.skip(f"no images with boxes: {folder} has no coco_small.json")
     return _with_one_person(folder, json.loads((folder / "coco_small.json").read_text(encoding="utf-8")))
 
 
@@ -70,7 +70,7 @@ def test_all_of_them_together(weights: Path, annotated: list[tuple[Image.Image, 
 
 
 def _with_one_person(folder: Path, listing: dict[str, list[dict[str, Any]]]) -> list[tuple[Image.Image, np.ndarray]]:
-    """Up to ten photographs with exactly one person, who fills more than a tenth of the picture."""
+    """Up to ten images with exactly one person, who fills more than a tenth of the picture."""
     chosen = []
     for entry in listing["images"]:
         persons = [thing["bbox_xywh"] for thing in entry["objects"] if thing["category"] == "person"]

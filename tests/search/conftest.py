@@ -1,4 +1,4 @@
-"""An index of the tiny photographs, and a folder of them that may be changed."""
+"""An index of the tiny images, and a folder of them that may be changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unboxed.search import Index, index_images
 
 @pytest.fixture(scope="session")
 def tiny_index_folder(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an index of all photographs and captions of the tiny dataset."""
+    """The folder of an index of all images and captions of the tiny dataset."""
     out = tmp_path_factory.mktemp("index") / "index"
     index_images(tiny_run, tiny_dataset, out, progress=False)
     return out
@@ -26,14 +26,14 @@ def tiny_index(tiny_index_folder: Path) -> Index:
 
 @pytest.fixture(scope="session")
 def different(tiny_dataset: Path) -> list[Path]:
-    """Photographs of the tiny dataset of which no two are the same picture."""
+    """Images of the tiny dataset of which no two are the same picture."""
     files = sorted((tiny_dataset.parent / "photos").iterdir(), reverse=True)
     return list({file.read_bytes(): file for file in files}.values())
 
 
 @pytest.fixture
 def own_images(different: list[Path], tmp_path: Path) -> Path:
-    """A folder of twelve different photographs without captions."""
+    """A folder of twelve different images without captions."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number, file in enumerate(different[:12]):

@@ -63,7 +63,7 @@ def test_what_changed_is_added_updated_and_removed_and_nothing_is_looked_at_twic
     assert _scores(out)["sub/moved.png"] == pytest.approx(first["3.png"], abs=1e-5)
 
     kept = [image.key for file in out.rglob("shards/*.safetensors") for image in CodeShard(file).images]
-    assert len(kept) == len(set(kept)) == 12  # nothing is left of photographs that were removed
+    assert len(kept) == len(set(kept)) == 12  # nothing is left of images that were removed
     with pytest.raises(ImageError, match=r"broken\.jpg"):
         index_images(tiny_run, own_images, out, strict=True, progress=False)
 
@@ -94,10 +94,10 @@ def test_a_killed_call_leaves_the_index_as_it_was_and_the_next_one_takes_over_wh
         "builder._SHARD = builder._TOGETHER = 4\n"
         "look = builder._Work._look\n"
         "looked = []\n"
-        "def slow(self, key, photo):\n"
+        "def slow(self, key, image):\n"
         "    looked.append(key)\n"
         "    time.sleep(600 if len(looked) > 6 else 0)\n"
-        "    return look(self, key, photo)\n"
+        "    return look(self, key, image)\n"
         "builder._Work._look = slow\n"
         "builder.index_photos(*map(Path, sys.argv[1:]), workers=1, progress=False)\n"
     )
@@ -136,7 +136,7 @@ def test_another_run_asks_first_and_then_encodes_anew(tiny_run: Path, own_images
 
 def test_helpful_errors(tiny_run: Path, own_images: Path, tmp_path: Path, tiny_index_folder: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SearchError, match=r"There are no photographs in .*empty"):
+    with pytest.raises(SearchError, match=r"There are no images in .*empty"):
         index_images(tiny_run, tmp_path / "empty", tmp_path / "index", progress=False)
     with pytest.raises(SearchError, match="exists and is no index"):
         index_images(tiny_run, own_images, own_images, progress=False)

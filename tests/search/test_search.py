@@ -1,4 +1,4 @@
-"""Two-stage search beside a plain full ranking, for photographs and for captions."""
+"""Two-stage search beside a plain full ranking, for images and for captions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_two_stages_find_is_ranked_as_in_a_full_ranking(tiny_index: Index) 
     assert their_scores == pytest.approx([full[row] for row in some])
     assert tiny_index.recall([QUERY], k=5, candidates=12) == len(set(rows) & set(some)) / 5
     captions = [tiny_index.table.captions[c] for c in range(0, tiny_index.captions, 5)]
-    # Half of the photographs hold nine tenths of the best fifth; by chance it would be half of them.
+    # Half of the images hold nine tenths of the best fifth; by chance it would be half of them.
     assert tiny_index.recall(captions, k=8, candidates=20) > 0.9
     assert tiny_index.recall(captions, k=8, candidates=40) == 1
 

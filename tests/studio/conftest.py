@@ -1,4 +1,4 @@
-"""A studio on the tiny run, with a folder of photographs, a small index and a drawn dataset."""
+"""A studio on the tiny run, with a folder of images, a small index and a drawn dataset."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class SmallIndex:
-    """Finds photographs in the order of their names, the box of the whole query in each."""
+    """Finds images in the order of their names, the box of the whole query in each."""
 
     images: Sequence[Path]
     words: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class SmallIndex:
 
 @pytest.fixture(scope="session")
 def images(tiny_dataset: Path) -> Path:
-    """The folder of photographs that can be picked."""
+    """The folder of images that can be picked."""
     return tiny_dataset.parent / "photos"
 
 

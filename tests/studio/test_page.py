@@ -187,7 +187,7 @@ def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, images: Path,
     assert page.inner_text("#ground-alert").startswith("holiday.jpg (21 bytes) is not a photograph")
     assert page.is_visible("#drop")
     page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
-    assert page.inner_text("#ground-alert") == "notes.txt is not a photograph."
+    assert page.inner_text("#ground-alert") == "notes.txt is not an image."
     _ground(page, images / "3.png")
     assert not page.is_visible("#ground-alert")
 
@@ -213,7 +213,7 @@ def test_a_long_search_tells_how_it_goes(page: Any) -> None:
     page.press("#query", "Enter")
     playwright_api.expect(page.locator("#searching")).to_be_visible()
     held[0].fulfill(content_type="application/x-ndjson", body='{"searched": 40, "seconds": 1.5}\n')
-    playwright_api.expect(page.locator("#search-status")).to_have_text("Searching 40 photos, 1.5 s")
+    playwright_api.expect(page.locator("#search-status")).to_have_text("Searching 40 images, 1.5 s")
     playwright_api.expect(page.locator("#searching")).to_be_hidden()
 
 

@@ -194,7 +194,7 @@ def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient, mak
 @pytest.mark.parametrize(
     ("photo", "said"),
     [
-        (b"just text, named like a photograph", r"The photograph \(34 bytes\) is not a photograph"),
+        (b"just text, named like a photograph", r"The image \(34 bytes\) is not a photograph"),
         (b"", "is empty"),
         (_png()[:-30], "truncated or damaged"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a photograph"),

@@ -36,7 +36,7 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
     table.write_text("image,caption,price\n" + "".join(f"{row.rsplit(',', 1)[0]},9\n" for row in rows))
     main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1"])
     said = capsys.readouterr().err
-    assert "Regions: segments from pixels, a 3 x 3 grid and the whole photograph, without weights" in said
+    assert "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights" in said
     assert "Recipe: infoground, 1 epochs, because the regions have no class names" in said
     grounder = unboxed.load(tmp_path / "run")
     facts = grounder.config.facts
@@ -87,6 +87,6 @@ def test_an_estimate_grows_with_what_is_to_be_done(tiny_dataset: Path) -> None:
     found = estimate(examples, len(examples), RegionSettings(grid=2))
     assert found is not None and found.recipe == "infoground"
     assert found.regions == pytest.approx(found.image * len(examples))
-    # Forty times the photographs are forty times the steps an epoch, and fewer epochs.
+    # Forty times the images are forty times the steps an epoch, and fewer epochs.
     many = estimate(examples, 40 * len(examples), RegionSettings(grid=2))
     assert many is not None and many.epochs < found.epochs and many.training > 0

@@ -1,4 +1,4 @@
-"""Convolutions over the cells of a photograph: from pixels alone, or over a stored map of a frozen network.
+"""Convolutions over the cells of an image: from pixels alone, or over a stored map of a frozen network.
 
 Cells are regions like any others, row by row as `regions.grid` proposes them, so that stores, batches and read-outs
 need not know of them. Both networks here look at neighbours, so they need the whole square grid.
@@ -103,7 +103,7 @@ class FeatureCells(nn.Module):
 
 
 def pixels_of(inputs_BRV: torch.Tensor, patch: int, side: int) -> torch.Tensor:
-    """The photographs `[B, 3, side * patch, side * patch]` whose cells' pixels stand in rows, `[y, x, RGB]` each."""
+    """The images `[B, 3, side * patch, side * patch]` whose cells' pixels stand in rows, `[y, x, RGB]` each."""
     images = len(inputs_BRV)
     tiles = inputs_BRV[..., : _COLOURS * patch * patch].reshape(images, side, side, patch, patch, _COLOURS)
     # [B, cell row, cell column, y, x, RGB] to [B, RGB, cell row, y, cell column, x]

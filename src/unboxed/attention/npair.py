@@ -39,8 +39,8 @@ class MatchMap(ScoredInBlocks, nn.Module):
             the words' own vectors, free of their context.
         joint_width: width D of the cells.
         reduction: how the map becomes a score.
-        hidden: share of the cells, by lot, that do not count in a step of training, in [0, 1): the best cell of a word
-            is hidden now and then, so that others must learn to show it too (hide-and-seek; not in the paper).
+        hidden: share of the cells, at random, that do not count in a step of training, in [0, 1): the best cell of a
+            word is hidden now and then, so that others must learn to show it too (hide-and-seek; not in the paper).
     """
 
     def __init__(

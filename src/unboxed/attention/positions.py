@@ -1,6 +1,6 @@
 """Where a region is, as a vector: PFAN's blocks (Wang et al., IJCAI 2019).
 
-The photograph is cut into 16 x 16 blocks, each with a learned vector. A region takes the 15 blocks that it covers most
+The image is cut into 16 x 16 blocks, each with a learned vector. A region takes the 15 blocks that it covers most
 of, and a softmax over how much of each it covers and how well the block's vector suits what the region shows mixes them
 into one position. The authors never released how boxes become blocks; here they are computed from the boxes.
 """
@@ -31,12 +31,12 @@ class BlockCover(NamedTuple):
 
 
 def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> BlockCover:
-    """The `slots` blocks of a `grid` x `grid` photograph that each box covers most of.
+    """The `slots` blocks of a `grid` x `grid` image that each box covers most of.
 
     Blocks that are covered equally are taken column by column from the left, each from the top.
 
     Args:
-        edges: `[..., 4]` x1, y1, x2, y2 as shares of the photograph's width and height; cut to the photograph.
+        edges: `[..., 4]` x1, y1, x2, y2 as shares of the photograph's width and height; cut to the image.
         grid: blocks along each side.
         slots: how many blocks are kept.
 

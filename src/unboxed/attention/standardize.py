@@ -1,4 +1,4 @@
-"""Region inputs on one scale: a fixed shift and scale of each column, measured once on training photographs."""
+"""Region inputs on one scale: a fixed shift and scale of each column, measured once on training images."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ from unboxed.errors import UnboxedError
 __all__ = ["main", "recipe_verbs"]
 
 _HELP = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
-_DESCRIPTION = """Learn from captions alone which region of a photograph each phrase means.
-`unboxed COMMAND --help` tells of each command. From a folder of photographs with captions to search and boxes:
+_DESCRIPTION = """Learn from captions alone which region of an image each phrase means.
+`unboxed COMMAND --help` tells of each command. From a folder of images with captions to search and boxes:
 
   unboxed fit --data photos --out run
   unboxed index run photos --out index

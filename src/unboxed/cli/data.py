@@ -1,4 +1,4 @@
-"""Verbs that make or read data: a drawn world, regions of photographs, features that others computed."""
+"""Verbs that make or read data: a drawn world, regions of images, features that others computed."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def regions(
     workers: int | None = None,
     strict: bool = False,
 ) -> None:
-    """Find regions in every photograph of a dataset and keep them in a store.
+    """Find regions in every image of a dataset and keep them in a store.
 
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
         out: folder of the store; an interrupted extraction goes on where it stopped.
         detector: ONNX object detectors, the same as --detectors.
         settings: what proposes and describes regions.
-        workers: photographs worked on at a time; as many as there are cores by default.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
+        workers: images worked on at a time; as many as there are cores by default.
+        strict: stop at the first image that cannot be read instead of skipping it.
     """
     from dataclasses import replace
 
@@ -68,7 +68,7 @@ def regions(
     for image_id, reason in skipped.items():
         show(f"Skipped {image_id}: {reason}")
     show(
-        f"{out}: {summary.done:,} photos in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
+        f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
         f"{len(skipped)} skipped"
     )
 

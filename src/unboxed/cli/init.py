@@ -18,14 +18,14 @@ def init(
     detector: Path | None = None,
     measure: bool = True,
 ) -> None:
-    """Look at a folder of photographs and captions, write its dataset file, and estimate the time to train.
+    """Look at a folder of images and captions, write its dataset file, and estimate the time to train.
 
     Args:
-        folder: photographs with a table of captions (CSV, JSONL, JSON), with text files of the same names, or a
+        folder: images with a table of captions (CSV, JSONL, JSON), with text files of the same names, or a
             Hugging Face dataset.
         out: the dataset file; FOLDER/data.toml by default.
         detector: what will find regions, for the estimate: an ONNX file, or the folder of a detector of transformers.
-        measure: estimate how long regions and training take, from a few photographs.
+        measure: estimate how long regions and training take, from a few images.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.data.survey import survey_folder, write_dataset_file
@@ -46,7 +46,7 @@ def init(
         found = estimate(survey.examples, training, settings) if training else None
         if found is not None:
             show(
-                f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s a photo), training "
+                f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "
                 f"{_duration(found.training)} ({found.recipe}, {found.epochs} epochs)"
             )
     show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")

@@ -39,26 +39,26 @@ def label(
     a call with another cut or format takes no time.
 
     Args:
-        photos: photographs with captions: the dataset's TOML file, CSV, JSONL or folder.
+        photos: images with captions: the dataset's TOML file, CSV, JSONL or folder.
         run: folder of the run.
         out: the file to write; for yolo a folder.
         format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf (as
             the zero-shot detection pipeline of transformers answers).
-        min_confidence: leave out phrases that are in the photograph with less confidence, a calibrated probability;
+        min_confidence: leave out phrases that are in the image with less confidence, a calibrated probability;
             the review shows what other cuts would keep.
         min_score: leave out boxes that score less than this among the boxes of their phrase; by default none where the
             run is calibrated, and below 0.3 where it is not.
         top: boxes a phrase at most.
         names: what boxes are called: the phrases' head nouns, their types where the captions have them, or the whole
             phrases.
-        merge: boxes of one name in one photograph that overlap more (IoU) become one; 1 keeps all.
+        merge: boxes of one name in one image that overlap more (IoU) become one; 1 keeps all.
         min_boxes: leave out names with fewer boxes.
         review: also write a page here (.html) with all boxes in thumbnails, the doubtful first.
-        review_photos: photographs on that page at most.
-        split: only the photographs of this split; all of them by default.
+        review_photos: images on that page at most.
+        split: only the images of this split; all of them by default.
         regions: store of the photographs' regions; without one they are found the run's way.
-        workers: threads that look at photographs; one for each core by default.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
+        workers: threads that look at images; one for each core by default.
+        strict: stop at the first image that cannot be read instead of skipping it.
     """
     from unboxed.export.labelling import label_dataset
     from unboxed.export.selection import BoxChoice
@@ -84,7 +84,7 @@ def label(
 
         facts = {"Photos": str(photos), "Run": str(run), "Written": f"{out} ({format})"}
         shown = write_review(review, labelled, choice, facts=facts, limit=review_images)
-        show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} photos, the doubtful first")
+        show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} images, the doubtful first")
 
 
 def export(run: Positional[Path], /, out: Path) -> None:

@@ -58,9 +58,9 @@ def evaluate(
         proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
         json: print one JSON object instead of a table.
         report: write RUN/report-SPLIT.html.
-        retrieval: also rank all captions of the split for each photograph, and all photographs for each caption.
-        folds: disjoint runs of photographs over which retrieval is averaged: 5 for COCO's five folds of 1,000.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
+        retrieval: also rank all captions of the split for each image, and all images for each caption.
+        folds: disjoint runs of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
+        strict: stop at the first image that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.evaluate_run import evaluate_run
 
@@ -114,7 +114,7 @@ def fit_by_default(
         settings: data, folder and the rest.
         detector: what finds regions: an ONNX file, or the folder of a detector of transformers. Without one, the
             models that the dataset names, a detector of the local Hugging Face cache, or segments from pixels.
-        epochs: passes over all captions; chosen by the number of photographs by default.
+        epochs: passes over all captions; chosen by the number of images by default.
         seed: of everything random in training.
     """
     from unboxed.training.auto import default_fit

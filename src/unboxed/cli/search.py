@@ -1,4 +1,4 @@
-"""Verbs that keep an index of photographs and search it."""
+"""Verbs that keep an index of images and search it."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def index(
     faiss: bool = False,
     json: bool = False,
 ) -> None:
-    """Look at photographs once, so that they can be searched; again, at what changed.
+    """Look at images once, so that they can be searched; again, at what changed.
 
-    The index holds exactly the photographs of PHOTOS afterwards. One that was looked at before, under whatever name,
+    The index holds exactly the images of PHOTOS afterwards. One that was looked at before, under whatever name,
     is not looked at again, and an interrupted call goes on where it stopped.
 
     Args:
         run: folder of the run.
-        photos: a folder of photographs (and those in its subfolders), or a dataset's TOML file, CSV or JSONL, whose
+        photos: a folder of images (and those in its subfolders), or a dataset's TOML file, CSV or JSONL, whose
             captions can then be searched too.
         out: folder of the index.
         split: only this split of a dataset.
-        regions: store of the dataset's regions; without one they are found in the photographs.
-        again: look at all photographs anew where another run made the index.
-        workers: threads that look at photographs; one for each core by default.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
-        recall: queries to measure with what the two stages of a search miss, in an index of over 1,000 photographs.
+        regions: store of the dataset's regions; without one they are found in the images.
+        again: look at all images anew where another run made the index.
+        workers: threads that look at images; one for each core by default.
+        strict: stop at the first image that cannot be read instead of skipping it.
+        recall: queries to measure with what the two stages of a search miss, in an index of over 1,000 images.
         faiss: measure as well what a search with `--faiss` misses.
         json: print one JSON object.
     """
@@ -60,7 +60,7 @@ def index(
     show(str(summary))
     measured = Index.open(out).own_recall(recall) if recall > 0 else None
     if measured is not None:
-        show(f"A search finds {measured:.1%} of the 10 best photos of a full ranking ({recall} queries)")
+        show(f"A search finds {measured:.1%} of the 10 best images of a full ranking ({recall} queries)")
     measured_faiss = Index.open(out, faiss=True).own_recall(recall) if measured is not None and faiss else None
     if measured_faiss is not None:
         show(f"With --faiss it finds {measured_faiss:.1%} of them")
@@ -80,17 +80,17 @@ def search(
     json: bool = False,
     faiss: bool = False,
 ) -> None:
-    """Find photographs for a sentence, or captions for a photograph, in an index.
+    """Find images for a sentence, or captions for an image, in an index.
 
     Args:
         index: folder of the index, made by `unboxed index`.
         words: any sentence, in quotes or not.
-        photo: find captions for this photograph instead.
+        photo: find captions for this image instead.
         k: how many at most.
         candidates: how many are ranked exactly; more find more, and take longer. Of up to 1,000 all are.
-        save: write a contact sheet of the photographs found (or the photo with its best caption) here (.png or .jpg).
+        save: write a contact sheet of the images found (or the image with its best caption) here (.png or .jpg).
         json: print one JSON object.
-        faiss: find the candidates with faiss, for some millions of photographs and more.
+        faiss: find the candidates with faiss, for some millions of images and more.
     """
     text = " ".join(words)
     if bool(text.strip()) == (photo is not None):

@@ -30,12 +30,12 @@ def studio(
     megapixels: float = 40,
     seconds: float = 30,
 ) -> None:
-    """Open a page on which photographs are grounded, searched and browsed; nobody else's machine can reach it.
+    """Open a page on which images are grounded, searched and browsed; nobody else's machine can reach it.
 
     Args:
         run: folder of the run.
-        index: photographs to search, made by `unboxed index`.
-        photos: folder of photographs to pick from.
+        index: images to search, made by `unboxed index`.
+        photos: folder of images to pick from.
         data: dataset whose captions can be browsed with what became of them.
         split: split of that dataset.
         host: address to listen on; any but this machine's own needs a token.
@@ -44,8 +44,8 @@ def studio(
         allow_host: names by which a reverse proxy asks for the studio.
         workers: requests worked on at a time; as many as there are cores by default.
         waiting: requests that wait; one more is told to come again later.
-        megabytes: of an uploaded photograph.
-        megapixels: of a photograph.
+        megabytes: of an uploaded image.
+        megapixels: of an image.
         seconds: a request may take, waiting included.
     """
     try:

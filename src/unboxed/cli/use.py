@@ -31,13 +31,13 @@ def ground(
     top: int = 5,
     absent: bool = False,
 ) -> None:
-    """Box the phrases of a caption in a photograph.
+    """Box the phrases of a caption in an image.
 
     Args:
         run: folder of the run.
-        photo: the photograph.
+        photo: the image.
         caption: any sentence; its noun phrases are boxed.
-        save: write the photograph with its boxes here (.png or .jpg).
+        save: write the image with its boxes here (.png or .jpg).
         json: print one JSON object.
         top: boxes a phrase in the JSON, best first.
         absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.

@@ -1,4 +1,4 @@
-"""Photographs, captions and gold boxes from disk."""
+"""Images, captions and gold boxes from disk."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Images as a released annotation file lists them, and the examples they make, with or without their photographs.
+"""Images as a released annotation file lists them, and the examples they make, with or without their images.
 
-Who has only the features of a data set and not its photographs trains on them as well: without a folder of photographs
+Who has only the features of a data set and not its images trains on them as well: without a folder of images
 every image is an example. Its size is what the annotation says of it; where that says nothing it is 1 x 1, and boxes of
-its regions are shares of the photograph instead of pixels.
+its regions are shares of the image instead of pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 UNKNOWN_SIZE = (1, 1)
-"""(width, height) of an example whose photograph is not stored and whose annotation says no size."""
+"""(width, height) of an example whose image is not stored and whose annotation says no size."""
 
 SAME_SHAPE = 0.01
 """Relative difference of aspect ratios that rounding to whole pixels explains."""
@@ -46,9 +46,9 @@ class ReleasedImage:
 
     Attributes:
         image_id: unique in the dataset.
-        captions: at least one; gold boxes are in pixels of the original photograph.
-        files: names that its photograph may have in the folder of photographs, the likeliest first.
-        size: (width, height) of the original photograph; None where the annotation does not say.
+        captions: at least one; gold boxes are in pixels of the original image.
+        files: names that its image may have in the folder of images, the likeliest first.
+        size: (width, height) of the original image; None where the annotation does not say.
     """
 
     image_id: str
@@ -71,11 +71,11 @@ class ReleasedCaptions(Protocol):
 
 
 def released_examples(images: Sequence[ReleasedImage], folder: Path | None) -> tuple[tuple[Example, ...], ImageSearch]:
-    """The examples of images, and what became of the search for their photographs.
+    """The examples of images, and what became of the search for their images.
 
     Args:
         images: with distinct ids.
-        folder: of the photographs; those that are not in it are left out. None: every image is an example, whose path
+        folder: of the images; those that are not in it are left out. None: every image is an example, whose path
             is a name without a file.
     """
     if folder is None:

@@ -26,7 +26,7 @@ def region_inputs(
     """What a model is given of R regions, `[R, V + K + 9]`: features, square roots of class probabilities, geometry.
 
     The root spreads the small probabilities, where most of them lie. The geometry is the box's edges, size, area and
-    its root as shares of the photograph, and its position's distance from the centre.
+    its root as shares of the image, and its position's distance from the centre.
     """
     scale = np.array([width, height, width, height], dtype=np.float32)
     edges = np.asarray(boxes, dtype=np.float32) / scale

@@ -1,4 +1,4 @@
-"""A dataset is named by a small TOML file; its photographs and annotations stay where they are.
+"""A dataset is named by a small TOML file; its images and annotations stay where they are.
 
     format = "flickr30k-entities"       # or "table", "scan", "karpathy", "coco", "refcoco"
     images = "photos"                   # paths are relative to this file
@@ -67,13 +67,13 @@ class RegionTable:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The photographs of a split, and what became of the rest of its list.
+    """The images of a split, and what became of the rest of its list.
 
     Attributes:
         name: as in the dataset file.
         examples: at least one.
         missing: listed, but no file of that name is stored.
-        unreadable: image id -> why its file cannot be read as a photograph.
+        unreadable: image id -> why its file cannot be read as an image.
     """
 
     name: str
@@ -82,15 +82,15 @@ class Split:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
-        """One line for people: how many photographs and captions, and what was left out."""
+        """One line for people: how many images and captions, and what was left out."""
         captions = sum(len(example.captions) for example in self.examples)
         left_out = f", {len(self.missing):,} listed but not stored" if self.missing else ""
         unreadable = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
-        photos = f"{len(self.examples):,} photo{'s' if len(self.examples) != 1 else ''}"
+        photos = f"{len(self.examples):,} image{'s' if len(self.examples) != 1 else ''}"
         return f"{self.name}: {photos}, {captions:,} captions{left_out}{unreadable}"
 
     def require_readable(self) -> None:
-        """Stop at the first photograph that cannot be read, if there is one: what `--strict` asks for.
+        """Stop at the first image that cannot be read, if there is one: what `--strict` asks for.
 
         Raises:
             PhotoError: its reason.
@@ -107,7 +107,7 @@ class Dataset:
         path: the dataset file.
         name: `name` of the file, or the file's (for `data.toml` its folder's) name.
         format: `flickr30k-entities`, `table`, `scan`, `karpathy`, `coco` or `refcoco`.
-        images: the folder of photographs; None when only features of them are at hand.
+        images: the folder of images; None when only features of them are at hand.
         annotations: the folder, tar file or table of captions; for `coco` the dataset file itself.
         split_lists: split -> file of image ids, for `coco` of captions; empty where the annotation has its own splits.
         exclude: image ids that are left out.
@@ -144,12 +144,12 @@ class Dataset:
 
     @cached_property
     def _stored(self) -> ImageSearch:
-        """The photographs of all images of the table."""
+        """The images of all images of the table."""
         return self._find_images(self._table.captions)
 
     @cached_property
     def _held_out(self) -> Mapping[str, str]:
-        """Image -> split where the table names none: of the photographs that are there, some are held out."""
+        """Image -> split where the table names none: of the images that are there, some are held out."""
         return tables.hold_out(self._stored.found) or self._table.splits
 
     @cached_property
@@ -172,22 +172,22 @@ class Dataset:
         return ReferringExpressions(self.annotations)
 
     def require_images(self) -> None:
-        """Stop where regions are to be found in photographs and there are only features.
+        """Stop where regions are to be found in images and there are only features.
 
         Raises:
-            DatasetError: the dataset has no photographs.
+            DatasetError: the dataset has no images.
         """
         if self.images is None:
             raise DatasetError(
-                f"{self.path} has no photographs to find regions in; let `images` name them, or make a store of "
+                f"{self.path} has no images to find regions in; let `images` name them, or make a store of "
                 "features with `unboxed import` and name it with --regions."
             )
 
     def split(self, name: str) -> Split:
-        """Read one split: its list, its captions and the headers of its photographs.
+        """Read one split: its list, its captions and the headers of its images.
 
         Raises:
-            DatasetError: no split of that name, no photograph of it stored, or a malformed list or annotation.
+            DatasetError: no split of that name, no image of it stored, or a malformed list or annotation.
         """
         if name not in self.split_names:
             raise DatasetError(f"{self.path} has no split {name!r}; {_expected(name, self.split_names)}")
@@ -252,17 +252,17 @@ class Dataset:
             mend = (
                 f"`images` of {self.path} names the folder that holds them."
                 if self.path.suffix == ".toml"
-                else "keep the captions in the folder of the photographs, or let `images` of a TOML file name it."
+                else "keep the captions in the folder of the images, or let `images` of a TOML file name it."
             )
             raise DatasetError(
-                f"Split {name!r} lists {len(listed)} photographs, and none of them is stored in {self.images}"
+                f"Split {name!r} lists {len(listed)} images, and none of them is stored in {self.images}"
                 f"{looked_for}; {mend}"
             )
         return Split(name, examples, search.missing, search.unreadable)
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Read a dataset file, a table of captions (`.csv`, `.jsonl`, `.json`) beside its photographs, or a folder.
+    """Read a dataset file, a table of captions (`.csv`, `.jsonl`, `.json`) beside its images, or a folder.
 
     Of a folder `data.toml` is read, if it holds one; else `own_folder.look_into` finds its captions. Every path that
     a dataset file names is checked now; captions are read when a split is asked for.
@@ -336,7 +336,7 @@ class _DatasetFile:
         if self._content.get("images") is False or ("images" not in self._content and form in _RELEASED):
             return None
         if form == SCAN:
-            raise DatasetError(f"{self._path}: format {SCAN!r} does not name its photographs; remove `images`.")
+            raise DatasetError(f"{self._path}: format {SCAN!r} does not name its images; remove `images`.")
         images = self._existing(self._content, "images", absent=", or images = false when you have features only")
         if not images.is_dir():
             raise DatasetError(f"{self._path}: `images` is {images}, which is not a folder.")

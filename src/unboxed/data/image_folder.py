@@ -1,4 +1,4 @@
-"""Which of the photographs that a dataset lists are really there, and how large they are."""
+"""Which of the images that a dataset lists are really there, and how large they are."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageSearch:
     """What became of a list of photographs: each name is in exactly one of the three.
 
     Attributes:
-        found: name -> photograph, in the order of the list.
+        found: name -> image, in the order of the list.
         missing: names without a file.
         unreadable: name -> what is wrong with its file.
     """
@@ -40,7 +40,7 @@ class ImageSearch:
 
 
 def find_images(folder: Path, names: Iterable[str]) -> ImageSearch:
-    """Look for photographs in a folder, by file name with or without its ending; only headers are read.
+    """Look for images in a folder, by file name with or without its ending; only headers are read.
 
     Raises:
         DatasetError: a name that leads out of the folder.
@@ -59,7 +59,7 @@ def find_images(folder: Path, names: Iterable[str]) -> ImageSearch:
     for name in names:
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts or "\0" in name:
-            raise DatasetError(f"The photograph {name!r} lies outside {folder}; name it relative to that folder.")
+            raise DatasetError(f"The image {name!r} lies outside {folder}; name it relative to that folder.")
         subfolder = folder / parts.parent
         there = listing(subfolder)
         stored = next((parts.name + ending for ending in _ENDINGS if parts.name + ending in there), None)
@@ -76,5 +76,5 @@ def find_images(folder: Path, names: Iterable[str]) -> ImageSearch:
 
 
 def without_suffix(name: str) -> str:
-    """`1000268201.jpg` -> `1000268201`; a name that does not end like a photograph stays as it is."""
+    """`1000268201.jpg` -> `1000268201`; a name that does not end like an image stays as it is."""
     return name[: -len(suffix)] if (suffix := Path(name).suffix).lower() in SUFFIXES and suffix else name

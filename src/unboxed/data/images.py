@@ -1,6 +1,6 @@
-"""Photographs, decoded safely: upright RGB, whatever the file holds.
+"""Images, decoded safely: upright RGB, whatever the file holds.
 
-A photograph comes from outside and may be damaged or hostile, so only the decoders of ordinary photo formats are asked,
+An image comes from outside and may be damaged or hostile, so only the decoders of ordinary image formats are asked,
 and the number of pixels is read from the header and checked before a single pixel is decoded.
 """
 
@@ -21,13 +21,13 @@ from unboxed.errors import ImageError
 __all__ = ["FORMATS", "MAX_PIXELS", "SUFFIXES", "image_size", "open_image"]
 
 MAX_PIXELS = 100_000_000
-"""A photograph of more pixels is refused; an RGB one of this size takes 300 MB."""
+"""An image of more pixels is refused; an RGB one of this size takes 300 MB."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """The decoders that are asked, by Pillow's names."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""File name endings of photographs, the usual first."""
+"""File name endings of images, the usual first."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
@@ -41,13 +41,13 @@ _UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
 }
 _SWAPS_AXES = (5, 6, 7, 8)
 
-_opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens photographs from several threads
+_opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens images from several threads
 
 
 def open_image(
     source: str | Path | bytes | Image.Image | npt.NDArray[Any], *, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """The photograph as an upright RGB image, fully decoded and independent of its file.
+    """The image as an upright RGB image, fully decoded and independent of its file.
 
     Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation the first frame counts.
 
@@ -85,18 +85,18 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
-    """A file with its header read; raises `ImageError` when it is missing, no photograph, or too large."""
+    """A file with its header read; raises `ImageError` when it is missing, no image, or too large."""
     try:
         size = path.stat().st_size
         return _open_header(path, f"{path}", size, max_pixels)
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist; check the path of the photograph.") from None
+        raise ImageError(f"{path} does not exist; check the path of the image.") from None
     except IsADirectoryError:
-        raise ImageError(f"{path} is a folder; name one photograph in it.") from None
+        raise ImageError(f"{path} is a folder; name one image in it.") from None
     except PermissionError:
         raise ImageError(f"{path} may not be read; change its permissions.") from None
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
-        raise ImageError(f"{path} cannot be read as a photograph ({error}); fetch it again.") from error
+        raise ImageError(f"{path} cannot be read as an image ({error}); fetch it again.") from error
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
@@ -109,10 +109,10 @@ def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) 
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name, "far more", max_pixels)) from None
     except UnidentifiedImageError:
-        found = "is empty" if size == 0 else f"({size:,} bytes) is not a photograph, or its first bytes are damaged"
+        found = "is empty" if size == 0 else f"({size:,} bytes) is not an image, or its first bytes are damaged"
         raise ImageError(f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise ImageError(f"{name} cannot be read as a photograph ({error}); fetch it again.") from error
+        raise ImageError(f"{name} cannot be read as an image ({error}); fetch it again.") from error
     try:
         _check_pixels(image, name, max_pixels)
     except ImageError:
@@ -174,7 +174,7 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
     if array.dtype != np.uint8 or not is_image or array.size == 0:
         raise ImageError(
-            f"An array of {array.dtype} {list(array.shape)} is no photograph; expected uint8 [H, W, 3] in RGB order, "
+            f"An array of {array.dtype} {list(array.shape)} is no image; expected uint8 [H, W, 3] in RGB order, "
             "or uint8 [H, W] in grey. Values in [0, 1] become it by (values * 255).astype(numpy.uint8)."
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:

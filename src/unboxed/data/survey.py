@@ -1,4 +1,4 @@
-"""What a folder of photographs and captions holds, before anything is trained on it; and the dataset file for it."""
+"""What a folder of images and captions holds, before anything is trained on it; and the dataset file for it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Survey:
 
     Attributes:
         folder: the folder.
-        own: where its photographs and captions are.
+        own: where its images and captions are.
         splits: with their examples.
         unreadable: image -> what is wrong with its file.
         missing: named in the captions, and no such file.
-        uncaptioned: photographs that no caption is about.
+        uncaptioned: images that no caption is about.
         duplicates: image -> the earlier one of the very same content; these are left out.
         vocabulary: how often each word occurs in the captions.
         phrases: how many noun phrases the captions have.
@@ -54,7 +54,7 @@ class Survey:
 
     @property
     def split_counts(self) -> dict[str, int]:
-        """How many photographs each split has when duplicates are left out, `train` first."""
+        """How many images each split has when duplicates are left out, `train` first."""
         return {
             split.name: sum(example.image_id not in self.duplicates for example in split.examples)
             for split in sorted(self.splits, key=lambda split: split.name != "train")
@@ -67,8 +67,8 @@ class Survey:
         spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
         found = [
             f"Found: {self.own.described}",
-            f"Photos: {len(counts):,} with captions in {self.own.images}",
-            f"Captions: {sum(counts):,}, {spread} a photo, {self.phrases:,} noun phrases",
+            f"Images: {len(counts):,} with captions in {self.own.images}",
+            f"Captions: {sum(counts):,}, {spread} an image, {self.phrases:,} noun phrases",
             f"Vocabulary: {len(self.vocabulary):,} words, {repeated:,} of them more than once",
             "Splits: " + ", ".join(f"{name} {count:,} photos" for name, count in self.split_counts.items()),
         ]
@@ -86,10 +86,10 @@ def survey_folder(folder: Path) -> Survey:
     """Look at every photograph's header and content, and at every caption.
 
     Raises:
-        DatasetError: no such folder, no photographs, no captions, or malformed ones.
+        DatasetError: no such folder, no images, no captions, or malformed ones.
     """
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder; name the one that holds your photographs and their captions.")
+        raise DatasetError(f"{folder} is no folder; name the one that holds your images and their captions.")
     own = look_into(folder)
     dataset = Dataset(folder, folder.resolve().name, TABLE, own.images, own.captions, split_lists={})
     splits = tuple(dataset.split(name) for name in dataset.split_names)
@@ -135,7 +135,7 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
     ]
     if survey.duplicates:
         names = ", ".join(_quoted(name) for name in survey.duplicates)
-        lines.append(f"exclude = [{names}]   # the same photographs as others")
+        lines.append(f"exclude = [{names}]   # the same images as others")
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,7 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
 
 
 def _duplicates(examples: list[Example]) -> dict[str, str]:
-    """Photographs whose file has the very content of an earlier one; only files of one size are read."""
+    """Images whose file has the very content of an earlier one; only files of one size are read."""
     of_size: dict[int, list[Example]] = {}
     for example in examples:
         of_size.setdefault(example.path.stat().st_size, []).append(example)

@@ -111,8 +111,8 @@ class AttendedWord:
     """One word of a phrase and what it attends to.
 
     Attributes:
-        image_id: of the photograph, for the bootstrap.
-        phrase: of the word, for averages over phrases; different for different mentions of one photograph.
+        image_id: of the image, for the bootstrap.
+        phrase: of the word, for averages over phrases; different for different mentions of one image.
         weights_R: attention over the photograph's R regions.
         boxes_R4: the regions.
         gold_boxes_N4: of the phrase; N may be 0.
@@ -165,7 +165,7 @@ class AttentionScores:
     Attributes:
         protocol: all choices.
         estimates: percent per metric of `ATTENTION_METRICS`, at the protocol's threshold.
-        intervals: low and high percent of the 95 % bootstrap interval over photographs, per metric.
+        intervals: low and high percent of the 95 % bootstrap interval over images, per metric.
         curve: one point for each of the protocol's thresholds.
         words: that count.
         photos: with a word that counts.
@@ -214,7 +214,7 @@ class AttentionScores:
     def to_markdown(self) -> str:
         """A Markdown table of the metrics with their intervals, and the protocol beneath it."""
         lines = [
-            f"| attention | {self.words:,} words of {self.photos:,} photos | 95 % interval |",
+            f"| attention | {self.words:,} words of {self.photos:,} images | 95 % interval |",
             "| --- | ---: | ---: |",
         ]
         for metric, (low, high) in self.intervals.items():
@@ -236,13 +236,13 @@ def score_attention(
     seed: int = 0,
     resamples: int = 1000,
 ) -> AttentionScores:
-    """Scores words' attention to the regions of their own photographs.
+    """Scores words' attention to the regions of their own images.
 
     Args:
         words: of matched pairs, in any order.
         protocol: all choices; the default ones when not given.
         seed: of the bootstrap; the same seed gives the same intervals.
-        resamples: how many times the photographs are drawn anew.
+        resamples: how many times the images are drawn anew.
 
     Raises:
         EvaluationError: no word counts.
@@ -315,7 +315,7 @@ def _outcome(
 def _units(
     words: Sequence[AttendedWord], values_MT3: _Floats, images: Mapping[str, int], over: AveragedOver
 ) -> tuple[_Floats, npt.NDArray[np.intp]]:
-    """The values `[U, T, 3]` of what is averaged over, and the photograph of each."""
+    """The values `[U, T, 3]` of what is averaged over, and the image of each."""
     if over == "words":
         return values_MT3, np.array([images[word.image_id] for word in words], dtype=np.intp)
     keys = [(word.image_id, word.phrase if over == "phrases" else None) for word in words]
@@ -336,7 +336,7 @@ def _metrics(means: _Floats) -> _Floats:
 
 
 def _resampled(values_U3: _Floats, image_of_U: npt.NDArray[np.intp], seed: int, resamples: int) -> _Floats:
-    """`[S, 4]` metrics of S draws of the photographs with replacement, each with all it has."""
+    """`[S, 4]` metrics of S draws of the images with replacement, each with all it has."""
     images = int(image_of_U.max()) + 1
     sums_I4 = np.zeros((images, 4))
     np.add.at(sums_I4, image_of_U, np.concatenate([values_U3, np.ones((len(values_U3), 1))], axis=1))

@@ -1,10 +1,10 @@
 """Baselines that learn nothing: what a split can be scored with before any training.
 
 A trained grounder is worth its difference to the best of them, and a split on which one of them does well is an easy
-one. Each ranks the regions of a photograph with a rule that a sentence states:
+one. Each ranks the regions of an image with a rule that a sentence states:
 
-    image centre         answers the whole photograph, so it points at its centre
-    largest region       larger regions first; the region that is the whole photograph is set aside
+    image centre         answers the whole image, so it points at its centre
+    largest region       larger regions first; the region that is the whole image is set aside
     random region        in an order drawn from the seed
     top-scoring region   what the detector is most sure of first; regions of sources that have no score come last
     detector name        by the probability of the class that the phrase's head noun names ("two dogs": dog); all
@@ -43,8 +43,8 @@ def untrained_baselines(
     """Scores of every baseline on the phrases that have gold boxes, by name, in the order of `BASELINES`.
 
     Args:
-        examples: photographs with gold phrases.
-        regions_of: the regions of a photograph, or None where there are none: its phrases are then wrong.
+        examples: images with gold phrases.
+        regions_of: the regions of an image, or None where there are none: its phrases are then wrong.
         seed: of the random regions and of the intervals.
         resamples: of the intervals.
 

@@ -4,7 +4,7 @@ The first kind that holds is the answer's:
 
     ok               IoU >= 0.5 with one of the gold boxes: right under `recall_any@1`
     no proposal      no region has IoU >= 0.5 with a gold box, so that no ranking could be right
-    wrong instance   IoU >= 0.5 with a gold box of another entity of the photograph that shares a type: the other man
+    wrong instance   IoU >= 0.5 with a gold box of another entity of the image that shares a type: the other man
     wrong object     the same with an entity of other types: the man's hat for the man
     loose box        IoU >= 0.25 with a gold box: the right place, the wrong extent
     background       everything else, no answer too
@@ -83,7 +83,7 @@ def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
 
     Args:
         phrase: with at least one gold box.
-        others: phrases with gold boxes of other entities of the photograph.
+        others: phrases with gold boxes of other entities of the image.
         answer: `[1, 4]`, or `[0, 4]` for none.
         proposals: `[R, 4]` that could have been answered.
     """

@@ -34,7 +34,7 @@ __all__ = ["GroundedExample", "answer_with_proposals", "ground_split", "score_ex
 
 @dataclass(frozen=True, eq=False)
 class GroundedExample:
-    """A photograph and the groundings of its captions, one each; none where it has no regions."""
+    """An image and the groundings of its captions, one each; none where it has no regions."""
 
     example: Example
     groundings: tuple[Grounding, ...]
@@ -50,10 +50,10 @@ def store_for(
     strict: bool = False,
     show: Callable[[str], None] = lambda line: None,
 ) -> RegionStore:
-    """Regions of the split's photographs, found as the run found those it was trained on.
+    """Regions of the split's images, found as the run found those it was trained on.
 
     The store named by `regions` is used as it is; else the one that the run was trained with, when it holds all of the
-    photographs; else they are extracted into `run/store`.
+    images; else they are extracted into `run/store`.
 
     Raises:
         StoreError: a store that was made with other settings.
@@ -72,24 +72,24 @@ def store_for(
     if trained_on.is_dir():
         store = RegionStore.open(trained_on)
         if isinstance(settings, ImportedRegions) and any(example.image_id in store for example in split.examples):
-            return store  # there may be no photographs to compare it with
+            return store  # there may be no images to compare it with
         if all(_holds(store, example) for example in split.examples):
             return store
     if isinstance(settings, ImportedRegions):
         settings.refuse_images()
-    show(f"Finding regions in {len(split.examples):,} photos of {dataset.name}")
+    show(f"Finding regions in {len(split.examples):,} images of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
         show(f"Skipped {image_id}: {reason}")
     return RegionStore.open(run / "store")
 
 
 def _holds(store: RegionStore, example: Example) -> bool:
-    """Does the store hold this very photograph, and not another one of the same name?"""
+    """Does the store hold this very image, and not another one of the same name?"""
     return store.image(example.image_id) == image_key(example.path, example.original_size)
 
 
 def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:
-    """Ground every caption of every photograph; one without regions has no groundings.
+    """Ground every caption of every image; one without regions has no groundings.
 
     Raises:
         EvaluationError: the regions were imported without boxes.
@@ -110,8 +110,8 @@ def _regions(example: Example, store: RegionStore) -> Regions:
     regions = store[example.image_id]
     if (regions.width, regions.height) != (example.width, example.height):
         raise RegionsError(
-            f"{example.image_id} measures {example.width} x {example.height}, its regions are of a photograph of "
-            f"{regions.width} x {regions.height}; extract them anew from these photographs."
+            f"{example.image_id} measures {example.width} x {example.height}, its regions are of an image of "
+            f"{regions.width} x {regions.height}; extract them anew from these images."
         )
     return regions
 
@@ -123,7 +123,7 @@ def answer_with_proposals(
 
     Args:
         grounded: groundings that have heat maps; others stay as they are.
-        proposals: of any settings; a photograph that it does not hold keeps its answers.
+        proposals: of any settings; an image that it does not hold keeps its answers.
         alpha: see `heatmap.rank_by_heat`.
     """
     for item in grounded:
@@ -146,7 +146,7 @@ def _answered(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
 
 
 def score_examples(grounded: Iterable[GroundedExample], seed: int = 0) -> GroundingScores:
-    """The scores of all phrases that have gold boxes; a photograph without regions counts as answered wrongly."""
+    """The scores of all phrases that have gold boxes; an image without regions counts as answered wrongly."""
     return score_grounding((mention for item in grounded for mention in _mentions(item)), seed=seed)
 
 

@@ -52,7 +52,7 @@ class EvaluatedRun:
         report: the HTML file, if one was written.
         heat: scores of the heat maps, for a run that has them.
         attention: precision, recall and F1 of the words' attention; None where no word can be scored.
-        retrieval: of all photographs and captions of the split; None when it was not wanted.
+        retrieval: of all images and captions of the split; None when it was not wanted.
         presence: how well phrases that are not there are told; None of a run that was not calibrated.
     """
 
@@ -100,7 +100,7 @@ def evaluate_run(
 ) -> EvaluatedRun:
     """Score the run in `run` on a split of the dataset `data`.
 
-    Without gold boxes, as one's own photographs are, retrieval and absent phrases are scored, and no report is written.
+    Without gold boxes, as one's own images are, retrieval and absent phrases are scored, and no report is written.
 
     Args:
         run: folder of the run.
@@ -108,14 +108,14 @@ def evaluate_run(
         split_name: name of a split; `val` of a dataset without one is what training held out.
         regions: store of the split's regions; None finds them the run's way.
         report: also score the untrained baselines, and write `run/report-SPLIT.html`.
-        strict: stop at the first photograph that cannot be read.
+        strict: stop at the first image that cannot be read.
         proposals: store of boxes that a run with heat maps answers with, instead of boxes read off its maps.
-        retrieval: also rank all captions of the split for each photograph, and back.
+        retrieval: also rank all captions of the split for each image, and back.
         folds: of the retrieval.
         say: is given a line for people at every stage.
 
     Raises:
-        UnboxedError: anything wrong with the run, the dataset or the store, with the mend named.
+        UnboxedError: anything wrong with the run, the dataset or the store, with the fix named.
     """
     grounder = Grounder.load(run)
     dataset = load_dataset(data)
@@ -157,14 +157,14 @@ def evaluate_run(
 
 
 def _split(dataset: Dataset, name: str) -> Split:
-    """The split of that name; where there is no `val`, the photographs that training holds out."""
+    """The split of that name; where there is no `val`, the images that training holds out."""
     if name == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
         return training_and_validation(dataset)[1]
     return dataset.split(name)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
-    """Photographs by lot, each with its caption of the most boxed phrases: not chosen by how well they came out."""
+    """Images at random, each with its caption of the most boxed phrases: not chosen by how well they came out."""
     shown = [item for item in grounded if item.groundings and item.example.path.is_file()]
     order = generator(0, "gallery").permutation(len(shown))[:_GALLERY]
     items = []
@@ -228,8 +228,8 @@ def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -
     best = facts.get("best", {})
     return {
         "Run": str(run),
-        "Trained on": f"{training.get('photos', 0):,} photos, {training.get('captions', 0):,} captions, no box",
+        "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, no box",
         "Training": f"{schedule.epochs} epochs, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
-        "Evaluated on": f"split {split}: {scores.photos:,} photos, {scores.phrases:,} phrases with a box",
+        "Evaluated on": f"split {split}: {scores.photos:,} images, {scores.phrases:,} phrases with a box",
         "Epoch chosen by": f"validation {schedule.select_on}, without boxes",
     }

@@ -1,7 +1,7 @@
 """Grounding scores under named protocols: recall, pointing and upper bound, in one pass.
 
 A **mention** is one phrase of one caption. Every score is the share of mentions answered rightly, in percent (a micro
-average: a photograph with more phrases weighs more). A mention's gold is read in two ways, and a number always carries
+average: an image with more phrases weighs more). A mention's gold is read in two ways, and a number always carries
 the name of its reading:
 
     any     the answer is right when it matches any one of the gold boxes
@@ -18,15 +18,15 @@ Edge cases, decided here and nowhere else:
 * **IoU of exactly 0.5 is right.** Sums run in float64, so boxes of whole pixels meet it without rounding.
 * **A centre on the edge of a gold box is wrong** (strictly inside); so is the common edge of two that touch.
 * **A mention without gold box is not counted**; their number is reported as `without_gold`.
-* **A mention without an answer is wrong, never dropped**: no ranked box, or a photograph whose regions are missing.
+* **A mention without an answer is wrong, never dropped**: no ranked box, or an image whose regions are missing.
   Their number is reported as `without_answer`. Without proposals the upper bound is wrong too.
 * **Fewer than k boxes**: those there are count; nothing is padded.
 * **Ties** keep the order in which the boxes are given. **Duplicates** each take up a rank.
 * **A box without area** has IoU 0 with everything and holds no point, yet it has a centre that may point rightly.
 * **A mention with two entity types** counts once in all, and in both of its types; one without types, in all only.
-* **Intervals** are 95 % percentile bootstraps over photographs, not mentions: mentions of one photograph err together.
-  Photographs with at least one counted mention are drawn with replacement, each bringing all of its mentions.
-  One photograph alone gives an interval without width: it says nothing about others.
+* **Intervals** are 95 % percentile bootstraps over images, not mentions: mentions of one image err together.
+  Images with at least one counted mention are drawn with replacement, each bringing all of its mentions.
+  One image alone gives an interval without width: it says nothing about others.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class GroundedMention:
-    """A phrase of a caption, its gold boxes and the answer to it. Boxes are in pixels of the same photograph.
+    """A phrase of a caption, its gold boxes and the answer to it. Boxes are in pixels of the same image.
 
     Attributes:
-        image_id: the photograph; intervals resample photographs.
+        image_id: the image; intervals resample images.
         types: its entity types, none, one or several.
         gold_boxes: `[N, 4]`, N = 0 where annotators drew none.
         ranked_boxes: `[M, 4]`, best first; M = 0 for no answer.
@@ -108,15 +108,15 @@ class GroundedMention:
 
 @dataclass(frozen=True, eq=False)
 class GroundingScores:
-    """Scores of M mentions of I photographs in the X metrics of `METRICS`, in percent.
+    """Scores of M mentions of I images in the X metrics of `METRICS`, in percent.
 
     Attributes:
         estimates: percent per metric.
         intervals: low and high percent of the 95 % interval per metric.
         by_type: percent per entity type and metric, most frequent type first.
         phrases_by_type: mentions per entity type, in the same order.
-        image_ids: the I photographs with a counted mention, in order of appearance.
-        image_of_M: `[M]` which photograph each mention is of.
+        image_ids: the I images with a counted mention, in order of appearance.
+        image_of_M: `[M]` which image each mention is of.
         types_of_M: M tuples of entity types.
         outcomes_MX: `[M, X]` was the mention answered rightly?
         without_gold: mentions that have no gold box and are not counted.
@@ -156,7 +156,7 @@ class GroundingScores:
 
     @property
     def photos(self) -> int:
-        """The number of photographs with at least one counted mention."""
+        """The number of images with at least one counted mention."""
         return len(self.image_ids)
 
     @property
@@ -235,7 +235,7 @@ class GroundingScores:
         for name, percent in self.by_type.items():
             shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
             types.add_row(name, f"{self.phrases_by_type[name]:,}", *shown)
-        counted = f"{self.phrases:,} phrases of {self.photos:,} photos{uncounted}{unanswered}"
+        counted = f"{self.phrases:,} phrases of {self.photos:,} images{uncounted}{unanswered}"
         return Group(counted, metrics, *([types] if self.by_type else []))
 
 
@@ -261,7 +261,7 @@ def score_grounding(mentions: Iterable[GroundedMention], *, seed: int = 0, resam
     Args:
         mentions: in any order; those without gold box are left out and counted.
         seed: of the bootstrap; the same seed gives the same intervals.
-        resamples: how many times the photographs are drawn anew.
+        resamples: how many times the images are drawn anew.
 
     Raises:
         EvaluationError: not one mention has a gold box.
@@ -298,7 +298,7 @@ def mention_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
 def mean_of_runs(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: int = 1000) -> GroundingScores:
     """Several runs (seeds) on the same mentions as one whose outcomes are their means, in [0, 1].
 
-    The intervals are over photographs, as everywhere; how the runs differ among themselves is not in them.
+    The intervals are over images, as everywhere; how the runs differ among themselves is not in them.
 
     Raises:
         EvaluationError: the scores are of different mentions, or there are none.
@@ -323,9 +323,9 @@ def mean_of_runs(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: i
 def paired_bootstrap(
     first: GroundingScores, second: GroundingScores, *, seed: int = 0, resamples: int = 1000
 ) -> dict[str, PairedDifference]:
-    """Compares two grounders on the same mentions: per metric the difference and its 95 % interval over photographs.
+    """Compares two grounders on the same mentions: per metric the difference and its 95 % interval over images.
 
-    The same photographs are drawn for both, so what is hard for both cancels out and small differences show.
+    The same images are drawn for both, so what is hard for both cancels out and small differences show.
 
     Raises:
         EvaluationError: the scores are of different mentions, or of the same ones in another order.
@@ -351,7 +351,7 @@ def _require_same_mentions(first: GroundingScores, second: GroundingScores) -> N
     if not same_images or first.types_of_M != second.types_of_M:
         raise EvaluationError(
             f"A paired comparison needs the same phrases in the same order; the first has {first.phrases} of "
-            f"{first.photos} photos, the second {second.phrases} of {second.photos}. Evaluate both on the same split."
+            f"{first.photos} images, the second {second.phrases} of {second.photos}. Evaluate both on the same split."
         )
 
 
@@ -418,7 +418,7 @@ def _sums_per_image(values_MX: Floats | Outcomes, image_of_M: npt.NDArray[np.int
 
 
 def _resampled_means(sums_IX: Floats, seed: int, resamples: int) -> Floats:
-    """`[S, X]` percentages of S draws of I photographs with replacement: a draw is how often each was drawn."""
+    """`[S, X]` percentages of S draws of I images with replacement: a draw is how often each was drawn."""
     generator, images = np.random.default_rng(seed), len(sums_IX)
     totals = []
     for start in range(0, resamples, _CHUNK):

@@ -92,7 +92,7 @@ def upsampled(map_YX: Floats, width: int, height: int) -> Array:
 def positive_heat(heat_HW: Floats) -> Array:
     """Heat from any map of products: what rises above the map's median, as shares of the peak, in [0, 1].
 
-    Most of a photograph is not what a phrase means, so the median is what the map says where it says nothing. A map
+    Most of an image is not what a phrase means, so the median is what the map says where it says nothing. A map
     without any rise is 1 everywhere.
     """
     floor, peak = float(np.median(heat_HW)), float(heat_HW.max())
@@ -134,7 +134,7 @@ def rank_by_heat(heat_HW: Floats, boxes: Array, alpha: float = 0.5) -> tuple[npt
     Args:
         heat_HW: heat >= 0 of every pixel.
         boxes: `[R, 4]` pixels of the map; edges are rounded to whole pixels.
-        alpha: 0 favours the whole photograph, 1 the hottest spot.
+        alpha: 0 favours the whole image, 1 the hottest spot.
     """
     total = np.zeros((heat_HW.shape[0] + 1, heat_HW.shape[1] + 1))
     total[1:, 1:] = heat_HW.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
@@ -157,8 +157,8 @@ class HeatMention:
     """A phrase of a caption, its gold boxes, and what its heat map says of it.
 
     Attributes:
-        image_id: the photograph; intervals resample photographs.
-        caption: the caption's number in the photograph.
+        image_id: the image; intervals resample images.
+        caption: the caption's number in the image.
         gold_boxes: `[N, 4]` pixels; N = 0 where annotators drew none.
         point: (x, y) of the hottest pixel; None without a map.
         inside: share in [0, 1] of the heat inside the gold boxes.
@@ -178,7 +178,7 @@ class HeatScores:
     Attributes:
         phrases: mentions counted.
         pointing_heatmap, pointing_heatmap_per_box, heat_inside: the three protocols.
-        interval: low and high percent of the 95 % bootstrap interval of `pointing_heatmap`, over photographs.
+        interval: low and high percent of the 95 % bootstrap interval of `pointing_heatmap`, over images.
     """
 
     phrases: int
@@ -210,7 +210,7 @@ def score_heat(mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int
     Args:
         mentions: in any order; those without gold box are left out.
         seed: of the bootstrap.
-        resamples: how many times the photographs are drawn anew.
+        resamples: how many times the images are drawn anew.
 
     Raises:
         EvaluationError: not one mention has a gold box.
@@ -256,7 +256,7 @@ def _held_by(mention: HeatMention) -> npt.NDArray[np.bool_]:
 def _interval(
     right_M: npt.NDArray[np.bool_], image_ids: Sequence[str], seed: int, resamples: int
 ) -> tuple[float, float]:
-    """Percentile bootstrap over photographs, each drawn with all of its mentions."""
+    """Percentile bootstrap over images, each drawn with all of its mentions."""
     _, image_of_M = np.unique(image_ids, return_inverse=True)
     rights_I, counts_I = np.bincount(image_of_M, weights=right_M), np.bincount(image_of_M)
     images = len(counts_I)

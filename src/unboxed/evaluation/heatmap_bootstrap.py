@@ -1,4 +1,4 @@
-"""Pointing by heat maps, by photograph."""
+"""Pointing by heat maps, by image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["heatmap_metrics"]
 
 
 def heatmap_metrics(grounded: Sequence[GroundedExample]) -> dict[str, PerImageMetric]:
-    """`pointing_heatmap` and `heat_inside` by photograph; nothing where no phrase has a heat map."""
+    """`pointing_heatmap` and `heat_inside` by image; nothing where no phrase has a heat map."""
     rows: dict[str, tuple[float, float, int]] = {}
     for item in grounded:
         phrases = sum(len(phrase.boxes) > 0 for caption in item.example.captions for phrase in caption.phrases)

@@ -1,4 +1,4 @@
-"""How well every photograph of a split fits every caption of it: what retrieval ranks."""
+"""How well every image of a split fits every caption of it: what retrieval ranks."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from unboxed.types import Array, Caption, Example, Regions
 
 __all__ = ["PairScores", "ensemble", "score_pairs"]
 
-_TOGETHER = 128  # photographs, or captions, that are encoded together
+_TOGETHER = 128  # images, or captions, that are encoded together
 
 
 @dataclass(frozen=True, eq=False)
 class PairScores:
-    """All pairs of B photographs and C captions.
+    """All pairs of B images and C captions.
 
     Attributes:
-        image_ids: the B photographs, in the order of the split.
-        score_BC: higher is better, any sign; -inf in the row of a photograph without regions, which is found last.
-        image_of_C: index of each caption's photograph.
+        image_ids: the B images, in the order of the split.
+        score_BC: higher is better, any sign; -inf in the row of an image without regions, which is found last.
+        image_of_C: index of each caption's image.
     """
 
     image_ids: tuple[str, ...]
@@ -51,17 +51,17 @@ def ensemble(*score_BC: Array) -> Array:
 def score_pairs(
     grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, memory: int = 1 << 30
 ) -> PairScores:
-    """Scores all pairs; each caption is encoded once, and each photograph once for all captions that are kept.
+    """Scores all pairs; each caption is encoded once, and each image once for all captions that are kept.
 
     Args:
         grounder: the trained model.
-        examples: the photographs with their captions.
+        examples: the images with their captions.
         store: their regions, found the run's way.
         memory: bytes that encoded captions may take, and scoring a quarter as many, roughly; it bounds the memory, not
             the result.
 
     Raises:
-        EvaluationError: not one photograph has regions.
+        EvaluationError: not one image has regions.
     """
     captions = [caption for example in examples for caption in example.captions]
     image_of_C = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
@@ -69,9 +69,9 @@ def score_pairs(
     present = np.array([b for b, example in enumerate(examples) if example.image_id in store], dtype=np.intp)
     if not len(present):
         raise EvaluationError(
-            f"None of the {len(examples)} photographs has regions in {store.path}; extract them with `unboxed regions`."
+            f"None of the {len(examples)} images has regions in {store.path}; extract them with `unboxed regions`."
         )
-    # Photographs with as many regions, and captions as long, go together: little is padding.
+    # Images with as many regions, and captions as long, go together: little is padding.
     counts = np.array([len(store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
     order_C = np.argsort([len(words(caption.text)) for caption in captions], kind="stable")

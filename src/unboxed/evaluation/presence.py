@@ -1,4 +1,4 @@
-"""How well a model tells phrases that are not in the photograph: on captions swapped between photographs.
+"""How well a model tells phrases that are not in the photograph: on captions swapped between images.
 
 A phrase counts as called absent when its confidence is below one half. `absent_precision` is the share of phrases of
 others' captions among those called absent, `absent_recall` the share called absent among them; the same for `present`.
@@ -29,7 +29,7 @@ class PresenceScores:
     """Scores in percent; see the head of this module.
 
     Attributes:
-        photos, present, absent: how many photographs, and phrases of either kind, were asked.
+        images, present, absent: how many images, and phrases of either kind, were asked.
     """
 
     images: int
@@ -53,7 +53,7 @@ class PresenceScores:
 
 
 def score_presence(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceScores | None:
-    """Swap captions among at most 500 of the photographs, chosen by lot.
+    """Swap captions among at most 500 of the images, chosen at random.
 
     Returns:
         None of a model that was not calibrated, or where there is no phrase of either kind.

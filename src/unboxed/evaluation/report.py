@@ -45,12 +45,12 @@ _Rectangle = tuple[float, float, float, float]  # x, y, width, height
 
 @dataclass(frozen=True, eq=False)
 class GalleryItem:
-    """One photograph with one caption, as annotated and as grounded.
+    """One image with one caption, as annotated and as grounded.
 
     Attributes:
         photo: the stored photograph's file.
         caption: with its gold phrases; a gold phrase belongs to the grounded phrase of the same span.
-        grounding: the answer for the same caption; boxes in pixels of the stored photograph.
+        grounding: the answer for the same caption; boxes in pixels of the stored image.
         original_size: (width, height) before it was stored, when its shape was another; it is shown in this shape.
     """
 
@@ -78,7 +78,7 @@ def write_report(
         title: what was evaluated, such as "InfoGround on Scenes".
         scores: of the trained grounder.
         baselines: of untrained ones on the same split; may be empty.
-        gallery: photographs to show, in this order. One whose file cannot be read is left out and named.
+        gallery: images to show, in this order. One whose file cannot be read is left out and named.
         log: entries of the training log, with `step` and, where known, `loss`, `val_loss` and other `val_…` figures;
             may be empty.
         facts: names and values for the top of the page, such as the run, the split and the time.
@@ -138,7 +138,7 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Card:
-    """A photograph as the page shows it."""
+    """An image as the page shows it."""
 
     number: int
     image: str
@@ -225,7 +225,7 @@ def _owners(spans: Sequence[tuple[int, int]], length: int) -> list[int | None]:
 
 
 def _heat(grounding: Grounding) -> dict[str, object]:
-    """The regions in thousandths of the photograph; for each word [region, weight in 0..255, …] of the strongest."""
+    """The regions in thousandths of the image; for each word [region, weight in 0..255, …] of the strongest."""
     extent = np.array([grounding.width, grounding.height] * 2)
     boxes = np.rint(grounding.regions.boxes / extent * 1000).astype(int)
     words = []

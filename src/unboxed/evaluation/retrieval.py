@@ -1,7 +1,7 @@
-"""How often the right photograph is found by its caption, and the right caption by its photograph.
+"""How often the right image is found by its caption, and the right caption by its image.
 
 The **rank** of a query's right answer is 1 + the number of wrong candidates that score at least as high, so ties count
-against the model, and so does a score that is not a number. A photograph may have any number of captions; as a query
+against the model, and so does a score that is not a number. An image may have any number of captions; as a query
 it is answered by the best of them, and its other captions are no wrong candidates.
 
     R@k            share of queries whose right answer has a rank of k or less, in per cent
@@ -11,11 +11,11 @@ it is answered by the best of them, and its other captions are no wrong candidat
 
 Protocols, by what a query is searched among:
 
-    full           all photographs, or all captions, of the split ("1K" on a split of 1,000 photographs, "5K" of 5,000)
+    full           all images, or all captions, of the split ("1K" on a split of 1,000 images, "5K" of 5,000)
     N folds        N consecutive parts of equal size, each on its own; figures are the means over the parts. Five folds
                    of 1,000 are the "1K" of MS-COCO. A part is easier than the whole: never compare across protocols.
 
-Intervals are 95 % bootstraps over photographs as queries, each with all of its captions; what is searched stays whole.
+Intervals are 95 % bootstraps over images as queries, each with all of its captions; what is searched stays whole.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Index = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """The ranks of B photographs and C captions, from which every figure follows.
+    """The ranks of B images and C captions, from which every figure follows.
 
     Attributes:
         rank_B: `[B]` rank of each photograph's best caption, from 1.
-        rank_C: `[C]` rank of each caption's photograph, from 1.
-        image_of_C: `[C]` index of each caption's photograph.
-        fold_of_B: `[B]` which fold each photograph is in, from 0.
+        rank_C: `[C]` rank of each caption's image, from 1.
+        image_of_C: `[C]` index of each caption's image.
+        fold_of_B: `[B]` which fold each image is in, from 0.
     """
 
     rank_B: Index
@@ -59,12 +59,12 @@ class RetrievalScores:
         """What was searched, in words."""
         sizes = np.bincount(self.fold_of_B)
         if len(sizes) == 1:
-            return f"full, {len(self.rank_B):,} photographs and {len(self.rank_C):,} captions"
+            return f"full, {len(self.rank_B):,} images and {len(self.rank_C):,} captions"
         return f"mean of {len(sizes)} folds of {sizes[0]:,} photographs"
 
     @cached_property
     def image_to_caption(self) -> dict[int, float]:
-        """R@k in per cent by k; photographs are the queries."""
+        """R@k in per cent by k; images are the queries."""
         return {k: self._mean_over_folds(self.rank_B <= k, self.fold_of_B) * 100 for k in KS}
 
     @cached_property
@@ -79,7 +79,7 @@ class RetrievalScores:
 
     @property
     def median_rank(self) -> tuple[float, float]:
-        """Of photographs and of captions as queries, each rounded down in its fold."""
+        """Of images and of captions as queries, each rounded down in its fold."""
         both = ((self.rank_B, self.fold_of_B), (self.rank_C, self._caption_folds))
         one, other = (
             np.mean([np.floor(np.median(rank[fold == f])) for f in range(self._folds)]) for rank, fold in both
@@ -88,17 +88,17 @@ class RetrievalScores:
 
     @property
     def mean_rank(self) -> tuple[float, float]:
-        """Of photographs and of captions as queries."""
+        """Of images and of captions as queries."""
         return (
             self._mean_over_folds(self.rank_B, self.fold_of_B),
             self._mean_over_folds(self.rank_C, self._caption_folds),
         )
 
     def tally(self, image_ids: Sequence[str] | None = None) -> PerImageMetric:
-        """The rsum by photograph, for its interval and for paired comparisons.
+        """The rsum by image, for its interval and for paired comparisons.
 
         Args:
-            image_ids: of the B photographs; their numbers by default.
+            image_ids: of the B images; their numbers by default.
         """
         hits, counts = [], []
         for fold in range(self._folds):
@@ -146,15 +146,15 @@ class RetrievalScores:
 
 
 def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, folds: int = 1) -> RetrievalScores:
-    """Ranks all B photographs and all C captions by their scores. Nothing is sorted: wrong candidates are counted.
+    """Ranks all B images and all C captions by their scores. Nothing is sorted: wrong candidates are counted.
 
     Args:
         score_BC: higher is better; any sign, infinities too.
-        image_of_C: index of each caption's photograph, in any order; every photograph has at least one caption.
-        folds: consecutive parts of the photographs that are searched apart.
+        image_of_C: index of each caption's image, in any order; every image has at least one caption.
+        folds: consecutive parts of the images that are searched apart.
 
     Raises:
-        EvaluationError: shapes that do not agree, a photograph without caption, or folds that are not of equal size.
+        EvaluationError: shapes that do not agree, an image without caption, or folds that are not of equal size.
     """
     image_of_C = np.asarray(image_of_C)
     images = len(score_BC)
@@ -162,10 +162,10 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
     if score_BC.shape != (len(captions_B), len(image_of_C)) or not captions_B.all():
         raise EvaluationError(
             f"Scores {list(score_BC.shape)} for {len(image_of_C)} captions of {int((captions_B > 0).sum())} "
-            "photographs; give one row a photograph, one column a caption, and each photograph at least one caption."
+            "images; give one row an image, one column a caption, and each image at least one caption."
         )
     if folds < 1 or images % folds:
-        raise EvaluationError(f"{images} photographs do not make {folds} folds of equal size; use folds=1.")
+        raise EvaluationError(f"{images} images do not make {folds} folds of equal size; use folds=1.")
     fold_of_B = np.arange(images) // (images // folds)
     rank_B, rank_C = np.ones(images, dtype=np.int64), np.ones(len(image_of_C), dtype=np.int64)
     for fold in range(folds):
@@ -179,7 +179,7 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
 
 
 def _wrong_ahead(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tuple[Index, Index]:
-    """How many wrong candidates are not below the right answer, for each photograph and each caption."""
+    """How many wrong candidates are not below the right answer, for each image and each caption."""
     images, captions = score_BC.shape
     true_C = score_BC[image_of_C, np.arange(captions)]
     wrong_B, wrong_C = np.zeros(images, dtype=np.int64), np.zeros(captions, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The words of groundings as what `attention` scores, and the scores by photograph."""
+"""The words of groundings as what `attention` scores, and the scores by image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["attended_words", "attention_metrics", "score_words"]
 
 
 def attended_words(item: GroundedExample) -> Iterator[AttendedWord]:
-    """Every word of every phrase of a photograph; none where it has no regions. A noun is a phrase's head noun."""
+    """Every word of every phrase of an image; none where it has no regions. A noun is a phrase's head noun."""
     if not item.groundings:
         return
     for number, (caption, grounding) in enumerate(zip(item.example.captions, item.groundings, strict=True)):
@@ -50,7 +50,7 @@ def score_words(
 def attention_metrics(
     grounded: Iterable[GroundedExample], protocol: AttentionProtocol | None = None
 ) -> dict[str, PerImageMetric]:
-    """`attention_precision`, `attention_recall` and `attention_f1` (the mean of the words' own) by photograph.
+    """`attention_precision`, `attention_recall` and `attention_f1` (the mean of the words' own) by image.
 
     Nothing where no word can be scored. The protocol averages over words.
 
@@ -65,7 +65,7 @@ def attention_metrics(
     for item in grounded:
         try:
             scores = score_attention(attended_words(item), protocol, resamples=1)
-        except EvaluationError:  # no word of this photograph can be scored
+        except EvaluationError:  # no word of this image can be scored
             continue
         ids.append(item.example.image_id)
         sums.append([scores[name] / 100 * scores.words for name in ("precision", "recall", "mean_f1")] + [scores.words])

@@ -45,7 +45,7 @@ class FitOptions:
     Attributes:
         language_model: folder or hub name of a transformers masked language model for the negatives.
         min_count: a word that occurs less often in the training captions is unknown.
-        train_fraction: share of the training photographs.
+        train_fraction: share of the training images.
     """
 
     language_model: str | None = None
@@ -107,7 +107,7 @@ class Cell:
         dataset: a name for files, unique in the comparison.
         data: the dataset's file.
         split: what is evaluated on.
-        regions: store of the regions of the training, validation and evaluated photographs.
+        regions: store of the regions of the training, validation and evaluated images.
     """
 
     recipe: str
@@ -152,8 +152,8 @@ class Outcome:
 
     Attributes:
         seconds: training took, over all of its parts when it was interrupted.
-        retrieval: ranks of the split's photographs and captions.
-        image_ids: the photographs of the split, in the order of `retrieval`.
+        retrieval: ranks of the split's images and captions.
+        image_ids: the images of the split, in the order of `retrieval`.
         grounding: scores, without intervals; None on a split without gold boxes.
         failures: what went wrong; None with `grounding`.
         more: further metrics, by name.
@@ -168,7 +168,7 @@ class Outcome:
 
     @property
     def tallies(self) -> dict[str, PerImageMetric]:
-        """Every metric by photograph."""
+        """Every metric by image."""
         grounding = grounding_metrics(self.grounding) if self.grounding else {}
         return {**grounding, "rsum": self.retrieval.tally(self.image_ids), **self.more}
 
@@ -257,7 +257,7 @@ def run_cell(
         report: is given every entry of the training log.
 
     Raises:
-        UnboxedError: anything wrong with the dataset, the store or the run, with the mend named.
+        UnboxedError: anything wrong with the dataset, the store or the run, with the fix named.
     """
     with alone(folder / "cells" / cell.name):
         if cell.is_finished(folder):

@@ -2,7 +2,7 @@
 
 A claim says that the first of two does better than the second. Each side is a recipe with its options, as on the
 command line, or an untrained baseline: `baseline: image centre`, `baseline: best` (the best one in that metric). The
-difference is taken between the means over seeds, and its 95 % interval over photographs decides:
+difference is taken between the means over seeds, and its 95 % interval over images decides:
 
     reproduced        the whole interval is above 0
     not reproduced    the whole interval is below 0: the second does better
@@ -155,7 +155,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "sprm-tenth",
         "SPRM (BMVC 2023)",
-        "with a tenth of the training photographs too",
+        "with a tenth of the training images too",
         "sprm --train-fraction 0.1",
         "sprm --untrained",
         "recall_any@1",
@@ -163,7 +163,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "sprm-hundredth",
         "SPRM (BMVC 2023)",
-        "with a hundredth of the training photographs too",
+        "with a hundredth of the training images too",
         "sprm --train-fraction 0.01",
         "sprm --untrained",
         "recall_any@1",

@@ -51,7 +51,7 @@ class _Prepared:
         dataset: itself.
         store: its default regions, or those that were given.
         examples: of the evaluated split.
-        wanted: all photographs that need regions.
+        wanted: all images that need regions.
         training_photos: how many.
     """
 
@@ -71,7 +71,7 @@ def compare(settings: CompareSettings, show: Callable[[str], None] = lambda line
 
     Raises:
         EvaluationError: nothing to compare, options that do not fit, or no cell that could be finished.
-        UnboxedError: anything wrong with a dataset or a store, with the mend named.
+        UnboxedError: anything wrong with a dataset or a store, with the fix named.
     """
     if not settings.data or not (settings.recipes or settings.claims):
         raise EvaluationError("There is nothing to compare; name --data and --recipes, or ask for --claims.")

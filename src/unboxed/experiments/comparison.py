@@ -82,7 +82,7 @@ class DatasetResult:
         name: of the dataset, unique in the comparison.
         kind: `drawn` or `photographs`.
         split: its name.
-        photos, training_photos: how many.
+        images, training_photos: how many.
         recipes: those asked for, in that order, where finished.
         others: those that only claims compare.
         baselines: what learns nothing; empty without gold boxes.
@@ -110,7 +110,7 @@ class DatasetResult:
         return max(self.recipes, key=lambda own: own.tallies[self.headline].value, default=None)
 
     def behind_best(self, metric: str) -> dict[str, PairedDifference]:
-        """How much better the best is than each other recipe, paired over photographs."""
+        """How much better the best is than each other recipe, paired over images."""
         best = self.best
         others = [own for own in self.recipes if own is not best]
         if best is None or metric not in best.tallies:
@@ -134,6 +134,6 @@ class Comparison:
 
     @property
     def best(self) -> RecipeResult | None:
-        """The best recipe on photographs; where there are none, on the first dataset."""
+        """The best recipe on images; where there are none, on the first dataset."""
         of_images = [own for own in self.datasets if own.kind == "photographs"]
         return next((own.best for own in (*of_images, *self.datasets) if own.best is not None), None)

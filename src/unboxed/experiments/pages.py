@@ -57,7 +57,7 @@ def results_markdown(comparison: Comparison) -> str:
         "",
         "Grounding is in per cent of phrases with a gold box, retrieval as rsum, the sum of six recalls; the protocols "
         "are in [metrics.md](metrics.md). A row is the mean over its seeds, brackets hold the 95 % interval of a "
-        "bootstrap over photographs, which does not contain how seeds differ. Epochs are chosen without boxes. Minutes "
+        "bootstrap over images, which does not contain how seeds differ. Epochs are chosen without boxes. Minutes "
         "are of training alone, on as many threads as a cell had.",
     ]
     if comparison.best is not None:
@@ -144,7 +144,7 @@ def _differences(dataset: DatasetResult) -> list[str]:
     found = {metric: dataset.behind_best(metric) for metric in columns}
     lines = [
         "",
-        f"The best by {dataset.headline}, `{best.recipe}`, minus each other, paired over photographs, in points:",
+        f"The best by {dataset.headline}, `{best.recipe}`, minus each other, paired over images, in points:",
         "",
         f"| other | {' | '.join(f'`{metric}`' for metric in columns)} |",
         "| --- |" + " ---: |" * len(columns),

@@ -1,5 +1,5 @@
 """Boxes in the formats of other tools, one file a format, and a model as ONNX graphs.
 
-The functions of a format take groundings and the names of their photographs, one a grounding; several groundings may
-share a photograph. Which boxes are taken, and under which names, `boxes.BoxChoice` says.
+The functions of a format take groundings and the names of their images, one a grounding; several groundings may
+share an image. Which boxes are taken, and under which names, `boxes.BoxChoice` says.
 """

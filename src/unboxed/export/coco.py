@@ -24,7 +24,7 @@ def dataset(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxC
     from 1. Categories are counted from 1 by alphabet.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding, which becomes its `file_name`.
         choice: which boxes.
     """
@@ -57,11 +57,11 @@ def results(
     """The content of a COCO results file, as `COCO.loadRes` reads it; `category` names the category beside its id.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding.
         choice: which boxes.
         reference: the annotation file whose image and category ids are to be used, by file and category name; boxes of
-            photographs and names that it does not have are left out. None: the ids of `dataset`.
+            images and names that it does not have are left out. None: the ids of `dataset`.
     """
     chosen = choose(groundings, photos, choice)
     image_ids, category_ids = _image_ids(chosen), _category_ids(chosen)

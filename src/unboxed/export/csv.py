@@ -15,7 +15,7 @@ COLUMNS = (
     "image", "width", "height", "label", "score", "confidence", "x1", "y1", "x2", "y2", "phrase", "start", "end",
     "caption",
 )  # fmt: skip
-"""The first line. Boxes are in pixels of the upright photograph; `start` and `end` count characters of the caption;
+"""The first line. Boxes are in pixels of the upright image; `start` and `end` count characters of the caption;
 `confidence` is empty where the model was not calibrated."""
 
 
@@ -25,7 +25,7 @@ def rows(
     """One dictionary a box, with the keys of `COLUMNS`; a box that several phrases mean has the surest one's.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding.
         choice: which boxes.
     """

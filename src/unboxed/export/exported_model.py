@@ -72,10 +72,10 @@ class Exported:
         )
 
     def inputs(self, regions: Regions, caption: Caption) -> dict[str, npt.NDArray[Any]]:
-        """What the graphs take in for one caption in one photograph, by name; each takes some of it.
+        """What the graphs take in for one caption in one image, by name; each takes some of it.
 
         Args:
-            regions: of the photograph, R >= 1.
+            regions: of the image, R >= 1.
             caption: with its phrases.
         """
         words = encode_caption(caption, self.vocabulary)

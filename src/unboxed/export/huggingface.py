@@ -14,13 +14,13 @@ __all__ = ["pipeline_output"]
 def pipeline_output(
     groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """For each photograph the list that the pipeline answers: `score`, `label` and `box`, best first.
+    """For each image the list that the pipeline answers: `score`, `label` and `box`, best first.
 
     The label is the phrase, and the box is cut to whole pixels, as the pipeline's is; `start`, `end` and `caption` say
     where it stands in the text, which the pipeline does not.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding.
         choice: which boxes; by default every phrase counts by its own words.
     """

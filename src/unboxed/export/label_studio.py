@@ -25,10 +25,10 @@ def tasks(
     prefix: str = "/data/local-files/?d=",
     model_version: str = "unboxed",
 ) -> list[dict[str, Any]]:
-    """The content of a file to import: one task a photograph.
+    """The content of a file to import: one task an image.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding.
         choice: which boxes.
         prefix: what stands before a photograph's name in its address; the default is Label Studio's local storage.

@@ -1,4 +1,4 @@
-"""Captions in, box annotations out: a trained run labels the photographs of a dataset for training a detector.
+"""Captions in, box annotations out: a trained run labels the images of a dataset for training a detector.
 
 What is found is kept as it comes in `NAME.groundings.jsonl` beside the output, so that an interrupted call goes on
 where it stopped, and another cut or format takes no time.
@@ -42,10 +42,10 @@ class Labelled:
 
     Attributes:
         groundings: one a caption.
-        names: the photograph of each, relative to the dataset's folder of photographs.
-        paths: the file of each photograph by name.
+        names: the image of each, relative to the dataset's folder of images.
+        paths: the file of each image by name.
         chosen: the boxes that were written.
-        skipped: image id -> why its photograph could not be used.
+        skipped: image id -> why its image could not be used.
     """
 
     groundings: Sequence[Grounding]
@@ -77,17 +77,17 @@ def label_dataset(
         out: the file; for `yolo` a folder. It is written in one step, at the end.
         form: the format.
         choice: which boxes.
-        split: only the photographs of this split; None: of all.
+        split: only the images of this split; None: of all.
         regions: store of the photographs' regions; without one they are found the run's way.
-        workers: threads that look at photographs; None: one for each core.
-        strict: stop at the first photograph that cannot be read instead of skipping it.
+        workers: threads that look at images; None: one for each core.
+        strict: stop at the first image that cannot be read instead of skipping it.
         progress: show rate and time left.
         say: is told what is going on.
 
     Raises:
         DatasetError: the dataset or the split cannot be read.
         RunError: no run there.
-        PhotoError: with `strict`, the first photograph that cannot be read; else when none can.
+        PhotoError: with `strict`, the first image that cannot be read; else when none can.
         ExportError: an unknown format, or a folder in the way.
     """
     if form not in get_args(LabelFormat):
@@ -117,12 +117,12 @@ def label_dataset(
         groundings += outcome
         names += [name] * len(outcome)
     if not groundings:
-        raise ImageError(f"None of the {len(examples)} photographs could be used; {next(iter(skipped.values()))}")
+        raise ImageError(f"None of the {len(examples)} images could be used; {next(iter(skipped.values()))}")
     for image_id, reason in skipped.items():
         show(f"Skipped {image_id}: {reason}")
     chosen = choose(groundings, names, choice)
     _write(out, form, groundings, names, paths, choice)
-    show(f"{out}: {chosen.describe()}" + (f"; {len(skipped):,} photos skipped" if skipped else ""))
+    show(f"{out}: {chosen.describe()}" + (f"; {len(skipped):,} images skipped" if skipped else ""))
     if chosen.doubtful and not chosen.boxes:
         best = max(float(score) for own in groundings for phrase in own.phrases for score in phrase.scores[:1])
         show(f"No box scores at least {choice.min_score:g}; the best one scores {best:.2f}: name a lower --min-score.")
@@ -192,11 +192,11 @@ def _found(
                 reused += 1
             yield example, [_grounding(own) for own in outcome]
         if reused:
-            show(f"{reused:,} photos taken from {kept.path}, where an earlier call had left them")
+            show(f"{reused:,} images taken from {kept.path}, where an earlier call had left them")
 
 
 def _looker(grounder: Grounder, regions: Path | None) -> Callable[[Example], Regions]:
-    """What gives the regions of a photograph: a store, or the run's own extractor; safe in several threads."""
+    """What gives the regions of an image: a store, or the run's own extractor; safe in several threads."""
     if regions is None:
         extractor = grounder.extractor
         return lambda example: extractor(open_image(example.path), example.original_size)
@@ -214,7 +214,7 @@ def _fingerprint(run: Path, regions: Path | None) -> str:
 
 
 class _Kept:
-    """What was found, by photograph and captions: a line of JSON each, under a line that says by which run.
+    """What was found, by image and captions: a line of JSON each, under a line that says by which run.
 
     A line that was cut short, or what another run found, is dropped when the file is opened.
     """
@@ -323,7 +323,7 @@ def _replace(path: Path, content: str) -> None:
 
 
 def _write_folder(out: Path, files: Mapping[str, str], phrases: str, paths: Mapping[str, Path]) -> None:
-    """A YOLO dataset: the files, the phrases that its format cannot hold, and links to the photographs."""
+    """A YOLO dataset: the files, the phrases that its format cannot hold, and links to the images."""
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     try:

@@ -3,7 +3,7 @@
     regions.onnx     boxes, features and class probabilities of regions  ->  codes of regions
     text.onnx        word ids                                            ->  words, codes of queries
     alignment.onnx   both codes                                          ->  similarity, attention, score of every pair
-    ranking.onnx     the attention of one caption in one photograph      ->  scores of its phrases' regions
+    ranking.onnx     the attention of one caption in one image      ->  scores of its phrases' regions
 
 Inputs and outputs have the library's names, whose last letters are their axes (`types`): those of B, C, W, Q, P and R
 are free, and what one graph puts out another takes in under the same name. The guide `docs/onnx.md` grounds with them.

@@ -145,7 +145,7 @@ class AlignmentGraph(nn.Module):
 
 
 class RankingGraph(nn.Module):
-    """What the queries of a caption attend to in one photograph, to the scores of its phrases' regions."""
+    """What the queries of a caption attend to in one image, to the scores of its phrases' regions."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A page to look labels over: every photograph with its boxes, the doubtful first, and what another cut would keep.
+"""A page to look labels over: every image with its boxes, the doubtful first, and what another cut would keep.
 
 One file with nothing to load from anywhere. Captions and names are data: everything is escaped, and the page's own
 policy forbids any request.
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["write_review"]
 
-_LONG_SIDE, _JPEG_QUALITY = 420, 78  # 300 photographs take about 8 MB
+_LONG_SIDE, _JPEG_QUALITY = 420, 78  # 300 images take about 8 MB
 _BINS = 40
 _NAMES = 14  # offered as filters
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A box as the page shows it: its name, its place in thousandths of the photograph, and the words it came from."""
+    """A box as the page shows it: its name, its place in thousandths of the image, and the words it came from."""
 
     number: int
     colour: int
@@ -57,7 +57,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Card:
-    """A photograph as the page shows it, the doubtful boxes first."""
+    """An image as the page shows it, the doubtful boxes first."""
 
     name: str
     image: str
@@ -68,14 +68,14 @@ class _Card:
 def write_review(
     path: Path, labelled: Labelled, choice: BoxChoice, *, facts: Mapping[str, str], limit: int = 300
 ) -> int:
-    """Write the page in one step, and return how many photographs it shows.
+    """Write the page in one step, and return how many images it shows.
 
     Args:
         path: the HTML file.
         labelled: what was found.
         choice: the rule that was written by; its cuts are where the page's sliders start.
         facts: names and values for the top of the page.
-        limit: photographs at most: those whose surest doubts are nearest to the cut.
+        limit: images at most: those whose surest doubts are nearest to the cut.
     """
     every = choose(
         labelled.groundings, labelled.names, replace(choice, min_score=float("-inf"), min_confidence=0, min_boxes=1)
@@ -126,7 +126,7 @@ def _sure(box: LabelledBox) -> float:
 
 
 def _doubt(photo: LabelledImage, choice: BoxChoice) -> tuple[bool, float]:
-    """Photographs in order: the lowest score that was taken first; those of which nothing was taken last.
+    """Images in order: the lowest score that was taken first; those of which nothing was taken last.
 
     Without a cut on scores the lowest confidence decides, which is what was cut by.
     """

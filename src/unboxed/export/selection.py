@@ -25,7 +25,7 @@ _NO_THING = frozenset(
     for word in words(
         """
         air area background bottom camera center centre close closeup corner day distance edge end evening foreground
-        front image landscape left lot middle morning night photo photograph picture place portrait position right
+        front image landscape left lot middle morning night image image picture place portrait position right
         scene setting shot side sight something space time top view way
         """
     )
@@ -39,14 +39,14 @@ class BoxChoice:
     Attributes:
         min_score: boxes that score less are left out. A score ranks the boxes of one phrase; what is a high one differs
             between recipes.
-        min_confidence: phrases that are in the photograph with less confidence are left out, where the model was
+        min_confidence: phrases that are in the image with less confidence are left out, where the model was
             calibrated; in [0, 1], and of one meaning for all recipes.
         top: boxes a phrase at most.
         names: what a box is called: the phrase's head noun in the form that is most usual among them (`nouns`), its
             first Entities type where it has one (`types`), or the phrase itself in lower case (`phrases`). Under
             `nouns`, pronouns, numbers and words such as “background” name nothing, and their boxes are left out.
-        merge: boxes of one name in one photograph that overlap more (IoU) become one, the best; several captions of a
-            photograph speak of the same things. 1 keeps all.
+        merge: boxes of one name in one image that overlap more (IoU) become one, the best; several captions of a
+            image speak of the same things. 1 keeps all.
         min_boxes: names with fewer boxes are left out.
 
     Raises:
@@ -85,11 +85,11 @@ class LabelledBox:
 
     Attributes:
         category: its name.
-        box: x1, y1, x2, y2 in pixels of the upright photograph.
+        box: x1, y1, x2, y2 in pixels of the upright image.
         score: higher is surer.
         mention: the phrase that it was found for, of several the one that is surest.
         also: the others.
-        confidence: that the phrase is in the photograph, of several phrases the surest; None where nothing is known.
+        confidence: that the phrase is in the image, of several phrases the surest; None where nothing is known.
     """
 
     category: str
@@ -102,7 +102,7 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A photograph with the boxes taken, best first."""
+    """An image with the boxes taken, best first."""
 
     name: str
     width: int
@@ -112,13 +112,13 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is taken, by photograph, and how much is not.
+    """What is taken, by image, and how much is not.
 
     Attributes:
         photos: one of each name, in order of first appearance; also those without boxes.
         categories: the names, by alphabet.
         doubtful: boxes below the lowest score.
-        absent: phrases that are in their photograph with less than the lowest confidence.
+        absent: phrases that are in their image with less than the lowest confidence.
         nameless: boxes of phrases that name no thing.
         merged: boxes that another one stands for.
         rare: boxes of names with too few boxes.
@@ -148,21 +148,21 @@ class Chosen:
         }
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
         return (
-            f"{len(self.images):,} photos, {self.boxes:,} boxes of {len(self.categories):,} names"
+            f"{len(self.images):,} images, {self.boxes:,} boxes of {len(self.categories):,} names"
             f"{f'; left out: {reasons}' if reasons else ''}"
         )
 
 
 def choose(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> Chosen:
-    """The boxes of groundings by photograph.
+    """The boxes of groundings by image.
 
     Args:
-        groundings: of any number of captions of any number of photographs.
+        groundings: of any number of captions of any number of images.
         photos: the photograph's name of each grounding.
         choice: the rule; the default takes the best box of every phrase.
 
     Raises:
-        ExportError: one name of photographs of different sizes.
+        ExportError: one name of images of different sizes.
     """
     choice = choice or BoxChoice()
     taken: dict[str, list[LabelledBox]] = {}
@@ -172,7 +172,7 @@ def choose(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxCh
         size = (grounding.width, grounding.height)
         if sizes.setdefault(image, size) != size:
             raise ExportError(
-                f"{image!r} has {sizes[image]} pixels once and {size} once; give each photo its own name."
+                f"{image!r} has {sizes[image]} pixels once and {size} once; give each image its own name."
             )
         boxes = taken.setdefault(image, [])
         for phrase in grounding.phrases:

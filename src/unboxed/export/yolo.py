@@ -1,4 +1,4 @@
-"""YOLO: one text file a photograph, and a `data.yaml` that names the classes and the lists of photographs.
+"""YOLO: one text file an image, and a `data.yaml` that names the classes and the lists of images.
 
 The format has no place for words: a line is a class number and a box. `unboxed label` writes the phrases beside it.
 """
@@ -17,14 +17,14 @@ __all__ = ["files"]
 
 
 def files(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> dict[str, str]:
-    """The text files of a dataset by their path; the photographs themselves belong under `images/`.
+    """The text files of a dataset by their path; the images themselves belong under `images/`.
 
-    `labels/NAME.txt` has a line `class x y width height` a box, its centre and size as shares of the photograph;
-    `train.txt` and `val.txt` list the photographs, a tenth of them held out by a hash of their names. A photograph from
+    `labels/NAME.txt` has a line `class x y width height` a box, its centre and size as shares of the image;
+    `train.txt` and `val.txt` list the images, a tenth of them held out by a hash of their names. An image from
     which no box was taken is in neither: to YOLO it would say that nothing is there.
 
     Args:
-        groundings: of any number of captions a photograph.
+        groundings: of any number of captions an image.
         photos: the photograph's name of each grounding; may hold folders.
         choice: which boxes.
     """

@@ -1,4 +1,4 @@
-"""What a trained model is given of photographs and captions: checked, encoded and padded to one batch."""
+"""What a trained model is given of images and captions: checked, encoded and padded to one batch."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Inputs:
         """One batch of them all.
 
         Args:
-            regions: of B photographs, checked.
+            regions: of B images, checked.
             captions: C of them.
-            image_of_C: index of each caption's photograph; None where they need not belong together, and nothing is
+            image_of_C: index of each caption's image; None where they need not belong together, and nothing is
                 asked that depends on which is whose.
         """
         inputs = [

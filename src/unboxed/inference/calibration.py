@@ -1,9 +1,9 @@
-"""Is a phrase in the photograph at all? A calibrated answer, from how well the phrase fits.
+"""Is a phrase in the image at all? A calibrated answer, from how well the phrase fits.
 
 A phrase always has a best region. Whether it is a good one shows in the evidence that the model was trained to contrast
-between photographs: the same phrase fits the photographs it was written for better than others. What evidence means how
-much depends on the model, so a logistic curve is fitted on held-out photographs (Platt 1999): with their own captions,
-and with captions of other photographs. No box is looked at.
+between photographs: the same phrase fits the images it was written for better than others. What evidence means how
+much depends on the model, so a logistic curve is fitted on held-out images (Platt 1999): with their own captions,
+and with captions of other images. No box is looked at.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _RIDGE = 1.0  # keeps the curve finite where a few phrases can be told apart wit
 
 @dataclass(frozen=True)
 class PresenceCalibration:
-    """The logistic curve from a phrase's evidence to the confidence that it is in the photograph.
+    """The logistic curve from a phrase's evidence to the confidence that it is in the image.
 
     Attributes:
         slope: positive.
@@ -63,7 +63,7 @@ def fit_presence(evidence_N: npt.ArrayLike, present_N: npt.ArrayLike) -> Presenc
 
     Args:
         evidence_N: of N phrases, any unit.
-        present_N: which of them are in their photograph.
+        present_N: which of them are in their image.
 
     Returns:
         None where nothing can be told: phrases of one kind only, or evidence that does not rise with presence.

@@ -1,4 +1,4 @@
-"""A trained grounding model in the hand: load it, give it a photograph and a caption, look at the boxes."""
+"""A trained grounding model in the hand: load it, give it an image and a caption, look at the boxes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Grounder", "ImageLike"]
 
-_PAIRS = 8192  # photographs times captions that are scored at a time
-_RETRIEVED = 32  # photographs whose regions are held at a time while they are ranked
+_PAIRS = 8192  # images times captions that are scored at a time
+_RETRIEVED = 32  # images whose regions are held at a time while they are ranked
 
 
 ImageLike = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
-"""A photograph: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before."""
+"""An image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before."""
 
 
 class Grounder:
@@ -128,7 +128,7 @@ class Grounder:
 
     @cached_property
     def extractor(self) -> RegionExtractor:
-        """Finds the regions of a new photograph as it was done for training; made when first needed."""
+        """Finds the regions of a new image as it was done for training; made when first needed."""
         from unboxed.regions.extractor import RegionExtractor
 
         return RegionExtractor(self.config.regions)
@@ -139,7 +139,7 @@ class Grounder:
         return Inputs(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
 
     def ground(self, image: ImageLike, caption: str | Caption) -> Grounding:
-        """Box the phrases of a caption in a photograph.
+        """Box the phrases of a caption in an image.
 
         Args:
             image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before. EXIF
@@ -147,11 +147,11 @@ class Grounder:
             caption: a text, whose noun phrases are found, or a `Caption` with phrases of your own.
 
         Returns:
-            Every phrase with all regions ranked, boxes in pixels of the upright photograph. `phrase.present` and
+            Every phrase with all regions ranked, boxes in pixels of the upright image. `phrase.present` and
             `phrase.confidence` say whether the phrase is there at all.
 
         Raises:
-            PhotoError: the photograph cannot be read.
+            PhotoError: the image cannot be read.
             CaptionError: the caption has no words.
         """
         return self.ground_regions(self.regions_of(image), [_caption(caption)])[0]
@@ -159,29 +159,29 @@ class Grounder:
     def ground_batch(
         self, photos: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
     ) -> list[list[Grounding]]:
-        """Box the phrases of many captions in many photographs; each photograph is looked at once.
+        """Box the phrases of many captions in many images; each image is looked at once.
 
         Args:
             photos: as for `ground`.
-            captions: of each photograph one caption, or several.
+            captions: of each image one caption, or several.
 
         Returns:
-            For each photograph the groundings of its captions.
+            For each image the groundings of its captions.
 
         Raises:
-            PhotoError: a photograph cannot be read.
+            PhotoError: an image cannot be read.
             CaptionError: a caption has no words.
-            ValueError: not as many captions, or lists of them, as photographs.
+            ValueError: not as many captions, or lists of them, as images.
         """
         given = [[own] if isinstance(own, str | Caption) else list(own) for own in captions]
         of_each = [[_caption(caption) for caption in own] for own in given]
         if len(of_each) != len(photos):
-            raise ValueError(f"{len(photos)} photographs with the captions of {len(of_each)}; give each its own.")
+            raise ValueError(f"{len(photos)} images with the captions of {len(of_each)}; give each its own.")
         found = self._regions_of_all(photos)
         return list(ground_stream(self, zip(found, of_each, strict=True)))
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
-        """Where a word or phrase of a caption looks in a photograph.
+        """Where a word or phrase of a caption looks in an image.
 
         Args:
             image: as for `ground`.
@@ -189,10 +189,10 @@ class Grounder:
             span: characters (start, end) of the word or phrase; None for the whole caption.
 
         Returns:
-            `[H, W]` in [0, 1], the heat of every pixel of the upright photograph.
+            `[H, W]` in [0, 1], the heat of every pixel of the upright image.
 
         Raises:
-            PhotoError: the photograph cannot be read.
+            PhotoError: the image cannot be read.
             CaptionError: the caption has no words, or none in the span.
         """
         from unboxed.inference.span_heatmap import span_heat
@@ -200,9 +200,9 @@ class Grounder:
         return span_heat(self.ground(image, caption), span)
 
     def retrieve(self, text: str | Caption, photos: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:
-        """The photographs that a text fits best, best first, with its phrases boxed in each.
+        """The images that a text fits best, best first, with its phrases boxed in each.
 
-        Every photograph is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
+        Every image is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
         seen.
 
         Args:
@@ -211,7 +211,7 @@ class Grounder:
             k: how many at most.
 
         Raises:
-            PhotoError: a photograph cannot be read.
+            PhotoError: an image cannot be read.
             CaptionError: the text has no words.
         """
         caption = _caption(text)
@@ -236,10 +236,10 @@ class Grounder:
         return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
     def regions_of(self, image: ImageLike) -> Regions:
-        """The regions of a photograph, as `ground` finds them; `Regions` are given back as they are.
+        """The regions of an image, as `ground` finds them; `Regions` are given back as they are.
 
         Raises:
-            PhotoError: the photograph cannot be read.
+            PhotoError: the image cannot be read.
         """
         return image if isinstance(image, Regions) else self.extractor(open_image(image))
 
@@ -249,7 +249,7 @@ class Grounder:
         return ordered_map(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
 
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
-        """The same for captions of one photograph whose regions are known already.
+        """The same for captions of one image whose regions are known already.
 
         Raises:
             RegionsError: regions of other features or classes than the model was trained on.
@@ -258,14 +258,14 @@ class Grounder:
 
     @torch.inference_mode()
     def score(self, photos: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
-        """How well each photograph and caption fit, `[B, C]`; higher is better, any sign.
+        """How well each image and caption fit, `[B, C]`; higher is better, any sign.
 
         Args:
             photos: B of them, as for `ground`.
             captions: C of them, as for `ground`.
 
         Raises:
-            PhotoError: a photograph cannot be read.
+            PhotoError: an image cannot be read.
             CaptionError: a caption has no words.
             RegionsError: regions of other features or classes than the model was trained on.
         """

@@ -1,4 +1,4 @@
-"""Captions of many photographs grounded together: one pass of the model, one ranking, one gathering of boxes."""
+"""Captions of many images grounded together: one pass of the model, one ranking, one gathering of boxes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Image = tuple[Regions, Sequence[Caption]]
 
 
 def ground_stream(grounder: Grounder, images: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
-    """The groundings of each photograph's captions, photograph by photograph, however many there are.
+    """The groundings of each photograph's captions, image by image, however many there are.
 
     While the model works on one batch, a thread of its own makes the next ones.
 
@@ -50,7 +50,7 @@ def ground_stream(grounder: Grounder, images: Iterable[tuple[Regions, Sequence[C
 def ground_together(
     grounder: Grounder, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
 ) -> list[list[Grounding]]:
-    """The groundings of the captions of each of B photographs, as `Grounder.ground_regions` gives them.
+    """The groundings of the captions of each of B images, as `Grounder.ground_regions` gives them.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
@@ -59,7 +59,7 @@ def ground_together(
 
 
 def _groups(images: Iterable[_Image]) -> Iterator[list[_Image]]:
-    """Photographs with enough captions together to fill a batch."""
+    """Images with enough captions together to fill a batch."""
     group: list[_Image] = []
     for photo in images:
         group.append(photo)
@@ -71,7 +71,7 @@ def _groups(images: Iterable[_Image]) -> Iterator[list[_Image]]:
 
 
 class _Prepared(NamedTuple):
-    """B photographs, their C captions, and the batch that they make; None without captions."""
+    """B images, their C captions, and the batch that they make; None without captions."""
 
     images: list[_Image]
     encoded: list[EncodedCaption]
@@ -128,7 +128,7 @@ def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
 
 
 def _told(grounder: Grounder, evidence: float) -> tuple[float, float | None]:
-    """A phrase's evidence, and how sure it makes that the phrase is in the photograph."""
+    """A phrase's evidence, and how sure it makes that the phrase is in the image."""
     presence = grounder.config.presence
     return evidence, None if presence is None else presence.confidence(evidence)
 

@@ -30,11 +30,11 @@ class RunConfig:
     Attributes:
         recipe: the recipe's name.
         choices: its choices.
-        regions: how regions of a new photograph are found; model files lie in the run's folder.
+        regions: how regions of a new image are found; model files lie in the run's folder.
         feature_blocks: (name, width) of each run of columns of the regions' features.
         class_names: of the regions' class probabilities.
         facts: what was trained on and how it went, for people to read.
-        presence: how sure a phrase's evidence makes that it is in a photograph; None where nothing could be learned.
+        presence: how sure a phrase's evidence makes that it is in an image; None where nothing could be learned.
     """
 
     recipe: str

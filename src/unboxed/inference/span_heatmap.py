@@ -1,4 +1,4 @@
-"""Where a part of a caption looks: its words' attention painted over the photograph."""
+"""Where a part of a caption looks: its words' attention painted over the image."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["span_heat"]
 
 
 def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Array:
-    """The heat `[H, W]` in [0, 1] of every pixel of the photograph, 1 where the span looks most.
+    """The heat `[H, W]` in [0, 1] of every pixel of the image, 1 where the span looks most.
 
     The attention of the span's nouns and adjectives, of all its words where it has none, lies over the regions' boxes;
     with a model that has heat maps, the map of the span's phrases is read at every pixel instead.
 
     Args:
-        grounding: of the photograph and the caption.
+        grounding: of the image and the caption.
         span: characters (start, end) of the caption; None for all of it.
 
     Raises:

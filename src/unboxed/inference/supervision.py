@@ -22,7 +22,7 @@ def detections(grounding: Grounding, min_score: float = 0.0, top: int = 1) -> su
     print), `start` and `end`.
 
     Args:
-        grounding: of one caption and one photograph.
+        grounding: of one caption and one image.
         min_score: boxes that score less are left out.
         top: boxes a phrase at most.
 

@@ -1,1 +1,1 @@
-"""Captions that are almost right: a noun replaced by another that fits the sentence, but not the photograph."""
+"""Captions that are almost right: a noun replaced by another that fits the sentence, but not the image."""

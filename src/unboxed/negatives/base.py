@@ -87,7 +87,7 @@ class Negatives:
         return tuple(substitution for substitution in found if substitution.words)
 
     def sample(self, caption: int, generator: np.random.Generator, count: int) -> Substitution | None:
-        """One slot of a caption by lot, and `count` of its substitutes by lot without repeats.
+        """One slot of a caption at random, and `count` of its substitutes at random without repeats.
 
         The lot is drawn from `generator` alone: one made from (seed, epoch, caption) gives a resumed run what an
         uninterrupted one had. Drawing anew every epoch uses all nouns of a caption; the paper draws one noun a caption

@@ -1,4 +1,4 @@
-"""The baseline: nouns by lot instead of by a language model.
+"""The baseline: nouns at random instead of by a language model.
 
 A substitute is drawn from all nouns of the training captions, as often as they occur there. The paper's random
 baseline takes captions of other images as negatives; drawing their nouns into the caption at hand leaves the rest of
@@ -31,7 +31,7 @@ def random_substitutes(
     exclude_seen: bool = True,
     seed: int = 0,
 ) -> Negatives:
-    """Substitutes for nouns of captions by lot, weighted by how often each noun occurs.
+    """Substitutes for nouns of captions at random, weighted by how often each noun occurs.
 
     Args:
         captions, positions, image_ids: as in `find_substitutes`.

@@ -1,4 +1,4 @@
-"""Language-model negatives: nouns that fit the sentence but not the photograph (Gupta et al., ECCV 2020, section 3.2).
+"""Language-model negatives: nouns that fit the sentence but not the image (Gupta et al., ECCV 2020, section 3.2).
 
 For a noun s of a caption c and every noun s' of the training captions, a masked language model gives
 
@@ -56,7 +56,7 @@ class SubstitutionSettings:
         rerank: rank the pool by p / (q + epsilon); False keeps the order of p (the paper's ablation).
         epsilon: of the quotient.
         exclude_seen: leave out nouns that any caption of the same image says, in singular or plural: they are true of
-            the photograph. An addition to the paper, from captions alone. The noun itself is always left out.
+            the image. An addition to the paper, from captions alone. The noun itself is always left out.
     """
 
     pool: int = 30

@@ -107,7 +107,7 @@ def sample_swaps(
     eligible_CQ: torch.Tensor | None = None,
     said_BN: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """For every query one of another image, drawn by lot from the batch.
+    """For every query one of another image, drawn at random from the batch.
 
     Args:
         matched: the host's directions.

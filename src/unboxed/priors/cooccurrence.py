@@ -1,6 +1,6 @@
-"""Which classes a noun goes with, learned from training photographs and their captions alone.
+"""Which classes a noun goes with, learned from training images and their captions alone.
 
-The detector says which classes a photograph shows, its captions say which nouns: a noun that is said where a class is
+The detector says which classes an image shows, its captions say which nouns: a noun that is said where a class is
 seen probably means it. This is IBM's first model of translation (Brown et al. 1993) from classes to nouns, with soft
 presence of the classes and an empty class for nouns that mean nothing the detector knows.
 """

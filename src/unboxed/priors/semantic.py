@@ -82,7 +82,7 @@ class SemanticPrior:
             settings: how to match, and the files to match with.
             class_names: the K classes of the regions' `class_probs`.
             captions: the training captions, read only where word vectors are to be counted from them.
-            photographs: of each training photograph the phrases of its captions, and the `class_probs` `[R, K]` of its
+            photographs: of each training image the phrases of its captions, and the `class_probs` `[R, K]` of its
                 regions; for the co-occurrence of nouns and classes.
 
         Raises:
@@ -134,13 +134,13 @@ class SemanticPrior:
         width: int,
         height: int,
     ) -> Array:
-        """What the R regions of a photograph show, `[R, E]` in [0, 1].
+        """What the R regions of an image show, `[R, E]` in [0, 1].
 
         Args:
             boxes: `[R, 4]` pixels.
             class_probs: `[R, K]`.
             sources: R names of what proposed them.
-            width, height: of the photograph.
+            width, height: of the image.
         """
         settings = self.settings
         belief_RK = self._belief(class_probs)
@@ -231,7 +231,7 @@ class SemanticPrior:
         return np.asarray(np.clip((belief_RK - background_K) / (1 - background_K), 0, 1), dtype=np.float32)
 
     def _presence(self, class_probs: npt.NDArray[np.floating]) -> Array:
-        """`[K']` how surely a photograph shows each class."""
+        """`[K']` how surely an image shows each class."""
         weight_K = np.where(self._stuff_K, self.settings.stuff_weight, 1)
         return np.asarray(self._belief(class_probs).max(axis=0, initial=0) * weight_K, dtype=np.float32)
 

@@ -72,7 +72,7 @@ class RecipeConfig:
         dropout: of word vectors and region inputs while training, in [0, 1).
         class_inputs: describe regions by the detector's class probabilities too.
         backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
-            the whole photograph, so that any region gives its photograph away: captions are found better, phrases
+            the whole image, so that any region gives its image away: captions are found better, phrases
             worse. Regions that have no class probabilities are described by all there is.
         region_hidden: width of a layer with ReLU that region inputs pass before the recipe's own maps; 0 for none.
         ranking: how the regions of a phrase are ranked.

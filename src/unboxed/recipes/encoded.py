@@ -1,4 +1,4 @@
-"""Photographs and captions encoded apart, each once, and then scored against each other: what retrieval is made of."""
+"""Images and captions encoded apart, each once, and then scored against each other: what retrieval is made of."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class EncodedCaptions(NamedTuple):
 
 
 def encode_images(model: MatchingModel, batch: Batch) -> EncodedImages:
-    """The batch's photographs; its captions are not looked at."""
+    """The batch's images; its captions are not looked at."""
     return EncodedImages(model.encode_regions(batch), batch.evidence_BRK)
 
 
 def encode_captions(model: MatchingModel, batch: Batch) -> EncodedCaptions:
-    """The batch's captions; its photographs are not looked at."""
+    """The batch's captions; its images are not looked at."""
     queries = model.queries(batch, model.encode_words(batch), model.options.units)
     return EncodedCaptions(model.aligner.queries(queries.states_CQH, queries.mask_CQ), batch.affinity_CPK)
 
@@ -44,11 +44,11 @@ def encode_captions(model: MatchingModel, batch: Batch) -> EncodedCaptions:
 def score_encoded(
     model: MatchingModel, images: EncodedImages, captions: EncodedCaptions, *, budget_bytes: int = BUDGET_BYTES
 ) -> torch.Tensor:
-    """How well each photograph and caption fit, `[B, C]`, as `MatchingModel.score` has it.
+    """How well each image and caption fit, `[B, C]`, as `MatchingModel.score` has it.
 
     Args:
         model: which encoded them.
-        photos, captions: any; they need not belong together.
+        images, captions: any; they need not belong together.
         budget_bytes: about how much may be taken above them and the result.
     """
     if model.options.units != "phrases" or not captions.affinity_CPE.shape[2]:

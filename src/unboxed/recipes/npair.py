@@ -4,12 +4,12 @@ Das et al.: Semi Supervised Phrase Localization in a Bidirectional Caption-Image
 arXiv 1908.02950, 2019.
 
 Every word meets every cell of the photograph's map in a plain product; the mean of these products is the score of
-photograph and caption, and each must pick the other from the batch. A phrase is where its words' maps are hottest.
+image and caption, and each must pick the other from the batch. A phrase is where its words' maps are hottest.
 
 Where this differs from the paper by default: the map comes from a small network trained from pixels, from scratch (the
 paper: VGG-19, pretrained on ImageNet and tuned along; `--map features` puts the paper's 3 x 3 convolution on a stored,
 frozen map); the best cell of a word stands in the place of the mean over cells; nouns and adjectives alone are matched,
-and each has to pick its photographs by itself too, from those whose captions do not say it (`--words-weight`);
+and each has to pick its images by itself too, from those whose captions do not say it (`--words-weight`);
 word vectors are learned, and read without their context (the paper: GloVe and an LSTM). Padding is masked, batch norm
 uses its running statistics in evaluation, and points are read in the order of the axes.
 """
@@ -55,7 +55,7 @@ class NPair(RecipeConfig):
         blocks: how many of these stages there are; for `pixels`.
         reach: width of their kernels; for `pixels`. With 3 each stage lets a cell see one cell further, and what sees
             far localises badly.
-        hidden: share of the cells that do not count in a step of training, by lot (the paper: 0).
+        hidden: share of the cells that do not count in a step of training, at random (the paper: 0).
         words_weight: weight of the contrast of single words beside that of captions (the paper: 0); only without
             context.
         context: match words as the recurrent network reads them (the paper), or their own vectors alone.
@@ -141,7 +141,7 @@ class NPair(RecipeConfig):
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """Captions pick their photographs, and photographs their captions."""
+        """Captions pick their images, and images their captions."""
         from unboxed.objectives.npair import npair_loss
 
         return {"npair": npair_loss(pairs.score_BC, pairs.batch.image_of_C)}

@@ -22,7 +22,7 @@ __all__ = ["WordMapModel"]
 class WordMapModel(MatchingModel):
     """The same model, scores and loss as `MatchingModel`, for words that are read without their context.
 
-    A word without context has one map in each photograph. The maps of a batch's distinct nouns and adjectives are a
+    A word without context has one map in each image. The maps of a batch's distinct nouns and adjectives are a
     tenth of those of all captions, and the caption scores are means of their evidence: one matrix product more.
     """
 

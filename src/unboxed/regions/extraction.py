@@ -30,8 +30,8 @@ class ExtractionSummary:
     """What an extraction did.
 
     Attributes:
-        done: photographs extracted.
-        reused: photographs that the store had already.
+        done: images extracted.
+        reused: images that the store had already.
         skipped: (image id, reason) of those that could not be read.
         seconds: how long it took.
     """
@@ -42,7 +42,7 @@ class ExtractionSummary:
     seconds: float
 
     def __str__(self) -> str:
-        lines = [f"{self.done} photographs extracted in {self.seconds:.0f} s, {self.reused} were there already."]
+        lines = [f"{self.done} images extracted in {self.seconds:.0f} s, {self.reused} were there already."]
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
             lines += [f"  {image_id}: {reason}" for image_id, reason in self.skipped]
@@ -58,23 +58,23 @@ def extract(
     strict: bool = False,
     progress: bool = True,
 ) -> ExtractionSummary:
-    """Extracts the regions of every photograph into the store `out`, which is made or gone on with.
+    """Extracts the regions of every image into the store `out`, which is made or gone on with.
 
-    A photograph whose file and settings are as before is not extracted again; one whose file changed is. The store's
+    An image whose file and settings are as before is not extracted again; one whose file changed is. The store's
     content does not depend on the number of workers.
 
     Args:
-        examples: the photographs; of several with one image id the first counts.
+        examples: the images; of several with one image id the first counts.
         settings: sources and features.
         out: folder of the store.
         workers: threads; None: one for each core.
-        strict: a photograph that cannot be read stops the extraction instead of being skipped.
+        strict: an image that cannot be read stops the extraction instead of being skipped.
         progress: show rate and time left.
 
     Raises:
         StoreError: `out` is a store made with other settings, damaged, or another folder.
         RegionsError: a model that cannot be used.
-        PhotoError: with `strict`, the first photograph that cannot be read; else when none can.
+        PhotoError: with `strict`, the first image that cannot be read; else when none can.
     """
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
@@ -98,7 +98,7 @@ def extract(
                 store.append(example.image_id, image, regions)
                 done += 1
     if wanted and not done and not reused:
-        raise ImageError(f"None of the {len(wanted)} photographs could be used; the first one: {skipped[0][1]}")
+        raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
 
 
@@ -114,7 +114,7 @@ def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the photograph.") from error
+        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the image.") from error
     return digest.hexdigest() + (":{}x{}".format(*original_size) if original_size else "")
 
 
@@ -131,7 +131,7 @@ class _Work:
         self._opening = threading.Lock()
 
     def __call__(self, example: Example) -> _Outcome:
-        """(photo key, regions); None when the store has them; or why they cannot be had."""
+        """(image key, regions); None when the store has them; or why they cannot be had."""
         try:
             image = image_key(example.path, example.original_size)
             if self._store.image(example.image_id) == image:
@@ -147,7 +147,7 @@ class _Work:
             return error
 
     def _open_extractor(self) -> RegionExtractor:
-        """The extractor, opened for the first photograph that needs it: a finished store is gone through in no time."""
+        """The extractor, opened for the first image that needs it: a finished store is gone through in no time."""
         with self._opening:
             if self._extractor is None:
                 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor

@@ -1,4 +1,4 @@
-"""One photograph in, its regions out: sources propose, repetitions go, evidence and features are added."""
+"""One image in, its regions out: sources propose, repetitions go, evidence and features are added."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SEGMENTS = 160
 
 
 class RegionExtractor:
-    """Makes `Regions` from photographs as `settings` say; safe to call from several threads at once.
+    """Makes `Regions` from images as `settings` say; safe to call from several threads at once.
 
     Regions come best first: detector boxes by score, then the whole image, the segmenter's boxes, parts of persons,
     unions, segments, the grid. `class_probs` holds what every detector and the segmenter say of every region, whoever
@@ -51,8 +51,8 @@ class RegionExtractor:
 
     Args:
         settings: sources and features.
-        side_by_side: run the networks of one photograph at the same time, for an answer sooner; an extraction, which
-            has several photographs at hand, is better without. The regions are the same.
+        side_by_side: run the networks of one image at the same time, for an answer sooner; an extraction, which
+            has several images at hand, is better without. The regions are the same.
 
     Raises:
         RegionsError: a model that cannot be used.
@@ -92,10 +92,10 @@ class RegionExtractor:
         self.class_names = _class_names(self._detectors, self._segmenter)
 
     def __call__(self, image: Image.Image, original_size: tuple[int, int] | None = None) -> Regions:
-        """The regions of one photograph, boxes in its pixels.
+        """The regions of one image, boxes in its pixels.
 
         Args:
-            image: upright RGB photograph.
+            image: upright RGB image.
             original_size: (width, height) before it was stored, when its shape was another; the networks look at it in
                 that shape.
         """
@@ -103,7 +103,7 @@ class RegionExtractor:
         return regions
 
     def look(self, view: View) -> tuple[list[list[Detections]], Array | None, list[FeatureMap]]:
-        """What every network says of the photograph.
+        """What every network says of the image.
 
         Returns:
             Detections of each detector, at the size that proposes boxes first; class probabilities of the segmenter;
@@ -186,7 +186,7 @@ class RegionExtractor:
         boxes = box_arithmetic.clip(every.boxes, width, height)
         keep = _without_repetitions(boxes, len(detected), every.sources, settings.duplicate)
         if not keep:
-            raise RegionsError("No source proposed a region for this photograph; turn on whole_image in the settings.")
+            raise RegionsError("No source proposed a region for this image; turn on whole_image in the settings.")
         place = {old: new for new, old in enumerate(keep)}
         of_union = {
             place[before_unions + i]: tuple(place[m] for m in group)

@@ -1,4 +1,4 @@
-"""One photograph as the networks look at it: in the shape it had before it was stored, at the size each one wants."""
+"""One image as the networks look at it: in the shape it had before it was stored, at the size each one wants."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Fit", "View"]
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A photograph resized and, where asked for, padded at the right and the bottom.
+    """An image resized and, where asked for, padded at the right and the bottom.
 
     Attributes:
         pixels: `[H, W, 3]` uint8 RGB.
-        scale: (x, y) pixels of this array to one pixel of the photograph.
+        scale: (x, y) pixels of this array to one pixel of the image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -27,25 +27,25 @@ class Fit:
 
     @property
     def window(self) -> tuple[float, float, float, float]:
-        """What the whole array covers, in pixels of the photograph."""
+        """What the whole array covers, in pixels of the image."""
         height, width = self.pixels.shape[:2]
         return 0.0, 0.0, width / self.scale[0], height / self.scale[1]
 
     def to_image(self, boxes: Array) -> Array:
-        """Boxes `[N, 4]` in pixels of this array, as pixels of the photograph."""
+        """Boxes `[N, 4]` in pixels of this array, as pixels of the image."""
         x, y = self.scale
         return np.asarray(boxes / np.array([x, y, x, y], np.float32), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A photograph and the shape in which to look at it.
+    """An image and the shape in which to look at it.
 
     Boxes stay in the pixels of `image`: overlaps do not change when one axis is stretched, so only the networks need to
     see the original shape.
 
     Attributes:
-        image: the RGB photograph as stored.
+        image: the RGB image as stored.
         original_size: (width, height) before it was stored, or its own size.
     """
 
@@ -54,11 +54,11 @@ class View:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the photograph as stored, in pixels."""
+        """(width, height) of the image as stored, in pixels."""
         return self.image.size
 
     def resized(self, width: int, height: int) -> Fit:
-        """The whole photograph in exactly `width` x `height` pixels."""
+        """The whole image in exactly `width` x `height` pixels."""
         stored_width, stored_height = self.image.size
         pixels = self.image
         if (width, height) != self.image.size:
@@ -67,12 +67,12 @@ class View:
         return Fit(np.asarray(pixels), (width / stored_width, height / stored_height))
 
     def fitted(self, longest: int, multiple: int = 1, pad: int | None = None) -> Fit:
-        """The photograph in its original shape with its longest side `longest` pixels.
+        """The image in its original shape with its longest side `longest` pixels.
 
         Args:
             longest: pixels of the longest side.
             multiple: both sides become multiples of it.
-            pad: fill value 0..255 of the margin at the right and the bottom that makes them so. None: the photograph is
+            pad: fill value 0..255 of the margin at the right and the bottom that makes them so. None: the image is
                 stretched by the few pixels instead.
         """
         width, height = self._shape(longest)
@@ -83,7 +83,7 @@ class View:
         return self._padded(width, height, full_width, full_height, pad)
 
     def letterboxed(self, width: int, height: int, pad: int) -> Fit:
-        """The photograph in its original shape, as large as fits, in the upper left of `width` x `height` pixels."""
+        """The image in its original shape, as large as fits, in the upper left of `width` x `height` pixels."""
         original_width, original_height = self.original_size
         ratio = min(width / original_width, height / original_height)
         inner_width = min(width, max(1, round(original_width * ratio)))

@@ -20,20 +20,20 @@ class ImportedRegions(RegionSettings):
     imported: str = ""
     """The format they were read from: `scan`, `tsv` or `hdf5`."""
     boxes: bool = True
-    """The source has boxes; without them every region is stored as the whole photograph."""
+    """The source has boxes; without them every region is stored as the whole image."""
 
     def __post_init__(self) -> None:
         if not self.imported:
             raise RegionsError("Imported regions need the name of the format they were read from.")
 
     def refuse_images(self) -> None:
-        """Say that a new photograph cannot be described.
+        """Say that a new image cannot be described.
 
         Raises:
             RegionsError: always.
         """
         raise RegionsError(
             f"These regions were imported from {self.imported} features, and nothing here computes such features for a "
-            "new photograph. Import those of the photograph as well (`unboxed import`), or train on a store made by "
+            "new image. Import those of the image as well (`unboxed import`), or train on a store made by "
             "`unboxed regions`."
         )

@@ -13,10 +13,10 @@ __all__ = ["Detections", "FeatureMap", "Proposals"]
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Candidate boxes of one photograph.
+    """Candidate boxes of one image.
 
     Attributes:
-        boxes: `[N, 4]` pixels of the photograph.
+        boxes: `[N, 4]` pixels of the image.
         scores: `[N]` in [0, 1]; 1 where the source has no score.
         sources: N names of what proposed each box.
     """
@@ -50,13 +50,13 @@ class Proposals:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMap:
-    """A network's feature map of one photograph.
+    """A network's feature map of one image.
 
     Attributes:
         name: the name of the network's output.
         values: `[V, h, w]`.
-        window: the part x1, y1, x2, y2 of the plane that the h x w cells cover, in pixels of the photograph. It
-            reaches beyond the photograph where the network's input was padded.
+        window: the part x1, y1, x2, y2 of the plane that the h x w cells cover, in pixels of the image. It
+            reaches beyond the image where the network's input was padded.
     """
 
     name: str
@@ -66,10 +66,10 @@ class FeatureMap:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Everything a detector says of one photograph, before any suppression.
+    """Everything a detector says of one image, before any suppression.
 
     Attributes:
-        boxes: `[N, 4]` pixels of the photograph.
+        boxes: `[N, 4]` pixels of the image.
         class_scores: `[N, K]` in [0, 1].
         maps: the feature maps that the detector also puts out, often none.
     """

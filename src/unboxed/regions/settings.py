@@ -1,4 +1,4 @@
-"""Everything that decides which regions come out of a photograph, as one value with a fingerprint."""
+"""Everything that decides which regions come out of an image, as one value with a fingerprint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RegionSettings:
     class_names: Path | None = None
     """Text file, one class a line, for detectors that do not carry their class names."""
     whole_image: bool = True
-    """Propose the whole photograph."""
+    """Propose the whole image."""
     grid: int = 0
     """Propose the cells of an n x n grid; 0: none."""
     segments: bool = False
@@ -103,7 +103,7 @@ class RegionSettings:
 
     @staticmethod
     def weight_free() -> RegionSettings:
-        """The settings that need no file at all: segments from pixels, a grid, the whole photograph."""
+        """The settings that need no file at all: segments from pixels, a grid, the whole image."""
         return RegionSettings(segments=True, grid=3)
 
     @staticmethod
@@ -114,13 +114,13 @@ class RegionSettings:
         weights.
 
         Raises:
-            DatasetError: a dataset without photographs.
+            DatasetError: a dataset without images.
         """
         dataset.require_images()
         own = dataset.regions
         if own is None or not (own.detector or own.segmenter or own.backbone):
             return RegionSettings.weight_free(), (
-                "Regions: segments from pixels, a 3 x 3 grid and the whole photograph, without weights; "
+                "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights; "
                 "a detector and a backbone give better ones."
             )
         chosen = RegionSettings(
@@ -130,7 +130,7 @@ class RegionSettings:
             class_names=own.class_names,
             segments=own.detector is None,
         )
-        return chosen, f"Regions: the models that {dataset.path} names under [regions], and the whole photograph."
+        return chosen, f"Regions: the models that {dataset.path} names under [regions], and the whole image."
 
     def differences(self, other: RegionSettings) -> list[str]:
         """One line for each setting that differs from `other`; files differ by content only.

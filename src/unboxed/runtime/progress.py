@@ -48,7 +48,7 @@ class TrainingProgress:
                 f"retrieval within batches rsum {entry['val_rsum']:.1f}{chosen}"
             )
         else:
-            # Time in which a step had to wait for its photographs and captions.
+            # Time in which a step had to wait for its images and captions.
             self._meter.update(entry["step"], f"loss {entry['loss']:.3f}, waiting {entry['waiting']:.0%}")
         if entry["step"] >= entry["steps"] and "val_loss" in entry:
             self._meter.close()

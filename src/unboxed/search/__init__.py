@@ -1,4 +1,4 @@
-"""Photographs looked at once and found by what is said of them, and captions by a photograph.
+"""Images looked at once and found by what is said of them, and captions by an image.
 
 `building.index_images` makes an index on disk and keeps it up to date; `Index` asks it.
 """

@@ -31,11 +31,11 @@ from unboxed.types import Caption, Regions
 
 __all__ = ["IndexSummary", "index_images"]
 
-_SHARD = 128  # photographs of a file: so many at most are lost when a call is killed
-_TOGETHER = 32  # photographs encoded at a time
+_SHARD = 128  # images of a file: so many at most are lost when a call is killed
+_TOGETHER = 32  # images encoded at a time
 _SAMPLE = 256
 _CAPTIONS = 512  # scored at a time
-_NAMED = 10  # of the photographs that were skipped
+_NAMED = 10  # of the images that were skipped
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class IndexSummary:
     """What a call did.
 
     Attributes:
-        photos, captions: in the index now.
-        added, updated, removed, kept: photographs by what became of them; an updated one has another content.
-        skipped: (name, reason) of photographs that cannot be used; they are not in the index.
+        images, captions: in the index now.
+        added, updated, removed, kept: images by what became of them; an updated one has another content.
+        skipped: (name, reason) of images that cannot be used; they are not in the index.
         seconds: how long it took.
     """
 
@@ -66,7 +66,7 @@ class IndexSummary:
     def __str__(self) -> str:
         captions = f" and {self.captions:,} captions" if self.captions else ""
         line = (
-            f"{self.photos:,} photos{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
+            f"{self.photos:,} images{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
             f"{self.removed:,} removed, {self.kept:,} as before, {len(self.skipped):,} skipped; {self.seconds:.0f} s"
         )
         named = [f"  skipped {name}: {reason}" for name, reason in self.skipped[:_NAMED]]
@@ -95,28 +95,28 @@ def index_images(
     progress: bool = True,
     show: Callable[[str], None] = lambda line: None,
 ) -> IndexSummary:
-    """Let the index `out` hold exactly the photographs of `photos`, each encoded once by the run.
+    """Let the index `out` hold exactly the images of `photos`, each encoded once by the run.
 
-    Photographs are told apart by their content: one that was moved or renamed is not looked at again. A call that is
+    Images are told apart by their content: one that was moved or renamed is not looked at again. A call that is
     killed leaves an index that answers as before, and the next one takes over what was finished. One process writes at
     a time; any number may search meanwhile.
 
     Args:
         run: folder of the run.
-        photos: a folder of photographs, or a dataset's file.
+        photos: a folder of images, or a dataset's file.
         out: folder of the index.
         split: only this split of a dataset.
-        regions: store of the dataset's regions, found the run's way; without one they are found in the photographs.
+        regions: store of the dataset's regions, found the run's way; without one they are found in the images.
         again: encode anew where another run made the index; it answers as before until that is done.
-        workers: threads that look at photographs; None: one for each core.
-        strict: a photograph that cannot be read stops the call instead of being skipped.
+        workers: threads that look at images; None: one for each core.
+        strict: an image that cannot be read stops the call instead of being skipped.
         progress: show rate and time left.
         say: is told what is going on.
 
     Raises:
         RunError: no run there.
-        SearchError: another run made the index, something else is in its place, or there are no photographs.
-        PhotoError: with `strict`, the first photograph that cannot be read; else when none can.
+        SearchError: another run made the index, something else is in its place, or there are no images.
+        PhotoError: with `strict`, the first image that cannot be read; else when none can.
     """
     start = time.monotonic()
     listing = listed(photos, split)
@@ -136,7 +136,7 @@ def index_images(
     key_of = {name: key for name, key in key_of.items() if key not in unusable}
     if not key_of:
         first = next(iter(skipped.items()))
-        raise ImageError(f"None of the {len(skipped):,} photographs could be used; {first[0]}: {first[1]}")
+        raise ImageError(f"None of the {len(skipped):,} images could be used; {first[0]}: {first[1]}")
     digest_of = {name: hashlib.sha256(key.encode()).digest() for name, key in key_of.items()}
     table = work.table(listing, key_of, digest_of, old, show)
     table.save(folder.table)
@@ -156,7 +156,7 @@ def index_images(
 
 
 def _names_before(out: Path) -> dict[str, bytes]:
-    """The photographs that the index has, whichever run encoded them."""
+    """The images that the index has, whichever run encoded them."""
     there = IndexFolder.of(out)
     if there is None or not there.table.is_file():
         return {}
@@ -165,7 +165,7 @@ def _names_before(out: Path) -> dict[str, bytes]:
 
 
 def _hashed(listing: Listing, workers: int | None, strict: bool) -> tuple[dict[str, str], dict[str, str]]:
-    """Name -> content of every photograph, and name -> reason of those whose file cannot be read."""
+    """Name -> content of every image, and name -> reason of those whose file cannot be read."""
 
     def key(image: ListedImage) -> str | ImageError:
         try:
@@ -182,7 +182,7 @@ def _hashed(listing: Listing, workers: int | None, strict: bool) -> tuple[dict[s
 
 
 class _Work:
-    """Encodes photographs into shards, and makes the table of them."""
+    """Encodes images into shards, and makes the table of them."""
 
     def __init__(self, grounder: Grounder, folder: IndexFolder, regions: Path | None, old: ImageTable | None) -> None:
         self._grounder, self._folder = grounder, folder
@@ -200,7 +200,7 @@ class _Work:
     def encode(
         self, photos: Mapping[str, ListedImage], workers: int | None, strict: bool, progress: bool
     ) -> Iterator[tuple[str, str]]:
-        """Look at photographs, given by content; gives (content, reason) of those that cannot be used."""
+        """Look at images, given by content; gives (content, reason) of those that cannot be used."""
 
         def look(item: tuple[str, ListedImage]) -> Regions | str:
             try:
@@ -229,13 +229,13 @@ class _Work:
             return self._grounder.extractor(open_image(image.path), image.original_size)
         if self._store.image(image.image_id) != key:
             raise ImageError(
-                f"{self._store.path} has no regions of this photograph as it is now; run `unboxed regions` on it, or "
+                f"{self._store.path} has no regions of this image as it is now; run `unboxed regions` on it, or "
                 "leave out --regions."
             )
         return self._store[image.image_id]
 
     def write(self, keys: Sequence[str], photos: Sequence[StoredImage], probes_NA: torch.Tensor) -> None:
-        """Write a shard, and know where its photographs are from now on."""
+        """Write a shard, and know where its images are from now on."""
         file = self._folder.shards / f"{self._next:06d}.safetensors"
         entries = write_code_shard(file, keys, photos, probes_NA)
         self._shards[self._next] = CodeShard(file)
@@ -243,7 +243,7 @@ class _Work:
         self._next += 1
 
     def probed(self, regions: Sequence[Regions]) -> tuple[list[StoredImage], torch.Tensor]:
-        """Photographs encoded, and their scores for the probes."""
+        """Images encoded, and their scores for the probes."""
         photos = stored_images(self._grounder, regions)
         return photos, self._scores(photos, self._probes)
 
@@ -334,7 +334,7 @@ class _Work:
         return torch.stack([weights[text] for text in texts])
 
     def _without_dead(self, live: set[str]) -> None:
-        """Write what is left of shards from which photographs were removed into new ones."""
+        """Write what is left of shards from which images were removed into new ones."""
         of_shard: dict[int, list[str]] = {}
         for key, place in self.places.items():
             of_shard.setdefault(place.shard, []).append(key)
@@ -347,7 +347,7 @@ class _Work:
             self.write(keys, [self._image(key) for key in keys], probes_NA)
 
     def drop_unused(self, table: ImageTable) -> None:
-        """Delete the shards that no photograph of the table is in."""
+        """Delete the shards that no image of the table is in."""
         used = set(table.shard_N.tolist())
         for number, shard in self._shards.items():
             if number not in used:
@@ -355,7 +355,7 @@ class _Work:
 
 
 class _Writer:
-    """Gathers looked-at photographs, encodes them some at a time, and writes a shard when it is full."""
+    """Gathers looked-at images, encodes them some at a time, and writes a shard when it is full."""
 
     def __init__(self, work: _Work) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""The photographs of the largest products with a query's weights: among all, or in some of the cells faiss makes."""
+"""The images of the largest products with a query's weights: among all, or in some of the cells faiss makes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _IN_TRAINING = 64  # vectors for each cell
 
 
 class Scan(Protocol):
-    """Finds the photographs of the largest products."""
+    """Finds the images of the largest products."""
 
     def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
-        """The rows of `count` photographs, best first."""
+        """The rows of `count` images, best first."""
 
 
 class ExactScan:
@@ -37,7 +37,7 @@ class ExactScan:
         self._vectors_NE = vectors_NE
 
     def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
-        """The rows of `count` photographs, best first."""
+        """The rows of `count` images, best first."""
         length = weights_E.norm().clamp(min=torch.finfo(torch.float32).tiny)
         direction_E = (weights_E / length).to(self._vectors_NE.dtype)  # of unit length: no overflow in 16 bits
         product_N: torch.Tensor = self._vectors_NE @ direction_E
@@ -48,7 +48,7 @@ class FaissScan:
     """The product with the vectors of the most promising cells that faiss sorts them into.
 
     How many cells are looked into is found with queries: as many as hold a given share of what the exact product finds.
-    Photographs are found one by one in the order of their products, and the best ones of a query do not lie in one
+    Images are found one by one in the order of their products, and the best ones of a query do not lie in one
     cell: of a small set they lie in many of them, of a large set in a small share of the cells. No share of the cells
     is right for both.
 
@@ -107,7 +107,7 @@ class FaissScan:
         return np.array(places)
 
     def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
-        """The rows of `count` photographs, best first; fewer where the cells looked into hold no more."""
+        """The rows of `count` images, best first; fewer where the cells looked into hold no more."""
         query_1E = np.ascontiguousarray(weights_E.float().numpy())[None]
         product_1N = query_1E @ self._centres.T
         cells_1N = np.argsort(-product_1N, axis=1)[:, : self.probes]

@@ -1,4 +1,4 @@
-"""A picture of what a search found: the photographs in a grid, with what matched in the colours of the query."""
+"""A picture of what a search found: the images in a grid, with what matched in the colours of the query."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Colours = Mapping[tuple[int, int], str]
 def draw_contact_sheet(query: str, hits: Sequence[Hit], *, columns: int | None = None) -> Image.Image:
     """The query, and below it each hit with its boxes, its score, its file's name and its phrases.
 
-    A chip tells how sure the phrase is to be in the photograph, or, of a run that cannot tell, its best box's score. A
-    phrase that does not seem to be in a photograph has no box there, and a chip with an outline only. A photograph that
+    A chip tells how sure the phrase is to be in the image, or, of a run that cannot tell, its best box's score. A
+    phrase that does not seem to be in an image has no box there, and a chip with an outline only. An image that
     was moved since it was indexed leaves an empty place.
 
     Args:
         query: the text that was searched for.
         hits: what was found, best first, at least one.
-        columns: photographs side by side; None: as suits their number.
+        columns: images side by side; None: as suits their number.
 
     Returns:
         RGB.
@@ -92,7 +92,7 @@ def _cell(rank: int, hit: Hit, colours: Colours) -> Image.Image:
 
 
 def _framed(hit: Hit, colours: Colours) -> Image.Image:
-    """The photograph with its boxes in the middle of its place."""
+    """The image with its boxes in the middle of its place."""
     mat = Image.new("RGB", (_WIDE, _HIGH), _MAT)
     try:
         image = open_image(hit.image)

@@ -1,6 +1,6 @@
 """The files of an index that hold photographs' codes: each complete or not there, each with the list of its own.
 
-A photograph is known by its content. What a killed call had finished is found again by these lists, and a picture that
+An image is known by its content. What a killed call had finished is found again by these lists, and a picture that
 lies in two places is encoded once.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["CodeShard", "ShardImage", "shard_number", "write_code_shard"]
 
 @dataclass(frozen=True)
 class ShardImage:
-    """One photograph of a shard.
+    """One image of a shard.
 
     Attributes:
         key: what identifies its content, see `extraction.image_key`.
@@ -61,7 +61,7 @@ class CodeShard:
             raise SearchError(f"{path} is gone: the index was changed since it was opened; open it again.") from None
         except (SafetensorError, OSError, ValueError, KeyError) as error:
             raise SearchError(
-                f"{path} is damaged ({error}). Delete it and run `unboxed index` again: only its photographs are "
+                f"{path} is damaged ({error}). Delete it and run `unboxed index` again: only its images are "
                 "encoded anew."
             ) from None
 
@@ -71,7 +71,7 @@ class CodeShard:
         return tuple(ShardImage(**entry) for entry in json.loads(self._metadata["photos"]))
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
-        """One photograph; the arguments are those of its `ShardImage`."""
+        """One image; the arguments are those of its `ShardImage`."""
         rows = slice(start, start + count)
         codes = tuple(
             self._tensors[f"whole{c}"][number : number + 1]

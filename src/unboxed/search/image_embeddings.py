@@ -1,4 +1,4 @@
-"""What an index keeps of a photograph: its regions' boxes and codes, enough to score and ground captions exactly."""
+"""What an index keeps of an image: its regions' boxes and codes, enough to score and ground captions exactly."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ __all__ = ["StoredImage", "encoded_captions", "ground_stored", "stored_images", 
 
 
 class StoredImage(NamedTuple):
-    """One photograph, encoded.
+    """One image, encoded.
 
     Attributes:
-        width, height: of the photograph in pixels.
+        width, height: of the image in pixels.
         boxes_R4: float32 pixels.
         label_R: int16, each region's most probable class, -1 for none.
         sure_R: float16, that class's probability.
         evidence_RE: float16, what a semantic prior reads of the regions; E may be 0.
-        codes: float16, the model's codes `[R, D]`, or `[1, D]` of the photograph as a whole.
+        codes: float16, the model's codes `[R, D]`, or `[1, D]` of the image as a whole.
     """
 
     width: int
@@ -44,7 +44,7 @@ class StoredImage(NamedTuple):
 
 @torch.inference_mode()
 def stored_images(grounder: Grounder, regions_B: Sequence[Regions]) -> list[StoredImage]:
-    """Encode the regions of photographs.
+    """Encode the regions of images.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
@@ -52,7 +52,7 @@ def stored_images(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
     for regions in regions_B:
         grounder.inputs.check(regions)
     batch = grounder.inputs.batch(regions_B, grounder.inputs.encoded([Caption("a")]))
-    if batch.region_mask_BR.shape[1] == 1:  # one code a photograph must differ from one region in each
+    if batch.region_mask_BR.shape[1] == 1:  # one code an image must differ from one region in each
         pad = torch.nn.functional.pad
         batch = replace(
             batch,
@@ -83,7 +83,7 @@ def stored_images(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
 
 
 def together(images: Sequence[StoredImage]) -> EncodedImages:
-    """Photographs padded to one block, in single precision."""
+    """Images padded to one block, in single precision."""
     counts = [len(image.boxes_R4) for image in images]
     most = max(counts)
     mask_BR = torch.arange(most) < torch.tensor(counts)[:, None]
@@ -108,7 +108,7 @@ def encoded_captions(grounder: Grounder, captions: Sequence[Caption]) -> Encoded
 
 
 def ground_stored(grounder: Grounder, images: Sequence[StoredImage], caption: Caption) -> list[Grounding]:
-    """Where the phrases of a caption are in each of the photographs, as `Grounder.ground_regions` has it."""
+    """Where the phrases of a caption are in each of the images, as `Grounder.ground_regions` has it."""
     names = grounder.config.class_names
     regions_B = [_StoredRegions.of(image, names) for image in images]
     reader = _Reader(grounder.config, grounder.model, grounder.vocabulary, grounder.prior)
@@ -142,7 +142,7 @@ class _StoredRegions(Regions):
 
 
 class _Reader(Grounder):
-    """Grounds in photographs that were encoded before."""
+    """Grounds in images that were encoded before."""
 
     @property
     def inputs(self) -> Inputs:
@@ -151,7 +151,7 @@ class _Reader(Grounder):
 
 
 class _StoredInputs(Inputs):
-    """Makes batches of photographs that were encoded before."""
+    """Makes batches of images that were encoded before."""
 
     def batch(
         self, regions: Sequence[Regions], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None = None
@@ -167,7 +167,7 @@ class _StoredInputs(Inputs):
 def _batch(
     images: Sequence[StoredImage], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None
 ) -> Batch:
-    """Captions with the codes of photographs; of none, with an empty one."""
+    """Captions with the codes of images; of none, with an empty one."""
     if not images:
         width = next((own.affinity_PK.shape[1] for own in captions if own.affinity_PK is not None), 0)
         inputs, evidence = [np.zeros((1, 0), np.float32)], [np.zeros((1, width), np.float32)]

@@ -1,4 +1,4 @@
-"""The photographs that are to be in an index: those of a folder, or of a dataset, with their captions."""
+"""The images that are to be in an index: those of a folder, or of a dataset, with their captions."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class Listing:
 
 
 def listed(photos: Path, split: str | None = None) -> Listing:
-    """Look for photographs.
+    """Look for images.
 
     Args:
-        photos: a folder, whose photographs, its subfolders' too, are all taken, with the captions that it has; or a
+        photos: a folder, whose images, its subfolders' too, are all taken, with the captions that it has; or a
             dataset's file.
         split: only this split of a dataset; None: all.
 
     Raises:
         DatasetError: a dataset that cannot be read.
-        SearchError: no photographs there.
+        SearchError: no images there.
     """
     if not photos.is_dir():
         return _of_dataset(load_dataset(photos), split)
@@ -58,14 +58,14 @@ def listed(photos: Path, split: str | None = None) -> Listing:
     except DatasetError:
         if split is not None or (photos / "data.toml").is_file():
             raise
-        own = None  # photographs without captions
+        own = None  # images without captions
     if own is not None and split is not None:
         return own
     root = photos.resolve()
     known = {image.path.resolve(): image for image in own.photos.values()} if own else {}
     found = {file.resolve(): ListedImage(file) for file in image_files(photos)} | known
     if not found:
-        raise SearchError(f"There are no photographs in {photos}; expected files that end in {', '.join(SUFFIXES)}.")
+        raise SearchError(f"There are no images in {photos}; expected files that end in {', '.join(SUFFIXES)}.")
     inside = all(path.is_relative_to(root) for path in found)
     root = root if inside else Path(root.anchor)
     named = {path.relative_to(root).as_posix(): image for path, image in found.items()}

@@ -1,4 +1,4 @@
-"""Searching an index: photographs for a sentence, captions for a photograph, both with what matched what."""
+"""Searching an index: images for a sentence, captions for an image, both with what matched what."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from unboxed.types import Caption, GroundedPhrase, Grounding
 __all__ = ["CANDIDATES", "CaptionHit", "Hit", "Index"]
 
 CANDIDATES = 100
-"""Photographs (or captions) that are ranked exactly for a query, by default."""
+"""Images (or captions) that are ranked exactly for a query, by default."""
 
 _ALL = 1000  # of so many, all are candidates
 _TOGETHER = 128
-_POOL = 2048  # photographs among which candidates are chosen
+_POOL = 2048  # images among which candidates are chosen
 _ROUNDS = 4
 _TYPICAL = 64  # queries that faiss's cells are tried with
 
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A photograph that was found.
+    """An image that was found.
 
     Attributes:
         photo: its file.
@@ -56,13 +56,13 @@ class Hit:
 
 @dataclass(frozen=True, eq=False)
 class CaptionHit:
-    """A caption that was found for a photograph.
+    """A caption that was found for an image.
 
     Attributes:
         caption: the text.
-        photo: the photograph of the index that it was written for.
+        photo: the image of the index that it was written for.
         score: the recipe's own; higher is better, any sign.
-        grounding: where its phrases are in the photograph that was asked about.
+        grounding: where its phrases are in the image that was asked about.
     """
 
     caption: str
@@ -77,17 +77,17 @@ class CaptionHit:
 
 
 class Index:
-    """Photographs that were encoded by a run.
+    """Images that were encoded by a run.
 
-    >>> index = Index.open("photos.index")                                    # doctest: +SKIP
+    >>> index = Index.open("images.index")                                    # doctest: +SKIP
     >>> index.search("a man holding a guitar", k=3)[0].name                   # doctest: +SKIP
     'party/0012.jpg'
 
     Args:
         grounder: the run's model.
-        table: the photographs.
+        table: the images.
         shards: folder of their codes.
-        faiss: find candidates with faiss, which pays from some millions of photographs on; its cells are made now.
+        faiss: find candidates with faiss, which pays from some millions of images on; its cells are made now.
 
     Attributes:
         scan: what finds candidates.
@@ -127,12 +127,12 @@ class Index:
         return len(self.table.captions)
 
     def search(self, text: str | Caption, k: int = 10, candidates: int = CANDIDATES) -> list[Hit]:
-        """The k photographs that fit a text best, best first.
+        """The k images that fit a text best, best first.
 
         Args:
             text: a sentence, or a `Caption` with phrases of your own.
             k: how many at most.
-            candidates: photographs that are ranked exactly, at least k. Of up to 1,000 photographs all are.
+            candidates: images that are ranked exactly, at least k. Of up to 1,000 images all are.
 
         Raises:
             CaptionError: the text has no words.
@@ -153,7 +153,7 @@ class Index:
         Args:
             caption: the query.
             k: how many at most.
-            candidates: as many as there are photographs for a full ranking.
+            candidates: as many as there are images for a full ranking.
         """
         asked = encoded_captions(self.grounder, [caption])
         if candidates >= len(self):
@@ -166,21 +166,21 @@ class Index:
 
     @torch.inference_mode()
     def captions_for(self, image: ImageLike, k: int = 10, candidates: int = CANDIDATES) -> list[CaptionHit]:
-        """The k captions of the index that fit a photograph best, best first, with their phrases boxed in it.
+        """The k captions of the index that fit an image best, best first, with their phrases boxed in it.
 
         Args:
             photo: a file, a PIL image, an array, or regions, as for `Grounder.ground`; it need not be in the index.
-            k: how many at most. A text that several photographs share counts once.
+            k: how many at most. A text that several images share counts once.
             candidates: captions that are ranked exactly, at least k. Of up to 1,000 captions all are.
 
         Raises:
-            PhotoError: the photograph cannot be read.
+            PhotoError: the image cannot be read.
             SearchError: the index has no captions.
         """
         if not self.captions:
             raise SearchError(
                 "The index has no captions; index a dataset that has some (a table image,caption; or texts beside the "
-                "photos) to find captions for a photo."
+                "images) to find captions for an image."
             )
         regions = self.grounder.regions_of(image)
         stored = stored_images(self.grounder, [regions])
@@ -241,18 +241,18 @@ class Index:
         return self.table.sketch.weights(score_encoded(self.grounder.model, self._sample, probes))[:-1].T.contiguous()
 
     def _scores(self, rows: torch.Tensor, asked: EncodedCaptions) -> torch.Tensor:
-        """The exact scores of photographs, `[rows, C]`."""
+        """The exact scores of images, `[rows, C]`."""
         blocks = (together([self.image(row) for row in some.tolist()]) for some in torch.split(rows, _TOGETHER))
         return torch.cat([score_encoded(self.grounder.model, block, asked) for block in blocks])
 
     @torch.inference_mode()
     def recall(self, queries: Sequence[str | Caption], k: int = 10, candidates: int = CANDIDATES) -> float:
-        """Share in [0, 1] of the k best photographs of a full ranking that the two stages find, mean over queries.
+        """Share in [0, 1] of the k best images of a full ranking that the two stages find, mean over queries.
 
         Args:
             queries: texts.
             k: how many of the best count.
-            candidates: photographs that are ranked exactly; here also of few photographs.
+            candidates: images that are ranked exactly; here also of few images.
         """
         asked = encoded_captions(self.grounder, [_caption(query) for query in queries])
         best_KC = self._scores(torch.arange(len(self)), asked).topk(min(k, len(self)), dim=0).indices
@@ -270,7 +270,7 @@ class Index:
             k, candidates: as for `recall`.
 
         Returns:
-            None where all photographs are candidates anyhow.
+            None where all images are candidates anyhow.
         """
         if len(self) <= max(candidates, _ALL):
             return None
@@ -279,7 +279,7 @@ class Index:
         return self.recall(own or self._probes[:queries], k, candidates)
 
     def image(self, row: int) -> StoredImage:
-        """What the index keeps of a photograph.
+        """What the index keeps of an image.
 
         Args:
             row: in the table.

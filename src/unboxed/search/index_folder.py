@@ -5,7 +5,7 @@ INDEX/0123456789ab/         what one run made: its fingerprint
     run/                    a copy of the run; nothing outside the index is needed to search it
     probes.json             the made-up sentences
     shards/*.safetensors    codes
-    table.safetensors       photographs, captions and candidates, written in one step
+    table.safetensors       images, captions and candidates, written in one step
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class IndexFolder:
 
     @property
     def table(self) -> Path:
-        """The file of photographs."""
+        """The file of images."""
         return self.path / "table.safetensors"
 
     @property
@@ -72,7 +72,7 @@ class IndexFolder:
         try:
             return tuple(str(text) for text in json.loads((self.path / "probes.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise SearchError(f"{self.path / 'probes.json'} is damaged ({error}); index the photos anew.") from None
+            raise SearchError(f"{self.path / 'probes.json'} is damaged ({error}); index the images anew.") from None
 
     @staticmethod
     def of(out: Path) -> IndexFolder | None:
@@ -90,11 +90,11 @@ class IndexFolder:
                 raise SearchError(f"{file} does not describe an index of unboxed.")
             version, name = content["version"], content["made_by"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchError(f"{file} is damaged ({error!r}); index the photos anew.") from None
+            raise SearchError(f"{file} is damaged ({error!r}); index the images anew.") from None
         if not isinstance(version, int) or version > _VERSION:
             raise SearchError(f"{out} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
         if not isinstance(name, str) or not _OWN.fullmatch(name):
-            raise SearchError(f"{file} is damaged (made_by is {name!r}); index the photos anew.")
+            raise SearchError(f"{file} is damaged (made_by is {name!r}); index the images anew.")
         return IndexFolder(out, name)
 
     @staticmethod
@@ -115,7 +115,7 @@ class IndexFolder:
         if there is not None and there.name != name and not again:
             raise SearchError(
                 f"{out} was encoded by another run than {run}, or by this one before it was trained further. "
-                "Add --again to look at all its photographs anew with this run, or name another --out."
+                "Add --again to look at all its images anew with this run, or name another --out."
             )
         if there is None and out.exists():
             strange = not out.is_dir() or any(not _UNFINISHED.fullmatch(entry.name) for entry in out.iterdir())

@@ -1,4 +1,4 @@
-"""Which photographs an index has, where their codes are, their captions, and what finds candidates: one file.
+"""Which images an index has, where their codes are, their captions, and what finds candidates: one file.
 
 The file is written in one step at the end of a call. Until then the index answers as before, and a call that is killed
 leaves nothing but finished shards behind.
@@ -61,7 +61,7 @@ class Texts:
 
 @dataclass(frozen=True, eq=False)
 class ImageTable:
-    """N photographs and C captions.
+    """N images and C captions.
 
     Attributes:
         root: the folder that names are relative to.
@@ -73,7 +73,7 @@ class ImageTable:
         sketch: what made them.
         sample_S: rows of the sample.
         captions: texts.
-        photo_C: row of each caption's photograph.
+        photo_C: row of each caption's image.
         weights_CF: float16, each caption's weights.
     """
 
@@ -101,7 +101,7 @@ class ImageTable:
         return [bytes(row) for row in self.key_NK.numpy()]
 
     def path(self, row: int) -> Path:
-        """The file of a photograph."""
+        """The file of an image."""
         return self.root / self.names[row]
 
     def save(self, path: Path) -> None:

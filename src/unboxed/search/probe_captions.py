@@ -1,4 +1,4 @@
-"""Made-up sentences whose scores say what a photograph shows."""
+"""Made-up sentences whose scores say what an image shows."""
 
 from __future__ import annotations
 

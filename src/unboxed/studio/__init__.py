@@ -1,1 +1,1 @@
-"""The studio: a page on which photographs are grounded, searched and browsed, and the HTTP service behind it."""
+"""The studio: a page on which images are grounded, searched and browsed, and the HTTP service behind it."""

@@ -31,7 +31,7 @@ __all__ = ["OUTCOMES", "Browser", "Filter"]
 OUTCOMES = ("right", "wrong", *FAILURES[1:])
 """What a phrase can be asked to have become: right under `recall_any@1`, wrong, or wrong in one of the ways."""
 
-_TOGETHER = 24  # photographs whose first captions come before their second ones
+_TOGETHER = 24  # images whose first captions come before their second ones
 _TOP = 5
 
 
@@ -63,13 +63,13 @@ class Browser:
 
     Args:
         desk: what grounds.
-        dataset: with photographs.
+        dataset: with images.
         split: name of the split.
-        run: the run's folder, which may hold regions of these photographs.
+        run: the run's folder, which may hold regions of these images.
         limits: how many groundings are remembered.
 
     Raises:
-        DatasetError: no such split, or no photographs.
+        DatasetError: no such split, or no images.
     """
 
     def __init__(self, desk: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
@@ -115,7 +115,7 @@ class Browser:
         return BrowsePage(items=items, next=following, looked_at=place - start, total=len(self._order))
 
     def _item(self, number: int, caption_number: int) -> BrowsedCaption | None:
-        """One caption, grounded; None for a photograph that cannot be read."""
+        """One caption, grounded; None for an image that cannot be read."""
         example = self._examples[number]
         try:
             seen = self._look(example)
@@ -156,7 +156,7 @@ class Browser:
 
 
 def _order(examples: tuple[Example, ...]) -> list[tuple[int, int]]:
-    """(photograph, caption) so that one photograph's captions do not follow each other."""
+    """(image, caption) so that one photograph's captions do not follow each other."""
     places = [(number, c) for number, example in enumerate(examples) for c in range(len(example.captions))]
     return sorted(places, key=lambda place: (place[0] // _TOGETHER, place[1], place[0]))
 

@@ -36,10 +36,10 @@ def download(form: str, grounding: Grounding, name: str, top: int, least: float 
     Args:
         form: its name.
         grounding: what was found.
-        name: of the photograph.
+        name: of the image.
         top: boxes a phrase.
         least: boxes of a lower score are left out.
-        absent: also boxes of phrases that seem not to be in the photograph.
+        absent: also boxes of phrases that seem not to be in the image.
     """
     phrases = []
     for phrase in grounding.phrases:

@@ -1,4 +1,4 @@
-"""Where the work is done: photographs are looked at once, and captions are grounded in what was seen."""
+"""Where the work is done: images are looked at once, and captions are grounded in what was seen."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class UnknownImageError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A photograph whose regions are known.
+    """An image whose regions are known.
 
     Attributes:
         photo_id: of the shelf, or the sha256 of what was sent.
         name: what people call it.
-        regions: in pixels of the upright photograph.
+        regions: in pixels of the upright image.
         shape: width and height that it is to be shown in.
     """
 
@@ -38,12 +38,12 @@ class Seen:
 
 
 class GroundingCache:
-    """A grounder with a memory for photographs; safe from several threads.
+    """A grounder with a memory for images; safe from several threads.
 
     Args:
         grounder: the run.
-        limits: of photographs, and of the memory.
-        shelf: photographs that are named by id.
+        limits: of images, and of the memory.
+        shelf: images that are named by id.
     """
 
     def __init__(self, grounder: Grounder, limits: Limits, shelf: ImageLibrary) -> None:
@@ -53,7 +53,7 @@ class GroundingCache:
         self._seen: Recent[str, Seen] = Recent(limits.remembered)
 
     def look(self, content: bytes | None, photo_id: str | None, name: str = "photograph") -> Seen:
-        """The regions of a photograph that was sent, or that has an id.
+        """The regions of an image that was sent, or that has an id.
 
         Raises:
             UnknownPhotoError: neither was given, or the id names nothing.
@@ -77,12 +77,12 @@ class GroundingCache:
         return self.remember(Seen(photo_id, name, regions, shape or image.size))
 
     def remember(self, seen: Seen) -> Seen:
-        """Keep the regions of a photograph at hand."""
+        """Keep the regions of an image at hand."""
         self._seen.put(seen.photo_id, seen)
         return seen
 
     def recall(self, photo_id: str) -> Seen | None:
-        """What is at hand of a photograph."""
+        """What is at hand of an image."""
         return self._seen.get(photo_id)
 
     def ground(self, seen: Seen, caption: str) -> Grounding:

@@ -1,4 +1,4 @@
-"""The photographs that the studio shows: each has an id, and a request can name nothing but ids."""
+"""The images that the studio shows: each has an id, and a request can name nothing but ids."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _THUMBNAILS = 600  # kept in memory, about 20 kB each
 
 @dataclass(frozen=True)
 class LibraryImage:
-    """A photograph of this machine.
+    """An image of this machine.
 
     Attributes:
         photo_id: made from its path, and nothing can be read from it.
@@ -41,14 +41,14 @@ class LibraryImage:
 
 
 class ImageLibrary:
-    """Photographs by id.
+    """Images by id.
 
     Args:
         limits: of what is opened.
-        folder: whose photographs, its subfolders' too, can be picked from a list; None for no list.
+        folder: whose images, its subfolders' too, can be picked from a list; None for no list.
 
     Raises:
-        StudioError: no such folder, or no photograph in it.
+        StudioError: no such folder, or no image in it.
     """
 
     def __init__(self, limits: Limits, folder: Path | None = None) -> None:
@@ -58,23 +58,23 @@ class ImageLibrary:
         self.listed: tuple[LibraryImage, ...] = ()
         if folder is not None:
             if not folder.is_dir():
-                raise StudioError(f"{folder} is not a folder; name one with photographs after --photos.")
+                raise StudioError(f"{folder} is not a folder; name one with images after --photos.")
             names = sorted(_images(folder))
             if not names:
-                raise StudioError(f"{folder} holds no photographs ({', '.join(SUFFIXES)}); name another folder.")
+                raise StudioError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name another folder.")
             self.listed = tuple(self.add(folder / name, name) for name in names)
 
     def add(self, path: Path, name: str, shape: tuple[int, int] | None = None) -> LibraryImage:
-        """Put a photograph on the shelf, or find it there."""
+        """Put an image on the shelf, or find it there."""
         photo_id = "p" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
         return self._images.setdefault(photo_id, LibraryImage(photo_id, name, path, shape))
 
     def get(self, photo_id: str) -> LibraryImage | None:
-        """The photograph of an id; None for an id that was never given out."""
+        """The image of an id; None for an id that was never given out."""
         return self._images.get(photo_id)
 
     def open(self, photo: LibraryImage) -> Image.Image:
-        """Decode a photograph.
+        """Decode an image.
 
         Raises:
             PhotoError: it cannot be read; the message does not say where it lies.
@@ -82,11 +82,11 @@ class ImageLibrary:
         try:
             content = photo.path.read_bytes()
         except OSError:
-            raise ImageError(f"The photograph {photo.name} is no longer there; choose another one.") from None
+            raise ImageError(f"The image {photo.name} is no longer there; choose another one.") from None
         return open_image(content, max_pixels=self._limits.pixels)
 
     def picture(self, photo: LibraryImage, size: str) -> bytes:
-        """The photograph as a JPEG of one of `SIZES`, without its metadata.
+        """The image as a JPEG of one of `SIZES`, without its metadata.
 
         Raises:
             PhotoError: it cannot be read.
@@ -110,7 +110,7 @@ def encoded(image: Image.Image, longest: int) -> bytes:
 
 
 def _images(folder: Path) -> Iterator[str]:
-    """Names below `folder` of its photographs; links that lead out of it and hidden files are left out."""
+    """Names below `folder` of its images; links that lead out of it and hidden files are left out."""
     root = folder.resolve()
     for parent, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]

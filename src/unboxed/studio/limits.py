@@ -28,8 +28,8 @@ class Limits:
     """What one request may ask for, and all of them together.
 
     Attributes:
-        megabytes: of an uploaded photograph.
-        megapixels: of a photograph, read from its header before a pixel is decoded.
+        megabytes: of an uploaded image.
+        megapixels: of an image, read from its header before a pixel is decoded.
         caption: characters of a caption or a query.
         workers: requests worked on at a time; the processor's cores by default.
         waiting: requests that wait for a worker; one more is answered with 429.
@@ -37,7 +37,7 @@ class Limits:
         search_seconds: a search or a page of a dataset may take.
         page_seconds: after which a page of a dataset is sent as far as it is; the rest is asked for again.
         upload_seconds: the body of a request may take to arrive.
-        remembered: photographs whose regions are kept, the latest used.
+        remembered: images whose regions are kept, the latest used.
     """
 
     megabytes: float = 20
@@ -53,12 +53,12 @@ class Limits:
 
     @property
     def bytes(self) -> int:
-        """Of an uploaded photograph."""
+        """Of an uploaded image."""
         return int(self.megabytes * 1e6)
 
     @property
     def pixels(self) -> int:
-        """Of a photograph."""
+        """Of an image."""
         return int(self.megapixels * 1e6)
 
 

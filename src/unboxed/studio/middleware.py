@@ -27,7 +27,7 @@ from unboxed.studio.limits import Limits
 __all__ = ["COOKIE", "HEADERS", "Guard", "Token", "is_loopback"]
 
 COOKIE = "unboxed_studio"
-_FORM = 64_000  # bytes of a request beside the photograph in it
+_FORM = 64_000  # bytes of a request beside the image in it
 _SHORTEST_TOKEN = 16
 
 HEADERS = {
@@ -160,7 +160,7 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
             except TimeoutError:
-                raise HTTPException(408, "The upload took too long; try a smaller copy of the photograph.") from None
+                raise HTTPException(408, "The upload took too long; try a smaller copy of the image.") from None
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if received > self._limits.bytes + _FORM:
@@ -171,7 +171,7 @@ class Guard:
 
     @property
     def _too_large(self) -> str:
-        return f"The photograph is larger than {self._limits.megabytes:g} MB; send a smaller copy of it."
+        return f"The image is larger than {self._limits.megabytes:g} MB; send a smaller copy of it."
 
 
 def is_loopback(host: str) -> bool:

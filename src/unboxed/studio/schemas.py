@@ -36,7 +36,7 @@ Box = tuple[float, float, float, float]
 
 
 class ImageAnswer(BaseModel):
-    """A photograph: its size in pixels, which boxes count in, and the shape to show it in."""
+    """An image: its size in pixels, which boxes count in, and the shape to show it in."""
 
     id: str
     name: str
@@ -46,7 +46,7 @@ class ImageAnswer(BaseModel):
 
 
 class PhraseAnswer(BaseModel):
-    """A phrase with its boxes, best first, in pixels of the upright photograph."""
+    """A phrase with its boxes, best first, in pixels of the upright image."""
 
     text: str
     start: int = Field(description="First character in the caption.")
@@ -70,14 +70,14 @@ class GroundAnswer(BaseModel):
 
 
 class ImageListed(BaseModel):
-    """A photograph that can be picked."""
+    """An image that can be picked."""
 
     id: str
     name: str
 
 
 class ImageList(BaseModel):
-    """Some of the photographs of the folder, by name."""
+    """Some of the images of the folder, by name."""
 
     photos: list[ImageListed]
     total: int
@@ -142,8 +142,8 @@ class Facts(BaseModel):
     version: str
     run: RunFacts
     limits: LimitFacts
-    photos: int | None = Field(description="Photographs that can be picked; null without a folder.")
-    index: int | None = Field(description="Photographs that can be searched; null without an index.")
+    photos: int | None = Field(description="Images that can be picked; null without a folder.")
+    index: int | None = Field(description="Images that can be searched; null without an index.")
     data: DataFacts | None = None
     formats: dict[str, str] = Field(description="What boxes can be downloaded as: name to label.")
     palette: list[tuple[str, str]] = Field(description="Colour of each phrase, and of writing on it.")
@@ -162,7 +162,7 @@ def box_rows(boxes: Array) -> list[Box]:
 
 
 def image_answer(seen: Seen) -> ImageAnswer:
-    """A photograph that was looked at."""
+    """An image that was looked at."""
     regions = seen.regions
     return ImageAnswer(id=seen.photo_id, name=seen.name, width=regions.width, height=regions.height, shape=seen.shape)
 

@@ -1,4 +1,4 @@
-"""An index of photographs, asked from the page; news come while it works, as one JSON object a line."""
+"""An index of images, asked from the page; news come while it works, as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEWS_SECONDS = 0.25
 
 
 class Hit(Protocol):
-    """A photograph that was found."""
+    """An image that was found."""
 
     @property
     def image(self) -> Path:
@@ -43,14 +43,14 @@ class SearchIndex(Protocol):
     """What can be searched."""
 
     def __len__(self) -> int:
-        """Photographs in it."""
+        """Images in it."""
 
     def search(self, text: str, k: int) -> Sequence[Hit]:
-        """The k photographs that fit the text best, best first."""
+        """The k images that fit the text best, best first."""
 
 
 class SearchHit(BaseModel):
-    """A photograph that was found, with the boxes that matched the query's phrases."""
+    """An image that was found, with the boxes that matched the query's phrases."""
 
     photo: ImageAnswer
     score: float
@@ -67,7 +67,7 @@ class SearchAnswer(BaseModel):
 
 
 def search(index: SearchIndex, shelf: ImageLibrary, text: str, k: int) -> list[SearchHit]:
-    """The best photographs that are still there.
+    """The best images that are still there.
 
     Raises:
         CaptionError: no words.

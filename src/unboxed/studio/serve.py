@@ -44,8 +44,8 @@ def open_studio(
 
     Args:
         run: the run's folder.
-        index: photographs to search.
-        photos: a folder of photographs to pick from.
+        index: images to search.
+        photos: a folder of images to pick from.
         data: a dataset to browse.
         split: which split of it.
         token: what requests must show.

@@ -61,11 +61,11 @@ class Studio:
     """What a service is made of.
 
     Attributes:
-        desk: the run, and the photographs that it is asked about.
+        desk: the run, and the images that it is asked about.
         run_name: what people call the run.
         limits: sizes, times, and how much at once.
         browser: a dataset to browse.
-        index: photographs to search.
+        index: images to search.
         token: what requests must show; None when only this machine can reach the service.
         names: host names that the service is asked by, beside `localhost` and plain addresses.
     """
@@ -119,15 +119,15 @@ class _Service:
     def add_routes(self, app: FastAPI) -> None:
         app.get("/api/facts", summary="What this studio has")(self.facts)
         app.post("/api/session", summary="Trade the token for a cookie", status_code=204)(self.session)
-        app.get("/api/photos", summary="Photographs that can be picked")(self.photos)
-        app.get("/api/photos/{photo_id}/picture", summary="A photograph as a JPEG", response_class=_Jpeg)(self.picture)
-        app.post("/api/picture", summary="An uploaded photograph as a JPEG", response_class=_Jpeg)(self.convert)
+        app.get("/api/photos", summary="Images that can be picked")(self.photos)
+        app.get("/api/photos/{photo_id}/picture", summary="An image as a JPEG", response_class=_Jpeg)(self.picture)
+        app.post("/api/picture", summary="An uploaded image as a JPEG", response_class=_Jpeg)(self.convert)
         app.post("/api/ground", summary="Box the phrases of a caption")(self.ground)
         app.post("/api/export/{form}", summary="The same boxes as a file", response_class=Response)(self.export)
         app.get("/api/browse", summary="Captions of the dataset, grounded")(self.browse)
         app.get(
             "/api/search",
-            summary="Photographs that fit a text, as lines of JSON",
+            summary="Images that fit a text, as lines of JSON",
             response_class=StreamingResponse,
             responses={200: {"model": SearchAnswer}},
         )(self.search)
@@ -141,7 +141,7 @@ class _Service:
             run=RunFacts(
                 name=studio.run_name,
                 recipe=config.recipe,
-                trained_on=f"{photos:,} photos, {captions:,} captions" if photos else "",
+                trained_on=f"{photos:,} images, {captions:,} captions" if photos else "",
             ),
             limits=LimitFacts(bytes=self._limits.bytes, pixels=self._limits.pixels, caption=self._limits.caption),
             photos=len(self._desk.shelf.listed) or None,
@@ -177,7 +177,7 @@ class _Service:
         content = await self._pictures.run(lambda: self._desk.shelf.picture(photo, size), self._limits.seconds)
         return _Jpeg(content, headers={"Cache-Control": "private, max-age=3600"})
 
-    async def convert(self, photo: Annotated[UploadFile, File(description="A photograph.")]) -> Response:
+    async def convert(self, photo: Annotated[UploadFile, File(description="An image.")]) -> Response:
         content = await photo.read()
 
         def work() -> bytes:
@@ -188,7 +188,7 @@ class _Service:
     async def ground(
         self,
         caption: Annotated[str, Form(description="Its noun phrases are boxed.")],
-        photo: Annotated[UploadFile | None, File(description="A photograph; or leave it out and give its id.")] = None,
+        photo: Annotated[UploadFile | None, File(description="An image; or leave it out and give its id.")] = None,
         photo_id: Annotated[str | None, Form(description="Of an earlier answer, or of a listed one.")] = None,
         top: Annotated[int, Form(ge=1, le=50, description="Boxes a phrase.")] = 10,
     ) -> GroundAnswer:
@@ -202,12 +202,12 @@ class _Service:
         self,
         form: str,
         caption: Annotated[str, Form(description="Its noun phrases are boxed.")],
-        photo: Annotated[UploadFile | None, File(description="A photograph; or leave it out and give its id.")] = None,
+        photo: Annotated[UploadFile | None, File(description="An image; or leave it out and give its id.")] = None,
         photo_id: Annotated[str | None, Form(description="Of an earlier answer, or of a listed one.")] = None,
         top: Annotated[int, Form(ge=1, le=50, description="Boxes a phrase.")] = 1,
         least: Annotated[float | None, Form(description="Lowest score of a box.")] = None,
         absent: Annotated[bool, Form(description="Also boxes of phrases that seem absent.")] = False,
-        name: Annotated[str | None, Form(max_length=200, description="What the photograph is called.")] = None,
+        name: Annotated[str | None, Form(max_length=200, description="What the image is called.")] = None,
     ) -> Response:
         if form not in FORMATS:
             raise HTTPException(404, f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
@@ -251,7 +251,7 @@ class _Service:
     async def _looked(
         self, caption: str, photo: UploadFile | None, photo_id: str | None, answer: Callable[[Seen, float], T]
     ) -> T:
-        """The answer to a caption about a photograph that was sent or has an id."""
+        """The answer to a caption about an image that was sent or has an id."""
         self._check(caption)
         content = await photo.read() if photo is not None else None
         name = Path(photo.filename or "photograph").name if photo is not None else "photograph"
@@ -283,9 +283,9 @@ class _Jpeg(Response):
 
 _PROBLEMS: dict[int | str, str] = {
     401: "The token is missing.",
-    404: "No such photograph, or the studio has no such part.",
+    404: "No such image, or the studio has no such part.",
     413: "Too large.",
-    422: "Not a photograph, a text without words, or a parameter out of range.",
+    422: "Not an image, a text without words, or a parameter out of range.",
     429: "Too much is waiting; Retry-After says when to come again.",
     503: "It took too long.",
 }
@@ -310,10 +310,10 @@ def _handle_problems(app: FastAPI, limits: Limits) -> None:
         )
 
     async def too_slow(_: Request, __: Exception) -> Response:
-        return problem(503, f"This took longer than {limits.seconds:g} s; try again, or send a smaller photograph.")
+        return problem(503, f"This took longer than {limits.seconds:g} s; try again, or send a smaller image.")
 
     async def unknown(_: Request, __: Exception) -> Response:
-        return problem(404, "The photograph is not at hand (any more); send it again.")
+        return problem(404, "The image is not at hand (any more); send it again.")
 
     async def refused(_: Request, error: Exception) -> Response:
         return problem(422, str(error))

@@ -40,7 +40,7 @@ def default_fit(
     Args:
         settings: data, folder and the rest.
         detector: an ONNX file, or the folder of a detector of transformers.
-        epochs: passes over all captions; chosen by the number of photographs when None.
+        epochs: passes over all captions; chosen by the number of images when None.
         seed: of everything random in training.
         say: is given a line for people at every stage.
         report: is given every entry of the training log.
@@ -74,7 +74,7 @@ def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSett
     was fetched before; else without weights.
 
     Raises:
-        DatasetError: a dataset without photographs.
+        DatasetError: a dataset without images.
         RegionsError: the detector does not exist.
     """
     dataset.require_images()
@@ -99,7 +99,7 @@ def default_recipe(named: bool, images: int, epochs: int | None = None, seed: in
     Args:
         named: do the regions have class names? Then CKD, taught by the semantic prior; else InfoGround.
         photos: of the training split.
-        epochs: None chooses them by the number of photographs.
+        epochs: None chooses them by the number of images.
         seed: of training.
     """
     options: RecipeConfig = (

@@ -1,8 +1,8 @@
-"""Phrases that are in a photograph and phrases that are not, from captions alone: what presence is calibrated on.
+"""Phrases that are in an image and phrases that are not, from captions alone: what presence is calibrated on.
 
-Each of some held-out photographs is grounded with captions of its own, and with captions of another photograph. What
+Each of some held-out images is grounded with captions of its own, and with captions of another image. What
 its own captions say is there. What the other's say is not, unless its own captions speak of the same kind of thing:
-then nobody knows, and the phrase is left out, as pronouns are. Captions do not say all that a photograph shows, so a
+then nobody knows, and the phrase is left out, as pronouns are. Captions do not say all that an image shows, so a
 few phrases that count as absent are there.
 """
 
@@ -36,7 +36,7 @@ class SwappedPhrases(NamedTuple):
     Attributes:
         evidence_N: how well each fits.
         present_N: True for those of the photograph's own captions.
-        photos: how many photographs were asked.
+        photos: how many images were asked.
     """
 
     evidence_N: npt.NDArray[np.float64]
@@ -47,14 +47,14 @@ class SwappedPhrases(NamedTuple):
 def swapped_phrases(
     grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, images: int, captions: int = 2
 ) -> SwappedPhrases:
-    """Ground photographs, chosen by lot, with captions of their own and of others.
+    """Ground images, chosen at random, with captions of their own and of others.
 
     Args:
         grounder: the model.
-        examples: photographs with captions; those without regions are passed over.
+        examples: images with captions; those without regions are passed over.
         store: their regions.
         photos: at most so many.
-        captions: so many of each photograph, at most.
+        captions: so many of each image, at most.
     """
     stored = [example for example in examples if example.image_id in store]
     order = generator(0, "swapped").permutation(len(stored))[:images]
@@ -75,7 +75,7 @@ def swapped_phrases(
 
 
 def calibrated(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceCalibration | None:
-    """How a phrase's evidence tells whether it is there, learned on held-out photographs without a box; or None."""
+    """How a phrase's evidence tells whether it is there, learned on held-out images without a box; or None."""
     found = swapped_phrases(grounder, examples, store, images=_CALIBRATION_PHOTOS)
     return fit_presence(found.evidence_N, found.present_N)
 

@@ -1,4 +1,4 @@
-"""How long regions and training will take, measured on a few photographs and a few steps."""
+"""How long regions and training will take, measured on a few images and a few steps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Estimate:
     """Seconds, by what was measured.
 
     Attributes:
-        photo: to find the regions of one photograph, on all cores.
+        photo: to find the regions of one image, on all cores.
         regions: of all of them.
         training: the default recipe's epochs.
         recipe, epochs: that recipe.
@@ -47,7 +47,7 @@ class Estimate:
 
 
 def estimate(examples: Sequence[Example], training_photos: int, settings: RegionSettings) -> Estimate | None:
-    """Measure a few photographs, chosen by lot, and a few steps of the default recipe on them.
+    """Measure a few images, chosen at random, and a few steps of the default recipe on them.
 
     Args:
         examples: of all splits.
@@ -55,7 +55,7 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
         settings: how regions are found.
 
     Returns:
-        None where none of the chosen photographs can be read.
+        None where none of the chosen images can be read.
     """
     chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_PHOTOS]]
     extractor = RegionExtractor(settings)

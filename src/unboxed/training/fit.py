@@ -59,7 +59,7 @@ def fit(
         The trained model, as `Grounder.load(settings.out)` gives it.
 
     Raises:
-        UnboxedError: anything wrong with the dataset, the store or the run, with the mend named.
+        UnboxedError: anything wrong with the dataset, the store or the run, with the fix named.
     """
     run = settings.out
     previous = _previous_run(run, recipe, options, settings.resume)
@@ -160,13 +160,13 @@ def require_free(run: Path, resume: bool) -> None:
 
 
 def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
-    """The `train` and `val` splits; without a `val`, a tenth of the training photographs, chosen by lot.
+    """The `train` and `val` splits; without a `val`, a tenth of the training images, chosen at random.
 
     Raises:
-        DatasetError: no split `train`, or fewer than two photographs in either: what is contrasted is one with another.
+        DatasetError: no split `train`, or fewer than two images in either: what is contrasted is one with another.
     """
     if "train" not in dataset.split_names:
-        raise DatasetError(f"{dataset.path} has no split `train`; name its list of photographs under [splits].")
+        raise DatasetError(f"{dataset.path} has no split `train`; name its list of images under [splits].")
     training = dataset.split("train")
     if "val" in dataset.split_names:
         validation = dataset.split("val")
@@ -180,20 +180,20 @@ def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
         if len(split.examples) < 2:
             found = len(training.examples) + len(validation.examples)
             raise DatasetError(
-                f"{dataset.path} has {len(split.examples)} of its {found} photographs in the split {split.name!r}; "
-                "training and validation contrast photographs with each other and need at least two each."
+                f"{dataset.path} has {len(split.examples)} of its {found} images in the split {split.name!r}; "
+                "training and validation contrast images with each other and need at least two each."
             )
     return training, validation
 
 
 def share_of(split: Split, fraction: float, seed: int) -> Split:
-    """A share of the photographs by lot, at least two; the smaller share of a seed is part of the larger one.
+    """A share of the images at random, at least two; the smaller share of a seed is part of the larger one.
 
     Raises:
         DatasetError: a share outside (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the photographs, in (0, 1].")
+        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the images, in (0, 1].")
     if fraction == 1:
         return split
     count = max(round(fraction * len(split.examples)), 2)

@@ -64,7 +64,7 @@ def train(
     Args:
         model: an `nn.Module` that is also a `TrainableModel`.
         schedule: how long and how fast.
-        training, validation: the photographs and captions; validation only chooses the epoch.
+        training, validation: the images and captions; validation only chooses the epoch.
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
         negatives: substitutes for words of the training captions, if the objective wants any.
         negative_count: how many of them a caption gets in a step.

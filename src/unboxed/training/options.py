@@ -16,16 +16,16 @@ class FitSettings:
     """What a fit needs beside a recipe.
 
     Attributes:
-        data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with photographs.
+        data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with images.
         out: folder of the run.
         regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
         resume: go on with the run in `out` where it stopped.
-        strict: stop at the first photograph that cannot be read.
+        strict: stop at the first image that cannot be read.
         tensorboard: also write TensorBoard event files.
         language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
             small one on the captions at hand.
         min_count: a word that occurs less often in the training captions is unknown.
-        train_fraction: share of the training photographs, in (0, 1], by lot from the seed; a smaller share is part of a
+        train_fraction: share of the training images, in (0, 1], at random from the seed; a smaller share is part of a
             larger one.
         precision: `32`, or `bf16-mixed`: in training steps linear maps multiply in bfloat16. Weights, norms, attention,
             scores and losses, and all that is measured, stay in single precision.

@@ -29,15 +29,15 @@ Share = tuple[int, list[int]]
 
 
 class SplitLoader:
-    """The photographs and captions of a split, ready to be batched; photographs without regions are left out.
+    """The images and captions of a split, ready to be batched; images without regions are left out.
 
     Attributes:
-        image_ids: the photographs that have regions.
+        image_ids: the images that have regions.
         captions: their encoded captions.
-        missing: the photographs left out.
+        missing: the images left out.
 
     Raises:
-        DatasetError: no photograph has regions.
+        DatasetError: no image has regions.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SplitLoader:
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
             raise DatasetError(
-                f"None of the {len(examples)} photographs has regions in {store.path}; run `unboxed regions` on this "
+                f"None of the {len(examples)} images has regions in {store.path}; run `unboxed regions` on this "
                 "dataset."
             )
         self.image_ids = tuple(example.image_id for example in self._examples)
@@ -77,7 +77,7 @@ class SplitLoader:
         return int(self._first_caption[-1])
 
     def regions(self, image: int) -> Array:
-        """Region inputs of photograph number `image`."""
+        """Region inputs of image number `image`."""
         example = self._examples[image]
         arrays = self._store.arrays(example.image_id)
         return self._config.region_inputs(
@@ -85,7 +85,7 @@ class SplitLoader:
         )
 
     def evidence(self, image: int) -> npt.NDArray[np.float16]:
-        """The semantic prior's evidence `[R, K]` of photograph number `image`, worked out once."""
+        """The semantic prior's evidence `[R, K]` of image number `image`, worked out once."""
         assert self._prior is not None
         if image not in self._evidence:
             example = self._examples[image]
@@ -96,7 +96,7 @@ class SplitLoader:
         return self._evidence[image]
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
-        """Which photographs and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
+        """Which images and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
         rng = generator(schedule.seed, "order", epoch + 1)
         counts = [len(captions) for captions in self.captions]
         return epoch_batches(counts, schedule.images_per_batch, schedule.captions_per_image, rng)

@@ -1,4 +1,4 @@
-"""Pictures to look at: a photograph with its phrases boxed and its caption in matching colours, and heat maps.
+"""Pictures to look at: an image with its phrases boxed and its caption in matching colours, and heat maps.
 
 Everything is drawn at twice the size and reduced, so that round corners and dashes are smooth. The font is the one
 inside Pillow: no font file, the same picture on every machine.
@@ -49,7 +49,7 @@ _HEAT = np.array(
     ]
 )
 _SMOOTH = 2  # drawn at twice the size
-_LONG_SIDE = 800  # a smaller photograph is enlarged to it
+_LONG_SIDE = 800  # a smaller image is enlarged to it
 _PAPER, _TEXT = "#FFFFFF", "#1B1F24"
 
 Rectangle = tuple[float, float, float, float]
@@ -64,7 +64,7 @@ def draw_grounding(
     gold: Sequence[Phrase] = (),
     top: int = 1,
 ) -> Image.Image:
-    """The photograph with each phrase's best boxes, and the caption below it with each phrase in its boxes' colour.
+    """The image with each phrase's best boxes, and the caption below it with each phrase in its boxes' colour.
 
     Args:
         photo: RGB, upright; enlarged when its long side is less than 800 pixels.
@@ -74,7 +74,7 @@ def draw_grounding(
         top: boxes drawn per phrase, at least 1; thinner from the second on.
 
     Returns:
-        RGB, as wide as the enlarged photograph and taller by the caption.
+        RGB, as wide as the enlarged image and taller by the caption.
     """
     scale = max(1.0, _LONG_SIDE / max(image.size))
     colours = phrase_colours(phrases)
@@ -103,13 +103,13 @@ def draw_boxes(
     top: int = 1,
     tagged: bool = True,
 ) -> Image.Image:
-    """The photograph, enlarged or reduced by `scale`, with each phrase's best boxes.
+    """The image, enlarged or reduced by `scale`, with each phrase's best boxes.
 
     Args:
         photo: RGB, upright.
         phrases: boxes in pixels of `photo`, best first.
         colours: of `phrase_colours`.
-        scale: of the picture to the photograph.
+        scale: of the picture to the image.
         gold: phrases whose gold boxes are drawn dashed.
         top: boxes drawn per phrase, at least 1; thinner from the second on.
         tagged: with the phrases' texts at the boxes.
@@ -149,7 +149,7 @@ def save_picture(path: Path, picture: Image.Image) -> None:
 
 
 def draw_heat(image: Image.Image, boxes: Array, weights: Array) -> Image.Image:
-    """The photograph under the heat of a word's attention: dark where it does not look, bright where it looks most.
+    """The image under the heat of a word's attention: dark where it does not look, bright where it looks most.
 
     Args:
         photo: RGB, upright.

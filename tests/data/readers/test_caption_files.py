@@ -1,4 +1,4 @@
-"""One's own photographs, however their captions lie beside them; and what `unboxed init` says of a folder."""
+"""One's own images, however their captions lie beside them; and what `unboxed init` says of a folder."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def test_text_files_beside_the_images(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="No photographs found in"):
+    with pytest.raises(DatasetError, match="No images found in"):
         load_dataset(tmp_path)
-    with pytest.raises(DatasetError, match=r"holds 2 photographs and no captions; write .*captions\.csv"):
+    with pytest.raises(DatasetError, match=r"holds 2 images and no captions; write .*captions\.csv"):
         load_dataset(_images(tmp_path, "1.jpg", "2.jpg"))
 
 
@@ -153,8 +153,8 @@ def test_init_writes_a_dataset_file_that_can_be_trained_on_and_says_what_it_foun
     said = capsys.readouterr().err
     for line in (
         "Found: the table captions.csv",
-        f"Photos: 4 with captions in {folder / 'images'}",
-        "Captions: 4, 1 a photo, 4 noun phrases",
+        f"Images: 4 with captions in {folder / 'images'}",
+        "Captions: 4, 1 an image, 4 noun phrases",
         "Vocabulary: 3 words, 3 of them more than once",
         "Named in the captions, not found: 1: gone.jpg",
         "Without a caption, not used: 1: alone.jpg",

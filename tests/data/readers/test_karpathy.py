@@ -1,4 +1,4 @@
-"""Karpathy's JSON: its splits, its several names of an image, with photographs and without."""
+"""Karpathy's JSON: its splits, its several names of an image, with images and without."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_keys_that_do_not_belong(tmp_path: Path) -> None:
     _write(tmp_path / "precomp", "train", 1, _captions(1))
     (tmp_path / "train.txt").write_text("1\n")
     for line, message in {
-        'images = "precomp"': "does not name its photographs; remove `images`",
+        'images = "precomp"': "does not name its images; remove `images`",
         'ids = "imgid"': "`ids` belongs to format 'karpathy'",
         '[splits]\ntrain = "train.txt"': "brings its own splits",
     }.items():

@@ -29,7 +29,7 @@ def test_the_cells_of_a_grid_put_the_image_together_again() -> None:
 
 
 def test_cells_join_without_seams() -> None:
-    """What the cells hold is what resizing the whole photograph gives, at their edges too."""
+    """What the cells hold is what resizing the whole image gives, at their edges too."""
     image = _noise(60, 40)
     found = RegionExtractor(CELLS)(image).features
     together = pixels_of(torch.from_numpy(found.copy())[None], 8, 4)[0].permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""From published features to a scored run without a single photograph, by the command line."""
+"""From published features to a scored run without a single image, by the command line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 @pytest.fixture
 def entities(tmp_path: Path) -> Path:
-    """Twelve annotated images of 100 x 50 pixels without photographs, and a TSV file of their regions."""
+    """Twelve annotated images of 100 x 50 pixels without images, and a TSV file of their regions."""
     rng = np.random.default_rng(0)
     lines = []
     for name in ("Sentences", "Annotations"):
@@ -58,7 +58,7 @@ def entities(tmp_path: Path) -> Path:
 def test_trained_and_scored_without_images(entities: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, store, run = entities / "data.toml", entities / "store", entities / "run"
     main(["import", str(data), "--features", str(entities / "features.tsv"), "--format", "tsv", "--out", str(store)])
-    assert "12 photos imported" in capsys.readouterr().err
+    assert "12 images imported" in capsys.readouterr().err
     fit("infoground", CHOICES, FitSettings(data, run, regions=store))
     main(["evaluate", str(run), "--data", str(data), "--split", "val", "--json"])
     assert '"phrases": 4' in capsys.readouterr().out

@@ -29,7 +29,7 @@ from unboxed.regions.store.region_store import RegionStore
 
 @dataclass
 class _Source:
-    """Photographs from a list."""
+    """Images from a list."""
 
     listed: Sequence[PrecomputedImage]
     format: FeatureFormat = "tsv"
@@ -102,7 +102,7 @@ def test_boxes_are_pixels_of_the_stored_image(
 
 
 def test_pixels_of_an_unknown_frame(table: Dataset, tmp_path: Path) -> None:
-    """Where the source names no size, boxes are taken as pixels of the dataset's photograph, or reach its edges."""
+    """Where the source names no size, boxes are taken as pixels of the dataset's image, or reach its edges."""
     boxes = [[0, 0, 40, 10], [10, 10, 20, 20]]
     np.testing.assert_allclose(_import(_coco(tmp_path), tmp_path / "1", _image("7", boxes, None))["7"].boxes, boxes)
     reaching = _import(table, tmp_path / "2", _image("a", boxes, None))["a.jpg"].boxes
@@ -154,8 +154,8 @@ def test_images_without_regions_are_missing(table: Dataset, tmp_path: Path) -> N
     ("photo", "message"),
     [
         (_image("8", [[0, 0, 1, 1]]), "none of the 1 images of .*named such as '7'.*`ids` chooses"),
-        (_image("7", [[0, 0, 30, 30]], (30, 30)), "photograph of 30 x 30 pixels, the dataset's has 40 x 20"),
-        (_image("7", [[0, 0, 100, 50]], None), "reach beyond the photograph of 40 x 20"),
+        (_image("7", [[0, 0, 30, 30]], (30, 30)), "image of 30 x 30 pixels, the dataset's has 40 x 20"),
+        (_image("7", [[0, 0, 100, 50]], None), "reach beyond the image of 40 x 20"),
         (_image("7", [[0, 0, np.nan, 5]]), "features of 7 are not usable: .*NaN"),
         (_image("7", [[0, 0, 1, 1]], scores=np.array([7], np.float32)), "scores outside 0..1"),
     ],
@@ -184,7 +184,7 @@ def test_imported_settings_survive_and_cannot_look_at_a_image() -> None:
 
 
 def test_a_dataset_without_images_has_no_default_regions(table: Dataset) -> None:
-    with pytest.raises(DatasetError, match=r"no photographs to find regions in; .* store of features .* --regions"):
+    with pytest.raises(DatasetError, match=r"no images to find regions in; .* store of features .* --regions"):
         RegionSettings.default_for(table)
 
 

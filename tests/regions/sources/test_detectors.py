@@ -25,7 +25,7 @@ def test_boxes_and_scores_come_back_in_image_pixels(tmp_path: Path, graphs: Any)
     outputs = {"boxes": np.array([[[8, 16, 40, 32]]]), "scores": np.array([[[0.9, 0.1]]])}
     detector = OnnxDetector.open(graphs.constant(tmp_path / "d.onnx", outputs, metadata=CLASSES), longest=64)
     assert (detector.layout, detector.class_names) == ("boxes+scores", ("cat", "dog"))
-    # 128 x 64 pixels are shown as 64 x 32, so a pixel of the input is two of the photograph.
+    # 128 x 64 pixels are shown as 64 x 32, so a pixel of the input is two of the image.
     found = detector.detect(view(128, 64))
     np.testing.assert_allclose(found.boxes, [[16, 32, 80, 64]])
     np.testing.assert_allclose(found.class_scores, [[0.9, 0.1]])

@@ -28,7 +28,7 @@ SETTINGS = RegionSettings(grid=2, texture=False)
 
 @pytest.fixture
 def examples(tmp_path: Path) -> list[Example]:
-    """Nine small photographs of noise."""
+    """Nine small images of noise."""
     rng = np.random.default_rng(0)
     made = []
     for i in range(9):
@@ -102,8 +102,8 @@ from unboxed.types import Caption, Example
 store._SHARD_PHOTOGRAPHS = 2
 whole = RegionExtractor.__call__
 RegionExtractor.__call__ = lambda *a: (time.sleep(0.1), whole(*a))[1]
-photos = [Example(f"photo{i}", Path(sys.argv[1]) / f"{i}.png", (Caption("noise"),), 30 + i, 20) for i in range(9)]
-extract(photos, RegionSettings(grid=2, texture=False), Path(sys.argv[2]), workers=1, progress=False)
+images = [Example(f"image{i}", Path(sys.argv[1]) / f"{i}.png", (Caption("noise"),), 30 + i, 20) for i in range(9)]
+extract(images, RegionSettings(grid=2, texture=False), Path(sys.argv[2]), workers=1, progress=False)
 """
 
 

@@ -1,4 +1,4 @@
-"""What a folder of one's own holds: photographs, and where their captions are."""
+"""What a folder of one's own holds: images, and where their captions are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unboxed.errors import DatasetError
 __all__ = ["CaptionFolder", "folder_with", "image_files", "look_into"]
 
 _USUAL = ("captions", "metadata", "annotations", "data")
-_TRIED = 20  # rows whose photographs are looked for
+_TRIED = 20  # rows whose images are looked for
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class CaptionFolder:
     """Where things are.
 
     Attributes:
-        images: the folder that photographs are named in.
-        captions: a table, or a folder whose photographs have text files beside them.
+        images: the folder that images are named in.
+        captions: a table, or a folder whose images have text files beside them.
         described: what was found, for people.
     """
 
@@ -35,10 +35,10 @@ class CaptionFolder:
 
 
 def look_into(folder: Path) -> CaptionFolder:
-    """Find the captions of a folder: a Hugging Face dataset's files, one table, or text files beside the photographs.
+    """Find the captions of a folder: a Hugging Face dataset's files, one table, or text files beside the images.
 
     Raises:
-        DatasetError: no captions, no photographs, or several tables.
+        DatasetError: no captions, no images, or several tables.
     """
     if files := dataset_files(folder):
         own = unpacked(folder)
@@ -51,17 +51,17 @@ def look_into(folder: Path) -> CaptionFolder:
     count = sum(1 for _ in image_files(folder))
     if not count:
         raise DatasetError(
-            f"No photographs found in {folder}; expected {', '.join(PHOTO_SUFFIXES)}, a table of captions that names "
+            f"No images found in {folder}; expected {', '.join(PHOTO_SUFFIXES)}, a table of captions that names "
             "them, or the parquet files of a dataset."
         )
     raise DatasetError(
-        f"{folder} holds {count:,} photographs and no captions; write {folder / 'captions.csv'} with the columns "
-        "image,caption, or a .txt of the same name beside each photograph."
+        f"{folder} holds {count:,} images and no captions; write {folder / 'captions.csv'} with the columns "
+        "image,caption, or a .txt of the same name beside each image."
     )
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Every file in `folder` and below that is named like a photograph, in order of its name."""
+    """Every file in `folder` and below that is named like an image, in order of its name."""
     return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
 
 

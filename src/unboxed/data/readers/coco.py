@@ -22,7 +22,7 @@ from unboxed.types import Array, Caption, Phrase
 __all__ = ["CocoCaptions", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]
 
 Instances = dict[str, dict[str, Array]]
-"""Image id -> category -> `[N, 4]` boxes in pixels of the original photograph."""
+"""Image id -> category -> `[N, 4]` boxes in pixels of the original image."""
 
 
 class CocoCaptions:

@@ -2,8 +2,8 @@
 
 A line of a sentence file is a caption whose phrases are marked `[/EN#<chain>/<type>[/<type>...] <words>]`; chain 0 is
 not visual. An `object` of the XML belongs to one or several chains (`name`) and has a box, or flags that say why it has
-none. Boxes are inclusive pixel ranges from 1, in the frame of the original photograph; here they become continuous and
-are scaled, each axis by its own factor, to the frame of the photograph as stored.
+none. Boxes are inclusive pixel ranges from 1, in the frame of the original image; here they become continuous and
+are scaled, each axis by its own factor, to the frame of the image as stored.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def read_examples(
 
     Args:
         annotations: the folder that holds `Sentences` and `Annotations`, or a tar file of it, compressed or not.
-        photos: image id -> the stored photograph; one of `UNKNOWN_SIZE` is taken to have its annotation's size.
+        photos: image id -> the stored image; one of `UNKNOWN_SIZE` is taken to have its annotation's size.
         unrelated: (image id, sentence number from 1) of captions to leave out; an image left without any goes too.
 
     Raises:
@@ -87,7 +87,7 @@ def parse_sentence(line: str) -> Caption:
 
 
 def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
-    """The original (width, height) of a photograph and the continuous boxes of each chain, from its annotation file.
+    """The original (width, height) of an image and the continuous boxes of each chain, from its annotation file.
 
     Raises:
         DatasetError: not XML, an entity or a document type declaration, no size, a box without four edges.
@@ -104,7 +104,7 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
         raise DatasetError(f"is not well-formed XML ({error}); fetch it again") from None
     size = (int(_number(root, "size/width")), int(_number(root, "size/height")))
     if min(size) <= 0:
-        raise DatasetError(f"says the photograph has {size[0]} x {size[1]} pixels; write its original size")
+        raise DatasetError(f"says the image has {size[0]} x {size[1]} pixels; write its original size")
     boxes: Boxes = {}
     for thing in root.iter("object"):
         box = thing.find("bndbox")
@@ -173,7 +173,7 @@ def _example(
 
 
 def _in_stored_frame(boxes: Boxes, size: tuple[int, int], image: StoredImage) -> dict[str, Array]:
-    """Chain id -> its boxes `[N, 4]`, each axis scaled by its own factor to the stored photograph."""
+    """Chain id -> its boxes `[N, 4]`, each axis scaled by its own factor to the stored image."""
     scale = np.array([image.width / size[0], image.height / size[1]] * 2)
     frame = np.array([image.width, image.height] * 2)
     return {chain: np.clip(np.array(its) * scale, 0, frame).astype(np.float32) for chain, its in boxes.items()}

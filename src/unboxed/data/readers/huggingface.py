@@ -1,7 +1,7 @@
-"""A local folder of a Hugging Face dataset, parquet or arrow, unpacked once into photographs and a table.
+"""A local folder of a Hugging Face dataset, parquet or arrow, unpacked once into images and a table.
 
-    FOLDER/unboxed/captions.jsonl     a row for each photograph
-    FOLDER/unboxed/photos/…           the photographs that the files hold
+    FOLDER/unboxed/captions.jsonl     a row for each image
+    FOLDER/unboxed/photos/…           the images that the files hold
     FOLDER/unboxed/source.json        what they were unpacked from; other files there, and it is done again
 
 Only `pyarrow` is needed (the extra `parquet`); no code of the dataset is run.
@@ -37,7 +37,7 @@ def dataset_files(folder: Path) -> list[Path]:
 
 
 def unpacked(folder: Path) -> Path:
-    """The folder with `captions.jsonl` and the photographs of a dataset's folder; made when it is not there yet.
+    """The folder with `captions.jsonl` and the images of a dataset's folder; made when it is not there yet.
 
     Raises:
         DatasetError: no `pyarrow`, no column of images or of captions, damaged files, or a folder that cannot be
@@ -58,7 +58,7 @@ def unpacked(folder: Path) -> Path:
         partial.replace(out)
     except OSError as error:
         raise DatasetError(
-            f"The photographs of {folder} are unpacked into {out}, which cannot be written ({error.strerror}); copy "
+            f"The images of {folder} are unpacked into {out}, which cannot be written ({error.strerror}); copy "
             "the dataset to a folder of yours."
         ) from error
     finally:
@@ -134,7 +134,7 @@ def _write_image(cell: Any, target: Path, file: Path) -> str:
         content = named.read_bytes() if named.is_file() else None
     if not isinstance(content, bytes):
         raise DatasetError(
-            f"{file}: the column of images holds {type(cell).__name__} instead of photographs; save it with the images "
+            f"{file}: the column of images holds {type(cell).__name__} instead of images; save it with the images "
             "inside, as `datasets` does with a column of type Image."
         )
     suffix = Path(path).suffix.lower() if path else ""

@@ -1,4 +1,4 @@
-"""The rows of a table of captions: CSV, JSONL, JSON, or a folder with a text file beside each photograph.
+"""The rows of a table of captions: CSV, JSONL, JSON, or a folder with a text file beside each image.
 
 A row is a dictionary with `image`, and `caption` or `captions`; `where` names the place it comes from. What other tools
 call these columns is understood too: `file_name` and `filename` are `image`, `text` is `caption`.
@@ -45,7 +45,7 @@ def table_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def captioned_images(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Each photograph in `folder` and below that has a text file of its name beside it: (photograph, text file)."""
+    """Each image in `folder` and below that has a text file of its name beside it: (image, text file)."""
     for photo in sorted(folder.rglob("*")):
         if photo.suffix.lower() in PHOTO_SUFFIXES and (text := photo.with_suffix(".txt")).is_file():
             yield photo, text

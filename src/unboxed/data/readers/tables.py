@@ -3,7 +3,7 @@
 CSV has the columns `image` and `caption`, and `split` if wanted; rows of one image are its captions. A line of JSONL
 is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, with `split` and, beside a single caption,
 `phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`) if wanted. Captions without phrases get those that the
-chunker finds. JSON, and text files beside the photographs, give the same rows (`table_rows`). Without a split, a tenth
+chunker finds. JSON, and text files beside the images, give the same rows (`table_rows`). Without a split, a tenth
 of the images, chosen by a hash of their names, is held out as `val`.
 """
 

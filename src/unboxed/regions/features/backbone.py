@@ -30,7 +30,7 @@ class Backbone(Protocol):
     """What region features are pooled from: an ONNX file, or a model of transformers."""
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
-        """The feature maps of one photograph."""
+        """The feature maps of one image."""
         ...
 
 
@@ -71,7 +71,7 @@ class OnnxBackbone:
         return OnnxBackbone(network, names or maps, longest)
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
-        """The feature maps of one photograph."""
+        """The feature maps of one image."""
         fit = view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
         mean, scale = self.network.normalisation()
         outputs = self.network.run(fit.pixels, mean, scale, list(self.names))

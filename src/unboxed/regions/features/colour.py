@@ -47,9 +47,9 @@ def colour_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, hei
     """Colour-name fractions and brightness of three parts of each box, `[R, 36]` in [0, 1].
 
     Args:
-        pixels: `[H, W, 3]` RGB, the whole photograph at any size.
-        boxes: `[R, 4]` in pixels of the photograph.
-        width, height: of the photograph.
+        pixels: `[H, W, 3]` RGB, the whole image at any size.
+        boxes: `[R, 4]` in pixels of the image.
+        width, height: of the image.
     """
     one_hot = np.eye(len(COLOUR_NAMES), dtype=np.float32)[name_colours(pixels)]
     brightness = pixels.mean(axis=2, dtype=np.float32)[:, :, None] / 255

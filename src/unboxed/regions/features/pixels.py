@@ -14,7 +14,7 @@ __all__ = ["pixel_features"]
 def pixel_features(view: View, boxes: Array, side: int) -> Array:
     """Each box as `side` x `side` RGB pixels in [0, 1], row by row: `[R, 3 * side**2]`.
 
-    The cells of a grid tile the photograph, so that a network can put it together again: stretched to a square, with
+    The cells of a grid tile the image, so that a network can put it together again: stretched to a square, with
     as many pixels as the cells have together, and without seams, as the filter reads over a cell's edge. A box thinner
     than a pixel is read as one pixel.
     """

@@ -26,7 +26,7 @@ def pool(feature_map: FeatureMap, boxes: Array) -> Array:
 
     Args:
         feature_map: `[V, h, w]` with its window.
-        boxes: `[R, 4]` in pixels of the photograph.
+        boxes: `[R, 4]` in pixels of the image.
     """
     _, rows, columns = feature_map.values.shape
     x1, y1, x2, y2 = feature_map.window

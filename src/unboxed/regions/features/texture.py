@@ -27,9 +27,9 @@ def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, he
     Edge histograms have length one over the box, colours are in about -1..1, outlines in 0..1.
 
     Args:
-        pixels: `[H, W, 3]` RGB, the whole photograph at any size.
-        boxes: `[R, 4]` in pixels of the photograph.
-        width, height: of the photograph.
+        pixels: `[H, W, 3]` RGB, the whole image at any size.
+        boxes: `[R, 4]` in pixels of the image.
+        width, height: of the image.
     """
     lab = _lab(pixels)
     window = (0.0, 0.0, float(width), float(height))

@@ -1,4 +1,4 @@
-"""Features of bottom-up attention (Anderson et al., CVPR 2018) in tab-separated lines, one photograph each.
+"""Features of bottom-up attention (Anderson et al., CVPR 2018) in tab-separated lines, one image each.
 
     image_id, width, height, number of boxes, boxes, features                                   bottom-up attention
     image_id, height, width, labels, scores, attributes, their scores, number, boxes, features  as LXMERT has it
@@ -64,7 +64,7 @@ class BottomUpTSV:
 
 
 def parse_row(line: bytes) -> PrecomputedImage:
-    """The photograph that one line describes, in either order of columns.
+    """The image that one line describes, in either order of columns.
 
     Raises:
         RegionsError: another number of columns, no base64, or values that are not as many as the boxes.
@@ -80,7 +80,7 @@ def parse_row(line: bytes) -> PrecomputedImage:
     count = _whole(count_text, "the number of boxes")
     size = (_whole(width, "the width"), _whole(height, "the height"))
     if min(size) < 1:
-        raise RegionsError(f"a photograph of {size[0]} x {size[1]} pixels")
+        raise RegionsError(f"an image of {size[0]} x {size[1]} pixels")
     if len(fields) == 10:
         labels = _numbers(classes, count, "labels", (np.dtype("<i8"), np.dtype("<i4")))[:, 0].astype(np.int64)
         scores = _numbers(confidences, count, "scores")[:, 0]

@@ -35,7 +35,7 @@ class Blocks(NamedTuple):
 
 
 def block_columns(boxes: npt.ArrayLike, width: float, height: float) -> npt.NDArray[np.float64]:
-    """The thirty columns `[..., 30]` of boxes `[..., 4]`, x1, y1, x2, y2 in pixels of a photograph of that size."""
+    """The thirty columns `[..., 30]` of boxes `[..., 4]`, x1, y1, x2, y2 in pixels of an image of that size."""
     import torch
 
     from unboxed.attention.positions import cover_blocks

@@ -1,7 +1,7 @@
 """Region features that others have computed and published, streamed into a store.
 
-What is read is one of `scan_features`, `bottom_up_tsv` and `info_ground_hdf5`; each hands over one photograph at a
-time, so that a file of tens of gigabytes needs the memory of a few photographs.
+What is read is one of `scan_features`, `bottom_up_tsv` and `info_ground_hdf5`; each hands over one image at a
+time, so that a file of tens of gigabytes needs the memory of a few images.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedImage"
 FeatureFormat = Literal["scan", "tsv", "hdf5"]
 
 _SOURCE = "imported"
-_SAME_SHAPE = 0.03  # sizes of files are rounded, and features were computed from other copies of a photograph
-_BEYOND = 0.02  # share of a photograph that boxes may reach beyond it, which detectors' rounding explains
+_SAME_SHAPE = 0.03  # sizes of files are rounded, and features were computed from other copies of an image
+_BEYOND = 0.02  # share of an image that boxes may reach beyond it, which detectors' rounding explains
 
 
 @dataclass(frozen=True, eq=False)
 class PrecomputedImage:
-    """The regions of one photograph as a file has them.
+    """The regions of one image as a file has them.
 
     Attributes:
         image_id: as in the file.
         features: `[R, V]`.
-        boxes: `[R, 4]` in pixels of `size`, or shares of the photograph if none is above 1; None: the file has none.
-        size: (width, height) of the photograph they were computed from; None: the file does not say.
+        boxes: `[R, 4]` in pixels of `size`, or shares of the image if none is above 1; None: the file has none.
+        size: (width, height) of the image they were computed from; None: the file does not say.
         scores: `[R]` in [0, 1]; None: none.
         labels: `[R]` numbers of classes; None: none.
     """
@@ -69,7 +69,7 @@ class FeatureSource(Protocol):
         ...
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """The photographs whose `image_key` is among `wanted`, in the order of the file.
+        """The images whose `image_key` is among `wanted`, in the order of the file.
 
         Raises:
             RegionsError: a malformed file.
@@ -82,8 +82,8 @@ class ImportSummary:
     """What an import did.
 
     Attributes:
-        done: photographs imported.
-        reused: photographs that the store had already, with the same features.
+        done: images imported.
+        reused: images that the store had already, with the same features.
         missing: image ids of the dataset that the source has no features of.
         has_boxes: whether groundings can be scored.
         seconds: how long it took.
@@ -96,10 +96,10 @@ class ImportSummary:
     seconds: float
 
     def __str__(self) -> str:
-        lines = [f"{self.done:,} photos imported in {self.seconds:.0f} s, {self.reused:,} were there already."]
+        lines = [f"{self.done:,} images imported in {self.seconds:.0f} s, {self.reused:,} were there already."]
         if self.missing:
             some = ", ".join(self.missing[:3])
-            lines.append(f"{len(self.missing):,} photos of the dataset have no features, such as {some}.")
+            lines.append(f"{len(self.missing):,} images of the dataset have no features, such as {some}.")
         if not self.has_boxes:
             lines.append("There are no boxes: retrieval can be trained and scored, grounding cannot be scored.")
         return "\n".join(lines)
@@ -130,7 +130,7 @@ def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
 
 
 def image_key(image_id: str) -> str:
-    """What two names of one image have in common: no ending of a photograph, no leading zeros of a number.
+    """What two names of one image have in common: no ending of an image, no leading zeros of a number.
 
     Examples:
         >>> image_key("000000391895.jpg"), image_key("391895"), image_key("a/b.png")
@@ -150,7 +150,7 @@ def import_regions(
 ) -> ImportSummary:
     """Stream the features of a dataset's images into the store `out`, which is made or gone on with.
 
-    Images are joined by their ids (`image_key`). Boxes are scaled to the photographs of the dataset; where it has none
+    Images are joined by their ids (`image_key`). Boxes are scaled to the images of the dataset; where it has none
     and does not know their sizes, they are kept as shares.
 
     Args:
@@ -239,7 +239,7 @@ def _regions(image: PrecomputedImage, example: Example, names: tuple[str, ...]) 
 
 
 def _stored_boxes(image: PrecomputedImage, example: Example) -> Array:
-    """The boxes in the frame of the example; the whole photograph for each region where there are none."""
+    """The boxes in the frame of the example; the whole image for each region where there are none."""
     stored = (example.width, example.height)
     if image.boxes is None:
         return np.tile(np.array([0, 0, *stored], np.float32), (len(image.features), 1))
@@ -250,17 +250,17 @@ def _stored_boxes(image: PrecomputedImage, example: Example) -> Array:
         frame = image.size
         if known is not None and abs(frame[0] * known[1] / (frame[1] * known[0]) - 1) > _SAME_SHAPE:
             raise RegionsError(
-                f"they are of a photograph of {frame[0]} x {frame[1]} pixels, the dataset's has {known[0]} x "
+                f"they are of an image of {frame[0]} x {frame[1]} pixels, the dataset's has {known[0]} x "
                 f"{known[1]}; let `images` name the originals."
             )
     elif known is not None:
         frame = known
-    else:  # neither says; the regions of a photograph nearly always reach its edges
+    else:  # neither says; the regions of an image nearly always reach its edges
         frame = (float(image.boxes[:, 2].max()), float(image.boxes[:, 3].max()))
     shares = image.boxes / np.array([*frame, *frame], np.float32)
     if shares.min(initial=0) < -_BEYOND or shares.max(initial=0) > 1 + _BEYOND:
         raise RegionsError(
-            f"their boxes reach beyond the photograph of {frame[0]:g} x {frame[1]:g} pixels. They were computed from "
+            f"their boxes reach beyond the image of {frame[0]:g} x {frame[1]:g} pixels. They were computed from "
             "another copy of it: let `images` name the originals, or leave `images` out."
         )
     boxes: Array = shares.clip(0, 1) * np.array([*stored, *stored], np.float32)

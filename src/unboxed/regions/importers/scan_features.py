@@ -1,7 +1,7 @@
 """SCAN's precomputed features: `{split}_ims.npy`, mapped into memory, and `{split}_boxes.npy` where somebody has them.
 
 The released files have no boxes. A file of boxes has four columns, x1, y1, x2, y2, and the rows of the features. PFAN's
-file of the same name has thirty: they name blocks of the photograph, from which no box can be told, and are passed over
+file of the same name has thirty: they name blocks of the image, from which no box can be told, and are passed over
 (see `pfan`).
 """
 

@@ -1,4 +1,4 @@
-"""Connected components of a map of classes, without SciPy, which takes longer to load than a photograph to look at."""
+"""Connected components of a map of classes, without SciPy, which takes longer to load than an image to look at."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count:
     the lower half.
 
     Args:
-        boxes: `[N, 4]` pixels of the photograph.
+        boxes: `[N, 4]` pixels of the image.
         scores: `[N]` person scores.
         shape: (x, y) factors from the photograph's pixels to ones of its original shape.
         count: how many persons.
@@ -51,7 +51,7 @@ def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count:
     for i in best:
         x1, y1, x2, y2 = (float(v) for v in boxes[i])
         height = y2 - y1
-        # The width in the same units as the height: the photograph may be squashed.
+        # The width in the same units as the height: the image may be squashed.
         shoulders = min((x2 - x1) * shape[0] / shape[1], 0.6 * height)
         head = 0.45 * shoulders
         centre, half_head = (x1 + x2) / 2, 0.24 * shoulders * shape[1] / shape[0]

@@ -44,7 +44,7 @@ class Detector(Protocol):
         ...
 
     def detect(self, view: View) -> Detections:
-        """Every box of one photograph, before suppression."""
+        """Every box of one image, before suppression."""
         ...
 
 
@@ -84,15 +84,15 @@ class OnnxDetector:
 
     @property
     def any_size(self) -> bool:
-        """Does the graph take photographs of any size?"""
+        """Does the graph take images of any size?"""
         return self.network.input_size is None
 
     def at(self, longest: int) -> OnnxDetector:
-        """The same network, looking at photographs with their longest side `longest` pixels."""
+        """The same network, looking at images with their longest side `longest` pixels."""
         return replace(self, longest=longest)
 
     def detect(self, view: View) -> Detections:
-        """Every box of one photograph in its pixels, before suppression."""
+        """Every box of one image in its pixels, before suppression."""
         fit = self._fit(view)
         if self.layout == "boxes+scores":
             outputs = self.network.run(fit.pixels, 0.0, 1 / 255, list(self.names))

@@ -15,7 +15,7 @@ def whole_image(width: int, height: int) -> Proposals:
 
 
 def grid_cells(width: int, height: int, cells: int) -> Proposals:
-    """The `cells` x `cells` equal boxes that tile the photograph, row by row."""
+    """The `cells` x `cells` equal boxes that tile the image, row by row."""
     y, x = np.mgrid[:cells, :cells].reshape(2, -1)
     corners = np.stack([x, y, x + 1, y + 1], axis=1) / cells
     boxes = (corners * np.array([width, height, width, height])).astype(np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["cached_detector"]
 
-_KINDS = (  # they need nothing but a photograph, unlike those that are told by a text what to look for
+_KINDS = (  # they need nothing but an image, unlike those that are told by a text what to look for
     "conditional_detr",
     "d_fine",
     "dab-detr",

@@ -21,7 +21,7 @@ from unboxed.types import Array
 __all__ = ["OnnxSegmenter", "class_boxes", "class_evidence"]
 
 _BACKGROUND = frozenset({"background", "__background__", "unlabeled", "void"})
-_SMALLEST = 0.01  # of the photograph; below this a component of a rough segmenter is noise
+_SMALLEST = 0.01  # of the image; below this a component of a rough segmenter is noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class OnnxSegmenter:
         return OnnxSegmenter(network, name, tuple(every[k] for k in columns), columns, longest)
 
     def probabilities(self, view: View) -> Array:
-        """Class probabilities `[K + 1, h, w]` over the whole photograph; the last is everything that has no name."""
+        """Class probabilities `[K + 1, h, w]` over the whole image; the last is everything that has no name."""
         fit = view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
         mean, scale = self.network.normalisation()
         (logits,) = self.network.run(fit.pixels, mean, scale, [self.output])
@@ -78,7 +78,7 @@ def class_boxes(probabilities: Array, width: int, height: int, count: int) -> Pr
 
     Args:
         probabilities: `[K + 1, h, w]`, the last class is background.
-        width, height: of the photograph in pixels.
+        width, height: of the image in pixels.
         count: at most so many.
 
     Returns:
@@ -118,11 +118,11 @@ def class_evidence(probabilities: Array, boxes: Array, width: int, height: int) 
     """How well each box is each class, `[R, K]` in [0, 1]: 2pq / (p + q).
 
     p is the mean probability of the class inside the box, q the share of all its probability that lies inside: a box in
-    the middle of the grass has p = 1 and a small q, the whole photograph q = 1 and a small p.
+    the middle of the grass has p = 1 and a small q, the whole image q = 1 and a small p.
 
     Args:
         probabilities: `[K + 1, h, w]`, the last class is background and left out.
-        boxes: `[R, 4]` pixels, within a photograph of `width` x `height`.
+        boxes: `[R, 4]` pixels, within an image of `width` x `height`.
     """
     named = probabilities[:-1]
     _, rows, columns = named.shape

@@ -2,7 +2,7 @@
 
 Selective search (Uijlings et al. 2013) in its fast form: the graph segmentation of Felzenszwalb and Huttenlocher (2004)
 gives the first segments, and the most similar neighbours, by colour histogram, size and fit, are merged until one is
-left. Good enough to propose things in drawings and the larger things in photographs; no weights.
+left. Good enough to propose things in drawings and the larger things in images; no weights.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unboxed.types import Array
 __all__ = ["segment_boxes"]
 
 _BINS = 8
-_SMALLEST = 0.002  # of the photograph
+_SMALLEST = 0.002  # of the image
 
 
 def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count: int, threshold: float) -> Proposals:
@@ -26,8 +26,8 @@ def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count:
     A box's score is how much its colours differ from those of the segments that touch it, in 0..1.
 
     Args:
-        pixels: `[H, W, 3]` RGB, the whole photograph, best at about 160 pixels.
-        width, height: of the photograph.
+        pixels: `[H, W, 3]` RGB, the whole image, best at about 160 pixels.
+        width, height: of the image.
         count: at most so many.
         threshold: overlap above which the lower-scored of two boxes goes.
     """

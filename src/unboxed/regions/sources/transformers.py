@@ -50,7 +50,7 @@ class TransformersDetector:
         )
 
     def detect(self, view: View) -> Detections:
-        """Every query's box of one photograph in its pixels, before suppression."""
+        """Every query's box of one image in its pixels, before suppression."""
         import torch
 
         shown = Image.fromarray(view.resized(*view.original_size).pixels)
@@ -87,7 +87,7 @@ class TransformersBackbone:
         return TransformersBackbone(model.eval(), _load(library.AutoImageProcessor, name), longest)
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
-        """The last hidden state over the whole photograph.
+        """The last hidden state over the whole image.
 
         Raises:
             RegionsError: the model gives no map.
@@ -95,7 +95,7 @@ class TransformersBackbone:
         import torch
 
         fit = self._fit(view)
-        # The photograph has its size already, and a centre crop would lose its borders.
+        # The image has its size already, and a centre crop would lose its borders.
         inputs = self.processor(
             images=Image.fromarray(fit.pixels), do_resize=False, do_center_crop=False, return_tensors="pt"
         )

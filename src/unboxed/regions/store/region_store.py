@@ -1,10 +1,10 @@
-"""The feature store: the regions of a dataset's photographs, made once, read many times, complete in its folder.
+"""The feature store: the regions of a dataset's images, made once, read many times, complete in its folder.
 
     STORE/store.json          settings, class names, source names, feature blocks
     STORE/models/             copies of the model files that the settings name
     STORE/shards/*.safetensors
 
-Nothing outside the folder is needed to read it, to go on with it, or to make the regions of a new photograph the same
+Nothing outside the folder is needed to read it, to go on with it, or to make the regions of a new image the same
 way. One process writes at a time; any number may read.
 """
 
@@ -126,7 +126,7 @@ class RegionStore:
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The photographs stored, oldest first."""
+        """The images stored, oldest first."""
         return tuple(self._index)
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class RegionStore:
         return image_id in self._index
 
     def __getitem__(self, image_id: str) -> Regions:
-        """The regions of one photograph, checked.
+        """The regions of one image, checked.
 
         Raises:
             StoreError: not in the store, or damaged.
@@ -160,11 +160,11 @@ class RegionStore:
         except (RegionsError, IndexError) as error:
             raise StoreError(
                 f"{shard.path} is damaged: the regions of {image_id} are not usable ({error}). Delete this file and "
-                "run the extraction again: only its photographs are done anew."
+                "run the extraction again: only its images are done anew."
             ) from error
 
     def arrays(self, image_id: str) -> RegionArrays:
-        """The regions of one photograph as they lie in the store, unchecked.
+        """The regions of one image as they lie in the store, unchecked.
 
         Raises:
             StoreError: not in the store.
@@ -186,7 +186,7 @@ class RegionStore:
         source_names: tuple[str, ...],
         feature_blocks: tuple[tuple[str, int], ...],
     ) -> None:
-        """Writes down what the columns mean, before the first photograph is added.
+        """Writes down what the columns mean, before the first image is added.
 
         Raises:
             StoreError: the store says something else already.
@@ -203,7 +203,7 @@ class RegionStore:
             _write_json(self.path / "store.json", header)
 
     def append(self, image_id: str, image: str, regions: Regions) -> None:
-        """Adds one photograph; a later one of the same id takes the place of an earlier one.
+        """Adds one image; a later one of the same id takes the place of an earlier one.
 
         It is on the disk after the 128th, or after `flush`.
         """
@@ -219,7 +219,7 @@ class RegionStore:
             self.flush()
 
     def flush(self) -> None:
-        """Writes the photographs added since the last full shard."""
+        """Writes the images added since the last full shard."""
         if self._open_shard:
             file = self.path / "shards" / f"{self._next_shard:06d}.safetensors"
             write_shard(file, self._open_shard)
@@ -239,7 +239,7 @@ class RegionStore:
         if image_id not in self._index:
             raise StoreError(
                 f"{self.path} has no regions of {image_id!r}; run the extraction on the dataset that "
-                "has this photograph."
+                "has this image."
             )
         return self._index[image_id]
 

@@ -1,4 +1,4 @@
-"""One file of a feature store: the regions of some photographs, and the list of these photographs in its header.
+"""One file of a feature store: the regions of some images, and the list of these images in its header.
 
 A shard is complete or not there: it is written beside its place and moved in at once. Because each brings its own list,
 the store's index is the sum of its shards and can never disagree with them.
@@ -26,7 +26,7 @@ _LARGEST_HALF = 65504.0
 
 
 class RegionArrays(NamedTuple):
-    """The regions of one photograph as they lie in the store, unchecked, for the training loop.
+    """The regions of one image as they lie in the store, unchecked, for the training loop.
 
     Attributes:
         boxes: `[R, 4]` float32 pixels.
@@ -45,12 +45,12 @@ class RegionArrays(NamedTuple):
 
 @dataclass(frozen=True)
 class ShardEntry:
-    """One photograph of a shard.
+    """One image of a shard.
 
     Attributes:
         image_id: as in its dataset.
         photo: what identifies its content, see `extraction.image_key`.
-        width, height: of the photograph in pixels.
+        width, height: of the image in pixels.
         start, count: its rows in the shard's arrays.
     """
 
@@ -83,7 +83,7 @@ class Shard:
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(
-                f"{path} is damaged ({error}). Delete this file and run the extraction again: only its photographs are "
+                f"{path} is damaged ({error}). Delete this file and run the extraction again: only its images are "
                 "done anew."
             ) from error
 
@@ -93,7 +93,7 @@ class Shard:
 
 
 def write_shard(path: Path, images: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
-    """Writes a shard of (image_id, photo, width, height, arrays), all or nothing."""
+    """Writes a shard of (image_id, image, width, height, arrays), all or nothing."""
     from safetensors.numpy import save
 
     entries, start = [], 0
