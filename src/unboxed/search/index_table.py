@@ -59,6 +59,9 @@ class Texts:
         return [whole[first:last].decode("utf-8", "surrogatepass") for first, last in pairwise(ends)]
 
 
+_NAME_IN_FILE = {"image_C": "photo_C"}  # the file format keeps the name of its first version
+
+
 @dataclass(frozen=True, eq=False)
 class ImageTable:
     """N images and C captions.
@@ -73,7 +76,7 @@ class ImageTable:
         sketch: what made them.
         sample_S: rows of the sample.
         captions: texts.
-        photo_C: row of each caption's image.
+        image_C: row of each caption's image.
         weights_CF: float16, each caption's weights.
     """
 
@@ -109,7 +112,7 @@ class ImageTable:
         tensors: dict[str, torch.Tensor] = {}
         for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
             if isinstance(value, torch.Tensor):
-                tensors[name] = value.contiguous()
+                tensors[_NAME_IN_FILE.get(name, name)] = value.contiguous()
             elif isinstance(value, Texts | Sketch):
                 parts = ((field.name, getattr(value, field.name)) for field in fields(value))
                 tensors |= {f"{name}.{part}": tensor.contiguous() for part, tensor in parts}
@@ -129,6 +132,7 @@ class ImageTable:
         try:
             opened: Any = safe_open(str(path), framework="pt")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            tensors["image_C"] = tensors.pop(_NAME_IN_FILE["image_C"])
             nested: dict[str, Any] = {
                 "names": Texts(*(tensors.pop(f"names.{field.name}") for field in fields(Texts))),
                 "captions": Texts(*(tensors.pop(f"captions.{field.name}") for field in fields(Texts))),

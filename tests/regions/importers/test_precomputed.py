@@ -151,7 +151,7 @@ def test_images_without_regions_are_missing(table: Dataset, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("photo", "message"),
+    ("image", "message"),
     [
         (_image("8", [[0, 0, 1, 1]]), "none of the 1 images of .*named such as '7'.*`ids` chooses"),
         (_image("7", [[0, 0, 30, 30]], (30, 30)), "image of 30 x 30 pixels, the dataset's has 40 x 20"),
@@ -171,7 +171,7 @@ def test_features_of_two_networks(table: Dataset, tmp_path: Path) -> None:
         _import(table, tmp_path / "store", _image("a", [[0, 0, 1, 1]]), other)
 
 
-def test_imported_settings_survive_and_cannot_look_at_a_image() -> None:
+def test_imported_settings_survive_and_cannot_look_at_an_image() -> None:
     settings = ImportedRegions(imported="scan", boxes=False)
     again = RegionSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
     assert again == settings and again.fingerprint() == settings.fingerprint()

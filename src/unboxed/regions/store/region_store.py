@@ -178,7 +178,7 @@ class RegionStore:
 
     def images(self) -> dict[str, str]:
         """Content -> the image id it is stored under."""
-        return {entry.image: image_id for image_id, (_, entry) in self._index.items()}
+        return {entry.image_key: image_id for image_id, (_, entry) in self._index.items()}
 
     def describe(
         self,

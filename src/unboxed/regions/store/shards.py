@@ -7,7 +7,7 @@ the store's index is the sum of its shards and can never disagree with them.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,17 +49,21 @@ class ShardEntry:
 
     Attributes:
         image_id: as in its dataset.
-        photo: what identifies its content, see `extraction.image_key`.
+        image_key: what identifies its content, see `extraction.image_key`.
         width, height: of the image in pixels.
         start, count: its rows in the shard's arrays.
     """
 
     image_id: str
-    image: str
+    image_key: str
     width: int
     height: int
     start: int
     count: int
+
+
+_NAME_IN_FILE = {"image_key": "photo"}  # the file format keeps the name of its first version
+_NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 
 
 class Shard:
@@ -75,7 +79,8 @@ class Shard:
         self.path = path
         try:
             opened: Any = safe_open(str(path), framework="numpy")
-            self.entries = tuple(ShardEntry(**entry) for entry in json.loads(opened.metadata()["images"]))
+            listed = json.loads(opened.metadata()["images"])
+            self.entries = tuple(ShardEntry(**_renamed(entry, _NAME_IN_CODE)) for entry in listed)
             self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
             rows = {int(piece.get_shape()[0]) for piece in self._slices}
             if rows != {sum(entry.count for entry in self.entries)}:
@@ -93,12 +98,13 @@ class Shard:
 
 
 def write_shard(path: Path, images: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
-    """Writes a shard of (image_id, image, width, height, arrays), all or nothing."""
+    """Writes a shard of (image_id, image_key, width, height, arrays), all or nothing."""
     from safetensors.numpy import save
 
     entries, start = [], 0
-    for image_id, image, width, height, arrays in images:
-        entries.append(asdict(ShardEntry(image_id, image, width, height, start, len(arrays.boxes))))
+    for image_id, image_key, width, height, arrays in images:
+        entry = ShardEntry(image_id, image_key, width, height, start, len(arrays.boxes))
+        entries.append(_renamed(asdict(entry), _NAME_IN_FILE))
         start += len(arrays.boxes)
     joined = {
         name: np.ascontiguousarray(np.concatenate([getattr(item[4], name) for item in images]))
@@ -107,6 +113,10 @@ def write_shard(path: Path, images: Sequence[tuple[str, str, int, int, RegionArr
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(save(joined, metadata={"images": json.dumps(entries)}))
     partial.replace(path)
+
+
+def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in entry.items()}
 
 
 def to_half(values: Array) -> Half:
