@@ -174,7 +174,7 @@ class RegionStore:
 
     def image(self, image_id: str) -> str | None:
         """What identifies the content that was extracted for this image id; None when it is not in the store."""
-        return self._index[image_id][1].image if image_id in self._index else None
+        return self._index[image_id][1].image_key if image_id in self._index else None
 
     def images(self) -> dict[str, str]:
         """Content -> the image id it is stored under."""
