@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from unboxed.errors import CaptionError, RegionsError
-from unboxed.types import Caption, GroundedPhrase, Grounding, Phrase, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Caption, Phrase, Regions
 
 
 def _regions(count: int = 3, **changes: object) -> Regions:

@@ -10,7 +10,8 @@ from unboxed.errors import UnboxedError
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
-    from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, RankedImage, Regions
+    from unboxed.inference.results import GroundedPhrase, Grounding, RankedImage
+    from unboxed.types import Caption, Example, Phrase, Regions
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,6 +41,8 @@ def __getattr__(name: str) -> Any:
     # wanted.
     if name == "Grounder":
         return import_module("unboxed.inference.grounder").Grounder
+    if name in ("GroundedPhrase", "Grounding", "RankedImage"):
+        return getattr(import_module("unboxed.inference.results"), name)
     if name in __all__:
         return getattr(import_module("unboxed.types"), name)
     raise AttributeError(f"module 'unboxed' has no attribute {name!r}")

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +27,14 @@ import numpy.typing as npt
 from unboxed.errors import CaptionError, RegionsError
 
 if TYPE_CHECKING:
-    import supervision
     import torch
 
-    from unboxed.attention.base import RegionEmbeddings
-
-__all__ = ["Array", "Batch", "Caption", "Example", "GroundedPhrase", "Grounding", "Phrase", "RankedImage", "Regions"]
+__all__ = ["Array", "Batch", "Caption", "Example", "Phrase", "Regions", "frozen_array"]
 
 Array = npt.NDArray[np.float32]
 
 
-def _frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
+def frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
     """`values` as read-only float32, a copy unless nobody can write to them anyhow.
 
     Raises `RegionsError` unless their shape is `shape` (None: any size) and all are finite.
@@ -91,10 +88,10 @@ class Regions:
 
     def __post_init__(self) -> None:
         count = len(self.sources)
-        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (count, 4), "Regions.boxes"))
-        object.__setattr__(self, "scores", _frozen_array(self.scores, (count,), "Regions.scores"))
-        object.__setattr__(self, "features", _frozen_array(self.features, (count, None), "Regions.features"))
-        class_probs = _frozen_array(self.class_probs, (count, len(self.class_names)), "Regions.class_probs")
+        object.__setattr__(self, "boxes", frozen_array(self.boxes, (count, 4), "Regions.boxes"))
+        object.__setattr__(self, "scores", frozen_array(self.scores, (count,), "Regions.scores"))
+        object.__setattr__(self, "features", frozen_array(self.features, (count, None), "Regions.features"))
+        class_probs = frozen_array(self.class_probs, (count, len(self.class_names)), "Regions.class_probs")
         object.__setattr__(self, "class_probs", class_probs)
         if self.width <= 0 or self.height <= 0:
             raise RegionsError(f"Regions of an image of {self.width} x {self.height} pixels.")
@@ -147,7 +144,7 @@ class Phrase:
     boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (None, 4), f"gold boxes of “{self.text}”"))
+        object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"gold boxes of “{self.text}”"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +212,6 @@ class Batch:
         slot_C: index of the word that `substitutes_CN` stand for, -1 for a caption without substitutes.
         substitutes_CN: word ids that make the caption false when put there, 0 for none; N may be 0.
         affinity_CPK, evidence_BRK: what the semantic prior says of each phrase and of each region; K is 0 without one.
-        codes: of the regions, where the model has encoded them before; `features_BRV` is not looked at then.
     """
 
     features_BRV: torch.Tensor
@@ -230,113 +226,10 @@ class Batch:
     substitutes_CN: torch.Tensor
     affinity_CPK: torch.Tensor
     evidence_BRK: torch.Tensor
-    codes: RegionEmbeddings | None = None
+    codes: Any = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch with its tensors on `device`."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         moved = {name: value.to(device) for name, value in named.items() if hasattr(value, "to")}
         return replace(self, **moved)
-
-
-@dataclass(frozen=True, eq=False)
-class GroundedPhrase:
-    """A phrase with its regions ranked.
-
-    Attributes:
-        text, start, end: the phrase and its character span in the caption.
-        boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
-        scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
-        evidence: how well the phrase fits the image, in the model's own unit; None where nothing was asked.
-        confidence: in [0, 1], that the phrase is in the image; None of a model that was not calibrated.
-        types: Entities types such as `people`, where the caption that was asked for came with them.
-    """
-
-    text: str
-    start: int
-    end: int
-    boxes: Array
-    scores: Array
-    evidence: float | None = None
-    confidence: float | None = None
-    types: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "boxes", _frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
-        object.__setattr__(self, "scores", _frozen_array(self.scores, (len(self.boxes),), f"scores of “{self.text}”"))
-
-    @property
-    def present(self) -> bool:
-        """Is the phrase in the image, as likely as not? True where nobody knows."""
-        return self.confidence is None or self.confidence >= 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Grounding:
-    """The answer for one image and one caption.
-
-    Attributes:
-        caption: the caption's text.
-        phrases: its phrases in reading order, each with ranked boxes.
-        words: the words of the caption as (start, end) character spans.
-        regions: the candidate regions that were ranked.
-        attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
-        width, height: size of the image in pixels.
-        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the image, any sign; None where
-            phrases choose among regions.
-    """
-
-    caption: str
-    phrases: tuple[GroundedPhrase, ...]
-    words: tuple[tuple[int, int], ...]
-    regions: Regions
-    attention_WR: Array
-    width: int
-    height: int
-    heat_PYX: Array | None = None
-
-    def to_dict(self, top: int | None = None) -> dict[str, object]:
-        """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""
-        return {
-            "phrases": [
-                {
-                    "text": phrase.text,
-                    "start": phrase.start,
-                    "end": phrase.end,
-                    "boxes": [[round(float(x), 2) for x in box] for box in phrase.boxes[:top]],
-                    "scores": [round(float(score), 6) for score in phrase.scores[:top]],
-                    "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
-                    "present": phrase.present,
-                }
-                for phrase in self.phrases
-            ]
-        }
-
-    def to_supervision(self, min_score: float = 0.0, top: int = 1) -> supervision.Detections:
-        """The boxes as `supervision.Detections`, with phrases and character spans in its `data`.
-
-        Args:
-            min_score: boxes that score less are left out.
-            top: boxes a phrase at most.
-
-        Raises:
-            ExportError: the package supervision is missing.
-        """
-        from unboxed.inference.supervision import detections
-
-        return detections(self, min_score, top)
-
-
-@dataclass(frozen=True, eq=False)
-class RankedImage:
-    """An image that was found for a text.
-
-    Attributes:
-        index: its place among the images that were ranked.
-        score: how well it fits, higher is better, any sign; it compares with those of the same text alone.
-        grounding: where the text's phrases are in it.
-    """
-
-    index: int
-    score: float
-    grounding: Grounding

@@ -10,7 +10,8 @@ import pytest
 
 from unboxed.evaluation.error_analysis import FAILURES, ErrorTable, count_errors, error_kind
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Caption, Example, Phrase, Regions
 
 MAN, OTHER_MAN, HAT = [0, 0, 10, 20], [50, 0, 60, 20], [0, 0, 10, 5]
 HEAD = [0, 0, 10, 8]  # IoU 0.4 with the man

@@ -11,7 +11,8 @@ import pytest
 from unboxed.evaluation.error_analysis import count_errors
 from unboxed.evaluation.evaluate import GroundedExample, score_heat_maps
 from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
-from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Caption, Example, Phrase, Regions
 
 CELLS = np.array([[0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [10, 10, 20, 20]], np.float32)
 

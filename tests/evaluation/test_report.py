@@ -14,7 +14,8 @@ from PIL import Image
 
 from unboxed.evaluation.grounding import GroundedMention, score_grounding
 from unboxed.evaluation.report import GalleryItem, _heat, _runs, write_report
-from unboxed.types import Caption, GroundedPhrase, Grounding, Phrase, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Caption, Phrase, Regions
 
 HOSTILE = """A <script>alert("1")</script> dog & 'ball' \"></figure>"""
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation import retrieval
 from unboxed.evaluation.retrieval import KS, RetrievalScores, score_retrieval
+from unboxed.inference import ranks
 
 
 def naive_ranks(score_BC: np.ndarray, image_of_C: np.ndarray) -> tuple[list[int], list[int]]:
@@ -30,7 +30,7 @@ def drawn(seed: int, images: int = 12, captions: int = 32) -> tuple[np.ndarray, 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_figure_equals_the_loop_with_negative_scores_and_ties(seed: int, monkeypatch) -> None:
-    monkeypatch.setattr(retrieval, "_BLOCK", 3 * 32)  # several blocks of rows
+    monkeypatch.setattr(ranks, "_BLOCK", 3 * 32)  # several blocks of rows
     score_BC, image_of_C = drawn(seed)
     scores = score_retrieval(score_BC, image_of_C)
     by_image, by_caption = naive_ranks(score_BC, image_of_C)

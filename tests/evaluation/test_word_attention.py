@@ -11,7 +11,8 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention import AttentionProtocol, score_attention
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.evaluation.word_attention import attended_words, attention_metrics
-from unboxed.types import Caption, Example, GroundedPhrase, Grounding, Phrase, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Caption, Example, Phrase, Regions
 
 TEXT = "two men with a dog"
 SPANS = ((0, 3), (4, 7), (8, 12), (13, 14), (15, 18))

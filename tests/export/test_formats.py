@@ -15,7 +15,8 @@ from unboxed.errors import ExportError
 from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
 from unboxed.export.selection import BoxChoice, choose
-from unboxed.types import GroundedPhrase, Grounding, Regions
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Regions
 
 
 def _grounding(caption: str, *phrases: tuple[str, list[float], float], present: bool = True) -> Grounding:

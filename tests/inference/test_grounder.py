@@ -10,7 +10,8 @@ from PIL import Image
 
 import unboxed
 from unboxed.errors import CaptionError, RegionsError, RunError
-from unboxed.types import Caption, Grounding, Phrase
+from unboxed.inference.results import Grounding
+from unboxed.types import Caption, Phrase
 
 
 def _same(first: Grounding, second: Grounding) -> bool:

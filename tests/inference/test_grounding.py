@@ -14,8 +14,9 @@ from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.inference import grounding as module
 from unboxed.inference.grounding import ground_stream
+from unboxed.inference.results import Grounding
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.types import Caption, Grounding, Phrase
+from unboxed.types import Caption, Phrase
 
 
 def assert_same(first: Grounding, second: Grounding) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from unboxed.attention.heatmaps import hottest_point, upsampled
 from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import RegionsError
 from unboxed.evaluation.evaluate_run import evaluate_run
-from unboxed.evaluation.heatmap import hottest_point, upsampled
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
 from unboxed.recipes.model import MatchingModel

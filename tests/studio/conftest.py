@@ -13,6 +13,7 @@ import pytest
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.results import GroundedPhrase
 from unboxed.scenes import write_scenes
 from unboxed.studio.browse import Browser
 from unboxed.studio.grounding_cache import GroundingCache
@@ -20,7 +21,6 @@ from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits
 from unboxed.studio.middleware import Token
 from unboxed.studio.service import Studio, create_app
-from unboxed.types import GroundedPhrase
 
 
 @dataclass(frozen=True)

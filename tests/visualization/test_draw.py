@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from unboxed.types import GroundedPhrase, Phrase
+from unboxed.inference.results import GroundedPhrase
+from unboxed.types import Phrase
 from unboxed.visualization.draw import PALETTE, draw_grounding, draw_heat, heat_colours, heat_map, ink
 
 CAPTION = "A dog chases a ball."

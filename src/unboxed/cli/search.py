@@ -13,8 +13,8 @@ from unboxed.errors import SearchError
 from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
+    from unboxed.inference.results import Grounding
     from unboxed.search import CaptionHit, Hit, Index
-    from unboxed.types import Grounding
 
 __all__ = ["index", "search"]
 

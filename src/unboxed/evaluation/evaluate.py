@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
 
 import numpy as np
 
+from unboxed.attention.heatmaps import heat_inside, hottest_point, positive_heat, rank_by_heat, upsampled
 from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import EvaluationError, RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
-from unboxed.evaluation.heatmap import (
-    HeatMention,
-    HeatScores,
-    heat_inside,
-    hottest_point,
-    positive_heat,
-    rank_by_heat,
-    score_heat,
-    upsampled,
-)
+from unboxed.evaluation.heatmap import HeatMention, HeatScores, score_heat
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_stream
+from unboxed.inference.results import Grounding
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.types import Array, Caption, Example, Grounding, Regions
+from unboxed.types import Array, Caption, Example, Regions
 
-__all__ = ["GroundedExample", "answer_with_proposals", "ground_split", "score_examples", "score_heat_maps", "store_for"]
+__all__ = [
+    "GroundedExample",
+    "answer_with_proposals",
+    "can_be_grounded",
+    "ground_split",
+    "has_boxes",
+    "score_examples",
+    "score_heat_maps",
+    "store_for",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,18 @@ class GroundedExample:
 
     example: Example
     groundings: tuple[Grounding, ...]
+
+
+def can_be_grounded(examples: Sequence[Example], store: RegionStore) -> bool:
+    """Are there gold boxes, and boxes of regions to hold against them?"""
+    if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
+        return False
+    return has_boxes(examples)
+
+
+def has_boxes(examples: Sequence[Example]) -> bool:
+    """Has any phrase a gold box?"""
+    return any(len(p.boxes) for example in examples for caption in example.captions for p in caption.phrases)
 
 
 def store_for(

@@ -17,7 +17,9 @@ from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.evaluate import (
     GroundedExample,
     answer_with_proposals,
+    can_be_grounded,
     ground_split,
+    has_boxes,
     score_examples,
     score_heat_maps,
     store_for,
@@ -29,12 +31,11 @@ from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.word_attention import score_words
-from unboxed.experiments.cells import can_be_grounded, has_boxes
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.training.fit import training_and_validation
-from unboxed.visualization.curves import attention_chart
+from unboxed.visualization.curves import Chart, precision_recall_chart
 
 __all__ = ["EvaluatedRun", "evaluate_run"]
 
@@ -151,7 +152,7 @@ def evaluate_run(
         gallery=_gallery(grounded),
         log=_log(run),
         facts=_facts(grounder, scores, run, split_name) | _more_facts(heat, attention, ranks, presence),
-        curves=[] if attention is None else [attention_chart(attention)],
+        curves=[] if attention is None else [_attention_chart(attention)],
     )
     return EvaluatedRun(run, data, split_name, scores, baselines, path, heat, attention, ranks, presence)
 
@@ -161,6 +162,11 @@ def _split(dataset: Dataset, name: str) -> Split:
     if name == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
         return training_and_validation(dataset)[1]
     return dataset.split(name)
+
+
+def _attention_chart(attention: AttentionScores) -> Chart:
+    points = ((point.recall, point.precision) for point in attention.curve)
+    return precision_recall_chart("Attention: precision over recall, %", points)
 
 
 def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:

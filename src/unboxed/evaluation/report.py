@@ -23,7 +23,8 @@ from unboxed.boxes import iou
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
-from unboxed.types import Array, Caption, GroundedPhrase, Grounding, Phrase
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.types import Array, Caption, Phrase
 from unboxed.visualization.curves import Chart, training_charts
 from unboxed.visualization.draw import PALETTE, heat_colours, ink
 

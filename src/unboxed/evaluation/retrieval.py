@@ -29,11 +29,11 @@ import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.inference.ranks import retrieval_ranks
 
 __all__ = ["RetrievalScores", "score_retrieval"]
 
 KS = (1, 5, 10)
-_BLOCK = 1 << 24  # pairs looked at in one go: bounds the memory, not the result
 
 Index = npt.NDArray[np.integer]
 
@@ -172,23 +172,5 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
         of_fold_B = np.flatnonzero(fold_of_B == fold)
         of_fold_C = np.flatnonzero(fold_of_B[image_of_C] == fold)
         part_BC = score_BC if folds == 1 else score_BC[np.ix_(of_fold_B, of_fold_C)]
-        wrong_B, wrong_C = _wrong_ahead(part_BC, image_of_C[of_fold_C] - of_fold_B[0])
-        rank_B[of_fold_B] += wrong_B
-        rank_C[of_fold_C] += wrong_C
+        rank_B[of_fold_B], rank_C[of_fold_C] = retrieval_ranks(part_BC, image_of_C[of_fold_C] - of_fold_B[0])
     return RetrievalScores(rank_B, rank_C, image_of_C, fold_of_B)
-
-
-def _wrong_ahead(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tuple[Index, Index]:
-    """How many wrong candidates are not below the right answer, for each image and each caption."""
-    images, captions = score_BC.shape
-    true_C = score_BC[image_of_C, np.arange(captions)]
-    wrong_B, wrong_C = np.zeros(images, dtype=np.int64), np.zeros(captions, dtype=np.int64)
-    rows = max(_BLOCK // captions, 1)
-    for first in range(0, images, rows):
-        block_BC = score_BC[first : first + rows]
-        own_BC = image_of_C == np.arange(first, first + len(block_BC))[:, None]
-        best_B = np.where(own_BC, block_BC, -np.inf).max(axis=1)
-        # “not below” and not “at least”: a score that is not a number is then never in the model's favour.
-        wrong_B[first : first + rows] = (~(block_BC < best_B[:, None]) & ~own_BC).sum(axis=1)
-        wrong_C += (~(block_BC < true_C) & ~own_BC).sum(axis=0)
-    return wrong_B, wrong_C

@@ -31,11 +31,11 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.recipes import RECIPES, RecipeConfig
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.locks import alone
-from unboxed.training.checkpoint import write_json
+from unboxed.runtime.atomic import write_json
+from unboxed.runtime.locks import file_lock
 from unboxed.types import Example
 
-__all__ = ["Cell", "FitOptions", "Outcome", "can_be_grounded", "has_boxes", "parse_recipe", "run_cell"]
+__all__ = ["Cell", "FitOptions", "Outcome", "parse_recipe", "run_cell"]
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def run_cell(
     Raises:
         UnboxedError: anything wrong with the dataset, the store or the run, with the fix named.
     """
-    with alone(folder / "cells" / cell.name):
+    with file_lock(folder / "cells" / cell.name):
         if cell.is_finished(folder):
             return
         from unboxed.data.dataset import load_dataset
@@ -270,7 +270,7 @@ def run_cell(
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
         settings = FitSettings(Path(cell.data), run, regions, resume=True, cache=cache, **asdict(rest))
-        with alone(run):  # another cell may train the same run for another split
+        with file_lock(run):  # another cell may train the same run for another split
             fit(name, choices, settings, show=show, report=report)
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
@@ -278,22 +278,8 @@ def run_cell(
         outcome.save(folder / "cells" / cell.name, json.loads(json.dumps(about, default=str)))
 
 
-def can_be_grounded(examples: Sequence[Example], store: RegionStore) -> bool:
-    """Are there gold boxes, and boxes of regions to hold against them?"""
-    from unboxed.regions.imported import ImportedRegions
-
-    if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
-        return False
-    return has_boxes(examples)
-
-
-def has_boxes(examples: Sequence[Example]) -> bool:
-    """Has any phrase a gold box?"""
-    return any(len(p.boxes) for example in examples for caption in example.captions for p in caption.phrases)
-
-
 def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
-    from unboxed.evaluation.evaluate import ground_split, score_examples
+    from unboxed.evaluation.evaluate import can_be_grounded, ground_split, score_examples
     from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
     from unboxed.evaluation.pair_scores import score_pairs
     from unboxed.evaluation.word_attention import attention_metrics

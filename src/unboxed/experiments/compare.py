@@ -25,8 +25,9 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
+from unboxed.evaluation.evaluate import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
-from unboxed.experiments.cells import Cell, Outcome, can_be_grounded, parse_recipe, run_cell
+from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
 from unboxed.experiments.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.experiments.options import CompareSettings

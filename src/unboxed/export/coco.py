@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from unboxed.export.selection import BoxChoice, Chosen, LabelledBox, Mention, choose
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["dataset", "results"]
 

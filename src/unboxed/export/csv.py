@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from unboxed.export.selection import BoxChoice, choose
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["COLUMNS", "rows", "text"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unboxed.export.selection import BoxChoice, choose
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["pipeline_output"]
 

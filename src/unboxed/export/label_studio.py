@@ -10,7 +10,7 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from unboxed.export.selection import BoxChoice, LabelledBox, LabelledImage, choose
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["labelling_config", "tasks"]
 

@@ -22,9 +22,10 @@ from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.selection import BoxChoice, Chosen, choose
+from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.progress import track
-from unboxed.types import Example, GroundedPhrase, Grounding, Regions
+from unboxed.types import Example, Regions
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder

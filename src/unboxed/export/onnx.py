@@ -36,7 +36,7 @@ from unboxed.errors import ExportError
 from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names
-from unboxed.training.checkpoint import write_json
+from unboxed.runtime.atomic import write_json
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder

@@ -11,11 +11,11 @@ import numpy as np
 
 from unboxed.boxes import iou
 from unboxed.errors import ExportError
+from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.text import lexicon
 from unboxed.text.inflection import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
-from unboxed.types import GroundedPhrase, Grounding
 
 __all__ = ["BoxChoice", "Chosen", "LabelledBox", "LabelledImage", "Mention", "choose"]
 

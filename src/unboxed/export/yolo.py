@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from unboxed.data.readers.tables import hold_out
 from unboxed.export.selection import BoxChoice, LabelledImage, choose
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["files"]
 

@@ -16,13 +16,14 @@ from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Inputs
 from unboxed.inference.grounding import ground_stream, ground_together
+from unboxed.inference.results import Grounding, RankedImage
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.weights import load_weights, save_weights
 from unboxed.runtime.ordered_map import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.checkpoint import load_weights, save_weights
-from unboxed.types import Array, Caption, Grounding, RankedImage, Regions
+from unboxed.types import Array, Caption, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior

@@ -12,13 +12,15 @@ import numpy.typing as npt
 import torch
 
 from unboxed.attention.base import Alignment
+from unboxed.attention.heatmaps import heat_boxes, phrase_maps, positive_heat, upsampled
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
 from unboxed.inference.batching import Inputs
 from unboxed.inference.calibration import phrase_match
+from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.runtime.ordered_map import ordered_map
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, Batch, Caption, GroundedPhrase, Grounding, Regions
+from unboxed.types import Array, Batch, Caption, Regions
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -218,14 +220,12 @@ def _read_heat(
     told: Sequence[tuple[float, float | None]],
 ) -> Grounding:
     """Boxes around the hot regions of each phrase's map of cells."""
-    from unboxed.evaluation import heatmap
-
     caption = arrays.caption
-    heat_PYX = heatmap.phrase_maps(map_QR, phrase_PQ, content_Q)
+    heat_PYX = phrase_maps(map_QR, phrase_PQ, content_Q)
     phrases = []
     for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=False):
-        heat_HW = heatmap.positive_heat(heatmap.upsampled(map_YX, regions.width, regions.height))
-        boxes, scores = heatmap.heat_boxes(heat_HW, grounder.config.options.read_out)  # type: ignore[attr-defined]
+        heat_HW = positive_heat(upsampled(map_YX, regions.width, regions.height))
+        boxes, scores = heat_boxes(heat_HW, grounder.config.options.read_out)  # type: ignore[attr-defined]
         phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
     size = (regions.width, regions.height)
     return Grounding(caption.text, tuple(phrases), arrays.spans, regions, attention_WR, *size, heat_PYX)

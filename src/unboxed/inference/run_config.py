@@ -85,7 +85,7 @@ class RunConfig:
 
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
-        from unboxed.training.checkpoint import write_json
+        from unboxed.runtime.atomic import write_json
 
         content = {
             "format": _FORMAT,

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from unboxed.attention.heatmaps import BoxReadOut
 from unboxed.errors import RegionsError
-from unboxed.evaluation.heatmap import BoxReadOut
 from unboxed.recipes.config import RecipeConfig, Units
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings

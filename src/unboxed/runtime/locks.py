@@ -1,4 +1,4 @@
-"""One process at a time, where several would do the same work or write the same files."""
+"""File locks: one process at a time, where several would do the same work or write the same files."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: without the lock the work may be done twice, to the same end
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock
 
-__all__ = ["alone"]
+__all__ = ["file_lock"]
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is inside `alone(path)`, on this machine; a killed process leaves it at once.
+def file_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the lock of `path`; a process that is killed releases it at once.
 
     Args:
-        path: what is guarded; the lock is the empty file `.NAME.lock` beside it, whose folder is made.
+        path: the file or folder that is guarded; the lock is the file `.NAME.lock` beside it, whose folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.with_name(f".{path.name}.lock")):
         yield

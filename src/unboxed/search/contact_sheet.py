@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
+from unboxed.inference.results import GroundedPhrase
 from unboxed.search.index import Hit
-from unboxed.types import GroundedPhrase
 from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
 
 __all__ = ["draw_contact_sheet"]

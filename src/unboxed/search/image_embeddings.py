@@ -14,9 +14,10 @@ from unboxed.data.collate import collate
 from unboxed.inference.batching import Inputs
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_together
+from unboxed.inference.results import Grounding
 from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, encode_captions, encode_images
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Batch, Caption, Grounding, Regions
+from unboxed.types import Batch, Caption, Regions
 
 __all__ = ["StoredImage", "encoded_captions", "ground_stored", "stored_images", "together"]
 

@@ -11,6 +11,7 @@ import torch
 
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, ImageLike
+from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, score_encoded
 from unboxed.search.candidates import ExactScan, FaissScan, Scan
 from unboxed.search.embedding_shards import CodeShard
@@ -18,7 +19,7 @@ from unboxed.search.image_embeddings import StoredImage, encoded_captions, groun
 from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import ImageTable
 from unboxed.text.phrases import noun_phrases
-from unboxed.types import Caption, GroundedPhrase, Grounding
+from unboxed.types import Caption
 
 __all__ = ["CANDIDATES", "CaptionHit", "Hit", "Index"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from unboxed.export import coco, csv
 from unboxed.export.selection import BoxChoice
-from unboxed.types import Grounding
+from unboxed.inference.results import Grounding
 
 __all__ = ["FORMATS", "Download", "download"]
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.results import Grounding
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.limits import Limits, Recent
 from unboxed.text.phrases import noun_phrases
-from unboxed.types import Caption, Grounding, Regions
+from unboxed.types import Caption, Regions
 
 __all__ = ["GroundingCache", "Seen", "UnknownImageError"]
 

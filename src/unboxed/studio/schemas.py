@@ -8,8 +8,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field
 
+from unboxed.inference.results import Grounding
 from unboxed.studio.grounding_cache import Seen
-from unboxed.types import Array, Grounding
+from unboxed.types import Array
 
 __all__ = [
     "Box",

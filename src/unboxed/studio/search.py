@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from unboxed.data.images import image_size
 from unboxed.errors import ImageError, UnboxedError
+from unboxed.inference.results import GroundedPhrase
 from unboxed.studio.image_store import ImageLibrary
 from unboxed.studio.schemas import ImageAnswer, PhraseAnswer, box_rows
-from unboxed.types import GroundedPhrase
 
 __all__ = ["Hit", "SearchAnswer", "SearchHit", "SearchIndex", "as_lines", "search"]
 

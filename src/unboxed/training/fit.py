@@ -16,16 +16,16 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.weights import save_weights
 from unboxed.negatives.base import Negatives, stored
 from unboxed.recipes import RecipeConfig, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.locks import alone
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.calibration import calibrated
-from unboxed.training.checkpoint import save_weights
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
@@ -105,7 +105,7 @@ def fit(
         "without_regions": len(loader.missing),
     }
     config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
-    with alone(_negatives_file(options, settings)):
+    with file_lock(_negatives_file(options, settings)):
         negatives = _negatives(options, settings, loader, show)
     vocabulary.save(run / "vocab.json")
     if prior is not None:

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from unboxed.evaluation.retrieval import score_retrieval
+from unboxed.inference.ranks import rsum
+from unboxed.inference.weights import save_weights
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.prefetch import Prefetcher
 from unboxed.runtime.seeds import seed_of
-from unboxed.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import Precision
 from unboxed.training.split_loader import SplitLoader
@@ -169,7 +170,7 @@ def _validate(
         batch = batch.to(device)
         losses.append(float(model.loss(batch, training_step)["loss"]))
         score_BC = model.score(batch).float().cpu().numpy()
-        rsums.append(score_retrieval(score_BC, batch.image_of_C.cpu().numpy()).rsum)
+        rsums.append(rsum(score_BC, batch.image_of_C.cpu().numpy()))
     model.train()
     return {"val_loss": float(np.mean(losses)), "val_rsum": float(np.mean(rsums))}
 

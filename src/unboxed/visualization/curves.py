@@ -5,12 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from unboxed.evaluation.attention import AttentionScores
-
-__all__ = ["Chart", "Curve", "Tick", "attention_chart", "training_charts"]
+__all__ = ["Chart", "Curve", "Tick", "precision_recall_chart", "training_charts"]
 
 WIDTH, HEIGHT = 520, 240  # of the whole drawing; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 30
@@ -78,10 +74,9 @@ def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def attention_chart(attention: AttentionScores) -> Chart:
-    """Precision over recall of the words' attention, one point for each threshold."""
-    points = sorted((point.recall, point.precision) for point in attention.curve)
-    return _chart("Attention: precision over recall, %", {"precision": points}, "recall")
+def precision_recall_chart(title: str, points: Iterable[tuple[float, float]]) -> Chart:
+    """Precision over recall, one (recall, precision) in percent for each threshold."""
+    return _chart(title, {"precision": sorted(points)}, "recall")
 
 
 def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], across_name: str = "step") -> Chart:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from unboxed.errors import ImageError
-from unboxed.types import Array, GroundedPhrase, Phrase
+from unboxed.inference.results import GroundedPhrase
+from unboxed.types import Array, Phrase
 
 __all__ = [
     "PALETTE",

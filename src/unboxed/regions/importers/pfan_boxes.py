@@ -38,7 +38,7 @@ def block_columns(boxes: npt.ArrayLike, width: float, height: float) -> npt.NDAr
     """The thirty columns `[..., 30]` of boxes `[..., 4]`, x1, y1, x2, y2 in pixels of an image of that size."""
     import torch
 
-    from unboxed.attention.positions import cover_blocks
+    from unboxed.regions.blocks import cover_blocks
 
     edges = np.asarray(boxes, np.float64) / np.array([width, height, width, height])
     cover = cover_blocks(torch.from_numpy(edges), slots=SLOTS)

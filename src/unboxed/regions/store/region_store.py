@@ -238,8 +238,7 @@ class RegionStore:
     def _entry(self, image_id: str) -> tuple[Shard, ShardEntry]:
         if image_id not in self._index:
             raise StoreError(
-                f"{self.path} has no regions of {image_id!r}; run the extraction on the dataset that "
-                "has this image."
+                f"{self.path} has no regions of {image_id!r}; run the extraction on the dataset that has this image."
             )
         return self._index[image_id]
 

@@ -1,0 +1,43 @@
+"""Ranks of right answers among all images and captions; nothing is sorted, wrong candidates are counted.
+
+The rank of a query's right answer is 1 + the number of wrong candidates that score at least as high: ties count against
+the model, and so does a score that is not a number. An image is answered by the best of its captions, and its other
+captions are no wrong candidates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["retrieval_ranks", "rsum"]
+
+_BLOCK = 1 << 24  # pairs compared at a time: bounds the memory, not the result
+
+Index = npt.NDArray[np.integer]
+
+
+def retrieval_ranks(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tuple[Index, Index]:
+    """Ranks from 1 of each image's best caption, `[B]`, and of each caption's image, `[C]`.
+
+    Args:
+        score_BC: higher is better; any sign, infinities too.
+        image_of_C: index of each caption's image; every image has at least one caption.
+    """
+    images, captions = score_BC.shape
+    true_C = score_BC[image_of_C, np.arange(captions)]
+    rank_B, rank_C = np.ones(images, dtype=np.int64), np.ones(captions, dtype=np.int64)
+    rows = max(_BLOCK // captions, 1)
+    for first in range(0, images, rows):
+        block_BC = score_BC[first : first + rows]
+        paired_BC = image_of_C == np.arange(first, first + len(block_BC))[:, None]
+        best_B = np.where(paired_BC, block_BC, -np.inf).max(axis=1)
+        # "not below" and not "at least": a score that is not a number is then never in the model's favour.
+        rank_B[first : first + rows] += (~(block_BC < best_B[:, None]) & ~paired_BC).sum(axis=1)
+        rank_C += (~(block_BC < true_C) & ~paired_BC).sum(axis=0)
+    return rank_B, rank_C
+
+
+def rsum(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> float:
+    """The sum in [0, 600] of R@1, R@5 and R@10 of both directions, in percent; see `retrieval_ranks`."""
+    return float(sum(100 * (rank <= k).mean() for rank in retrieval_ranks(score_BC, image_of_C) for k in (1, 5, 10)))

@@ -1,0 +1,141 @@
+"""What grounding and retrieval return: phrases with ranked boxes, and ranked images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unboxed.errors import ExportError
+from unboxed.types import Array, Regions, frozen_array
+
+if TYPE_CHECKING:
+    import supervision
+
+__all__ = ["GroundedPhrase", "Grounding", "RankedImage"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundedPhrase:
+    """A phrase with its regions ranked.
+
+    Attributes:
+        text, start, end: the phrase and its character span in the caption.
+        boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
+        scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
+        evidence: how well the phrase fits the image, in the model's own unit; None where nothing was asked.
+        confidence: in [0, 1], that the phrase is in the image; None of a model that was not calibrated.
+        types: Entities types such as `people`, where the caption that was asked for came with them.
+    """
+
+    text: str
+    start: int
+    end: int
+    boxes: Array
+    scores: Array
+    evidence: float | None = None
+    confidence: float | None = None
+    types: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
+        object.__setattr__(self, "scores", frozen_array(self.scores, (len(self.boxes),), f"scores of “{self.text}”"))
+
+    @property
+    def present(self) -> bool:
+        """Is the phrase in the image, as likely as not? True where nobody knows."""
+        return self.confidence is None or self.confidence >= 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Grounding:
+    """The answer for one image and one caption.
+
+    Attributes:
+        caption: the caption's text.
+        phrases: its phrases in reading order, each with ranked boxes.
+        words: the words of the caption as (start, end) character spans.
+        regions: the candidate regions that were ranked.
+        attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
+        width, height: size of the image in pixels.
+        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the image, any sign; None where
+            phrases choose among regions.
+    """
+
+    caption: str
+    phrases: tuple[GroundedPhrase, ...]
+    words: tuple[tuple[int, int], ...]
+    regions: Regions
+    attention_WR: Array
+    width: int
+    height: int
+    heat_PYX: Array | None = None
+
+    def to_dict(self, top: int | None = None) -> dict[str, object]:
+        """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""
+        return {
+            "phrases": [
+                {
+                    "text": phrase.text,
+                    "start": phrase.start,
+                    "end": phrase.end,
+                    "boxes": [[round(float(x), 2) for x in box] for box in phrase.boxes[:top]],
+                    "scores": [round(float(score), 6) for score in phrase.scores[:top]],
+                    "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
+                    "present": phrase.present,
+                }
+                for phrase in self.phrases
+            ]
+        }
+
+    def to_supervision(self, min_score: float = 0.0, top: int = 1) -> supervision.Detections:
+        """The boxes of the phrases that are present, as `supervision.Detections`.
+
+        `class_id` is the phrase's place in the caption; `data` has `class_name` (the phrase, which supervision's
+        annotators print), `start` and `end`.
+
+        Args:
+            min_score: boxes that score less are left out.
+            top: boxes a phrase at most.
+
+        Raises:
+            ExportError: the package supervision is missing.
+        """
+        try:
+            from supervision import Detections
+        except ImportError:
+            raise ExportError('supervision is not installed; pip install "unboxed[supervision]"') from None
+        boxes, scores, places = [], [], []
+        for place, phrase in enumerate(self.phrases):
+            if phrase.present:
+                keep = (phrase.scores[:top] >= min_score).nonzero()[0]
+                boxes.append(phrase.boxes[keep])
+                scores.append(phrase.scores[keep])
+                places += [place] * len(keep)
+        kept = [self.phrases[place] for place in places]
+        return Detections(
+            xyxy=np.concatenate([np.zeros((0, 4), np.float32), *boxes]),
+            confidence=np.concatenate([np.zeros(0, np.float32), *scores]),
+            class_id=np.array(places, dtype=int),
+            data={
+                "class_name": np.array([phrase.text for phrase in kept], dtype=str),
+                "start": np.array([phrase.start for phrase in kept], dtype=int),
+                "end": np.array([phrase.end for phrase in kept], dtype=int),
+            },
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RankedImage:
+    """An image that was found for a text.
+
+    Attributes:
+        index: its place among the images that were ranked.
+        score: how well it fits, higher is better, any sign; it compares with those of the same text alone.
+        grounding: where the text's phrases are in it.
+    """
+
+    index: int
+    score: float
+    grounding: Grounding
