@@ -24,6 +24,11 @@ from typing import Any
 from unboxed.data.annotation_images import UNKNOWN_SIZE, ReleasedCaptions, released_examples
 from unboxed.data.image_folder import ImageSearch, StoredImage, find_images, without_suffix
 from unboxed.data.readers import flickr30k_entities, tables
+from unboxed.data.readers.caption_files import folder_with, look_into
+from unboxed.data.readers.coco import CocoCaptions
+from unboxed.data.readers.karpathy import KarpathyCaptions
+from unboxed.data.readers.refcoco import ReferringExpressions
+from unboxed.data.readers.scan import ScanFolder
 from unboxed.errors import DatasetError, ImageError
 from unboxed.types import Example
 
@@ -156,18 +161,11 @@ class Dataset:
     def _released(self) -> ReleasedCaptions:
         # Imported here, not above: most datasets need none of them.
         if self.format == SCAN:
-            from unboxed.data.readers.scan import ScanFolder
-
             return ScanFolder(self.annotations)
         if self.format == KARPATHY:
-            from unboxed.data.readers.karpathy import KarpathyCaptions
-
             return KarpathyCaptions(self.annotations, self.ids)
         if self.format == COCO:
-            from unboxed.data.readers.coco import CocoCaptions
-
             return CocoCaptions(self.split_lists, self.instances)
-        from unboxed.data.readers.refcoco import ReferringExpressions
 
         return ReferringExpressions(self.annotations)
 
@@ -274,7 +272,6 @@ def load_dataset(path: str | Path) -> Dataset:
     if path.is_dir():
         if (path / "data.toml").is_file():
             return _DatasetFile(path / "data.toml").dataset()
-        from unboxed.data.readers.caption_files import look_into
 
         own = look_into(path)
         return Dataset(path, path.resolve().name, TABLE, images=own.images, annotations=own.captions, split_lists={})
@@ -283,8 +280,6 @@ def load_dataset(path: str | Path) -> Dataset:
             f"{path} does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder."
         )
     if path.suffix.lower() in tables.SUFFIXES:
-        from unboxed.data.readers.caption_files import folder_with
-
         return Dataset(path, path.stem, TABLE, folder_with(path.parent, path), annotations=path, split_lists={})
     return _DatasetFile(path).dataset()
 

@@ -24,15 +24,24 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
 from unboxed.evaluation.error_analysis import ErrorTable, count_errors
+from unboxed.evaluation.evaluate import can_be_grounded, ground_split, score_examples
 from unboxed.evaluation.grounding import GroundingScores
+from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
+from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
+from unboxed.evaluation.word_attention import attention_metrics
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, RecipeConfig
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.locks import file_lock
+from unboxed.runtime.progress import TrainingProgress, show
+from unboxed.training.fit import fit
+from unboxed.training.options import FitSettings
 from unboxed.types import Example
 
 __all__ = ["Cell", "FitOptions", "Outcome", "parse_recipe", "run_cell"]
@@ -262,9 +271,6 @@ def run_cell(
     with file_lock(folder / "cells" / cell.name):
         if cell.is_finished(folder):
             return
-        from unboxed.data.dataset import load_dataset
-        from unboxed.training.fit import fit
-        from unboxed.training.options import FitSettings
 
         name, choices, rest = cell.parsed
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
@@ -279,12 +285,6 @@ def run_cell(
 
 
 def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
-    from unboxed.evaluation.evaluate import can_be_grounded, ground_split, score_examples
-    from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
-    from unboxed.evaluation.pair_scores import score_pairs
-    from unboxed.evaluation.word_attention import attention_metrics
-    from unboxed.inference.grounder import Grounder
-
     grounder, store = Grounder.load(run), RegionStore.open(regions)
     gold = can_be_grounded(examples, store)
     grounded = list(ground_split(grounder, examples, store)) if gold else []
@@ -301,8 +301,6 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
 
 def main(arguments: Sequence[str]) -> None:
     """Run the cell that a JSON file describes: `{"folder": …, "cell": {…}}`."""
-    from unboxed.runtime.progress import TrainingProgress, show
-
     content = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     try:
         run_cell(Cell(**content["cell"]), Path(content["folder"]), show=show, report=TrainingProgress())

@@ -23,6 +23,8 @@ from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.selection import BoxChoice, Chosen, choose
 from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.regions.extraction import image_key
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions
@@ -159,7 +161,6 @@ def _found(
 ) -> Iterator[tuple[Example, list[Grounding] | str]]:
     """The groundings of each photograph's captions, or why there are none, in the order of `examples`."""
     from unboxed.inference.grounder import Grounder
-    from unboxed.regions.extraction import image_key
 
     grounder = Grounder.load(run)
     kept = _Kept(out.with_name(f"{out.stem}.groundings.jsonl"), {"run": _fingerprint(run, regions), "top": top})
@@ -201,7 +202,6 @@ def _looker(grounder: Grounder, regions: Path | None) -> Callable[[Example], Reg
     if regions is None:
         extractor = grounder.extractor
         return lambda example: extractor(open_image(example.path), example.original_size)
-    from unboxed.regions.store.region_store import RegionStore
 
     store = RegionStore.open(regions)
     return lambda example: store[example.image_id]

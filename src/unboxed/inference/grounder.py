@@ -16,9 +16,14 @@ from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Inputs
 from unboxed.inference.grounding import ground_stream, ground_together
+from unboxed.inference.hub import fetched, uploaded
+from unboxed.inference.model_card import model_card
 from unboxed.inference.results import Grounding, RankedImage
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.span_heatmap import span_heat
 from unboxed.inference.weights import load_weights, save_weights
+from unboxed.priors.semantic import SemanticPrior
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.runtime.ordered_map import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
@@ -72,15 +77,11 @@ class Grounder:
         load_weights(run / "model.safetensors", model)
         prior = None
         if config.options.needs_prior:
-            from unboxed.priors.semantic import SemanticPrior
-
             prior = SemanticPrior.load(run / "prior")
         return cls(config, model, vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
         """Write the model, all that it needs and a card for readers (README.md) to the folder `run`."""
-        from unboxed.inference.model_card import model_card
-
         run = Path(run)
         run.mkdir(parents=True, exist_ok=True)
         regions = self.config.regions.copied_to(run / "regions")
@@ -104,8 +105,6 @@ class Grounder:
         Raises:
             RunError: no such folder or name, or nothing there that is a run.
         """
-        from unboxed.inference.hub import fetched
-
         return cls.load(name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision))
 
     def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
@@ -122,16 +121,12 @@ class Grounder:
         Raises:
             RunError: the Hub cannot be reached or refuses.
         """
-        from unboxed.inference.hub import uploaded
-
         public = Grounder(self.config.without_paths(), self.model, self.vocabulary, self.prior)
         return uploaded(public.save, repo, private, token)
 
     @cached_property
     def extractor(self) -> RegionExtractor:
         """Finds the regions of a new image as it was done for training; made when first needed."""
-        from unboxed.regions.extractor import RegionExtractor
-
         return RegionExtractor(self.config.regions)
 
     @property
@@ -196,8 +191,6 @@ class Grounder:
             PhotoError: the image cannot be read.
             CaptionError: the caption has no words, or none in the span.
         """
-        from unboxed.inference.span_heatmap import span_heat
-
         return span_heat(self.ground(image, caption), span)
 
     def retrieve(self, text: str | Caption, photos: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:

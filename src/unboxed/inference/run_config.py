@@ -14,7 +14,9 @@ import numpy.typing as npt
 from unboxed.errors import RunError
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.regions.imported import settings_from_dict
 from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.atomic import write_json
 from unboxed.types import Array
 
 __all__ = ["RunConfig"]
@@ -85,8 +87,6 @@ class RunConfig:
 
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
-        from unboxed.runtime.atomic import write_json
-
         content = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -128,7 +128,7 @@ class RunConfig:
             return cls(
                 recipe=content["recipe"],
                 options=recipe_from_dict(content["recipe"], content["choices"]),
-                regions=RegionSettings.from_dict(content["regions"], run),
+                regions=settings_from_dict(content["regions"], run),
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=tuple(content["class_names"]),
                 facts=dict(content["facts"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unboxed.attention.heatmaps import positive_heat, upsampled
 from unboxed.errors import CaptionError
 from unboxed.inference.results import Grounding
 from unboxed.text.phrases import content_words
@@ -36,8 +37,6 @@ def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Arra
     if grounding.heat_PYX is not None:
         own = [p for p, phrase in enumerate(grounding.phrases) if phrase.start < end and phrase.end > start]
         if own:
-            from unboxed.attention.heatmaps import positive_heat, upsampled
-
             return positive_heat(upsampled(grounding.heat_PYX[own].mean(axis=0), *size))
     phrases = [Phrase(phrase.text, phrase.start, phrase.end) for phrase in grounding.phrases]
     content = set(content_words(grounding.caption, phrases))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unboxed.attention.ranking import Ranking
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
+from unboxed.regions.settings import RegionSettings
 
 if TYPE_CHECKING:
     import torch
@@ -116,8 +117,6 @@ class RecipeConfig:
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
         """How regions are found where the user names no store, and a sentence that says so."""
-        from unboxed.regions.settings import RegionSettings
-
         return RegionSettings.default_for(dataset)
 
     @property

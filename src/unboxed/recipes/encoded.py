@@ -8,6 +8,7 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.priors.scoring import scores
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
@@ -53,7 +54,6 @@ def score_encoded(
     """
     if model.options.units != "phrases" or not captions.affinity_CPE.shape[2]:
         return model.aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
-    from unboxed.priors.scoring import scores
 
     # The prior is a number for each phrase and region: a few captions at a time.
     pairs = max(1, images.evidence_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])

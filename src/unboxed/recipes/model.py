@@ -14,13 +14,16 @@ from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast
-from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.priors.semantic import scores
 from unboxed.recipes.pairs import Pairs, Queries, TrainingStep
+from unboxed.text.encoders.frozen import FrozenEncoder
+from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Batch
 
 if TYPE_CHECKING:
+    from unboxed.recipes.config import RecipeConfig, Units
     from unboxed.text.encoders.frozen import FrozenEncoder
 
 __all__ = ["MatchingModel"]
@@ -41,9 +44,6 @@ class MatchingModel(nn.Module):
                 len(vocabulary), options.embedding_width, options.hidden_width, options.dropout
             )
         else:
-            from unboxed.text.encoders.frozen import FrozenEncoder
-            from unboxed.text.encoders.pretrained import PretrainedEncoder
-
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
         self.region_layer = nn.Linear(region_width, options.region_hidden) if options.region_hidden else None
         self.aligner: Aligner = options.aligner(options.region_hidden or region_width, self.text.output_width)
@@ -138,8 +138,6 @@ class MatchingModel(nn.Module):
         regions = self.encode_regions(batch).of(batch.image_of_C)
         prior_1CPR = None
         if batch.affinity_CPK.shape[-1]:
-            from unboxed.priors.semantic import scores
-
             prior_1CPR = scores(batch.affinity_CPK, batch.evidence_BRK[batch.image_of_C])[None]
 
         def alignment(units: Units) -> Alignment:
@@ -157,7 +155,6 @@ def _prior(batch: Batch) -> torch.Tensor | None:
     """The untrained scores `[B, C, P, R]` of every phrase in every image, where the batch has a prior."""
     if not batch.affinity_CPK.shape[-1]:
         return None
-    from unboxed.priors.semantic import scores
 
     prior_BCPR: torch.Tensor = scores(batch.affinity_CPK[None], batch.evidence_BRK[:, None])
     return prior_BCPR

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, UnboxedError
+from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.ordered_map import ordered_map
@@ -80,8 +81,6 @@ def extract(
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
     if not (out / "store.json").is_file():
-        from unboxed.regions.extractor import RegionExtractor
-
         RegionExtractor(settings)  # a model that cannot be used is named before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
         work = _Work(store)
@@ -150,8 +149,6 @@ class _Work:
         """The extractor, opened for the first image that needs it: a finished store is gone through in no time."""
         with self._opening:
             if self._extractor is None:
-                from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
-
                 extractor = RegionExtractor(self._store.settings)
                 self._store.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
                 self._extractor = extractor

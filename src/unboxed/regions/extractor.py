@@ -28,6 +28,7 @@ from unboxed.regions.sources.detectors import Detector, OnnxDetector
 from unboxed.regions.sources.grid import grid_cells, whole_image
 from unboxed.regions.sources.segmenter import OnnxSegmenter, class_boxes, class_evidence
 from unboxed.regions.sources.segments import segment_boxes
+from unboxed.regions.sources.transformers import TransformersBackbone, TransformersDetector
 from unboxed.types import Array, Regions
 
 __all__ = ["SOURCE_NAMES", "RegionExtractor"]
@@ -82,12 +83,8 @@ class RegionExtractor:
             self._backbones.append(backbone)
             self._cropper = backbone if settings.crops else None
         if settings.detector_hf:
-            from unboxed.regions.sources.transformers import TransformersDetector
-
             self._detectors.append(TransformersDetector.open(settings.detector_hf))
         if settings.backbone_hf:
-            from unboxed.regions.sources.transformers import TransformersBackbone
-
             self._backbones.append(TransformersBackbone.open(settings.backbone_hf, settings.backbone_size))
         self.class_names = _class_names(self._detectors, self._segmenter)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
 
-__all__ = ["ImportedRegions"]
+__all__ = ["ImportedRegions", "settings_from_dict"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,16 @@ class ImportedRegions(RegionSettings):
             "new image. Import those of the image as well (`unboxed import`), or train on a store made by "
             "`unboxed regions`."
         )
+
+
+def settings_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> RegionSettings:
+    """The settings of a store, found here or imported, that `RegionSettings.to_dict` wrote.
+
+    Args:
+        values: plain JSON values.
+        folder: relative paths are taken from it.
+
+    Raises:
+        RegionsError: written by a newer version, an unknown name, or a value of the wrong kind.
+    """
+    return (ImportedRegions if "imported" in values else RegionSettings).from_dict(values, folder)

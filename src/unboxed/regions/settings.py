@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from unboxed.errors import RegionsError
 
@@ -200,8 +200,8 @@ class RegionSettings:
                 values[name] = _relative(Path(values[name]), folder)
         return {"version": _VERSION, **values}
 
-    @staticmethod
-    def from_dict(values: Mapping[str, Any], folder: Path | None = None) -> RegionSettings:
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: Path | None = None) -> Self:
         """The settings that `to_dict` wrote; relative paths are taken from `folder`.
 
         Raises:
@@ -212,12 +212,7 @@ class RegionSettings:
             raise RegionsError(
                 f"The region settings have version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed."
             )
-        kind = RegionSettings
-        if "imported" in values:
-            from unboxed.regions.imported import ImportedRegions
-
-            kind = ImportedRegions
-        known = {field.name: field for field in fields(kind)}
+        known = {field.name: field for field in fields(cls)}
         chosen: dict[str, Any] = {"evidence_sizes": ()}  # of a store that was made before there were any
         for name, value in values.items():
             if name == "version":
@@ -225,7 +220,7 @@ class RegionSettings:
             if name not in known:
                 raise RegionsError(f"The region settings have an unknown name {name!r}; known are {', '.join(known)}.")
             chosen[name] = _typed(name, str(known[name].type), value, folder)
-        return kind(**chosen)
+        return cls(**chosen)
 
     def copied_to(self, folder: Path) -> RegionSettings:
         """The same settings with every model file copied into `folder` and read from there: nothing outside is needed.

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
+from unboxed.search import Index
 from unboxed.studio.browse import Browser
 from unboxed.studio.grounding_cache import GroundingCache, Seen
 from unboxed.studio.image_store import ImageLibrary
@@ -130,6 +131,4 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open_index(path: Path) -> SearchIndex:
-    from unboxed.search import Index
-
     return Index.open(path)

@@ -17,13 +17,17 @@ from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import save_weights
+from unboxed.negatives import masked_lm, random_words, substitution
 from unboxed.negatives.base import Negatives, stored
+from unboxed.negatives.transformers_lm import TransformersLM
+from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.encoding import EncodedCaption
+from unboxed.text.phrases import head_noun
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
@@ -249,7 +253,6 @@ def _prior(
     """The semantic prior of the regions' classes, where the recipe wants one."""
     if not options.needs_prior:
         return None
-    from unboxed.priors.semantic import SemanticPrior
 
     if not store.class_names:
         raise RegionsError(
@@ -286,7 +289,6 @@ def _negatives(
     """False words for the nouns of the training captions, made once and kept in the run."""
     if options.negatives == "none":
         return None
-    from unboxed.negatives import masked_lm, random_words, substitution
 
     encoded = [caption for captions in loader.captions for caption in captions]
     texts = [caption.caption.text for caption in encoded]
@@ -300,8 +302,6 @@ def _negatives(
         )
     rules = substitution.SubstitutionSettings()
     if settings.language_model is not None:
-        from unboxed.negatives.transformers_lm import TransformersLM
-
         pretrained = TransformersLM.load(settings.language_model)
         fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, pretrained.fingerprint)
         return stored(
@@ -321,8 +321,6 @@ def _negatives(
 
 def _noun_positions(caption: EncodedCaption) -> list[int]:
     """The head noun of each phrase: its last word that an objective may contrast, before any preposition."""
-    from unboxed.text.phrases import head_noun
-
     heads: list[int] = []
     for phrase, words_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):
         head = head_noun(phrase.text).lower()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from unboxed.errors import ImageError
-from unboxed.inference.results import GroundedPhrase
 from unboxed.types import Array, Phrase
 
 __all__ = [
@@ -57,10 +57,23 @@ Rectangle = tuple[float, float, float, float]
 Floats = npt.NDArray[np.float64]
 
 
+class BoxedPhrase(Protocol):
+    """What is drawn of a phrase: its text and span in the caption, and its boxes `[N, 4]` in pixels, best first."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def boxes(self) -> Array: ...
+
+
 def draw_grounding(
     image: Image.Image,
     caption: str,
-    phrases: Sequence[GroundedPhrase],
+    phrases: Sequence[BoxedPhrase],
     *,
     gold: Sequence[Phrase] = (),
     top: int = 1,
@@ -89,14 +102,14 @@ def draw_grounding(
     return whole
 
 
-def phrase_colours(phrases: Sequence[GroundedPhrase]) -> dict[tuple[int, int], str]:
+def phrase_colours(phrases: Sequence[BoxedPhrase]) -> dict[tuple[int, int], str]:
     """The colour (as `#RRGGBB`) of each phrase by its characters (start, end)."""
     return {(phrase.start, phrase.end): PALETTE[i % len(PALETTE)] for i, phrase in enumerate(phrases)}
 
 
 def draw_boxes(
     image: Image.Image,
-    phrases: Sequence[GroundedPhrase],
+    phrases: Sequence[BoxedPhrase],
     colours: Mapping[tuple[int, int], str],
     scale: float,
     *,
@@ -360,7 +373,7 @@ def lettering(size: float) -> ImageFont.FreeTypeFont:
     return own
 
 
-def _first_area(phrase: GroundedPhrase) -> float:
+def _first_area(phrase: BoxedPhrase) -> float:
     return float((phrase.boxes[0, 2:] - phrase.boxes[0, :2]).prod()) if len(phrase.boxes) else 0.0
 
 

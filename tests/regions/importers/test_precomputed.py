@@ -15,14 +15,9 @@ from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
 from unboxed.errors import DatasetError, RegionsError, StoreError
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.regions.imported import ImportedRegions
-from unboxed.regions.importers.precomputed import (
-    FeatureFormat,
-    PrecomputedImage,
-    image_key,
-    import_regions,
-    open_features,
-)
+from unboxed.regions.imported import ImportedRegions, settings_from_dict
+from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.precomputed import import_regions, open_features
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
 
@@ -173,7 +168,7 @@ def test_features_of_two_networks(table: Dataset, tmp_path: Path) -> None:
 
 def test_imported_settings_survive_and_cannot_look_at_an_image() -> None:
     settings = ImportedRegions(imported="scan", boxes=False)
-    again = RegionSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
+    again = settings_from_dict(json.loads(json.dumps(settings.to_dict())))
     assert again == settings and again.fingerprint() == settings.fingerprint()
     assert RegionSettings().fingerprint() != ImportedRegions(imported="scan").fingerprint() != settings.fingerprint()
     assert "imported" not in RegionSettings().to_dict(), "the fingerprints of other stores stay as they were"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from unboxed.data.image_folder import find_images
 from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
 from unboxed.data.readers.huggingface import dataset_files, unpacked
 from unboxed.data.readers.table_rows import SUFFIXES as TABLE_SUFFIXES
@@ -71,8 +72,6 @@ def folder_with(folder: Path, table: Path) -> Path:
     Raises:
         DatasetError: a row of the table is malformed.
     """
-    from unboxed.data.image_folder import find_images
-
     rows = islice(table_rows(table), _TRIED)
     first = [row["image"].strip() for _, row in rows if isinstance(row.get("image"), str)]
 

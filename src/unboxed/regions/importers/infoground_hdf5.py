@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
 
 __all__ = ["InfoGroundHDF5"]
 

@@ -8,73 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from unboxed.data.annotation_images import UNKNOWN_SIZE
 from unboxed.data.dataset import Dataset
-from unboxed.data.image_folder import without_suffix
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.imported import ImportedRegions
+from unboxed.regions.importers.base import FeatureFormat, FeatureSource, PrecomputedImage, image_key
+from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
+from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
+from unboxed.regions.importers.scan_features import ScanFeatures
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions
 
-__all__ = ["FeatureFormat", "FeatureSource", "ImportSummary", "PrecomputedImage", "import_regions", "open_features"]
-
-FeatureFormat = Literal["scan", "tsv", "hdf5"]
+__all__ = ["ImportSummary", "import_regions", "open_features"]
 
 _SOURCE = "imported"
 _SAME_SHAPE = 0.03  # sizes of files are rounded, and features were computed from other copies of an image
 _BEYOND = 0.02  # share of an image that boxes may reach beyond it, which detectors' rounding explains
-
-
-@dataclass(frozen=True, eq=False)
-class PrecomputedImage:
-    """The regions of one image as a file has them.
-
-    Attributes:
-        image_id: as in the file.
-        features: `[R, V]`.
-        boxes: `[R, 4]` in pixels of `size`, or shares of the image if none is above 1; None: the file has none.
-        size: (width, height) of the image they were computed from; None: the file does not say.
-        scores: `[R]` in [0, 1]; None: none.
-        labels: `[R]` numbers of classes; None: none.
-    """
-
-    image_id: str
-    features: Array
-    boxes: Array | None = None
-    size: tuple[int, int] | None = None
-    scores: Array | None = None
-    labels: npt.NDArray[np.int64] | None = None
-
-
-class FeatureSource(Protocol):
-    """A file or folder of precomputed features."""
-
-    @property
-    def format(self) -> FeatureFormat:
-        """What it is."""
-        ...
-
-    @property
-    def has_boxes(self) -> bool:
-        """Are there boxes for its regions?"""
-        ...
-
-    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """The images whose `image_key` is among `wanted`, in the order of the file.
-
-        Raises:
-            RegionsError: a malformed file.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -115,29 +72,12 @@ def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
     if not path.exists():
         raise RegionsError(f"{path} does not exist; --features names the file or folder of precomputed features.")
     if form == "scan":
-        from unboxed.regions.importers.scan_features import ScanFeatures
-
         return ScanFeatures(path)
     if form == "tsv":
-        from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
-
         return BottomUpTSV(path)
     if form == "hdf5":
-        from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
-
         return InfoGroundHDF5(path)
     raise RegionsError(f"unknown format {form!r}; expected one of: {', '.join(get_args(FeatureFormat))}.")
-
-
-def image_key(image_id: str) -> str:
-    """What two names of one image have in common: no ending of an image, no leading zeros of a number.
-
-    Examples:
-        >>> image_key("000000391895.jpg"), image_key("391895"), image_key("a/b.png")
-        ('391895', '391895', 'a/b')
-    """
-    name = without_suffix(image_id)
-    return str(int(name)) if name.isascii() and name.isdecimal() and len(name) < 1000 else name
 
 
 def import_regions(

@@ -14,7 +14,7 @@ import numpy as np
 
 from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
-from unboxed.regions.importers.precomputed import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
 
 __all__ = ["ScanFeatures"]
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.errors import RegionsError, StoreError
+from unboxed.regions.imported import settings_from_dict
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.types import Regions
@@ -45,7 +46,7 @@ class RegionStore:
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
         self.path = path
         try:
-            self.settings = RegionSettings.from_dict(header["settings"], path)
+            self.settings = settings_from_dict(header["settings"], path)
             self.class_names: tuple[str, ...] = tuple(header["class_names"])
             self.source_names: tuple[str, ...] = tuple(header["source_names"])
             self.feature_blocks: tuple[tuple[str, int], ...] = tuple(
