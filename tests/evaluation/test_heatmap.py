@@ -7,18 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unboxed.errors import EvaluationError
-from unboxed.evaluation.heatmap import (
+from unboxed.attention.heatmaps import (
     BoxReadOut,
-    HeatMention,
     heat_boxes,
     heat_inside,
     hottest_point,
     positive_heat,
     rank_by_heat,
-    score_heat,
     upsampled,
 )
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.heatmap import HeatMention, score_heat
 
 
 def naive_reading(map_YX: np.ndarray, x: float, y: float, width: int, height: int) -> float:

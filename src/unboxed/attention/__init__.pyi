@@ -1,12 +1,12 @@
-from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.best_region import BestRegion
-from unboxed.attention.key_value import KeyValueAttention
-from unboxed.attention.npair import MatchMap
-from unboxed.attention.ranking import Ranking
-from unboxed.attention.refinement import PriorRefinement
-from unboxed.attention.scan import CrossAttention
-from unboxed.attention.sgraf import SimilarityReasoning
-from unboxed.attention.vse import PooledEmbedding
+from .base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from .best_region import BestRegion
+from .key_value import KeyValueAttention
+from .npair import MatchMap
+from .ranking import Ranking
+from .refinement import PriorRefinement
+from .scan import CrossAttention
+from .sgraf import SimilarityReasoning
+from .vse import PooledEmbedding
 
 __all__ = [
     "Aligner",

@@ -51,7 +51,8 @@ class MatchingModel(nn.Module):
     def encode_regions(self, batch: Batch) -> RegionEmbeddings:
         """The regions of the B images, encoded once for all captions; codes that the batch has are taken."""
         if batch.codes is not None:
-            return batch.codes
+            codes: RegionEmbeddings = batch.codes
+            return codes
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
         if self.region_layer is not None:
             inputs_BRV = self.region_layer(inputs_BRV).relu() * batch.region_mask_BR[..., None]
