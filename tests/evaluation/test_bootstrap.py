@@ -44,7 +44,7 @@ def test_means_intervals_and_differences_are_those_of_the_grounding_scores() -> 
 
 def test_other_images_and_nothing_counted_are_refused() -> None:
     one = PerImageMetric(("a", "b"), np.ones((2, 1)), np.ones((2, 1)))
-    with pytest.raises(EvaluationError, match="same photographs"):
+    with pytest.raises(EvaluationError, match="same images"):
         paired_difference(one, PerImageMetric(("a", "c"), np.ones((2, 1)), np.ones((2, 1))))
     with pytest.raises(EvaluationError, match="gold"):
         PerImageMetric(("a", "b"), np.zeros((2, 1)), np.zeros((2, 1)))

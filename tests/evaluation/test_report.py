@@ -30,7 +30,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
-        self.loader(text)
+        self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):

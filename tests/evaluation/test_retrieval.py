@@ -73,7 +73,7 @@ def test_folds_are_searched_apart_and_averaged() -> None:
     assert scores.median_rank == pytest.approx(np.mean([part.median_rank for part in parts], axis=0))
     assert scores.tally().value == pytest.approx(scores.rsum)
     assert scores.rsum > score_retrieval(score_BC, image_of_C).rsum  # a part is easier than the whole
-    assert scores.protocol == "mean of 5 folds of 4 photographs"
+    assert scores.protocol == "mean of 5 folds of 4 images"
     with pytest.raises(EvaluationError, match="3 folds"):
         score_retrieval(score_BC, image_of_C, folds=3)
 

@@ -94,7 +94,7 @@ def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareS
     for own in comparison.datasets[0].recipes:
         low, high = own.tallies["recall_any@1"].interval()
         assert f"| `{own.recipe}` | 2 | {own.tallies['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
-    assert "minus each other, paired over photographs" in page
+    assert "minus each other, paired over images" in page
     assert "| detector name |" in page
     assert "| all |" in page
     html = (settings.out / "results.html").read_text(encoding="utf-8")

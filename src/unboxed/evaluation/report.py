@@ -49,13 +49,13 @@ class GalleryItem:
     """One image with one caption, as annotated and as grounded.
 
     Attributes:
-        photo: the stored photograph's file.
+        image: the stored image's file.
         caption: with its gold phrases; a gold phrase belongs to the grounded phrase of the same span.
         grounding: the answer for the same caption; boxes in pixels of the stored image.
         original_size: (width, height) before it was stored, when its shape was another; it is shown in this shape.
     """
 
-    photo: Path
+    image: Path
     caption: Caption
     grounding: Grounding
     original_size: tuple[int, int] | None = None
@@ -166,7 +166,7 @@ def _card(item: GalleryItem, number: int) -> _Card:
     gold = {(phrase.start, phrase.end): phrase for phrase in item.caption.phrases}
     return _Card(
         number=number,
-        image=_data_uri(item.photo),
+        image=_data_uri(item.image),
         width=grounding.width,
         height=grounding.height,
         shape=item.original_size or (grounding.width, grounding.height),
@@ -238,8 +238,8 @@ def _heat(grounding: Grounding) -> dict[str, object]:
 
 
 def _data_uri(path: Path) -> str:
-    photo = open_image(path)
-    photo.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page stretches it to its original shape
+    image = open_image(path)
+    image.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page stretches it to its original shape
     content = io.BytesIO()
-    photo.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    image.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

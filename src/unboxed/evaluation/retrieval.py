@@ -60,7 +60,7 @@ class RetrievalScores:
         sizes = np.bincount(self.fold_of_B)
         if len(sizes) == 1:
             return f"full, {len(self.rank_B):,} images and {len(self.rank_C):,} captions"
-        return f"mean of {len(sizes)} folds of {sizes[0]:,} photographs"
+        return f"mean of {len(sizes)} folds of {sizes[0]:,} images"
 
     @cached_property
     def image_to_caption(self) -> dict[int, float]:
