@@ -88,7 +88,7 @@ def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, m
         used.append(workers)
         run_on_cores(work, items, workers)
 
-    monkeypatch.setattr(pair_blocks, "on_each_core", recorded)
+    monkeypatch.setattr(pair_blocks, "run_on_cores", recorded)
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
