@@ -141,7 +141,7 @@ def _recall_otherwise(index: Index, mean_ND: torch.Tensor, sentences: list[str])
     """What is found through a hundred candidates chosen at once, and through those of the plain means of codes."""
     asked = encoded_captions(index.grounder, [_caption(text) for text in sentences])
     best_KC = index._scores(torch.arange(len(index)), asked).topk(10, dim=0).indices
-    query_CD = (asked.queries.codes[0] * asked.queries.mask_CQ[..., None]).sum(dim=1)
+    query_CD = (asked.queries.tensors[0] * asked.queries.mask_CQ[..., None]).sum(dim=1)
     weights_FC = index.table.sketch.weights(score_encoded(index.grounder.model, index._sample, asked))
     close = {"one_round": index.table.vectors_NE.float() @ weights_FC[:-1], "mean_of_codes": mean_ND @ query_CD.T}
     recall = {}
@@ -188,7 +188,7 @@ def _small_table(
             images.append(_image(torch.nn.functional.normalize(codes_RD, dim=1).half(), generator))
         blocks = [together(images[first : first + 100]) for first in range(0, _SHARD, 100)]
         scores = [score_encoded(grounder.model, block, probes) for block in blocks]
-        mean_ND += [block.regions.codes[0].mean(dim=1) for block in blocks]
+        mean_ND += [block.regions.tensors[0].mean(dim=1) for block in blocks]
         probes_NA += scores
         keys = [f"{number}/{n}" for n in range(_SHARD)]
         shard = write_code_shard(folder / f"{number:06d}.safetensors", keys, images, torch.cat(scores))
@@ -204,7 +204,7 @@ def _phrase_codes(grounder: Grounder, phrases: list[str], generator: torch.Gener
     for _ in range(_SENTENCES):
         order_C3 = torch.randperm(len(phrases), generator=generator)[: len(phrases) // 3 * 3].view(-1, 3)
         sentences = [_caption(_sentence([phrases[p] for p in row])) for row in order_C3.tolist()]
-        total_PD[order_C3] += encoded_captions(grounder, sentences).queries.codes[0]
+        total_PD[order_C3] += encoded_captions(grounder, sentences).queries.tensors[0]
     return torch.nn.functional.normalize(total_PD - total_PD.mean(dim=0), dim=1)
 
 

@@ -28,15 +28,15 @@ def test_a_caption_scores_by_the_best_region_of_each_phrase(
 ) -> None:
     regions_BRV, states_CQH = _inputs()
     model = BestRegion(7, 6, joint_width=4, hidden_width=8, scale=2.0, score=score)
-    regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
-    queries = model.queries(states_CQH, QUERY_MASK_CQ)
+    regions = model.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+    queries = model.embed_queries(states_CQH, QUERY_MASK_CQ)
     alignment = model.align(regions, queries)
     for b in range(3):
         for c in range(2):
             best = []
             for q in range(int(QUERY_MASK_CQ[c].sum())):
                 cosines = [
-                    float(torch.cosine_similarity(regions.codes[0][b, r], queries.codes[0][c, q], dim=0))
+                    float(torch.cosine_similarity(regions.tensors[0][b, r], queries.tensors[0][c, q], dim=0))
                     for r in range(int(REGION_MASK_BR[b].sum()))
                 ]
                 best.append(2 * max(cosines))
@@ -50,21 +50,21 @@ def test_a_caption_scores_by_the_best_region_of_each_phrase(
 def test_a_refinement_is_mixed_with_the_prior_in_the_named_share() -> None:
     regions_BRV, states_CQH = _inputs()
     model = PriorRefinement(7, 6, joint_width=4, omega=0.3, temperature=0.5, prior_temperature=0.2)
-    regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
-    queries = model.queries(states_CQH, QUERY_MASK_CQ)
+    regions = model.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+    queries = model.embed_queries(states_CQH, QUERY_MASK_CQ)
     prior_BCQR = torch.rand(3, 2, 3, 5, generator=torch.Generator().manual_seed(1))
     alignment = model.align(regions, queries, prior_BCQR=prior_BCQR)
     for b in range(3):
         count = int(REGION_MASK_BR[b].sum())
-        learned = [math.exp(float(regions.codes[0][b, r] @ queries.codes[0][0, 1]) / 0.5) for r in range(count)]
+        learned = [math.exp(float(regions.tensors[0][b, r] @ queries.tensors[0][0, 1]) / 0.5) for r in range(count)]
         prior = [math.exp(float(prior_BCQR[b, 0, 1, r]) / 0.2) for r in range(count)]
         mixed = [0.3 * learned[r] / sum(learned) + 0.7 * prior[r] / sum(prior) for r in range(count)]
         assert alignment.attention_BCQR[b, 0, 1].tolist() == pytest.approx(mixed + [0.0] * (5 - count), abs=1e-5)
         assert float(alignment.matched_BCQ[b, 0, 1]) == pytest.approx(max(mixed), abs=1e-5)
     untrained = PriorRefinement(7, 6, joint_width=4, omega=0.0, prior_temperature=0.2)
     alone = untrained.align(
-        untrained.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR),
-        untrained.queries(states_CQH, QUERY_MASK_CQ),
+        untrained.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR),
+        untrained.embed_queries(states_CQH, QUERY_MASK_CQ),
         prior_BCQR=prior_BCQR,
     )
     assert int(alone.attention_BCQR[0, 0, 0].argmax()) == int(prior_BCQR[0, 0, 0].argmax())
@@ -75,11 +75,11 @@ def test_each_caption_with_its_own_image_is_a_row_of_all_pairs() -> None:
     regions_BRV, states_CQH = _inputs()
     image_of_C = torch.tensor([2, 0])
     for model in (BestRegion(7, 6, 4, 8), PriorRefinement(7, 6, 4)):
-        regions = model.regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
-        queries = model.queries(states_CQH, QUERY_MASK_CQ)
-        everything, own = model.align(regions, queries), model.align(regions.of(image_of_C), queries, own=True)
-        for of_own, of_all in zip(own, everything, strict=True):
-            torch.testing.assert_close(of_own[0], of_all[image_of_C, torch.arange(2)])
+        regions = model.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
+        queries = model.embed_queries(states_CQH, QUERY_MASK_CQ)
+        everything, paired = model.align(regions, queries), model.align(regions.of(image_of_C), queries, paired=True)
+        for of_paired, of_all in zip(paired, everything, strict=True):
+            torch.testing.assert_close(of_paired[0], of_all[image_of_C, torch.arange(2)])
 
 
 @pytest.mark.parametrize("score", ["sum", "root", "mean"])
@@ -94,8 +94,8 @@ def test_scores_without_attention_are_those_of_the_alignment_gradients_included(
     for direct in (False, True):
         torch.manual_seed(1)
         aligner = BestRegion(5, 6, 4, 7, learned=True, score=score)
-        regions = aligner.regions(inputs_BRV, torch.zeros(2, 3, 4), mask_BR)
-        queries = aligner.queries(states_CQH, mask_CQ)
+        regions = aligner.embed_regions(inputs_BRV, torch.zeros(2, 3, 4), mask_BR)
+        queries = aligner.embed_queries(states_CQH, mask_CQ)
         alignment = aligner.align(regions, queries)
         matched_BCQ, score_BC = (
             aligner.best(regions, queries) if direct else (alignment.matched_BCQ, alignment.score_BC)

@@ -55,15 +55,15 @@ def _ragged(groups: int, size: int, seed: int) -> torch.Tensor:
     return mask
 
 
-def _codes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _embeddings() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
     regions_BRD = unit(torch.randn(IMAGES, REGIONS, WIDTH, generator=rng, dtype=torch.float64) + 0.4)
     words_CQD = unit(torch.randn(CAPTIONS, WORDS, WIDTH, generator=rng, dtype=torch.float64) + 0.3)
     return regions_BRD, _ragged(IMAGES, REGIONS, 1), words_CQD, _ragged(CAPTIONS, WORDS, 2)
 
 
-def _whole(scorer: AttentionScorer, codes: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    regions_BRD, mask_BR, words_CQD, mask_CQ = codes
+def _whole(scorer: AttentionScorer, embeddings: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = embeddings
     model = CrossAttention(3, 3, joint_width=4, scorer=scorer)
     return model.align(RegionEmbeddings((regions_BRD,), mask_BR), QueryEmbeddings((words_CQD,), mask_CQ)).score_BC
 
@@ -71,11 +71,11 @@ def _whole(scorer: AttentionScorer, codes: tuple[torch.Tensor, ...]) -> torch.Te
 @every_scorer
 @pytest.mark.parametrize("budget_bytes", [1, 20_000, 2**28])
 def test_blocks_of_any_size_give_the_scores_of_whole_alignments(scorer: AttentionScorer, budget_bytes: int) -> None:
-    codes = _codes()
-    score_BC = score_matrix(scorer, *codes, budget_bytes=budget_bytes)
-    torch.testing.assert_close(score_BC, _whole(scorer, codes), rtol=0, atol=1e-10)
+    embeddings = _embeddings()
+    score_BC = score_matrix(scorer, *embeddings, budget_bytes=budget_bytes)
+    torch.testing.assert_close(score_BC, _whole(scorer, embeddings), rtol=0, atol=1e-10)
     assert (score_BC[1] == 0).all() and (score_BC[:, 1] == 0).all()
-    every_region = (codes[0], torch.ones_like(codes[1]), *codes[2:])
+    every_region = (embeddings[0], torch.ones_like(embeddings[1]), *embeddings[2:])
     score_BC = score_matrix(scorer, *every_region, budget_bytes=budget_bytes)
     torch.testing.assert_close(score_BC, _whole(scorer, every_region), rtol=0, atol=1e-10)
 
@@ -92,7 +92,7 @@ def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, m
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(score_matrix(SCORERS[name], *_codes(), budget_bytes=4000))
+            found.append(score_matrix(SCORERS[name], *_embeddings(), budget_bytes=4000))
     finally:
         torch.set_num_threads(before)
     assert set(used) == {1, 2}
@@ -101,7 +101,7 @@ def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, m
 
 @every_scorer
 def test_single_precision_is_within_a_millionth(scorer: AttentionScorer) -> None:
-    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _embeddings()
     score_BC = score_matrix(scorer, regions_BRD.float(), mask_BR, words_CQD.float(), mask_CQ)
     assert score_BC.dtype == torch.float32
     exact_BC = _whole(scorer, (regions_BRD, mask_BR, words_CQD, mask_CQ))
@@ -110,11 +110,11 @@ def test_single_precision_is_within_a_millionth(scorer: AttentionScorer) -> None
 
 @every_scorer
 def test_gradients_are_those_of_whole_alignments_in_blocks_too(scorer: AttentionScorer) -> None:
-    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
-    codes = regions_BRD.requires_grad_(), mask_BR, words_CQD.requires_grad_(), mask_CQ
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _embeddings()
+    embeddings = regions_BRD.requires_grad_(), mask_BR, words_CQD.requires_grad_(), mask_CQ
     weight_BC = torch.randn(IMAGES, CAPTIONS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     found = []
-    for score_BC in (score_matrix(scorer, *codes, budget_bytes=20_000), _whole(scorer, codes)):
+    for score_BC in (score_matrix(scorer, *embeddings, budget_bytes=20_000), _whole(scorer, embeddings)):
         found.append(torch.autograd.grad((score_BC * weight_BC).sum(), (regions_BRD, words_CQD)))
     for blocks, whole in zip(*found, strict=True):
         torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-9)
@@ -122,7 +122,7 @@ def test_gradients_are_those_of_whole_alignments_in_blocks_too(scorer: Attention
 
 @every_scorer
 def test_the_order_of_images_and_captions_and_what_is_padded_change_nothing(scorer: AttentionScorer) -> None:
-    regions_BRD, mask_BR, words_CQD, mask_CQ = _codes()
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _embeddings()
     score_BC = score_matrix(scorer, regions_BRD, mask_BR, words_CQD, mask_CQ)
     image_B, caption_C = torch.arange(IMAGES).flip(0), torch.arange(CAPTIONS).roll(5)
     noisy_BRD = regions_BRD.masked_fill(~mask_BR[..., None], float("nan"))
@@ -135,11 +135,14 @@ def test_the_order_of_images_and_captions_and_what_is_padded_change_nothing(scor
 def test_no_tensor_is_larger_than_the_budget(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)
     images, captions, width, budget = 40, 60, 8, 2**17
-    codes = unit(torch.randn(images, 12, width, generator=rng)), unit(torch.randn(captions, 10, width, generator=rng))
+    embeddings = (
+        unit(torch.randn(images, 12, width, generator=rng)),
+        unit(torch.randn(captions, 10, width, generator=rng)),
+    )
     mask_BR, mask_CQ = _ragged(images, 12, 1), _ragged(captions, 10, 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # what is seen is what this thread makes
     with torch.no_grad(), _largest() as seen:
-        score_matrix(SCORERS[name], codes[0], mask_BR, codes[1], mask_CQ, budget_bytes=budget)
+        score_matrix(SCORERS[name], embeddings[0], mask_BR, embeddings[1], mask_CQ, budget_bytes=budget)
     assert 4 * images * captions * 12 * 10 > 8 * budget
     assert max(seen) <= budget
 
@@ -152,8 +155,8 @@ def test_every_aligner_scores_in_blocks_as_it_aligns(name: str) -> None:
     mask_BR, mask_CQ = _ragged(6, 5, 1), _ragged(8, 4, 2)
     mask_BR[1, 2] = True  # an image without regions has no score in some of them
     inputs_BRV = torch.randn(6, 5, 7, generator=rng, dtype=torch.float64) * mask_BR[..., None]
-    regions = model.regions(inputs_BRV, torch.zeros(6, 5, 4).double(), mask_BR)
-    queries = model.queries(torch.randn(8, 4, 6, generator=rng, dtype=torch.float64), mask_CQ)
+    regions = model.embed_regions(inputs_BRV, torch.zeros(6, 5, 4).double(), mask_BR)
+    queries = model.embed_queries(torch.randn(8, 4, 6, generator=rng, dtype=torch.float64), mask_CQ)
     _check_blocks(model, regions, queries)
 
 

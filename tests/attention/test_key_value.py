@@ -33,7 +33,7 @@ def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
     model = KeyValueAttention(7, 9, joint_width=8).double()
     coded, asked = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
     similarity, attention, value, evidence, score = model.align(coded, asked)
-    regions, words = coded.codes, asked.codes
+    regions, words = coded.tensors, asked.tensors
     for b in range(3):
         for c in range(4):
             for w in range(int(word_mask_CW[c].sum())):
@@ -57,9 +57,9 @@ def test_a_captions_own_image_row_by_row_equals_the_diagonal_of_all_pairs() -> N
     regions, words = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
     image_of_C = torch.tensor([2, 0, 0, 1])
     everything = model.align(regions, words)
-    own = model.align(regions.of(image_of_C), words, own=True)
-    for of_own, of_all in zip(own, everything, strict=True):
-        torch.testing.assert_close(of_own[0], of_all[image_of_C, torch.arange(4)])
+    paired = model.align(regions.of(image_of_C), words, paired=True)
+    for of_paired, of_all in zip(paired, everything, strict=True):
+        torch.testing.assert_close(of_paired[0], of_all[image_of_C, torch.arange(4)])
 
 
 def test_padding_changes_nothing() -> None:
@@ -83,7 +83,7 @@ def _encoded(
     word_mask_CW: torch.Tensor,
 ) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     edges_BR4 = torch.zeros(*region_mask_BR.shape, 4)
-    return model.regions(features_BRV, edges_BR4, region_mask_BR), model.queries(words_CWH, word_mask_CW)
+    return model.embed_regions(features_BRV, edges_BR4, region_mask_BR), model.embed_queries(words_CWH, word_mask_CW)
 
 
 def _weights(model: KeyValueAttention) -> dict[str, torch.Tensor]:

@@ -22,15 +22,15 @@ def _no_gradients() -> Iterator[None]:
         yield
 
 
-def _codes(reduction: Reduction) -> tuple[MatchMap, RegionEmbeddings, QueryEmbeddings]:
+def _embeddings(reduction: Reduction) -> tuple[MatchMap, RegionEmbeddings, QueryEmbeddings]:
     torch.manual_seed(0)
     aligner = MatchMap(MaskedMLP(7, D, D, layers=1), 9, D, reduction).double()
     region_mask_BR = torch.arange(R) < torch.tensor([R, 2, 1])[:, None]
     query_mask_CQ = torch.arange(Q) < torch.tensor([Q, 3, 1, 4])[:, None]
     inputs_BRV = torch.randn(B, R, 7, dtype=torch.float64)
     edges_BR4 = torch.zeros(B, R, 4, dtype=torch.float64)
-    regions = aligner.regions(inputs_BRV, edges_BR4, region_mask_BR)
-    return aligner, regions, aligner.queries(torch.randn(C, Q, 9, dtype=torch.float64), query_mask_CQ)
+    regions = aligner.embed_regions(inputs_BRV, edges_BR4, region_mask_BR)
+    return aligner, regions, aligner.embed_queries(torch.randn(C, Q, 9, dtype=torch.float64), query_mask_CQ)
 
 
 def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reduction: Reduction) -> float:
@@ -47,35 +47,35 @@ def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reductio
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))
 def test_every_reduction_equals_its_loops(reduction: Reduction) -> None:
-    aligner, regions, queries = _codes(reduction)
+    aligner, regions, queries = _embeddings(reduction)
     score_BC = aligner.align(regions, queries).score_BC
     for b in range(B):
         for c in range(C):
-            cells = [regions.codes[0][b, r] for r in range(R) if regions.mask_BR[b, r]]
-            words = [queries.codes[0][c, q] for q in range(Q) if queries.mask_CQ[c, q]]
+            cells = [regions.tensors[0][b, r] for r in range(R) if regions.mask_BR[b, r]]
+            words = [queries.tensors[0][c, q] for q in range(Q) if queries.mask_CQ[c, q]]
             assert float(score_BC[b, c]) == pytest.approx(naive_score(cells, words, reduction))
 
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))
 def test_own_rows_equal_the_diagonal_of_all_pairs(reduction: Reduction) -> None:
-    aligner, regions, queries = _codes(reduction)
+    aligner, regions, queries = _embeddings(reduction)
     image_of_C = torch.tensor([2, 0, 0, 1])
-    everything, own = aligner.align(regions, queries), aligner.align(regions.of(image_of_C), queries, own=True)
-    for all_pairs, of_own in zip(everything, own, strict=True):
-        torch.testing.assert_close(of_own[0], all_pairs[image_of_C, torch.arange(C)])
+    everything, paired = aligner.align(regions, queries), aligner.align(regions.of(image_of_C), queries, paired=True)
+    for all_pairs, of_paired in zip(everything, paired, strict=True):
+        torch.testing.assert_close(of_paired[0], all_pairs[image_of_C, torch.arange(C)])
 
 
 def test_the_mean_factorises() -> None:
-    aligner, regions, queries = _codes("mean")
+    aligner, regions, queries = _embeddings("mean")
     torch.testing.assert_close(aligner.mean_scores(regions, queries), aligner.align(regions, queries).score_BC)
 
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))
 def test_padding_changes_nothing(reduction: Reduction) -> None:
-    aligner, regions, queries = _codes(reduction)
+    aligner, regions, queries = _embeddings(reduction)
     before = aligner.align(regions, queries)
-    filled = RegionEmbeddings((regions.codes[0].masked_fill(~regions.mask_BR[..., None], 50.0),), regions.mask_BR)
-    stranger = QueryEmbeddings((queries.codes[0].masked_fill(~queries.mask_CQ[..., None], 50.0),), queries.mask_CQ)
+    filled = RegionEmbeddings((regions.tensors[0].masked_fill(~regions.mask_BR[..., None], 50.0),), regions.mask_BR)
+    stranger = QueryEmbeddings((queries.tensors[0].masked_fill(~queries.mask_CQ[..., None], 50.0),), queries.mask_CQ)
     after = aligner.align(filled, stranger)
     torch.testing.assert_close(after.score_BC, before.score_BC)
     real = queries.mask_CQ[None].expand(B, C, Q)
@@ -83,7 +83,7 @@ def test_padding_changes_nothing(reduction: Reduction) -> None:
 
 
 def test_attention_is_the_softmax_of_the_map_over_real_cells() -> None:
-    aligner, regions, queries = _codes("mean")
+    aligner, regions, queries = _embeddings("mean")
     found = aligner.align(regions, queries)
     torch.testing.assert_close(found.attention_BCQR.sum(dim=-1), torch.ones(B, C, Q, dtype=torch.float64))
     assert float(found.attention_BCQR[1, :, :, 2:].abs().max()) == 0
@@ -109,8 +109,8 @@ def test_hidden_cells_do_not_count_in_training_and_count_in_evaluation() -> None
     inputs_1R1 = torch.arange(1.0, 101)[None, :, None]
     mask_1R = torch.ones(1, 100, dtype=torch.bool)
     torch.manual_seed(0)
-    seen = aligner.train().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR
+    seen = aligner.train().embed_regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR
     assert 30 < int(seen.sum()) < 70
-    assert bool(aligner.eval().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())
+    assert bool(aligner.eval().embed_regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())
     aligner.hidden = 0.999999
-    assert bool(aligner.train().regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())  # never none
+    assert bool(aligner.train().embed_regions(inputs_1R1, torch.zeros(1, 100, 4), mask_1R).mask_BR.all())  # never none

@@ -74,7 +74,7 @@ REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
 every_host = pytest.mark.parametrize("scorer", HOSTS.values(), ids=HOSTS.keys())
 
 
-def _codes(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
+def _embeddings(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     rng = torch.Generator().manual_seed(seed)
     # A common part makes cosines of both signs and contents that are not all alike.
     regions_BRD = unit(torch.randn(3, 5, 8, generator=rng, dtype=torch.float64) + 0.5)
@@ -91,13 +91,13 @@ def _model(scorer: AttentionScorer) -> CrossAttention:
 @every_host
 @pytest.mark.parametrize("way", ["align", "scores"])
 def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: AttentionScorer, way: str) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     # Gradients are compared where they arrive: before vectors are scaled to unit length, which the fast path relies on.
-    inputs = (2 * regions.codes[0]).requires_grad_(), (3 * words.codes[0]).requires_grad_()
-    regions, words = regions._replace(codes=(unit(inputs[0]),)), words._replace(codes=(unit(inputs[1]),))
+    inputs = (2 * regions.tensors[0]).requires_grad_(), (3 * words.tensors[0]).requires_grad_()
+    regions, words = regions._replace(tensors=(unit(inputs[0]),)), words._replace(tensors=(unit(inputs[1]),))
     model = _model(scorer)
     fast_BC = model.scores(regions, words) if way == "scores" else model.align(regions, words).score_BC
-    rows = [[score(scorer, regions.codes[0][b, :r], words.codes[0][c, :w]) for c, w in enumerate(WORDS)]
+    rows = [[score(scorer, regions.tensors[0][b, :r], words.tensors[0][c, :w]) for c, w in enumerate(WORDS)]
             for b, r in enumerate(REGIONS)]  # fmt: skip
     slow_BC = torch.stack([torch.stack(row) for row in rows])
     torch.testing.assert_close(fast_BC, slow_BC, rtol=0, atol=1e-10)
@@ -112,45 +112,45 @@ def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: Atten
 
 @every_host
 def test_single_precision_stays_within_a_millionth(scorer: AttentionScorer) -> None:
-    regions, words = _codes(3)
+    regions, words = _embeddings(3)
     exact_BC = _model(scorer).align(regions, words).score_BC
     regions, words = (
-        RegionEmbeddings((regions.codes[0].float(),), regions.mask_BR),
-        words._replace(codes=(words.codes[0].float(),)),
+        RegionEmbeddings((regions.tensors[0].float(),), regions.mask_BR),
+        words._replace(tensors=(words.tensors[0].float(),)),
     )
     torch.testing.assert_close(_model(scorer).align(regions, words).score_BC.double(), exact_BC, rtol=0, atol=2e-6)
 
 
 @every_host
 def test_each_caption_with_its_own_image_equals_the_diagonal_of_all_pairs(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     image_of_C, caption_C = torch.tensor([2, 0, 0, 1]), torch.arange(4)
     model = _model(scorer)
     prior_BCQR = torch.randn(3, 4, 6, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     everything = model.align(regions, words, prior_BCQR=prior_BCQR)
-    own = model.align(regions.of(image_of_C), words, own=True, prior_BCQR=prior_BCQR[image_of_C, caption_C][None])
-    for alone, among in zip(own, everything, strict=True):
+    paired = model.align(regions.of(image_of_C), words, paired=True, prior_BCQR=prior_BCQR[image_of_C, caption_C][None])
+    for alone, among in zip(paired, everything, strict=True):
         torch.testing.assert_close(alone[0], among[image_of_C, caption_C])
 
 
 @every_host
 def test_permuting_images_and_captions_permutes_the_matrix(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     image_B, caption_C = torch.tensor([1, 2, 0]), torch.tensor([3, 1, 0, 2])
     score_BC = _model(scorer).align(regions, words).score_BC
-    permuted = QueryEmbeddings((words.codes[0][caption_C],), words.mask_CQ[caption_C])
+    permuted = QueryEmbeddings((words.tensors[0][caption_C],), words.mask_CQ[caption_C])
     permuted_BC = _model(scorer).align(regions.of(image_B), permuted).score_BC
     torch.testing.assert_close(permuted_BC, score_BC[image_B][:, caption_C])
 
 
 @every_host
 def test_one_image_and_one_caption_of_any_length(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     all_BC = _model(scorer).align(regions, words).score_BC
     for b, r in enumerate(REGIONS):
         for c, w in enumerate(WORDS):
-            alone = RegionEmbeddings((regions.codes[0][b : b + 1, :r],), torch.ones(1, r, dtype=torch.bool))
-            caption = QueryEmbeddings((words.codes[0][c : c + 1, :w],), torch.ones(1, w, dtype=torch.bool))
+            alone = RegionEmbeddings((regions.tensors[0][b : b + 1, :r],), torch.ones(1, r, dtype=torch.bool))
+            caption = QueryEmbeddings((words.tensors[0][c : c + 1, :w],), torch.ones(1, w, dtype=torch.bool))
             score_11 = _model(scorer).align(alone, caption).score_BC
             assert score_11.shape == (1, 1)
             torch.testing.assert_close(score_11[0, 0], all_BC[b, c])
@@ -158,11 +158,11 @@ def test_one_image_and_one_caption_of_any_length(scorer: AttentionScorer) -> Non
 
 @every_host
 def test_padding_changes_nothing_even_if_it_is_not_a_number(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     expected = _model(scorer).align(regions, words).score_BC
     for filler in (1e3, math.nan):
-        noisy_regions = regions._replace(codes=(regions.codes[0].masked_fill(~regions.mask_BR[..., None], filler),))
-        noisy_words = words._replace(codes=(words.codes[0].masked_fill(~words.mask_CQ[..., None], filler),))
+        noisy_regions = regions._replace(tensors=(regions.tensors[0].masked_fill(~regions.mask_BR[..., None], filler),))
+        noisy_words = words._replace(tensors=(words.tensors[0].masked_fill(~words.mask_CQ[..., None], filler),))
         torch.testing.assert_close(_model(scorer).align(noisy_regions, noisy_words).score_BC, expected, rtol=0, atol=0)
 
 
@@ -180,7 +180,9 @@ def test_rows_of_zeros_identical_regions_and_captions_without_queries_have_finit
     mask_BR = torch.ones(2, 4, dtype=torch.bool)
     mask_CQ = torch.tensor([[True, True], [True, True], [False, False]])
     edges_BR4 = torch.zeros(2, 4, 4, dtype=torch.float64)
-    alignment = model.align(model.regions(inputs_BRV, edges_BR4, mask_BR), model.queries(states_CQH, mask_CQ))
+    alignment = model.align(
+        model.embed_regions(inputs_BRV, edges_BR4, mask_BR), model.embed_queries(states_CQH, mask_CQ)
+    )
     assert torch.isfinite(alignment.score_BC).all()
     assert (alignment.score_BC[:, 2] == 0).all()
     alignment.score_BC.sum().backward()
@@ -191,7 +193,7 @@ def test_rows_of_zeros_identical_regions_and_captions_without_queries_have_finit
 
 @every_host
 def test_attention_is_over_the_real_regions(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     alignment = _model(scorer).align(regions, words)
     padded_BCQR = (~regions.mask_BR)[:, None, None, :].expand_as(alignment.attention_BCQR)
     assert (alignment.attention_BCQR[padded_BCQR] == 0).all()
@@ -203,7 +205,7 @@ def test_attention_is_over_the_real_regions(scorer: AttentionScorer) -> None:
 
 @every_host
 def test_an_image_without_regions_gets_no_attention_and_scores_zero(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     regions = regions._replace(mask_BR=regions.mask_BR & torch.tensor([True, False, True])[:, None])
     alignment = _model(scorer).align(regions, words)
     assert (alignment.attention_BCQR[1] == 0).all() and (alignment.matched_BCQ[1] == 0).all()
@@ -212,11 +214,11 @@ def test_an_image_without_regions_gets_no_attention_and_scores_zero(scorer: Atte
 
 def test_words_read_the_logits_of_i2t_the_other_way() -> None:
     scorer = AttentionScorer.scan("i2t")
-    regions, words = _codes()
+    regions, words = _embeddings()
     alignment = _model(scorer).align(regions, words)
     for b, r in enumerate(REGIONS):
         for c, w in enumerate(WORDS):
-            cosine_WR = words.codes[0][c, :w] @ regions.codes[0][b, :r].T
+            cosine_WR = words.tensors[0][c, :w] @ regions.tensors[0][b, :r].T
             clipped_WR = torch.where(cosine_WR > 0, cosine_WR, 0.1 * cosine_WR)
             attention_WR = (4 * clipped_WR / clipped_WR.norm(dim=1, keepdim=True)).softmax(dim=1)
             torch.testing.assert_close(alignment.attention_BCQR[b, c, :w, :r], attention_WR)
@@ -238,21 +240,21 @@ def test_the_focal_threshold_is_the_outer_product_form(rule: FocalRule) -> None:
 
 @every_host
 def test_matched_attention_is_the_hosts_own(scorer: AttentionScorer) -> None:
-    regions, words = _codes()
+    regions, words = _embeddings()
     image_of_C = torch.tensor([2, 0, 0, 1])
     found = _model(scorer).matched(regions.of(image_of_C), words)
-    assert [own.direction for own in found] == list(scorer.directions)
-    for own in found:
+    assert [paired.direction for paired in found] == list(scorer.directions)
+    for paired in found:
         for c, (b, w) in enumerate(zip(image_of_C.tolist(), WORDS, strict=True)):
-            real_regions, real_words = regions.codes[0][b, : REGIONS[b]], words.codes[0][c, :w]
-            sides = (real_words, real_regions) if own.direction == "t2i" else (real_regions, real_words)
+            real_regions, real_words = regions.tensors[0][b, : REGIONS[b]], words.tensors[0][c, :w]
+            sides = (real_words, real_regions) if paired.direction == "t2i" else (real_regions, real_words)
             weights_QN = attend(scorer, *sides)
             rows, columns = weights_QN.shape
-            torch.testing.assert_close(own.weights_CQN[c, :rows, :columns], weights_QN)
-            assert own.query_mask_CQ[c].sum() == rows and own.context_mask_CN[c].sum() == columns
-            cosine_CQ = own.cosine(own.similarity_CQN, own.weights_CQN)
+            torch.testing.assert_close(paired.weights_CQN[c, :rows, :columns], weights_QN)
+            assert paired.query_mask_CQ[c].sum() == rows and paired.context_mask_CN[c].sum() == columns
+            cosine_CQ = paired.cosine(paired.similarity_CQN, paired.weights_CQN)
             torch.testing.assert_close(cosine_CQ[c, :rows], cosines(sides[0], weights_QN @ sides[1]))
-        torch.testing.assert_close(own.weigh(own.similarity_CQN), own.weights_CQN)
+        torch.testing.assert_close(paired.weigh(paired.similarity_CQN), paired.weights_CQN)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-5, 1e-3])
@@ -263,7 +265,7 @@ def test_regions_that_cancel_out_have_no_cosine_above_one_in_single_precision(no
     words_N1D = unit(torch.randn(200, 1, 64, generator=rng))
     one, two = torch.ones(200, 1, dtype=torch.bool), torch.ones(200, 2, dtype=torch.bool)
     model = CrossAttention(7, 9, joint_width=64, scorer=AttentionScorer(sharpness=0.0))
-    score_1N = model.align(RegionEmbeddings((pair_N2D,), two), QueryEmbeddings((words_N1D,), one), own=True).score_BC
+    score_1N = model.align(RegionEmbeddings((pair_N2D,), two), QueryEmbeddings((words_N1D,), one), paired=True).score_BC
     assert score_1N.abs().max() <= 1
 
 

@@ -42,7 +42,7 @@ def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, t
 
 def _encode(model: SimilarityReasoning) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
-    return model.regions(inputs_BRV, edges_BR4, region_mask_BR), model.queries(states_CQH, word_mask_CQ)
+    return model.embed_regions(inputs_BRV, edges_BR4, region_mask_BR), model.embed_queries(states_CQH, word_mask_CQ)
 
 
 def _normed(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -113,16 +113,16 @@ def test_blocks_change_nothing_in_training(reasoning: Reasoning) -> None:
 
 
 @both
-def test_own_pairs_equal_the_diagonal_of_all_and_permuting_permutes(reasoning: Reasoning) -> None:
+def test_matched_pairs_equal_the_diagonal_of_all_and_permuting_permutes(reasoning: Reasoning) -> None:
     model = _model(reasoning, block_bytes=1).eval()
     regions, queries = _encode(model)
     everything = model.align(regions, queries)
     image_of_C = torch.tensor([2, 0, 0, 1])
-    own = model.align(regions.of(image_of_C), queries, own=True)
-    for alone, among in zip(own, everything, strict=True):
+    paired = model.align(regions.of(image_of_C), queries, paired=True)
+    for alone, among in zip(paired, everything, strict=True):
         torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(4)])
     order = torch.tensor([3, 0, 2, 1])
-    permuted = QueryEmbeddings(tuple(code[order] for code in queries.codes), queries.mask_CQ[order])
+    permuted = QueryEmbeddings(tuple(tensor[order] for tensor in queries.tensors), queries.mask_CQ[order])
     permuted_BC = model.align(regions.of(torch.tensor([1, 2, 0])), permuted).score_BC
     torch.testing.assert_close(permuted_BC, everything.score_BC[[1, 2, 0]][:, order])
 
@@ -131,8 +131,8 @@ def test_own_pairs_equal_the_diagonal_of_all_and_permuting_permutes(reasoning: R
 def test_one_image_one_caption_and_rows_of_zeros_can_be_trained_on(reasoning: Reasoning) -> None:
     model = SimilarityReasoning(7, 9, joint_width=8, reasoning=reasoning, similarity_width=6).train()
     for words in (1, 0):  # a caption of phrases may have none
-        regions = model.regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
-        queries = model.queries(torch.zeros(1, 2, 9), torch.arange(2)[None] < words)
+        regions = model.embed_regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
+        queries = model.embed_queries(torch.zeros(1, 2, 9), torch.arange(2)[None] < words)
         score_BC = model.align(regions, queries).score_BC
         assert score_BC.shape == (1, 1) and 0 < score_BC.item() < 1
         model.zero_grad()
@@ -146,8 +146,10 @@ def test_padding_does_not_enter_the_statistics() -> None:
     for filler in (0.0, 1e3):
         model = _model("filter", dropout=0).train()
         inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
-        regions = model.regions(inputs_BRV.masked_fill(~region_mask_BR[..., None], filler), edges_BR4, region_mask_BR)
-        queries = model.queries(states_CQH.masked_fill(~word_mask_CQ[..., None], filler), word_mask_CQ)
+        regions = model.embed_regions(
+            inputs_BRV.masked_fill(~region_mask_BR[..., None], filler), edges_BR4, region_mask_BR
+        )
+        queries = model.embed_queries(states_CQH.masked_fill(~word_mask_CQ[..., None], filler), word_mask_CQ)
         score_BC = model.align(regions, queries).score_BC
         means.append((score_BC, *model.buffers()))
     for one, other in zip(*means, strict=True):

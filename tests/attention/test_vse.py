@@ -22,7 +22,10 @@ def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, t
 def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooling: TextPooling) -> None:
     inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
     model = PooledEmbedding(7, 9, joint_width=8, text_pooling=pooling).double()
-    regions, queries = model.regions(inputs_BRV, edges_BR4, region_mask_BR), model.queries(states_CQH, word_mask_CQ)
+    regions, queries = (
+        model.embed_regions(inputs_BRV, edges_BR4, region_mask_BR),
+        model.embed_queries(states_CQH, word_mask_CQ),
+    )
     alignment = model.align(regions, queries)
     for b, r in enumerate(REGIONS):
         for c, w in enumerate(WORDS):
@@ -34,15 +37,15 @@ def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooli
             torch.testing.assert_close(alignment.value_BCQR[b, c, :w, :r], cosine_WR)
             torch.testing.assert_close(alignment.attention_BCQR[b, c, :w, :r], (9 * cosine_WR).softmax(dim=1))
     image_of_C = torch.tensor([1, 1, 0])
-    own = model.align(regions.of(image_of_C), queries, own=True)
-    for alone, among in zip(own, alignment, strict=True):
+    paired = model.align(regions.of(image_of_C), queries, paired=True)
+    for alone, among in zip(paired, alignment, strict=True):
         torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(3)])
 
 
 def test_nothing_but_zeros_gives_scores_of_zero_and_finite_gradients() -> None:
     model = PooledEmbedding(7, 9, joint_width=8)
-    regions = model.regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
-    queries = model.queries(torch.zeros(2, 3, 9), torch.tensor([[True, True, False], [False, False, False]]))
+    regions = model.embed_regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
+    queries = model.embed_queries(torch.zeros(2, 3, 9), torch.tensor([[True, True, False], [False, False, False]]))
     score_BC = model.align(regions, queries).score_BC
     score_BC.sum().backward()
     assert score_BC.tolist() == [[0.0, 0.0]]

@@ -41,13 +41,13 @@ def _mean(values: list[list[float]]) -> float:
 @pytest.mark.parametrize("variant", ["reversed", "topk"])
 def test_ccr_equals_a_loop_that_builds_every_content(scorer: AttentionScorer, variant: CcrVariant) -> None:
     directions = []
-    for own in _matched(scorer):
+    for attention in _matched(scorer):
         pairs = []
         for c in range(4):
-            count = int(own.context_mask_CN[c].sum())
-            keys, losses = own.context_codes_CND[c, :count], []
-            for q in range(int(own.query_mask_CQ[c].sum())) if count > 1 else ():
-                query, weights = own.query_codes_CQD[c, q], own.weights_CQN[c, q, :count]
+            count = int(attention.context_mask_CN[c].sum())
+            keys, losses = attention.contexts_CND[c, :count], []
+            for q in range(int(attention.query_mask_CQ[c].sum())) if count > 1 else ():
+                query, weights = attention.queries_CQD[c, q], attention.weights_CQN[c, q, :count]
                 if variant == "reversed":
                     attended, ignored = weights @ keys, (1 - weights) / (count - 1) @ keys
                 else:
@@ -66,20 +66,20 @@ def test_ccs_equals_a_loop_that_builds_every_content(scorer: AttentionScorer, va
     matched = _matched(scorer)
     swaps = _swaps(matched)
     directions = []
-    for own, swap_CQ in zip(matched, swaps, strict=True):
-        codes = own.query_codes_CQD.flatten(0, 1)
+    for attention, swap_CQ in zip(matched, swaps, strict=True):
+        embeddings = attention.queries_CQD.flatten(0, 1)
         pairs = []
         for c in range(4):
-            keys, losses = own.context_codes_CND[c], []
-            real = int(own.query_mask_CQ[c].sum())
-            swapped = codes[swap_CQ[c, :real]]
-            padded = torch.zeros_like(own.query_codes_CQD[c])
+            keys, losses = attention.contexts_CND[c], []
+            real = int(attention.query_mask_CQ[c].sum())
+            swapped = embeddings[swap_CQ[c, :real]]
+            padded = torch.zeros_like(attention.queries_CQD[c])
             padded[:real] = swapped
-            everything = torch.zeros_like(own.similarity_CQN)
+            everything = torch.zeros_like(attention.similarity_CQN)
             everything[c] = padded @ keys.T
-            swapped_weights = own.weigh(everything)[c]
+            swapped_weights = attention.weigh(everything)[c]
             for q in range(real):
-                query, attended = own.query_codes_CQD[c, q], own.weights_CQN[c, q] @ keys
+                query, attended = attention.queries_CQD[c, q], attention.weights_CQN[c, q] @ keys
                 other = (
                     _cosine(swapped[q], attended) if variant == "query" else _cosine(query, swapped_weights[q] @ keys)
                 )
@@ -97,15 +97,15 @@ def test_uniform_attention_reversed_is_itself_so_that_ccr_is_the_margin() -> Non
 
 def test_a_query_swapped_for_itself_leaves_the_margin() -> None:
     matched = _matched(AttentionScorer.bfan())
-    itself = [torch.arange(own.query_mask_CQ.numel()).view_as(own.query_mask_CQ) for own in matched]
+    itself = [torch.arange(attention.query_mask_CQ.numel()).view_as(attention.query_mask_CQ) for attention in matched]
     for variant in ("query", "content"):
         assert float(ccs_loss(matched, itself, margin=0.2, variant=variant)) == pytest.approx(0.2)
 
 
 def test_all_attention_on_the_right_one_of_orthogonal_contexts_costs_nothing() -> None:
-    codes, mask = torch.eye(3, dtype=torch.float64)[None], torch.ones(1, 3, dtype=torch.bool)
-    (sharp,) = match(AttentionScorer(sharpness=1e4), codes, mask, codes, mask)
-    torch.testing.assert_close(sharp.weights_CQN, codes)
+    embeddings, mask = torch.eye(3, dtype=torch.float64)[None], torch.ones(1, 3, dtype=torch.bool)
+    (sharp,) = match(AttentionScorer(sharpness=1e4), embeddings, mask, embeddings, mask)
+    torch.testing.assert_close(sharp.weights_CQN, embeddings)
     assert float(ccr_loss([sharp], margin=1.0)) == pytest.approx(0.0, abs=1e-9)
     assert float(ccr_loss([sharp], margin=1.2)) == pytest.approx(0.2)
 
@@ -116,33 +116,33 @@ def test_padding_gets_no_reversed_weight(scorer: AttentionScorer) -> None:
     batch = _matched(scorer)
     alone = match(
         scorer,
-        (batch[0].context_codes_CND if batch[0].direction == "t2i" else batch[0].query_codes_CQD)[1:2, :2],
+        (batch[0].contexts_CND if batch[0].direction == "t2i" else batch[0].queries_CQD)[1:2, :2],
         torch.ones(1, 2, dtype=torch.bool),
-        (batch[0].query_codes_CQD if batch[0].direction == "t2i" else batch[0].context_codes_CND)[1:2, :3],
+        (batch[0].queries_CQD if batch[0].direction == "t2i" else batch[0].contexts_CND)[1:2, :3],
         torch.ones(1, 3, dtype=torch.bool),
     )
-    among = [_only(own, 1) for own in batch]
+    among = [_only(attention, 1) for attention in batch]
     for variant in ("reversed", "topk"):
         torch.testing.assert_close(ccr_loss(among, 0.5, variant), ccr_loss(alone, 0.5, variant))
 
 
-def _only(own: MatchedAttention, c: int) -> MatchedAttention:
-    """`own` with a single pair, still padded."""
+def _only(attention: MatchedAttention, c: int) -> MatchedAttention:
+    """`attention` with a single pair, still padded."""
     return MatchedAttention(
-        own.direction,
+        attention.direction,
         *(
-            getattr(own, name)[c : c + 1]
+            getattr(attention, name)[c : c + 1]
             for name in (
                 "weights_CQN",
                 "similarity_CQN",
                 "gram_CNN",
                 "query_mask_CQ",
                 "context_mask_CN",
-                "query_codes_CQD",
-                "context_codes_CND",
+                "queries_CQD",
+                "contexts_CND",
             )
         ),
-        own.scorer,
+        attention.scorer,
     )
 
 
@@ -150,20 +150,20 @@ def _only(own: MatchedAttention, c: int) -> MatchedAttention:
 def test_gradients_are_finite_and_reach_words_and_regions(scorer: AttentionScorer) -> None:
     matched = _matched(scorer, grad=True)
     loss = ccr_loss(matched, 1.0) + ccs_loss(matched, _swaps(matched), 1.0)
-    leaves = torch.autograd.grad(loss, [own.query_codes_CQD for own in matched])
+    leaves = torch.autograd.grad(loss, [attention.queries_CQD for attention in matched])
     assert all(torch.isfinite(grad).all() and bool((grad != 0).any()) for grad in leaves)
 
 
 def test_where_nothing_counts_the_loss_is_zero_with_a_finite_gradient() -> None:
-    codes = torch.zeros(1, 1, 4, requires_grad=True)
+    embeddings = torch.zeros(1, 1, 4, requires_grad=True)
     mask = torch.ones(1, 1, dtype=torch.bool)
-    matched = match(AttentionScorer.bfan(), unit(codes), mask, unit(codes), mask)
+    matched = match(AttentionScorer.bfan(), unit(embeddings), mask, unit(embeddings), mask)
     swaps = sample_swaps(matched, torch.tensor([0]), torch.Generator())
     assert all((swap == -1).all() for swap in swaps)
     loss = ccr_loss(matched) + ccs_loss(matched, swaps)
     loss.backward()
     assert loss.item() == 0.0
-    assert codes.grad is not None and torch.isfinite(codes.grad).all()
+    assert embeddings.grad is not None and torch.isfinite(embeddings.grad).all()
 
 
 class TestSwaps:

@@ -4,8 +4,8 @@ Every attention is a module with the same four steps (`Aligner`, in `base`): emb
 score images and captions. It works in any training loop:
 
     attention = CrossAttention.scan(region_width=2048, state_width=256, joint_width=1024)
-    regions = attention.regions(inputs_BRV, edges_BR4, mask_BR)      # of B images
-    queries = attention.queries(states_CQH, mask_CQ)                 # words or phrases of C captions
+    regions = attention.embed_regions(inputs_BRV, edges_BR4, mask_BR)      # of B images
+    queries = attention.embed_queries(states_CQH, mask_CQ)                 # words or phrases of C captions
     score_BC = attention.scores(regions, queries)                    # all pairs
     alignment = attention.align(regions, queries)                    # similarity_BCQR, attention_BCQR, matched_BCQ, …
 """

@@ -1,6 +1,6 @@
 """What every attention gives the rest of the library, and is given by it.
 
-An aligner turns regions and queries into codes once each, and then compares all queries of all captions with all
+An aligner turns regions and queries into embeddings once each, and then compares all queries of all captions with all
 regions of all images at once. A query is whatever looks for a region: a word, or a phrase.
 """
 
@@ -25,18 +25,18 @@ __all__ = [
 class RegionEmbeddings(NamedTuple):
     """Encoded regions: tensors `[B, R, …]` that the aligner understands, and which regions are real."""
 
-    codes: tuple[torch.Tensor, ...]
+    tensors: tuple[torch.Tensor, ...]
     mask_BR: torch.Tensor
 
     def of(self, image_of_C: torch.Tensor) -> RegionEmbeddings:
         """One row for each caption: the regions of its own image."""
-        return RegionEmbeddings(tuple(code[image_of_C] for code in self.codes), self.mask_BR[image_of_C])
+        return RegionEmbeddings(tuple(tensor[image_of_C] for tensor in self.tensors), self.mask_BR[image_of_C])
 
 
 class QueryEmbeddings(NamedTuple):
     """Encoded queries: tensors `[C, Q, …]` that the aligner understands, and which queries are real."""
 
-    codes: tuple[torch.Tensor, ...]
+    tensors: tuple[torch.Tensor, ...]
     mask_CQ: torch.Tensor
 
 
@@ -47,7 +47,7 @@ class Alignment(NamedTuple):
         similarity_BCQR: logits or cosines; -inf at padded regions.
         attention_BCQR: weights over regions; rows sum to 1 over real regions and are 0 at padded ones.
         value_BCQR: what the attention gathers the evidence from.
-        evidence_BCQ: how well each query is matched; meaningless at padded queries.
+        matched_BCQ: how well each query is matched; meaningless at padded queries.
         score_BC: how well image and caption fit.
     """
 
@@ -61,7 +61,9 @@ class Alignment(NamedTuple):
 class Aligner(Protocol):
     """One kind of attention."""
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
         """Encode regions.
 
         Args:
@@ -70,7 +72,7 @@ class Aligner(Protocol):
             mask_BR: True for real regions.
         """
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Encode the contextual states of words or phrases."""
 
     def align(
@@ -78,15 +80,15 @@ class Aligner(Protocol):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """Every caption against every image; with `own`, each caption against the one image of its own row.
+        """Every caption against every image; with `paired`, each caption against the one image of its own row.
 
         Args:
-            regions: of B images; with `own`, of C images, row by row with the captions (`RegionEmbeddings.of`).
+            regions: of B images; with `paired`, of C images, row by row with the captions (`RegionEmbeddings.of`).
             queries: of C captions.
-            own: the result's axes are then `[1, C, Q, R]`.
+            paired: the result's axes are then `[1, C, Q, R]`.
             prior_BCQR: untrained scores of every query's regions, for the aligners that mix them in.
         """
 
@@ -117,9 +119,9 @@ def paired_products(queries_CQD: torch.Tensor, regions_CRD: torch.Tensor) -> tor
     return (queries_CQD @ regions_CRD.transpose(1, 2))[None]
 
 
-def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, own: bool) -> torch.Tensor:
+def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, paired: bool) -> torch.Tensor:
     """`paired_products` or `all_products`."""
-    return paired_products(queries_CQD, regions_BRD) if own else all_products(queries_CQD, regions_BRD)
+    return paired_products(queries_CQD, regions_BRD) if paired else all_products(queries_CQD, regions_BRD)
 
 
 def mean_over_queries(matched_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:

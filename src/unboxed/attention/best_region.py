@@ -54,11 +54,11 @@ class BestRegion(DualEncoder):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Scaled cosines; the attention is their softmax, which training does not use but distillation may."""
-        cosine, mask_BCQR = self.cosines(regions, queries, own)
+        cosine, mask_BCQR = self.cosines(regions, queries, paired)
         value = cosine * self.log_scale.exp()
         similarity = value.masked_fill(~mask_BCQR, float("-inf"))
         evidence = similarity.amax(dim=-1)
@@ -70,7 +70,7 @@ class BestRegion(DualEncoder):
 
         Only real queries are compared, for captions with few phrases are mostly padding; padded ones have evidence 0.
         """
-        (regions_BRD,), (queries_CQD,), mask_CQ = regions.codes, queries.codes, queries.mask_CQ
+        (regions_BRD,), (queries_CQD,), mask_CQ = regions.tensors, queries.tensors, queries.mask_CQ
         cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).view(-1, *regions.mask_BR.shape)
         best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
         evidence_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])

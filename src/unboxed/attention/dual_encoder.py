@@ -24,17 +24,19 @@ class DualEncoder(ScoredInBlocks, nn.Module):
         super().__init__()
         self.region, self.query = region, query
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
         """Unit vectors `[B, R, D]`; the boxes are not looked at."""
         return RegionEmbeddings((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Unit vectors `[C, Q, D]`."""
         return QueryEmbeddings((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
 
     def cosines(
-        self, regions: RegionEmbeddings, queries: QueryEmbeddings, own: bool
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The cosines `[B, C, Q, R]` of all pairs (with `own`, `[1, C, Q, R]`), and where regions are real."""
-        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
-        return pair_products(queries.codes[0], regions.codes[0], own), mask_BCQR
+        """The cosines `[B, C, Q, R]` of all pairs (with `paired`, `[1, C, Q, R]`), and where regions are real."""
+        mask_BCQR = regions.mask_BR[None, :, None] if paired else regions.mask_BR[:, None, None]
+        return pair_products(queries.tensors[0], regions.tensors[0], paired), mask_BCQR

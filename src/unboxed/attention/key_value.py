@@ -35,11 +35,13 @@ class KeyValueAttention(ScoredInBlocks, nn.Module):
         self.word_value = MaskedMLP(state_width, joint_width, joint_width, layers)
         self.scale = joint_width**-0.5
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
         """Keys and values `[B, R, D]`."""
         return RegionEmbeddings((self.region_key(inputs_BRV, mask_BR), self.region_value(inputs_BRV, mask_BR)), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Queries and values `[C, Q, D]`."""
         return QueryEmbeddings((self.word_query(states_CQH, mask_CQ), self.word_value(states_CQH, mask_CQ)), mask_CQ)
 
@@ -48,14 +50,14 @@ class KeyValueAttention(ScoredInBlocks, nn.Module):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """One matrix product for keys, one for values. The pair score is the mean evidence of the queries."""
-        (keys_BRD, values_BRD), (queries_CQD, query_values_CQD) = regions.codes, queries.codes
-        mask_BCQR = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
-        similarity = (pair_products(queries_CQD, keys_BRD, own) * self.scale).masked_fill(~mask_BCQR, float("-inf"))
-        value = pair_products(query_values_CQD, values_BRD, own)
+        (keys_BRD, values_BRD), (queries_CQD, query_values_CQD) = regions.tensors, queries.tensors
+        mask_BCQR = regions.mask_BR[None, :, None] if paired else regions.mask_BR[:, None, None]
+        similarity = (pair_products(queries_CQD, keys_BRD, paired) * self.scale).masked_fill(~mask_BCQR, float("-inf"))
+        value = pair_products(query_values_CQD, values_BRD, paired)
         attention = similarity.softmax(dim=-1)
         evidence = (attention * value).sum(dim=-1)
         return Alignment(similarity, attention, value, evidence, mean_over_queries(evidence, queries.mask_CQ))

@@ -1,7 +1,8 @@
 """What attention does on the pairs that belong together: what constraints on the attention itself are made of.
 
-Tensors here have a row for each caption and its own image, and no axis of the joint width but the codes'. N counts the
-contexts: regions when words attend ("t2i"), words when regions do ("i2t"); Q the queries, the other way about.
+Tensors here have a row for each caption and its own image, and no axis of the joint width D but that of the
+unit vectors. N counts the contexts: regions when words attend ("t2i"), words when regions do ("i2t"); Q the queries,
+the other way round.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class MatchedAttention:
         similarity_CQN: cosines of queries and contexts.
         gram_CNN: cosines of the contexts among themselves.
         query_mask_CQ, context_mask_CN: True for what is real.
-        query_codes_CQD, context_codes_CND: the unit vectors that all of this is made of; zero where padded.
+        queries_CQD, contexts_CND: the unit vectors that all of this is made of; zero where padded.
         scorer: which made the weights.
     """
 
@@ -37,8 +38,8 @@ class MatchedAttention:
     gram_CNN: torch.Tensor
     query_mask_CQ: torch.Tensor
     context_mask_CN: torch.Tensor
-    query_codes_CQD: torch.Tensor
-    context_codes_CND: torch.Tensor
+    queries_CQD: torch.Tensor
+    contexts_CND: torch.Tensor
     scorer: AttentionScorer
 
     def weigh(self, similarity_CQN: torch.Tensor) -> torch.Tensor:
@@ -88,8 +89,8 @@ def match(
                 gram_CNN=contexts @ contexts.transpose(1, 2),
                 query_mask_CQ=query_mask,
                 context_mask_CN=context_mask,
-                query_codes_CQD=queries,
-                context_codes_CND=contexts,
+                queries_CQD=queries,
+                contexts_CND=contexts,
                 scorer=scorer,
             )
         )

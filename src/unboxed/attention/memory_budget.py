@@ -48,21 +48,21 @@ def block_scores(
 
     Args:
         align: of an aligner.
-        regions, queries: codes of B images and C captions.
+        regions, queries: embeddings of B images and C captions.
         prior_BCQR: as for `Aligner.align`.
         budget_bytes: about how much the alignment of a block may take. It bounds the memory, not the result.
     """
     if torch.is_grad_enabled():
         return align(regions, queries, prior_BCQR=prior_BCQR).score_BC
-    score_BC = regions.codes[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
+    score_BC = regions.tensors[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
     width = max(1, regions.mask_BR.shape[1]) * max(1, queries.mask_CQ.shape[1])
-    pairs = max(1, budget_bytes // (_ARRAYS * regions.codes[0].element_size() * width))
+    pairs = max(1, budget_bytes // (_ARRAYS * regions.tensors[0].element_size() * width))
     images = max(1, min(int(pairs**0.5), len(regions.mask_BR)))
     captions = max(1, min(pairs // images, len(queries.mask_CQ)))
     for rows in _like(regions.mask_BR, images):
-        block = RegionEmbeddings(*_trimmed(regions.codes, regions.mask_BR, rows))
+        block = RegionEmbeddings(*_trimmed(regions.tensors, regions.mask_BR, rows))
         for columns in _like(queries.mask_CQ, captions):
-            asking = QueryEmbeddings(*_trimmed(queries.codes, queries.mask_CQ, columns))
+            asking = QueryEmbeddings(*_trimmed(queries.tensors, queries.mask_CQ, columns))
             prior = None
             if prior_BCQR is not None:
                 prior = prior_BCQR[rows][:, columns, : asking.mask_CQ.shape[1], : block.mask_BR.shape[1]]
@@ -76,12 +76,12 @@ def _like(mask_GN: torch.Tensor, size: int) -> Iterator[torch.Tensor]:
 
 
 def _trimmed(
-    codes: tuple[torch.Tensor, ...], mask_GN: torch.Tensor, chosen: torch.Tensor
+    tensors: tuple[torch.Tensor, ...], mask_GN: torch.Tensor, chosen: torch.Tensor
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-    """The chosen groups without the columns in which none of them is real; a code may have one for the whole group."""
+    """The chosen groups without trailing columns that are padding in all; a tensor may have one column per group."""
     mask_GN = mask_GN[chosen]
     columns = max(1, int(reach(mask_GN).max()))
-    return tuple(code[chosen, :columns] for code in codes), mask_GN[:, :columns]
+    return tuple(tensor[chosen, :columns] for tensor in tensors), mask_GN[:, :columns]
 
 
 def reach(mask_GN: torch.Tensor) -> torch.Tensor:

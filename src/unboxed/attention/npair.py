@@ -59,7 +59,9 @@ class MatchMap(ScoredInBlocks, nn.Module):
         self.reduction = reduction
         self.hidden = hidden
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
         """The cells `[B, R, D]`, zero at padded ones. The edges are not looked at: a cell is its place in the map."""
         cells_BRD = self.cells(inputs_BRV, mask_BR)
         if self.training and self.hidden:
@@ -67,7 +69,7 @@ class MatchMap(ScoredInBlocks, nn.Module):
             mask_BR = torch.where(seen_BR.any(dim=1, keepdim=True), seen_BR, mask_BR)
         return RegionEmbeddings((cells_BRD * mask_BR[..., None],), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """The queries `[C, Q, D]`, zero at padded ones."""
         return QueryEmbeddings((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
 
@@ -76,18 +78,18 @@ class MatchMap(ScoredInBlocks, nn.Module):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """The map under `similarity_BCQR`; the attention, for read-out, is its softmax over the cells.
 
         A prior is added to the map before anything is reduced.
         """
-        (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
-        map_BCQR = pair_products(queries_CQD, cells_BRD, own)
+        (cells_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
+        map_BCQR = pair_products(queries_CQD, cells_BRD, paired)
         if prior_BCQR is not None:
             map_BCQR = map_BCQR + prior_BCQR
-        mask_11R = (regions.mask_BR[None] if own else regions.mask_BR[:, None])[:, :, None]
+        mask_11R = (regions.mask_BR[None] if paired else regions.mask_BR[:, None])[:, :, None]
         # The map is large, and most often all cells are real: each pass over it that is saved is time saved.
         whole = bool(regions.mask_BR.all())
         similarity_BCQR = map_BCQR if whole else map_BCQR.masked_fill(~mask_11R, float("-inf"))
@@ -108,7 +110,7 @@ class MatchMap(ScoredInBlocks, nn.Module):
 
     def mean_scores(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> torch.Tensor:
         """`score_BC` of the reduction `mean` without the map: <mean of the queries, mean of the cells>."""
-        (cells_BRD,), (queries_CQD,) = regions.codes, queries.codes
+        (cells_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
         image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)
         caption_CD = queries_CQD.sum(dim=1) / queries.mask_CQ.sum(dim=1, keepdim=True)
         score_BC: torch.Tensor = image_BD @ caption_CD.T

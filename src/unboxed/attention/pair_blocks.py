@@ -22,21 +22,21 @@ class ImageBlock(NamedTuple):
     """Images of a block: which they are, their regions, Gram matrices, and mask unless all regions are real."""
 
     number_B: torch.Tensor
-    codes_BRD: torch.Tensor
+    regions_BRD: torch.Tensor
     gram_BRR: torch.Tensor
     mask_BR: torch.Tensor | None
 
     def cosines(self, captions: CaptionBlock) -> torch.Tensor:
         """`[B, R, Q, C]` of all regions and words of two blocks, as one matrix product."""
-        product = self.codes_BRD.flatten(0, 1) @ captions.codes_QCD.flatten(0, 1).T
-        return product.view(*self.codes_BRD.shape[:2], *captions.codes_QCD.shape[:2])
+        product = self.regions_BRD.flatten(0, 1) @ captions.queries_QCD.flatten(0, 1).T
+        return product.view(*self.regions_BRD.shape[:2], *captions.queries_QCD.shape[:2])
 
 
 class CaptionBlock(NamedTuple):
     """Captions of one length: which they are, their words, all first words first, and their Gram matrices."""
 
     number_C: torch.Tensor
-    codes_QCD: torch.Tensor
+    queries_QCD: torch.Tensor
     gram_CQQ: torch.Tensor | None
 
 
@@ -113,12 +113,12 @@ class BlockPlan:
     def _images(self, index: torch.Tensor) -> ImageBlock:
         device = self._mask_BR.device
         if self._whole:
-            codes_BRD, mask_BR = self._regions_BRD[int(index[0]) : int(index[-1]) + 1], None
+            regions_BRD, mask_BR = self._regions_BRD[int(index[0]) : int(index[-1]) + 1], None
         else:
             mask_BR = self._mask_BR[index.to(device)]
             mask_BR = mask_BR[:, : max(1, int(reach(mask_BR).max()))]
-            codes_BRD = self._regions_BRD[index.to(device), : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
-        return ImageBlock(index.to(device), codes_BRD, _gram(codes_BRD), mask_BR)
+            regions_BRD = self._regions_BRD[index.to(device), : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
+        return ImageBlock(index.to(device), regions_BRD, _gram(regions_BRD), mask_BR)
 
     def _caption_groups(self) -> list[torch.Tensor]:
         """Captions of one length that make a block; those of no length are in none."""
@@ -131,13 +131,13 @@ class BlockPlan:
     def _captions(self, number_C: torch.Tensor, grams: bool) -> CaptionBlock:
         device, length = self._queries_CQD.device, int(self._length_C[number_C[0]])
         row_QC = self._real_T[self._first_C[number_C] + torch.arange(length)[:, None]]
-        codes_MD = self._queries_CQD.flatten(0, 1).index_select(0, row_QC.flatten().to(device))
-        codes_QCD = codes_MD.view(length, len(number_C), -1)
-        return CaptionBlock(number_C.to(device), codes_QCD, _gram(codes_QCD.transpose(0, 1)) if grams else None)
+        queries_MD = self._queries_CQD.flatten(0, 1).index_select(0, row_QC.flatten().to(device))
+        queries_QCD = queries_MD.view(length, len(number_C), -1)
+        return CaptionBlock(number_C.to(device), queries_QCD, _gram(queries_QCD.transpose(0, 1)) if grams else None)
 
 
-def _gram(codes_KND: torch.Tensor) -> torch.Tensor:
+def _gram(vectors_KND: torch.Tensor) -> torch.Tensor:
     """Cosines of each owner's vectors among themselves, never in less than single precision."""
-    with torch.autocast(codes_KND.device.type, enabled=False):
-        codes_KND = codes_KND.to(torch.promote_types(codes_KND.dtype, torch.float32))
-        return codes_KND @ codes_KND.transpose(1, 2)
+    with torch.autocast(vectors_KND.device.type, enabled=False):
+        vectors_KND = vectors_KND.to(torch.promote_types(vectors_KND.dtype, torch.float32))
+        return vectors_KND @ vectors_KND.transpose(1, 2)

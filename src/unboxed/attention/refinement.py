@@ -44,11 +44,11 @@ class PriorRefinement(DualEncoder):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """The mixture as the attention; the pair score is the mean of the queries' largest values."""
-        cosine, mask_BCQR = self.cosines(regions, queries, own)
+        cosine, mask_BCQR = self.cosines(regions, queries, paired)
         value = cosine / self.temperature
         similarity = value.masked_fill(~mask_BCQR, float("-inf"))
         mixed = similarity.softmax(dim=-1)

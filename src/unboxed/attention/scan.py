@@ -100,12 +100,14 @@ class CrossAttention(nn.Module):
         )
         self.query_encoder = ProjectedQueries(word_width, joint_width)
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
-        """One code: unit vectors `[B, R, D]`."""
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
+        """One tensor: unit vectors `[B, R, D]`."""
         return RegionEmbeddings((cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR),), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """One code: unit vectors `[C, Q, D]`."""
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+        """One tensor: unit vectors `[C, Q, D]`."""
         return QueryEmbeddings((self.query_encoder(states_CQH, mask_CQ),), mask_CQ)
 
     def align(
@@ -113,7 +115,7 @@ class CrossAttention(nn.Module):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Attention and scores of every pair.
@@ -125,7 +127,7 @@ class CrossAttention(nn.Module):
         that after the rule, and the similarity the logits before it. A caption without queries, or an image without
         regions, has score 0.
         """
-        pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
+        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         return align_pairs(self.scorer, pairs, prior_BCQR)
 
     def scores(
@@ -139,8 +141,8 @@ class CrossAttention(nn.Module):
         """The scores alone, `[B, C]`, in blocks; see `all_pairs`."""
         if prior_BCQR is not None:
             return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
-        codes = regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ
-        return score_matrix(self.scorer, *codes, budget_bytes=budget_bytes)
+        embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
+        return score_matrix(self.scorer, *embeddings, budget_bytes=budget_bytes)
 
     def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image in each direction of the scorer.
@@ -149,21 +151,21 @@ class CrossAttention(nn.Module):
             regions: one row for each caption (`RegionEmbeddings.of`).
             queries: of the captions.
         """
-        return match(self.scorer, regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ)
+        return match(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
 
 
 class PairCosines(NamedTuple):
     """All that scores are made of, in the order that `attend` wants for words over regions.
 
-    With own pairs, B counts the captions, with an image each, and the axis of the captions is 1.
+    With `paired`, B counts the captions, with an image each, and the axis of the captions is 1.
 
     Attributes:
         cosine_BRQC: of regions and queries; 0 where either is padded.
         region_mask_BR: True for real regions.
-        query_mask: True for real queries, `[1, Q, C]` or, with own pairs, `[B, Q, 1]`.
-        regions_BRD: unit vectors of regions; with own pairs a row for each caption.
+        query_mask: True for real queries, `[1, Q, C]` or, with `paired`, `[B, Q, 1]`.
+        regions_BRD: unit vectors of regions; with `paired` a row for each caption.
         queries_CQD: unit vectors of queries.
-        own: each caption with its own image only.
+        paired: each caption with the image of its own row only.
     """
 
     cosine_BRQC: torch.Tensor
@@ -171,24 +173,24 @@ class PairCosines(NamedTuple):
     query_mask: torch.Tensor
     regions_BRD: torch.Tensor
     queries_CQD: torch.Tensor
-    own: bool
+    paired: bool
 
     def seen(self, pairs_BRQC: torch.Tensor) -> torch.Tensor:
-        """`[B, C, Q, R]`, with own pairs `[1, C, Q, R]`, of a tensor in the order of the cosines."""
-        return pairs_BRQC.permute(3, 0, 2, 1) if self.own else pairs_BRQC.permute(0, 3, 2, 1)
+        """`[B, C, Q, R]`, with `paired` `[1, C, Q, R]`, of a tensor in the order of the cosines."""
+        return pairs_BRQC.permute(3, 0, 2, 1) if self.paired else pairs_BRQC.permute(0, 3, 2, 1)
 
     def ordered(self, pairs_BCQR: torch.Tensor) -> torch.Tensor:
         """The way back."""
-        return pairs_BCQR.permute(1, 3, 2, 0) if self.own else pairs_BCQR.permute(0, 3, 2, 1)
+        return pairs_BCQR.permute(1, 3, 2, 0) if self.paired else pairs_BCQR.permute(0, 3, 2, 1)
 
 
 def pair_cosines(
-    regions_BRD: torch.Tensor, mask_BR: torch.Tensor, queries_CQD: torch.Tensor, mask_CQ: torch.Tensor, own: bool
+    regions_BRD: torch.Tensor, mask_BR: torch.Tensor, queries_CQD: torch.Tensor, mask_CQ: torch.Tensor, paired: bool
 ) -> PairCosines:
-    """The cosines of all queries with all regions (with `own`, of each caption's row), as one matrix product."""
+    """The cosines of all queries with all regions (with `paired`, of each caption's row), as one matrix product."""
     regions_BRD = regions_BRD.masked_fill(~mask_BR[..., None], 0)
     queries_CQD = queries_CQD.masked_fill(~mask_CQ[..., None], 0)
-    if own:
+    if paired:
         cosine_BRQC = (regions_BRD @ queries_CQD.transpose(1, 2))[..., None]
         query_mask = mask_CQ[..., None]
     else:
@@ -196,7 +198,7 @@ def pair_cosines(
         product = regions_BRD.flatten(0, 1) @ words_QCD.flatten(0, 1).T
         cosine_BRQC = product.view(*regions_BRD.shape[:2], *words_QCD.shape[:2])
         query_mask = mask_CQ.T[None]
-    return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, own)
+    return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, paired)
 
 
 def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
@@ -206,7 +208,7 @@ def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.T
         if scorer.direction == "t2i":
             return alignment
         score_BC = _with_something(pairs, _score_by_regions(scorer, pairs))
-        return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.own else score_BC))
+        return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.paired else score_BC))
     cosine_BRQC = pairs.cosine_BRQC
     logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
     logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.ordered(prior_BCQR)
@@ -242,7 +244,7 @@ def _alignment(
         attention_BCQR=pairs.seen(attention_BRQC),
         value_BCQR=pairs.seen(pairs.cosine_BRQC),
         matched_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
-        score_BC=score_BC.T if pairs.own else score_BC,
+        score_BC=score_BC.T if pairs.paired else score_BC,
     )
 
 
@@ -255,7 +257,7 @@ def _with_something(pairs: PairCosines, score_BC: torch.Tensor) -> torch.Tensor:
 def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tensor:
     """Scores `[B, C]` of regions that attend to words."""
     gram_CQQ = pairs.queries_CQD @ pairs.queries_CQD.transpose(1, 2)
-    if pairs.own:
+    if pairs.paired:
         cosine, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]
         return scorer.score(attend(scorer, cosine, gram_CQQ, mask_CQ), pairs.region_mask_BR[..., None], "i2t")
     cosine_CQRB, mask_CQ = pairs.cosine_BRQC.permute(3, 2, 1, 0).contiguous(), pairs.query_mask[0].T

@@ -132,47 +132,49 @@ class SimilarityReasoning(nn.Module):
         self.score = xavier(similarity_width, 1)
         self.block_bytes = block_bytes
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
-        """Two codes: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
-        codes_BRD = cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR)
-        return RegionEmbeddings((codes_BRD, self.whole_image(codes_BRD, mask_BR)[:, None]), mask_BR)
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
+        """Two tensors: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
+        regions_BRD = cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR)
+        return RegionEmbeddings((regions_BRD, self.whole_image(regions_BRD, mask_BR)[:, None]), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """Two codes: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
-        codes_CQD = self.query_encoder(states_CQH, mask_CQ)
-        return QueryEmbeddings((codes_CQD, self.whole_caption(codes_CQD, mask_CQ)[:, None]), mask_CQ)
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+        """Two tensors: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
+        queries_CQD = self.query_encoder(states_CQH, mask_CQ)
+        return QueryEmbeddings((queries_CQD, self.whole_caption(queries_CQD, mask_CQ)[:, None]), mask_CQ)
 
     def align(
         self,
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Scores in (0, 1). Attention and evidence are those of SCAN's words over regions, the value is the cosine.
 
         A prior is added to the attention's logits.
         """
-        pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
+        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         alignment, words = align_words(self.scorer, pairs, prior_BCQR)
-        shares_BRQC, image_BD, caption_CD = words.unit_shares(), regions.codes[1][:, 0], queries.codes[1][:, 0]
+        shares_BRQC, image_BD, caption_CD = words.unit_shares(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
         mask_CN = nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
 
         def nodes(start: int, stop: int) -> torch.Tensor:
             block = slice(start, stop)
             return self._nodes(
-                shares_BRQC[..., : stop - start] if own else shares_BRQC[..., block],
+                shares_BRQC[..., : stop - start] if paired else shares_BRQC[..., block],
                 pairs.regions_BRD,
-                pairs.queries_CQD[:, :, None] if own else pairs.queries_CQD[block].transpose(0, 1)[None],
+                pairs.queries_CQD[:, :, None] if paired else pairs.queries_CQD[block].transpose(0, 1)[None],
                 image_BD,
-                caption_CD[:, None] if own else caption_CD[None, block],
+                caption_CD[:, None] if paired else caption_CD[None, block],
             )
 
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-            return self._score(nodes_BCNS, mask_CN[:, None] if own else mask_CN[start:stop])
+            return self._score(nodes_BCNS, mask_CN[:, None] if paired else mask_CN[start:stop])
 
-        blocks = [(0, 1)] if own else self._blocks(shares_BRQC.shape, pairs.queries_CQD)
+        blocks = [(0, 1)] if paired else self._blocks(shares_BRQC.shape, pairs.queries_CQD)
         if self.training and isinstance(self.head, AttentionFilter):
             # The statistics of the gates' batch norm are those of all pairs: their nodes must be there together.
             nodes_BCNS = torch.cat([_again(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
@@ -183,7 +185,7 @@ class SimilarityReasoning(nn.Module):
                 return score(nodes(start, stop), start, stop)
 
             score_BC = torch.cat([_again(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
-        return alignment._replace(score_BC=score_BC.T if own else score_BC)
+        return alignment._replace(score_BC=score_BC.T if paired else score_BC)
 
     def scores(
         self,
@@ -196,36 +198,36 @@ class SimilarityReasoning(nn.Module):
         """The scores alone, `[B, C]`. Without a gradient, words are packed and contents stay in the core's cache."""
         if torch.is_grad_enabled() or self.training or prior_BCQR is not None:
             return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
-        score_BC = regions.codes[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
+        score_BC = regions.tensors[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
         apart = not torch.is_autocast_enabled(score_BC.device.type)
-        plan = BlockPlan(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, budget_bytes, apart)
+        plan = BlockPlan(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, budget_bytes, apart)
         with self._merged():
             plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
         without_C = ~queries.mask_CQ.any(dim=1)
         if without_C.any():  # they are in no block: their score is that of the whole image and caption alone
-            none = QueryEmbeddings(tuple(code[without_C] for code in queries.codes), queries.mask_CQ[without_C])
+            none = QueryEmbeddings(tuple(tensor[without_C] for tensor in queries.tensors), queries.mask_CQ[without_C])
             score_BC[:, without_C] = block_scores(self.align, regions, none, None, budget_bytes)
         return score_BC
 
     def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image; see `CrossAttention.matched`."""
-        return match(self.scorer, regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ)
+        return match(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
 
     def _scores_of_block(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, images: ImageBlock, captions: CaptionBlock
     ) -> torch.Tensor:
         """Scores `[b, c]`, a few images at a time."""
-        cosine_BRQC, caption_1CD = images.cosines(captions), queries.codes[1][captions.number_C, 0][None]
-        words_1QCD, image_BD = captions.codes_QCD[None], regions.codes[1][images.number_B, 0]
-        mask_CN = queries.mask_CQ.new_ones(len(captions.number_C), len(captions.codes_QCD) + 1)
-        size = max(1, _NUMBERS // captions.codes_QCD.numel())
+        cosine_BRQC, caption_1CD = images.cosines(captions), queries.tensors[1][captions.number_C, 0][None]
+        words_1QCD, image_BD = captions.queries_QCD[None], regions.tensors[1][images.number_B, 0]
+        mask_CN = queries.mask_CQ.new_ones(len(captions.number_C), len(captions.queries_QCD) + 1)
+        size = max(1, _NUMBERS // captions.queries_QCD.numel())
         parts = []
         for first in range(0, len(cosine_BRQC), size):
             some = slice(first, first + size)
             mask_BR = None if images.mask_BR is None else images.mask_BR[some]
             words = attend(self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR)
             nodes_BCNS = self._nodes(
-                words.unit_shares(), images.codes_BRD[some], words_1QCD, image_BD[some], caption_1CD
+                words.unit_shares(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD
             )
             parts.append(self._score(nodes_BCNS, mask_CN))
         return torch.cat(parts)

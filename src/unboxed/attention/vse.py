@@ -52,14 +52,16 @@ class PooledEmbedding(nn.Module):
         self.text_pooling = text_pooling
         self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalised_over="none")
 
-    def regions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> RegionEmbeddings:
-        """Two codes: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
+    def embed_regions(
+        self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
+    ) -> RegionEmbeddings:
+        """Two tensors: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
         mapped_BRD = self.region_map(inputs_BRV).masked_fill(~mask_BR[..., None], 0)
         image_B1D = unit(mapped_BRD.sum(dim=1, keepdim=True))  # a sum points where the mean does
         return RegionEmbeddings((unit(mapped_BRD), image_B1D), mask_BR)
 
-    def queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """Two codes: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
+    def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
+        """Two tensors: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
         mapped_CQD = self.word_map(states_CQH).masked_fill(~mask_CQ[..., None], 0)
         if self.text_pooling == "mean":
             caption_C1D = mapped_CQD.sum(dim=1, keepdim=True)
@@ -74,24 +76,24 @@ class PooledEmbedding(nn.Module):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         *,
-        own: bool = False,
+        paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Scores in [-1, 1]; the similarity is `sharpness` times the cosine of query and region, plus the prior."""
-        pairs = pair_cosines(regions.codes[0], regions.mask_BR, queries.codes[0], queries.mask_CQ, own)
+        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         cosine_BCQR = pairs.seen(pairs.cosine_BRQC)
         similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2, context_dim=3)
         if prior_BCQR is not None:
             similarity_BCQR = similarity_BCQR + prior_BCQR
-        region_mask = regions.mask_BR[None, :, None] if own else regions.mask_BR[:, None, None]
+        region_mask = regions.mask_BR[None, :, None] if paired else regions.mask_BR[:, None, None]
         attention_BCQR = self.reading.weights(similarity_BCQR, region_mask, context_dim=3)
-        own_BC = (regions.codes[1] * queries.codes[1]).sum(dim=2).T if own else None
+        paired_BC = (regions.tensors[1] * queries.tensors[1]).sum(dim=2).T if paired else None
         return Alignment(
             similarity_BCQR=similarity_BCQR.masked_fill(~region_mask, float("-inf")),
             attention_BCQR=attention_BCQR,
             value_BCQR=cosine_BCQR,
             matched_BCQ=(attention_BCQR * cosine_BCQR).sum(dim=3),
-            score_BC=self.scores(regions, queries) if own_BC is None else own_BC,
+            score_BC=self.scores(regions, queries) if paired_BC is None else paired_BC,
         )
 
     def scores(
@@ -103,5 +105,5 @@ class PooledEmbedding(nn.Module):
         budget_bytes: int = BUDGET_BYTES,
     ) -> torch.Tensor:
         """The scores alone: one product of whole images and captions."""
-        score_BC: torch.Tensor = regions.codes[1][:, 0] @ queries.codes[1][:, 0].T
+        score_BC: torch.Tensor = regions.tensors[1][:, 0] @ queries.tensors[1][:, 0].T
         return score_BC

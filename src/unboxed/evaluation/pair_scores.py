@@ -94,7 +94,7 @@ def _kept_captions(
     for columns in _blocks(order_C, _TOGETHER):
         encoded = grounder.inputs.encoded([captions[c] for c in columns])
         block = encode_captions(grounder.model, grounder.inputs.batch([image], encoded))
-        size = sum(code.nbytes for code in block.queries.codes) + block.affinity_CPE.nbytes
+        size = sum(code.nbytes for code in block.queries.tensors) + block.affinity_CPE.nbytes
         if kept and taken + size > memory:
             yield kept
             kept, taken = [], 0

@@ -74,7 +74,7 @@ class RegionGraph(nn.Module):
         inputs_BRV = self.model.standardise(inputs_BRV, mask_BR)
         if self.model.region_layer is not None:
             inputs_BRV = self.model.region_layer(inputs_BRV).relu() * mask_BR[..., None]
-        return self.model.aligner.regions(inputs_BRV, edges_BR4 * mask_BR[..., None], mask_BR).codes
+        return self.model.aligner.embed_regions(inputs_BRV, edges_BR4 * mask_BR[..., None], mask_BR).tensors
 
 
 class TextGraph(nn.Module):
@@ -115,7 +115,7 @@ class TextGraph(nn.Module):
         words_CWH = torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
         mask_CQ = member_CQW.any(dim=-1)
         queries_CQH = mean_weights(member_CQW, words_CWH.dtype) @ words_CWH
-        return words_CWH, mask_CQ, *self.model.aligner.queries(queries_CQH, mask_CQ).codes
+        return words_CWH, mask_CQ, *self.model.aligner.embed_queries(queries_CQH, mask_CQ).tensors
 
 
 def _onnx_gates(weights: torch.Tensor) -> torch.Tensor:

@@ -104,7 +104,7 @@ class Example:
     def codes(self) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """The codes of regions and of queries, by PyTorch."""
         _, regions, queries = self._encoded(self._batch())
-        return regions.codes, queries.codes
+        return regions.tensors, queries.tensors
 
     @torch.inference_mode()
     def expected(self) -> _Values:
@@ -115,7 +115,7 @@ class Example:
         alignment = aligner.align(regions, queries, prior_BCQR=prior)
         found = dict(zip(ALIGNMENT, alignment, strict=True))
         found |= {"words_CWH": words_CWH, "query_mask_CQ": queries.mask_CQ}
-        for names, codes in zip(code_names(self.grounder), (regions.codes, queries.codes), strict=True):
+        for names, codes in zip(code_names(self.grounder), (regions.tensors, queries.tensors), strict=True):
             found |= dict(zip(names, codes, strict=True))
         arrays = {name: value.numpy() for name, value in found.items()}
         pair = {name: torch.from_numpy(value) for name, value in self.of_one_pair(arrays).items()}
@@ -148,7 +148,7 @@ class Example:
         model = self.grounder.model
         words_CWH = model.encode_words(batch)
         queries = model.queries(batch, words_CWH, "phrases")
-        return words_CWH, model.encode_regions(batch), model.aligner.queries(queries.states_CQH, queries.mask_CQ)
+        return words_CWH, model.encode_regions(batch), model.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
 
 
 def code_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:

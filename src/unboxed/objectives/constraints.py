@@ -49,15 +49,15 @@ def ccr_loss(
     if variant not in ("reversed", "topk"):
         raise ValueError(f"variant is 'reversed' or 'topk', not {variant!r}.")
     losses = []
-    for own in matched:
+    for attention in matched:
         if variant == "reversed":
-            attended_CQ = own.cosine(own.similarity_CQN, own.weights_CQN)
-            ignored_CQ = _cosine_with_reversed(own)
+            attended_CQ = attention.cosine(attention.similarity_CQN, attention.weights_CQN)
+            ignored_CQ = _cosine_with_reversed(attention)
         else:
-            top_CQN, bottom_CQN = _extremes(own.weights_CQN, own.context_mask_CN, keys)
-            attended_CQ = own.cosine(own.similarity_CQN, top_CQN)
-            ignored_CQ = own.cosine(own.similarity_CQN, bottom_CQN)
-        counts_CQ = own.query_mask_CQ & (own.context_mask_CN.sum(dim=1) > 1)[:, None]
+            top_CQN, bottom_CQN = _extremes(attention.weights_CQN, attention.context_mask_CN, keys)
+            attended_CQ = attention.cosine(attention.similarity_CQN, top_CQN)
+            ignored_CQ = attention.cosine(attention.similarity_CQN, bottom_CQN)
+        counts_CQ = attention.query_mask_CQ & (attention.context_mask_CN.sum(dim=1) > 1)[:, None]
         losses.append(_mean_over_pairs((margin + ignored_CQ - attended_CQ).clamp(min=0), counts_CQ))
     return torch.stack(losses).mean()
 
@@ -86,15 +86,15 @@ def ccs_loss(
     if variant not in ("query", "content"):
         raise ValueError(f"variant is 'query' or 'content', not {variant!r}.")
     losses = []
-    for own, swap_CQ in zip(matched, swaps, strict=True):
-        counts_CQ = own.query_mask_CQ & (swap_CQ >= 0)
-        swapped_CQD = own.query_codes_CQD.flatten(0, 1)[swap_CQ.clamp(min=0)] * counts_CQ[..., None]
-        similarity_CQN = swapped_CQD @ own.context_codes_CND.transpose(1, 2)
+    for attention, swap_CQ in zip(matched, swaps, strict=True):
+        counts_CQ = attention.query_mask_CQ & (swap_CQ >= 0)
+        swapped_CQD = attention.queries_CQD.flatten(0, 1)[swap_CQ.clamp(min=0)] * counts_CQ[..., None]
+        similarity_CQN = swapped_CQD @ attention.contexts_CND.transpose(1, 2)
         if variant == "query":
-            swapped_CQ = own.cosine(similarity_CQN, own.weights_CQN)
+            swapped_CQ = attention.cosine(similarity_CQN, attention.weights_CQN)
         else:
-            swapped_CQ = own.cosine(own.similarity_CQN, own.weigh(similarity_CQN))
-        attended_CQ = own.cosine(own.similarity_CQN, own.weights_CQN)
+            swapped_CQ = attention.cosine(attention.similarity_CQN, attention.weigh(similarity_CQN))
+        attended_CQ = attention.cosine(attention.similarity_CQN, attention.weights_CQN)
         losses.append(_mean_over_pairs((margin + swapped_CQ - attended_CQ).clamp(min=0), counts_CQ))
     return torch.stack(losses).mean()
 
@@ -123,21 +123,21 @@ def sample_swaps(
     """
     swaps = []
     image_of_C = image_of_C.to(generator.device)
-    for own in matched:
-        mask_CQ = own.query_mask_CQ.to(generator.device)
+    for attention in matched:
+        mask_CQ = attention.query_mask_CQ.to(generator.device)
         queries = mask_CQ.shape[1]
         allowed = mask_CQ
         elsewhere_CC = image_of_C[:, None] != image_of_C
-        if own.direction == "t2i" and eligible_CQ is not None:
+        if attention.direction == "t2i" and eligible_CQ is not None:
             allowed = allowed & eligible_CQ.to(generator.device)
         allowed_CCQ = allowed & elsewhere_CC[..., None]
-        if own.direction == "t2i" and word_ids_CQ is not None:
+        if attention.direction == "t2i" and word_ids_CQ is not None:
             allowed_CCQ = allowed_CCQ & ~_said(word_ids_CQ.to(generator.device), mask_CQ, image_of_C, said_BN)
         possible_C = allowed_CCQ.flatten(1).any(dim=1)
         weight = allowed_CCQ.flatten(1) | ~possible_C[:, None]
         drawn_CQ = torch.multinomial(weight.float(), queries, replacement=True, generator=generator)
         drawn_CQ = drawn_CQ.masked_fill(~(mask_CQ & possible_C[:, None]), -1)
-        swaps.append(drawn_CQ.to(own.query_mask_CQ.device))
+        swaps.append(drawn_CQ.to(attention.query_mask_CQ.device))
     return tuple(swaps)
 
 
@@ -159,15 +159,15 @@ def _said(
     return says_BU[image_of_C][:, place[len(said) :]].view(-1, *word_ids_CQ.shape)
 
 
-def _cosine_with_reversed(own: MatchedAttention) -> torch.Tensor:
+def _cosine_with_reversed(attention: MatchedAttention) -> torch.Tensor:
     """`[C, Q]` cosines of queries with the content of reversed weights, (1 - w) / (n - 1).
 
     With `σ = Σ s`, `g = G 1` and `γ = 1ᵀ G 1`, that content's product with the query is `(σ - a·s) / (n - 1)`, and its
     squared length `(γ - 2 a·g + aᵀ G a) / (n - 1)²`. Padded contexts are zero vectors, so that their reversed weight
     weighs nothing.
     """
-    weights_CQN, similarity_CQN, gram_CNN = own.weights_CQN, own.similarity_CQN, own.gram_CNN
-    others_C1 = (own.context_mask_CN.sum(dim=1, keepdim=True) - 1).clamp(min=1)
+    weights_CQN, similarity_CQN, gram_CNN = attention.weights_CQN, attention.similarity_CQN, attention.gram_CNN
+    others_C1 = (attention.context_mask_CN.sum(dim=1, keepdim=True) - 1).clamp(min=1)
     sum_C1N = gram_CNN.sum(dim=1, keepdim=True)
     square_CQ = (
         sum_C1N.sum(dim=2)

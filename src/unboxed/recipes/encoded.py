@@ -39,7 +39,7 @@ def encode_images(model: MatchingModel, batch: Batch) -> EncodedImages:
 def encode_captions(model: MatchingModel, batch: Batch) -> EncodedCaptions:
     """The batch's captions; its images are not looked at."""
     queries = model.queries(batch, model.encode_words(batch), model.options.units)
-    return EncodedCaptions(model.aligner.queries(queries.states_CQH, queries.mask_CQ), batch.affinity_CPK)
+    return EncodedCaptions(model.aligner.embed_queries(queries.states_CQH, queries.mask_CQ), batch.affinity_CPK)
 
 
 def score_encoded(
@@ -62,7 +62,9 @@ def score_encoded(
     for first in range(0, len(captions.affinity_CPE), size):
         some = slice(first, first + size)
         prior_BCPR = scores(captions.affinity_CPE[None, some], images.evidence_BRE[:, None])
-        queries = QueryEmbeddings(tuple(code[some] for code in captions.queries.codes), captions.queries.mask_CQ[some])
+        queries = QueryEmbeddings(
+            tuple(code[some] for code in captions.queries.tensors), captions.queries.mask_CQ[some]
+        )
         columns.append(
             model.aligner.scores(images.regions, queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
         )

@@ -56,7 +56,7 @@ class MatchingModel(nn.Module):
         inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
         if self.region_layer is not None:
             inputs_BRV = self.region_layer(inputs_BRV).relu() * batch.region_mask_BR[..., None]
-        return self.aligner.regions(inputs_BRV, _edges(batch), batch.region_mask_BR)
+        return self.aligner.embed_regions(inputs_BRV, _edges(batch), batch.region_mask_BR)
 
     def encode_words(self, batch: Batch) -> torch.Tensor:
         """Contextual words `[C, W, H]`."""
@@ -77,7 +77,7 @@ class MatchingModel(nn.Module):
         """Every caption against every image of the batch."""
         regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
         queries = self.queries(batch, words_CWH, self.options.units)
-        codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+        codes = self.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
         prior_BCQR = prior_BCPR if self.options.units == "phrases" else None  # the prior knows of phrases alone
         return Pairs(batch, queries, regions, codes, self.aligner, training_step, prior_BCPR, prior_BCQR)
 
@@ -123,8 +123,8 @@ class MatchingModel(nn.Module):
         )
         candidates_CNH = torch.cat([own_C1H, others_CNH], dim=1)
         mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
-        codes = self.aligner.queries(candidates_CNH, mask_CN)
-        alignment = self.aligner.align(regions.of(batch.image_of_C[has]), codes, own=True)
+        codes = self.aligner.embed_queries(candidates_CNH, mask_CN)
+        alignment = self.aligner.align(regions.of(batch.image_of_C[has]), codes, paired=True)
         return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
 
     def read(self, batch: Batch) -> tuple[Alignment, torch.Tensor, torch.Tensor | None]:
@@ -143,9 +143,9 @@ class MatchingModel(nn.Module):
 
         def alignment(units: Units) -> Alignment:
             queries = self.queries(batch, words_CWH, units)
-            codes = self.aligner.queries(queries.states_CQH, queries.mask_CQ)
+            codes = self.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
             prior_1CQR = prior_1CPR if units == "phrases" else None
-            return self.aligner.align(regions, codes, own=True, prior_BCQR=prior_1CQR)
+            return self.aligner.align(regions, codes, paired=True, prior_BCQR=prior_1CQR)
 
         of_words = alignment("words")
         of_units = alignment("phrases") if self.options.units == "phrases" else of_words

@@ -34,7 +34,7 @@ class WordMapModel(MatchingModel):
         tokens_U, place_N = torch.unique(batch.tokens_CW[batch.content_CW], return_inverse=True)
         text = cast(RecurrentEncoder, self.text)
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
-        queries = self.aligner.queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
+        queries = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
         evidence_BU = self.aligner.align(self.encode_regions(batch), queries).matched_BCQ[:, 0]
 
         caption_N = torch.nonzero(batch.content_CW)[:, 0]

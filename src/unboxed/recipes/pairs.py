@@ -89,7 +89,7 @@ class Pairs:
     def paired_logit_CPR(self) -> torch.Tensor:
         """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
         prior_1CQR = None if self.prior_BCQR is None else self._own(self.prior_BCQR)[None]
-        own = self.aligner.align(self.regions.of(self.batch.image_of_C), self.codes, own=True, prior_BCQR=prior_1CQR)
+        own = self.aligner.align(self.regions.of(self.batch.image_of_C), self.codes, paired=True, prior_BCQR=prior_1CQR)
         return phrase_logits(own.attention_BCQR[0], self.queries.phrase_CPQ).masked_fill(
             ~self.paired_mask_CR[:, None], float("-inf")
         )

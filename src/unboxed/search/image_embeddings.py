@@ -77,7 +77,7 @@ def stored_images(grounder: Grounder, regions_B: Sequence[Regions]) -> list[Stor
                 torch.from_numpy(label_R),
                 torch.from_numpy(sure_R),
                 encoded.evidence_BRE[b, :count].half(),
-                tuple(code[b, : 1 if code.shape[1] == 1 else count].half() for code in encoded.regions.codes),
+                tuple(code[b, : 1 if code.shape[1] == 1 else count].half() for code in encoded.regions.tensors),
             )
         )
     return stored
