@@ -1,4 +1,4 @@
-"""What comes out for one photograph: order, frames, evidence of every source for every region, settings."""
+"""What comes out for one image: order, frames, evidence of every source for every region, settings."""
 
 from __future__ import annotations
 

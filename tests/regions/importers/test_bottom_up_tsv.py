@@ -75,7 +75,7 @@ def test_a_folder_of_striped_files_is_joined_by_id(tmp_path: Path) -> None:
     [
         (b"7\t4\t4", "3 columns; expected 6"),
         (b"7\tw\t4\t1\tAAAA\tAAAA", "the width is 'w'; expected a whole number"),
-        (b"7\t0\t4\t1\tAAAA\tAAAA", "a photograph of 0 x 4 pixels"),
+        (b"7\t0\t4\t1\tAAAA\tAAAA", "an image of 0 x 4 pixels"),
         (b"7\t4\t4\t1\t!\tAAAA", "the boxes are not base64"),
         (b"7\t4\t4\t1\tAAAA\tAAAA", "3 bytes of boxes for 1 boxes"),
         (b"7\t4\t4\t1\tAAAAAA==\tAAAAAA==", "1 box coordinates for 1 boxes; expected 4"),

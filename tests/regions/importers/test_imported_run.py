@@ -70,7 +70,7 @@ def test_trained_and_scored_without_images(entities: Path, capsys: pytest.Captur
     (entities / "run" / "config.json").write_text((run / "config.json").read_text().replace(str(store), "/nowhere"))
     assert "unboxed import" in _fails(capsys, "evaluate", run, "--data", data, "--split", "val")
     for verb in (("fit", "infoground", "--data"), ("regions",)):
-        assert "no photographs" in _fails(capsys, *verb, data, "--out", entities / "other")
+        assert "no images" in _fails(capsys, *verb, data, "--out", entities / "other")
 
 
 def test_a_scan_directory_is_trained_on_and_its_grounding_is_not_scored(

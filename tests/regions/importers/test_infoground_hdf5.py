@@ -32,18 +32,18 @@ def test_subsets_with_any_number_of_boxes(tmp_path: Path) -> None:
             scores={image_id: np.tile([0.25, 0.75], (count, 1))},
             labels={image_id: np.arange(count)},
         )
-    photos = {image.image_id: image for image in open_features(tmp_path, "hdf5").photos({"7", "8"})}
-    assert photos["7"].boxes.tolist() == np.arange(12).reshape(3, 4).tolist()
-    assert (photos["7"].scores.tolist(), photos["7"].labels.tolist()) == ([0.75] * 3, [0, 1, 2])
-    assert photos["8"].features.shape == (1, 5)
+    images = {image.image_id: image for image in open_features(tmp_path, "hdf5").images({"7", "8"})}
+    assert images["7"].boxes.tolist() == np.arange(12).reshape(3, 4).tolist()
+    assert (images["7"].scores.tolist(), images["7"].labels.tolist()) == ([0.75] * 3, [0, 1, 2])
+    assert images["8"].features.shape == (1, 5)
     with h5py.File(tmp_path / "train" / "features.hdf5") as file:
-        np.testing.assert_array_equal(photos["7"].features, file["7"][()])
-    assert [image.image_id for image in open_features(tmp_path / "val", "hdf5").photos({"8"})] == ["8"]
+        np.testing.assert_array_equal(images["7"].features, file["7"][()])
+    assert [image.image_id for image in open_features(tmp_path / "val", "hdf5").images({"8"})] == ["8"]
 
 
 def test_scores_and_labels_may_be_absent_or_names(tmp_path: Path) -> None:
     _write(tmp_path, features={"7": np.ones((1, 5))}, boxes={"7": np.ones((1, 4))}, labels={"7": np.array([b"dog"])})
-    (image,) = open_features(tmp_path, "hdf5").photos({"7"})
+    (image,) = open_features(tmp_path, "hdf5").images({"7"})
     assert (image.scores, image.labels) == (None, None)
 
 
@@ -64,13 +64,13 @@ def test_scores_and_labels_may_be_absent_or_names(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_named(tmp_path: Path, arrays: dict[str, dict[str, np.ndarray]], message: str) -> None:
     _write(tmp_path, **arrays)
     with pytest.raises(RegionsError, match=message):
-        list(open_features(tmp_path, "hdf5").photos({"7"}))
+        list(open_features(tmp_path, "hdf5").images({"7"}))
 
 
 def test_a_damaged_file_and_a_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "features.hdf5").write_bytes(b"no HDF5")
     with pytest.raises(RegionsError, match="cannot be read as HDF5"):
-        list(open_features(tmp_path, "hdf5").photos({"7"}))
+        list(open_features(tmp_path, "hdf5").images({"7"}))
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(RegionsError, match=r'pip install "unboxed\[hdf5\]"'):
         open_features(tmp_path, "hdf5")

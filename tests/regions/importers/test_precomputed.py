@@ -30,7 +30,7 @@ class _Source:
     format: FeatureFormat = "tsv"
     has_boxes: bool = True
 
-    def photos(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
+    def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         return (image for image in self.listed if image_key(image.image_id) in wanted)
 
 
@@ -60,8 +60,8 @@ def _coco(tmp_path: Path, extra: str = "") -> Dataset:
     return load_dataset(tmp_path / "coco.toml")
 
 
-def _import(dataset: Dataset, store: Path, *photos: PrecomputedImage, **more: object) -> RegionStore:
-    import_regions(dataset, _Source(photos), store, progress=False, **more)  # type: ignore[arg-type]
+def _import(dataset: Dataset, store: Path, *images: PrecomputedImage, **more: object) -> RegionStore:
+    import_regions(dataset, _Source(images), store, progress=False, **more)  # type: ignore[arg-type]
     return RegionStore.open(store)
 
 
@@ -84,10 +84,10 @@ def test_boxes_are_pixels_of_the_stored_image(
     tmp_path: Path, stored: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
     if stored:
-        (tmp_path / "photos").mkdir()
-        Image.new("RGB", stored).save(tmp_path / "photos" / "7.png")
-        (tmp_path / "photos" / "7.png").rename(tmp_path / "photos" / "000000000007.png")
-    dataset = _coco(tmp_path, 'images = "photos"' if stored else "")
+        (tmp_path / "images").mkdir()
+        Image.new("RGB", stored).save(tmp_path / "images" / "7.png")
+        (tmp_path / "images" / "7.png").rename(tmp_path / "images" / "000000000007.png")
+    dataset = _coco(tmp_path, 'images = "images"' if stored else "")
     width, height = stored or (40, 20)
     boxes = np.array([[0, 0, 1, 1], [0.25, 0.5, 0.5, 1]], np.float32)
     image = _image("7", boxes * [*size, *size], size if size != (1, 1) else None)
@@ -114,8 +114,8 @@ def test_without_boxes_every_region_is_the_whole_image(tmp_path: Path) -> None:
 def test_an_import_goes_on_where_it_stopped(table: Dataset, tmp_path: Path) -> None:
     one, two = _image("a", [[0, 0, 40, 20]]), _image("b.jpg", [[0, 0, 9, 9]])
 
-    def run(*photos: PrecomputedImage) -> tuple[int, int, tuple[str, ...]]:
-        summary = import_regions(table, _Source(photos), tmp_path / "store", progress=False)
+    def run(*images: PrecomputedImage) -> tuple[int, int, tuple[str, ...]]:
+        summary = import_regions(table, _Source(images), tmp_path / "store", progress=False)
         return summary.done, summary.reused, summary.missing
 
     assert run(one) == (1, 0, ("b.jpg",))

@@ -1,4 +1,4 @@
-"""Each detector layout, read from a small graph whose boxes are known in the photograph's pixels."""
+"""Each detector layout, read from a small graph whose boxes are known in the image's pixels."""
 
 from __future__ import annotations
 

@@ -32,10 +32,10 @@ def examples(tmp_path: Path) -> list[Example]:
     rng = np.random.default_rng(0)
     made = []
     for i in range(9):
-        path = tmp_path / "photos" / f"{i}.png"
+        path = tmp_path / "images" / f"{i}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (20, 30 + i, 3), dtype=np.uint8)).save(path)
-        made.append(Example(f"photo{i}", path, (Caption("noise"),), 30 + i, 20))
+        made.append(Example(f"image{i}", path, (Caption("noise"),), 30 + i, 20))
     return made
 
 
@@ -85,10 +85,10 @@ def test_extraction_goes_on_where_it_stopped(tmp_path: Path, examples: list[Exam
 
 @pytest.mark.usefixtures("small_shards")
 def test_an_error_keeps_what_was_done(tmp_path: Path, examples: list[Example]) -> None:
-    examples[5].path.write_bytes(b"no photograph")
+    examples[5].path.write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"5\.png"):
         extract(examples, SETTINGS, tmp_path / "store", strict=True, workers=1, progress=False)
-    assert RegionStore.open(tmp_path / "store").image_ids == tuple(f"photo{i}" for i in range(5))
+    assert RegionStore.open(tmp_path / "store").image_ids == tuple(f"image{i}" for i in range(5))
 
 
 SLOW = """
@@ -137,7 +137,7 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, examples: list[E
         extract(examples, SETTINGS, tmp_path, progress=False)
     with pytest.raises(StoreError, match=r"no store\.json"):
         RegionStore.open(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "photos"}
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis.txt", "images"}
 
 
 def test_a_bad_image_is_skipped_and_named(tmp_path: Path, examples: list[Example]) -> None:
@@ -145,9 +145,9 @@ def test_a_bad_image_is_skipped_and_named(tmp_path: Path, examples: list[Example
     examples[2].path.unlink()
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)
     assert summary.done == 7
-    assert [image_id for image_id, _ in summary.skipped] == ["photo1", "photo2"]
+    assert [image_id for image_id, _ in summary.skipped] == ["image1", "image2"]
     assert "2 skipped" in str(summary) and "1.png" in str(summary)
-    with pytest.raises(ImageError, match="None of the 2 photographs"):
+    with pytest.raises(ImageError, match="None of the 2 images"):
         extract(examples[1:3], SETTINGS, tmp_path / "other", progress=False)
 
 
@@ -157,7 +157,7 @@ def test_a_changed_image_is_extracted_anew(tmp_path: Path, examples: list[Exampl
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)
     assert (summary.done, summary.reused) == (1, 8)
     store = RegionStore.open(tmp_path / "store")
-    assert (len(store), store["photo3"].width) == (9, 50)
+    assert (len(store), store["image3"].width) == (9, 50)
 
 
 def test_the_original_shape_is_part_of_what_was_seen(tmp_path: Path, examples: list[Example]) -> None:
