@@ -57,7 +57,7 @@ def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_pat
     for source in (path, path.read_bytes()):
         with pytest.raises(ImageError, match=r"6 x 4 = 24 pixels, the limit is 23"):
             open_image(source, max_pixels=23)
-    with pytest.raises(ImageError, match=r"The image \(5 bytes\) is not a photograph"):
+    with pytest.raises(ImageError, match=r"The given image \(5 bytes\) is not an image"):
         open_image(b"hello")
 
 
@@ -134,7 +134,7 @@ def test_what_is_no_image_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     cases = {
-        "text.jpg": "is not a photograph",
+        "text.jpg": "is not an image",
         "empty.jpg": "is empty",
         "drawing.eps": "expected JPEG, PNG",
         "absent.jpg": "does not exist",

@@ -170,7 +170,7 @@ def test_boxes_are_downloaded(page: Any, images: Path, tmp_path: Path) -> None:
     assert (content["photo"], content["caption"], len(content["phrases"])) == ("3.png", CAPTION, 2)
 
 
-def test_a_image_is_picked_from_the_folder(page: Any) -> None:
+def test_an_image_is_picked_from_the_folder(page: Any) -> None:
     page.fill("#caption", CAPTION)
     page.fill("#folder-filter", "17")
     playwright_api.expect(page.locator("#shelf li")).to_have_count(1)
@@ -184,7 +184,7 @@ def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, images: Path,
     bad.write_bytes(b"this is no photograph")
     page.set_input_files("#file", bad)
     page.wait_for_selector("#ground-alert:not([hidden])")
-    assert page.inner_text("#ground-alert").startswith("holiday.jpg (21 bytes) is not a photograph")
+    assert page.inner_text("#ground-alert").startswith("holiday.jpg (21 bytes) is not an image")
     assert page.is_visible("#drop")
     page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
     assert page.inner_text("#ground-alert") == "notes.txt is not an image."
@@ -198,7 +198,7 @@ def test_a_search_fills_the_gallery_and_a_hit_opens(page: Any) -> None:
     page.press("#query", "Enter")
     page.wait_for_selector("#gallery li")
     assert page.locator("#gallery li").count() == 24
-    assert "The best 24 of 40 photos" in page.inner_text("#search-status")
+    assert "The best 24 of 40 images" in page.inner_text("#search-status")
     page.click("#gallery li >> nth=2")
     page.wait_for_selector("#found:not([hidden])")
     assert page.input_value("#caption") == "a red box"

@@ -194,10 +194,10 @@ def test_right_and_wrong_captions_are_told_apart_by_type(client: TestClient, mak
 @pytest.mark.parametrize(
     ("photo", "said"),
     [
-        (b"just text, named like a photograph", r"The image \(34 bytes\) is not a photograph"),
+        (b"just text, named like an image", r"photo.jpg \(30 bytes\) is not an image"),
         (b"", "is empty"),
         (_png()[:-30], "truncated or damaged"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not a photograph"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is not an image"),
     ],
 )
 def test_what_is_no_image_is_refused(client: TestClient, photo: bytes, said: str) -> None:
@@ -342,7 +342,7 @@ def test_a_link_out_of_the_folder_is_not_listed(tmp_path: Path) -> None:
     (folder / "away").symlink_to(tmp_path)
     assert [photo.name for photo in ImageLibrary(Limits(), folder).listed] == ["more/b.JPG"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StudioError, match="holds no photographs"):
+    with pytest.raises(StudioError, match="holds no images"):
         ImageLibrary(Limits(), tmp_path / "empty")
 
 

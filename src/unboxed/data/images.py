@@ -45,7 +45,10 @@ _opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction
 
 
 def open_image(
-    source: str | Path | bytes | Image.Image | npt.NDArray[Any], *, max_pixels: int = MAX_PIXELS
+    source: str | Path | bytes | Image.Image | npt.NDArray[Any],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    name: str = "The given image",
 ) -> Image.Image:
     """The image as an upright RGB image, fully decoded and independent of its file.
 
@@ -54,18 +57,19 @@ def open_image(
     Args:
         source: a file, a file's content, a PIL image, or a `uint8` array `[H, W, 3]` in RGB order or `[H, W]` in grey.
         max_pixels: a file or a content of more pixels is refused; at most `MAX_PIXELS`.
+        name: what errors call an image that is not a file of its own.
 
     Raises:
-        PhotoError: a missing or truncated file, no image at all, too many pixels, another kind of array.
+        ImageError: a missing or truncated file, no image at all, too many pixels, another kind of array.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _upright_rgb(source, "The given image")
+        return _upright_rgb(source, name)
     limit = min(max_pixels, MAX_PIXELS)
     if isinstance(source, bytes):
-        with _open_header(BytesIO(source), "The photograph", len(source), limit) as image:
-            return _upright_rgb(image, "The photograph")
+        with _open_header(BytesIO(source), name, len(source), limit) as image:
+            return _upright_rgb(image, name)
     with _open_file(Path(source), limit) as image:
         return _upright_rgb(image, f"{source}")
 

@@ -53,12 +53,12 @@ class GroundingCache:
         self.extractor = RegionExtractor(grounder.config.regions, side_by_side=limits.workers > 1)
         self._seen: Recent[str, Seen] = Recent(limits.remembered)
 
-    def look(self, content: bytes | None, photo_id: str | None, name: str = "photograph") -> Seen:
+    def look(self, content: bytes | None, photo_id: str | None, name: str = "The image") -> Seen:
         """The regions of an image that was sent, or that has an id.
 
         Raises:
-            UnknownPhotoError: neither was given, or the id names nothing.
-            PhotoError: it cannot be read.
+            UnknownImageError: neither was given, or the id names nothing.
+            ImageError: it cannot be read.
         """
         if content is not None:
             photo_id = hashlib.sha256(content).hexdigest()
@@ -68,7 +68,7 @@ class GroundingCache:
         if known is not None:
             return known
         if content is not None:
-            image, shape = open_image(content, max_pixels=self._limits.pixels), None
+            image, shape = open_image(content, max_pixels=self._limits.pixels, name=name), None
         else:
             photo = self.shelf.get(photo_id)
             if photo is None:

@@ -77,19 +77,19 @@ class ImageLibrary:
         """Decode an image.
 
         Raises:
-            PhotoError: it cannot be read; the message does not say where it lies.
+            ImageError: it cannot be read; the message does not say where it lies.
         """
         try:
             content = photo.path.read_bytes()
         except OSError:
             raise ImageError(f"The image {photo.name} is no longer there; choose another one.") from None
-        return open_image(content, max_pixels=self._limits.pixels)
+        return open_image(content, max_pixels=self._limits.pixels, name=photo.name)
 
     def picture(self, photo: LibraryImage, size: str) -> bytes:
         """The image as a JPEG of one of `SIZES`, without its metadata.
 
         Raises:
-            PhotoError: it cannot be read.
+            ImageError: it cannot be read.
         """
         known = self._pictures.get((photo.photo_id, size))
         if known is not None:

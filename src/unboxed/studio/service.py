@@ -178,10 +178,10 @@ class _Service:
         return _Jpeg(content, headers={"Cache-Control": "private, max-age=3600"})
 
     async def convert(self, photo: Annotated[UploadFile, File(description="An image.")]) -> Response:
-        content = await photo.read()
+        content, name = await photo.read(), Path(photo.filename or "The image").name
 
         def work() -> bytes:
-            return encoded(open_image(content, max_pixels=self._limits.pixels), SIZES["full"])
+            return encoded(open_image(content, max_pixels=self._limits.pixels, name=name), SIZES["full"])
 
         return _Jpeg(await self._pictures.run(work, self._limits.seconds))
 
@@ -254,7 +254,7 @@ class _Service:
         """The answer to a caption about an image that was sent or has an id."""
         self._check(caption)
         content = await photo.read() if photo is not None else None
-        name = Path(photo.filename or "photograph").name if photo is not None else "photograph"
+        name = Path(photo.filename or "The image").name if photo is not None else "The image"
 
         def work() -> T:
             begun = time.perf_counter()

@@ -93,5 +93,5 @@ export async function* lines(path, query, signal) {
   }
 }
 
-/** Where the picture of a photograph is. */
+/** Where the picture of an image is. */
 export const pictureOf = (id, size) => `api/photos/${encodeURIComponent(id)}/picture?size=${size}`;

@@ -24,7 +24,7 @@ export class BrowseView {
     };
     fill($("type"), data.types, "any");
     fill($("outcome"), data.outcomes, "right or wrong");
-    $("browse-about").textContent = `${data.name}, ${data.split}: ${count(data.photos, "photo")}, ${count(data.captions, "caption")}${data.has_gold ? "; gold boxes are dashed" : "; no gold boxes, so nothing is told right or wrong"}`;
+    $("browse-about").textContent = `${data.name}, ${data.split}: ${count(data.photos, "image")}, ${count(data.captions, "caption")}${data.has_gold ? "; gold boxes are dashed" : "; no gold boxes, so nothing is told right or wrong"}`;
     $("browse-more").onclick = () => this.load(false);
   }
 

@@ -1,4 +1,4 @@
-// The first view: a photograph, a caption, and where each phrase is.
+// The first view: an image, a caption, and where each phrase is.
 
 import { Problem, get, pictureOf, send } from "./api.js";
 import { speak } from "./caption.js";
@@ -88,14 +88,14 @@ export class GroundView {
 
   takeFile(file) {
     const { bytes } = this.facts.limits;
-    if (file.type && !file.type.startsWith("image/")) return this.complain(`${file.name} is not a photograph.`);
+    if (file.type && !file.type.startsWith("image/")) return this.complain(`${file.name} is not an image.`);
     if (file.size > bytes) {
       return this.complain(`${file.name} has ${number(Math.round(file.size / 1e5) / 10)} MB; at most ${number(bytes / 1e6)} MB are read. Give a smaller copy.`);
     }
     return this.take({ file, name: file.name });
   }
 
-  /** Takes a photograph `{ file, name }` or `{ id, name, size, shape }` and grounds the caption that is there. */
+  /** Takes an image `{ file, name }` or `{ id, name, size, shape }` and grounds the caption that is there. */
   async take(photo, caption = null) {
     this.forget();
     if (this.photo?.file) URL.revokeObjectURL(this.photo.url);
@@ -120,14 +120,14 @@ export class GroundView {
     } catch {
       if (this.photo !== photo) return false;
       try {
-        // Either no photograph at all, or one that this browser does not know: then the service shows it.
-        if (!photo.file) throw new Problem(404, "The photograph is not at hand; choose another one.");
+        // Either no image at all, or one that this browser does not know: then the service shows it.
+        if (!photo.file) throw new Problem(404, "The image is not at hand; choose another one.");
         photo.url = URL.createObjectURL(await send("api/picture", { photo: photo.file }));
         image.src = photo.url;
         await image.decode();
       } catch (problem) {
         if (this.photo === photo) this.clear();
-        this.complain(problem.message.replace(/^The photograph(?= \(| has| is| cannot)/, photo.name));
+        this.complain(problem.message);
         return false;
       }
     }
@@ -156,10 +156,10 @@ export class GroundView {
 
   async ground() {
     const caption = $("caption").value.trim();
-    if (!this.photo) return this.complain("There is no photograph yet; drop one, or choose one.");
+    if (!this.photo) return this.complain("There is no image yet; drop one, or choose one.");
     if (!caption) {
       $("caption").focus();
-      return this.complain("There is no caption yet; say what is in the photograph.");
+      return this.complain("There is no caption yet; say what is in the image.");
     }
     this.asking?.abort();
     const asking = (this.asking = new AbortController());
@@ -177,7 +177,7 @@ export class GroundView {
     }
   }
 
-  // Sends a form about the photograph: its id where the service knows it, and the whole of it where it does not.
+  // Sends a form about the image: its id where the service knows it, and the whole of it where it does not.
   async withPhoto(path, fields, signal) {
     const { file, id, name } = this.photo;
     const progress = (share) => {
@@ -350,7 +350,7 @@ export class GroundView {
   }
 }
 
-// The photographs that can be picked, by name.
+// The images that can be picked, by name.
 class Folder {
   constructor(take) {
     this.take = take;
@@ -378,7 +378,7 @@ class Folder {
     if (anew) $("shelf").replaceChildren(...items);
     else $("shelf").append(...items);
     $("folder-more").hidden = $("shelf").children.length >= total;
-    $("folder-count").textContent = count(total, "photo");
+    $("folder-count").textContent = count(total, "image");
   }
 
   choose(id) {

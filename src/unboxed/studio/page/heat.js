@@ -1,4 +1,4 @@
-// Where a word looks: the weights of the regions, added up over the photograph and coloured.
+// Where a word looks: the weights of the regions, added up over the image and coloured.
 
 const CELLS = 112;
 const SOFTEN = 2;

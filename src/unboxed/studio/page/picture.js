@@ -1,4 +1,4 @@
-// A photograph with boxes over it: outlines that can be told apart on any photograph, tags, and heat.
+// A image with boxes over it: outlines that can be told apart on any image, tags, and heat.
 
 import { draw, make, paint } from "./elements.js";
 import { drawHeat, heatMap } from "./heat.js";
@@ -6,7 +6,7 @@ import { drawHeat, heatMap } from "./heat.js";
 const NARROW = 460; // pixels; a narrower picture has numbers for tags
 
 /**
- * A box to draw: `{ box: [x1, y1, x2, y2], phrase, rank, colours, label, gold }` in pixels of the photograph.
+ * A box to draw: `{ box: [x1, y1, x2, y2], phrase, rank, colours, label, gold }` in pixels of the image.
  * `point({ phrase, rank })` is called when a box is pointed at, `point(null)` when none is; `pin` likewise for a press.
  */
 export class Picture {
@@ -29,7 +29,7 @@ export class Picture {
     });
   }
 
-  /** Shows a photograph; `size` is the one that boxes count in, `shape` the one that it is shown in. */
+  /** Shows an image; `size` is the one that boxes count in, `shape` the one that it is shown in. */
   show(source, { size = null, shape = null, alt = "" } = {}) {
     this.size = size;
     this.image.alt = alt;
@@ -75,7 +75,7 @@ export class Picture {
     if (target !== null) this.arrange();
   }
 
-  /** Lays heat over the photograph: `{ boxes, weights, colours }`, or null for none. */
+  /** Lays heat over the image: `{ boxes, weights, colours }`, or null for none. */
   setHeat(heat) {
     this.element.classList.toggle("hot", heat !== null);
     if (heat) drawHeat(this.canvas, heatMap(heat.boxes, heat.weights, ...this.size), heat.colours);

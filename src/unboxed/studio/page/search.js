@@ -1,4 +1,4 @@
-// The second view: photographs that fit a text, with the boxes that matched its phrases.
+// The second view: images that fit a text, with the boxes that matched its phrases.
 
 import { lines, pictureOf } from "./api.js";
 import { speak } from "./caption.js";
@@ -14,7 +14,7 @@ export class SearchView {
     $("search-form").hidden = $("search-status").hidden = !there;
     if (!there) return;
     $("query").maxLength = facts.limits.caption;
-    $("search-status").textContent = `${count(facts.index, "photo")} can be searched.`;
+    $("search-status").textContent = `${count(facts.index, "image")} can be searched.`;
     $("search-form").onsubmit = (event) => {
       event.preventDefault();
       this.search($("query").value.trim());
@@ -32,7 +32,7 @@ export class SearchView {
       for await (const news of lines("api/search", { text }, asking.signal)) {
         if (news.error) alarm($("search-alert"), news.error);
         else if (news.hits) this.show(text, news);
-        else $("search-status").textContent = `Searching ${count(news.searched, "photo")}, ${news.seconds.toFixed(1)} s`;
+        else $("search-status").textContent = `Searching ${count(news.searched, "image")}, ${news.seconds.toFixed(1)} s`;
       }
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -47,7 +47,7 @@ export class SearchView {
 
   show(text, { hits, searched, seconds }) {
     $("search-status").textContent = hits.length
-      ? `The best ${number(hits.length)} of ${count(searched, "photo")}, in ${seconds.toFixed(2)} s`
+      ? `The best ${number(hits.length)} of ${count(searched, "image")}, in ${seconds.toFixed(2)} s`
       : "Nothing was found.";
     const pictures = [];
     const light = (target) => pictures.forEach((picture) => picture.light(target?.phrase === undefined ? null : { phrase: target.phrase }));
@@ -57,7 +57,7 @@ export class SearchView {
       caption: text,
       phrases,
       colours: this.facts.palette,
-      describe: (p) => `${phrases[p].text}: show in all photographs`,
+      describe: (p) => `${phrases[p].text}: show in all images`,
       point: light,
       pin: light,
     });
