@@ -67,7 +67,7 @@ def test_another_call_goes_on_where_one_was_cut_short(
     said = capsys.readouterr().err
     assert "8 images taken from" in said
     listed = (tmp_path / "coco" / "train.txt").read_text() + (tmp_path / "coco" / "val.txt").read_text()
-    assert f"{tmp_path / 'coco'}: 8 photos" in said
+    assert f"{tmp_path / 'coco'}: 8 images" in said
     for image in listed.splitlines():
         assert (tmp_path / "coco" / image).is_file()
         assert (tmp_path / "coco" / image.replace("images", "labels")).with_suffix(".txt").read_text()

@@ -99,7 +99,7 @@ def test_a_killed_call_leaves_the_index_as_it_was_and_the_next_one_takes_over_wh
         "    time.sleep(600 if len(looked) > 6 else 0)\n"
         "    return look(self, key, image)\n"
         "builder._Work._look = slow\n"
-        "builder.index_photos(*map(Path, sys.argv[1:]), workers=1, progress=False)\n"
+        "builder.index_images(*map(Path, sys.argv[1:]), workers=1, progress=False)\n"
     )
     call = subprocess.Popen([sys.executable, "-c", slowly, tiny_run, everything, out])
     waited = time.monotonic() + 120

@@ -26,7 +26,7 @@ def test_index_tells_what_it_did_and_search_prints_each_hit_with_a_box_for_each_
     main(["index", str(tiny_run), str(own_images), "--out", str(index), "--json"])
     done = json.loads(capsys.readouterr().out)
     assert (done["photos"], done["added"], done["kept"]) == (12, 12, 0)
-    assert done["skipped"][0]["name"] == "broken.png" and "not a photograph" in done["skipped"][0]["reason"]
+    assert done["skipped"][0]["name"] == "broken.png" and "not an image" in done["skipped"][0]["reason"]
 
     main(["search", str(index), "a red box beside a blue box", "-k", "5", "--save", str(sheet), "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -27,7 +27,7 @@ def label(
     merge: float = 0.6,
     min_boxes: int = 1,
     review: Path | None = None,
-    review_images: int = 300,
+    review_photos: int = 300,
     split: str | None = None,
     regions: Path | None = None,
     workers: int | None = None,
@@ -83,7 +83,7 @@ def label(
         from unboxed.export.review import write_review
 
         facts = {"Photos": str(photos), "Run": str(run), "Written": f"{out} ({format})"}
-        shown = write_review(review, labelled, choice, facts=facts, limit=review_images)
+        shown = write_review(review, labelled, choice, facts=facts, limit=review_photos)
         show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} images, the doubtful first")
 
 

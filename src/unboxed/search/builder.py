@@ -49,7 +49,7 @@ class IndexSummary:
         seconds: how long it took.
     """
 
-    photos: int
+    images: int
     captions: int
     added: int
     updated: int
@@ -60,13 +60,14 @@ class IndexSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """What `unboxed index --json` prints."""
-        content = {name: getattr(self, name) for name in ("photos", "captions", "added", "updated", "removed", "kept")}
-        return {**content, "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped]}
+        counts = {name: getattr(self, name) for name in ("captions", "added", "updated", "removed", "kept")}
+        skipped = [{"name": name, "reason": reason} for name, reason in self.skipped]
+        return {"photos": self.images, **counts, "skipped": skipped}
 
     def __str__(self) -> str:
         captions = f" and {self.captions:,} captions" if self.captions else ""
         line = (
-            f"{self.photos:,} images{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
+            f"{self.images:,} images{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
             f"{self.removed:,} removed, {self.kept:,} as before, {len(self.skipped):,} skipped; {self.seconds:.0f} s"
         )
         named = [f"  skipped {name}: {reason}" for name, reason in self.skipped[:_NAMED]]
@@ -144,7 +145,7 @@ def index_images(
     folder.finish(run.resolve())
     same = sum(before.get(name) == digest for name, digest in digest_of.items())
     return IndexSummary(
-        photos=len(table),
+        images=len(table),
         captions=len(table.captions),
         added=sum(name not in before for name in digest_of),
         updated=sum(name in before and before[name] != digest for name, digest in digest_of.items()),
