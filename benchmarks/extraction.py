@@ -27,7 +27,7 @@ from unboxed.regions.image_view import View
 from unboxed.regions.onnx_network import Network
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.scenes import write_scenes
 from unboxed.types import Example
 

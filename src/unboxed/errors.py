@@ -1,4 +1,4 @@
-"""Every error a user can cause. Each message says what was found, what was expected, and names the fix."""
+"""The errors that a user can cause. Each message states what was found, what was expected, and the fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DatasetError(UnboxedError):
 
 
 class ImageError(UnboxedError):
-    """An image that cannot be decoded safely: missing, truncated, too large, or no image at all."""
+    """A file that cannot be decoded as an image: missing, truncated, too large, or of another format."""
 
 
 class CaptionError(UnboxedError):
@@ -36,11 +36,11 @@ class CaptionError(UnboxedError):
 
 
 class RegionsError(UnboxedError):
-    """A region source that cannot work: an unknown detector layout, missing class names, no regions at all."""
+    """A region source that cannot be used, or regions that are malformed: shapes, class names, no regions at all."""
 
 
 class StoreError(UnboxedError):
-    """A feature store that does not fit: made with other settings, incomplete, or damaged."""
+    """A store of regions that cannot be used: made with other settings, incomplete, or damaged."""
 
 
 class ModelError(UnboxedError):
@@ -48,24 +48,24 @@ class ModelError(UnboxedError):
 
 
 class RunError(UnboxedError):
-    """A run folder that is missing, damaged, made by a newer version, or not to be resumed like this."""
+    """A run folder that is missing, damaged, written by a newer version, or cannot be resumed with these options."""
 
 
 class EvaluationError(UnboxedError):
-    """Answers that cannot be scored or compared: no gold box at all, or scores of different phrases."""
+    """Predictions that cannot be scored or compared: no gold box at all, or scores of different phrases."""
 
 
 class ExportError(UnboxedError):
-    """An export that cannot be made: a recipe without such graphs, a format that cannot hold it, a folder in use."""
+    """An export that cannot be written: a recipe or a format that does not support it, or a folder in use."""
 
 
 class BenchmarkError(UnboxedError):
-    """A benchmark that does not exist, or an installation without any."""
+    """A benchmark that does not exist, or an installation without benchmarks."""
 
 
 class StudioError(UnboxedError):
-    """A studio that cannot be started as asked: a taken port, an open address without a token, no images."""
+    """A studio that cannot start: a port in use, a public address without a token, no images."""
 
 
 class SearchError(UnboxedError):
-    """An index that is missing, damaged, of another run or a newer version, or cannot answer what is asked."""
+    """An index that is missing, damaged, of another run or a newer version, or does not support the query."""

@@ -62,7 +62,7 @@ def test_a_file_that_is_no_image_is_counted_not_fatal(folder: Path) -> None:
     (folder / "photos" / "2.png").write_text("not a photograph")
     train = load_dataset(folder / "data.toml").split("train")
     assert [example.image_id for example in train.examples] == ["1"]
-    assert "is not a photograph" in train.unreadable["2"]
+    assert "is not an image" in train.unreadable["2"]
 
 
 def test_none_stored_is_an_error(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Work on a core of its own: every item once, one thread an operation, settings and errors as without."""
+"""Items on cores of their own: each item once, one thread per operation, settings and errors as in a plain loop."""
 
 from __future__ import annotations
 

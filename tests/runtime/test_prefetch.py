@@ -1,78 +1,99 @@
-"""Batches made ahead of time are the same batches, in the same order, and are begun before they are asked for."""
+"""Prefetched results are those of a plain loop, in its order, and are begun before they are asked for."""
 
 from __future__ import annotations
 
+import functools
 import threading
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.random_words import random_substitutes
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime import prefetch as ahead
-from unboxed.runtime.prefetch import Prefetcher
+from unboxed.runtime.prefetch import Prefetcher, ordered_map
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import Batch
 
 
 @pytest.mark.parametrize(("threads", "start"), [(1, 0), (4, 0), (4, 2)])
-def test_a_batch_depends_on_its_number_alone(
+def test_a_training_batch_depends_on_its_number_only(
     tiny_dataset: Path, tiny_run: Path, threads: int, start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead, "_THREADS", threads)
     config, vocabulary = RunConfig.load(tiny_run), Vocabulary.load(tiny_run / "vocab.json")
     examples = load_dataset(tiny_dataset).split("train").examples
     loader = SplitLoader(examples, RegionStore.open(tiny_run / "store"), vocabulary, config)
-    captions = [caption for own in loader.captions for caption in own]
-    images = [image for image, own in zip(loader.image_ids, loader.captions, strict=True) for _ in own]
+    captions = [caption for its in loader.captions for caption in its]
+    images = [image for image, its in zip(loader.image_ids, loader.captions, strict=True) for _ in its]
     nouns = [np.flatnonzero(caption.content_W)[:2].tolist() for caption in captions]
     negatives = random_substitutes([c.caption.text for c in captions], nouns, images, count=5, seed=0)
     schedule = Schedule(images_per_batch=4, captions_per_image=2)
 
-    def made(first: int) -> list[Batch]:
+    def batches(first: int, thread_count: int) -> list[Batch]:
+        prefetcher = functools.partial(Prefetcher, threads=thread_count)
+        monkeypatch.setattr("unboxed.training.split_loader.Prefetcher", prefetcher)
         return list(loader.batches(schedule, 3, start=first, negatives=negatives, negative_count=3))
 
-    monkeypatch.setattr(ahead, "_THREADS", 1)
-    expected = made(0)[start:]
-    monkeypatch.setattr(ahead, "_THREADS", threads)
-    for one, other in zip(made(start), expected, strict=True):
+    for one, other in zip(batches(start, threads), batches(0, 1)[start:], strict=True):
         for field in fields(Batch):
             first, second = getattr(one, field.name), getattr(other, field.name)
             assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
 
 
-def test_the_next_batches_are_begun_while_one_is_in_use() -> None:
+def test_the_next_results_are_begun_while_one_is_in_use() -> None:
     begun = [threading.Event() for _ in range(9)]
 
-    def make(number: int) -> Batch:
+    def work(number: int) -> int:
         begun[number].set()
-        return number  # type: ignore[return-value]  # what it is does not matter here
+        return number
 
-    batches = Prefetcher(make, range(9))
-    assert begun[3].wait(10), "four are made before any is asked for"
+    results = Prefetcher(work, range(9))
+    assert begun[3].wait(10), "four are begun before any is asked for"
     assert not begun[4].is_set()
-    assert next(batches) == 0
+    assert next(results) == 0
     assert begun[4].wait(10)
-    assert list(batches) == list(range(1, 9))
-    assert batches.waited >= 0
-    assert list(Prefetcher(make, range(0))) == []
+    assert list(results) == list(range(1, 9))
+    assert results.waited >= 0
+    assert list(Prefetcher(work, range(0))) == []
 
 
-def test_an_error_comes_where_its_batch_is_asked_for() -> None:
-    def make(number: int) -> Batch:
+def test_an_error_comes_where_its_result_is_due() -> None:
+    def work(number: int) -> int:
         if number == 1:
-            raise ValueError("of batch 1")
-        return number  # type: ignore[return-value]
+            raise ValueError("of item 1")
+        return number
 
-    batches = Prefetcher(make, range(3))
-    assert next(batches) == 0
-    with pytest.raises(ValueError, match="of batch 1"):
-        next(batches)
-    batches.close()
+    results = Prefetcher(work, range(3))
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="of item 1"):
+        next(results)
+    results.close()
+
+
+@given(st.lists(st.integers() | st.none()), st.integers(1, 5))
+def test_an_ordered_map_is_a_map(items: list[int | None], workers: int) -> None:
+    assert list(ordered_map(repr, iter(items), workers)) == list(map(repr, items))
+
+
+def test_an_ordered_map_begins_no_more_than_four_items_a_thread_in_advance_and_ends_with_its_caller() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(abs, items(), 2)
+    assert taken == []
+    assert next(results) == 0
+    results.close()
+    assert len(taken) <= 9

@@ -98,7 +98,7 @@ class Split:
         """Stop at the first image that cannot be read, if there is one: what `--strict` asks for.
 
         Raises:
-            PhotoError: its reason.
+            ImageError: its reason.
         """
         for reason in self.unreadable.values():
             raise ImageError(f"{reason} Without --strict it is skipped.")

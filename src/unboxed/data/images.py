@@ -78,7 +78,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """The upright width and height in pixels, read from the file's header; no pixel is decoded.
 
     Raises:
-        PhotoError: as `open_image`, except for damage that only decoding finds.
+        ImageError: as `open_image`, except for damage that only decoding finds.
     """
     with _open_file(Path(path), MAX_PIXELS) as image:
         width, height = image.size

@@ -25,7 +25,7 @@ from unboxed.export.selection import BoxChoice, Chosen, choose
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions
 

@@ -24,7 +24,7 @@ from unboxed.inference.span_heatmap import span_heat
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary

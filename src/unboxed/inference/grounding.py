@@ -18,7 +18,7 @@ from unboxed.boxes import iou
 from unboxed.inference.batching import Inputs
 from unboxed.inference.calibration import phrase_match
 from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, Regions
 

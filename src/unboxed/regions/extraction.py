@@ -16,7 +16,7 @@ from unboxed.errors import ImageError, UnboxedError
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.types import Example, Regions
 

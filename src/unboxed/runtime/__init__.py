@@ -1,1 +1,1 @@
-"""runtime"""
+"""Files written atomically, file locks, threads, progress and counter-based random numbers: what every folder uses."""

@@ -1,7 +1,8 @@
-"""Atomic writes: a file or folder is the old one or the new one, never half of each.
+"""Atomic writes: a reader finds the old file or folder, or the new one, and never a part of either.
 
-What is written goes to a temporary file beside its place, reaches the disk, and then takes the place in one step. A
-process that is killed leaves the old file and at most a hidden temporary one.
+The content goes to a hidden temporary file in the same folder, is flushed to the disk, and then takes the final name. A
+process that is killed leaves the old file, and at most the temporary one. New files and folders get the permissions
+that the umask allows.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 __all__ = ["atomic_folder", "atomic_path", "write_json", "write_text"]
 
+_number = count()
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path`, with the same ending, that replaces `path` when the block ends without an error.
+    """A temporary path with the suffix of `path`; the file written there replaces `path` when the block succeeds.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "result.txt"
@@ -29,7 +33,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ('complete', ['result.txt'])
 
     Args:
-        path: the file to write; its folder is made when it does not exist.
+        path: the file to write; its folder is created if needed.
+
+    Raises:
+        OSError: the file cannot be written. `path` is unchanged, as after any other error in the block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(path)
@@ -37,45 +44,62 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield partial
         _flush(partial)
         partial.replace(path)
+        _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` that replaces `path`, whatever is there, when the block ends without an error.
+def atomic_folder(path: Path, flush: bool = True) -> Iterator[Path]:
+    """A new folder in the same place that replaces `path`, and all that it contains, when the block succeeds.
+
+    A folder that exists is renamed before the new one takes its name, so for a moment there is none.
 
     Args:
-        path: the folder to write; the folder that holds it is made when it does not exist.
+        path: the folder to write; the folder that contains it is created if needed.
+        flush: flush every file to the disk first. Turn it off for thousands of files that can be made again.
+
+    Raises:
+        OSError: the folder cannot be written. `path` is unchanged, as after any other error in the block.
     """
-    partial = _beside(path)
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = _beside(path), _beside(path)
     partial.mkdir(parents=True)
     try:
         yield partial
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        if flush:
+            for written in (*partial.rglob("*"), partial):
+                _flush(written)
+        if path.exists():
+            path.replace(old)
         partial.replace(path)
+        _flush(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to `path` in one step."""
+    """Write UTF-8 text to `path` atomically."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON to `path` in one step, indented and in UTF-8."""
+    """Write JSON to `path` atomically, indented by two spaces and in UTF-8."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    """A hidden name in the same folder; the suffix stays, because NumPy and Pillow choose the format by it."""
+    return path.with_name(f".{path.stem}.{os.getpid()}-{next(_number)}{path.suffix}")
 
 
 def _flush(path: Path) -> None:
-    """Ask the system to put the file on the disk before it takes its place."""
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
+    """Flush the content of a file, or the entries of a folder, to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Pieces of work on the CPU's cores, each piece on one core from its beginning to its end.
+"""Data-parallel work on the CPU: each thread works on items of its own, and its PyTorch operations use one core.
 
-PyTorch shares every single operation among the cores and waits for the last of them each time. Where there are many
-independent pieces of many small operations, it is quicker to give each core pieces of its own.
+By default PyTorch splits every operation over all cores and waits for the slowest. For many independent items of many
+small operations, one core per item is faster.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 from threading import Barrier, Condition, Lock, Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -22,59 +22,69 @@ def run_on_cores(work: Callable[[T], None], items: Iterable[T], workers: int) ->
     """Call `work` with every item, on `workers` threads whose operations take one core each, without gradients.
 
     Args:
-        work: what it writes must not depend on the order of the items.
-        items: taken one by one, by whichever thread is free.
-        workers: 1 does everything in this thread.
+        work: its result must not depend on the order of the items.
+        items: each is taken by the next thread that is free.
+        workers: number of threads; 1 does everything in the calling thread.
 
     Raises:
-        Exception: the first one of `work`, after all threads have ended.
+        Exception: the first one that `work` raises, after all threads have ended.
     """
     if workers == 1:
         for item in items:
             work(item)
-        return
-    waiting, lock, ready = iter(items), Lock(), Barrier(workers + 1)
-    failed: list[BaseException] = []
-    ended: list[bool] = []
-    one_more = Condition()
-    inference, threads_before = torch.is_inference_mode_enabled(), torch.get_num_threads()
+    else:
+        _CorePool(work, items, workers).run()
 
-    def take() -> list[T]:
-        with lock:
-            return [] if failed else list(islice(waiting, 1))
 
-    def run() -> None:
-        torch.get_num_threads()  # a thread's first operation would set the number anew, were it not asked for before
+class _CorePool(Generic[T]):
+    """The threads of one call of `run_on_cores`, and what they share."""
+
+    def __init__(self, work: Callable[[T], None], items: Iterable[T], workers: int) -> None:
+        self._work, self._workers = work, workers
+        self._waiting, self._lock, self._ready = iter(items), Lock(), Barrier(workers + 1)
+        self._errors: list[BaseException] = []
+        self._ended, self._one_ended = 0, Condition()
+        self._inference_mode = torch.is_inference_mode_enabled()
+
+    def run(self) -> None:
+        threads_before = torch.get_num_threads()
+        for number in range(self._workers):
+            Thread(target=self._thread, name=f"core-{number}", daemon=True).start()
+        try:
+            self._ready.wait()
+        finally:
+            # Each thread has set PyTorch's number of threads to 1, for itself and for threads that start later.
+            torch.set_num_threads(threads_before)
+        try:
+            self._wait()
+        except BaseException as interruption:
+            self._errors.append(interruption)
+            self._wait()
+            raise
+        if self._errors:
+            raise self._errors[0]
+
+    def _wait(self) -> None:
+        # Thread.join would not do: in Python up to 3.12, a join that a signal interrupts marks the thread as ended.
+        with self._one_ended:
+            self._one_ended.wait_for(lambda: self._ended == self._workers)
+
+    def _thread(self) -> None:
+        torch.get_num_threads()  # without this call, the first operation of the thread would reset the number
         torch.set_num_threads(1)
         try:
-            ready.wait()
-            with torch.inference_mode() if inference else torch.no_grad():
-                while item := take():
-                    work(item[0])
+            self._ready.wait()
+            with torch.inference_mode() if self._inference_mode else torch.no_grad():
+                while item := self._next():
+                    self._work(item[0])
         except BaseException as error:
-            failed.append(error)
+            self._errors.append(error)
         finally:
-            with one_more:
-                ended.append(True)
-                one_more.notify()
+            with self._one_ended:
+                self._ended += 1
+                self._one_ended.notify()
 
-    def wait() -> None:
-        # Not by joining the threads: Python up to 3.12 takes them for ended once a signal has interrupted that.
-        with one_more:
-            one_more.wait_for(lambda: len(ended) == workers)
-
-    threads = [Thread(target=run, name=f"core-{number}", daemon=True) for number in range(workers)]
-    for thread in threads:
-        thread.start()
-    try:
-        ready.wait()
-    finally:
-        torch.set_num_threads(threads_before)  # for threads that others start meanwhile: the number is theirs, too
-    try:
-        wait()
-    except BaseException as interruption:
-        failed.append(interruption)
-        wait()
-        raise
-    if failed:
-        raise failed[0]
+    def _next(self) -> list[T]:
+        """The next item in a list; an empty list when there is none, or when a thread has failed."""
+        with self._lock:
+            return [] if self._errors else list(islice(self._waiting, 1))

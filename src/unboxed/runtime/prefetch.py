@@ -1,56 +1,71 @@
-"""Batches made ahead of time by threads of their own, taken in order, and how long the taker had to wait."""
+"""Prefetching: threads compute results before they are needed, and the results come in the order of the items."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Generic, TypeVar
 
-from unboxed.types import Batch
+__all__ = ["Prefetcher", "ordered_map"]
 
-__all__ = ["Prefetcher"]
-
-_THREADS = 2
-_READY = 4
+T = TypeVar("T")
+U = TypeVar("U")
 
 
-class Prefetcher:
-    """An iterator over batches; the first ones are begun when it is made, the next while one is in use.
+class Prefetcher(Generic[T, U]):
+    """An iterator over `work(item)` for each item, computed by threads up to `ahead` items before it is asked for.
 
-    What a batch holds does not depend on the threads: each is made from its own number alone.
+    The first items are begun when the prefetcher is made. An exception of `work` is raised where its result is due.
+
+    Args:
+        work: called with each item, from several threads at once.
+        items: taken one by one.
+        threads: number of threads.
+        ahead: number of results that are computed or in work at a time; bounds the memory.
 
     Attributes:
-        waited: seconds that were spent waiting for a batch so far.
+        waited: seconds that the caller has waited for results so far.
     """
 
-    def __init__(self, make: Callable[[int], Batch], numbers: Iterable[int]) -> None:
+    def __init__(self, work: Callable[[T], U], items: Iterable[T], threads: int = 2, ahead: int = 4) -> None:
         self.waited = 0.0
-        self._make = make
-        self._numbers = iter(numbers)
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="feed")
-        self._begun: deque[Future[Batch]] = deque()
-        for _ in range(_READY):
+        self._work = work
+        self._items = iter(items)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
+        self._begun: deque[Future[U]] = deque()
+        for _ in range(ahead):
             self._begin_next()
 
-    def __iter__(self) -> Prefetcher:
+    def __iter__(self) -> Prefetcher[T, U]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> U:
         if not self._begun:
             self.close()
             raise StopIteration
         self._begin_next()
         started = time.perf_counter()
-        batch = self._begun.popleft().result()
+        result = self._begun.popleft().result()
         self.waited += time.perf_counter() - started
-        return batch
+        return result
 
     def close(self) -> None:
-        """Make no more of them."""
+        """Begin no further item, and wait for those that are in work."""
         self._pool.shutdown(cancel_futures=True)
 
     def _begin_next(self) -> None:
-        number = next(self._numbers, None)
-        if number is not None:
-            self._begun.append(self._pool.submit(self._make, number))
+        for item in self._items:
+            self._begun.append(self._pool.submit(self._work, item))
+            break
+
+
+def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
+    """The results of `work` for each item, in the order of `items`, from `workers` threads.
+
+    Nothing is begun before the first result is asked for. At most four results per thread are computed in advance.
+    """
+    with closing(Prefetcher(work, items, workers, ahead=4 * workers)) as results:
+        yield from results

@@ -1,4 +1,4 @@
-"""How far long work is: a bar with the time left on a terminal, a plain line for every tenth elsewhere."""
+"""Progress of long work: a bar with the time left on a terminal; elsewhere a line for every tenth of the work."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def show(line: str) -> None:
-    """A line for people: on standard error, so that what a command prints for programs stays clean."""
+    """Print a line on standard error; standard output is for what programs read."""
     print(line, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> Iterator[T]:
-    """Go through `items`; with `progress`, show how many of `total` are done, the rate and the time left."""
+    """The same items, one by one; with `progress`, shows how many of `total` are done, the rate and the time left."""
     meter = _Meter(label, total) if progress else None
     try:
         for done, item in enumerate(items, start=1):
@@ -31,31 +31,31 @@ def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> 
 
 
 class TrainingProgress:
-    """Shows the entries of a training log as they come."""
+    """A callback that shows the entries of a training log as they are written."""
 
     def __init__(self, label: str = "Training") -> None:
         self._label = label
         self._meter: _Meter | None = None
 
     def __call__(self, entry: dict[str, Any]) -> None:
-        """Show one log entry: a training step's losses, or an epoch's validation figures."""
+        """Show one log entry: the losses of a training step, or the validation metrics of an epoch."""
         if self._meter is None:
             self._meter = _Meter(self._label, entry["steps"], entry["step"])
         if "val_loss" in entry:
-            chosen = ", best so far" if entry["best"] else ""
+            best = ", best so far" if entry["best"] else ""
             self._meter.line(
                 f"Epoch {entry['epoch'] + 1}: validation loss {entry['val_loss']:.3f}, "
-                f"retrieval within batches rsum {entry['val_rsum']:.1f}{chosen}"
+                f"retrieval within batches rsum {entry['val_rsum']:.1f}{best}"
             )
         else:
-            # Time in which a step had to wait for its images and captions.
+            # The share of the time that the training step has waited for its batch.
             self._meter.update(entry["step"], f"loss {entry['loss']:.3f}, waiting {entry['waiting']:.0%}")
         if entry["step"] >= entry["steps"] and "val_loss" in entry:
             self._meter.close()
 
 
 class _Meter:
-    """One bar, or its plain lines."""
+    """A progress bar, or the plain lines in its place."""
 
     def __init__(self, label: str, total: int, done: int = 0) -> None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""Random numbers from counters: every draw has an address, so a resumed run draws what an uninterrupted one draws."""
+"""Random numbers from counters: a generator depends only on (seed, purpose, counters); resumed runs are identical."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["generator", "seed_of"]
 
 
 def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
-    """The generator of one purpose at one place, such as `generator(seed, "order", epoch)`.
+    """The generator for one purpose at one position, such as `generator(seed, "order", epoch)`.
 
-    The same address always gives the same numbers; different addresses give independent ones.
+    The same arguments always give the same numbers; different arguments give independent ones.
     """
     return np.random.default_rng(_sequence(seed, purpose, counters))
 
 
 def seed_of(seed: int, purpose: str, *counters: int) -> int:
-    """A 63-bit seed of the same address, for generators that are not NumPy's."""
+    """A seed in [0, 2^63) for the same arguments, for generators other than NumPy's."""
     return int(_sequence(seed, purpose, counters).generate_state(1, np.uint64)[0] >> 1)
 
 

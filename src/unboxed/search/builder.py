@@ -18,7 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes.encoded import EncodedCaptions, score_encoded
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.search.embedding_shards import CodeShard, ShardImage, shard_number, write_code_shard
 from unboxed.search.image_embeddings import StoredImage, encoded_captions, stored_images, together

@@ -15,7 +15,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.ordered_map import ordered_map
+from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.seeds import generator
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary

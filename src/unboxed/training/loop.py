@@ -90,7 +90,7 @@ def train(
     for method in ("loss", "score"):
         wrapped.mark_forward_method(method)
 
-    def loader(epoch: int) -> Prefetcher:
+    def loader(epoch: int) -> Prefetcher[int, Batch]:
         return training.batches(
             schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
         )

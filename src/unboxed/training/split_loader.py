@@ -109,7 +109,7 @@ class SplitLoader:
         start: int = 0,
         negatives: Negatives | None = None,
         negative_count: int = 0,
-    ) -> Prefetcher:
+    ) -> Prefetcher[int, Batch]:
         """The batches of an epoch from number `start` on, made ahead of time from now on."""
         plan = self.plan(schedule, epoch)
 

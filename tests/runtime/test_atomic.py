@@ -1,0 +1,141 @@
+"""A reader finds the old content or the new one: after an error, after a kill, and for files of every library."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unboxed.runtime.atomic import atomic_folder, atomic_path, write_json, write_text
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """Files get 0640 and folders 0750 while the test runs."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_text_and_json_are_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "a.txt", "déjà vu\n")
+    write_json(tmp_path / "new" / "b.json", {"ü": [1, 2]})
+    assert (tmp_path / "new" / "a.txt").read_bytes() == "déjà vu\n".encode()
+    text = (tmp_path / "new" / "b.json").read_text("utf-8")
+    assert json.loads(text) == {"ü": [1, 2]} and "ü" in text and text.endswith("}\n")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.txt", "b.json"]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "result.txt"
+    path.write_text("old")
+    with atomic_path(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_libraries_that_choose_the_format_by_the_suffix_write_through_it(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "table.npz") as partial:
+        np.savez(partial, a=np.arange(3))
+    with atomic_path(tmp_path / "picture.PNG") as partial:
+        Image.new("RGB", (2, 3)).save(partial)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.PNG", "table.npz"]
+    with np.load(tmp_path / "table.npz") as table, Image.open(tmp_path / "picture.PNG") as picture:
+        assert table["a"].tolist() == [0, 1, 2]
+        assert (picture.format, picture.size) == ("PNG", (2, 3))
+
+
+def test_two_writers_of_one_process_do_not_share_their_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "result.txt"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # it ends last
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_umask_decides_on_permissions(tmp_path: Path) -> None:
+    write_text(tmp_path / "file.txt", "text")
+    with atomic_folder(tmp_path / "folder") as partial:
+        (partial / "inside.txt").write_text("text")
+    assert _mode(tmp_path / "file.txt") == _mode(tmp_path / "folder" / "inside.txt") == 0o640
+    assert _mode(tmp_path / "folder") == 0o750
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_folder_replaces_the_whole_old_one(tmp_path: Path, flush: bool) -> None:
+    path = tmp_path / "deep" / "index"
+    for names in (("a", "b"), ("c",)):
+        with atomic_folder(path, flush=flush) as partial:
+            (partial / "inner").mkdir()
+            for name in names:
+                (partial / "inner" / name).write_text(name)
+        assert sorted(file.name for file in (path / "inner").iterdir()) == sorted(names)
+    with pytest.raises(ZeroDivisionError), atomic_folder(path) as partial:
+        (partial / "half").touch()
+        raise ZeroDivisionError
+    assert [file.name for file in path.iterdir()] == ["inner"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not name open files")
+def test_everything_is_flushed_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        target = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append(("old " if not (tmp_path / "a").exists() else "new ") + target.suffix)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with atomic_path(tmp_path / "a") as partial:
+        partial.write_text("text")
+    assert [entry.split(" ")[0] for entry in flushed] == ["old", "new"]  # the file before, its folder after
+    flushed.clear()
+    with atomic_folder(tmp_path / "b") as partial:
+        (partial / "1.txt").touch()
+        (partial / "2.txt").touch()
+    assert flushed.count("new .txt") == 2 and len(flushed) == 4  # both files, the new folder, the one that contains it
+
+
+def _write_half(path: Path, folder: bool, begun: Connection) -> None:
+    with atomic_folder(path) if folder else atomic_path(path) as partial:
+        (partial / "file" if folder else partial).write_text("new")
+        begun.send("begun")
+        signal.pause()
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_process_that_is_killed_leaves_the_old_content(tmp_path: Path, folder: bool) -> None:
+    path = tmp_path / "result"
+    if folder:
+        path.mkdir()
+    (path / "file" if folder else path).write_text("old")
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_write_half, args=(path, folder, there))
+    process.start()
+    assert here.recv() == "begun"
+    process.kill()
+    process.join()
+    assert (path / "file" if folder else path).read_text() == "old"
+    left = [other for other in tmp_path.iterdir() if other != path]
+    assert len(left) == 1 and left[0].name.startswith(".")

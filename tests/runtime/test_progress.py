@@ -1,0 +1,50 @@
+"""Progress goes to standard error: a bar on a terminal, a line for every tenth elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from unboxed.runtime.progress import TrainingProgress, show, track
+
+
+def test_every_item_comes_through_and_every_tenth_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(track(iter(range(40)), "Counting", 40)) == list(range(40))
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert captured.out == "" and len(lines) == 10
+    assert [line.split(",")[0] for line in lines] == [f"Counting: {4 * k} of 40" for k in range(1, 11)]
+    assert list(track(range(3), "Counting", 3, progress=False)) == [0, 1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    show("Done.")
+    assert capsys.readouterr() == ("", "Done.\n")
+
+
+ENTRIES = [
+    {"step": 1, "steps": 2, "loss": 1.5, "waiting": 0.25},
+    {"step": 2, "steps": 2, "loss": 0.5, "waiting": 0.0},
+    {"step": 2, "steps": 2, "epoch": 0, "val_loss": 0.75, "val_rsum": 321.04, "best": True},
+]
+
+
+def test_the_log_of_a_training_run(capsys: pytest.CaptureFixture[str]) -> None:
+    report = TrainingProgress()
+    for entry in ENTRIES:
+        report(entry)
+    assert "Training: 2 of 2" in (shown := capsys.readouterr().err) and "loss 0.500, waiting 0%" in shown
+    assert "Epoch 1: validation loss 0.750, retrieval within batches rsum 321.0, best so far" in shown
+
+
+def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    report = TrainingProgress("Learning")
+    for entry in ENTRIES:
+        report(entry)
+    shown = capsys.readouterr().err
+    assert "Learning" in shown and "2/2" in shown and "best so far" in shown
