@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.visualization.curves import _round_steps, training_charts
+from unboxed.visualization.curves import _round_steps, precision_recall_chart, training_charts
 
 LOG = [
     {"step": 10, "epoch": 0, "loss": 3.0, "image": 1.0, "learning_rate": 1e-3},
@@ -54,3 +54,18 @@ def test_ticks_are_few_and_enclose_the_values(low, span, count):
 def test_a_constant_can_be_drawn():
     (chart,) = training_charts([{"step": step, "loss": 0.0} for step in (1, 2)])
     assert all(0 <= y <= chart.bottom for _, y, _ in chart.curves[0].points)
+
+
+def test_precision_over_recall_goes_from_left_to_right_whatever_the_order():
+    chart = precision_recall_chart("Phrases", [(100, 20), (0, 100), (50, 60)])
+    (curve,) = chart.curves
+    assert chart.title == "Phrases" and [label for _, _, label in curve.points] == [
+        "precision 100 at recall 0", "precision 60 at recall 50", "precision 20 at recall 100",
+    ]  # fmt: skip
+    assert [x for x, _, _ in curve.points] == sorted(x for x, _, _ in curve.points)
+    assert curve.path.startswith("M") and curve.path.count("L") == 2
+
+
+def test_a_long_curve_has_no_points_of_its_own():
+    (chart,) = training_charts([{"step": step, "loss": 1 / step} for step in range(1, 50)])
+    assert chart.curves[0].points == () and chart.curves[0].path.count("L") == 48

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from unboxed.errors import ImageError
 from unboxed.inference.results import GroundedPhrase
 from unboxed.types import Phrase
-from unboxed.visualization.draw import PALETTE, draw_grounding, draw_heat, heat_colours, heat_map, ink
+from unboxed.visualization.draw import (
+    PALETTE,
+    caption_strip,
+    draw_boxes,
+    draw_grounding,
+    heat_colours,
+    heat_map,
+    ink,
+    phrase_colours,
+    save_picture,
+)
 
 CAPTION = "A dog chases a ball."
 
@@ -61,6 +74,55 @@ def test_tags_of_boxes_in_one_place_do_not_cover_each_other():
     assert min(sizes) > 0.6 * max(sizes)
 
 
+def test_boxes_too_small_to_be_inset_and_boxes_far_apart_stay_where_they_are():
+    image = Image.new("RGB", (800, 400), "#808080")
+    tiny = [grounded("A dog", [400, 200, 412, 212]), grounded("a ball", [400, 200, 412, 212])]
+    picture = draw_boxes(image, tiny, phrase_colours(tiny), 1, tagged=False)
+    box = np.zeros((400, 800), bool)
+    box[195:217, 395:417] = True  # of the boxes and their lines
+    assert not near(picture, PALETTE[1])[~box].any() and near(picture, PALETTE[1])[box].any()
+
+
+def test_a_picture_may_be_smaller_than_the_image():
+    image = Image.new("RGB", (1600, 800), "#808080")
+    picture = draw_grounding(image, CAPTION, [grounded("A dog", [800, 100, 1200, 700])], scale=0.25)
+    assert picture.width == 400
+    assert near(picture, PALETTE[0])[100, 195:205].any()
+
+
+def test_tags_can_be_left_out():
+    image, phrases = Image.new("RGB", (800, 400), "#808080"), [grounded("A dog", [300, 100, 500, 300])]
+    blue = [near(draw_boxes(image, phrases, phrase_colours(phrases), 1, tagged=t), PALETTE[0]) for t in (True, False)]
+    assert blue[0].sum() > blue[1].sum() + 200  # a tag is a patch of the colour
+
+
+@pytest.mark.parametrize("caption", ["a long caption that goes on " * 8, "with spaces  \n between"])
+def test_a_caption_that_is_too_long_for_one_line_is_wrapped(caption):
+    line = caption_strip("a", [], 400).height
+    strip = caption_strip(caption, [(2, 6, PALETTE[0]), (7, len(caption), PALETTE[1])], 400)
+    assert strip.width == 400 and near(strip, PALETTE[1]).any()
+    assert (strip.height > 3 * line) == (len(caption) > 100)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".WEBP"])
+def test_a_picture_is_written_in_the_format_of_its_ending_and_leaves_nothing_beside(tmp_path, ending):
+    path = tmp_path / "new folder" / f"picture{ending}"
+    save_picture(path, Image.new("RGB", (8, 4), PALETTE[0]))
+    with Image.open(path) as picture:
+        assert picture.size == (8, 4) and picture.format in ("PNG", "JPEG", "WEBP")
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError):
+        save_picture(path, Image.new("F", (8, 4)))  # PNG has no floating-point pixels
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ImageError, match=r"Cannot save a picture as 'picture\.txt'"):
+        save_picture(tmp_path / "picture.txt", Image.new("RGB", (8, 4)))
+
+
 def test_gold_boxes_are_dashed():
     image, gold = Image.new("RGB", (800, 400), "#808080"), Phrase("A dog", 0, 5, boxes=np.array([[100, 100, 700, 300]]))
     picture = draw_grounding(image, CAPTION, [grounded("A dog")], gold=[gold])
@@ -82,14 +144,6 @@ def test_any_caption_any_spans_any_boxes(caption, data):
     picture = draw_grounding(Image.new("RGB", (60, 40)), caption, phrases, top=2)
     assert picture.mode == "RGB"
     assert picture.width == 800
-
-
-def test_heat_lies_where_the_weight_is():
-    image = Image.new("RGB", (400, 200), "#808080")
-    hot = np.asarray(
-        draw_heat(image, np.array([[0, 0, 200, 200], [200, 0, 400, 200]]), np.array([0.1, 0.9])), dtype=int
-    )
-    assert hot[200, 600].sum() > hot[200, 200].sum() + 100
 
 
 def test_the_heat_map_adds_up_the_weight_over_each_point():

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+import PIL.Image
 
-from unboxed.errors import ExportError
+from unboxed.data.images import open_image
+from unboxed.errors import ExportError, ImageError
 from unboxed.types import Array, Regions, frozen_array
+from unboxed.visualization.notebook import grounding_html, grounding_png
 
 if TYPE_CHECKING:
     import supervision
@@ -61,6 +66,7 @@ class Grounding:
         width, height: size of the image in pixels.
         heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the image, any sign; None where
             phrases choose among regions.
+        image: the image or its file, for pictures in notebooks; None draws boxes on white.
     """
 
     caption: str
@@ -71,6 +77,7 @@ class Grounding:
     width: int
     height: int
     heat_PYX: Array | None = None
+    image: str | Path | PIL.Image.Image | npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self, top: int | None = None) -> dict[str, object]:
         """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""
@@ -124,6 +131,25 @@ class Grounding:
                 "end": np.array([phrase.end for phrase in kept], dtype=int),
             },
         )
+
+    def _repr_png_(self) -> bytes:
+        """The picture that a notebook shows: the image with its phrases boxed, and the caption in matching colours."""
+        return grounding_png(self._picture(), self.caption, [phrase for phrase in self.phrases if phrase.present])
+
+    def _repr_html_(self) -> str:
+        """The same with the caption as text, and the phrases that are not in the image listed below it."""
+        present = [phrase for phrase in self.phrases if phrase.present]
+        absent = [phrase for phrase in self.phrases if not phrase.present]
+        return grounding_html(self._picture(), self.caption, present, absent)
+
+    def _picture(self) -> PIL.Image.Image:
+        """The image, or white paper of its size where the image is not known or its file is gone."""
+        if self.image is not None:
+            try:
+                return open_image(self.image)
+            except ImageError:  # the file is gone
+                pass
+        return PIL.Image.new("RGB", (self.width, self.height), "#FFFFFF")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Training curves as vector drawings: a log's numbers to the paths and ticks that the report's page draws."""
+"""Line charts as data for SVG: paths, points and ticks of training curves and precision-recall curves."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 __all__ = ["Chart", "Curve", "Tick", "precision_recall_chart", "training_charts"]
 
-WIDTH, HEIGHT = 520, 240  # of the whole drawing; the page scales it
+WIDTH, HEIGHT = 520, 240  # of a whole chart; a page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 30
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A line of the grid: where, and what it says."""
+    """A grid line: its position in the chart and its label."""
 
     at: float
     label: str
@@ -22,12 +22,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Curve:
-    """One quantity over the steps.
+    """One curve of a chart.
 
     Attributes:
-        name: as in the log.
-        path: the `d` of an SVG path.
-        points: x, y and a label of each value, empty for long curves.
+        name: of the quantity, as in the log.
+        path: the `d` attribute of an SVG path.
+        points: (x, y, label) of each value; empty for a curve of more than 40 values.
         last: the last value as text.
     """
 
@@ -39,7 +39,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves that share their axes, in a drawing of `width` x `height`."""
+    """Curves that share their axes, in a chart of `width` x `height`; y grows downwards."""
 
     title: str
     curves: tuple[Curve, ...]
@@ -53,10 +53,13 @@ class Chart:
 
 
 def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
-    """One chart of `loss` and `val_loss`, and one for each other validation figure (`val_…`), over `step`.
+    """One chart of `loss` and `val_loss`, and one of each other validation metric (`val_…`), over `step`.
 
-    Entries without `step`, and values that are no finite numbers, are left out; a quantity with fewer than two values
-    has no curve.
+    Entries without a `step` and values that are not finite numbers are left out. A quantity with fewer than two values
+    gets no curve.
+
+    Args:
+        log: the entries of a training log.
     """
     series: dict[str, list[tuple[float, float]]] = {}
     for entry in log:
@@ -75,7 +78,12 @@ def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
 
 
 def precision_recall_chart(title: str, points: Iterable[tuple[float, float]]) -> Chart:
-    """Precision over recall, one (recall, precision) in percent for each threshold."""
+    """Precision over recall.
+
+    Args:
+        title: of the chart.
+        points: (recall, precision) in percent, one for each threshold, in any order.
+    """
     return _chart(title, {"precision": sorted(points)}, "recall")
 
 
@@ -110,8 +118,8 @@ def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], acro
 
 
 def _round_steps(low: float, high: float, count: int) -> list[float]:
-    """About `count` round numbers, in steps of 1, 2 or 5 times a power of ten, from below `low` to above `high`."""
-    span = max(high - low or abs(high) or 1.0, 1e-300)  # the smallest numbers have no share of themselves
+    """About `count` round numbers from below `low` to above `high`, in steps of 1, 2 or 5 times a power of ten."""
+    span = max(high - low or abs(high) or 1.0, 1e-300)  # never zero, also for subnormal values
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

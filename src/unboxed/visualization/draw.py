@@ -1,29 +1,30 @@
-"""Pictures to look at: an image with its phrases boxed and its caption in matching colours, and heat maps.
+"""Pictures of groundings: an image with its phrases boxed, its caption in matching colours, and heat maps.
 
-Everything is drawn at twice the size and reduced, so that round corners and dashes are smooth. The font is the one
-inside Pillow: no font file, the same picture on every machine.
+Shapes and letters are drawn at twice the size and then reduced, which smooths round corners and dashes. The font is
+Pillow's built-in one, so a picture is the same on every machine.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.errors import ImageError
+from unboxed.runtime.atomic import atomic_path
 from unboxed.types import Array, Phrase
 
 __all__ = [
     "PALETTE",
+    "BoxedPhrase",
     "caption_strip",
+    "character_colours",
     "draw_boxes",
     "draw_grounding",
-    "draw_heat",
     "heat_colours",
     "heat_map",
     "ink",
@@ -32,11 +33,11 @@ __all__ = [
     "save_picture",
 ]
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, deepened where white lettering needs it; two more
-# after them, as long captions have nine phrases.
 PALETTE = ("#0072B2", "#E69F00", "#00875F", "#C25200", "#B5508B", "#3FA7DC", "#E3D31B", "#6B4BA1", "#7A5230")
+"""The colours of phrases in order: those of Okabe and Ito, which colour-blind readers can tell apart, darkened where
+white letters need more contrast, and two more."""
 
-# Dark to light in even steps of lightness, so that more heat always looks like more.
+# From dark to light in even steps of lightness: more heat always looks lighter.
 _HEAT = np.array(
     [
         [0, 0, 4],
@@ -58,7 +59,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class BoxedPhrase(Protocol):
-    """What is drawn of a phrase: its text and span in the caption, and its boxes `[N, 4]` in pixels, best first."""
+    """A phrase to draw: its text, its character span in the caption, and its boxes `[N, 4]` in pixels, best first."""
 
     @property
     def text(self) -> str: ...
@@ -77,20 +78,23 @@ def draw_grounding(
     *,
     gold: Sequence[Phrase] = (),
     top: int = 1,
+    scale: float | None = None,
 ) -> Image.Image:
-    """The image with each phrase's best boxes, and the caption below it with each phrase in its boxes' colour.
+    """An image with the best boxes of each phrase, above the caption with each phrase in the colour of its boxes.
 
     Args:
-        photo: RGB, upright; enlarged when its long side is less than 800 pixels.
-        caption: the text that the phrases' spans count characters of.
-        phrases: boxes in pixels of `photo`, best first; one without boxes stays uncoloured.
+        image: RGB, upright.
+        caption: the text that the spans of `phrases` index.
+        phrases: boxes in pixels of `image`; a phrase without boxes gets no colour in the caption.
         gold: phrases whose gold boxes are drawn dashed, in the colour of the phrase with the same span.
-        top: boxes drawn per phrase, at least 1; thinner from the second on.
+        top: boxes drawn per phrase, at least 1; from the second on with thinner lines.
+        scale: the picture's width divided by the image's; None enlarges an image whose long side has fewer than 800
+            pixels to 800, and keeps the size of others.
 
     Returns:
-        RGB, as wide as the enlarged image and taller by the caption.
+        An RGB picture.
     """
-    scale = max(1.0, _LONG_SIDE / max(image.size))
+    scale = max(1.0, _LONG_SIDE / max(image.size)) if scale is None else scale
     colours = phrase_colours(phrases)
     picture = draw_boxes(image, phrases, colours, scale, gold=gold, top=top)
     below = caption_strip(
@@ -103,7 +107,7 @@ def draw_grounding(
 
 
 def phrase_colours(phrases: Sequence[BoxedPhrase]) -> dict[tuple[int, int], str]:
-    """The colour (as `#RRGGBB`) of each phrase by its characters (start, end)."""
+    """The colour (`#RRGGBB`) of each phrase, by its character span (start, end)."""
     return {(phrase.start, phrase.end): PALETTE[i % len(PALETTE)] for i, phrase in enumerate(phrases)}
 
 
@@ -117,29 +121,29 @@ def draw_boxes(
     top: int = 1,
     tagged: bool = True,
 ) -> Image.Image:
-    """The image, enlarged or reduced by `scale`, with each phrase's best boxes.
+    """An image, resized by the factor `scale`, with the best boxes of each phrase.
 
     Args:
-        photo: RGB, upright.
-        phrases: boxes in pixels of `photo`, best first.
-        colours: of `phrase_colours`.
-        scale: of the picture to the image.
+        image: RGB, upright.
+        phrases: boxes in pixels of `image`.
+        colours: as `phrase_colours` gives them.
+        scale: the picture's width divided by the image's.
         gold: phrases whose gold boxes are drawn dashed.
-        top: boxes drawn per phrase, at least 1; thinner from the second on.
-        tagged: with the phrases' texts at the boxes.
+        top: boxes drawn per phrase, at least 1; from the second on with thinner lines.
+        tagged: write the text of each phrase at its best box.
     """
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     picture = image.convert("RGB").resize(size, _filter(scale))
     layer = _Layer(picture.size)
-    for own in gold:
-        for box in own.boxes:
-            layer.dashed(_scaled(box, scale), colours.get((own.start, own.end), _TEXT))
+    for phrase_with_gold in gold:
+        for box in phrase_with_gold.boxes:
+            layer.dashed(_scaled(box, scale), colours.get((phrase_with_gold.start, phrase_with_gold.end), _TEXT))
     drawn: list[Rectangle] = []
     tags = []
-    for phrase in sorted(phrases, key=_first_area, reverse=True):  # small ones over large ones
+    for phrase in sorted(phrases, key=_first_area, reverse=True):  # small boxes are drawn over large ones
         colour = colours[phrase.start, phrase.end]
         for rank, box in enumerate(phrase.boxes[:top]):
-            outline = _apart(_scaled(box, scale), drawn, layer.line)
+            outline = _inset(_scaled(box, scale), drawn, layer.line)
             drawn.append(outline)
             layer.box(outline, colour, layer.line if rank == 0 else layer.line / 2)
             if rank == 0:
@@ -150,50 +154,25 @@ def draw_boxes(
 
 
 def save_picture(path: Path, picture: Image.Image) -> None:
-    """Write a picture in the format of the file's ending, in one step; raises `ImageError` for an ending not known."""
+    """Write a picture in one step, in the format of the file's ending.
+
+    Raises:
+        ImageError: the ending is not .png, .jpg, .jpeg or .webp.
+    """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise ImageError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
-        picture.save(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def draw_heat(image: Image.Image, boxes: Array, weights: Array) -> Image.Image:
-    """The image under the heat of a word's attention: dark where it does not look, bright where it looks most.
-
-    Args:
-        photo: RGB, upright.
-        boxes: `[R, 4]` pixels of `photo`.
-        weights: `[R]`, not negative; only their proportions matter.
-
-    Returns:
-        RGB, of the photograph's size, but at least 800 pixels on its long side.
-    """
-    scale = max(1.0, _LONG_SIDE / max(image.size))
-    picture = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), _filter(scale))
-    cells = 96
-    size = (max(1, round(cells * image.width / max(image.size))), max(1, round(cells * image.height / max(image.size))))
-    heat = heat_map(boxes, weights, image.size, size)
-    blurred = Image.fromarray((255 * heat).astype(np.uint8)).filter(ImageFilter.GaussianBlur(2))
-    level = np.asarray(blurred.resize(picture.size, Image.Resampling.BICUBIC), dtype=np.float64) / 255
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None].repeat(3, axis=2)
-    cover = 0.45 + 0.3 * level[..., None]
-    mixed = (1 - cover) * grey + cover * heat_colours(level)
-    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+    with atomic_path(path) as partial:
+        picture.save(partial)
 
 
 def heat_map(boxes: Array, weights: Array, extent: tuple[int, int], size: tuple[int, int]) -> Floats:
-    """How much weight lies over each point: `[height, width]` in [0, 1], 1 where most regions' weight adds up.
+    """The sum of the weights of the boxes over each point, divided by its maximum: `[height, width]` in [0, 1].
 
     Args:
-        boxes: `[R, 4]` in a frame of `extent` (width, height).
+        boxes: `[R, 4]` in a frame of `extent`.
         weights: `[R]`, not negative.
-        extent: width and height of the frame of the boxes.
-        size: width and height of the map.
+        extent: (width, height) of the frame of the boxes.
+        size: (width, height) of the map.
     """
     width, height = size
     columns = (np.arange(width) + 0.5) * extent[0] / width
@@ -206,13 +185,13 @@ def heat_map(boxes: Array, weights: Array, extent: tuple[int, int], size: tuple[
 
 
 def heat_colours(level: Floats) -> Floats:
-    """RGB in 0..255, `[..., 3]`, of levels `[...]` in [0, 1]."""
+    """RGB colours `[..., 3]` in 0..255 of heat `[...]` in [0, 1]; more heat is lighter."""
     at = np.linspace(0, 1, len(_HEAT))
     return np.stack([np.interp(level, at, _HEAT[:, channel]) for channel in range(3)], axis=-1)
 
 
 def ink(colour: str) -> str:
-    """Black or white (as `#RRGGBB`), whichever reads better on `colour`."""
+    """Near-black or white, whichever is easier to read on `colour`; both as `#RRGGBB`."""
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -220,7 +199,7 @@ def ink(colour: str) -> str:
 
 
 class _Layer:
-    """A transparent sheet of the picture's size, drawn on in pixels of the picture."""
+    """A transparent layer over a picture; coordinates are pixels of the picture."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
@@ -268,7 +247,7 @@ class _Layer:
             self.draw.text(middle, label, font=self.font, fill=ink(colour), anchor="lm")
 
     def _spot(self, outline: Rectangle, width: float, height: float, placed: Sequence[Rectangle]) -> Rectangle:
-        """The place at the box, inside the picture, where the tag covers least of the tags before it."""
+        """The place near the box, inside the picture, where a tag overlaps the tags before it least."""
         x1, y1, x2, y2 = outline
         lefts, tops = (x1, x2 - width, (x1 + x2 - width) / 2), (y1 - height - 3, y1 + 4, y2 - height - 4, y2 + 3)
         lanes = [y1 + 4 + n * (height + 4) for n in range(1, 6)]
@@ -288,7 +267,13 @@ class _Layer:
 
 
 def caption_strip(caption: str, spans: Sequence[tuple[int, int, str]], width: int) -> Image.Image:
-    """The caption on white paper, wrapped, with a rounded patch of its colour behind each phrase."""
+    """The caption as wrapped text on white, `width` pixels wide, each phrase on a patch of its colour.
+
+    Args:
+        caption: the text.
+        spans: (start, end, `#RRGGBB`) of each phrase; where spans overlap, the later one counts.
+        width: of the picture, in pixels.
+    """
     size = float(np.clip(width / 36, 15, 30))
     font = lettering(size * _SMOOTH)
     margin, pad, leading = size * 0.9, size * 0.28, size * 1.75
@@ -316,17 +301,28 @@ def caption_strip(caption: str, spans: Sequence[tuple[int, int, str]], width: in
         for colour, start, end in _patches(line, font):
             patch = (start - pad, middle - size * 0.72, end + pad, middle + size * 0.72)
             draw.rounded_rectangle(_grid(patch), radius=size * 0.3 * _SMOOTH, fill=colour)
-        for left, text, own in line:
-            fill = ink(own) if own else _TEXT
+        for left, text, colour_behind in line:
+            fill = ink(colour_behind) if colour_behind else _TEXT
             draw.text((left * _SMOOTH, middle * _SMOOTH), text, font=font, fill=fill, anchor="lm")
     return sheet.resize((width, height), Image.Resampling.BOX)
 
 
-def _pieces(caption: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[str, str | None, bool]]:
-    """The caption's words as (text, colour or None, glued to the word before); a phrase's edge cuts a word in two."""
-    colour_of: list[str | None] = [None] * len(caption)
+def character_colours(caption: str, spans: Sequence[tuple[int, int, str]]) -> list[str | None]:
+    """The colour of every character of a caption; None outside of spans.
+
+    Args:
+        caption: the text.
+        spans: (start, end, colour) of each phrase; where spans overlap, the later one counts.
+    """
+    colours: list[str | None] = [None] * len(caption)
     for start, end, colour in spans:
-        colour_of[start:end] = [colour] * (end - start)
+        colours[start:end] = [colour] * (end - start)
+    return colours
+
+
+def _pieces(caption: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[str, str | None, bool]]:
+    """The caption's words as (text, colour or None, whether no space precedes it); a phrase may begin inside a word."""
+    colour_of = character_colours(caption, spans)
     pieces: list[tuple[str, str | None, bool]] = []
     for i, character in enumerate(caption):
         if character.isspace():
@@ -342,7 +338,7 @@ def _pieces(caption: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[s
 def _patches(
     line: Sequence[tuple[float, str, str | None]], font: ImageFont.FreeTypeFont
 ) -> list[tuple[str, float, float]]:
-    """(colour, left, right) of each run of words of one colour."""
+    """(colour, left, right) of each sequence of words of one colour."""
     runs: list[tuple[str, float, float]] = []
     before = None
     for left, text, colour in line:
@@ -355,8 +351,8 @@ def _patches(
     return runs
 
 
-def _apart(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Rectangle:
-    """The outline drawn in so far that it does not hide one already there."""
+def _inset(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Rectangle:
+    """The outline, made smaller until it does not hide one that is already drawn."""
     for _ in range(6):
         boxes = np.array([outline, *drawn], dtype=np.float32)
         near = np.abs(boxes[1:] - boxes[0]).max(axis=1) < 1.5 * line
@@ -367,10 +363,10 @@ def _apart(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Recta
 
 
 def lettering(size: float) -> ImageFont.FreeTypeFont:
-    """The font inside Pillow, at a size in pixels."""
-    own = ImageFont.load_default(size=size)
-    assert isinstance(own, ImageFont.FreeTypeFont)  # a size always asks for the scalable font
-    return own
+    """Pillow's built-in font at a size in pixels."""
+    font = ImageFont.load_default(size=size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # with a size, Pillow gives its scalable font
+    return font
 
 
 def _first_area(phrase: BoxedPhrase) -> float:
