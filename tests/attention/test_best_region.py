@@ -98,7 +98,7 @@ def test_scores_without_attention_are_those_of_the_alignment_gradients_included(
         queries = aligner.embed_queries(states_CQH, mask_CQ)
         alignment = aligner.align(regions, queries)
         matched_BCQ, score_BC = (
-            aligner.best(regions, queries) if direct else (alignment.matched_BCQ, alignment.score_BC)
+            aligner.match(regions, queries) if direct else (alignment.matched_BCQ, alignment.score_BC)
         )
         ((matched_BCQ * mask_CQ).square().sum() + score_BC.square().sum()).backward()
         gradients.append([parameter.grad for parameter in aligner.parameters()])

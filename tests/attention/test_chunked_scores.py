@@ -40,7 +40,7 @@ ALIGNERS = {
     "key value": lambda: KeyValueAttention(7, 6, joint_width=8),
     "refinement": lambda: PriorRefinement(7, 6, joint_width=8),
     "pooled": lambda: PooledEmbedding(7, 6, joint_width=8),
-    "graph": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5, block_bytes=2**12),
+    "graph": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5),
     "filter": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5, reasoning="filter"),
     "cross": lambda: CrossAttention(7, 6, joint_width=8, scorer=AttentionScorer("both")),
 }

@@ -67,7 +67,10 @@ def test_own_rows_equal_the_diagonal_of_all_pairs(reduction: Reduction) -> None:
 
 def test_the_mean_factorises() -> None:
     aligner, regions, queries = _embeddings("mean")
-    torch.testing.assert_close(aligner.mean_scores(regions, queries), aligner.align(regions, queries).score_BC)
+    (cells_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
+    image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)
+    caption_CD = queries_CQD.sum(dim=1) / queries.mask_CQ.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(image_BD @ caption_CD.T, aligner.align(regions, queries).score_BC)
 
 
 @pytest.mark.parametrize("reduction", get_args(Reduction))

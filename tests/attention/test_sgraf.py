@@ -16,9 +16,8 @@ both = pytest.mark.parametrize("reasoning", ["graph", "filter"])
 
 def _model(reasoning: Reasoning, block_bytes: int = 2**28, dropout: float = 0.4) -> SimilarityReasoning:
     torch.manual_seed(0)
-    model = SimilarityReasoning(
-        7, 9, joint_width=8, reasoning=reasoning, similarity_width=6, dropout=dropout, block_bytes=block_bytes
-    ).double()
+    model = SimilarityReasoning(7, 9, joint_width=8, reasoning=reasoning, similarity_width=6, dropout=dropout).double()
+    model.block_bytes = block_bytes
     for module in model.modules():  # as after training: no bias is 0, no statistic what it starts with
         if isinstance(module, torch.nn.Linear) and module.bias is not None:
             torch.nn.init.normal_(module.bias, std=0.3)

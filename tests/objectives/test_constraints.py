@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.matched import MatchedAttention, match
+from unboxed.attention.matched import MatchedAttention, matched_attention
 from unboxed.attention.normalize import unit
 from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, sample_swaps
 
@@ -21,7 +21,7 @@ def _matched(scorer: AttentionScorer, seed: int = 0, grad: bool = False) -> tupl
     words_CQD = torch.randn(4, 6, 8, generator=rng, dtype=torch.float64).requires_grad_(grad)
     region_mask_CR = torch.arange(5) < torch.tensor(REGIONS)[:, None]
     word_mask_CQ = torch.arange(6) < torch.tensor(WORDS)[:, None]
-    return match(scorer, unit(regions_CRD + 0.4), region_mask_CR, unit(words_CQD + 0.4), word_mask_CQ)
+    return matched_attention(scorer, unit(regions_CRD + 0.4), region_mask_CR, unit(words_CQD + 0.4), word_mask_CQ)
 
 
 def _swaps(matched: tuple[MatchedAttention, ...], seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -104,7 +104,7 @@ def test_a_query_swapped_for_itself_leaves_the_margin() -> None:
 
 def test_all_attention_on_the_right_one_of_orthogonal_contexts_costs_nothing() -> None:
     embeddings, mask = torch.eye(3, dtype=torch.float64)[None], torch.ones(1, 3, dtype=torch.bool)
-    (sharp,) = match(AttentionScorer(sharpness=1e4), embeddings, mask, embeddings, mask)
+    (sharp,) = matched_attention(AttentionScorer(sharpness=1e4), embeddings, mask, embeddings, mask)
     torch.testing.assert_close(sharp.weights_CQN, embeddings)
     assert float(ccr_loss([sharp], margin=1.0)) == pytest.approx(0.0, abs=1e-9)
     assert float(ccr_loss([sharp], margin=1.2)) == pytest.approx(0.2)
@@ -114,7 +114,7 @@ def test_all_attention_on_the_right_one_of_orthogonal_contexts_costs_nothing() -
 def test_padding_gets_no_reversed_weight(scorer: AttentionScorer) -> None:
     # The same pair alone, cut to its true size, and in a batch where it is padded.
     batch = _matched(scorer)
-    alone = match(
+    alone = matched_attention(
         scorer,
         (batch[0].contexts_CND if batch[0].direction == "t2i" else batch[0].queries_CQD)[1:2, :2],
         torch.ones(1, 2, dtype=torch.bool),
@@ -157,7 +157,7 @@ def test_gradients_are_finite_and_reach_words_and_regions(scorer: AttentionScore
 def test_where_nothing_counts_the_loss_is_zero_with_a_finite_gradient() -> None:
     embeddings = torch.zeros(1, 1, 4, requires_grad=True)
     mask = torch.ones(1, 1, dtype=torch.bool)
-    matched = match(AttentionScorer.bfan(), unit(embeddings), mask, unit(embeddings), mask)
+    matched = matched_attention(AttentionScorer.bfan(), unit(embeddings), mask, unit(embeddings), mask)
     swaps = sample_swaps(matched, torch.tensor([0]), torch.Generator())
     assert all((swap == -1).all() for swap in swaps)
     loss = ccr_loss(matched) + ccs_loss(matched, swaps)

@@ -1,4 +1,4 @@
-"""Each query is matched by its best region (CKD, section 3.2): the largest cosine is the evidence."""
+"""Best-region matching of CKD (Wang et al., CVPR 2021, section 3.2): a query is matched by its largest cosine."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.dual_encoder import DualEncoder
-from unboxed.attention.mlp import MaskedMLP
+from unboxed.attention.dual_encoder import DualEncoder, MaskedMLP
 
 __all__ = ["BestRegion"]
 
 
 class BestRegion(DualEncoder):
-    """Two perceptrons to unit vectors, and the maximum over regions.
+    """Two MLPs to unit vectors, and the maximum of their scaled cosine over the regions.
 
     Args:
         region_width: width V of a region's input.
         state_width: width H of a phrase or word.
-        joint_width: width D that both share (the paper: 512).
-        hidden_width: of both perceptrons (the paper: 1024).
-        scale: what cosines are multiplied by (the paper: 2); where `learned`, at the start.
-        learned: train the scale along.
-        score: how a caption's queries make the pair score: their `sum` (the paper), their `mean`, or their sum over the
-            root of their number, `root`.
+        joint_width: width D of the joint space (the paper: 512).
+        hidden_width: of both MLPs (the paper: 1024).
+        scale: factor of the cosines (the paper: 2); its initial value where `learned`.
+        learned: train the scale.
+        score: how the queries of a caption make the score of a pair: their `sum` (the paper), their `mean`, or `root`,
+            their sum divided by the square root of their number.
     """
 
     def __init__(
@@ -57,25 +56,27 @@ class BestRegion(DualEncoder):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """Scaled cosines; the attention is their softmax, which training does not use but distillation may."""
-        cosine, mask_BCQR = self.cosines(regions, queries, paired)
-        value = cosine * self.log_scale.exp()
-        similarity = value.masked_fill(~mask_BCQR, float("-inf"))
-        evidence = similarity.amax(dim=-1)
-        score = self._score(evidence, queries.mask_CQ)
-        return Alignment(similarity, similarity.softmax(dim=-1), value, evidence, score)
+        """Scaled cosines as similarity and value; the attention is their softmax, which the score does not use."""
+        cosine_BCQR, mask_BCQR = self.cosines(regions, queries, paired)
+        value_BCQR = cosine_BCQR * self.log_scale.exp()
+        similarity_BCQR = value_BCQR.masked_fill(~mask_BCQR, float("-inf"))
+        matched_BCQ = similarity_BCQR.amax(dim=-1)
+        score_BC = self._score(matched_BCQ, queries.mask_CQ)
+        return Alignment(similarity_BCQR, similarity_BCQR.softmax(dim=-1), value_BCQR, matched_BCQ, score_BC)
 
-    def best(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[torch.Tensor, torch.Tensor]:
-        """The evidence `[B, C, Q]` and the scores `[B, C]` that `align` gives of all pairs, without the rest.
+    def match(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, *, prior_BCQR: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`matched_BCQ` and `score_BC` of `align`, without the attention; 0 at padded queries.
 
-        Only real queries are compared, for captions with few phrases are mostly padding; padded ones have evidence 0.
+        Only real queries are compared: captions with few phrases are mostly padding.
         """
         (regions_BRD,), (queries_CQD,), mask_CQ = regions.tensors, queries.tensors, queries.mask_CQ
         cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).view(-1, *regions.mask_BR.shape)
         best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
-        evidence_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
-        evidence_CQB[mask_CQ] = best_NB
-        matched_BCQ = evidence_CQB.permute(2, 0, 1)
+        matched_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
+        matched_CQB[mask_CQ] = best_NB
+        matched_BCQ = matched_CQB.permute(2, 0, 1)
         return matched_BCQ, self._score(matched_BCQ, mask_CQ)
 
     def _score(self, matched_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:

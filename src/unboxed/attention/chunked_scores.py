@@ -25,12 +25,12 @@ from typing import Literal
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from unboxed.attention.base import BUDGET_BYTES
 from unboxed.attention.cosine_attention import AttentionScorer, attend
-from unboxed.attention.memory_budget import BUDGET_BYTES
 from unboxed.attention.pair_blocks import PIECE, BlockPlan, CaptionBlock, ImageBlock
 from unboxed.attention.triton_scores import fused_scores, runs_on, supports
 
-__all__ = ["BUDGET_BYTES", "score_matrix"]
+__all__ = ["score_matrix"]
 
 
 def score_matrix(

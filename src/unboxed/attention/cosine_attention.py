@@ -153,7 +153,7 @@ class AttentionScorer:
             query_mask: True for real queries; broadcasts to `[K, Q, J]`.
             direction: which it is of.
         """
-        score_KJ = self.aggregate(attended.evidence_KQJ, query_mask, query_dim=1)
+        score_KJ = self.aggregate(attended.matched_KQJ, query_mask, query_dim=1)
         if self.bonus and direction == "t2i":
             smallest = torch.finfo(attended.total_KQJ.dtype).tiny
             largest_KQJ = attended.shares_KNQJ.amax(dim=1) / attended.total_KQJ.clamp(min=smallest)
@@ -190,17 +190,17 @@ class Attended(NamedTuple):
         shares_KNQJ: weights up to a factor of each query's own (`AttentionScorer.shares`).
         total_KQJ: the shares' sum over N.
         inverse_KQJ: one over the length of what the shares gather.
-        evidence_KQJ: cosine of each query with what it attends to, in [-1, 1].
+        matched_KQJ: cosine of each query with what it attends to, in [-1, 1].
     """
 
     logits_KNQJ: torch.Tensor
     shares_KNQJ: torch.Tensor
     total_KQJ: torch.Tensor
     inverse_KQJ: torch.Tensor
-    evidence_KQJ: torch.Tensor
+    matched_KQJ: torch.Tensor
 
-    def unit_shares(self) -> torch.Tensor:
-        """Weights `[K, N, Q, J]` that gather a content of unit length."""
+    def unit_weights(self) -> torch.Tensor:
+        """Weights `[K, N, Q, J]` whose attended vector has unit length."""
         return self.shares_KNQJ * self.inverse_KQJ[:, None]
 
 
@@ -228,8 +228,8 @@ def attend(
     spread_KNQJ = (gram_KNN @ shares_KNQJ.flatten(2)).view_as(shares_KNQJ)
     total_KQJ = shares_KNQJ.sum(dim=1)
     inverse_KQJ = inverse_norm((shares_KNQJ * spread_KNQJ).sum(dim=1), total_KQJ)
-    evidence_KQJ = (shares_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
-    return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, inverse_KQJ, evidence_KQJ)
+    matched_KQJ = (shares_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
+    return Attended(logits_KNQJ, shares_KNQJ, total_KQJ, inverse_KQJ, matched_KQJ)
 
 
 def shares_to_weights(shares: torch.Tensor, context_dim: int) -> torch.Tensor:

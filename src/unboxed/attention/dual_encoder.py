@@ -1,24 +1,55 @@
-"""Regions and queries as unit vectors, each from a perceptron of its own, compared by cosine."""
+"""MLPs over the real rows of padded tensors, and the dual encoder: regions and queries compared by cosine."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings, pair_products
-from unboxed.attention.memory_budget import ScoredInBlocks
-from unboxed.attention.mlp import MaskedMLP
+from unboxed.attention.base import Aligner, QueryEmbeddings, RegionEmbeddings, pair_mask, pair_products
 
-__all__ = ["DualEncoder"]
+__all__ = ["DualEncoder", "MaskedMLP"]
 
 
-class DualEncoder(ScoredInBlocks, nn.Module):
-    """What aligners that compare by cosine have in common.
+class MaskedMLP(nn.Module):
+    """Linear – batch norm – ReLU blocks and a last linear layer, over real rows only.
+
+    Padded rows do not enter the batch statistics, are not computed, and come out as zeros.
 
     Args:
-        region: from a region's input to the joint width.
-        query: from a phrase's or word's state to it.
+        layers: number of linear layers; with 1 there is no hidden layer.
+        batch_norm: normalize the hidden layers over the rows of a batch.
     """
+
+    def __init__(
+        self, input_width: int, hidden_width: int, output_width: int, layers: int = 2, batch_norm: bool = True
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        width = input_width
+        for _ in range(layers - 1):
+            blocks += [nn.Linear(width, hidden_width)]
+            blocks += [nn.BatchNorm1d(hidden_width)] * batch_norm
+            blocks += [nn.ReLU()]
+            width = hidden_width
+        self.map = nn.Sequential(*blocks, nn.Linear(width, output_width))
+        self.output_width = output_width
+
+    def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`[..., input_width]` and a mask `[...]` to `[..., output_width]`."""
+        output = rows.new_zeros(*mask.shape, self.output_width)
+        output[mask] = self.map(rows[mask])
+        return output
+
+
+class DualEncoder(Aligner):
+    """Base class of aligners that compare unit vectors of regions and queries, each from its own MLP.
+
+    Args:
+        region: from a region's input to the joint width D.
+        query: from the state of a phrase or word to D.
+    """
+
+    exports_to_onnx = True
 
     def __init__(self, region: MaskedMLP, query: MaskedMLP) -> None:
         super().__init__()
@@ -27,16 +58,16 @@ class DualEncoder(ScoredInBlocks, nn.Module):
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:
-        """Unit vectors `[B, R, D]`; the boxes are not looked at."""
+        """One tensor: unit vectors `[B, R, D]`. The boxes are not used."""
         return RegionEmbeddings((nn.functional.normalize(self.region(inputs_BRV, mask_BR), dim=-1),), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """Unit vectors `[C, Q, D]`."""
+        """One tensor: unit vectors `[C, Q, D]`."""
         return QueryEmbeddings((nn.functional.normalize(self.query(states_CQH, mask_CQ), dim=-1),), mask_CQ)
 
     def cosines(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The cosines `[B, C, Q, R]` of all pairs (with `paired`, `[1, C, Q, R]`), and where regions are real."""
-        mask_BCQR = regions.mask_BR[None, :, None] if paired else regions.mask_BR[:, None, None]
-        return pair_products(queries.tensors[0], regions.tensors[0], paired), mask_BCQR
+        """Cosines `[B, C, Q, R]` of all pairs (with `paired`, `[1, C, Q, R]`), and the mask of real regions."""
+        cosine_BCQR = pair_products(queries.tensors[0], regions.tensors[0], paired)
+        return cosine_BCQR, pair_mask(regions.mask_BR, paired)

@@ -1,35 +1,36 @@
-"""What attention does on the pairs that belong together: what constraints on the attention itself are made of.
+"""Attention weights of matched pairs, from which objectives can constrain the attention itself (CCR, CCS).
 
-Tensors here have a row for each caption and its own image, and no axis of the joint width D but that of the
-unit vectors. N counts the contexts: regions when words attend ("t2i"), words when regions do ("i2t"); Q the queries,
-the other way round.
+Tensors have one row for each caption and the image that it is paired with. The joint width D is an axis of the unit
+vectors only. N counts the contexts, Q the queries: in direction "t2i" the queries are words and the contexts regions,
+in direction "i2t" the other way round.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import cosine_to_content
 
-__all__ = ["MatchedAttention", "match"]
+__all__ = ["Constrainable", "MatchedAttention", "matched_attention"]
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedAttention:
-    """Attention of one direction on C matched pairs.
+    """Attention in one direction on C matched pairs.
 
     Attributes:
         direction: `t2i`, words attend to regions, or `i2t`, regions to words.
-        weights_CQN: the host's own weights; rows sum to 1 over real contexts.
+        weights_CQN: attention weights; rows sum to 1 over real contexts.
         similarity_CQN: cosines of queries and contexts.
         gram_CNN: cosines of the contexts among themselves.
-        query_mask_CQ, context_mask_CN: True for what is real.
-        queries_CQD, contexts_CND: the unit vectors that all of this is made of; zero where padded.
-        scorer: which made the weights.
+        query_mask_CQ, context_mask_CN: True for real ones.
+        queries_CQD, contexts_CND: the unit vectors behind all of this; zero where padded.
+        scorer: computed the weights.
     """
 
     direction: Literal["t2i", "i2t"]
@@ -43,18 +44,36 @@ class MatchedAttention:
     scorer: AttentionScorer
 
     def weigh(self, similarity_CQN: torch.Tensor) -> torch.Tensor:
-        """The weights that the scorer gives queries with these cosines, on the same contexts."""
+        """The weights that queries with these cosines get from the scorer, on the same contexts."""
         logits_CQN = self.scorer.logits(similarity_CQN, query_dim=1, context_dim=2)
         return self.scorer.weights(logits_CQN, self.context_mask_CN[:, None], context_dim=2)
 
     def cosine(self, similarity_CQN: torch.Tensor, weights_CQN: torch.Tensor) -> torch.Tensor:
-        """`[C, Q]` cosines of queries that have these cosines with the contexts and what these weights gather."""
+        """Cosines `[C, Q]` of queries and their attended vectors.
+
+        Args:
+            similarity_CQN: cosines of the queries and the contexts.
+            weights_CQN: the weights that make the attended vectors of the contexts.
+        """
         product_CQ = (weights_CQN * similarity_CQN).sum(dim=2)
         square_CQ = (weights_CQN * (weights_CQN @ self.gram_CNN)).sum(dim=2)
         return cosine_to_content(product_CQ, square_CQ)
 
 
-def match(
+@runtime_checkable
+class Constrainable(Protocol):
+    """An aligner whose attention on matched pairs can be constrained; test for it with `isinstance`."""
+
+    def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
+        """The attention of each caption and its image, one item for each direction.
+
+        Args:
+            regions: one row for each caption (`RegionEmbeddings.of`).
+            queries: of the captions.
+        """
+
+
+def matched_attention(
     scorer: AttentionScorer,
     regions_CRD: torch.Tensor,
     region_mask_CR: torch.Tensor,
@@ -64,8 +83,8 @@ def match(
     """The attention of matched pairs in each direction of the scorer.
 
     Args:
-        scorer: of the host.
-        regions_CRD: unit vectors of the regions of each caption's own image.
+        scorer: computes the weights.
+        regions_CRD: unit vectors of the regions of each caption's image.
         region_mask_CR: True for real regions.
         queries_CQD: unit vectors of words or phrases.
         query_mask_CQ: True for real ones.

@@ -11,15 +11,14 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, pair_products
-from unboxed.attention.memory_budget import ScoredInBlocks
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask, pair_products
 
 __all__ = ["MatchMap", "Reduction"]
 
 Reduction = Literal["mean", "max-cells", "max-words", "soft-cells"]
 
 
-class MatchMap(ScoredInBlocks, nn.Module):
+class MatchMap(Aligner):
     """Queries against the cells of a map, reduced to a score.
 
     Reductions, over real queries and real cells only:
@@ -42,6 +41,8 @@ class MatchMap(ScoredInBlocks, nn.Module):
         hidden: share of the cells, at random, that do not count in a step of training, in [0, 1): the best cell of a
             word is hidden now and then, so that others must learn to show it too (hide-and-seek; not in the paper).
     """
+
+    uses_prior = True
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class MatchMap(ScoredInBlocks, nn.Module):
         map_BCQR = pair_products(queries_CQD, cells_BRD, paired)
         if prior_BCQR is not None:
             map_BCQR = map_BCQR + prior_BCQR
-        mask_11R = (regions.mask_BR[None] if paired else regions.mask_BR[:, None])[:, :, None]
+        mask_11R = pair_mask(regions.mask_BR, paired)
         # The map is large, and most often all cells are real: each pass over it that is saved is time saved.
         whole = bool(regions.mask_BR.all())
         similarity_BCQR = map_BCQR if whole else map_BCQR.masked_fill(~mask_11R, float("-inf"))
@@ -107,11 +108,3 @@ class MatchMap(ScoredInBlocks, nn.Module):
         else:
             score_BC = (matched_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
         return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, matched_BCQ, score_BC)
-
-    def mean_scores(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> torch.Tensor:
-        """`score_BC` of the reduction `mean` without the map: <mean of the queries, mean of the cells>."""
-        (cells_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
-        image_BD = cells_BRD.sum(dim=1) / regions.mask_BR.sum(dim=1, keepdim=True)
-        caption_CD = queries_CQD.sum(dim=1) / queries.mask_CQ.sum(dim=1, keepdim=True)
-        score_BC: torch.Tensor = image_BD @ caption_CD.T
-        return score_BC

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.attention.memory_budget import reach
+from unboxed.attention.base import used_columns
 from unboxed.runtime.core_pool import run_on_cores
 
 __all__ = ["PIECE", "BlockPlan", "CaptionBlock", "ImageBlock"]
@@ -103,7 +103,7 @@ class BlockPlan:
     def _image_chunks(self) -> Iterator[list[ImageBlock]]:
         """Blocks of images with their Gram matrices, as many at a time as half of the budget holds."""
         images, regions = self._mask_BR.shape
-        order_B = torch.arange(images) if self._whole else reach(self._mask_BR).argsort(stable=True).cpu()
+        order_B = torch.arange(images) if self._whole else used_columns(self._mask_BR).argsort(stable=True).cpu()
         copied = 0 if self._whole else self._width
         a_chunk = max(1, self._budget // 2 // max(1, regions * (regions + copied)))
         a_block = max(1, self._columns // max(1, regions))
@@ -116,7 +116,7 @@ class BlockPlan:
             regions_BRD, mask_BR = self._regions_BRD[int(index[0]) : int(index[-1]) + 1], None
         else:
             mask_BR = self._mask_BR[index.to(device)]
-            mask_BR = mask_BR[:, : max(1, int(reach(mask_BR).max()))]
+            mask_BR = mask_BR[:, : max(1, int(used_columns(mask_BR).max()))]
             regions_BRD = self._regions_BRD[index.to(device), : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
         return ImageBlock(index.to(device), regions_BRD, _gram(regions_BRD), mask_BR)
 

@@ -1,27 +1,28 @@
-"""A semantic prior mixed with a trained refinement (SPRM, section 3)."""
+"""Prior refinement of SPRM (Rigoni et al., BMVC 2023, section 3): a semantic prior mixed with a trained cosine."""
 
 from __future__ import annotations
 
 import torch
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, mean_over_queries
-from unboxed.attention.dual_encoder import DualEncoder
-from unboxed.attention.mlp import MaskedMLP
+from unboxed.attention.dual_encoder import DualEncoder, MaskedMLP
 
 __all__ = ["PriorRefinement"]
 
 
 class PriorRefinement(DualEncoder):
-    """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`: T a trained cosine, S the prior; evidence is the largest P.
+    """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`, T a trained cosine and S the prior; the largest P matches.
 
     Args:
         region_width: width V of a region's input.
         state_width: width H of a phrase.
-        joint_width: width D that both share (the paper: 300).
-        hidden_width: of a hidden layer of the region network; 0 for a single linear map (the paper).
-        omega: share of the refinement; where there is no prior (a single word), it stands alone.
-        temperature, prior_temperature: τ and τ'.
+        joint_width: width D of the joint space (the paper: 300).
+        hidden_width: of a hidden layer of the region network; 0 for a single linear layer (the paper).
+        omega: ω, the share of the trained part in [0, 1]; P is that part alone where no prior is given.
+        temperature, prior_temperature: τ and τ', > 0.
     """
+
+    uses_prior = True
 
     def __init__(
         self,
@@ -47,13 +48,14 @@ class PriorRefinement(DualEncoder):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """The mixture as the attention; the pair score is the mean of the queries' largest values."""
-        cosine, mask_BCQR = self.cosines(regions, queries, paired)
-        value = cosine / self.temperature
-        similarity = value.masked_fill(~mask_BCQR, float("-inf"))
-        mixed = similarity.softmax(dim=-1)
+        """P as the attention; the score of a pair is the mean over the queries of their largest P."""
+        cosine_BCQR, mask_BCQR = self.cosines(regions, queries, paired)
+        value_BCQR = cosine_BCQR / self.temperature
+        similarity_BCQR = value_BCQR.masked_fill(~mask_BCQR, float("-inf"))
+        mixed_BCQR = similarity_BCQR.softmax(dim=-1)
         if prior_BCQR is not None:
-            prior = (prior_BCQR / self.prior_temperature).masked_fill(~mask_BCQR, float("-inf")).softmax(dim=-1)
-            mixed = self.omega * mixed + (1 - self.omega) * prior
-        evidence = mixed.amax(dim=-1)
-        return Alignment(similarity, mixed, value, evidence, mean_over_queries(evidence, queries.mask_CQ))
+            prior_BCQR = (prior_BCQR / self.prior_temperature).masked_fill(~mask_BCQR, float("-inf")).softmax(dim=-1)
+            mixed_BCQR = self.omega * mixed_BCQR + (1 - self.omega) * prior_BCQR
+        matched_BCQ = mixed_BCQR.amax(dim=-1)
+        score_BC = mean_over_queries(matched_BCQ, queries.mask_CQ)
+        return Alignment(similarity_BCQR, mixed_BCQR, value_BCQR, matched_BCQ, score_BC)

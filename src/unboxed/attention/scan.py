@@ -1,8 +1,10 @@
-"""Cross attention of words and regions whose evidence is a cosine: SCAN, BFAN and PFAN.
+"""Stacked cross attention: SCAN, BFAN and PFAN, which score a query by its cosine with what it attends to.
 
-One matrix product gives the cosines of all words with all regions; everything else is done on them and on the regions'
-(or words') cosines among themselves. No attended content is built and no caption looped over; see `attention_scorer`.
-Where only scores are asked, `all_pairs` makes them block by block.
+Lee et al., ECCV 2018 (SCAN); Liu et al., ACM MM 2019 (BFAN); Wang et al., IJCAI 2019 (PFAN).
+
+One matrix product gives the cosines of all words with all regions. Everything else is computed from them and from the
+Gram matrices of the regions (or words): no attended vector is built, and there is no loop over captions
+(`cosine_attention`). Where only scores are needed, `chunked_scores` computes them block by block.
 """
 
 from __future__ import annotations
@@ -12,11 +14,10 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import nn
 
-from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.chunked_scores import BUDGET_BYTES, score_matrix
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, shares_to_weights
-from unboxed.attention.matched import MatchedAttention, match
-from unboxed.attention.memory_budget import block_scores
+from unboxed.attention.matched import MatchedAttention, matched_attention
 from unboxed.attention.normalize import unit
 
 __all__ = [
@@ -33,14 +34,14 @@ __all__ = [
 
 
 class RegionEncoder(Protocol):
-    """Anything that turns regions into unit vectors `[B, R, D]`, zero where padded."""
+    """A module that maps regions to unit vectors `[B, R, D]`, zero where padded."""
 
     def __call__(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
-        """See `Aligner.regions`."""
+        """The arguments are those of `Aligner.embed_regions`."""
 
 
 def xavier(input_width: int, output_width: int) -> nn.Linear:
-    """A linear map that starts Xavier-uniform with a bias of 0, as all maps of SCAN and its successors do."""
+    """A linear layer with Xavier-uniform weights and zero bias, the initialization of SCAN and its successors."""
     linear = nn.Linear(input_width, output_width)
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -48,21 +49,21 @@ def xavier(input_width: int, output_width: int) -> nn.Linear:
 
 
 class ProjectedRegions(nn.Module):
-    """One linear map and a unit length: SCAN's regions."""
+    """SCAN's regions: a linear layer, and then unit length."""
 
     def __init__(self, region_width: int, joint_width: int) -> None:
         super().__init__()
         self.map = xavier(region_width, joint_width)
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
-        """Unit vectors `[B, R, D]`, zero where padded; the boxes are not looked at."""
+        """Unit vectors `[B, R, D]`, zero where padded. The boxes are not used."""
         return unit(self.map(inputs_BRV)).masked_fill(~mask_BR[..., None], 0)
 
 
 class ProjectedQueries(nn.Module):
-    """One linear map and a unit length, for the contextual states of words or phrases.
+    """A linear layer, and then unit length, for the contextual states of words or phrases.
 
-    SCAN takes the mean of its recurrent states' two directions instead, and no map; states here may have any width.
+    SCAN takes the mean of the two directions of its recurrent states instead; here states may have any width.
     """
 
     def __init__(self, word_width: int, joint_width: int) -> None:
@@ -74,16 +75,19 @@ class ProjectedQueries(nn.Module):
         return unit(self.map(states_CQH)).masked_fill(~mask_CQ[..., None], 0)
 
 
-class CrossAttention(nn.Module):
-    """SCAN, BFAN and PFAN: which one the scorer (and for PFAN the region encoder) says.
+class CrossAttention(Aligner):
+    """SCAN, BFAN or PFAN, depending on the scorer (and, for PFAN, on the region encoder).
 
     Args:
         region_width: width V of a region's input.
         word_width: width H of a contextual word.
-        joint_width: width D of the space that words and regions share (the papers': 1024).
-        scorer: how they attend and score.
-        region_encoder: a module; `ProjectedRegions` when none is given.
+        joint_width: width D of the joint space (the papers: 1024).
+        scorer: how words and regions attend and score; by default SCAN t2i.
+        region_encoder: a `RegionEncoder`; by default `ProjectedRegions`.
     """
+
+    exports_to_onnx = True
+    uses_prior = True
 
     def __init__(
         self,
@@ -118,46 +122,33 @@ class CrossAttention(nn.Module):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """Attention and scores of every pair.
+        """Attention and score of every pair. A caption without queries, or an image without regions, scores 0.
 
-        The result's attention is always that of words over regions. Where only regions attend ("i2t") it is their
-        logits read the other way: their softmax over regions, though the score comes from their softmax over words; a
-        word's evidence is then the mean cosine under that attention. The value is the cosine. A prior is added to the
-        logits of words over regions, and does not touch those of regions over words. With a focal rule the attention is
-        that after the rule, and the similarity the logits before it. A caption without queries, or an image without
-        regions, has score 0.
+        The attention of the result is always that of words over regions. With direction "i2t" it is the softmax over
+        regions of the logits of regions over words, although the score uses their softmax over words; a word is then
+        matched by its mean cosine under that attention. The value is the cosine. A prior is added to the logits of
+        words over regions, and does not change those of regions over words. With a focal rule, the similarity is the
+        logits before the rule, and the attention the weights after it.
         """
         pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         return align_pairs(self.scorer, pairs, prior_BCQR)
 
-    def scores(
-        self,
-        regions: RegionEmbeddings,
-        queries: QueryEmbeddings,
-        *,
-        prior_BCQR: torch.Tensor | None = None,
-        budget_bytes: int = BUDGET_BYTES,
-    ) -> torch.Tensor:
-        """The scores alone, `[B, C]`, in blocks; see `all_pairs`."""
-        if prior_BCQR is not None:
-            return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
+    def fast_scores(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
+    ) -> torch.Tensor | None:
+        """`chunked_scores.score_matrix`."""
         embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
         return score_matrix(self.scorer, *embeddings, budget_bytes=budget_bytes)
 
     def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
-        """The attention of each caption on its own image in each direction of the scorer.
-
-        Args:
-            regions: one row for each caption (`RegionEmbeddings.of`).
-            queries: of the captions.
-        """
-        return match(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
+        """The attention of each caption and its image, in each direction of the scorer; see `Constrainable`."""
+        return matched_attention(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
 
 
 class PairCosines(NamedTuple):
-    """All that scores are made of, in the order that `attend` wants for words over regions.
+    """What scores and attention are computed from, in the axis order of `attend` for words over regions.
 
-    With `paired`, B counts the captions, with an image each, and the axis of the captions is 1.
+    With `paired`, B counts the captions, one image each, and the axis of the captions has length 1.
 
     Attributes:
         cosine_BRQC: of regions and queries; 0 where either is padded.
@@ -165,7 +156,7 @@ class PairCosines(NamedTuple):
         query_mask: True for real queries, `[1, Q, C]` or, with `paired`, `[B, Q, 1]`.
         regions_BRD: unit vectors of regions; with `paired` a row for each caption.
         queries_CQD: unit vectors of queries.
-        paired: each caption with the image of its own row only.
+        paired: each caption with the image of its row only.
     """
 
     cosine_BRQC: torch.Tensor
@@ -175,12 +166,12 @@ class PairCosines(NamedTuple):
     queries_CQD: torch.Tensor
     paired: bool
 
-    def seen(self, pairs_BRQC: torch.Tensor) -> torch.Tensor:
-        """`[B, C, Q, R]`, with `paired` `[1, C, Q, R]`, of a tensor in the order of the cosines."""
+    def to_BCQR(self, pairs_BRQC: torch.Tensor) -> torch.Tensor:
+        """A view `[B, C, Q, R]`, with `paired` `[1, C, Q, R]`, of a tensor in the axis order of the cosines."""
         return pairs_BRQC.permute(3, 0, 2, 1) if self.paired else pairs_BRQC.permute(0, 3, 2, 1)
 
-    def ordered(self, pairs_BCQR: torch.Tensor) -> torch.Tensor:
-        """The way back."""
+    def from_BCQR(self, pairs_BCQR: torch.Tensor) -> torch.Tensor:
+        """The inverse of `to_BCQR`."""
         return pairs_BCQR.permute(1, 3, 2, 0) if self.paired else pairs_BCQR.permute(0, 3, 2, 1)
 
 
@@ -202,60 +193,60 @@ def pair_cosines(
 
 
 def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
-    """Attention and scores of every pair; see `CrossAttention.align`."""
+    """Attention and score of every pair; see `CrossAttention.align`."""
     if "t2i" in scorer.directions:
         alignment, _ = align_words(scorer, pairs, prior_BCQR)
         if scorer.direction == "t2i":
             return alignment
-        score_BC = _with_something(pairs, _score_by_regions(scorer, pairs))
+        score_BC = _zero_where_empty(pairs, _score_by_regions(scorer, pairs))
         return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.paired else score_BC))
     cosine_BRQC = pairs.cosine_BRQC
     logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
-    logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.ordered(prior_BCQR)
+    logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.from_BCQR(prior_BCQR)
     attention_BRQC = scorer.weights(logits_BRQC, pairs.region_mask_BR[:, :, None, None], context_dim=1)
-    evidence_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
+    matched_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
     score_BC = _score_by_regions(scorer, pairs)
-    return _alignment(pairs, logits_BRQC, attention_BRQC, evidence_BQC, score_BC)
+    return _alignment(pairs, logits_BRQC, attention_BRQC, matched_BQC, score_BC)
 
 
 def align_words(
     scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None
 ) -> tuple[Alignment, Attended]:
-    """Words over regions alone: the alignment of t2i, and what it is made of, with the axes `[B, R, Q, C]`."""
+    """The alignment of direction "t2i", words over regions, and the `Attended`, with axes `[B, R, Q, C]`, behind it."""
     gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
-    prior_BRQC = None if prior_BCQR is None else pairs.ordered(prior_BCQR)
+    prior_BRQC = None if prior_BCQR is None else pairs.from_BCQR(prior_BCQR)
     words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC)
     attention_BRQC = shares_to_weights(words.shares_KNQJ, context_dim=1)
     score_BC = scorer.score(words, pairs.query_mask, "t2i")
-    return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.evidence_KQJ, score_BC), words
+    return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.matched_KQJ, score_BC), words
 
 
 def _alignment(
     pairs: PairCosines,
     logits_BRQC: torch.Tensor,
     attention_BRQC: torch.Tensor,
-    evidence_BQC: torch.Tensor,
+    matched_BQC: torch.Tensor,
     score_BC: torch.Tensor,
 ) -> Alignment:
-    score_BC = _with_something(pairs, score_BC)
+    score_BC = _zero_where_empty(pairs, score_BC)
     padded_BR11 = ~pairs.region_mask_BR[:, :, None, None]
     return Alignment(
-        similarity_BCQR=pairs.seen(logits_BRQC.masked_fill(padded_BR11, float("-inf"))),
-        attention_BCQR=pairs.seen(attention_BRQC),
-        value_BCQR=pairs.seen(pairs.cosine_BRQC),
-        matched_BCQ=pairs.seen(evidence_BQC[:, None])[..., 0],
+        similarity_BCQR=pairs.to_BCQR(logits_BRQC.masked_fill(padded_BR11, float("-inf"))),
+        attention_BCQR=pairs.to_BCQR(attention_BRQC),
+        value_BCQR=pairs.to_BCQR(pairs.cosine_BRQC),
+        matched_BCQ=pairs.to_BCQR(matched_BQC[:, None])[..., 0],
         score_BC=score_BC.T if pairs.paired else score_BC,
     )
 
 
-def _with_something(pairs: PairCosines, score_BC: torch.Tensor) -> torch.Tensor:
+def _zero_where_empty(pairs: PairCosines, score_BC: torch.Tensor) -> torch.Tensor:
     """0 where an image has no regions, or a caption no queries."""
-    something_BC = pairs.region_mask_BR.any(dim=1, keepdim=True) & pairs.query_mask.any(dim=1)
-    return score_BC.masked_fill(~something_BC, 0)
+    filled_BC = pairs.region_mask_BR.any(dim=1, keepdim=True) & pairs.query_mask.any(dim=1)
+    return score_BC.masked_fill(~filled_BC, 0)
 
 
 def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tensor:
-    """Scores `[B, C]` of regions that attend to words."""
+    """Scores `[B, C]` of direction "i2t": regions attend to words."""
     gram_CQQ = pairs.queries_CQD @ pairs.queries_CQD.transpose(1, 2)
     if pairs.paired:
         cosine, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]

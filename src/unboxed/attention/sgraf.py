@@ -1,8 +1,9 @@
-"""Similarity as a vector, reasoned about: SGR and SAF (Diao et al., AAAI 2021; together SGRAF).
+"""Similarity reasoning: SGR and SAF (Diao et al., AAAI 2021; together SGRAF).
 
-A word and what it attends to are compared entry by entry, not by one cosine, and so are the whole image and the whole
-caption. A graph or a gate makes one vector of these vectors, and a last map the score. Unlike a cosine, a map of
-squared differences cannot be had from cosines alone, so here the attended contents are built, in blocks of captions.
+A word and the vector that it attends to are compared entry by entry, by a similarity vector instead of a cosine, and so
+are the whole caption and the whole image. A graph (SGR) or a gate (SAF) reduces these vectors to one, and a last linear
+layer makes the score of it. A layer over squared differences cannot be computed from cosines alone, so the attended
+vectors are built here, in blocks of captions.
 """
 
 from __future__ import annotations
@@ -10,34 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
-from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, block_scores
 from unboxed.attention.cosine_attention import AttentionScorer, attend
-from unboxed.attention.matched import MatchedAttention, match
-from unboxed.attention.memory_budget import BUDGET_BYTES, block_scores
 from unboxed.attention.normalize import unit
 from unboxed.attention.pair_blocks import BlockPlan, CaptionBlock, ImageBlock
-from unboxed.attention.scan import (
-    ProjectedQueries,
-    ProjectedRegions,
-    RegionEncoder,
-    align_words,
-    pair_cosines,
-    xavier,
-)
+from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, SharedBatchNorm
 
 __all__ = ["GlobalVector", "Reasoning", "SimilarityReasoning"]
 
 Reasoning = Literal["graph", "filter"]
 
-_NUMBERS = 2**20  # of the contents that are worked on at a time where no gradient is asked
+_NUMBERS = 2**20  # of the attended vectors that are worked on at a time where no gradient is needed
 
 
 class GlobalVector(nn.Module):
@@ -82,24 +74,28 @@ class _BatchNorm(nn.BatchNorm1d):
         return super().forward(rows)
 
 
-class SimilarityReasoning(nn.Module):
-    """SGR (`graph`) or SAF (`filter`); the two are trained apart, and SGRAF is the mean of their scores.
+class SimilarityReasoning(CrossAttention):
+    """SGR (`graph`) or SAF (`filter`). The two are trained separately; SGRAF is the mean of their scores.
+
+    Attention, matched queries and matched pairs are those of SCAN's words over regions; only the score differs.
 
     Args:
         region_width: width V of a region's input.
         word_width: width H of a contextual word.
-        joint_width: width D of the space that words and regions share (the paper's: 1024).
-        reasoning: how similarity vectors become one.
+        joint_width: width D of the joint space (the paper: 1024).
+        reasoning: how the similarity vectors of a pair become one.
         similarity_width: width S of a similarity vector.
         steps: of the graph.
         dropout: of the global vectors while training. The reference's dropout of word vectors is the text encoder's.
-        sharpness: λ of the words' attention to regions.
-        block_bytes: about how much memory the contents of a block of captions with all images may take.
-        region_encoder: a module; `ProjectedRegions` when none is given.
+        sharpness: λ of the attention of words over regions.
 
     Raises:
         ValueError: an unknown kind of reasoning.
     """
+
+    exports_to_onnx = False
+    block_bytes = 2**28
+    """About how much memory `align` may take for the attended vectors of a block of captions with all images."""
 
     def __init__(
         self,
@@ -111,17 +107,10 @@ class SimilarityReasoning(nn.Module):
         steps: int = 3,
         dropout: float = 0.4,
         sharpness: float = 9.0,
-        block_bytes: int = 2**28,
-        region_encoder: nn.Module | None = None,
     ) -> None:
-        super().__init__()
         if reasoning not in ("graph", "filter"):
             raise ValueError(f"reasoning is 'graph' or 'filter', not {reasoning!r}.")
-        self.scorer = AttentionScorer("t2i", sharpness=sharpness)
-        self.region_encoder = (
-            region_encoder if region_encoder is not None else ProjectedRegions(region_width, joint_width)
-        )
-        self.query_encoder = ProjectedQueries(word_width, joint_width)
+        super().__init__(region_width, word_width, joint_width, AttentionScorer("t2i", sharpness=sharpness))
         self.whole_image = GlobalVector(joint_width, normalised=True, dropout=dropout)
         self.whole_caption = GlobalVector(joint_width, normalised=False, dropout=dropout)
         self.compare_local = xavier(joint_width, similarity_width)
@@ -130,18 +119,17 @@ class SimilarityReasoning(nn.Module):
             GraphReasoning(similarity_width, steps) if reasoning == "graph" else AttentionFilter(similarity_width)
         )
         self.score = xavier(similarity_width, 1)
-        self.block_bytes = block_bytes
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:
         """Two tensors: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
-        regions_BRD = cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR)
+        (regions_BRD,), _ = super().embed_regions(inputs_BRV, edges_BR4, mask_BR)
         return RegionEmbeddings((regions_BRD, self.whole_image(regions_BRD, mask_BR)[:, None]), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two tensors: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
-        queries_CQD = self.query_encoder(states_CQH, mask_CQ)
+        (queries_CQD,), _ = super().embed_queries(states_CQH, mask_CQ)
         return QueryEmbeddings((queries_CQD, self.whole_caption(queries_CQD, mask_CQ)[:, None]), mask_CQ)
 
     def align(
@@ -152,19 +140,16 @@ class SimilarityReasoning(nn.Module):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """Scores in (0, 1). Attention and evidence are those of SCAN's words over regions, the value is the cosine.
-
-        A prior is added to the attention's logits.
-        """
+        """Scores in (0, 1); the rest is `CrossAttention.align` of direction "t2i"."""
         pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         alignment, words = align_words(self.scorer, pairs, prior_BCQR)
-        shares_BRQC, image_BD, caption_CD = words.unit_shares(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
+        weights_BRQC, image_BD, caption_CD = words.unit_weights(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
         mask_CN = nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
 
         def nodes(start: int, stop: int) -> torch.Tensor:
             block = slice(start, stop)
             return self._nodes(
-                shares_BRQC[..., : stop - start] if paired else shares_BRQC[..., block],
+                weights_BRQC[..., : stop - start] if paired else weights_BRQC[..., block],
                 pairs.regions_BRD,
                 pairs.queries_CQD[:, :, None] if paired else pairs.queries_CQD[block].transpose(0, 1)[None],
                 image_BD,
@@ -174,44 +159,35 @@ class SimilarityReasoning(nn.Module):
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
             return self._score(nodes_BCNS, mask_CN[:, None] if paired else mask_CN[start:stop])
 
-        blocks = [(0, 1)] if paired else self._blocks(shares_BRQC.shape, pairs.queries_CQD)
+        blocks = [(0, 1)] if paired else self._blocks(weights_BRQC.shape, pairs.queries_CQD)
         if self.training and isinstance(self.head, AttentionFilter):
-            # The statistics of the gates' batch norm are those of all pairs: their nodes must be there together.
-            nodes_BCNS = torch.cat([_again(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+            # The statistics of the gates' batch norm are those of all pairs: all their nodes must exist together.
+            nodes_BCNS = torch.cat([_recomputed(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
             score_BC = score(nodes_BCNS, 0, len(queries.mask_CQ))
         else:
 
             def scores(start: int, stop: int) -> torch.Tensor:
                 return score(nodes(start, stop), start, stop)
 
-            score_BC = torch.cat([_again(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+            score_BC = torch.cat([_recomputed(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
         return alignment._replace(score_BC=score_BC.T if paired else score_BC)
 
-    def scores(
-        self,
-        regions: RegionEmbeddings,
-        queries: QueryEmbeddings,
-        *,
-        prior_BCQR: torch.Tensor | None = None,
-        budget_bytes: int = BUDGET_BYTES,
-    ) -> torch.Tensor:
-        """The scores alone, `[B, C]`. Without a gradient, words are packed and contents stay in the core's cache."""
-        if torch.is_grad_enabled() or self.training or prior_BCQR is not None:
-            return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes)
+    def fast_scores(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
+    ) -> torch.Tensor | None:
+        """Without a gradient: words are packed, and attended vectors stay in the core's cache. None with one."""
+        if torch.is_grad_enabled() or self.training:
+            return None
         score_BC = regions.tensors[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
         apart = not torch.is_autocast_enabled(score_BC.device.type)
         plan = BlockPlan(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, budget_bytes, apart)
         with self._merged():
             plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
-        without_C = ~queries.mask_CQ.any(dim=1)
-        if without_C.any():  # they are in no block: their score is that of the whole image and caption alone
-            none = QueryEmbeddings(tuple(tensor[without_C] for tensor in queries.tensors), queries.mask_CQ[without_C])
-            score_BC[:, without_C] = block_scores(self.align, regions, none, None, budget_bytes)
+        empty_C = ~queries.mask_CQ.any(dim=1)
+        if empty_C.any():  # they are in no block: their score is that of the whole image and caption alone
+            empty = QueryEmbeddings(tuple(tensor[empty_C] for tensor in queries.tensors), queries.mask_CQ[empty_C])
+            score_BC[:, empty_C] = block_scores(self.align, regions, empty, None, budget_bytes)
         return score_BC
-
-    def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
-        """The attention of each caption on its own image; see `CrossAttention.matched`."""
-        return match(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
 
     def _scores_of_block(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, images: ImageBlock, captions: CaptionBlock
@@ -227,14 +203,14 @@ class SimilarityReasoning(nn.Module):
             mask_BR = None if images.mask_BR is None else images.mask_BR[some]
             words = attend(self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR)
             nodes_BCNS = self._nodes(
-                words.unit_shares(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD
+                words.unit_weights(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD
             )
             parts.append(self._score(nodes_BCNS, mask_CN))
         return torch.cat(parts)
 
     def _nodes(
         self,
-        shares_KNQJ: torch.Tensor,
+        weights_KNQJ: torch.Tensor,
         regions_KND: torch.Tensor,
         words_QJD: torch.Tensor,
         image_KD: torch.Tensor,
@@ -243,7 +219,7 @@ class SimilarityReasoning(nn.Module):
         """Similarity vectors `[K, J, 1 + Q, S]` of K images and J captions, the global one first.
 
         Args:
-            shares_KNQJ: of each region in what a word attends to, a content of unit length.
+            weights_KNQJ: weights of the regions that make an attended vector of unit length (`Attended.unit_weights`).
             regions_KND: unit vectors.
             words_QJD: `[1, Q, J, D]`, or `[K, Q, J, D]` where each image has captions of its own.
             image_KD: of the whole images.
@@ -251,12 +227,12 @@ class SimilarityReasoning(nn.Module):
         """
         apart_KMD = torch.baddbmm(
             words_QJD.flatten(1, 2).expand(len(regions_KND), -1, -1),
-            shares_KNQJ.flatten(2).transpose(1, 2),
+            weights_KNQJ.flatten(2).transpose(1, 2),
             regions_KND,
             beta=-1,
         )
         local_KMS = unit(self.compare_local(apart_KMD.square()))
-        local_KQJS = local_KMS.view(len(local_KMS), *shares_KNQJ.shape[2:], -1)
+        local_KQJS = local_KMS.view(len(local_KMS), *weights_KNQJ.shape[2:], -1)
         whole_KJS = unit(self.compare_whole((image_KD[:, None] - caption_JD).square()))
         return torch.cat([whole_KJS[:, :, None], local_KQJS.transpose(1, 2)], dim=2)
 
@@ -276,7 +252,7 @@ class SimilarityReasoning(nn.Module):
         return [(start, min(start + size, captions)) for start in range(0, captions, size)]
 
 
-def _again(function: Callable[[int, int], torch.Tensor], start: int, stop: int, keep: bool) -> torch.Tensor:
+def _recomputed(function: Callable[[int, int], torch.Tensor], start: int, stop: int, keep: bool) -> torch.Tensor:
     """`function(start, stop)`, computed again for the gradient instead of kept, unless `keep`."""
     if keep or not torch.is_grad_enabled():
         return function(start, stop)

@@ -1,7 +1,7 @@
-"""One vector for the image and one for the caption: the baseline that attention has to beat (VSE0, VSE++).
+"""VSE0 and VSE++ on regions (Faghri et al., BMVC 2018): one vector for the image and one for the caption.
 
-Faghri et al., BMVC 2018, on regions: their mean is the image. Nothing in the score looks at single regions, but words
-and regions lie in one space all the same, so that phrases can be grounded by the cosine of their words.
+A baseline without attention: the mean of the regions is the image, and the score does not depend on single regions.
+Words and regions lie in one space all the same, so phrases can be grounded by the cosines of their words.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-from torch import nn
 
-from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.memory_budget import BUDGET_BYTES
 from unboxed.attention.normalize import unit
 from unboxed.attention.scan import pair_cosines, xavier
 
@@ -22,19 +20,23 @@ __all__ = ["PooledEmbedding", "TextPooling"]
 TextPooling = Literal["mean", "last"]
 
 
-class PooledEmbedding(nn.Module):
+class PooledEmbedding(Aligner):
     """The dot product of the mean of regions and the mean (or last) of words, both of unit length.
 
     Args:
         region_width: width V of a region's input.
         word_width: width H of a contextual word.
-        joint_width: width D of the space that both share (the paper's: 1024).
-        text_pooling: `mean` of the words, or the `last` one, as VSE++ takes from a recurrent network of one direction.
+        joint_width: width D of the joint space (the paper: 1024).
+        text_pooling: `mean` of the words, or the `last` one, as VSE++ takes it from a recurrent network of one
+            direction.
         sharpness: λ of the softmax over regions by which phrases are grounded; it has no part in the score.
 
     Raises:
         ValueError: an unknown way of pooling.
     """
+
+    exports_to_onnx = True
+    uses_prior = True
 
     def __init__(
         self,
@@ -81,29 +83,32 @@ class PooledEmbedding(nn.Module):
     ) -> Alignment:
         """Scores in [-1, 1]; the similarity is `sharpness` times the cosine of query and region, plus the prior."""
         pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
-        cosine_BCQR = pairs.seen(pairs.cosine_BRQC)
+        cosine_BCQR = pairs.to_BCQR(pairs.cosine_BRQC)
         similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2, context_dim=3)
         if prior_BCQR is not None:
             similarity_BCQR = similarity_BCQR + prior_BCQR
-        region_mask = regions.mask_BR[None, :, None] if paired else regions.mask_BR[:, None, None]
-        attention_BCQR = self.reading.weights(similarity_BCQR, region_mask, context_dim=3)
-        paired_BC = (regions.tensors[1] * queries.tensors[1]).sum(dim=2).T if paired else None
+        mask_BCQR = pair_mask(regions.mask_BR, paired)
+        attention_BCQR = self.reading.weights(similarity_BCQR, mask_BCQR, context_dim=3)
         return Alignment(
-            similarity_BCQR=similarity_BCQR.masked_fill(~region_mask, float("-inf")),
+            similarity_BCQR=similarity_BCQR.masked_fill(~mask_BCQR, float("-inf")),
             attention_BCQR=attention_BCQR,
             value_BCQR=cosine_BCQR,
             matched_BCQ=(attention_BCQR * cosine_BCQR).sum(dim=3),
-            score_BC=self.scores(regions, queries) if paired_BC is None else paired_BC,
+            score_BC=_paired_products(regions, queries) if paired else _products(regions, queries),
         )
 
-    def scores(
-        self,
-        regions: RegionEmbeddings,
-        queries: QueryEmbeddings,
-        *,
-        prior_BCQR: torch.Tensor | None = None,
-        budget_bytes: int = BUDGET_BYTES,
-    ) -> torch.Tensor:
-        """The scores alone: one product of whole images and captions."""
-        score_BC: torch.Tensor = regions.tensors[1][:, 0] @ queries.tensors[1][:, 0].T
-        return score_BC
+    def fast_scores(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
+    ) -> torch.Tensor | None:
+        """One product of whole images and captions."""
+        return _products(regions, queries)
+
+
+def _products(regions: RegionEmbeddings, queries: QueryEmbeddings) -> torch.Tensor:
+    """Products `[B, C]` of whole images and whole captions."""
+    return regions.tensors[1][:, 0] @ queries.tensors[1][:, 0].T
+
+
+def _paired_products(regions: RegionEmbeddings, queries: QueryEmbeddings) -> torch.Tensor:
+    """Products `[1, C]` of each whole caption and the whole image of its row."""
+    return (regions.tensors[1] * queries.tensors[1]).sum(dim=2).T

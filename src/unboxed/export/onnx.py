@@ -27,15 +27,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from unboxed.attention.best_region import BestRegion
-from unboxed.attention.key_value import KeyValueAttention
-from unboxed.attention.refinement import PriorRefinement
-from unboxed.attention.scan import CrossAttention
-from unboxed.attention.vse import PooledEmbedding
 from unboxed.errors import ExportError
 from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
-from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names
+from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names, uses_prior
 from unboxed.runtime.atomic import write_json
 
 if TYPE_CHECKING:
@@ -46,8 +41,6 @@ __all__ = ["PARITY", "Graph", "export_onnx", "graphs_of"]
 PARITY = 1e-4
 """The largest difference between a graph's output and PyTorch's that is let pass."""
 
-_ALIGNERS = (KeyValueAttention, BestRegion, CrossAttention, PooledEmbedding, PriorRefinement)
-_RECIPES = "infoground, ckd, sprm, scan, bfan, pfan and vse"
 _AXES = {"B": "images", "C": "captions", "W": "words", "Q": "queries", "P": "phrases", "R": "regions"}
 
 
@@ -130,8 +123,12 @@ def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = pri
 
 def _check(grounder: Grounder, out: Path) -> None:
     config = grounder.config
-    if not isinstance(grounder.model.aligner, _ALIGNERS) or config.options.reads_heat:
-        raise ExportError(f"{config.recipe} cannot be exported to ONNX; {_RECIPES} can.")
+    if not grounder.model.aligner.exports_to_onnx:
+        attention = type(grounder.model.aligner).__name__
+        raise ExportError(
+            f"{config.recipe} cannot be exported to ONNX: its attention, {attention}, has no ONNX form; docs/onnx.md "
+            "lists the recipes that have one."
+        )
     if config.options.text != "gru":
         raise ExportError(
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "
@@ -164,7 +161,7 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
         "query_codes": query_names,
         "query_mask_CQ": "query_mask_CQ",
     }
-    alignment |= {"prior_BCQR": "prior_BCQR"} if isinstance(model.aligner, PriorRefinement) else {}
+    alignment |= {"prior_BCQR": "prior_BCQR"} if uses_prior(grounder) else {}
     ranking: dict[str, str | tuple[str, ...]] = {
         name: name for name in ("attention_QR", "value_QR", "member_PQ", "content_Q", "boxes_R4")
     }

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.mlp import MaskedMLP
+from unboxed.attention.dual_encoder import MaskedMLP
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.text.encoders.recurrent import RecurrentEncoder

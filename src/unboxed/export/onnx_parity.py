@@ -11,7 +11,6 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.ranking import phrase_scores, rank_regions
-from unboxed.attention.refinement import PriorRefinement
 from unboxed.data.collate import collate
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Batch, Caption, Regions
@@ -19,7 +18,7 @@ from unboxed.types import Array, Batch, Caption, Regions
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
 
-__all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "code_names"]
+__all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "code_names", "uses_prior"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class Example:
         """Every graph's outputs by name, by PyTorch and the functions that the library itself uses."""
         words_CWH, regions, queries = self._encoded(self._batch())
         aligner = self.grounder.model.aligner
-        prior = torch.from_numpy(self.inputs["prior_BCQR"]) if isinstance(aligner, PriorRefinement) else None
+        prior = torch.from_numpy(self.inputs["prior_BCQR"]) if uses_prior(self.grounder) else None
         alignment = aligner.align(regions, queries, prior_BCQR=prior)
         found = dict(zip(ALIGNMENT, alignment, strict=True))
         found |= {"words_CWH": words_CWH, "query_mask_CQ": queries.mask_CQ}
@@ -158,6 +157,11 @@ def code_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:
         tuple(f"region_code{i}_{'BRD' if code.shape[1] > 1 else 'B1D'}" for i, code in enumerate(regions)),
         tuple(f"query_code{i}_{'CQD' if code.shape[1] > 1 else 'C1D'}" for i, code in enumerate(queries)),
     )
+
+
+def uses_prior(grounder: Grounder) -> bool:
+    """Whether the scores of the semantic prior are an input of the alignment: it has scores of phrases only."""
+    return grounder.model.aligner.uses_prior and grounder.config.options.units == "phrases"
 
 
 def _like_training(grounder: Grounder, rng: np.random.Generator, count: int) -> Array:

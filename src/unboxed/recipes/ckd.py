@@ -16,7 +16,7 @@ detector's class probabilities (`--no-class-inputs` leaves them out, as the pape
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.config import DistillationConfig, RecipeConfig, Units
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import torch
 
     from unboxed.attention.base import Aligner
-    from unboxed.attention.best_region import BestRegion
     from unboxed.recipes.pairs import Pairs
 
 __all__ = ["CKD"]
@@ -74,7 +73,7 @@ class CKD(RecipeConfig):
         from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce, word_image_infonce
 
         image_of_C = pairs.batch.image_of_C
-        matched_BCQ, score_BC = cast("BestRegion", pairs.aligner).best(pairs.regions, pairs.codes)
+        matched_BCQ, score_BC = pairs.aligner.match(pairs.regions, pairs.codes, prior_BCQR=pairs.prior_BCQR)
         parts = {}
         if self.sentence_weight:
             parts["sentence"] = self.sentence_weight * caption_image_infonce(score_BC, image_of_C)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.attention.base import BUDGET_BYTES, QueryEmbeddings, RegionEmbeddings
 from unboxed.priors.scoring import scores
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.matched import MatchedAttention
+from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.types import Batch
@@ -107,8 +107,9 @@ class Pairs:
 
     def matched(self) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its own image, of a host that tells it."""
-        own: tuple[MatchedAttention, ...] = self.aligner.matched(self.regions.of(self.batch.image_of_C), self.codes)  # type: ignore[attr-defined]
-        return own
+        if not isinstance(self.aligner, Constrainable):
+            raise TypeError(f"{type(self.aligner).__name__} has no attention that can be constrained.")
+        return self.aligner.matched(self.regions.of(self.batch.image_of_C), self.codes)
 
     def generator(self) -> torch.Generator:
         """A source of lots that is the same whenever this step is made again."""
