@@ -1,4 +1,4 @@
-"""The small masked language model: its corruption, a toy grammar that it learns, and that its answers repeat."""
+"""The small masked language model: its corruption, a toy grammar that it learns, equal results from equal seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unboxed.errors import CaptionError
+from unboxed.negatives.base import CaptionNouns
 from unboxed.negatives.masked_lm import (
     MaskedLM,
     MaskedLMSettings,
@@ -14,7 +15,7 @@ from unboxed.negatives.masked_lm import (
     small_model_fingerprint,
     train_masked_lm,
 )
-from unboxed.negatives.substitution import find_substitutes
+from unboxed.negatives.substitution import LanguageModelWords
 from unboxed.text.vocabulary import MASK_ID, PAD_ID
 
 # A grammar in which the verb tells what is ridden, worn or eaten.
@@ -51,19 +52,19 @@ def test_it_learns_the_grammar(model: MaskedLM) -> None:
     assert model.held_out_perplexity is not None and 1 < model.held_out_perplexity < 2.5
 
 
-def test_it_reads_a_word_that_is_not_masked(model: MaskedLM) -> None:
+def test_q_is_high_for_the_visible_word(model: MaskedLM) -> None:
     nouns = sorted(OBJECTS["rides"])
     log_p, log_q = model.log_probabilities(["A man rides a camel."], [4], nouns)
-    own = nouns.index("camel")
-    assert log_q[0].argmax() == own
-    assert log_q[0, own] > log_p[0, own] + 0.3
+    camel = nouns.index("camel")
+    assert log_q[0].argmax() == camel
+    assert log_q[0, camel] > log_p[0, camel] + 0.3
     np.testing.assert_allclose(np.exp([log_p[0], log_q[0]]).sum(axis=1), 1, rtol=1e-4)
 
 
 def test_its_substitutes_fit_the_sentence(model: MaskedLM) -> None:
     captions = grammar(40, 2)
     images = [str(index) for index in range(40)]
-    negatives = find_substitutes(captions, [[4]] * 40, images, model)
+    negatives = LanguageModelWords(model).find(CaptionNouns.from_texts(captions, [[4]] * 40, images))
     for caption, index in zip(captions, range(40), strict=True):
         verb, noun = caption.split()[2], caption.rstrip(".").split()[4]
         (substitution,) = negatives.substitutions(index)
@@ -85,7 +86,7 @@ def test_a_batch_of_mixed_lengths_equals_one_caption_at_a_time(model: MaskedLM) 
             np.testing.assert_allclose(one[0], all_rows[row], rtol=1e-3, atol=1e-4)
 
 
-def test_equal_seeds_give_equal_weights_whatever_was_drawn_before() -> None:
+def test_equal_seeds_give_equal_weights_whatever_the_global_generator() -> None:
     settings = MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, min_steps=3, epochs=1)
     captions = grammar(100, 0)
     one = train_masked_lm(captions, settings)
@@ -127,7 +128,7 @@ def test_corruption_is_that_of_bert() -> None:
     real_CW = tokens_CW != PAD_ID
     assert not chosen_CW[~real_CW].any() and chosen_CW.any(dim=1).all()
     assert torch.equal(corrupted_CW[~chosen_CW], tokens_CW[~chosen_CW])
-    # A caption of 15 words in which the lot falls on none, .85 ** 15 = 9 % of them, has one word chosen all the same.
+    # Of a caption of 15 words none is chosen with probability .85 ** 15 = 9 %; then one word is chosen all the same.
     assert chosen_CW[real_CW].float().mean().item() == pytest.approx(0.15 + 0.85**15 / 15, abs=0.01)
     masked = (corrupted_CW == MASK_ID)[chosen_CW].float().mean().item()
     same = (corrupted_CW == tokens_CW)[chosen_CW].float().mean().item()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from unboxed.errors import CaptionError, ModelError
-from unboxed.negatives.substitution import find_substitutes
+from unboxed.negatives.base import CaptionNouns
+from unboxed.negatives.substitution import LanguageModelWords
 from unboxed.negatives.transformers_lm import TransformersLM
 from unboxed.text.tokens import words
 
@@ -56,14 +57,14 @@ def test_it_agrees_with_a_direct_computation(folder: Path) -> None:
         word = words(caption)[position]
         tokens = tokenizer(caption, return_offsets_mapping=True, return_tensors="pt")
         offsets = tokens.pop("offset_mapping")[0].tolist()
-        own = [t for t, (start, end) in enumerate(offsets) if word.start <= start < end <= word.end]
-        assert len(own) == (2 if word.text == "dogs" else 1)
+        of_word = [t for t, (start, end) in enumerate(offsets) if word.start <= start < end <= word.end]
+        assert len(of_word) == (2 if word.text == "dogs" else 1)
         for masked, answer in ((True, log_p[row]), (False, log_q[row])):
             seen = tokens["input_ids"].clone()
             if masked:
-                seen[0, own] = tokenizer.mask_token_id
+                seen[0, of_word] = tokenizer.mask_token_id
             with torch.inference_mode():
-                logits = model(**{**tokens, "input_ids": seen}).logits[0, own[0], ids]
+                logits = model(**{**tokens, "input_ids": seen}).logits[0, of_word[0], ids]
             np.testing.assert_allclose(answer, logits.log_softmax(dim=0).numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -79,7 +80,8 @@ def test_many_places_are_read_a_few_rows_at_a_time_with_the_same_answer(folder: 
 
 
 def test_it_finds_substitutes(folder: Path) -> None:
-    negatives = find_substitutes(CAPTIONS, [[1, 4], [1, 4], [4]], ["x", "y", "x"], TransformersLM.load(folder))
+    nouns = CaptionNouns.from_texts(CAPTIONS, [[1, 4], [1, 4], [4]], ["x", "y", "x"])
+    negatives = LanguageModelWords(TransformersLM.load(folder)).find(nouns)
     assert negatives.words == ("ball", "dogs", "guitar", "man")
     assert {word for _, found in negatives.substitutions(0) for word in found} == {"ball"}  # “dogs” is two tokens
     assert {word for _, found in negatives.substitutions(1) for word in found} == {"guitar", "man"}

@@ -117,7 +117,7 @@ def test_wordnet_vectors_map_and_captions_answer_in_turn(tmp_path: Path) -> None
         PLAIN, wordnet=tmp_path / "w.gz", word_vectors=tmp_path / "v.npz", class_map=tmp_path / "m.json", cooccurrence=1
     )
     seen = [(["a blob"], PROBS[3:4])] * 5 + [(["a man"], PROBS[:1])] * 5
-    prior = SemanticPrior.build(settings, CLASSES, photographs=seen)
+    prior = SemanticPrior.build(settings, CLASSES, images=seen)
 
     def best(phrase: str) -> str:
         return CLASSES[int(prior.affinity(phrase)[:4].argmax())]
@@ -148,7 +148,7 @@ def test_saving_and_loading_answers_the_same_without_the_files(tmp_path: Path) -
     (source / "m.json").write_text('{"unicorn": "tie"}', encoding="utf-8")
     settings = PriorSettings(wordnet=source / "w.gz", word_vectors=source / "v.npz", class_map=source / "m.json")
     seen = [(["a blob", "the lawn"], PROBS)] * 6
-    before = SemanticPrior.build(settings, CLASSES, photographs=seen)
+    before = SemanticPrior.build(settings, CLASSES, images=seen)
     before.save(tmp_path / "prior")
     for file in source.iterdir():
         file.unlink()

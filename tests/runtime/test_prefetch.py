@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.run_config import RunConfig
-from unboxed.negatives.random_words import random_substitutes
+from unboxed.negatives.base import CaptionNouns
+from unboxed.negatives.random_words import RandomWords
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.prefetch import Prefetcher, ordered_map
@@ -34,8 +35,9 @@ def test_a_training_batch_depends_on_its_number_only(
     loader = SplitLoader(examples, RegionStore.open(tiny_run / "store"), vocabulary, config)
     captions = [caption for its in loader.captions for caption in its]
     images = [image for image, its in zip(loader.image_ids, loader.captions, strict=True) for _ in its]
-    nouns = [np.flatnonzero(caption.content_W)[:2].tolist() for caption in captions]
-    negatives = random_substitutes([c.caption.text for c in captions], nouns, images, count=5, seed=0)
+    positions = [np.flatnonzero(caption.content_W)[:2].tolist() for caption in captions]
+    nouns = CaptionNouns.from_texts([caption.caption.text for caption in captions], positions, images)
+    negatives = RandomWords(count=5).find(nouns)
     schedule = Schedule(images_per_batch=4, captions_per_image=2)
 
     def batches(first: int, thread_count: int) -> list[Batch]:

@@ -1,21 +1,39 @@
-"""What every source of negatives gives: substitutes for chosen words of captions."""
+"""Substitutes for nouns of captions, what they are made from, and what makes them.
+
+A *slot* is one noun of one caption. A source of negatives gives each slot a list of substitutes: words that could stand
+in its place.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from unboxed.errors import StoreError
+from unboxed.runtime.atomic import atomic_path
+from unboxed.text.encoding import EncodedCaption
+from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
+from unboxed.types import Array
 
-__all__ = ["Negatives", "Substitution", "stored", "substituted"]
+__all__ = [
+    "CaptionNouns",
+    "MaskedLanguageModel",
+    "NegativeSource",
+    "Negatives",
+    "Substitution",
+    "load_or_find",
+]
 
 _FORMAT = "unboxed-negatives"
 _VERSION = "1"
@@ -23,8 +41,151 @@ _VERSION = "1"
 Index = npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, eq=False)
+class CaptionNouns:
+    """C captions and the nouns in them that get substitutes.
+
+    Attributes:
+        captions: C texts.
+        words: the lower-cased words of each caption, as `unboxed.text.tokens.words` splits it.
+        positions: the slots of each caption, as indices into its words.
+        image_ids: the id of each caption's image.
+
+    Raises:
+        ValueError: lengths that differ, or a position that is not a word of its caption.
+    """
+
+    captions: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+    positions: tuple[tuple[int, ...], ...]
+    image_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.captions) != len(self.positions):
+            raise ValueError(
+                f"{len(self.captions)} captions, but positions of {len(self.positions)}; give one list a caption."
+            )
+        if len(self.image_ids) != len(self.captions):
+            raise ValueError(
+                f"{len(self.captions)} captions, but images of {len(self.image_ids)}; give one image id a caption."
+            )
+        for caption, texts, places in zip(self.captions, self.words, self.positions, strict=True):
+            if any(not 0 <= place < len(texts) for place in places):
+                raise ValueError(
+                    f"Positions {list(places)} in a caption of {len(texts)} words: {caption!r}; they count from 0."
+                )
+
+    @classmethod
+    def from_texts(
+        cls, captions: Sequence[str], positions: Sequence[Sequence[int]], image_ids: Sequence[str]
+    ) -> CaptionNouns:
+        """The nouns at `positions` of C bare captions.
+
+        Args:
+            captions: C texts.
+            positions: C lists of indices into `unboxed.text.tokens.words(caption)`.
+            image_ids: C ids of the captions' images.
+        """
+        return cls(
+            captions=tuple(captions),
+            words=tuple(tuple(word.text for word in words(caption)) for caption in captions),
+            positions=tuple(tuple(int(place) for place in places) for places in positions),
+            image_ids=tuple(image_ids),
+        )
+
+    @classmethod
+    def from_encoded(cls, captions: Sequence[EncodedCaption], image_ids: Sequence[str]) -> CaptionNouns:
+        """The head nouns of the phrases of C encoded captions; `image_ids` as in `from_texts`."""
+        return cls(
+            captions=tuple(caption.caption.text for caption in captions),
+            words=tuple(caption.words for caption in captions),
+            positions=tuple(_head_positions(caption) for caption in captions),
+            image_ids=tuple(image_ids),
+        )
+
+    @cached_property
+    def offsets(self) -> Index:
+        """`[C + 1]`: the slots of caption c have the numbers `offsets[c]` to `offsets[c + 1] - 1`."""
+        return np.cumsum([0, *map(len, self.positions)], dtype=np.int32)
+
+    @cached_property
+    def position_S(self) -> Index:
+        """`[S]`: the word number of each slot within its caption."""
+        return np.array([place for places in self.positions for place in places], dtype=np.int32)
+
+    @cached_property
+    def caption_of_S(self) -> Index:
+        """`[S]`: the caption of each slot."""
+        return np.repeat(np.arange(len(self.captions), dtype=np.int32), np.diff(self.offsets))
+
+    def digest(self, *settings: Any) -> str:
+        """SHA-256 of settings (JSON values) and of the captions, their nouns and images."""
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for caption, places, image_id in zip(self.captions, self.positions, self.image_ids, strict=True):
+            digest.update(json.dumps([caption, places, image_id]).encode())
+        return digest.hexdigest()
+
+
+def _head_positions(caption: EncodedCaption) -> tuple[int, ...]:
+    """The last content word of each phrase that equals the phrase's head noun, each position once."""
+    found: set[int] = set()
+    for phrase, word_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):
+        head = head_noun(phrase.text)
+        places = [w for w in range(len(caption)) if word_W[w] and caption.content_W[w] and caption.words[w] == head]
+        found.update(places[-1:])
+    return tuple(sorted(found))
+
+
+class NegativeSource(Protocol):
+    """A way to choose substitutes; equal sources find equal substitutes for equal nouns."""
+
+    def fingerprint(self, nouns: CaptionNouns) -> str:
+        """What `find(nouns).fingerprint` will be, without finding anything."""
+        ...
+
+    def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
+        """Substitutes for the nouns.
+
+        Args:
+            nouns: C captions with S slots.
+            progress: show a bar where it takes long.
+        """
+        ...
+
+
+class MaskedLanguageModel(Protocol):
+    """A model that gives the probability of words at a place of a caption.
+
+    Attributes:
+        fingerprint: equal for models that give equal probabilities.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """`[V]`: True for each lower-cased word that the model has a probability for."""
+        ...
+
+    def log_probabilities(
+        self, captions: Sequence[str], positions: Sequence[int], candidates: Sequence[str]
+    ) -> tuple[Array, Array]:
+        """Log-probabilities of each candidate at one word of each caption.
+
+        Args:
+            captions: N captions. One that occurs several times is best given in consecutive rows.
+            positions: N indices into `unboxed.text.tokens.words(caption)`.
+            candidates: V words that the model `knows`.
+
+        Returns:
+            `log p [N, V]` with the word masked, and `log q [N, V]` with the word visible. Each row is normalized over
+            the candidates.
+        """
+        ...
+
+
 class Substitution(NamedTuple):
-    """Words that could stand at one place of a caption, none of them the word that does."""
+    """Words that could stand at one position of a caption, in place of the word there."""
 
     position: int
     words: tuple[str, ...]
@@ -32,14 +193,14 @@ class Substitution(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
-    """Substitutes for the nouns of C captions. A slot is one noun of one caption; S slots in all, caption by caption.
+    """Substitutes for the S slots of C captions, caption by caption.
 
     Attributes:
         words: the vocabulary of substitutes, lower-cased.
         offsets: `[C + 1]`; the slots of caption c are rows `offsets[c]:offsets[c + 1]`.
-        positions: `[S]` which word of `unboxed.text.tokens.words(caption)` each slot is.
-        candidates: `[S, N]` indices into `words`, best first, each at most once a row; -1 fills rows that have fewer.
-        fingerprint: equal when made from the same captions, nouns and settings.
+        positions: `[S]` indices into `unboxed.text.tokens.words(caption)`.
+        candidates: `[S, N]` indices into `words`, best first, each at most once a row; rows with fewer end in -1.
+        fingerprint: equal for negatives of the same captions, nouns and settings.
 
     Raises:
         StoreError: arrays that do not agree.
@@ -56,8 +217,16 @@ class Negatives:
             array = np.array(getattr(self, name), dtype=np.int32)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        if not self._is_consistent():
+            raise StoreError(
+                f"Negatives whose parts do not agree: offsets {list(self.offsets.shape)}, positions "
+                f"{list(self.positions.shape)}, candidates {list(self.candidates.shape)} of {len(self.words)} words; "
+                "delete the file, and they are made anew."
+            )
+
+    def _is_consistent(self) -> bool:
         slots = len(self.positions)
-        good = (
+        return (
             self.offsets.ndim == 1
             and self.positions.ndim == 1
             and self.candidates.ndim == 2
@@ -69,37 +238,31 @@ class Negatives:
             and bool((self.positions >= 0).all())
             and bool(((self.candidates >= -1) & (self.candidates < len(self.words))).all())
         )
-        if not good:
-            raise StoreError(
-                f"Negatives whose parts do not agree: offsets {list(self.offsets.shape)}, positions "
-                f"{list(self.positions.shape)}, candidates {list(self.candidates.shape)} of {len(self.words)} words; "
-                "delete the file, and they are made anew."
-            )
 
     def __len__(self) -> int:
-        """How many captions."""
+        """C, the number of captions."""
         return len(self.offsets) - 1
 
     def substitutions(self, caption: int) -> tuple[Substitution, ...]:
-        """Every slot of a caption that has a substitute, in reading order, with all its words, best first."""
+        """The slots of caption number `caption` that have a substitute, in reading order, with all of them."""
         rows = range(int(self.offsets[caption]), int(self.offsets[caption + 1]))
-        found = (Substitution(int(self.positions[row]), self._words(self.candidates[row])) for row in rows)
+        found = (Substitution(int(self.positions[row]), self._texts(self.candidates[row])) for row in rows)
         return tuple(substitution for substitution in found if substitution.words)
 
     def sample(self, caption: int, generator: np.random.Generator, count: int) -> Substitution | None:
-        """One slot of a caption at random, and `count` of its substitutes at random without repeats.
+        """A random slot of a caption, and `count` of its substitutes without repeats.
 
-        The lot is drawn from `generator` alone: one made from (seed, epoch, caption) gives a resumed run what an
-        uninterrupted one had. Drawing anew every epoch uses all nouns of a caption; the paper draws one noun a caption
-        once, which a generator made from (seed, caption) does.
+        The sample depends on `generator` alone: one made from (seed, epoch, caption) gives a resumed run the samples
+        of an uninterrupted one. A new sample in every epoch uses all nouns of a caption. The paper samples one noun a
+        caption once, which a generator made from (seed, caption) does.
 
         Args:
             caption: its index.
-            generator: the source of the lot.
-            count: 1 or more; a slot that has fewer substitutes gives them all.
+            generator: the source of randomness.
+            count: 1 or more; a slot with fewer substitutes gives all of them.
 
         Returns:
-            The slot and its words in the order drawn; None when no noun of the caption has a substitute.
+            The slot and its words in random order; None when no noun of the caption has a substitute.
         """
         rows = np.arange(self.offsets[caption], self.offsets[caption + 1])
         rows = rows[(self.candidates[rows] >= 0).any(axis=1)]
@@ -107,93 +270,64 @@ class Negatives:
             return None
         row = int(generator.choice(rows))
         real = self.candidates[row][self.candidates[row] >= 0]
-        drawn = generator.permutation(real)[:count]
-        return Substitution(int(self.positions[row]), self._words(drawn))
+        sampled = generator.permutation(real)[:count]
+        return Substitution(int(self.positions[row]), self._texts(sampled))
 
-    def _words(self, candidates: Index) -> tuple[str, ...]:
+    def _texts(self, candidates: Index) -> tuple[str, ...]:
         return tuple(self.words[index] for index in candidates if index >= 0)
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically."""
-        from safetensors.numpy import save_file
-
-        about = {
+        metadata = {
             "format": _FORMAT,
             "version": _VERSION,
             "fingerprint": self.fingerprint,
             "words": json.dumps(self.words, ensure_ascii=False),
         }
         arrays = {"offsets": self.offsets, "positions": self.positions, "candidates": self.candidates}
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, about)
-        beside.replace(path)
+        with atomic_path(path) as partial:
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Negatives:
-        """Read what `save` wrote; raises `StoreError`, naming the file, when it is missing or damaged."""
-        from safetensors import SafetensorError, safe_open
+        """The negatives in a file that `save` wrote.
 
+        Raises:
+            StoreError: a file that is missing, damaged or of another version.
+        """
         try:
             with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
-                if about.get("format") != _FORMAT or about.get("version") != _VERSION:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != _FORMAT or metadata.get("version") != _VERSION:
                     raise StoreError(
-                        f"{path} holds {about.get('format')!r} version {about.get('version')!r}, expected {_FORMAT!r} "
-                        f"version {_VERSION!r}; delete it, and the negatives are made anew."
+                        f"{path} holds {metadata.get('format')!r} version {metadata.get('version')!r}, expected "
+                        f"{_FORMAT!r} version {_VERSION!r}; delete it, and the negatives are made anew."
                     )
-                listed = json.loads(about["words"])
+                listed = json.loads(metadata["words"])
                 if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
                     raise ValueError("its word list is not a list of words")
                 arrays = {name: file.get_tensor(name) for name in ("offsets", "positions", "candidates")}
-            return cls(tuple(listed), **arrays, fingerprint=about["fingerprint"])
+            return cls(tuple(listed), **arrays, fingerprint=metadata["fingerprint"])
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise StoreError(
                 f"Cannot read the negatives {path} ({error}); delete the file, and they are made anew."
             ) from None
 
 
-def stored(path: Path | None, fingerprint: str, make: Callable[[], Negatives]) -> Negatives:
-    """The negatives kept at `path` when they have this fingerprint; otherwise made, and kept there.
+def load_or_find(path: Path | None, fingerprint: str, find: Callable[[], Negatives]) -> Negatives:
+    """The negatives in the file `path` when they have this fingerprint; otherwise those of `find`, saved to `path`.
 
-    A file that is damaged, or was made from other captions or settings, is made anew: it is only a cache.
+    The file is a cache: one that is damaged, or was made from other captions or settings, is replaced. None: no file.
     """
     if path is None:
-        return make()
+        return find()
     if path.is_file():
         try:
-            kept = Negatives.load(path)
+            loaded = Negatives.load(path)
         except StoreError:
-            kept = None
-        if kept is not None and kept.fingerprint == fingerprint:
-            return kept
-    made = make()
-    made.save(path)
-    return made
-
-
-def substituted(caption: str, position: int, word: str) -> str:
-    """The caption with its word number `position` replaced.
-
-    Examples:
-        >>> substituted("A man plays a guitar.", 4, "drum")
-        'A man plays a drum.'
-    """
-    old = words(caption)[position]
-    return caption[: old.start] + word + caption[old.end :]
-
-
-def slots(captions: Sequence[str], positions: Sequence[Sequence[int]]) -> tuple[Index, Index]:
-    """`offsets [C + 1]` and `positions [S]` of the nouns of each caption.
-
-    Raises:
-        ValueError: not one list of positions a caption, or a position that is not a word of its caption.
-    """
-    if len(captions) != len(positions):
-        raise ValueError(f"{len(captions)} captions, but positions of {len(positions)}; give one list a caption.")
-    for caption, places in zip(captions, positions, strict=True):
-        count = len(words(caption)) if places else 0
-        if any(not 0 <= place < count for place in places):
-            raise ValueError(f"Positions {list(places)} in a caption of {count} words: {caption!r}; they count from 0.")
-    offsets = np.cumsum([0, *map(len, positions)], dtype=np.int32)
-    return offsets, np.array([place for places in positions for place in places], dtype=np.int32)
+            loaded = None
+        if loaded is not None and loaded.fingerprint == fingerprint:
+            return loaded
+    found = find()
+    found.save(path)
+    return found

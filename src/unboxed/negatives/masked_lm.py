@@ -1,8 +1,8 @@
-"""A small masked language model, trained on the captions at hand when no pretrained one is given.
+"""A small masked language model that is trained on the training captions, for use without a pretrained one.
 
 Word level: a transformer encoder of a few layers with tied input and output embeddings. It is trained with BERT's
 corruption (of the words to predict 80 % are masked, 10 % replaced by a random word, 10 % left as they are), so that it
-can also be asked about a word that is *not* masked; the re-ranking of `substitution` needs both answers.
+also predicts words that are *not* masked; the re-ranking of `substitution` needs both predictions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,6 @@ from unboxed.types import Array
 __all__ = [
     "MaskedLM",
     "MaskedLMSettings",
-    "MaskedLanguageModel",
     "corrupt",
     "small_model_fingerprint",
     "train_masked_lm",
@@ -39,50 +37,19 @@ __all__ = [
 _EVALUATION_BATCH = 256
 
 
-class MaskedLanguageModel(Protocol):
-    """What finds substitutes: any model that says which word could stand at a place of a caption.
-
-    Attributes:
-        fingerprint: equal for equal answers; decides whether stored negatives are used again.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """`[V]`: can the model propose this lower-cased word?"""
-        ...
-
-    def log_probabilities(
-        self, captions: Sequence[str], positions: Sequence[int], candidates: Sequence[str]
-    ) -> tuple[Array, Array]:
-        """What the model believes of each candidate at one word of each caption.
-
-        Args:
-            captions: N captions; one that occurs several times is best given in a row.
-            positions: N indices into `unboxed.text.tokens.words(caption)`.
-            candidates: V words that the model `knows`.
-
-        Returns:
-            `log p [N, V]`, the word being masked, and `log q [N, V]`, the word being there to read; each row is
-            normalised over the candidates.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class MaskedLMSettings:
     """Size and training of the small model. The defaults train on 40,000 captions in less than 2 minutes on 2 cores.
 
     Attributes:
-        width: of the word vectors; a multiple of `heads`.
-        layers: of the transformer.
-        heads: of each layer.
+        width: of the word embeddings; a multiple of `heads`.
+        layers: number of transformer layers.
+        heads: attention heads of each layer.
         min_count: a word that occurs less often in the captions is `<unk>`.
-        predict: share of the words of a caption that a training step asks for.
+        predict: share of a caption's words that a training step predicts.
         epochs: passes over the captions.
-        min_steps, max_steps: no fewer and no more steps than this, however many captions there are.
-        batch: captions of a step.
+        min_steps, max_steps: limits of the number of training steps, however many captions there are.
+        batch: captions in a step.
         learning_rate: the peak of AdamW's one-cycle schedule.
         seed: of the weights, the order and the corruption.
     """
@@ -101,12 +68,16 @@ class MaskedLMSettings:
 
 
 class MaskedLM(nn.Module):
-    """The small masked language model; see the head of this file. Implements `MaskedLanguageModel`.
+    """The small masked language model, see the head of this module. Implements `MaskedLanguageModel`.
+
+    Args:
+        vocabulary: the words that it reads and predicts.
+        settings: its size.
+        fingerprint: see `small_model_fingerprint`.
 
     Attributes:
-        vocabulary: the words it reads and proposes.
-        held_out_perplexity: exp of the mean cross-entropy of single masked words in captions it was not trained on;
-            None when there were too few captions to hold any back.
+        held_out_perplexity: exp of the mean cross-entropy of single masked words in captions that it was not trained
+            on; None when there were too few captions to hold any back.
     """
 
     def __init__(self, vocabulary: Vocabulary, settings: MaskedLMSettings, fingerprint: str = "") -> None:
@@ -135,6 +106,7 @@ class MaskedLM(nn.Module):
 
     @property
     def fingerprint(self) -> str:
+        """Digest of the settings and the captions."""
         return self._fingerprint
 
     def states(self, tokens_CW: Tensor) -> Tensor:
@@ -156,15 +128,17 @@ class MaskedLM(nn.Module):
         return functional.linear(state_ND, weight, bias)
 
     def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """See `MaskedLanguageModel`."""
         return np.array([word in self.vocabulary and word not in SPECIAL for word in candidates], dtype=bool)
 
     @torch.inference_mode()
     def log_probabilities(
         self, captions: Sequence[str], positions: Sequence[int], candidates: Sequence[str]
     ) -> tuple[Array, Array]:
+        """See `MaskedLanguageModel`."""
         ids = torch.tensor(self.vocabulary.encode(candidates))
         place_N = torch.tensor(positions)
-        # The unmasked caption answers for all its positions at once, so each is read once.
+        # One reading of the unmasked caption gives q at all its positions.
         distinct = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
         row_N = torch.tensor([distinct[caption] for caption in captions])
         tokens_CW = _padded([self.vocabulary.encode(word.text for word in words(caption)) for caption in distinct])
@@ -182,10 +156,10 @@ def train_masked_lm(
     """Train the small masked language model on captions; equal captions, settings and threads give equal weights.
 
     The last fiftieth of the captions, 500 at most, is held back for `held_out_perplexity`: datasets list an image's
-    captions together, so these are mostly captions of images that the model has not read about.
+    captions together, so these are mostly captions of images of which no caption was in the training.
 
     Args:
-        captions: the training captions; ones without words are passed over.
+        captions: the training captions; those without words are skipped.
         settings: size and training; the defaults when None.
         progress: show a bar with the time left.
 
@@ -193,8 +167,9 @@ def train_masked_lm(
         CaptionError: no caption has a word.
     """
     settings = settings or MaskedLMSettings()
-    vocabulary = Vocabulary.from_captions(captions, settings.min_count)
-    encoded = [ids for ids in (vocabulary.encode(word.text for word in words(text)) for text in captions) if ids]
+    texts = [[word.text for word in words(caption)] for caption in captions]
+    vocabulary = Vocabulary.from_words(texts, settings.min_count)
+    encoded = [vocabulary.encode(text) for text in texts if text]
     if not encoded:
         raise CaptionError("There is no caption with a word to train a language model on; give it captions.")
     held_out = min(len(encoded) // 50, 500)
@@ -223,7 +198,7 @@ def train_masked_lm(
 
 
 def small_model_fingerprint(captions: Sequence[str], settings: MaskedLMSettings) -> str:
-    """The fingerprint that `train_masked_lm(captions, settings)` will have, known before it is trained."""
+    """The fingerprint of `train_masked_lm(captions, settings)`, without the training."""
     digest = hashlib.sha256(json.dumps(["small masked language model 1", asdict(settings)]).encode())
     for caption in captions:
         digest.update(caption.encode() + b"\0")
@@ -233,21 +208,27 @@ def small_model_fingerprint(captions: Sequence[str], settings: MaskedLMSettings)
 def corrupt(tokens_CW: Tensor, vocabulary_size: int, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """BERT's corruption of word ids `[C, W]`.
 
-    Every real word is chosen with probability `share`, and at least one of each caption; of the chosen ones 80 % become
+    Every word is chosen with probability `share`, and at least one of each caption. Of the chosen ones 80 % become
     `<mask>`, 10 % a random word that is not special, 10 % stay.
 
+    Args:
+        tokens_CW: word ids, 0 for padding.
+        vocabulary_size: random words have ids below this.
+        share: in [0, 1].
+        generator: the source of randomness.
+
     Returns:
-        The corrupted ids `[C, W]` and the chosen places `[C, W]`, True where a word is to be predicted.
+        The corrupted ids `[C, W]` and a mask `[C, W]`, True where a word is to be predicted.
     """
     real_CW = tokens_CW != PAD_ID
-    lot_CW = torch.rand(tokens_CW.shape, generator=generator).masked_fill(~real_CW, 2.0)
-    chosen_CW = (lot_CW < share) | ((lot_CW == lot_CW.amin(dim=1, keepdim=True)) & real_CW)
-    fate_CW = torch.rand(tokens_CW.shape, generator=generator)
+    order_CW = torch.rand(tokens_CW.shape, generator=generator).masked_fill(~real_CW, 2.0)
+    chosen_CW = (order_CW < share) | ((order_CW == order_CW.amin(dim=1, keepdim=True)) & real_CW)
+    action_CW = torch.rand(tokens_CW.shape, generator=generator)
     random_CW = torch.randint(
         min(len(SPECIAL), vocabulary_size - 1), vocabulary_size, tokens_CW.shape, generator=generator
     )
-    corrupted_CW = torch.where(chosen_CW & (fate_CW < 0.8), MASK_ID, tokens_CW)
-    return torch.where(chosen_CW & (fate_CW >= 0.9), random_CW, corrupted_CW), chosen_CW
+    corrupted_CW = torch.where(chosen_CW & (action_CW < 0.8), MASK_ID, tokens_CW)
+    return torch.where(chosen_CW & (action_CW >= 0.9), random_CW, corrupted_CW), chosen_CW
 
 
 def _one_cycle(step: int, steps: int) -> float:
@@ -259,11 +240,11 @@ def _one_cycle(step: int, steps: int) -> float:
 
 
 def _batches(encoded: Sequence[list[int]], settings: MaskedLMSettings) -> Iterator[Tensor]:
-    """Padded ids `[C, W]` without end, each epoch in a new order, captions of like length together."""
+    """Padded ids `[C, W]`, endlessly: each epoch in a new order, captions of similar length together."""
     lengths = np.array([len(ids) for ids in encoded])
     for epoch in itertools.count():
         random = np.random.default_rng((settings.seed, epoch))
-        # Sorting by length after the shuffle is stable, so equal lengths meet in another order every epoch.
+        # The sort by length is stable, so that captions of equal length keep the epoch's random order.
         order = random.permutation(len(encoded))
         order = order[np.argsort(lengths[order], kind="stable")]
         starts = np.arange(0, len(encoded), settings.batch)
@@ -279,7 +260,7 @@ def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def _sinusoids(length: int, width: int) -> Tensor:
-    """Positions `[length, width]` as sines and cosines, which know no longest caption."""
+    """Sinusoidal position embeddings `[length, width]`, for captions of any length."""
     frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angle = torch.arange(length)[:, None] * frequency
     return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1)[:, :width]
@@ -287,7 +268,7 @@ def _sinusoids(length: int, width: int) -> Tensor:
 
 @torch.inference_mode()
 def _perplexity(model: MaskedLM, captions: Sequence[list[int]]) -> float | None:
-    """Each known word of each caption masked in turn: exp of the mean cross-entropy over the whole vocabulary."""
+    """Exp of the mean cross-entropy of each known word, masked alone; None without captions."""
     slots = [(ids, place) for ids in captions for place, word in enumerate(ids) if word != UNKNOWN_ID]
     if not slots:
         return None

@@ -1,75 +1,58 @@
-"""The baseline: nouns at random instead of by a language model.
+"""Random nouns as substitutes: the baseline for those of a language model.
 
-A substitute is drawn from all nouns of the training captions, as often as they occur there. The paper's random
-baseline takes captions of other images as negatives; drawing their nouns into the caption at hand leaves the rest of
-the sentence the same, so that a comparison with `substitution` shows what the language model's choice is worth.
+A substitute is sampled from all nouns of the training captions, in proportion to how often they occur. The paper's
+random baseline takes whole captions of other images as negatives. Replacing one noun keeps the rest of the caption
+equal, so that a comparison with `substitution` measures the language model's choice of the word alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from unboxed.negatives.base import Negatives
+from unboxed.negatives.base import CaptionNouns, Negatives
 from unboxed.negatives.substitution import Exclusions
 
-__all__ = ["random_fingerprint", "random_substitutes"]
+__all__ = ["RandomWords"]
 
 _VERSION = "random words 2"
 _BATCH = 512
 
 
-def random_substitutes(
-    captions: Sequence[str],
-    positions: Sequence[Sequence[int]],
-    image_ids: Sequence[str],
-    *,
-    count: int = 25,
-    exclude_seen: bool = True,
-    seed: int = 0,
-) -> Negatives:
-    """Substitutes for nouns of captions at random, weighted by how often each noun occurs.
+@dataclass(frozen=True)
+class RandomWords:
+    """Substitutes sampled from the nouns of the captions. Implements `NegativeSource`.
 
-    Args:
-        captions, positions, image_ids: as in `find_substitutes`.
-        count: substitutes of each noun, without repeats; fewer where there are not so many nouns.
-        exclude_seen: as in `SubstitutionSettings`. The noun itself is always left out.
-        seed: of the lot.
-
-    Raises:
-        ValueError: lengths that differ, or a position that is not a word of its caption.
+    Attributes:
+        count: substitutes of each slot, without repeats; fewer where there are not so many nouns.
+        exclude_seen: leave out nouns that any caption of the same image contains, see `SubstitutionSettings`.
+        seed: of the sampling.
     """
-    exclusions = Exclusions(captions, positions, image_ids, exclude_seen)
-    frequency_V = np.bincount(exclusions.noun_of_S, minlength=len(exclusions.nouns)).astype(np.float32)
-    found_SN = np.full((len(exclusions.positions), count), -1, dtype=np.int32)
-    drawn = min(count, len(frequency_V))
-    for start in range(0, len(found_SN), _BATCH):
-        rows = np.arange(start, min(start + _BATCH, len(found_SN)))
-        random = np.random.default_rng((seed, start))
-        # The smallest of exponential times of rates f are a draw without repeats in proportion to f.
-        time_NV = random.standard_exponential((len(rows), len(frequency_V)), dtype=np.float32) / frequency_V
-        time_NV[exclusions.mask(rows)] = np.inf
-        first_NK = np.argpartition(time_NV, drawn - 1, axis=1)[:, :drawn]
-        first_NK = np.take_along_axis(first_NK, np.take_along_axis(time_NV, first_NK, axis=1).argsort(axis=1), axis=1)
-        possible_NK = np.isfinite(np.take_along_axis(time_NV, first_NK, axis=1))
-        found_SN[rows, :drawn] = np.where(possible_NK, first_NK, -1)
-    fingerprint = random_fingerprint(captions, positions, image_ids, count, exclude_seen, seed)
-    return Negatives(exclusions.nouns, exclusions.offsets, exclusions.positions, found_SN, fingerprint)
 
+    count: int = 25
+    exclude_seen: bool = True
+    seed: int = 0
 
-def random_fingerprint(
-    captions: Sequence[str],
-    positions: Sequence[Sequence[int]],
-    image_ids: Sequence[str],
-    count: int,
-    exclude_seen: bool,
-    seed: int,
-) -> str:
-    """Equal for equal negatives."""
-    digest = hashlib.sha256(json.dumps([_VERSION, count, exclude_seen, seed]).encode())
-    for caption, places, image_id in zip(captions, positions, image_ids, strict=True):
-        digest.update(json.dumps([caption, [int(place) for place in places], image_id]).encode())
-    return digest.hexdigest()
+    def fingerprint(self, nouns: CaptionNouns) -> str:
+        """See `NegativeSource`."""
+        return nouns.digest(_VERSION, self.count, self.exclude_seen, self.seed)
+
+    def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
+        """See `NegativeSource`; needs no progress bar."""
+        exclusions = Exclusions(nouns, self.exclude_seen)
+        frequency_V = np.bincount(exclusions.noun_of_S, minlength=len(exclusions.nouns)).astype(np.float32)
+        found_SN = np.full((len(nouns.position_S), self.count), -1, dtype=np.int32)
+        size = min(self.count, len(frequency_V))
+        for start in range(0, len(found_SN), _BATCH):
+            rows = np.arange(start, min(start + _BATCH, len(found_SN)))
+            random = np.random.default_rng((self.seed, start))
+            # The smallest of exponential times of rates f are a sample without repeats in proportion to f.
+            time_NV = random.standard_exponential((len(rows), len(frequency_V)), dtype=np.float32) / frequency_V
+            time_NV[exclusions.mask(rows)] = np.inf
+            first_NK = np.argpartition(time_NV, size - 1, axis=1)[:, :size]
+            order_NK = np.take_along_axis(time_NV, first_NK, axis=1).argsort(axis=1)
+            first_NK = np.take_along_axis(first_NK, order_NK, axis=1)
+            possible_NK = np.isfinite(np.take_along_axis(time_NV, first_NK, axis=1))
+            found_SN[rows, :size] = np.where(possible_NK, first_NK, -1)
+        return Negatives(exclusions.nouns, nouns.offsets, nouns.position_S, found_SN, self.fingerprint(nouns))

@@ -2,61 +2,49 @@
 
 For a noun s of a caption c and every noun s' of the training captions, a masked language model gives
 
-    p(s' | c)     with the noun masked: does s' fit the sentence?
-    q(s' | s, c)  with the noun there to read: is s' the noun itself, or another word for it?
+    p(s' | c)     with the noun masked: high where s' fits the sentence
+    q(s' | s, c)  with the noun visible: high where s' is the noun itself or a synonym
 
-The K = 30 nouns best by p are ranked again by p / (q + 1e-6), and the first 25 are kept: the noun itself and its
-synonyms, whose q is high, fall into the tail that is dropped.
+The K = 30 nouns best by p are ranked again by p / (q + 1e-6), and the first 25 are kept. The noun itself and its
+synonyms have a high q and fall into the tail that is dropped.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.negatives.base import Index, Negatives, slots, substituted
+from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, Negatives
 from unboxed.runtime.progress import track
 from unboxed.text.inflection import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
-if TYPE_CHECKING:
-    from unboxed.negatives.masked_lm import MaskedLanguageModel
+__all__ = ["Exclusions", "LanguageModelWords", "SubstitutionSettings", "format_examples", "rank"]
 
-__all__ = [
-    "Exclusions",
-    "SubstitutionSettings",
-    "find_substitutes",
-    "format_examples",
-    "rank",
-    "substitution_fingerprint",
-]
-
+_VERSION = "substitution 2"
 _BATCH = 256
-# Of all the times a word occurs, how often it must be a noun to stand for others: a phrase that ends in “blue” or “is”,
-# by an annotator's or a chunker's slip, must not make a noun of it.
+# The least share of a word's occurrences that must be nouns for it to be a substitute. Without it, one phrase that ends
+# in “blue” or “is” by a mistake of an annotator or the chunker would make a noun of the word.
 _NOUN_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class SubstitutionSettings:
-    """How substitutes are chosen. The defaults are the paper's, but for `exclude_seen`.
+    """How substitutes are chosen. The defaults are the paper's, except for `exclude_seen`.
 
     Attributes:
         pool: K, how many nouns best by p are ranked again.
         keep: how many of the pool are kept; where the pool is smaller, the same share of it.
         rerank: rank the pool by p / (q + epsilon); False keeps the order of p (the paper's ablation).
         epsilon: of the quotient.
-        exclude_seen: leave out nouns that any caption of the same image says, in singular or plural: they are true of
-            the image. An addition to the paper, from captions alone. The noun itself is always left out.
+        exclude_seen: leave out nouns that any caption of the same image contains, in singular or plural: they are true
+            of the image. An addition to the paper, from captions alone. The noun itself is always left out.
     """
 
     pool: int = 30
@@ -66,47 +54,46 @@ class SubstitutionSettings:
     exclude_seen: bool = True
 
 
-def find_substitutes(
-    captions: Sequence[str],
-    positions: Sequence[Sequence[int]],
-    image_ids: Sequence[str],
-    model: MaskedLanguageModel,
-    settings: SubstitutionSettings | None = None,
-    *,
-    progress: bool = False,
-) -> Negatives:
-    """Substitutes for nouns of captions by a masked language model.
+@dataclass(frozen=True)
+class LanguageModelWords:
+    """Substitutes chosen by a masked language model. Implements `NegativeSource`.
 
-    Args:
-        captions: C training captions.
-        positions: C lists of noun positions, indices into `unboxed.text.tokens.words(caption)`. The nouns there, of all
-            captions, are the vocabulary of substitutes, without words that are mostly something else.
-        image_ids: C identifiers of the captions' images.
+    The candidates are the nouns of the captions that the model knows, without words that are mostly something else.
+
+    Attributes:
         model: a small one of `train_masked_lm`, or a pretrained `TransformersLM`.
-        settings: the paper's when None.
-        progress: show a bar.
-
-    Raises:
-        ValueError: lengths that differ, or a position that is not a word of its caption.
+        settings: how substitutes are chosen.
     """
-    settings = settings or SubstitutionSettings()
-    exclusions = Exclusions(captions, positions, image_ids, settings.exclude_seen)
-    fingerprint = substitution_fingerprint(captions, positions, image_ids, settings, model.fingerprint)
-    known = model.knows(exclusions.nouns)
-    column_V = np.flatnonzero(known).astype(np.int32)
-    candidates = [exclusions.nouns[column] for column in column_V]
-    found_SN = np.full((len(exclusions.positions), settings.keep), -1, dtype=np.int32)
-    # Captions of one length together, so that hardly anything is padded; a caption's nouns stay together.
-    length_C = np.array([len(caption) for caption in captions], dtype=np.int64)
-    order_S = np.argsort(length_C[exclusions.caption_of_S], kind="stable") if candidates else np.zeros(0, dtype=np.intp)
-    starts = range(0, len(order_S), _BATCH)
-    for start in track(starts, "Substitutes", len(starts), progress):
-        rows = order_S[start : start + _BATCH]
-        texts = [captions[caption] for caption in exclusions.caption_of_S[rows]]
-        log_p_NV, log_q_NV = model.log_probabilities(texts, exclusions.positions[rows].tolist(), candidates)
-        chosen_NK = rank(log_p_NV, log_q_NV, exclusions.mask(rows)[:, column_V], settings)
-        found_SN[rows] = np.where(chosen_NK >= 0, column_V[chosen_NK], -1)
-    return Negatives(exclusions.nouns, exclusions.offsets, exclusions.positions, found_SN, fingerprint)
+
+    model: MaskedLanguageModel
+    settings: SubstitutionSettings = field(default_factory=SubstitutionSettings)
+
+    def fingerprint(self, nouns: CaptionNouns) -> str:
+        """See `NegativeSource`."""
+        return fingerprint(nouns, self.settings, self.model.fingerprint)
+
+    def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
+        """See `NegativeSource`."""
+        exclusions = Exclusions(nouns, self.settings.exclude_seen)
+        column_V = np.flatnonzero(self.model.knows(exclusions.nouns)).astype(np.int32)
+        candidates = [exclusions.nouns[column] for column in column_V]
+        found_SN = np.full((len(nouns.position_S), self.settings.keep), -1, dtype=np.int32)
+        # Captions of one length together, so that hardly anything is padded; the slots of a caption stay together.
+        length_C = np.array([len(caption) for caption in nouns.captions], dtype=np.int64)
+        order_S = np.argsort(length_C[nouns.caption_of_S], kind="stable") if candidates else np.zeros(0, dtype=np.intp)
+        starts = range(0, len(order_S), _BATCH)
+        for start in track(starts, "Substitutes", len(starts), progress):
+            rows = order_S[start : start + _BATCH]
+            captions = [nouns.captions[caption] for caption in nouns.caption_of_S[rows]]
+            log_p_NV, log_q_NV = self.model.log_probabilities(captions, nouns.position_S[rows].tolist(), candidates)
+            chosen_NK = rank(log_p_NV, log_q_NV, exclusions.mask(rows)[:, column_V], self.settings)
+            found_SN[rows] = np.where(chosen_NK >= 0, column_V[chosen_NK], -1)
+        return Negatives(exclusions.nouns, nouns.offsets, nouns.position_S, found_SN, self.fingerprint(nouns))
+
+
+def fingerprint(nouns: CaptionNouns, settings: SubstitutionSettings, model_fingerprint: str) -> str:
+    """The fingerprint of negatives: a digest of the nouns, the settings and the language model's fingerprint."""
+    return nouns.digest(_VERSION, asdict(settings), model_fingerprint)
 
 
 def rank(
@@ -115,21 +102,21 @@ def rank(
     """The pool of each slot by p, ranked again by p / (q + epsilon), without its tail.
 
     Args:
-        log_p_NV, log_q_NV: `[N, V]` log-probabilities, the noun masked and not masked.
+        log_p_NV, log_q_NV: `[N, V]` log-probabilities, the noun masked and visible.
         excluded_NV: `[N, V]` True for a candidate that must not be chosen.
         settings: `pool`, `keep`, `rerank`, `epsilon`.
 
     Returns:
-        `[N, keep]` indices of candidates, best first; -1 fills rows with fewer. Equal scores keep the order of p, and
+        `[N, keep]` indices of candidates, best first; rows with fewer end in -1. Equal scores keep the order of p, and
         equal p the order of the candidates.
     """
     p_NV = np.where(excluded_NV, -np.inf, log_p_NV)
     pool = min(settings.pool, p_NV.shape[1])
-    # Ties at the rim of the pool are cut by index, which argpartition does not promise; a stable sort of few is cheap.
-    rim_N = -np.partition(-p_NV, pool - 1, axis=1)[:, pool - 1]
+    # argpartition breaks ties at the end of the pool arbitrarily; the stable sort of the few at or above it does not.
+    least_N = -np.partition(-p_NV, pool - 1, axis=1)[:, pool - 1]
     chosen_NK = np.full((len(p_NV), settings.keep), -1, dtype=np.intp)
-    for row, (p_V, q_V, rim) in enumerate(zip(p_NV, log_q_NV, rim_N, strict=True)):
-        best = np.flatnonzero((p_V >= rim) & np.isfinite(p_V))
+    for row, (p_V, q_V, least) in enumerate(zip(p_NV, log_q_NV, least_N, strict=True)):
+        best = np.flatnonzero((p_V >= least) & np.isfinite(p_V))
         best = best[np.argsort(-p_V[best], kind="stable")][:pool]
         keep = math.ceil(len(best) * settings.keep / settings.pool)
         if settings.rerank:
@@ -140,77 +127,70 @@ def rank(
 
 
 class Exclusions:
-    """The nouns of the captions, and which of them must not stand for which.
+    """The vocabulary of substitutes, and which of them must not be used in which slot.
+
+    Args:
+        nouns: C captions with S slots.
+        exclude_seen: see `SubstitutionSettings`.
 
     Attributes:
-        nouns: the distinct nouns, in alphabetical order.
-        offsets, positions: the slots, as in `Negatives`.
-        caption_of_S: `[S]` the caption of each slot.
-        noun_of_S: `[S]` the index in `nouns` of each slot's own noun.
+        nouns: the V distinct nouns, in alphabetical order.
+        noun_of_S: `[S]` the index in `nouns` of each slot's noun.
     """
 
-    def __init__(
-        self, captions: Sequence[str], positions: Sequence[Sequence[int]], image_ids: Sequence[str], exclude_seen: bool
-    ) -> None:
-        if len(image_ids) != len(captions):
-            raise ValueError(f"{len(captions)} captions, but images of {len(image_ids)}; give one image id a caption.")
-        self.offsets, self.positions = slots(captions, positions)
-        self.caption_of_S: Index = np.repeat(np.arange(len(captions), dtype=np.int32), np.diff(self.offsets))
-        texts = [[word.text for word in words(caption)] for caption in captions]
-        own = [texts[caption][place] for caption, place in zip(self.caption_of_S, self.positions, strict=True)]
-        self.nouns = tuple(sorted(set(own)))
+    def __init__(self, nouns: CaptionNouns, exclude_seen: bool) -> None:
+        slot_texts = [nouns.words[c][w] for c, w in zip(nouns.caption_of_S, nouns.position_S, strict=True)]
+        self.nouns = tuple(sorted(set(slot_texts)))
         column = {noun: index for index, noun in enumerate(self.nouns)}
-        self.noun_of_S = np.array([column[noun] for noun in own], dtype=np.int32)
-        times_used = Counter(word for text in texts for word in text)
-        times_noun_V = np.bincount(self.noun_of_S, minlength=len(self.nouns))
-        self._no_noun_V = times_noun_V < _NOUN_SHARE * np.array([times_used[noun] for noun in self.nouns])
-        self._image_ids = tuple(image_ids)
-        self._columns_of_image: dict[str, npt.NDArray[np.intp]] = {}
-        if exclude_seen:
-            by_key: dict[str, list[int]] = {}
-            for noun, index in column.items():
-                by_key.setdefault(noun_key(noun), []).append(index)
-            seen: dict[str, set[str]] = {}
-            for image_id, text in zip(image_ids, texts, strict=True):
-                seen.setdefault(image_id, set()).update(text)
-            for image_id, said in seen.items():
-                keys = {noun_key(word) for word in said}
-                hit = sorted(index for key in keys for index in by_key.get(key, ()))
-                self._columns_of_image[image_id] = np.array(hit, dtype=np.intp)
+        self.noun_of_S = np.array([column[noun] for noun in slot_texts], dtype=np.int32)
+        count = Counter(word for texts in nouns.words for word in texts)
+        count_as_noun_V = np.bincount(self.noun_of_S, minlength=len(self.nouns))
+        self._rarely_noun_V = count_as_noun_V < _NOUN_SHARE * np.array([count[noun] for noun in self.nouns])
+        self._image_of_S = [nouns.image_ids[caption] for caption in nouns.caption_of_S]
+        self._seen_columns = self._columns_by_image(nouns) if exclude_seen else {}
+
+    def _columns_by_image(self, nouns: CaptionNouns) -> dict[str, npt.NDArray[np.intp]]:
+        """Image id -> indices of the nouns that a caption of the image contains in any inflection."""
+        columns_of_key: dict[str, list[int]] = {}
+        for index, noun in enumerate(self.nouns):
+            columns_of_key.setdefault(noun_key(noun), []).append(index)
+        seen: dict[str, set[str]] = {}
+        for image_id, texts in zip(nouns.image_ids, nouns.words, strict=True):
+            seen.setdefault(image_id, set()).update(texts)
+        return {
+            image_id: np.array(
+                sorted(index for key in {noun_key(word) for word in texts} for index in columns_of_key.get(key, ())),
+                dtype=np.intp,
+            )
+            for image_id, texts in seen.items()
+        }
 
     def mask(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """`[N, V]` for the slots `rows` `[N]`: True where noun v must not stand there."""
-        excluded_NV = np.tile(self._no_noun_V, (len(rows), 1))
+        """`[N, V]` for the slots `rows` `[N]`: True where noun v must not be used."""
+        excluded_NV = np.tile(self._rarely_noun_V, (len(rows), 1))
         excluded_NV[np.arange(len(rows)), self.noun_of_S[rows]] = True
-        if self._columns_of_image:
-            for index, caption in enumerate(self.caption_of_S[rows]):
-                excluded_NV[index, self._columns_of_image[self._image_ids[caption]]] = True
+        if self._seen_columns:
+            for n, row in enumerate(rows):
+                excluded_NV[n, self._seen_columns[self._image_of_S[row]]] = True
         return excluded_NV
 
 
-def substitution_fingerprint(
-    captions: Sequence[str],
-    positions: Sequence[Sequence[int]],
-    image_ids: Sequence[str],
-    settings: SubstitutionSettings,
-    model_fingerprint: str,
-) -> str:
-    """Equal for equal negatives: of the captions, their nouns and images, the settings and the language model."""
-    digest = hashlib.sha256(json.dumps(["substitution 2", asdict(settings), model_fingerprint]).encode())
-    for caption, places, image_id in zip(captions, positions, image_ids, strict=True):
-        digest.update(json.dumps([caption, [int(place) for place in places], image_id]).encode())
-    return digest.hexdigest()
-
-
 def format_examples(captions: Sequence[str], negatives: Negatives, count: int = 6, seed: int = 0) -> str:
-    """A few captions with their best substitutes as text: “a man playing a [guitar] → violin, drum, …”."""
+    """A few captions with their best substitutes, one a line: “a man playing a [guitar] → violin, drum, …”.
+
+    Args:
+        captions: those that the negatives were made of.
+        negatives: the substitutes.
+        count: the number of lines.
+        seed: of the choice of captions and nouns.
+    """
     random = np.random.default_rng(seed)
     lines: list[str] = []
-    for caption in random.permutation(len(negatives)):
-        found = negatives.substitutions(int(caption))
+    for index in random.permutation(len(negatives)):
+        found = negatives.substitutions(int(index))
         if found and len(lines) < count:
             position, best = found[int(random.integers(len(found)))]
-            text = words(captions[caption])[position]
-            bracketed = f"[{captions[caption][text.start : text.end]}]"
-            lines.append(f"{substituted(captions[caption], position, bracketed)} → {', '.join(best[:8])}")
+            caption, word = captions[index], words(captions[index])[position]
+            before, noun, after = caption[: word.start], caption[word.start : word.end], caption[word.end :]
+            lines.append(f"{before}[{noun}]{after} → {', '.join(best[:8])}")
     return "\n".join(lines)

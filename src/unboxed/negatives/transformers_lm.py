@@ -1,4 +1,4 @@
-"""Any masked language model of transformers (BERT, RoBERTa, …) as the model that finds substitutes."""
+"""Masked language models of transformers (BERT, RoBERTa, …) as models of `LanguageModelWords`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,18 @@ _ROWS = 32
 class TransformersLM:
     """A pretrained masked language model; implements `MaskedLanguageModel` as the paper does.
 
-    All sub-tokens of a word are masked, one mask each, and the answer is read at the first. It proposes words that are
-    one token of its vocabulary.
+    All sub-tokens of a word are masked, one mask each, and the probabilities are those at the first. The model knows
+    words that are one token of its vocabulary.
+
+    Args:
+        model: a masked language model of transformers.
+        tokenizer: its fast tokenizer.
 
     Attributes:
         fingerprint: digest of the weights and the tokenizer.
+
+    Raises:
+        ModelError: the tokenizer has no mask token.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -42,18 +49,24 @@ class TransformersLM:
 
     @classmethod
     def load(cls, source: str | Path) -> TransformersLM:
-        """The model in a local folder or of a hub name; raises `ModelError` when it cannot be used."""
+        """The model in a local folder or of a hub name.
+
+        Raises:
+            ModelError: it cannot be loaded (see `load_transformer`), or is no masked language model.
+        """
         return cls(*load_transformer(source, "AutoModelForMaskedLM"))
 
     def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """See `MaskedLanguageModel`."""
         return np.array([self._single_token(word) is not None for word in candidates], dtype=bool)
 
     @torch.inference_mode()
     def log_probabilities(
         self, captions: Sequence[str], positions: Sequence[int], candidates: Sequence[str]
     ) -> tuple[Array, Array]:
+        """See `MaskedLanguageModel`."""
         ids = torch.tensor([self._single_token(word) for word in candidates])
-        # The unmasked caption answers for all its positions at once, so each is read once.
+        # One reading of the unmasked caption gives q at all its positions.
         distinct = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
         row_N = torch.tensor([distinct[caption] for caption in captions])
         tokens = self._tokenizer(list(distinct), padding=True, return_offsets_mapping=True, return_tensors="pt")
@@ -63,23 +76,23 @@ class TransformersLM:
                 f"Shorten “{max(captions, key=len)[:60]}…”."
             )
         start_NT, end_NT = tokens.pop("offset_mapping")[row_N].unbind(dim=2)
-        spans = [words(caption)[position] for caption, position in zip(captions, positions, strict=True)]
+        found = {caption: words(caption) for caption in distinct}
+        spans = [found[caption][position] for caption, position in zip(captions, positions, strict=True)]
         start_N1, end_N1 = (
             torch.tensor(side)[:, None] for side in zip(*[(w.start, w.end) for w in spans], strict=True)
         )
-        own_NT = (start_NT < end_N1) & (end_NT > start_N1) & (end_NT > start_NT)
-        first_N = own_NT.int().argmax(dim=1)
+        of_word_NT = (start_NT < end_N1) & (end_NT > start_N1) & (end_NT > start_NT)
+        first_N = of_word_NT.int().argmax(dim=1)
         masked = {name: tensor[row_N] for name, tensor in tokens.items()}
-        masked["input_ids"] = masked["input_ids"].masked_fill(own_NT, self._tokenizer.mask_token_id)
+        masked["input_ids"] = masked["input_ids"].masked_fill(of_word_NT, self._tokenizer.mask_token_id)
         log_p_NV = self._log_softmax(masked, first_N, ids)
-        # q needs no mask; places of one caption that are asked about together share its one reading.
         log_q_NV = self._log_softmax(dict(tokens), first_N, ids, row_N)
         return log_p_NV.numpy(), log_q_NV.numpy()
 
     def _log_softmax(
         self, tokens: dict[str, Tensor], place_N: Tensor, ids: Tensor, row_N: Tensor | None = None
     ) -> Tensor:
-        """`[N, V]` at token `place_N` of row `row_N` (of row n when None), a few rows at a time: logits are wide."""
+        """`[N, V]` at token `place_N` of row `row_N` (of row n when None), a few rows at a time to save memory."""
         rows = torch.arange(len(place_N)) if row_N is None else row_N
         log_NV = torch.empty(len(place_N), len(ids))
         for start in range(0, len(tokens["input_ids"]), _ROWS):
@@ -89,14 +102,17 @@ class TransformersLM:
         return log_NV
 
     def _single_token(self, word: str) -> int | None:
-        """The id of a word that is one token within a sentence, where byte-level tokenizers join the space."""
+        """The id of a word that is one token inside a sentence, None for others.
+
+        The word stands after another one because byte-level tokenizers join a word with the space before it.
+        """
         if word not in self._ids:
             tokens = self._tokenizer(f"a {word}", add_special_tokens=False, return_offsets_mapping=True)
-            own = [
+            of_word = [
                 index
                 for index, (start, end) in zip(tokens["input_ids"], tokens["offset_mapping"], strict=True)
                 if start < len(word) + 2 and end > 2 and end > start
             ]
-            known = len(own) == 1 and own[0] != self._tokenizer.unk_token_id
-            self._ids[word] = own[0] if known else None
+            known = len(of_word) == 1 and of_word[0] != self._tokenizer.unk_token_id
+            self._ids[word] = of_word[0] if known else None
         return self._ids[word]

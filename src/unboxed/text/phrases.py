@@ -8,6 +8,7 @@ The chunker needs no model and no data; it reads a caption once, left to right.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,7 +18,16 @@ from unboxed.text.chunking import base_phrases
 from unboxed.text.tokens import Word, words
 from unboxed.types import Caption, Phrase
 
-__all__ = ["SpanScore", "content_mask", "content_words", "head_noun", "noun_phrases", "span_f1"]
+__all__ = [
+    "PhraseWords",
+    "SpanScore",
+    "content_mask",
+    "content_words",
+    "head_noun",
+    "noun_phrases",
+    "phrase_words",
+    "span_f1",
+]
 
 _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
 
@@ -43,18 +53,51 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
 
 
+@dataclass(frozen=True, slots=True)
+class PhraseWords:
+    """The words of a phrase.
+
+    Attributes:
+        words: lower-cased, in reading order.
+        head: the head noun, one of `words`; "" for a phrase without words.
+    """
+
+    words: tuple[str, ...]
+    head: str
+
+    @property
+    def up_to_head(self) -> tuple[str, ...]:
+        """The words up to the last occurrence of the head noun: "a hot dog on a plate" gives a, hot, dog."""
+        return self.words[: len(self.words) - self.words[::-1].index(self.head)] if self.words else ()
+
+
+@lru_cache(maxsize=2**16)
+def phrase_words(phrase: str) -> PhraseWords:
+    """The words of a phrase and its head noun; kept for the most recent phrases, since captions repeat them.
+
+    Examples:
+        >>> phrase_words("A hot dog on a plate").head, phrase_words("A hot dog on a plate").up_to_head
+        ('dog', ('a', 'hot', 'dog'))
+    """
+    texts = tuple(word.text for word in words(phrase))
+    return PhraseWords(texts, _head(texts))
+
+
 def head_noun(phrase: str) -> str:
-    """The lower-cased word that says what a phrase is about; "" for a phrase without words.
+    """The lower-cased head noun of a phrase: the word that names what it is about; "" for a phrase without words.
 
     Examples:
         >>> head_noun("a young man in a hat"), head_noun("a group of people"), head_noun("the side of a hill")
         ('man', 'people', 'side')
     """
-    found = [word.text for word in words(phrase)]
-    stop = next((i for i, word in enumerate(found) if i > 0 and word in lexicon.PREPOSITIONS), len(found))
-    if found[stop : stop + 1] == ["of"] and found[stop - 1] in lexicon.COLLECTIVES:
-        return head_noun(" ".join(found[stop + 1 :])) or found[stop - 1]
-    return found[stop - 1] if found else ""
+    return phrase_words(phrase).head
+
+
+def _head(texts: Sequence[str]) -> str:
+    stop = next((i for i, word in enumerate(texts) if i > 0 and word in lexicon.PREPOSITIONS), len(texts))
+    if tuple(texts[stop : stop + 1]) == ("of",) and texts[stop - 1] in lexicon.COLLECTIVES:
+        return _head(texts[stop + 1 :]) or texts[stop - 1]
+    return texts[stop - 1] if texts else ""
 
 
 def content_words(caption: str, phrases: Iterable[Phrase]) -> tuple[tuple[int, int], ...]:

@@ -69,9 +69,14 @@ class Vocabulary:
     def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
         """The words that occur at least `min_count` times in the captions: the most frequent first, ties by alphabet.
 
-        The same captions give the same vocabulary in whatever order they come.
+        The order of the captions does not matter.
         """
-        counts = Counter(word.text for caption in captions for word in words(caption))
+        return cls.from_words(((word.text for word in words(caption)) for caption in captions), min_count)
+
+    @classmethod
+    def from_words(cls, captions: Iterable[Iterable[str]], min_count: int = 1) -> Vocabulary:
+        """The same, from captions that are split into lower-cased words already."""
+        counts = Counter(word for caption in captions for word in caption)
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
         return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
 

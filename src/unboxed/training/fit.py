@@ -17,17 +17,14 @@ from unboxed.errors import DatasetError, RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import save_weights
-from unboxed.negatives import masked_lm, random_words, substitution
-from unboxed.negatives.base import Negatives, stored
-from unboxed.negatives.transformers_lm import TransformersLM
+from unboxed.negatives.base import Negatives
+from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig, recipe_to_dict
 from unboxed.regions.extraction import extract
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.seeds import generator, seed_of
-from unboxed.text.encoding import EncodedCaption
-from unboxed.text.phrases import head_noun
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
@@ -279,51 +276,21 @@ def _negatives_file(options: RecipeConfig, settings: FitSettings) -> Path:
     """Where the negatives are kept; in a shared folder, those of another kind or seed lie beside them."""
     if settings.cache is None:
         return settings.out / "negatives.safetensors"
-    model = "" if settings.language_model is None else f"-{Path(settings.language_model).name}"
-    return settings.cache / f"negatives-{options.negatives}{model}-{options.schedule.seed}.safetensors"
+    return settings.cache / negatives_file_name(options.negatives, settings.language_model, options.schedule.seed)
 
 
 def _negatives(
     options: RecipeConfig, settings: FitSettings, loader: SplitLoader, show: Callable[[str], None]
 ) -> Negatives | None:
-    """False words for the nouns of the training captions, made once and kept in the run."""
-    if options.negatives == "none":
-        return None
-
+    """Substitutes for the nouns of the training captions, found once and kept in the run."""
     encoded = [caption for captions in loader.captions for caption in captions]
-    texts = [caption.caption.text for caption in encoded]
     images = [image for image, captions in zip(loader.image_ids, loader.captions, strict=True) for _ in captions]
-    positions = [_noun_positions(caption) for caption in encoded]
-    path, seed = _negatives_file(options, settings), options.schedule.seed
-    if options.negatives == "random":
-        fingerprint = random_words.random_fingerprint(texts, positions, images, 25, True, seed)
-        return stored(
-            path, fingerprint, lambda: random_words.random_substitutes(texts, positions, images, count=25, seed=seed)
-        )
-    rules = substitution.SubstitutionSettings()
-    if settings.language_model is not None:
-        pretrained = TransformersLM.load(settings.language_model)
-        fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, pretrained.fingerprint)
-        return stored(
-            path, fingerprint, lambda: substitution.find_substitutes(texts, positions, images, pretrained, rules)
-        )
-    lm_settings = masked_lm.MaskedLMSettings(seed=seed)
-    lm_fingerprint = masked_lm.small_model_fingerprint(texts, lm_settings)
-    fingerprint = substitution.substitution_fingerprint(texts, positions, images, rules, lm_fingerprint)
-
-    def make() -> Negatives:
-        show("Training a small language model on the captions, for negatives")
-        model = masked_lm.train_masked_lm(texts, lm_settings, progress=True)
-        return substitution.find_substitutes(texts, positions, images, model, rules, progress=True)
-
-    return stored(path, fingerprint, make)
-
-
-def _noun_positions(caption: EncodedCaption) -> list[int]:
-    """The head noun of each phrase: its last word that an objective may contrast, before any preposition."""
-    heads: list[int] = []
-    for phrase, words_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):
-        head = head_noun(phrase.text).lower()
-        places = [w for w in range(len(caption)) if words_W[w] and caption.content_W[w] and caption.words[w] == head]
-        heads += places[-1:]
-    return sorted(set(heads))
+    return make_negatives(
+        options.negatives,
+        encoded,
+        images,
+        _negatives_file(options, settings),
+        language_model=settings.language_model,
+        seed=options.schedule.seed,
+        show=show,
+    )

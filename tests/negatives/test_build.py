@@ -1,0 +1,76 @@
+"""The negatives of a recipe: the source of each kind, its file, and the small model that is trained for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unboxed.errors import ModelError
+from unboxed.negatives import build
+from unboxed.negatives.base import CaptionNouns, Negatives
+from unboxed.negatives.build import SmallLanguageModelWords, make_negatives, negatives_file_name
+from unboxed.negatives.masked_lm import MaskedLMSettings, train_masked_lm
+from unboxed.negatives.random_words import RandomWords
+from unboxed.negatives.substitution import LanguageModelWords
+from unboxed.text.encoding import EncodedCaption, encode_caption
+from unboxed.text.phrases import noun_phrases
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.types import Caption
+
+TEXTS = ["a man plays a guitar", "a woman plays a drum", "a man rides a horse", "a woman rides a bike"]
+IMAGES = ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def encoded() -> list[EncodedCaption]:
+    vocabulary = Vocabulary.from_captions(TEXTS)
+    return [encode_caption(Caption(text, noun_phrases(text)), vocabulary) for text in TEXTS]
+
+
+def test_random_negatives_are_those_of_random_words_and_are_kept(encoded: list[EncodedCaption], tmp_path: Path) -> None:
+    file = tmp_path / "negatives.safetensors"
+    made = make_negatives("random", encoded, IMAGES, file, seed=5)
+    nouns = CaptionNouns.from_texts(TEXTS, [[1, 4]] * 4, IMAGES)
+    assert made is not None
+    assert np.array_equal(made.candidates, RandomWords(seed=5).find(nouns).candidates)
+    assert Negatives.load(file).fingerprint == made.fingerprint == RandomWords(seed=5).fingerprint(nouns)
+    assert make_negatives("none", encoded, IMAGES, file) is None
+
+
+def test_without_a_language_model_a_small_one_is_trained_once(
+    encoded: list[EncodedCaption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        build,
+        "MaskedLMSettings",
+        lambda seed: MaskedLMSettings(width=16, layers=1, heads=2, min_count=1, min_steps=3, epochs=1, seed=seed),
+    )
+    lines: list[str] = []
+    for _ in range(2):
+        made = make_negatives("lm", encoded, IMAGES, tmp_path / "kept.safetensors", seed=2, show=lines.append)
+    assert lines == ["Training a small language model on the captions, for negatives"]
+    nouns = CaptionNouns.from_texts(TEXTS, [[1, 4]] * 4, IMAGES)
+    model = train_masked_lm(TEXTS, build.MaskedLMSettings(seed=2))
+    expected = LanguageModelWords(model).find(nouns)
+    assert made is not None and np.array_equal(made.candidates, expected.candidates)
+    assert made.fingerprint == expected.fingerprint  # known before the model is trained
+
+
+def test_the_small_models_settings_are_part_of_the_fingerprint(encoded: list[EncodedCaption]) -> None:
+    nouns = CaptionNouns.from_encoded(encoded, IMAGES)
+    one, other = (SmallLanguageModelWords(MaskedLMSettings(seed=seed)).fingerprint(nouns) for seed in (0, 1))
+    assert one != other
+
+
+def test_a_language_model_that_is_missing_is_a_model_error(encoded: list[EncodedCaption], tmp_path: Path) -> None:
+    with pytest.raises(ModelError):
+        make_negatives("lm", encoded, IMAGES, language_model=tmp_path / "nothing")
+
+
+def test_files_in_a_shared_folder_differ_by_kind_model_and_seed() -> None:
+    choices = [("lm", None, 0), ("lm", "models/bert", 0), ("lm", None, 1), ("random", None, 0)]
+    names = [negatives_file_name(*choice) for choice in choices]
+    assert names[1] == "negatives-lm-bert-0.safetensors"
+    assert len(set(names)) == 4
