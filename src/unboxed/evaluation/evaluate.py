@@ -18,7 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_stream
 from unboxed.inference.results import Grounding
 from unboxed.regions.extraction import extract, image_key
-from unboxed.regions.imported import ImportedRegions
+from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Array, Caption, Example, Regions
 
@@ -89,8 +89,7 @@ def store_for(
             return store  # there may be no images to compare it with
         if all(_holds(store, example) for example in split.examples):
             return store
-    if isinstance(settings, ImportedRegions):
-        settings.refuse_images()
+    settings.require_extractable()
     show(f"Finding regions in {len(split.examples):,} images of {dataset.name}")
     for image_id, reason in extract(split.examples, settings, run / "store", strict=strict).skipped:
         show(f"Skipped {image_id}: {reason}")

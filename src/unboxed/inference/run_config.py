@@ -14,8 +14,7 @@ import numpy.typing as npt
 from unboxed.errors import RunError
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
-from unboxed.regions.imported import settings_from_dict
-from unboxed.regions.settings import RegionSettings
+from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 from unboxed.types import Array
 

@@ -20,7 +20,6 @@ from unboxed.regions.features.pixels import pixel_features
 from unboxed.regions.features.pooling import pool
 from unboxed.regions.features.texture import texture_features
 from unboxed.regions.image_view import View
-from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.proposals import Detections, FeatureMap, Proposals
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.derived import person_parts, person_scores, unions
@@ -60,8 +59,7 @@ class RegionExtractor:
     """
 
     def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
-        if isinstance(settings, ImportedRegions):
-            settings.refuse_images()
+        settings.require_extractable()
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [

@@ -1,4 +1,4 @@
-"""Everything that decides which regions come out of an image, as one value with a fingerprint."""
+"""The settings of a region store: which sources propose regions, which features describe them, and a fingerprint."""
 
 from __future__ import annotations
 
@@ -6,81 +6,85 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from unboxed.errors import RegionsError
+from unboxed.runtime.atomic import atomic_folder, atomic_path
+from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
 
-__all__ = ["RegionSettings"]
+__all__ = ["ImportedRegions", "RegionSettings", "settings_from_dict"]
 
 _VERSION = 1
+_PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
 
 
 @dataclass(frozen=True)
 class RegionSettings:
     """Which sources propose regions, and which features describe them."""
 
-    detectors: tuple[Path, ...] = ()
+    detectors: tuple[Path, ...] = field(default=(), metadata=_PROPOSES)
     """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
-    segmenter: Path | None = None
+    segmenter: Path | None = field(default=None, metadata=_PROPOSES)
     """Semantic segmenter, an ONNX file, for streets, grass and walls."""
     backbone: Path | None = None
     """Convolutional network, an ONNX file, whose feature maps describe the regions."""
-    detector_hf: str | None = None
+    detector_hf: str | None = field(default=None, metadata=_PROPOSES)
     """Object detector of transformers: hub name or local folder."""
     backbone_hf: str | None = None
     """Backbone of transformers: hub name or local folder."""
     class_names: Path | None = None
     """Text file, one class a line, for detectors that do not carry their class names."""
-    whole_image: bool = True
+    whole_image: bool = field(default=True, metadata=_PROPOSES)
     """Propose the whole image."""
-    grid: int = 0
+    grid: int = field(default=0, metadata=_PROPOSES)
     """Propose the cells of an n x n grid; 0: none."""
-    segments: bool = False
-    """Propose segments found from pixels alone, without weights."""
+    segments: bool = field(default=False, metadata=_PROPOSES)
+    """Propose segments of similar colour, which need no weights."""
     parts: int = 3
-    """Propose head, torso and legs of this many best persons; 0: none."""
+    """Propose head, torso and legs of at most this many persons; 0: none."""
     unions: int = 2
     """Propose at most this many boxes around several things of one class; 0: none."""
     stuff: int = 12
-    """At most this many boxes of the segmenter."""
+    """Keep at most this many boxes of the segmenter."""
     top_k: int = 40
-    """At most this many boxes of all detectors together, and of the segments."""
+    """Keep at most this many boxes of all detectors together, and as many segments."""
     nms: float = 0.6
-    """Overlap (IoU) above which the lower-scored of two boxes of the detectors goes."""
+    """Non-maximum suppression of the detectors' boxes: the IoU above which the lower-scored of two boxes is removed."""
     duplicate: float = 0.8
-    """Overlap (IoU) above which a box of a later source repeats an earlier one and goes."""
+    """Remove a box whose IoU with a box of an earlier source is above this."""
     score_threshold: float = 0.0
-    """Leave out boxes of detectors that score below this."""
+    """Remove boxes of detectors that score below this."""
     member_score: float = 0.3
-    """A detection counts as a person with parts, or as a member of a union, from this score on."""
+    """Lowest score of a detection that is divided into parts or becomes a member of a union."""
     detector_size: int = 448
-    """Longest side in pixels of the detectors' input, where the file leaves it open."""
+    """Longest side in pixels of the detectors' input, where the file does not fix it."""
     evidence_sizes: tuple[int, ...] = (320, 576)
-    """Further longest sides at which detectors that take any say what a region shows; it is the mean over all sizes."""
+    """Further longest sides at which detectors of any input size score regions; scores are averaged over all sizes."""
     segmenter_size: int = 352
     """Longest side in pixels of the segmenter's input."""
     backbone_size: int = 352
     """Longest side in pixels of the backbone's input."""
     feature_maps: tuple[str, ...] = ()
-    """Outputs of the backbone to pool from; none named: all its feature maps."""
+    """Outputs of the backbone to pool from; all its feature maps by default."""
     detector_features: bool = True
-    """Also pool from the feature maps that a detector puts out, if it does."""
+    """Also pool from feature maps among the detectors' outputs."""
     crops: bool = False
-    """Also embed every region's crop with the backbone: better features, about 10 ms a region."""
+    """Also embed the crop of every region with the backbone: better features, about 10 ms a region."""
     colour: bool = True
-    """Describe regions by colour names."""
+    """Describe regions by their colours."""
     texture: bool | None = None
-    """Describe regions by edges, colour layout and outline; unset: only without a backbone."""
+    """Describe regions by edges, colour layout and outline; by default only without a backbone."""
     pixels: int = 0
-    """Describe regions by their own pixels, n x n of them, for networks trained from pixels; 0: not."""
+    """Describe regions by n x n of their pixels, for networks that learn from pixels; 0: do not."""
 
     def __post_init__(self) -> None:
-        if not (self.detectors or self.detector_hf or self.segmenter or self.whole_image or self.grid or self.segments):
+        if not any(getattr(self, setting.name) for setting in fields(self) if setting.metadata.get("proposes")):
             raise RegionsError(
                 "These region settings propose nothing; name a detector, or turn on whole_image, grid or segments."
             )
@@ -92,8 +96,8 @@ class RegionSettings:
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
-        if smallest := [size for size in self.evidence_sizes if size < 1]:
-            raise RegionsError(f"evidence_sizes holds {smallest[0]}; expected at least 1.")
+        if too_small := [size for size in self.evidence_sizes if size < 1]:
+            raise RegionsError(f"evidence_sizes holds {too_small[0]}; expected at least 1.")
         for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels"):
             value = getattr(self, name)
             if value < 0:
@@ -103,34 +107,36 @@ class RegionSettings:
 
     @staticmethod
     def weight_free() -> RegionSettings:
-        """The settings that need no file at all: segments from pixels, a grid, the whole image."""
+        """The settings that need no model file: segments, a 3 x 3 grid and the whole image."""
         return RegionSettings(segments=True, grid=3)
 
     @staticmethod
     def default_for(dataset: Dataset) -> tuple[RegionSettings, str]:
-        """The settings where the user names none, and a sentence that says which they are.
+        """The settings for a dataset when the user gives none, and a sentence that describes them.
 
-        A dataset that brings its own models (`[regions]` in its file) is looked at with these; any other without
-        weights.
+        They use the models that the dataset file names under `[regions]`; without these they are `weight_free`.
 
         Raises:
             DatasetError: a dataset without images.
         """
         dataset.require_images()
-        own = dataset.regions
-        if own is None or not (own.detector or own.segmenter or own.backbone):
+        models = dataset.regions
+        if models is None or not (models.detector or models.segmenter or models.backbone):
             return RegionSettings.weight_free(), (
                 "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights; "
                 "a detector and a backbone give better ones."
             )
-        chosen = RegionSettings(
-            detectors=(own.detector,) if own.detector else (),
-            segmenter=own.segmenter,
-            backbone=own.backbone,
-            class_names=own.class_names,
-            segments=own.detector is None,
+        settings = RegionSettings(
+            detectors=(models.detector,) if models.detector else (),
+            segmenter=models.segmenter,
+            backbone=models.backbone,
+            class_names=models.class_names,
+            segments=models.detector is None,
         )
-        return chosen, f"Regions: the models that {dataset.path} names under [regions], and the whole image."
+        return settings, f"Regions: the models that {dataset.path} names under [regions], and the whole image."
+
+    def require_extractable(self) -> None:
+        """Raises `RegionsError` where regions of a new image cannot be computed with these settings; here they can."""
 
     def differences(self, other: RegionSettings) -> list[str]:
         """One line for each setting that differs from `other`; files differ by content only.
@@ -147,23 +153,23 @@ class RegionSettings:
 
     @property
     def model_files(self) -> dict[str, Path]:
-        """Every local file or folder these settings read, by a name that is unique among them."""
+        """The local files and folders that these settings name, by setting; detectors as `detectors[0]`, …"""
         found = {f"detectors[{i}]": path for i, path in enumerate(self.detectors)}
         for name in ("segmenter", "backbone", "class_names"):
             if (path := getattr(self, name)) is not None:
                 found[name] = path
-        for name in ("detector_hf", "backbone_hf"):
+        for name in _HUB_MODELS:
             if (text := getattr(self, name)) is not None and Path(text).is_dir():
                 found[name] = Path(text)
         return found
 
     @property
     def with_texture(self) -> bool:
-        """Is the texture descriptor part of the features?"""
+        """Whether the texture descriptor is part of the features."""
         return not (self.backbone or self.backbone_hf) if self.texture is None else self.texture
 
     def fingerprint(self) -> str:
-        """sha256 over every value and the content of every model file; where the files lie does not count.
+        """sha256 over all settings and the content of all model files; their paths do not count.
 
         Raises:
             RegionsError: a file that is missing.
@@ -171,7 +177,7 @@ class RegionSettings:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
-        """Each setting by name, files as the sha256 of their content: what `fingerprint` is taken of.
+        """What `fingerprint` hashes: each setting by name, files as the sha256 of their content.
 
         Raises:
             RegionsError: a file that is missing.
@@ -188,16 +194,7 @@ class RegionSettings:
 
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
         """Plain JSON values; paths inside `folder` are written relative to it."""
-
-        def plain(value: Any) -> Any:
-            if isinstance(value, Path):
-                return _relative(value, folder)
-            return [plain(item) for item in value] if isinstance(value, tuple) else value
-
-        values = {name: plain(value) for name, value in asdict(self).items()}
-        for name in ("detector_hf", "backbone_hf"):
-            if name in self.model_files:
-                values[name] = _relative(Path(values[name]), folder)
+        values = to_json(self, lambda path: _relative(path, folder), _hub_model_hooks(folder))
         return {"version": _VERSION, **values}
 
     @classmethod
@@ -212,74 +209,97 @@ class RegionSettings:
             raise RegionsError(
                 f"The region settings have version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed."
             )
-        known = {field.name: field for field in fields(cls)}
-        chosen: dict[str, Any] = {"evidence_sizes": ()}  # of a store that was made before there were any
-        for name, value in values.items():
-            if name == "version":
-                continue
-            if name not in known:
-                raise RegionsError(f"The region settings have an unknown name {name!r}; known are {', '.join(known)}.")
-            chosen[name] = _typed(name, str(known[name].type), value, folder)
-        return cls(**chosen)
+        # The first stores were made without further sizes, and their settings do not list them.
+        named = {"evidence_sizes": []} | {name: value for name, value in values.items() if name != "version"}
+        try:
+            return from_json(cls, named, lambda text: _absolute(text, folder), _hub_model_hooks(folder))
+        except UnknownFieldError as error:
+            known = ", ".join(setting.name for setting in fields(cls))
+            raise RegionsError(f"The region settings have an unknown name {error.name!r}; known are {known}.") from None
+        except WrongKindError as error:
+            raise RegionsError(
+                f"The region setting {error.name} is {error.value!r}; expected {error.expected}."
+            ) from None
 
-    def copied_to(self, folder: Path) -> RegionSettings:
-        """The same settings with every model file copied into `folder` and read from there: nothing outside is needed.
+    def copied_to(self, folder: Path) -> Self:
+        """The same settings with every model file copied into `folder`, and read from there.
 
         Raises:
             RegionsError: a file that is missing.
         """
-        self.fingerprint()  # names a missing file before anything is written
-        folder.mkdir(parents=True, exist_ok=True)
-        taken: dict[str, Path] = {}
+        self.identity()  # a missing file is reported before anything is written
+        copied: dict[str, Path] = {}
 
         def copy(path: Path) -> Path:
             target, number = folder / path.name, 2
-            while target.name in taken and taken[target.name] != path.resolve():
+            while target.name in copied and copied[target.name] != path.resolve():
                 target, number = folder / f"{path.stem}-{number}{path.suffix}", number + 1
-            taken[target.name] = path.resolve()
-            if path.is_dir():
-                shutil.copytree(path, target, dirs_exist_ok=True)
-            elif not target.exists() or not target.samefile(path):
-                partial = target.with_name(target.name + ".partial")
-                shutil.copyfile(path, partial)
-                partial.replace(target)
+            copied[target.name] = path.resolve()
+            _copy(path, target)
             return target
 
         changed: dict[str, Any] = {"detectors": tuple(copy(path) for path in self.detectors)}
         for name, path in self.model_files.items():
             if "[" not in name:
-                changed[name] = str(copy(path)) if name.endswith("_hf") else copy(path)
+                changed[name] = str(copy(path)) if name in _HUB_MODELS else copy(path)
         return replace(self, **changed)
 
 
-def _typed(name: str, kind: str, value: Any, folder: Path | None) -> Any:
-    """`value` from JSON as the type that the field is annotated with."""
+@dataclass(frozen=True)
+class ImportedRegions(RegionSettings):
+    """The settings of a store of precomputed features; of those of `RegionSettings` only `class_names` applies."""
 
-    def path(text: Any) -> Path:
-        if not isinstance(text, str):
-            raise TypeError
-        return folder / text if folder and not Path(text).is_absolute() else Path(text)
+    imported: str = ""
+    """The format that the features were read from: the `format` of an importer."""
+    boxes: bool = True
+    """Whether the features have boxes; without them every region is stored as the whole image."""
 
-    try:
-        if value is None and "None" in kind:
+    def __post_init__(self) -> None:
+        if not self.imported:
+            raise RegionsError("Imported regions need the name of the format they were read from.")
+
+    def require_extractable(self) -> None:
+        """Raises `RegionsError`: the networks that computed imported features are not known."""
+        raise RegionsError(
+            f"These regions were imported from {self.imported} features, and nothing here computes such features for a "
+            "new image. Import those of the image as well (`unboxed import`), or train on a store made by "
+            "`unboxed regions`."
+        )
+
+
+def settings_from_dict(values: Mapping[str, Any], folder: Path | None = None) -> RegionSettings:
+    """The settings of a store, extracted or imported, that `RegionSettings.to_dict` wrote.
+
+    Args:
+        values: plain JSON values.
+        folder: relative paths are taken from it.
+
+    Raises:
+        RegionsError: written by a newer version, an unknown name, or a value of the wrong kind.
+    """
+    return (ImportedRegions if "imported" in values else RegionSettings).from_dict(values, folder)
+
+
+_HUB_MODELS = ("detector_hf", "backbone_hf")  # hub names, or folders written as text
+
+
+def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
+    def read(value: Any) -> str | None:
+        if value is None:
             return None
-        if name in ("detector_hf", "backbone_hf"):
-            local = path(value)
-            return str(local) if local.is_dir() else value
-        if kind.startswith("tuple"):
-            if not isinstance(value, list):
-                raise TypeError
-            if "int" in kind:
-                return tuple(_typed(name, "int", item, folder) for item in value)
-            return tuple(path(item) if "Path" in kind else str(item) for item in value)
-        if kind.startswith("Path"):
-            return path(value)
-        wanted = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,)}[kind.split(" ")[0]]
-        if not isinstance(value, wanted) or (isinstance(value, bool) and not kind.startswith("bool")):
-            raise TypeError
-    except TypeError:
-        raise RegionsError(f"The region setting {name} is {value!r}; expected {kind}.") from None
-    return value
+        if not isinstance(value, str):
+            raise TypeError(value)
+        local = _absolute(value, folder)
+        return str(local) if local.is_dir() else value
+
+    def write(value: str | None) -> str | None:
+        return value if value is None or not Path(value).is_dir() else _relative(Path(value), folder)
+
+    return dict.fromkeys(_HUB_MODELS, FieldHooks(read, write))
+
+
+def _absolute(text: str, folder: Path | None) -> Path:
+    return folder / text if folder and not Path(text).is_absolute() else Path(text)
 
 
 def _relative(path: Path, folder: Path | None) -> str:
@@ -288,14 +308,32 @@ def _relative(path: Path, folder: Path | None) -> str:
     return str(path.resolve())
 
 
+def _copy(source: Path, target: Path) -> None:
+    if target.exists() and target.samefile(source):
+        return
+    if source.is_dir():
+        with atomic_folder(target) as partial:
+            shutil.copytree(source, partial, dirs_exist_ok=True)
+    else:
+        with atomic_path(target) as partial:
+            shutil.copyfile(source, partial)
+
+
 def _content(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of a folder's files; computed again only when a file changes."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return _digest(path, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
+    for file, _, _ in files:
+        digest.update(file.relative_to(path).as_posix().encode() if file != path else b"")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

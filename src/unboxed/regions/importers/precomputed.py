@@ -18,11 +18,11 @@ import numpy as np
 from unboxed.data.annotation_images import UNKNOWN_SIZE
 from unboxed.data.dataset import Dataset
 from unboxed.errors import RegionsError, StoreError
-from unboxed.regions.imported import ImportedRegions
 from unboxed.regions.importers.base import FeatureFormat, FeatureSource, PrecomputedImage, image_key
 from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
 from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
 from unboxed.regions.importers.scan_features import ScanFeatures
+from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions

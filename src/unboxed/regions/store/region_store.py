@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.errors import RegionsError, StoreError
-from unboxed.regions.imported import settings_from_dict
-from unboxed.regions.settings import RegionSettings
+from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.types import Regions
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -161,63 +160,3 @@ def test_a_segmenter_and_a_backbone_need_their_outputs(tmp_path: Path, graphs: A
     backbone = graphs.picture(tmp_path / "b.onnx")
     with pytest.raises(RegionsError, match=r"no feature map 'c4'"):
         RegionExtractor(RegionSettings(backbone=backbone, feature_maps=("c4",)))
-
-
-# Settings
-
-
-def test_settings_go_through_json_and_keep_their_fingerprint(settings: RegionSettings) -> None:
-    again = RegionSettings.from_dict(json.loads(json.dumps(settings.to_dict())))
-    assert again.fingerprint() == settings.fingerprint()
-    assert again.to_dict() == settings.to_dict()
-
-
-def test_the_fingerprint_is_of_values_and_content(settings: RegionSettings, tmp_path: Path) -> None:
-    copied = settings.copied_to(tmp_path / "elsewhere")
-    assert copied.detectors[0].parent == tmp_path / "elsewhere"
-    assert copied.fingerprint() == settings.fingerprint()
-    assert settings.differences(copied) == []
-    assert replace(settings, nms=0.5).fingerprint() != settings.fingerprint()
-    assert settings.backbone is not None
-    settings.backbone.write_bytes(settings.backbone.read_bytes() + b" ")
-    assert copied.fingerprint() != settings.fingerprint()
-    assert settings.differences(replace(copied, grid=4)) == [
-        "backbone: backbone.onnx there, backbone.onnx here",
-        "grid: 4 there, 2 here",
-    ]
-
-
-def test_models_of_one_name_are_copied_under_two(settings: RegionSettings, tmp_path: Path) -> None:
-    other = tmp_path / "other" / "detector.onnx"
-    other.parent.mkdir()
-    other.write_bytes(settings.detectors[0].read_bytes() + b" ")
-    two = replace(settings, detectors=(*settings.detectors, other))
-    copied = two.copied_to(tmp_path / "models")
-    assert [path.name for path in copied.detectors] == ["detector.onnx", "detector-2.onnx"]
-    assert copied.fingerprint() == two.fingerprint()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"version": 99}, "version 99"),
-        ({"colours": True}, "unknown name 'colours'"),
-        ({"grid": "3"}, "grid is '3'; expected int"),
-        ({"whole_image": 1}, "whole_image is 1; expected bool"),
-        ({"top_k": True}, "top_k is True"),
-        ({"detectors": "a.onnx"}, "expected tuple"),
-        ({"nms": 2}, "expected a value in 0..1"),
-    ],
-)
-def test_settings_that_cannot_be_read(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(RegionsError, match=message):
-        RegionSettings.from_dict({**RegionSettings().to_dict(), **change})
-
-
-def test_settings_that_make_no_sense() -> None:
-    with pytest.raises(RegionsError, match="propose nothing"):
-        RegionSettings(whole_image=False)
-    with pytest.raises(RegionsError, match="crops needs a backbone"):
-        RegionSettings(crops=True)
-    with pytest.raises(RegionsError, match="does not exist"):
-        RegionSettings(detectors=(Path("nowhere.onnx"),)).fingerprint()
