@@ -21,12 +21,13 @@ import numpy as np
 from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
-from unboxed.regions.extraction import available_cores, extract, image_key
+from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
 from unboxed.regions.image_view import View
 from unboxed.regions.onnx_network import Network
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
+from unboxed.runtime.cores import available_cores
 from unboxed.runtime.prefetch import ordered_map
 from unboxed.scenes import write_scenes
 from unboxed.types import Example
@@ -86,7 +87,7 @@ def _measured(
     def one_by_one() -> Path:
         with RegionStore.create_or_resume(store := fresh(), settings) as opened:
             extractor = RegionExtractor(settings)
-            opened.describe(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
+            opened.define_columns(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
             for example in examples:
                 regions = extractor(open_image(example.path), example.original_size)
                 opened.append(example.image_id, image_key(example.path, example.original_size), regions)

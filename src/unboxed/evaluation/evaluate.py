@@ -98,7 +98,7 @@ def store_for(
 
 def _holds(store: RegionStore, example: Example) -> bool:
     """Does the store hold this very image, and not another one of the same name?"""
-    return store.image(example.image_id) == image_key(example.path, example.original_size)
+    return store.image_key(example.image_id) == image_key(example.path, example.original_size)
 
 
 def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:

@@ -61,6 +61,7 @@ class RegionExtractor:
     def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
         settings.require_extractable()
         self.settings = settings
+        self.source_names = SOURCE_NAMES
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
         self._detectors: list[Detector] = [
             OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors

@@ -228,7 +228,7 @@ class _Work:
     def _look(self, key: str, image: ListedImage) -> Regions:
         if self._store is None:
             return self._grounder.extractor(open_image(image.path), image.original_size)
-        if self._store.image(image.image_id) != key:
+        if self._store.image_key(image.image_id) != key:
             raise ImageError(
                 f"{self._store.path} has no regions of this image as it is now; run `unboxed regions` on it, or "
                 "leave out --regions."

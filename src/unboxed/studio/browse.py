@@ -149,7 +149,7 @@ class Browser:
         if known is not None:
             return known
         for store in self._stores:
-            if store.image(example.image_id) == image_key(example.path, example.original_size):
+            if store.image_key(example.image_id) == image_key(example.path, example.original_size):
                 shape = example.original_size or (example.width, example.height)
                 return self._desk.remember(Seen(photo.photo_id, photo.name, store[example.image_id], shape))
         return self._desk.look(None, photo.photo_id)

@@ -1,4 +1,4 @@
-"""The store: what goes in comes out, interrupted work goes on, other settings and damage are refused."""
+"""The region store: round trips, resumed and killed extractions, refused settings, damaged files."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from unboxed.errors import ImageError, StoreError
 from unboxed.regions.extraction import extract
@@ -21,7 +26,7 @@ from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import region_store as store_module
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.types import Caption, Example
+from unboxed.types import Caption, Example, Regions
 
 SETTINGS = RegionSettings(grid=2, texture=False)
 
@@ -41,7 +46,12 @@ def examples(tmp_path: Path) -> list[Example]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_SHARD_PHOTOGRAPHS", 2)
+    monkeypatch.setattr(store_module, "_IMAGES_PER_SHARD", 2)
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def read(path: Path) -> dict[str, bytes]:
@@ -65,6 +75,88 @@ def test_what_goes_in_comes_out(tmp_path: Path, examples: list[Example]) -> None
         assert [store.source_names[i] for i in arrays.sources] == list(fresh.sources)
     with pytest.raises(StoreError, match="no regions of 'other'"):
         store["other"]
+
+
+@st.composite
+def stored_images(draw: st.DrawFn) -> list[Regions]:
+    """Regions of up to nine images, some without any, of a store with two sources."""
+    width, classes = draw(st.integers(0, 4)), draw(st.integers(0, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    images = []
+    for count in draw(st.lists(st.integers(0, 5), max_size=9)):
+        images.append(
+            Regions(
+                boxes=rng.uniform(0, 1e4, (count, 4)),
+                scores=rng.uniform(0, 1, count),
+                features=rng.normal(scale=10.0 ** rng.integers(-5, 8), size=(count, width)),
+                class_probs=rng.uniform(0, 1, (count, classes)),
+                class_names=tuple(f"class {k}" for k in range(classes)),
+                sources=tuple(rng.choice(["detector", "grid"], count)),
+                width=int(rng.integers(1, 5000)),
+                height=int(rng.integers(1, 5000)),
+            )
+        )
+    return images
+
+
+@given(stored_images(), st.integers(1, 4))
+def test_any_regions_are_read_as_they_were_written(images: list[Regions], images_per_shard: int) -> None:
+    """Boxes and scores exactly, features and class probabilities as float16, in any number of shards."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_module, "_IMAGES_PER_SHARD", images_per_shard)
+        with RegionStore.create_or_resume(Path(folder), SETTINGS) as store:
+            if images:
+                blocks = (("colour", images[0].features.shape[1]),)
+                store.define_columns(images[0].class_names, ("detector", "grid"), blocks)
+            for number, regions in enumerate(images):
+                store.append(f"image {number}", f"key {number}", regions)
+        again = RegionStore.open(Path(folder))
+        assert list(again) == list(store) == [f"image {number}" for number in range(len(images))]
+        assert again.ids_by_key() == {f"key {number}": f"image {number}" for number in range(len(images))}
+        assert len(list(Path(folder).glob("shards/*"))) == -(-len(images) // images_per_shard)
+        for number, expected in enumerate(images):
+            found = again[f"image {number}"]
+            assert again.image_key(f"image {number}") == f"key {number}"
+            assert (found.class_names, found.sources) == (expected.class_names, expected.sources)
+            assert (found.width, found.height) == (expected.width, expected.height)
+            np.testing.assert_array_equal(found.boxes, expected.boxes)
+            np.testing.assert_array_equal(found.scores, expected.scores)
+            np.testing.assert_array_equal(found.class_probs, expected.class_probs.astype(np.float16))
+            limited = np.clip(expected.features, -65504, 65504)
+            np.testing.assert_array_equal(found.features, limited.astype(np.float16))
+            assert not found.features.flags.writeable
+            arrays = again.arrays(f"image {number}")
+            np.testing.assert_array_equal(arrays.features, found.features)
+
+
+def test_a_later_image_of_the_same_id_replaces_the_earlier(tmp_path: Path, examples: list[Example]) -> None:
+    extractor = RegionExtractor(SETTINGS)
+    with RegionStore.create_or_resume(tmp_path / "store", SETTINGS) as store:
+        store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
+        for key, size in (("old", (40, 40)), ("new", (50, 30))):
+            store.append("a", key, extractor(Image.new("RGB", size)))
+    again = RegionStore.open(tmp_path / "store")
+    assert (len(again), "a" in again, "b" in again, again.image_key("b")) == (1, True, False, None)
+    assert again.fingerprint() == SETTINGS.fingerprint()
+    assert (again.image_key("a"), again["a"].width) == ("new", 50)
+
+
+def test_a_store_keeps_its_columns(tmp_path: Path, examples: list[Example]) -> None:
+    extract(examples[:1], SETTINGS, tmp_path / "store", progress=False)
+    with (
+        RegionStore.create_or_resume(tmp_path / "store", SETTINGS) as store,
+        pytest.raises(StoreError, match="other classes or features than its settings give now"),
+    ):
+        store.define_columns(("cat",), store.source_names, store.feature_blocks)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_the_temporary_file_of_a_killed_process_is_ignored(tmp_path: Path, examples: list[Example]) -> None:
+    extract(examples[:3], SETTINGS, tmp_path / "store", progress=False)
+    shards = tmp_path / "store" / "shards"
+    (shards / ".000002.17-0.safetensors").write_bytes((shards / "000001.safetensors").read_bytes()[:40])
+    assert len(RegionStore.open(tmp_path / "store")) == 3
+    assert extract(examples, SETTINGS, tmp_path / "store", progress=False).done == 6
 
 
 def test_a_store_does_not_depend_on_the_number_of_workers(tmp_path: Path, examples: list[Example]) -> None:
@@ -99,7 +191,7 @@ from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Caption, Example
-store._SHARD_PHOTOGRAPHS = 2
+store._IMAGES_PER_SHARD = 2
 whole = RegionExtractor.__call__
 RegionExtractor.__call__ = lambda *a: (time.sleep(0.1), whole(*a))[1]
 images = [Example(f"image{i}", Path(sys.argv[1]) / f"{i}.png", (Caption("noise"),), 30 + i, 20) for i in range(9)]
@@ -176,6 +268,15 @@ def test_damage_is_named_and_mended_by_deleting_the_shard(tmp_path: Path, exampl
         shard.write_bytes(damaged)
         with pytest.raises(StoreError, match=r"000001\.safetensors is damaged .*Delete this file"):
             RegionStore.open(tmp_path / "store")
+    listed = json.loads(safe_open(_written(shard, whole), framework="numpy").metadata()["images"])
+    arrays = load_file(shard)
+    for damaged_list, message in ((listed[:1], "fill"), ([{"id": 1}], "damaged"), (7, "damaged")):
+        save_file(arrays, shard, metadata={"images": json.dumps(damaged_list)})
+        with pytest.raises(StoreError, match=message):
+            RegionStore.open(tmp_path / "store")
+    save_file(arrays | {"scores": arrays["scores"] + np.nan}, shard, metadata={"images": json.dumps(listed)})
+    with pytest.raises(StoreError, match=r"the regions of image2 are not usable \(.*NaN"):
+        RegionStore.open(tmp_path / "store")["image2"]
     shard.unlink()
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)
     assert (summary.done, summary.reused) == (2, 7)
@@ -190,6 +291,7 @@ def test_a_store_of_a_newer_version_or_with_a_broken_header(tmp_path: Path, exam
         ({"format": "other"}, "does not describe"),
         ({"settings": {**header["settings"], "version": 9}}, "version 9"),
         ({"feature_blocks": [1]}, "is damaged"),
+        ({"class_names": 3}, "is damaged"),
         ({"feature_blocks": [["colour", 35]]}, "has 36 features"),
     ]:
         file.write_text(json.dumps({**header, **change}))

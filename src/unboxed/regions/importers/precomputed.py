@@ -122,14 +122,14 @@ def import_regions(
         )
     done, reused, seen = 0, 0, set()
     with RegionStore.create_or_resume(out, settings) as store:
-        store.describe(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
+        store.define_columns(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
         for image in _chained(first, images):
             example = examples[image_key(image.image_id)]
             if example.image_id in seen:
                 continue
             seen.add(example.image_id)
             content = _content(image, example)
-            if store.image(example.image_id) == content:
+            if store.image_key(example.image_id) == content:
                 reused += 1
                 continue
             if image.features.shape[1] != store.feature_width:

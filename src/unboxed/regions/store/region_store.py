@@ -1,11 +1,11 @@
-"""The feature store: the regions of a dataset's images, made once, read many times, complete in its folder.
+"""The region store: a folder with the regions of a dataset's images, extracted once and read many times.
 
     STORE/store.json          settings, class names, source names, feature blocks
     STORE/models/             copies of the model files that the settings name
     STORE/shards/*.safetensors
 
-Nothing outside the folder is needed to read it, to go on with it, or to make the regions of a new image the same
-way. One process writes at a time; any number may read.
+The folder is complete: reading it, adding to it and extracting a new image in the same way need no file outside it. One
+process may write at a time; any number may read.
 """
 
 from __future__ import annotations
@@ -17,29 +17,35 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.settings import RegionSettings, settings_from_dict
-from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
-from unboxed.types import Regions
+from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, StoredImage, to_half, write_shard
+from unboxed.runtime.atomic import write_json
+from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
 
 _FORMAT, _VERSION = "unboxed-regions", 1
-_SHARD_PHOTOGRAPHS = 128
+_IMAGES_PER_SHARD = 128
 
 
 class RegionStore:
     """Regions by image id, from a folder.
 
-    Open one with `RegionStore.open` to read, with `RegionStore.create_or_resume` to add to it.
+    `RegionStore.open` opens a store for reading, `RegionStore.create_or_resume` for adding images:
+
+        with RegionStore.create_or_resume(folder, settings) as store:
+            store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
+            store.append("photo.jpg", key, extractor(image))
 
     Attributes:
         path: the folder.
-        settings: what the regions were made with, model files inside the folder.
+        settings: the settings of the regions, with model files inside the folder.
         class_names: the K classes of `class_probs`.
-        source_names: what the source indices mean.
-        feature_blocks: (name, width) of each run of feature columns.
+        source_names: the names that the source indices of the arrays refer to.
+        feature_blocks: (name, width) of consecutive feature columns; the widths sum to V.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -56,15 +62,16 @@ class RegionStore:
         except RegionsError as error:
             raise StoreError(f"{path / 'store.json'}: {error}") from error
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
-        self._open_shard: list[tuple[str, str, int, int, RegionArrays]] = []
+        self._pending: list[StoredImage] = []
         self._next_shard = 0
         for file in sorted((path / "shards").glob("*.safetensors")):
-            self._add(Shard(file))
-            self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
+            if not file.name.startswith("."):  # the temporary file of a process that was killed
+                self._add(Shard(file))
+                self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
 
     @staticmethod
     def open(path: Path) -> RegionStore:
-        """A store to read.
+        """Opens a store for reading.
 
         Raises:
             StoreError: no store there, a damaged one, or one of a newer version.
@@ -85,13 +92,13 @@ class RegionStore:
 
     @staticmethod
     def create_or_resume(path: Path, settings: RegionSettings) -> RegionStore:
-        """A store to add to: a new one, or the one that an earlier extraction with the same settings began.
+        """Opens a store for adding images: a new one, or one that was made with the same settings.
 
         Raises:
             StoreError: a store made with other settings, a damaged one, or a folder with other things in it.
             RegionsError: a model file that is missing.
         """
-        settings.fingerprint()  # a missing model file is named before anything is written
+        settings.identity()  # a missing model file is reported before anything is written
         if (path / "store.json").is_file():
             store = RegionStore.open(path)
             if changed := settings.differences(store.settings):
@@ -103,20 +110,19 @@ class RegionStore:
         if path.exists() and (not path.is_dir() or any(p.name not in ("models", "shards") for p in path.iterdir())):
             raise StoreError(f"{path} exists and is no feature store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
-        own = settings.copied_to(path / "models")
         header = {
             "format": _FORMAT,
             "version": _VERSION,
-            "settings": own.to_dict(path),
+            "settings": settings.copied_to(path / "models").to_dict(path),
             "class_names": [],
             "source_names": [],
             "feature_blocks": [],
         }
-        _write_json(path / "store.json", header)
+        write_json(path / "store.json", header)
         return RegionStore(path, header)
 
     def fingerprint(self) -> str:
-        """The fingerprint of the settings, with the model files as they lie in the store."""
+        """The fingerprint of the settings and of the store's copies of the model files."""
         return self.settings.fingerprint()
 
     @property
@@ -126,7 +132,7 @@ class RegionStore:
 
     @property
     def image_ids(self) -> tuple[str, ...]:
-        """The images stored, oldest first."""
+        """The image ids in the order in which they were first added."""
         return tuple(self._index)
 
     def __len__(self) -> int:
@@ -139,7 +145,7 @@ class RegionStore:
         return image_id in self._index
 
     def __getitem__(self, image_id: str) -> Regions:
-        """The regions of one image, checked.
+        """The regions of one image, validated.
 
         Raises:
             StoreError: not in the store, or damaged.
@@ -150,8 +156,8 @@ class RegionStore:
             return Regions(
                 boxes=arrays.boxes,
                 scores=arrays.scores,
-                features=arrays.features.astype(np.float32),
-                class_probs=arrays.class_probs.astype(np.float32),
+                features=_read_only(arrays.features),
+                class_probs=_read_only(arrays.class_probs),
                 class_names=self.class_names,
                 sources=tuple(self.source_names[i] for i in arrays.sources.tolist()),
                 width=entry.width,
@@ -160,11 +166,11 @@ class RegionStore:
         except (RegionsError, IndexError) as error:
             raise StoreError(
                 f"{shard.path} is damaged: the regions of {image_id} are not usable ({error}). Delete this file and "
-                "run the extraction again: only its images are done anew."
+                "run the extraction again: only its images are extracted again."
             ) from error
 
     def arrays(self, image_id: str) -> RegionArrays:
-        """The regions of one image as they lie in the store, unchecked.
+        """The regions of one image as stored, not validated.
 
         Raises:
             StoreError: not in the store.
@@ -172,40 +178,45 @@ class RegionStore:
         shard, entry = self._entry(image_id)
         return shard.arrays(entry.start, entry.count)
 
-    def image(self, image_id: str) -> str | None:
-        """What identifies the content that was extracted for this image id; None when it is not in the store."""
+    def image_key(self, image_id: str) -> str | None:
+        """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None
 
-    def images(self) -> dict[str, str]:
-        """Content -> the image id it is stored under."""
+    def ids_by_key(self) -> dict[str, str]:
+        """The image id under which each image key is stored."""
         return {entry.image_key: image_id for image_id, (_, entry) in self._index.items()}
 
-    def describe(
+    def define_columns(
         self,
         class_names: tuple[str, ...],
         source_names: tuple[str, ...],
         feature_blocks: tuple[tuple[str, int], ...],
     ) -> None:
-        """Writes down what the columns mean, before the first image is added.
+        """Writes what the columns of the arrays mean; to be called before the first image is added.
 
         Raises:
-            StoreError: the store says something else already.
+            StoreError: the store has other columns already.
         """
-        described = (class_names, source_names, feature_blocks)
-        if self.source_names and described != (self.class_names, self.source_names, self.feature_blocks):
+        columns = (class_names, source_names, feature_blocks)
+        if self.source_names and columns != (self.class_names, self.source_names, self.feature_blocks):
             raise StoreError(
                 f"{self.path} holds other classes or features than its settings give now; extract into a new folder."
             )
         if not self.source_names:
-            self.class_names, self.source_names, self.feature_blocks = described
+            self.class_names, self.source_names, self.feature_blocks = columns
             header = json.loads((self.path / "store.json").read_text(encoding="utf-8"))
             header.update(class_names=class_names, source_names=source_names, feature_blocks=feature_blocks)
-            _write_json(self.path / "store.json", header)
+            write_json(self.path / "store.json", header)
 
-    def append(self, image_id: str, image: str, regions: Regions) -> None:
-        """Adds one image; a later one of the same id takes the place of an earlier one.
+    def append(self, image_id: str, image_key: str, regions: Regions) -> None:
+        """Adds one image; it replaces an earlier one of the same id.
 
-        It is on the disk after the 128th, or after `flush`.
+        Images are written in shards of 128; `flush` and the end of a `with` block write the rest.
+
+        Args:
+            image_id: as in the dataset.
+            image_key: identifies the content of the image.
+            regions: its regions, with the classes, sources and features of `define_columns`.
         """
         arrays = RegionArrays(
             boxes=regions.boxes,
@@ -214,16 +225,16 @@ class RegionStore:
             scores=regions.scores,
             sources=np.array([self.source_names.index(name) for name in regions.sources], np.uint8),
         )
-        self._open_shard.append((image_id, image, regions.width, regions.height, arrays))
-        if len(self._open_shard) >= _SHARD_PHOTOGRAPHS:
+        self._pending.append(StoredImage(image_id, image_key, regions.width, regions.height, arrays))
+        if len(self._pending) >= _IMAGES_PER_SHARD:
             self.flush()
 
     def flush(self) -> None:
         """Writes the images added since the last full shard."""
-        if self._open_shard:
+        if self._pending:
             file = self.path / "shards" / f"{self._next_shard:06d}.safetensors"
-            write_shard(file, self._open_shard)
-            self._open_shard = []
+            write_shard(file, self._pending)
+            self._pending = []
             self._next_shard += 1
             self._add(Shard(file))
 
@@ -252,7 +263,8 @@ class RegionStore:
             self._index[entry.image_id] = (shard, entry)
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)
+def _read_only(values: npt.NDArray[np.float16]) -> Array:
+    """float32 that nobody can write to, so that `Regions` takes it as it is instead of a copy."""
+    array = values.astype(np.float32)
+    array.setflags(write=False)
+    return array

@@ -1,7 +1,6 @@
-"""One file of a feature store: the regions of some images, and the list of these images in its header.
+"""Shards, the files of a region store: the regions of some images, with the list of these images in the header.
 
-A shard is complete or not there: it is written beside its place and moved in at once. Because each brings its own list,
-the store's index is the sum of its shards and can never disagree with them.
+A shard is written atomically. The store's index is the union of the shards' lists, so it always agrees with them.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import StoreError
+from unboxed.runtime.atomic import atomic_path
 from unboxed.types import Array
 
-__all__ = ["RegionArrays", "Shard", "ShardEntry", "write_shard"]
+__all__ = ["RegionArrays", "Shard", "ShardEntry", "StoredImage", "to_half", "write_shard"]
 
 Half = npt.NDArray[np.float16]
 
@@ -26,7 +26,7 @@ _LARGEST_HALF = 65504.0
 
 
 class RegionArrays(NamedTuple):
-    """The regions of one image as they lie in the store, unchecked, for the training loop.
+    """The regions of one image as stored, not validated, for the training loop.
 
     Attributes:
         boxes: `[R, 4]` float32 pixels.
@@ -43,15 +43,32 @@ class RegionArrays(NamedTuple):
     sources: npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class ShardEntry:
-    """One image of a shard.
+class StoredImage(NamedTuple):
+    """One image that is to be written.
 
     Attributes:
         image_id: as in its dataset.
-        image_key: what identifies its content, see `extraction.image_key`.
+        image_key: identifies its content (`extraction.image_key`).
         width, height: of the image in pixels.
-        start, count: its rows in the shard's arrays.
+        arrays: its regions.
+    """
+
+    image_id: str
+    image_key: str
+    width: int
+    height: int
+    arrays: RegionArrays
+
+
+@dataclass(frozen=True)
+class ShardEntry:
+    """One image of a shard, as its header lists it.
+
+    Attributes:
+        image_id: as in its dataset.
+        image_key: identifies its content (`extraction.image_key`).
+        width, height: of the image in pixels.
+        start, count: its rows in the arrays of the shard.
     """
 
     image_id: str
@@ -67,7 +84,13 @@ _NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 
 
 class Shard:
-    """A shard opened for reading; only the rows asked for are read from the disk.
+    """A shard opened for reading; only the rows that are asked for are read from the disk.
+
+    Attributes:
+        path: the file.
+        entries: its images.
+        feature_width: V.
+        class_count: K.
 
     Raises:
         StoreError: damaged, or not a shard.
@@ -79,6 +102,7 @@ class Shard:
         self.path = path
         try:
             opened: Any = safe_open(str(path), framework="numpy")
+            self._file = opened
             listed = json.loads(opened.metadata()["images"])
             self.entries = tuple(ShardEntry(**_renamed(entry, _NAME_IN_CODE)) for entry in listed)
             self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
@@ -89,30 +113,28 @@ class Shard:
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}). Delete this file and run the extraction again: only its images are "
-                "done anew."
+                "extracted again."
             ) from error
 
     def arrays(self, start: int, count: int) -> RegionArrays:
         """Rows `start` to `start + count` of every array."""
+        if not count:  # safetensors refuses an empty slice at the end of a tensor
+            return RegionArrays(*(self._file.get_tensor(name)[:0] for name in RegionArrays._fields))
         return RegionArrays(*(piece[start : start + count] for piece in self._slices))
 
 
-def write_shard(path: Path, images: Sequence[tuple[str, str, int, int, RegionArrays]]) -> None:
-    """Writes a shard of (image_id, image_key, width, height, arrays), all or nothing."""
-    from safetensors.numpy import save
+def write_shard(path: Path, images: Sequence[StoredImage]) -> None:
+    """Writes a shard atomically."""
+    from safetensors.numpy import save_file
 
     entries, start = [], 0
     for image_id, image_key, width, height, arrays in images:
         entry = ShardEntry(image_id, image_key, width, height, start, len(arrays.boxes))
         entries.append(_renamed(asdict(entry), _NAME_IN_FILE))
         start += len(arrays.boxes)
-    joined = {
-        name: np.ascontiguousarray(np.concatenate([getattr(item[4], name) for item in images]))
-        for name in RegionArrays._fields
-    }
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(joined, metadata={"images": json.dumps(entries)}))
-    partial.replace(path)
+    joined = {name: np.concatenate([getattr(image.arrays, name) for image in images]) for name in RegionArrays._fields}
+    with atomic_path(path) as partial:
+        save_file(joined, partial, metadata={"images": json.dumps(entries)})
 
 
 def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -120,5 +142,5 @@ def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def to_half(values: Array) -> Half:
-    """float16, values beyond its range cut to the largest it has."""
+    """float16; values beyond its range become its largest ones."""
     return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
