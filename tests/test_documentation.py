@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.cli import VERBS, main
+from unboxed.cli import COMMANDS, main
 from unboxed.recipes import RECIPES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -93,7 +93,7 @@ def test_the_commands_of_the_guides_exist_with_their_options(capsys: pytest.Capt
     commands = list(_commands())
     assert len(commands) > 30
     for page, (verb, *rest) in commands:
-        assert verb in VERBS, f"{page}: unboxed {verb}"
+        assert verb in COMMANDS, f"{page}: unboxed {verb}"
         recipe = rest[:1] if verb == "fit" and not rest[0].startswith("-") else []
         for option in (word for word in rest if re.match(r"--?[a-z]", word)):
             assert re.search(rf"{option}\b", help_of(verb, *recipe)), f"{page}: unboxed {verb} {option}"

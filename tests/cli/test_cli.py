@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import unboxed
-from unboxed.cli import VERBS, main, recipe_verbs
+from unboxed.cli import COMMANDS, main, recipe_commands
 from unboxed.recipes import RECIPES
 
 
@@ -38,12 +38,12 @@ def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return line
 
 
-def test_the_verbs_are_these() -> None:
-    assert list(VERBS) == [
+def test_the_commands_are_these() -> None:
+    assert list(COMMANDS) == [
         "demo", "init", "scenes", "regions", "import", "fit", "evaluate", "compare", "ground", "label", "export",
         "index", "search", "studio", "doctor", "bench",
     ]  # fmt: skip
-    assert list(recipe_verbs()) == list(RECIPES)
+    assert list(recipe_commands()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}
     assert set(RECIPES) == recipes
 
@@ -75,7 +75,7 @@ def test_the_first_help_is_short_and_shows_the_way(capsys: pytest.CaptureFixture
         assert ended.value.code == 0
         pages.append(capsys.readouterr().out)
     assert pages[0] == pages[1] and len(pages[0].splitlines()) < 60
-    assert all(f"• {name}" in pages[0] for name in VERBS)
+    assert all(f"• {name}" in pages[0] for name in COMMANDS)
     assert "unboxed label photos --run run --out coco.json" in pages[0]
     main(["--version"])
     assert capsys.readouterr().out == f"unboxed {unboxed.__version__}\n"
@@ -128,7 +128,7 @@ def test_words_that_the_run_has_not_learned_are_named(
 ) -> None:
     main(["ground", str(tiny_run), str(_image(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
     said = capsys.readouterr()
-    assert said.err == "Words that the run has not learned: guitar\n"
+    assert said.err == "Words that are not in the vocabulary of the run: guitar\n"
     assert json.loads(said.out)["phrases"]
 
 

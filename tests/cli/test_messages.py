@@ -24,7 +24,7 @@ TABLES = {
 }
 
 MISTAKES = [
-    ("fti", "There is no command 'fti'; did you mean 'fit'? Known are {verbs}."),
+    ("fti", "There is no command 'fti'; did you mean 'fit'? Known are {commands}."),
     (
         "fit infogrond --data DATA --out RUN",
         "There is no recipe 'infogrond'; did you mean 'infoground'? Known are infoground, ckd, sprm, scan, bfan, pfan, "
@@ -155,11 +155,11 @@ def _spelt_out(text: str, places: dict[str, str]) -> str:
 def test_a_usual_mistake(
     command: str, message: str, places: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from unboxed.cli import VERBS
+    from unboxed.cli import COMMANDS
 
     with pytest.raises(SystemExit) as ended:
         main([_spelt_out(argument, places) for argument in command.split(" ")])
     assert ended.value.code == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said == "error: " + _spelt_out(message, places).replace("{verbs}", ", ".join(VERBS))
+    assert said == "error: " + _spelt_out(message, places).replace("{commands}", ", ".join(COMMANDS))
     assert not Path(places["T"], "new", "config.json").exists()

@@ -49,7 +49,7 @@ def test_a_image_finds_captions(
     tiny_index_folder: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = tiny_dataset.parent / "photos" / "0.png"
-    main(["search", str(tiny_index_folder), "--photo", str(image), "-k", "2", "--save", f"{tmp_path}/a.png", "--json"])
+    main(["search", str(tiny_index_folder), "--image", str(image), "-k", "2", "--save", f"{tmp_path}/a.png", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["captions"] == 80 and len(found["hits"]) == 2
     for hit in found["hits"]:
@@ -62,6 +62,6 @@ def test_search_says_what_is_missing(
     tiny_index_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "a sentence" in _fails(capsys, "search", tiny_index_folder)
-    assert "unboxed index RUN PHOTOS --out" in _fails(capsys, "search", tmp_path, "a box")
+    assert "unboxed index RUN IMAGES --out" in _fails(capsys, "search", tmp_path, "a box")
     assert "-k is 0" in _fails(capsys, "search", tiny_index_folder, "a box", "-k", "0")
-    assert "gone.jpg does not exist" in _fails(capsys, "search", tiny_index_folder, "--photo", tmp_path / "gone.jpg")
+    assert "gone.jpg does not exist" in _fails(capsys, "search", tiny_index_folder, "--image", tmp_path / "gone.jpg")

@@ -1,4 +1,4 @@
-"""A studio on the tiny run, with a folder of images, a small index and a drawn dataset."""
+"""A studio of the tiny run with a folder of images, a small index and a dataset of Scenes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from unboxed.errors import CaptionError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase
 from unboxed.scenes import write_scenes
-from unboxed.studio.browse import Browser
+from unboxed.studio.browse import DatasetBrowser
 from unboxed.studio.grounding_cache import GroundingCache
-from unboxed.studio.image_store import ImageLibrary
-from unboxed.studio.limits import Limits
+from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.middleware import Token
+from unboxed.studio.options import Limits
 from unboxed.studio.service import Studio, create_app
 
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A hit of the small index."""
+    """A hit of `SmallIndex`."""
 
     image: Path
     score: float
@@ -34,7 +34,7 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class SmallIndex:
-    """Finds images in the order of their names, the box of the whole query in each."""
+    """An index that finds images in the order of their names, with one box for the whole query."""
 
     images: Sequence[Path]
     words: list[str] = field(default_factory=list)
@@ -52,13 +52,13 @@ class SmallIndex:
 
 @pytest.fixture(scope="session")
 def images(tiny_dataset: Path) -> Path:
-    """The folder of images that can be picked."""
+    """A folder of 40 images, 96 x 64 pixels."""
     return tiny_dataset.parent / "photos"
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Six drawn pictures with gold boxes."""
+    """Six drawn images with gold boxes."""
     folder = tmp_path_factory.mktemp("drawn") / "scenes"
     write_scenes(folder, train=1, val=6, test=1)
     return load_dataset(folder / "data.toml")
@@ -71,22 +71,22 @@ def grounder(tiny_run: Path) -> Grounder:
 
 @pytest.fixture(scope="session")
 def make_studio(grounder: Grounder, tiny_run: Path, images: Path) -> Callable[..., Any]:
-    """Makes a service: `make_studio(limits=…, token=…, dataset=…, names=…)`."""
+    """Makes a service: `make_studio(limits=…, token=…, dataset=…, hosts=…)`."""
 
     def make(
         limits: Limits | None = None,
         token: str | None = None,
         dataset: Dataset | None = None,
-        names: Sequence[str] = (),
+        hosts: Sequence[str] = (),
         index: bool = True,
-        change: Callable[[GroundingCache], None] = lambda desk: None,
+        change: Callable[[GroundingCache], None] = lambda cache: None,
     ) -> Any:
         limits = limits or Limits(seconds=300)  # no test is timed: a busy machine may take long
-        desk = GroundingCache(grounder, limits, ImageLibrary(limits, images))
-        change(desk)
-        browser = Browser(desk, dataset, "val", tiny_run, limits) if dataset else None
-        found = SmallIndex(sorted(images.iterdir())) if index else None
-        kept = Token(token) if token else None
-        return create_app(Studio(desk, "tiny", limits, browser, found, kept, names))
+        cache = GroundingCache(grounder, limits, ImageLibrary(limits, images))
+        change(cache)
+        browser = DatasetBrowser(cache, dataset, "val", tiny_run, limits) if dataset else None
+        small_index = SmallIndex(sorted(images.iterdir())) if index else None
+        secret = Token(token) if token else None
+        return create_app(Studio(cache, "tiny", limits, browser, small_index, secret, hosts))
 
     return make

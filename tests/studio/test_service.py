@@ -25,10 +25,11 @@ from unboxed.cli import main
 from unboxed.data.dataset import Dataset
 from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
-from unboxed.studio.downloads import FORMATS, download
-from unboxed.studio.image_store import ImageLibrary
-from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.concurrency import LRUCache
+from unboxed.studio.downloads import FORMATS, write_download
+from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.middleware import COOKIE, Token
+from unboxed.studio.options import Limits
 
 PAGE = Path(unboxed.studio.__file__).parent / "page"
 CAPTION = "a red box beside a blue box"
@@ -93,7 +94,7 @@ def test_a_second_caption_needs_only_the_id(client: TestClient, make_studio: Mak
     assert again["photo"] == first["photo"]
     assert _ground(client, photo_id="0" * 64).status_code == 404
     assert _ground(client).status_code == 404
-    with TestClient(make_studio(limits=Limits(remembered=1)), base_url="http://localhost") as forgetful:
+    with TestClient(make_studio(limits=Limits(cached=1)), base_url="http://localhost") as forgetful:
         first = _ground(forgetful, photo=("p.png", _png())).json()
         _ground(forgetful, photo=("q.png", _png(80)))
         assert "send it again" in _ground(forgetful, photo_id=first["photo"]["id"]).json()["detail"]
@@ -137,7 +138,10 @@ def test_a_phrase_that_seems_absent_has_boxes_only_when_they_are_wanted(grounder
     there, absent = (replace(p, confidence=sure) for p, sure in zip(grounding.phrases, (0.9, 0.2), strict=True))
     grounding = replace(grounding, phrases=(there, absent))
     for form in FORMATS:
-        boxes = [_boxes(form, download(form, grounding, "3.png", 1, None, absent=wanted)) for wanted in (False, True)]
+        boxes = [
+            _boxes(form, write_download(form, grounding, "3.png", top=1, min_score=None, absent=wanted))
+            for wanted in (False, True)
+        ]
         assert boxes == [1, 2], form
 
 
@@ -230,9 +234,9 @@ def test_sixteen_at_once_are_all_answered(make_studio: Make) -> None:
 def test_who_comes_when_the_queue_is_full_is_told_when_to_come_again(make_studio: Make) -> None:
     release = threading.Event()
 
-    def slow(desk: Any) -> None:
-        look = desk.look
-        desk.look = lambda *given: (release.wait(20), look(*given))[1]
+    def slow(cache: Any) -> None:
+        extract = cache.extract
+        cache.extract = lambda *given: (release.wait(20), extract(*given))[1]
 
     app = make_studio(limits=Limits(workers=1, waiting=1), change=slow)
     answers = asyncio.run(_at_once(app, 5, release))
@@ -245,8 +249,8 @@ def test_who_comes_when_the_queue_is_full_is_told_when_to_come_again(make_studio
 def test_a_request_that_takes_too_long_is_given_up(make_studio: Make) -> None:
     release = threading.Event()
 
-    def stuck(desk: Any) -> None:
-        desk.look = lambda *_: release.wait(20)
+    def stuck(cache: Any) -> None:
+        cache.extract = lambda *_: release.wait(20)
 
     with TestClient(make_studio(limits=Limits(seconds=0.1), change=stuck), base_url="http://localhost") as client:
         answer = _ground(client, photo=("p.png", _png()))
@@ -292,9 +296,9 @@ def test_a_token_is_asked_for(make_studio: Make) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--host", "0.0.0.0"], "asks them for a token"),
+        (["--host", "0.0.0.0"], "needs a token"),
         (["--host", "0.0.0.0", "--token", "short"], "5 characters; give one of at least 16"),
-        (["--photos", "nowhere"], "nowhere is not a folder"),
+        (["--images", "nowhere"], "nowhere is not a folder"),
         (["--host", "203.0.113.9", "--token", SECRET], "cannot listen on 203.0.113.9"),
     ],
 )
@@ -360,7 +364,7 @@ def test_a_link_out_of_the_folder_is_not_listed(tmp_path: Path) -> None:
     ],
 )
 def test_only_known_names_are_answered(make_studio: Make, host: str, status: int) -> None:
-    with TestClient(make_studio(names=["studio.example"]), base_url="http://localhost") as client:
+    with TestClient(make_studio(hosts=["studio.example"]), base_url="http://localhost") as client:
         assert client.get("/api/facts", headers={"Host": host}).status_code == status
 
 
@@ -379,7 +383,7 @@ def test_a_page_of_another_site_cannot_send_requests(client: TestClient) -> None
 
 
 def test_what_was_used_last_is_remembered() -> None:
-    recent: Recent[str, int] = Recent(2)
+    recent: LRUCache[str, int] = LRUCache(2)
     recent.put("a", 1)
     recent.put("b", 2)
     assert recent.get("a") == 1
@@ -389,6 +393,6 @@ def test_what_was_used_last_is_remembered() -> None:
 
 def test_a_token_compares_whole() -> None:
     token = Token(SECRET)
-    assert token.is_it(SECRET)
-    assert not any(token.is_it(given) for given in ("", SECRET[:-1], SECRET + "x", SECRET.upper(), "ä" * 20))
+    assert token.matches(SECRET)
+    assert not any(token.matches(given) for given in ("", SECRET[:-1], SECRET + "x", SECRET.upper(), "ä" * 20))
     assert Token(SECRET).cookie != token.cookie

@@ -1,4 +1,8 @@
-"""The command line. A verb is a function of a file here whose work lies elsewhere; heavy imports wait until it runs."""
+"""The command line: the commands of `unboxed`, and `main`, which runs them.
+
+Each command is a function of a file in this folder, and its parameters are its options. Commands import slow packages
+when they run, so that `unboxed --help` loads none of them.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,22 @@ from collections.abc import Callable, Iterable, Sequence
 import tyro
 
 from unboxed import __version__
-from unboxed.cli.data import import_features, regions, scenes
+from unboxed.cli.bench import bench
+from unboxed.cli.data import import_features, init, regions, scenes
 from unboxed.cli.doctor import doctor
-from unboxed.cli.init import init
+from unboxed.cli.ground import ground
 from unboxed.cli.label import export, label
-from unboxed.cli.learn import compare, demo, evaluate, fit_by_default, recipe_verbs
+from unboxed.cli.learn import compare, demo, evaluate, fit_by_default, recipe_commands
+from unboxed.cli.renamed import replace_renamed_options
 from unboxed.cli.search import index, search
 from unboxed.cli.studio import studio
-from unboxed.cli.tools import bench
-from unboxed.cli.use import ground
 from unboxed.errors import UnboxedError
 
-__all__ = ["main", "recipe_verbs"]
+__all__ = ["COMMANDS", "main", "recipe_commands"]
 
-_HELP = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
-_DESCRIPTION = """Learn from captions alone which region of an image each phrase means.
-`unboxed COMMAND --help` tells of each command. From a folder of images with captions to search and boxes:
+_CONFIG = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
+_DESCRIPTION = """Find the image region of each phrase of a caption, with a model trained on captions alone.
+`unboxed COMMAND --help` shows the options of a command. From a folder of images with captions to search and boxes:
 
   unboxed fit --data photos --out run
   unboxed index run photos --out index
@@ -34,10 +38,10 @@ _DESCRIPTION = """Learn from captions alone which region of an image each phrase
 
 
 def fit() -> None:
-    """Train on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
+    """Train a model on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
 
 
-VERBS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "init": init,
     "scenes": scenes,
@@ -58,69 +62,82 @@ VERBS: dict[str, Callable[..., None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run `unboxed` with the given arguments; those of the process by default."""
-    # Threads that wait must not take the cores from those that work: on a shared machine that is ten times slower.
+    """Run a command of `unboxed`.
+
+    Args:
+        arguments: the arguments; by default those of the process.
+
+    Raises:
+        SystemExit: with code 2 after an error of the user, 130 after an interrupt, 141 after a closed pipe.
+    """
+    # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    args = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        if args == ["--version"]:
-            print(f"unboxed {__version__}")
-        elif args[:1] == ["fit"]:
-            _fit(args[1:])
-        else:
-            _refuse_unknown("command", args[:1], VERBS)
-            verbs = (
-                VERBS if args[:1] and not args[0].startswith("-") else {n: _brief(verb) for n, verb in VERBS.items()}
-            )
-            tyro.extras.subcommand_cli_from_dict(
-                verbs, prog="unboxed", description=_DESCRIPTION, args=args or ["--help"], config=_HELP
-            )
+        _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except BrokenPipeError:  # as of `unboxed … --help | head`
-        # What Python flushes at its end has to go somewhere.
+    except BrokenPipeError:  # as in `unboxed … --help | head`
+        # Python flushes standard output when it exits; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except KeyboardInterrupt:
-        print("Interrupted; what was finished is kept. `--resume` goes on with a fit.", file=sys.stderr)
+        print("Interrupted. Finished work is kept; `--resume` continues a fit.", file=sys.stderr)
         raise SystemExit(130) from None
 
 
-def _fit(args: list[str]) -> None:
-    """`unboxed fit`, with or without a recipe; the recipes are loaded only where one is named, or help is asked for."""
+def _run(args: list[str]) -> None:
+    if args == ["--version"]:
+        print(f"unboxed {__version__}")
+    elif args[:1] == ["fit"]:
+        _run_fit(args[1:])
+    elif not args or args[0].startswith("-"):
+        summaries = {name: _without_options(command) for name, command in COMMANDS.items()}
+        _run_one_of(summaries, args or ["--help"])
+    else:
+        _check_name("command", args[0], COMMANDS)
+        _run_one_of(COMMANDS, args)
+
+
+def _run_one_of(commands: dict[str, Callable[..., None]], args: list[str]) -> None:
+    tyro.extras.subcommand_cli_from_dict(commands, prog="unboxed", description=_DESCRIPTION, args=args, config=_CONFIG)
+
+
+def _run_fit(args: list[str]) -> None:
+    """Run `unboxed fit`. The recipes are imported only to run one of them or to list them in the help."""
     if not args:
         raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
-    if args[0].startswith("-"):
-        about = None
-        if {"-h", "--help"} & set(args):
-            names = "\n".join(f"  {name:<11} {_first_line(verb)}" for name, verb in recipe_verbs().items())
-            about = f"{_first_line(fit_by_default)}\n\nunboxed fit RECIPE … has options of its own. Recipes:\n{names}"
-        tyro.cli(fit_by_default, prog="unboxed fit", description=about, args=args, config=_HELP)
+    if not args[0].startswith("-"):
+        recipes = recipe_commands()
+        _check_name("recipe", args[0], recipes)
+        tyro.cli(recipes[args[0]], prog=f"unboxed fit {args[0]}", args=args[1:], config=_CONFIG)
         return
-    verbs = recipe_verbs()
-    _refuse_unknown("recipe", args[:1], verbs)
-    tyro.cli(verbs[args[0]], prog=f"unboxed fit {args[0]}", args=args[1:], config=_HELP)
+    description = None
+    if {"-h", "--help"} & set(args):
+        names = "\n".join(f"  {name:<11} {_summary(command)}" for name, command in recipe_commands().items())
+        description = f"{_summary(fit_by_default)}\n\n`unboxed fit RECIPE` has options of its own. Recipes:\n{names}"
+    tyro.cli(fit_by_default, prog="unboxed fit", description=description, args=args, config=_CONFIG)
 
 
-def _brief(verb: Callable[..., None]) -> Callable[..., None]:
-    """What the list of all verbs has of one: the first line of its help, and no options."""
+def _without_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command of the same summary without options, for the list of all commands."""
 
-    def shown() -> None: ...
+    def listed() -> None: ...
 
-    shown.__doc__ = _first_line(verb)
-    return shown
-
-
-def _first_line(verb: Callable[..., None]) -> str:
-    return (verb.__doc__ or "").strip().splitlines()[0]
+    listed.__doc__ = _summary(command)
+    return listed
 
 
-def _refuse_unknown(what: str, given: Sequence[str], known: Iterable[str]) -> None:
-    """Name what was probably meant; tyro answers a wrong name with the whole help."""
+def _summary(command: Callable[..., None]) -> str:
+    """The first line of a command's docstring."""
+    return (command.__doc__ or "").strip().splitlines()[0]
+
+
+def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
+    """Raise an error that suggests the closest known name; tyro would print the whole help."""
     known = list(known)
-    for name in given:
-        if not name.startswith("-") and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f"did you mean {close[0]!r}? " if close else ""
-            raise UnboxedError(f"There is no {what} {name!r}; {meant}Known are {', '.join(known)}.")
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    suggestion = f"did you mean {close[0]!r}? " if close else ""
+    raise UnboxedError(f"There is no {kind} {name!r}; {suggestion}Known are {', '.join(known)}.")

@@ -1,4 +1,4 @@
-"""Verbs that make or read data: a drawn world, regions of images, features that others computed."""
+"""Commands that prepare data: `unboxed init`, `scenes`, `regions` and `import`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,62 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import show
 
-__all__ = ["import_features", "regions", "scenes"]
+__all__ = ["import_features", "init", "regions", "scenes"]
+
+
+def init(
+    folder: Positional[Path],
+    /,
+    out: Path | None = None,
+    detector: Path | None = None,
+    measure: bool = True,
+) -> None:
+    """Survey a folder of images and captions, write its dataset file, and estimate the time to train.
+
+    Args:
+        folder: images with a table of captions (CSV, JSONL, JSON), with a text file of the same name beside each
+            image, or a Hugging Face dataset.
+        out: the dataset file; FOLDER/data.toml by default.
+        detector: the detector to use in the estimate: an ONNX file, or the folder of a detector of transformers.
+        measure: estimate the time for regions and training from a few images.
+    """
+    from unboxed.data.dataset import load_dataset
+    from unboxed.data.survey import survey_folder, write_dataset_file
+
+    file = out or folder / "data.toml"
+    survey = survey_folder(folder)
+    write_dataset_file(survey, file)
+    for line in survey.lines():
+        show(line)
+    if measure:
+        from unboxed.training.auto import default_regions
+        from unboxed.training.estimate import estimate
+
+        settings, description = default_regions(load_dataset(file), detector)
+        show(description)
+        training_images = survey.split_counts.get("train", 0)
+        found = estimate(survey.examples, training_images, settings) if training_images else None
+        if found is not None:
+            show(
+                f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "
+                f"{_duration(found.training)} ({found.recipe}, {found.epochs} epochs)"
+            )
+    option = f" --detector {detector}" if detector else ""
+    show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int = 300, test: int = 300) -> None:
-    """Draw Scenes, a world in the Flickr30K Entities format, and name it in OUT/data.toml.
+    """Draw Scenes, a dataset of simple images in the Flickr30K Entities format, with its dataset file OUT/data.toml.
 
     Args:
         out: folder to write; it must not exist yet.
-        seed: the same seed draws the same world, byte by byte.
+        seed: random seed; the same seed writes the same bytes.
         train: images of the train split.
         val: images of the val split.
         test: images of the test split.
@@ -37,14 +84,14 @@ def regions(
     workers: int | None = None,
     strict: bool = False,
 ) -> None:
-    """Find regions in every image of a dataset and keep them in a store.
+    """Find regions in every image of a dataset and write them to a store.
 
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
-        out: folder of the store; an interrupted extraction goes on where it stopped.
+        out: folder of the store; an interrupted extraction continues where it stopped.
         detector: ONNX object detectors, the same as --detectors.
-        settings: what proposes and describes regions.
-        workers: images worked on at a time; as many as there are cores by default.
+        settings: sources of regions and their features.
+        workers: images processed at the same time; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
     """
     from dataclasses import replace
@@ -68,7 +115,7 @@ def regions(
     for image_id, reason in skipped.items():
         show(f"Skipped {image_id}: {reason}")
     show(
-        f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} were there already, "
+        f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
         f"{len(skipped)} skipped"
     )
 
@@ -81,14 +128,14 @@ def import_features(
     out: Path,
     classes: Path | None = None,
 ) -> None:
-    """Keep region features that others have computed in a store: SCAN's, bottom-up attention's, InfoGround's.
+    """Import precomputed region features into a store: those of SCAN, bottom-up attention or InfoGround.
 
     Args:
         data: the dataset's TOML file, CSV or JSONL.
-        features: SCAN directory, TSV file or folder of them, or folder of HDF5 files.
-        format: which of them.
-        out: folder of the store; an interrupted import goes on where it stopped.
-        classes: text file with the names of the features' class labels, one a line from number 0.
+        features: the folder of SCAN, a TSV file or a folder of them, or a folder of HDF5 files.
+        format: format of the features.
+        out: folder of the store; an interrupted import continues where it stopped.
+        classes: text file with the names of the classes, one on each line, in the order of the class numbers.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.importers.precomputed import import_regions, open_features

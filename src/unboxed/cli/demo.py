@@ -1,4 +1,4 @@
-"""From nothing to a report: draw a world, train on its captions alone, look at phrases boxed in pictures."""
+"""The demo: draws Scenes, trains CKD on its captions, and evaluates the run with a report."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from unboxed.scenes import write_scenes
 from unboxed.training.fit import fit
 from unboxed.training.options import FitSettings
 
-__all__ = ["demo_choices", "run_demo"]
+__all__ = ["demo_config", "run_demo"]
 
 
-def demo_choices(seed: int = 0) -> CKD:
-    """CKD with the semantic prior, chosen on the drawn world's val split.
-
-    The detector's class names teach it what its captions mean, and multiply with what it learned.
-    """
+def demo_config(seed: int = 0) -> CKD:
+    """CKD with the semantic prior and distillation; the values were chosen on the val split of Scenes."""
     return CKD(
         prior="semantic",
         distillation=DistillationConfig(distillation=0.5),
@@ -38,15 +35,15 @@ def run_demo(
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Path:
-    """Draw Scenes, train CKD on it, evaluate on its test split, all inside `out`.
+    """Draw Scenes, train CKD on it and evaluate the run on the test split.
 
-    What an earlier call finished is used again, so an interrupted demo goes on where it stopped.
+    An interrupted demo continues where it stopped: what is finished in `out` is used again.
 
     Args:
-        out: the folder.
-        seed: of the world and of training.
-        say: is given a line for people at every stage.
-        report: is given every entry of the training log.
+        out: folder of the drawn images, the run and the report.
+        seed: random seed of the images and of training.
+        show: called with a line of text at every step.
+        report: called with every entry of the training log.
 
     Returns:
         The HTML report.
@@ -55,15 +52,15 @@ def run_demo(
     if not (world / "data.toml").is_file():
         show("Drawing 2,600 scenes")
         write_scenes(world, seed=seed)
-    fit("ckd", demo_choices(seed), FitSettings(world / "data.toml", run, resume=True), show=show, report=report)
+    fit("ckd", demo_config(seed), FitSettings(world / "data.toml", run, resume=True), show=show, report=report)
     show("Evaluating on the test split")
     result = evaluate_run(run, world / "data.toml", "test", show=show)
-    assert result.scores is not None  # the drawn world has gold boxes
+    assert result.scores is not None  # Scenes has gold boxes
     show(
         f"pointing_any {result.scores['pointing_any']:.1f}, recall_any@1 {result.scores['recall_any@1']:.1f} on "
-        f"{result.scores.phrases:,} phrases; the best untrained baseline: "
-        f"{max(own['pointing_any'] for own in result.baselines.values()):.1f} and "
-        f"{max(own['recall_any@1'] for own in result.baselines.values()):.1f}"
+        f"{result.scores.phrases:,} phrases; the best untrained baselines: "
+        f"{max(baseline['pointing_any'] for baseline in result.baselines.values()):.1f} and "
+        f"{max(baseline['recall_any@1'] for baseline in result.baselines.values()):.1f}"
     )
-    assert result.report is not None  # a report was asked for
+    assert result.report is not None  # evaluate_run writes one by default
     return result.report

@@ -1,48 +1,275 @@
-"""The verb that looks at the installation."""
+"""The command `unboxed doctor`: checks of the installation and of this machine, with a fix for every problem."""
 
 from __future__ import annotations
 
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
 from unboxed.cli.output import print_json
+from unboxed.runtime.cores import available_cores
 
-__all__ = ["doctor"]
+__all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
 
-_SIGNS = {"ok": "[green]✓[/green]", "absent": "[dim]·[/dim]", "wrong": "[red]✗[/red]"}
+Verdict = Literal["ok", "absent", "wrong"]
+
+_SIGNS: dict[Verdict, str] = {"ok": "[green]✓[/green]", "absent": "[dim]·[/dim]", "wrong": "[red]✗[/red]"}
+
+# Required modules with the package that contains each.
+_REQUIRED = {
+    "cattrs": "cattrs",
+    "defusedxml": "defusedxml",
+    "filelock": "filelock",
+    "jinja2": "jinja2",
+    "lazy_loader": "lazy-loader",
+    "lightning_fabric": "lightning-fabric",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "PIL": "pillow",
+    "rich": "rich",
+    "safetensors": "safetensors",
+    "skimage": "scikit-image",
+    "torch": "torch",
+    "tyro": "tyro",
+}
+# Optional modules with the package that contains each, the extra that installs it, and its use.
+_OPTIONAL = {
+    "transformers": ("transformers", "hf", "detectors, text encoders and language models of transformers"),
+    "huggingface_hub": ("huggingface-hub", "hub", "runs from and to the Hugging Face Hub"),
+    "fastapi": ("fastapi", "studio", "the studio"),
+    "uvicorn": ("uvicorn", "studio", "the studio"),
+    "python_multipart": ("python-multipart", "studio", "uploads to the studio"),
+    "pyarrow": ("pyarrow", "parquet", "datasets of Hugging Face in parquet files"),
+    "onnx": ("onnx", "onnx", "`unboxed export`"),
+    "onnxscript": ("onnxscript", "onnx", "`unboxed export`"),
+    "supervision": ("supervision", "supervision", "`Grounding.to_supervision`"),
+    "faiss": ("faiss-cpu", "search", "searching millions of images"),
+    "tensorboard": ("tensorboard", "tensorboard", "training curves in TensorBoard"),
+    "h5py": ("h5py", "hdf5", "region features from HDF5 files"),
+    "triton": ("triton", "triton", "the fused kernel on a GPU"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        group: heading that it belongs to, such as `packages`.
+        name: what was checked.
+        verdict: `ok`, `absent` (an optional part is missing), or `wrong` (something will fail).
+        value: a version, a number, or what was found.
+        fix: command or step that changes it; empty when nothing needs to be done.
+    """
+
+    group: str
+    name: str
+    verdict: Verdict
+    value: str
+    fix: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `unboxed doctor --json` prints; `fix` is called `mend` there."""
+        return {
+            "group": self.group,
+            "name": self.name,
+            "verdict": self.verdict,
+            "value": self.value,
+            "mend": self.fix,
+        }
 
 
 def doctor(json: bool = False) -> None:
-    """Say what this installation has, what it lacks, and the command that mends each thing.
+    """Check the installation: what it has, what is missing, and the command that fixes each problem.
 
-    Ends with code 1 when something is wrong; an optional part that is missing is not.
+    The exit code is 1 when there is a problem. A missing optional part is not a problem.
 
     Args:
         json: print one JSON object instead of a table.
     """
-    from unboxed.cli.installation import examine
-
-    findings = examine()
-    wrong = [finding for finding in findings if finding.verdict == "wrong"]
+    findings = check_installation()
+    problems = [finding for finding in findings if finding.verdict == "wrong"]
     if json:
-        print_json({"healthy": not wrong, "findings": [finding.to_dict() for finding in findings]})
+        print_json({"healthy": not problems, "findings": [finding.to_dict() for finding in findings]})
     else:
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table("", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        group = ""
-        for finding in findings:
-            if finding.group != group:
-                table.add_row("", f"[bold]{finding.group}[/bold]")
-                group = finding.group
-            table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value))
-        console = Console()
-        console.print(table)
-        console.print(f"\n{len(wrong)} wrong." if wrong else "\nNothing is wrong.", style="bold")
-        for label, verdict in (("To mend it", "wrong"), ("To add what is missing", "absent")):
-            mends = [finding for finding in findings if finding.verdict == verdict and finding.mend]
-            if mends:
-                console.print(f"{label}:")
-            for finding in mends:  # never broken: a command is there to be copied
-                console.print(f"  {finding.name}: [bold]{escape(finding.mend)}[/bold]", soft_wrap=True, highlight=False)
-    if wrong:
+        _print_table(findings)
+    if problems:
         raise SystemExit(1)
+
+
+def _print_table(findings: Sequence[Finding]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "", "found", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            table.add_row("", f"[bold]{finding.group}[/bold]")
+            group = finding.group
+        table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value))
+    console = Console()
+    console.print(table)
+    problems = sum(finding.verdict == "wrong" for finding in findings)
+    console.print(f"\nProblems: {problems}." if problems else "\nNo problems.", style="bold")
+    for title, verdict in (("To fix the problems", "wrong"), ("To add optional parts", "absent")):
+        fixable = [finding for finding in findings if finding.verdict == verdict and finding.fix]
+        if fixable:
+            console.print(f"{title}:")
+        for finding in fixable:  # without line breaks, so that the command can be copied
+            console.print(f"  {finding.name}: [bold]{escape(finding.fix)}[/bold]", soft_wrap=True, highlight=False)
+
+
+def check_installation(folder: Path | None = None) -> list[Finding]:
+    """Check the installation and the machine, without changing anything and without using the network.
+
+    Args:
+        folder: folder in which runs will be written; the current folder by default.
+    """
+    return [
+        *_check_system(),
+        *_check_required(),
+        *_check_devices(),
+        *_check_optional(),
+        _check_torchvision(),
+        *_check_writing(folder or Path.cwd()),
+    ]
+
+
+def torchvision_error(code: str = "import torchvision") -> str | None:
+    """Why torchvision cannot be imported, or None when it can.
+
+    The import runs in another process: a torchvision built for another version of PyTorch may crash Python.
+
+    Args:
+        code: the Python code that is run.
+    """
+    try:
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return "its import does not end"
+    if result.returncode == 0:
+        return None
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"its import ends the process with code {result.returncode}"
+
+
+def _pip() -> str:
+    """The command of the pip that installs into this environment."""
+    found = shutil.which("pip")
+    return "pip" if found and Path(found).parent == Path(sys.executable).parent else f"{sys.executable} -m pip"
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _check_system() -> Iterator[Finding]:
+    from unboxed import __version__
+
+    yield Finding("system", "unboxed", "ok", __version__)
+    yield Finding("system", "Python", "ok", platform.python_version())
+    yield Finding("system", "platform", "ok", platform.platform())
+
+
+def _check_required() -> Iterator[Finding]:
+    for module, distribution in _REQUIRED.items():
+        version = _version(distribution)
+        if version is None and find_spec(module) is None:
+            yield Finding("packages", distribution, "wrong", "missing", f"{_pip()} install {distribution}")
+        else:
+            yield Finding("packages", distribution, "ok", version or "installed, version unknown")
+
+
+def _check_devices() -> Iterator[Finding]:
+    cores = available_cores()
+    yield Finding("devices", "cores", "ok", str(cores))
+    try:
+        import torch
+    except Exception as error:  # a broken installation raises errors of any type
+        fix = f"{_pip()} install --force-reinstall torch"
+        yield Finding("devices", "PyTorch", "wrong", f"cannot be imported: {error}", fix)
+        return
+    threads = torch.get_num_threads()
+    if threads > cores:
+        yield Finding("devices", "threads of PyTorch", "wrong", str(threads), f"set OMP_NUM_THREADS={cores}")
+    else:
+        yield Finding("devices", "threads of PyTorch", "ok", str(threads))
+    yield from _check_gpus()
+    import onnxruntime
+
+    providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    yield Finding("devices", "onnxruntime", "ok", ", ".join(providers))
+
+
+def _check_gpus() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(number)
+            memory = f"{properties.total_memory / 2**30:.0f} GiB"
+            yield Finding("devices", f"cuda:{number}", "ok", f"{properties.name}, {memory}")
+    elif shutil.which("nvidia-smi") is not None and torch.version.cuda is None:
+        found = "there is an NVIDIA driver, but PyTorch is built without CUDA"
+        fix = "install PyTorch for CUDA: https://pytorch.org/get-started/locally"
+        yield Finding("devices", "cuda", "wrong", found, fix)
+    else:
+        yield Finding("devices", "cuda", "absent", "no GPU that PyTorch can use")
+    if torch.backends.mps.is_available():
+        yield Finding("devices", "mps", "ok", "Apple GPU")
+
+
+def _check_optional() -> Iterator[Finding]:
+    for module, (distribution, extra, use) in _OPTIONAL.items():
+        version = _version(distribution)
+        if version is not None or find_spec(module) is not None:
+            yield Finding("optional", distribution, "ok", f"{version or 'installed'}, for {use}")
+        else:
+            yield Finding("optional", distribution, "absent", f"for {use}", f'{_pip()} install "unboxed[{extra}]"')
+
+
+def _check_torchvision() -> Finding:
+    """Unboxed does not need torchvision, but transformers imports it when it is installed, and fails with it."""
+    version = _version("torchvision")
+    if version is None:
+        return Finding("optional", "torchvision", "ok", "not installed, and not needed")
+    error = torchvision_error()
+    if error is None:
+        return Finding("optional", "torchvision", "ok", version)
+    torch_version = _version("torch") or "?"
+    return Finding(
+        "optional",
+        "torchvision",
+        "wrong",
+        f"{version} does not work with torch {torch_version} ({error}); transformers imports it and fails, too",
+        f"{_pip()} uninstall torchvision, or install both together: https://pytorch.org/get-started/previous-versions",
+    )
+
+
+def _check_writing(folder: Path) -> Iterator[Finding]:
+    fixes = {
+        "runs": "name a folder that you can write to with --out",
+        "temporary files": "set TMPDIR to a folder that you can write to",
+    }
+    for name, place in (("runs", folder), ("temporary files", Path(tempfile.gettempdir()))):
+        try:
+            with tempfile.TemporaryFile(dir=place):
+                pass
+            free = f"{shutil.disk_usage(place).free / 2**30:.1f} GiB free"
+            yield Finding("writing", name, "ok", f"{place.resolve()}, {free}")
+        except OSError as error:
+            found = f"{place.resolve()} cannot be written ({error.strerror})"
+            yield Finding("writing", name, "wrong", found, fixes[name])

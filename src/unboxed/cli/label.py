@@ -1,4 +1,4 @@
-"""Verbs that take boxes and models elsewhere: annotations of a whole dataset, and a run as ONNX graphs."""
+"""Commands that write files for other programs: `unboxed label` annotations, `unboxed export` ONNX graphs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNCALIBRATED_CUT = 0.3
 
 
 def label(
-    photos: Positional[Path],
+    images: Positional[Path],
     /,
     run: Path,
     out: Path,
@@ -27,37 +27,36 @@ def label(
     merge: float = 0.6,
     min_boxes: int = 1,
     review: Path | None = None,
-    review_photos: int = 300,
+    review_images: int = 300,
     split: str | None = None,
     regions: Path | None = None,
     workers: int | None = None,
     strict: bool = False,
 ) -> None:
-    """Box the phrases of all captions of a dataset and write annotations, ready to train a detector on.
+    """Find boxes for the phrases of a dataset's captions and write them as annotations, to train a detector on.
 
-    What is found is kept in NAME.groundings.jsonl beside the output: an interrupted call goes on where it stopped, and
-    a call with another cut or format takes no time.
+    The groundings are kept in NAME.groundings.jsonl beside the output. An interrupted call continues where it stopped,
+    and a call with other limits or another format takes no time.
 
     Args:
-        photos: images with captions: the dataset's TOML file, CSV, JSONL or folder.
+        images: images with captions: the dataset's TOML file, CSV, JSONL or folder.
         run: folder of the run.
-        out: the file to write; for yolo a folder.
-        format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf (as
-            the zero-shot detection pipeline of transformers answers).
-        min_confidence: leave out phrases that are in the image with less confidence, a calibrated probability;
-            the review shows what other cuts would keep.
-        min_score: leave out boxes that score less than this among the boxes of their phrase; by default none where the
-            run is calibrated, and below 0.3 where it is not.
-        top: boxes a phrase at most.
-        names: what boxes are called: the phrases' head nouns, their types where the captions have them, or the whole
-            phrases.
-        merge: boxes of one name in one image that overlap more (IoU) become one; 1 keeps all.
+        out: file to write; for yolo a folder.
+        format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf
+            (the output of the zero-shot detection pipeline of transformers).
+        min_confidence: lowest calibrated probability that a phrase is in the image; other phrases get no box. The
+            review page shows what other values keep.
+        min_score: lowest score of a box among the boxes of its phrase; by default 0 for a calibrated run, else 0.3.
+        top: boxes for each phrase, at most.
+        names: the class name of a box: the head noun of its phrase, the type of the phrase where the captions have
+            types, or the whole phrase.
+        merge: boxes of the same name in an image with a higher IoU are merged; 1 keeps all.
         min_boxes: leave out names with fewer boxes.
-        review: also write a page here (.html) with all boxes in thumbnails, the doubtful first.
-        review_photos: images on that page at most.
-        split: only the images of this split; all of them by default.
-        regions: store of the photographs' regions; without one they are found the run's way.
-        workers: threads that look at images; one for each core by default.
+        review: also write an HTML page with all boxes in thumbnails, the least certain first.
+        review_images: images on that page, at most.
+        split: label only the images of this split; by default all images.
+        regions: store with regions of the images; by default they are extracted with the settings of the run.
+        workers: threads that extract regions; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
     """
     from unboxed.export.labelling import label_dataset
@@ -68,7 +67,7 @@ def label(
         min_score = _UNCALIBRATED_CUT if RunConfig.load(run).presence is None else 0.0
     choice = BoxChoice(min_score, min_confidence, top, names, merge, min_boxes)
     labelled = label_dataset(
-        photos,
+        images,
         run,
         out,
         form=format,
@@ -82,20 +81,20 @@ def label(
     if review is not None:
         from unboxed.export.review import write_review
 
-        facts = {"Photos": str(photos), "Run": str(run), "Written": f"{out} ({format})"}
-        shown = write_review(review, labelled, choice, facts=facts, limit=review_photos)
-        show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} images, the doubtful first")
+        facts = {"Images": str(images), "Run": str(run), "Written": f"{out} ({format})"}
+        shown = write_review(review, labelled, choice, facts=facts, limit=review_images)
+        show(f"Review: {review}, {shown:,} of {len(labelled.chosen.images):,} images, the least certain first")
 
 
 def export(run: Positional[Path], /, out: Path) -> None:
-    """Write a run as ONNX graphs that ground without PyTorch, each checked against it.
+    """Export a run as ONNX graphs that need no PyTorch. Each graph is checked against the model.
 
     Args:
-        run: folder of the run, of infoground, ckd, sprm, scan, bfan, pfan or vse.
-        out: folder of the graphs, their vocabulary and the models that find regions; an older export is replaced.
+        run: folder of a run of infoground, ckd, sprm, scan, bfan, pfan or vse.
+        out: folder for the graphs, their vocabulary and the models that find regions; an earlier export is replaced.
     """
     from unboxed.export.onnx import export_onnx
     from unboxed.inference.grounder import Grounder
 
     export_onnx(Grounder.load(run), out, show)
-    show(f"{out}: docs/onnx.md has a program of 30 lines that grounds with it")
+    show(f"{out}: see docs/onnx.md for a program of 30 lines that uses it")

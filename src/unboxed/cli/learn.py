@@ -1,4 +1,4 @@
-"""Verbs that train and measure: the demo, a fit of each recipe, an evaluation, a comparison."""
+"""Commands that train and evaluate: `unboxed demo`, `fit`, `evaluate` and `compare`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from unboxed.training.options import FitSettings
 if TYPE_CHECKING:
     from unboxed.recipes import RecipeConfig
 
-__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_verbs"]
+__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_commands"]
 
 
 def demo(out: Path = Path("demo"), seed: int = 0) -> None:
-    """Draw a world, train on its captions alone, and write a report with phrases boxed in pictures.
+    """Draw a dataset, train on its captions alone, and write a report with the boxes of phrases.
 
     Args:
-        out: folder of the drawn world, the run and the report.
-        seed: of the world and of training.
+        out: folder of the drawn images, the run and the report.
+        seed: random seed of the images and of training.
     """
     from unboxed.cli.demo import run_demo
 
@@ -46,20 +46,20 @@ def evaluate(
     folds: int = 1,
     strict: bool = False,
 ) -> None:
-    """Score a run's groundings against the gold boxes of a split, and write a report with pictures.
+    """Evaluate a run on a split with gold boxes, and write a report with pictures.
 
-    Without gold boxes, retrieval and the telling of absent phrases are scored.
+    Without gold boxes, retrieval and the detection of absent phrases are evaluated.
 
     Args:
         run: folder of the run.
         data: the dataset's TOML file, CSV, JSONL or folder.
         split: name of the split.
-        regions: store of the split's regions; without one they are extracted the run's way.
-        proposals: store of boxes that a run of npair answers with, ranked by their heat, instead of boxes of its own.
+        regions: store with regions of the split; by default they are extracted with the settings of the run.
+        proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
         json: print one JSON object instead of a table.
         report: write RUN/report-SPLIT.html.
         retrieval: also rank all captions of the split for each image, and all images for each caption.
-        folds: disjoint runs of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
+        folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first image that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.evaluate_run import evaluate_run
@@ -92,10 +92,10 @@ def evaluate(
 
 
 def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
-    """Train recipes on datasets, each with several seeds, and put them in one table with intervals and plots.
+    """Train recipes on datasets with several seeds, and write one table with confidence intervals and plots.
 
     Args:
-        settings: what to compare.
+        settings: datasets and recipes to compare.
     """
     from unboxed.experiments.compare import compare as run_comparison
 
@@ -108,48 +108,48 @@ def fit_by_default(
     epochs: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Train on a dataset's captions, with the regions and the recipe that suit what there is.
+    """Train a model on a dataset's captions. The regions and the recipe are chosen for the dataset.
 
     Args:
-        settings: data, folder and the rest.
-        detector: what finds regions: an ONNX file, or the folder of a detector of transformers. Without one, the
-            models that the dataset names, a detector of the local Hugging Face cache, or segments from pixels.
-        epochs: passes over all captions; chosen by the number of images by default.
-        seed: of everything random in training.
+        settings: data, output folder and training.
+        detector: the detector to find regions with: an ONNX file, or the folder of a detector of transformers. By
+            default the models that the dataset names, else a detector in the local Hugging Face cache, else segments.
+        epochs: passes over all captions; by default chosen from the number of images.
+        seed: random seed of training.
     """
     from unboxed.training.auto import default_fit
 
     default_fit(settings, detector=detector, epochs=epochs, seed=seed, show=show, report=TrainingProgress())
-    show(f"Run: {settings.out}. Next, as you like:")
-    for line in _next(settings.data, settings.out):
-        show(f"  {line}")
+    show(f"Run: {settings.out}. Next:")
+    for command in _next_commands(settings.data, settings.out):
+        show(f"  {command}")
 
 
-def _next(data: Path, run: Path) -> list[str]:
+def _next_commands(data: Path, run: Path) -> list[str]:
     return [
-        f'unboxed ground {run} PHOTO "A caption of it." --save boxed.png',
+        f'unboxed ground {run} IMAGE "A caption of it." --save boxed.png',
         f"unboxed index {run} {data} --out index",
         f"unboxed label {data} --run {run} --out coco.json --review review.html",
         f"unboxed studio {run}",
     ]
 
 
-def _fit_verb(name: str, recipe: type[RecipeConfig]) -> Callable[..., None]:
-    """`unboxed fit NAME`: the settings of a fit and the choices of a recipe as options."""
+def _recipe_command(name: str, recipe: type[RecipeConfig]) -> Callable[..., None]:
+    """`unboxed fit NAME`, with the settings of a fit and the fields of the recipe as options."""
 
-    def verb(settings: Any, choices: Any = recipe()) -> None:  # noqa: B008, a frozen value
+    def command(settings: Any, config: Any = recipe()) -> None:  # noqa: B008, a frozen value
         from unboxed.training.fit import fit
 
-        fit(name, choices, settings, show=show, report=TrainingProgress())
+        fit(name, config, settings, show=show, report=TrainingProgress())
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
 
-    verb.__annotations__.update(settings=OmitArgPrefixes[FitSettings], choices=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
-    verb.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
-    return verb
+    command.__annotations__.update(settings=OmitArgPrefixes[FitSettings], config=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
+    command.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
+    return command
 
 
-def recipe_verbs() -> dict[str, Callable[..., None]]:
-    """The verbs after `unboxed fit`; the recipes are loaded only for them."""
+def recipe_commands() -> dict[str, Callable[..., None]]:
+    """The command of each recipe by its name. Imports the recipes."""
     from unboxed.recipes import RECIPES
 
-    return {name: _fit_verb(name, recipe) for name, recipe in RECIPES.items()}
+    return {name: _recipe_command(name, recipe) for name, recipe in RECIPES.items()}

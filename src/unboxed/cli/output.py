@@ -1,4 +1,4 @@
-"""How a verb prints what programs read."""
+"""Output that several commands print."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["print_json", "print_unknown_words"]
 
 
 def print_json(content: dict[str, Any]) -> None:
-    """One JSON object on standard output, and nothing else."""
+    """Print one JSON object on standard output."""
     print(json.dumps(content, ensure_ascii=False))
 
 
 def print_unknown_words(grounder: Grounder, text: str) -> None:
-    """Tell which words of a text the run has not learned, if there are any: boxes for them are guesses."""
+    """Print the words of a text that are not in the vocabulary of the run, if there are any."""
     if unknown := grounder.unknown_words(text):
-        show(f"Words that the run has not learned: {', '.join(unknown)}")
+        show(f"Words that are not in the vocabulary of the run: {', '.join(unknown)}")

@@ -1,7 +1,8 @@
-"""Verbs that keep an index of images and search it."""
+"""Commands that build an index of images and search it: `unboxed index` and `unboxed search`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from unboxed.errors import SearchError
 from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
-    from unboxed.inference.results import Grounding
+    from unboxed.inference.results import GroundedPhrase
     from unboxed.search import CaptionHit, Hit, Index
 
 __all__ = ["index", "search"]
@@ -21,7 +22,7 @@ __all__ = ["index", "search"]
 
 def index(
     run: Positional[Path],
-    photos: Positional[Path],
+    images: Positional[Path],
     /,
     out: Path,
     split: str | None = None,
@@ -33,38 +34,39 @@ def index(
     faiss: bool = False,
     json: bool = False,
 ) -> None:
-    """Look at images once, so that they can be searched; again, at what changed.
+    """Encode the images of a folder or dataset, so that they can be searched.
 
-    The index holds exactly the images of PHOTOS afterwards. One that was looked at before, under whatever name,
-    is not looked at again, and an interrupted call goes on where it stopped.
+    Afterwards the index holds exactly these images. An image that is already in the index is not encoded again, even
+    under another name. An interrupted call continues where it stopped.
 
     Args:
         run: folder of the run.
-        photos: a folder of images (and those in its subfolders), or a dataset's TOML file, CSV or JSONL, whose
-            captions can then be searched too.
+        images: a folder of images (with its subfolders), or a dataset's TOML file, CSV or JSONL, whose captions can
+            then be searched too.
         out: folder of the index.
         split: only this split of a dataset.
-        regions: store of the dataset's regions; without one they are found in the images.
-        again: look at all images anew where another run made the index.
-        workers: threads that look at images; one for each core by default.
+        regions: store with regions of the dataset; by default they are extracted with the settings of the run.
+        again: encode all images again if the index was made by another run.
+        workers: threads that extract regions; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
-        recall: queries to measure with what the two stages of a search miss, in an index of over 1,000 images.
-        faiss: measure as well what a search with `--faiss` misses.
+        recall: number of queries with which the recall of the two-stage search is measured, for an index of over 1,000
+            images; 0 measures nothing.
+        faiss: also measure the recall of a search with `--faiss`.
         json: print one JSON object.
     """
     from unboxed.search import Index, index_images
 
     summary = index_images(
-        run, photos, out, split=split, regions=regions, again=again, workers=workers, strict=strict, show=show
+        run, images, out, split=split, regions=regions, again=again, workers=workers, strict=strict, show=show
     )
     show(str(summary))
     measured = Index.open(out).own_recall(recall) if recall > 0 else None
     if measured is not None:
-        show(f"A search finds {measured:.1%} of the 10 best images of a full ranking ({recall} queries)")
+        show(f"Recall of the search: {measured:.1%} of the 10 best images of an exact ranking ({recall} queries)")
     measured_faiss = Index.open(out, faiss=True).own_recall(recall) if measured is not None and faiss else None
     if measured_faiss is not None:
-        show(f"With --faiss it finds {measured_faiss:.1%} of them")
-    show(f'Search them: unboxed search {out} "…"')
+        show(f"With --faiss: {measured_faiss:.1%}")
+    show(f'Next: unboxed search {out} "…"')
     if json:
         print_json(summary.to_dict() | {"recall_at_10": measured, "recall_at_10_faiss": measured_faiss})
 
@@ -73,40 +75,41 @@ def search(
     index: Positional[Path],
     words: Positional[tuple[str, ...]] = (),
     /,
-    photo: Path | None = None,
+    image: Path | None = None,
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10,
     candidates: int = 100,
     save: Path | None = None,
     json: bool = False,
     faiss: bool = False,
 ) -> None:
-    """Find images for a sentence, or captions for an image, in an index.
+    """Find the images that match a sentence, or the captions that match an image.
 
     Args:
         index: folder of the index, made by `unboxed index`.
-        words: any sentence, in quotes or not.
-        photo: find captions for this image instead.
-        k: how many at most.
-        candidates: how many are ranked exactly; more find more, and take longer. Of up to 1,000 all are.
-        save: write a contact sheet of the images found (or the image with its best caption) here (.png or .jpg).
+        words: any sentence, with or without quotes.
+        image: find captions that match this image instead.
+        k: number of results.
+        candidates: images that are ranked exactly: more are slower and miss less. Up to 1,000 images, all are ranked.
+        save: write a contact sheet of the images found, or the image with its best caption, to this file (.png or
+            .jpg).
         json: print one JSON object.
-        faiss: find the candidates with faiss, for some millions of images and more.
+        faiss: find the candidates with faiss, for millions of images.
     """
     text = " ".join(words)
-    if bool(text.strip()) == (photo is not None):
-        raise SearchError('Say what to find: a sentence, as in `unboxed search INDEX "a dog"`, or --photo FILE.')
+    if bool(text.strip()) == (image is not None):
+        raise SearchError('Nothing to find: give a sentence, as in `unboxed search INDEX "a dog"`, or --image FILE.')
     if k < 1 or candidates < 1:
         raise SearchError(f"-k is {k} and --candidates {candidates}; expected at least 1.")
     from unboxed.search import Index
 
     opened = Index.open(index, faiss=faiss)
-    if photo is None:
-        _images(opened, text, k, candidates, save, json)
+    if image is None:
+        _search_images(opened, text, k, candidates, save, json)
     else:
-        _captions(opened, photo, k, candidates, save, json)
+        _search_captions(opened, image, k, candidates, save, json)
 
 
-def _images(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
+def _search_images(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.search(text, k, candidates)
     print_unknown_words(index.grounder, text)
     if save is not None:
@@ -114,44 +117,45 @@ def _images(index: Index, text: str, k: int, candidates: int, save: Path | None,
         from unboxed.visualization.draw import save_picture
 
         save_picture(save, draw_contact_sheet(text, hits))
-    about = {"query": text, "photos": len(index)}
-    _tell(about, [({"photo": str(hit.image), "name": hit.name}, str(hit.image), hit) for hit in hits], save, json)
+    if json:
+        found = [_hit_json({"photo": str(hit.image), "name": hit.name}, hit) for hit in hits]
+        print_json({"query": text, "photos": len(index), "hits": found})
+    else:
+        _print_hits([(str(hit.image), hit) for hit in hits], save)
 
 
-def _captions(index: Index, photo: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
-    hits = index.captions_for(photo, k, candidates)
+def _search_captions(index: Index, image: Path, k: int, candidates: int, save: Path | None, json: bool) -> None:
+    hits = index.captions_for(image, k, candidates)
     if save is not None:
         from unboxed.data.images import open_image
         from unboxed.visualization.draw import draw_grounding, save_picture
 
         shown = [phrase for phrase in hits[0].phrases if phrase.present]
-        save_picture(save, draw_grounding(open_image(photo), hits[0].caption, shown))
-    about = {"photo": str(photo), "captions": index.captions}
-    _tell(about, [({"caption": hit.caption, "photo": str(hit.image)}, hit.caption, hit) for hit in hits], save, json)
-
-
-def _tell(
-    about: dict[str, Any], hits: list[tuple[dict[str, Any], str, Hit | CaptionHit]], save: Path | None, json: bool
-) -> None:
-    """What was found: of each hit what names it to a program, and to people."""
+        save_picture(save, draw_grounding(open_image(image), hits[0].caption, shown))
     if json:
-        found = [{**named, "score": round(hit.score, 6), **_boxes(hit.grounding)} for named, _, hit in hits]
-        print_json({**about, "hits": found})
-        return
-    for rank, (_, title, hit) in enumerate(hits, start=1):
+        found = [_hit_json({"caption": hit.caption, "photo": str(hit.image)}, hit) for hit in hits]
+        print_json({"photo": str(image), "captions": index.captions, "hits": found})
+    else:
+        _print_hits([(hit.caption, hit) for hit in hits], save)
+
+
+def _hit_json(names: dict[str, Any], hit: Hit | CaptionHit) -> dict[str, Any]:
+    size = {"width": hit.grounding.width, "height": hit.grounding.height}
+    return {**names, "score": round(hit.score, 6), **size, **hit.grounding.to_dict(1)}
+
+
+def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None) -> None:
+    """Print each hit with its title and the boxes of its phrases."""
+    for rank, (title, hit) in enumerate(hits, start=1):
         print(f"{rank}. {title}  {hit.score:.3f}")
-        _print_phrases(hit.grounding)
+        for phrase in hit.grounding.phrases:
+            print(f"     {_phrase_line(phrase)}")
     if save is not None:
         show(f"Picture: {save}")
 
 
-def _boxes(grounding: Grounding) -> dict[str, Any]:
-    return {"width": grounding.width, "height": grounding.height, **grounding.to_dict(1)}
-
-
-def _print_phrases(grounding: Grounding) -> None:
-    for phrase in grounding.phrases:
-        box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
-        boxed = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present else "not in the picture"
-        sure = "" if phrase.confidence is None else f"  (confidence {phrase.confidence:.2f})"
-        print(f"     {phrase.text}: {boxed}{sure}")
+def _phrase_line(phrase: GroundedPhrase) -> str:
+    box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
+    found = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present else "not in the image"
+    confidence = "" if phrase.confidence is None else f"  (confidence {phrase.confidence:.2f})"
+    return f"{phrase.text}: {found}{confidence}"

@@ -115,7 +115,7 @@ class Index:
             raise SearchError(
                 f"The index {path} was not finished; run the same `unboxed index` again, it goes on where it stopped."
                 if begun
-                else f"There is no index in {path}; make one with `unboxed index RUN PHOTOS --out {path}`."
+                else f"There is no index in {path}; make one with `unboxed index RUN IMAGES --out {path}`."
             )
         return cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
 

@@ -1,4 +1,4 @@
-"""A dataset's captions, grounded when they are asked for, with what became of each phrase."""
+"""Browsing of a dataset: its captions, grounded when they are requested, with the outcome of each phrase."""
 
 from __future__ import annotations
 
@@ -13,31 +13,32 @@ from unboxed.evaluation.error_analysis import FAILURES, error_kinds
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.studio.grounding_cache import GroundingCache, Seen
-from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.concurrency import LRUCache
+from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache
+from unboxed.studio.options import Limits
 from unboxed.studio.schemas import (
     BrowsedCaption,
     BrowsedPhrase,
     BrowsePage,
-    DataFacts,
+    DatasetInfo,
     box_rows,
-    image_answer,
-    phrase_answers,
+    image_info,
+    phrase_boxes,
 )
 from unboxed.types import Example
 
-__all__ = ["OUTCOMES", "Browser", "Filter"]
+__all__ = ["OUTCOMES", "DatasetBrowser", "PhraseFilter"]
 
 OUTCOMES = ("right", "wrong", *FAILURES[1:])
-"""What a phrase can be asked to have become: right under `recall_any@1`, wrong, or wrong in one of the ways."""
+"""Outcomes to filter by: right under `recall_any@1`, wrong, or one kind of error."""
 
-_TOGETHER = 24  # images whose first captions come before their second ones
-_TOP = 5
+_IMAGES_PER_GROUP = 24  # within a group, the first captions of all images come before their second ones
+_TOP = 5  # boxes for each phrase
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which captions are wanted: those with one phrase of this type that became this.
+class PhraseFilter:
+    """Selects captions with a phrase of a type and an outcome.
 
     Attributes:
         type: an entity type; None for any.
@@ -47,8 +48,8 @@ class Filter:
     type: str | None = None
     outcome: str | None = None
 
-    def takes(self, phrase: BrowsedPhrase) -> bool:
-        """Is it such a phrase?"""
+    def matches(self, phrase: BrowsedPhrase) -> bool:
+        """Whether the phrase has this type and this outcome."""
         if self.type is not None and self.type not in phrase.types:
             return False
         if self.outcome is None:
@@ -58,121 +59,123 @@ class Filter:
         return phrase.outcome != "ok" if self.outcome == "wrong" else phrase.outcome == self.outcome
 
 
-class Browser:
-    """A split of a dataset.
+class DatasetBrowser:
+    """Pages of the grounded captions of a split.
 
     Args:
-        desk: what grounds.
-        dataset: with images.
+        cache: grounds the captions.
+        dataset: a dataset with images.
         split: name of the split.
-        run: the run's folder, which may hold regions of these images.
-        limits: how many groundings are remembered.
+        run: folder of the run, which may hold a store with regions of these images.
+        limits: the number of images whose groundings are cached.
 
     Raises:
-        DatasetError: no such split, or no images.
+        DatasetError: the dataset has no such split or no images.
     """
 
-    def __init__(self, desk: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
+    def __init__(self, cache: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
         dataset.require_images()
-        self._desk = desk
+        self._cache = cache
         self._examples = dataset.split(split).examples
-        self._order = _order(self._examples)
-        self._stores = _stores(desk, run)
-        self._grounded: Recent[str, GroundedExample] = Recent(limits.remembered)
+        self._positions = _caption_order(self._examples)
+        self._stores = _matching_stores(cache, run)
+        self._grounded: LRUCache[str, GroundedExample] = LRUCache(limits.cached)
         phrases = [phrase for example in self._examples for caption in example.captions for phrase in caption.phrases]
         types = Counter(name for phrase in phrases for name in phrase.types)
         has_gold = any(len(phrase.boxes) for phrase in phrases)
-        self.facts = DataFacts(
+        self.info = DatasetInfo(
             name=dataset.name,
             split=split,
             photos=len(self._examples),
-            captions=len(self._order),
+            captions=len(self._positions),
             types=[name for name, _ in types.most_common()],
             outcomes=list(OUTCOMES) if has_gold else [],
             has_gold=has_gold,
         )
 
-    def page(self, start: int, count: int, wanted: Filter, seconds: float) -> BrowsePage:
-        """Captions that pass the filter, looked for from place `start` on.
+    def page(self, start: int, count: int, wanted: PhraseFilter, seconds: float) -> BrowsePage:
+        """Captions that pass a filter.
 
         Args:
-            start: a place in the dataset, 0 or `next` of the page before.
-            count: captions wanted.
+            start: position in the dataset: 0, or `next` of the previous page.
+            count: number of captions on a full page.
             wanted: the filter.
-            seconds: look no longer than this, but at one caption at least; what is found by then is the page.
+            seconds: time after which the page is returned as it is. At least one caption is examined.
         """
-        begun = time.monotonic()
+        began = time.monotonic()
         items: list[BrowsedCaption] = []
-        place = start
-        while place < len(self._order) and len(items) < count:
-            item = self._item(*self._order[place])
-            place += 1
-            if item is not None and (wanted == Filter() or any(wanted.takes(phrase) for phrase in item.phrases)):
+        position = start
+        while position < len(self._positions) and len(items) < count:
+            item = self._grounded_caption(*self._positions[position])
+            position += 1
+            if item is not None and (
+                wanted == PhraseFilter() or any(wanted.matches(phrase) for phrase in item.phrases)
+            ):
                 items.append(item)
-            if time.monotonic() - begun > seconds:
+            if time.monotonic() - began > seconds:
                 break
-        following = place if place < len(self._order) else None
-        return BrowsePage(items=items, next=following, looked_at=place - start, total=len(self._order))
+        following = position if position < len(self._positions) else None
+        return BrowsePage(items=items, next=following, looked_at=position - start, total=len(self._positions))
 
-    def _item(self, number: int, caption_number: int) -> BrowsedCaption | None:
-        """One caption, grounded; None for an image that cannot be read."""
-        example = self._examples[number]
+    def _grounded_caption(self, example_index: int, caption_index: int) -> BrowsedCaption | None:
+        """A caption of an example, grounded; None for an image that cannot be read."""
+        example = self._examples[example_index]
         try:
-            seen = self._look(example)
+            image = self._extracted(example)
         except ImageError:
             return None
         grounded = self._grounded.get(example.image_id)
         if grounded is None:
-            grounder = self._desk.grounder
-            grounded = GroundedExample(example, tuple(grounder.ground_regions(seen.regions, example.captions)))
+            grounder = self._cache.grounder
+            grounded = GroundedExample(example, tuple(grounder.ground_regions(image.regions, example.captions)))
             self._grounded.put(example.image_id, grounded)
         outcomes = dict(error_kinds(grounded))
-        caption = example.captions[caption_number]
-        answers = phrase_answers(grounded.groundings[caption_number], _TOP)
+        caption = example.captions[caption_index]
         return BrowsedCaption(
-            photo=image_answer(seen),
+            photo=image_info(image),
             caption=caption.text,
             phrases=[
                 BrowsedPhrase(
-                    **answer.model_dump(),
+                    **phrase_boxes(found, _TOP).model_dump(),
                     types=list(phrase.types),
                     gold=box_rows(phrase.boxes),
                     outcome=outcomes.get(phrase),
                 )
-                for phrase, answer in zip(caption.phrases, answers, strict=True)
+                for phrase, found in zip(caption.phrases, grounded.groundings[caption_index].phrases, strict=True)
             ],
         )
 
-    def _look(self, example: Example) -> Seen:
-        photo = self._desk.shelf.add(example.path, example.image_id, example.original_size)
-        known = self._desk.recall(photo.photo_id)
-        if known is not None:
-            return known
+    def _extracted(self, example: Example) -> ExtractedImage:
+        """The regions of an example: cached, from a store of the run, or extracted."""
+        entry = self._cache.library.add(example.path, example.image_id, example.original_size)
+        cached = self._cache.get(entry.image_id)
+        if cached is not None:
+            return cached
         for store in self._stores:
             if store.image_key(example.image_id) == image_key(example.path, example.original_size):
                 shape = example.original_size or (example.width, example.height)
-                return self._desk.remember(Seen(photo.photo_id, photo.name, store[example.image_id], shape))
-        return self._desk.look(None, photo.photo_id)
+                return self._cache.put(ExtractedImage(entry.image_id, entry.name, store[example.image_id], shape))
+        return self._cache.extract(None, entry.image_id)
 
 
-def _order(examples: tuple[Example, ...]) -> list[tuple[int, int]]:
-    """(image, caption) so that one photograph's captions do not follow each other."""
-    places = [(number, c) for number, example in enumerate(examples) for c in range(len(example.captions))]
-    return sorted(places, key=lambda place: (place[0] // _TOGETHER, place[1], place[0]))
+def _caption_order(examples: tuple[Example, ...]) -> list[tuple[int, int]]:
+    """Pairs (example, caption) in an order that separates the captions of one image."""
+    pairs = [(e, c) for e, example in enumerate(examples) for c in range(len(example.captions))]
+    return sorted(pairs, key=lambda pair: (pair[0] // _IMAGES_PER_GROUP, pair[1], pair[0]))
 
 
-def _stores(desk: GroundingCache, run: Path) -> list[RegionStore]:
-    """Stores at hand whose regions are found as the run finds them."""
-    settings = desk.grounder.config.regions
-    trained_on = desk.grounder.config.facts.get("store")
+def _matching_stores(cache: GroundingCache, run: Path) -> list[RegionStore]:
+    """Stores on this machine whose regions were extracted with the settings of the run."""
+    settings = cache.grounder.config.regions
+    training_store = cache.grounder.config.facts.get("store")
     stores = []
-    for path in (*([Path(trained_on)] if trained_on else []), run / "store"):
+    for path in (*([Path(training_store)] if training_store else []), run / "store"):
         if not (path / "store.json").is_file():
             continue
         try:
             store = RegionStore.open(path)
             if store.settings.fingerprint() == settings.fingerprint():
                 stores.append(store)
-        except UnboxedError:  # a store is a shortcut here: without it regions are found anew
+        except UnboxedError:  # a damaged store only costs time: the regions are extracted again
             continue
     return stores

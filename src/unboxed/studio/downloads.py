@@ -1,4 +1,4 @@
-"""The boxes of a grounding as a file to take away."""
+"""File formats in which the page offers the boxes of a grounding for download."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from unboxed.export import coco, csv
 from unboxed.export.selection import BoxChoice
 from unboxed.inference.results import Grounding
 
-__all__ = ["FORMATS", "Download", "download"]
+__all__ = ["FORMATS", "DownloadFormat", "write_download"]
 
 
 @dataclass(frozen=True)
-class Download:
-    """A format.
+class DownloadFormat:
+    """A file format.
 
     Attributes:
-        label: its name for people.
-        suffix: of the file.
-        media_type: for the browser.
-        write: a grounding and the photograph's name to the file's content.
+        label: name to show to people.
+        suffix: ending of the file name.
+        media_type: MIME type.
+        write: function from a grounding and the name of its image to the content of the file.
     """
 
     label: str
@@ -30,52 +30,54 @@ class Download:
     write: Callable[[Grounding, str], str]
 
 
-def download(form: str, grounding: Grounding, name: str, top: int, least: float | None, absent: bool = False) -> str:
-    """The content of a file of one of `FORMATS`.
+def write_download(
+    format_name: str, grounding: Grounding, image_name: str, *, top: int, min_score: float | None, absent: bool = False
+) -> str:
+    """The content of a file in one of `FORMATS`.
 
     Args:
-        form: its name.
-        grounding: what was found.
-        name: of the image.
-        top: boxes a phrase.
-        least: boxes of a lower score are left out.
-        absent: also boxes of phrases that seem not to be in the image.
+        format_name: key of `FORMATS`.
+        grounding: the grounding.
+        image_name: name of the image.
+        top: boxes for each phrase, at most.
+        min_score: boxes with a lower score are left out; None keeps all.
+        absent: keep the boxes of phrases that are probably not in the image.
     """
     phrases = []
     for phrase in grounding.phrases:
-        kept = top if least is None else min(top, int((phrase.scores >= least).sum()))
+        kept = top if min_score is None else min(top, int((phrase.scores >= min_score).sum()))
         keep = slice(0, kept if phrase.present or absent else 0)
         phrases.append(replace(phrase, boxes=phrase.boxes[keep], scores=phrase.scores[keep]))
-    return FORMATS[form].write(replace(grounding, phrases=tuple(phrases)), name)
+    return FORMATS[format_name].write(replace(grounding, phrases=tuple(phrases)), image_name)
 
 
-def _json(grounding: Grounding, name: str) -> str:
-    about = {
-        "photo": name,
+def _json(grounding: Grounding, image_name: str) -> str:
+    content = {
+        "photo": image_name,
         "width": grounding.width,
         "height": grounding.height,
         "caption": grounding.caption,
     }
-    return json.dumps(about | grounding.to_dict(), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(content | grounding.to_dict(), ensure_ascii=False, indent=1) + "\n"
 
 
-def _coco(grounding: Grounding, name: str) -> str:
-    content = coco.dataset([grounding], [name], _as_shown(grounding))
+def _coco(grounding: Grounding, image_name: str) -> str:
+    content = coco.dataset([grounding], [image_name], _every_box(grounding))
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
-def _csv(grounding: Grounding, name: str) -> str:
-    return csv.text([grounding], [name], _as_shown(grounding))
+def _csv(grounding: Grounding, image_name: str) -> str:
+    return csv.text([grounding], [image_name], _every_box(grounding))
 
 
-def _as_shown(grounding: Grounding) -> BoxChoice:
-    """All boxes that are left, each under its phrase: those that are not wanted have gone already."""
+def _every_box(grounding: Grounding) -> BoxChoice:
+    """A choice that keeps every box that `write_download` has left, named by its whole phrase."""
     most = max((len(phrase.boxes) for phrase in grounding.phrases), default=1)
     return BoxChoice(min_score=float("-inf"), min_confidence=0, top=max(most, 1), names="phrases", merge=1)
 
 
 FORMATS = {
-    "json": Download("JSON", "json", "application/json", _json),
-    "coco": Download("COCO", "coco.json", "application/json", _coco),
-    "csv": Download("CSV", "csv", "text/csv; charset=utf-8", _csv),
+    "json": DownloadFormat("JSON", "json", "application/json", _json),
+    "coco": DownloadFormat("COCO", "coco.json", "application/json", _coco),
+    "csv": DownloadFormat("CSV", "csv", "text/csv; charset=utf-8", _csv),
 }

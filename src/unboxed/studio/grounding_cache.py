@@ -1,4 +1,4 @@
-"""Where the work is done: images are looked at once, and captions are grounded in what was seen."""
+"""Grounding of captions in images whose regions are extracted once and cached."""
 
 from __future__ import annotations
 
@@ -9,87 +9,93 @@ from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.studio.image_store import ImageLibrary
-from unboxed.studio.limits import Limits, Recent
+from unboxed.studio.concurrency import LRUCache
+from unboxed.studio.image_library import ImageLibrary
+from unboxed.studio.options import Limits
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
-__all__ = ["GroundingCache", "Seen", "UnknownImageError"]
+__all__ = ["ExtractedImage", "GroundingCache", "UnknownImageError"]
 
 
 class UnknownImageError(Exception):
-    """An id that names no photograph: never given out, or sent so long ago that it is forgotten."""
+    """No image has this id, or the uploaded image is no longer cached."""
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """An image whose regions are known.
+class ExtractedImage:
+    """An image with its regions.
 
     Attributes:
-        photo_id: of the shelf, or the sha256 of what was sent.
-        name: what people call it.
-        regions: in pixels of the upright image.
-        shape: width and height that it is to be shown in.
+        image_id: id in the image library, or the sha256 of an uploaded file.
+        name: name to show to people.
+        regions: its regions, in pixels of the upright image.
+        shape: width and height to show the image in.
     """
 
-    photo_id: str
+    image_id: str
     name: str
     regions: Regions
     shape: tuple[int, int]
 
 
 class GroundingCache:
-    """A grounder with a memory for images; safe from several threads.
+    """Grounds captions and caches the regions of images. Several threads may use it.
 
     Args:
-        grounder: the run.
-        limits: of images, and of the memory.
-        shelf: images that are named by id.
+        grounder: the model of the run.
+        limits: limits of images, and the number of images to cache.
+        library: images that requests can name by id.
     """
 
-    def __init__(self, grounder: Grounder, limits: Limits, shelf: ImageLibrary) -> None:
-        self.grounder, self.shelf = grounder, shelf
+    def __init__(self, grounder: Grounder, limits: Limits, library: ImageLibrary) -> None:
+        self.grounder, self.library = grounder, library
         self._limits = limits
         self.extractor = RegionExtractor(grounder.config.regions, side_by_side=limits.workers > 1)
-        self._seen: Recent[str, Seen] = Recent(limits.remembered)
+        self._extracted: LRUCache[str, ExtractedImage] = LRUCache(limits.cached)
 
-    def look(self, content: bytes | None, photo_id: str | None, name: str = "The image") -> Seen:
-        """The regions of an image that was sent, or that has an id.
+    def extract(self, content: bytes | None, image_id: str | None, name: str = "The image") -> ExtractedImage:
+        """The regions of an uploaded image, or of the image of an id.
+
+        Args:
+            content: the uploaded file; None for an image that is named by its id.
+            image_id: id of a library image or of an earlier upload.
+            name: name of the uploaded file.
 
         Raises:
-            UnknownImageError: neither was given, or the id names nothing.
-            ImageError: it cannot be read.
+            UnknownImageError: neither was given, or no image has the id.
+            ImageError: the image cannot be read.
         """
         if content is not None:
-            photo_id = hashlib.sha256(content).hexdigest()
-        if photo_id is None:
+            image_id = hashlib.sha256(content).hexdigest()
+        if image_id is None:
             raise UnknownImageError
-        known = self._seen.get(photo_id)
-        if known is not None:
-            return known
+        cached = self.get(image_id)
+        if cached is not None:
+            return cached
         if content is not None:
             image, shape = open_image(content, max_pixels=self._limits.pixels, name=name), None
         else:
-            photo = self.shelf.get(photo_id)
-            if photo is None:
+            entry = self.library.get(image_id)
+            if entry is None:
                 raise UnknownImageError
-            image, shape, name = self.shelf.open(photo), photo.shape, photo.name
+            image, shape, name = self.library.open(entry), entry.shape, entry.name
         regions = self.extractor(image, shape)
-        return self.remember(Seen(photo_id, name, regions, shape or image.size))
+        return self.put(ExtractedImage(image_id, name, regions, shape or image.size))
 
-    def remember(self, seen: Seen) -> Seen:
-        """Keep the regions of an image at hand."""
-        self._seen.put(seen.photo_id, seen)
-        return seen
+    def put(self, image: ExtractedImage) -> ExtractedImage:
+        """Cache the regions of an image and return it."""
+        self._extracted.put(image.image_id, image)
+        return image
 
-    def recall(self, photo_id: str) -> Seen | None:
-        """What is at hand of an image."""
-        return self._seen.get(photo_id)
+    def get(self, image_id: str) -> ExtractedImage | None:
+        """The cached regions of an image; None when they are not cached."""
+        return self._extracted.get(image_id)
 
-    def ground(self, seen: Seen, caption: str) -> Grounding:
-        """Box a caption's phrases.
+    def ground(self, image: ExtractedImage, caption: str) -> Grounding:
+        """Ground the noun phrases of a caption.
 
         Raises:
-            CaptionError: no words.
+            CaptionError: the caption has no words.
         """
-        return self.grounder.ground_regions(seen.regions, [Caption(caption, noun_phrases(caption))])[0]
+        return self.grounder.ground_regions(image.regions, [Caption(caption, noun_phrases(caption))])[0]

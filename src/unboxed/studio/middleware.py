@@ -1,8 +1,8 @@
-"""What stands before every request: whose it may be, where it may come from, how large and how slow it may be.
+"""Checks of every request: its token, its host name and origin, its size and the time it takes to arrive.
 
-A page of another site can make a browser send requests to a service on the same machine, under a name of its own that
-it lets point there (DNS rebinding). So the name asked for must be known, and a request must come from the studio's own
-page or from no page at all.
+A page of another site can make a browser send requests to a service on the same machine, under a host name that the
+site controls and points at that machine (DNS rebinding). Therefore a request must use a known host name, and it must
+come from the page of the studio or from no page at all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unboxed.errors import StudioError
-from unboxed.studio.limits import Limits
+from unboxed.studio.options import Limits
 
-__all__ = ["COOKIE", "HEADERS", "Guard", "Token", "is_loopback"]
+__all__ = ["COOKIE", "HEADERS", "SecurityMiddleware", "Token", "is_loopback"]
 
 COOKIE = "unboxed_studio"
-_FORM = 64_000  # bytes of a request beside the image in it
+_FORM_BYTES = 64_000  # of a request in addition to its image
 _SHORTEST_TOKEN = 16
 
 HEADERS = {
@@ -44,10 +44,10 @@ HEADERS = {
 
 
 class Token:
-    """The secret that requests must show, in an `Authorization: Bearer` header or in the cookie that it was traded for.
+    """The secret that requests must carry, in an `Authorization: Bearer` header or as the cookie of a session.
 
     Raises:
-        StudioError: a token that is too short to be one.
+        StudioError: the secret is too short.
     """
 
     def __init__(self, secret: str) -> None:
@@ -58,16 +58,16 @@ class Token:
             )
         self._secret = secret.encode()
         self.cookie = hmac.new(secrets.token_bytes(32), self._secret, hashlib.sha256).hexdigest()
-        """What stands for the token in the cookie, until the service is started again."""
+        """Value of the session cookie; each start of the service makes a new one."""
 
-    def is_it(self, given: str) -> bool:
-        """Is this the token? Takes as long for a nearly right one as for a wrong one."""
+    def matches(self, given: str) -> bool:
+        """Whether this is the secret, in a time that does not depend on how much of it is right."""
         return hmac.compare_digest(given.encode(), self._secret)
 
-    def admits(self, headers: Headers) -> bool:
-        """Does the request show the token, or the cookie?"""
+    def authorizes(self, headers: Headers) -> bool:
+        """Whether a request carries the secret or the session cookie."""
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_it(given.strip()):
+        if scheme.lower() == "bearer" and self.matches(given.strip()):
             return True
         try:
             morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
@@ -76,29 +76,29 @@ class Token:
         return morsel is not None and hmac.compare_digest(morsel.value.encode(), self.cookie.encode())
 
 
-class Guard:
-    """The ASGI layer around the service.
+class SecurityMiddleware:
+    """ASGI middleware that rejects requests from elsewhere and adds the security headers to every response.
 
     Args:
         app: the service.
-        names: host names that it is asked by, beside `localhost` and plain addresses, which cannot be rebound.
-        token: what requests below `/api` must show; None for nobody else's machine.
+        allowed_hosts: host names of the service, in addition to `localhost` and IP addresses, which cannot be rebound.
+        token: secret that requests must carry; None when only this machine can reach the service.
         open_paths: paths that need no token.
-        limits: sizes and times.
+        limits: limits of the size of a request and of the time it takes to arrive.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        names: Collection[str],
+        allowed_hosts: Collection[str],
         token: Token | None,
         open_paths: Collection[str],
         limits: Limits,
     ) -> None:
         self._app, self._token, self._limits = app, token, limits
-        self._names = {"localhost", *(name.lower() for name in names)}
-        self._open = frozenset(open_paths)
+        self._allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
+        self._open_paths = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -113,33 +113,35 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal(scope, receive, send_with_headers)
+        rejection = self._rejection(scope)
+        if rejection is not None:
+            await rejection(scope, receive, send_with_headers)
         else:
-            await self._app(scope, self._bounded(receive), send_with_headers)
+            await self._app(scope, self._limited(receive), send_with_headers)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | None:
+    def _rejection(self, scope: Scope) -> JSONResponse | None:
+        """The error response to a request that its headers disqualify; None for a request to be answered."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._knows(host):
-            return _refused(400, "This name is not one of the service's; start it with --allow-host to add one.")
+        needs_token = scope["path"] not in self._open_paths
+        if not self._is_allowed(host):
+            return _error(400, "The studio does not know this host name; start it with --allow-host to add it.")
         origin = headers.get("origin")
-        elsewhere = origin is not None and origin.partition("://")[2] != host
+        foreign = origin is not None and origin.partition("://")[2] != host
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            elsewhere = elsewhere or scope["path"] not in self._open  # a link from another page may open the studio
-        if elsewhere:
-            return _refused(403, "The request comes from a page of another site.")
-        if self._token is not None and scope["path"] not in self._open and not self._token.admits(headers):
-            return _refused(401, "This studio asks for its token.", {"WWW-Authenticate": "Bearer"})
+            foreign = foreign or needs_token  # a link on another page may open the studio's page
+        if foreign:
+            return _error(403, "The request comes from a page of another site.")
+        if self._token is not None and needs_token and not self._token.authorizes(headers):
+            return _error(401, "This studio requires its token.", {"WWW-Authenticate": "Bearer"})
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._limits.bytes + _FORM:
-            return _refused(413, self._too_large, {"Connection": "close"})
+        if not length.isdigit() or int(length) > self._limits.bytes + _FORM_BYTES:
+            return _error(413, self._too_large, {"Connection": "close"})
         return None
 
-    def _knows(self, host: str) -> bool:
+    def _is_allowed(self, host: str) -> bool:
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if name.lower() in self._names:
+        if name.lower() in self._allowed_hosts:
             return True
         try:
             ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
@@ -147,15 +149,15 @@ class Guard:
             return False
         return True
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """The request's body, which ends with an error when it grows too large or comes too slowly."""
+    def _limited(self, receive: Receive) -> Receive:
+        """Receives the body of a request; raises when it grows too large or takes too long to arrive."""
         received = 0
         complete = False
         deadline = time.monotonic() + self._limits.upload_seconds
 
-        async def bounded() -> Message:
+        async def limited() -> Message:
             nonlocal received, complete
-            if complete:  # what comes now is the client's going away, whenever that is
+            if complete:  # the only further message says that the client has disconnected, at any time
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
@@ -163,11 +165,11 @@ class Guard:
                 raise HTTPException(408, "The upload took too long; try a smaller copy of the image.") from None
             received += len(message.get("body", b""))
             complete = not message.get("more_body", False)
-            if received > self._limits.bytes + _FORM:
+            if received > self._limits.bytes + _FORM_BYTES:
                 raise HTTPException(413, self._too_large)
             return message
 
-        return bounded
+        return limited
 
     @property
     def _too_large(self) -> str:
@@ -175,12 +177,12 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Can only this machine reach the address?"""
+    """Whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-def _refused(status: int, why: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": why}, status, headers)
+def _error(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status, headers)

@@ -1,4 +1,4 @@
-"""What the service says, as the OpenAPI description has it."""
+"""The JSON of the service's requests and responses, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, Field
 
-from unboxed.inference.results import Grounding
-from unboxed.studio.grounding_cache import Seen
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.studio.grounding_cache import ExtractedImage
 from unboxed.types import Array
 
 __all__ = [
@@ -17,27 +17,29 @@ __all__ = [
     "BrowsePage",
     "BrowsedCaption",
     "BrowsedPhrase",
-    "DataFacts",
-    "Facts",
-    "GroundAnswer",
-    "ImageAnswer",
+    "DatasetInfo",
+    "GroundResponse",
+    "ImageEntry",
+    "ImageInfo",
     "ImageList",
-    "ImageListed",
-    "LimitFacts",
-    "PhraseAnswer",
-    "RunFacts",
-    "TokenGiven",
+    "LimitsInfo",
+    "PhraseBoxes",
+    "RunInfo",
+    "SearchHit",
+    "SearchProgress",
+    "StudioInfo",
+    "TokenRequest",
     "box_rows",
-    "ground_answer",
-    "image_answer",
-    "phrase_answers",
+    "ground_response",
+    "image_info",
+    "phrase_boxes",
 ]
 
 Box = tuple[float, float, float, float]
 
 
-class ImageAnswer(BaseModel):
-    """An image: its size in pixels, which boxes count in, and the shape to show it in."""
+class ImageInfo(BaseModel):
+    """An image: its width and height in pixels, in which boxes are given, and the shape to show it in."""
 
     id: str
     name: str
@@ -46,86 +48,108 @@ class ImageAnswer(BaseModel):
     shape: tuple[int, int]
 
 
-class PhraseAnswer(BaseModel):
+class PhraseBoxes(BaseModel):
     """A phrase with its boxes, best first, in pixels of the upright image."""
 
     text: str
-    start: int = Field(description="First character in the caption.")
-    end: int = Field(description="Character after the last one.")
+    start: int = Field(description="Index of its first character in the caption.")
+    end: int = Field(description="Index after its last character.")
     boxes: list[Box]
     scores: list[float]
-    present: Annotated[bool, Field(description="Is it there, as likely as not? True where nobody knows.")] = True
-    confidence: Annotated[float | None, Field(description="That it is there, 0 to 1.")] = None
+    present: Annotated[
+        bool, Field(description="Whether confidence is at least 0.5; true for a run without calibration.")
+    ] = True
+    confidence: Annotated[
+        float | None,
+        Field(description="Calibrated probability that the phrase is present; null for a run without calibration."),
+    ] = None
 
 
-class GroundAnswer(BaseModel):
-    """A grounded caption, and what each word attends to."""
+class GroundResponse(BaseModel):
+    """A grounded caption with the attention weights of its words."""
 
-    photo: ImageAnswer
+    photo: ImageInfo
     caption: str
-    phrases: list[PhraseAnswer]
+    phrases: list[PhraseBoxes]
     words: list[tuple[int, int]] = Field(description="Character span of each word.")
-    regions: list[Box] = Field(description="The candidate regions.")
-    attention: list[list[float]] = Field(description="One row a word, one weight a region.")
-    seconds: float = Field(description="What the answer took, without waiting.")
+    regions: list[Box] = Field(description="Boxes of the image's regions.")
+    attention: list[list[float]] = Field(description="Attention weights: one row for each word, one column a region.")
+    seconds: float = Field(description="Duration of the work, without the time spent waiting.")
 
 
-class ImageListed(BaseModel):
-    """An image that can be picked."""
+class ImageEntry(BaseModel):
+    """An image of the folder."""
 
     id: str
     name: str
 
 
 class ImageList(BaseModel):
-    """Some of the images of the folder, by name."""
+    """A part of the folder's images, sorted by name."""
 
-    photos: list[ImageListed]
+    photos: list[ImageEntry]
     total: int
 
 
-class BrowsedPhrase(PhraseAnswer):
-    """A phrase of a dataset's caption with its gold boxes, and what became of it."""
+class BrowsedPhrase(PhraseBoxes):
+    """A phrase of a dataset's caption with its gold boxes and the outcome of its grounding."""
 
     types: list[str]
     gold: list[Box]
-    outcome: str | None = Field(description="`ok`, or the kind of failure; null for a phrase without a gold box.")
+    outcome: str | None = Field(description="`ok`, or the kind of error; null for a phrase without gold boxes.")
 
 
 class BrowsedCaption(BaseModel):
-    """A caption of a dataset, grounded."""
+    """A grounded caption of a dataset."""
 
-    photo: ImageAnswer
+    photo: ImageInfo
     caption: str
     phrases: list[BrowsedPhrase]
 
 
 class BrowsePage(BaseModel):
-    """Captions that pass the filters, from a place in the dataset on."""
+    """Captions that pass the filter, from a position in the dataset on."""
 
     items: list[BrowsedCaption]
-    next: int | None = Field(description="Where to go on; null at the end.")
-    looked_at: int = Field(description="Captions looked at for this page.")
+    next: int | None = Field(description="Position at which the next page starts; null at the end.")
+    looked_at: int = Field(description="Captions examined for this page.")
     total: int = Field(description="Captions of the split.")
 
 
-class RunFacts(BaseModel):
-    """The run that answers."""
+class SearchHit(BaseModel):
+    """An image that was found, with the boxes that match the phrases of the query."""
+
+    photo: ImageInfo
+    score: float
+    phrases: list[PhraseBoxes]
+
+
+class SearchProgress(BaseModel):
+    """One line of the response to a search. The last line has the hits or an error."""
+
+    searched: int = Field(description="Images in the index.")
+    seconds: float = Field(description="Time since the search began.")
+    hits: list[SearchHit] | None = None
+    error: str | None = None
+
+
+class RunInfo(BaseModel):
+    """The run whose model is used."""
 
     name: str
     recipe: str
     trained_on: str
 
 
-class LimitFacts(BaseModel):
-    """What may be sent."""
+class LimitsInfo(BaseModel):
+    """Limits of an upload and of a caption."""
 
     bytes: int
     pixels: int
     caption: int
 
 
-class DataFacts(BaseModel):
+class DatasetInfo(BaseModel):
     """The dataset that can be browsed."""
 
     name: str
@@ -137,59 +161,56 @@ class DataFacts(BaseModel):
     has_gold: bool
 
 
-class Facts(BaseModel):
-    """What this studio has."""
+class StudioInfo(BaseModel):
+    """The run, the data and the limits of this studio."""
 
     version: str
-    run: RunFacts
-    limits: LimitFacts
-    photos: int | None = Field(description="Images that can be picked; null without a folder.")
-    index: int | None = Field(description="Images that can be searched; null without an index.")
-    data: DataFacts | None = None
-    formats: dict[str, str] = Field(description="What boxes can be downloaded as: name to label.")
-    palette: list[tuple[str, str]] = Field(description="Colour of each phrase, and of writing on it.")
-    heat: list[tuple[int, int, int]] = Field(description="Colours of heat, from none to most.")
+    run: RunInfo
+    limits: LimitsInfo
+    photos: int | None = Field(description="Images of the folder; null without a folder.")
+    index: int | None = Field(description="Images of the index; null without an index.")
+    data: DatasetInfo | None = None
+    formats: dict[str, str] = Field(description="Formats of downloads: name to label.")
+    palette: list[tuple[str, str]] = Field(description="Colours of the phrases, each with its text colour.")
+    heat: list[tuple[int, int, int]] = Field(description="RGB colours of heat maps, from low to high.")
 
 
-class TokenGiven(BaseModel):
-    """The studio's token."""
+class TokenRequest(BaseModel):
+    """The token of the studio."""
 
     token: str = Field(max_length=1000)
 
 
 def box_rows(boxes: Array) -> list[Box]:
-    """Boxes `[N, 4]` as rows of rounded numbers."""
+    """Boxes `[N, 4]` as rows of numbers with one decimal."""
     return [(row[0], row[1], row[2], row[3]) for row in np.round(boxes.astype(np.float64), 1).tolist()]
 
 
-def image_answer(seen: Seen) -> ImageAnswer:
-    """An image that was looked at."""
-    regions = seen.regions
-    return ImageAnswer(id=seen.photo_id, name=seen.name, width=regions.width, height=regions.height, shape=seen.shape)
+def image_info(image: ExtractedImage) -> ImageInfo:
+    """The description of an image whose regions are known."""
+    regions = image.regions
+    return ImageInfo(id=image.image_id, name=image.name, width=regions.width, height=regions.height, shape=image.shape)
 
 
-def phrase_answers(grounding: Grounding, top: int) -> list[PhraseAnswer]:
-    """The phrases with at most `top` boxes each."""
-    return [
-        PhraseAnswer(
-            text=phrase.text,
-            start=phrase.start,
-            end=phrase.end,
-            boxes=box_rows(phrase.boxes[:top]),
-            scores=_rounded(phrase.scores[:top]),
-            present=phrase.present,
-            confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
-        )
-        for phrase in grounding.phrases
-    ]
+def phrase_boxes(phrase: GroundedPhrase, top: int) -> PhraseBoxes:
+    """A grounded phrase with at most `top` boxes."""
+    return PhraseBoxes(
+        text=phrase.text,
+        start=phrase.start,
+        end=phrase.end,
+        boxes=box_rows(phrase.boxes[:top]),
+        scores=_rounded(phrase.scores[:top]),
+        present=phrase.present,
+        confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
+    )
 
 
-def ground_answer(seen: Seen, grounding: Grounding, top: int, seconds: float) -> GroundAnswer:
-    """All that the page shows of a grounding."""
-    return GroundAnswer(
-        photo=image_answer(seen),
+def ground_response(image: ExtractedImage, grounding: Grounding, top: int, seconds: float) -> GroundResponse:
+    """The response to a grounding request, with at most `top` boxes for each phrase."""
+    return GroundResponse(
+        photo=image_info(image),
         caption=grounding.caption,
-        phrases=phrase_answers(grounding, top),
+        phrases=[phrase_boxes(phrase, top) for phrase in grounding.phrases],
         words=list(grounding.words),
         regions=box_rows(grounding.regions.boxes),
         attention=[_rounded(row) for row in grounding.attention_WR],

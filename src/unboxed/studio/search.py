@@ -1,4 +1,4 @@
-"""An index of images, asked from the page; news come while it works, as one JSON object a line."""
+"""Search in an index. While it runs, the response gets one JSON object a line with its progress."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel
-
 from unboxed.data.images import image_size
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.inference.results import GroundedPhrase
-from unboxed.studio.image_store import ImageLibrary
-from unboxed.studio.schemas import ImageAnswer, PhraseAnswer, box_rows
+from unboxed.studio.image_library import ImageLibrary
+from unboxed.studio.schemas import ImageInfo, SearchHit, phrase_boxes
 
-__all__ = ["Hit", "SearchAnswer", "SearchHit", "SearchIndex", "as_lines", "search"]
+__all__ = ["Hit", "SearchIndex", "progress_lines", "search"]
 
-_NEWS_SECONDS = 0.25
+_PROGRESS_SECONDS = 0.25
 
 
 class Hit(Protocol):
@@ -28,49 +26,32 @@ class Hit(Protocol):
 
     @property
     def image(self) -> Path:
-        """Its file."""
+        """The image file."""
 
     @property
     def score(self) -> float:
-        """Higher is better, any sign."""
+        """Score of any sign; higher is better."""
 
     @property
     def phrases(self) -> Sequence[GroundedPhrase]:
-        """The query's phrases with the boxes that matched."""
+        """The phrases of the query with the boxes that match them."""
 
 
 class SearchIndex(Protocol):
-    """What can be searched."""
+    """An index of images, such as `unboxed.search.Index`."""
 
     def __len__(self) -> int:
-        """Images in it."""
+        """Number of images in the index."""
 
     def search(self, text: str, k: int) -> Sequence[Hit]:
-        """The k images that fit the text best, best first."""
+        """The k images that match a text best, best first."""
 
 
-class SearchHit(BaseModel):
-    """An image that was found, with the boxes that matched the query's phrases."""
-
-    photo: ImageAnswer
-    score: float
-    phrases: list[PhraseAnswer]
-
-
-class SearchAnswer(BaseModel):
-    """A line of the answer to a search; the last one has the hits or an error."""
-
-    searched: int
-    seconds: float
-    hits: list[SearchHit] | None = None
-    error: str | None = None
-
-
-def search(index: SearchIndex, shelf: ImageLibrary, text: str, k: int) -> list[SearchHit]:
-    """The best images that are still there.
+def search(index: SearchIndex, library: ImageLibrary, text: str, k: int) -> list[SearchHit]:
+    """The k images that match a text best, without those whose file is gone. Each is added to the library.
 
     Raises:
-        CaptionError: no words.
+        CaptionError: the text has no words.
     """
     hits = []
     for hit in index.search(text, k):
@@ -79,48 +60,36 @@ def search(index: SearchIndex, shelf: ImageLibrary, text: str, k: int) -> list[S
             width, height = image_size(path)
         except ImageError:  # moved since it was indexed
             continue
-        photo = shelf.add(path, path.name)
-        hits.append(
-            SearchHit(
-                photo=ImageAnswer(
-                    id=photo.photo_id, name=photo.name, width=width, height=height, shape=(width, height)
-                ),
-                score=round(float(hit.score), 5),
-                phrases=[_phrase(phrase) for phrase in hit.phrases],
-            )
-        )
+        entry = library.add(path, path.name)
+        info = ImageInfo(id=entry.image_id, name=entry.name, width=width, height=height, shape=(width, height))
+        phrases = [phrase_boxes(phrase, 1 if phrase.present else 0) for phrase in hit.phrases]
+        hits.append(SearchHit(photo=info, score=round(float(hit.score), 5), phrases=phrases))
     return hits
 
 
-def _phrase(phrase: GroundedPhrase) -> PhraseAnswer:
-    shown = slice(0, 1 if phrase.present else 0)
-    return PhraseAnswer(
-        text=phrase.text,
-        start=phrase.start,
-        end=phrase.end,
-        boxes=box_rows(phrase.boxes[shown]),
-        scores=[round(float(score), 5) for score in phrase.scores[shown]],
-        present=phrase.present,
-        confidence=phrase.confidence,
-    )
+async def progress_lines(future: Future[list[SearchHit]], searched: int, seconds: float) -> AsyncIterator[bytes]:
+    """Lines of JSON about a running search: one every quarter of a second, and the last with the hits or an error.
 
-
-async def as_lines(future: Future[list[SearchHit]], searched: int, seconds: float) -> AsyncIterator[bytes]:
-    """What becomes of a search: a line every quarter of a second, and one with the outcome."""
-    begun = time.monotonic()
-    waiting = asyncio.wrap_future(future)
+    Args:
+        future: the search.
+        searched: number of images in the index.
+        seconds: time limit, after which the last line is an error.
+    """
+    began = time.monotonic()
+    running = asyncio.wrap_future(future)
     while True:
-        done, _ = await asyncio.wait([waiting], timeout=_NEWS_SECONDS)
-        taken = round(time.monotonic() - begun, 3)
-        news: dict[str, Any] = {"searched": searched, "seconds": taken}
+        done, _ = await asyncio.wait([running], timeout=_PROGRESS_SECONDS)
+        elapsed = round(time.monotonic() - began, 3)
+        progress: dict[str, Any] = {"searched": searched, "seconds": elapsed}
         if done:
-            yield _line(news | _outcome(waiting))
+            yield _line(progress | _outcome(running))
             return
-        if taken > seconds:
-            waiting.cancel()
-            yield _line(news | {"error": f"The search took longer than {seconds:g} seconds; ask for fewer results."})
+        if elapsed > seconds:
+            running.cancel()
+            message = f"The search took longer than {seconds:g} seconds; ask for fewer results."
+            yield _line(progress | {"error": message})
             return
-        yield _line(news)
+        yield _line(progress)
 
 
 def _outcome(done: asyncio.Future[list[SearchHit]]) -> dict[str, Any]:
@@ -129,7 +98,7 @@ def _outcome(done: asyncio.Future[list[SearchHit]]) -> dict[str, Any]:
     except UnboxedError as error:
         return {"error": str(error)}
     except Exception:
-        return {"error": "The search failed; the service's own log says more."}
+        return {"error": "The search failed; the log of the studio has the details."}
 
 
 def _line(content: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""The HTTP service of the studio: a page, and what the page asks for. `/openapi.json` describes it."""
+"""The HTTP service of the studio: its routes, and the errors it reports."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ from starlette.types import ASGIApp
 import unboxed
 from unboxed.data.images import open_image
 from unboxed.errors import CaptionError, ImageError, StudioError, UnboxedError
-from unboxed.studio.browse import OUTCOMES, Browser, Filter
-from unboxed.studio.downloads import FORMATS, download
-from unboxed.studio.grounding_cache import GroundingCache, Seen, UnknownImageError
-from unboxed.studio.image_store import SIZES, LibraryImage, encoded
-from unboxed.studio.limits import BusyError, Gate, Limits, TooSlowError
-from unboxed.studio.middleware import COOKIE, Guard, Token
+from unboxed.studio.browse import OUTCOMES, DatasetBrowser, PhraseFilter
+from unboxed.studio.concurrency import QueueFullError, WorkQueue, WorkTimeoutError
+from unboxed.studio.downloads import FORMATS, write_download
+from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache, UnknownImageError
+from unboxed.studio.image_library import PICTURE_SIZES, LibraryImage, encode_jpeg
+from unboxed.studio.middleware import COOKIE, SecurityMiddleware, Token
+from unboxed.studio.options import Limits
 from unboxed.studio.schemas import (
     BrowsePage,
-    Facts,
-    GroundAnswer,
+    GroundResponse,
+    ImageEntry,
     ImageList,
-    ImageListed,
-    LimitFacts,
-    RunFacts,
-    TokenGiven,
-    ground_answer,
+    LimitsInfo,
+    RunInfo,
+    SearchProgress,
+    StudioInfo,
+    TokenRequest,
+    ground_response,
 )
-from unboxed.studio.search import SearchAnswer, SearchIndex, as_lines, search
+from unboxed.studio.search import SearchIndex, progress_lines, search
 from unboxed.visualization.draw import PALETTE, heat_colours, ink
 
 __all__ = ["Studio", "create_app"]
@@ -46,69 +48,77 @@ __all__ = ["Studio", "create_app"]
 T = TypeVar("T")
 
 _PAGE = Path(__file__).parent / "page"
-_TYPES = {
+_MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_PICTURES_WAITING = 400  # a gallery asks for all of its pictures at once
+_WAITING_PICTURES = 400  # the page requests all pictures of a gallery at the same time
 _log = logging.getLogger("unboxed.studio")
+
+# Form fields of `/api/ground` and `/api/export`.
+_Caption = Annotated[str, Form(description="A caption; its noun phrases are grounded.")]
+_Upload = Annotated[UploadFile | None, File(description="An image file. Leave it out to name an image by its id.")]
+_ImageId = Annotated[str | None, Form(description="The id of an image in an earlier response or in /api/photos.")]
 
 
 @dataclass(frozen=True, eq=False)
 class Studio:
-    """What a service is made of.
+    """The parts of a studio.
 
     Attributes:
-        desk: the run, and the images that it is asked about.
-        run_name: what people call the run.
-        limits: sizes, times, and how much at once.
-        browser: a dataset to browse.
-        index: images to search.
-        token: what requests must show; None when only this machine can reach the service.
-        names: host names that the service is asked by, beside `localhost` and plain addresses.
+        cache: grounds captions with the model of the run.
+        run_name: name of the run to show to people.
+        limits: limits of the requests.
+        browser: the dataset to browse; None for none.
+        index: the index to search; None for none.
+        token: secret that requests must carry; None when only this machine can reach the service.
+        allowed_hosts: host names of the service, in addition to `localhost` and IP addresses.
     """
 
-    desk: GroundingCache
+    cache: GroundingCache
     run_name: str
     limits: Limits = field(default_factory=Limits)
-    browser: Browser | None = None
+    browser: DatasetBrowser | None = None
     index: SearchIndex | None = None
     token: Token | None = None
-    names: Collection[str] = ()
+    allowed_hosts: Collection[str] = ()
 
 
 def create_app(studio: Studio) -> ASGIApp:
-    """The service as an ASGI application, guarded; run it with any ASGI server."""
-    page = {path.name: path.read_bytes() for path in _PAGE.iterdir() if path.suffix in _TYPES}
+    """The service as an ASGI application, behind the checks of `SecurityMiddleware`."""
+    page = {path.name: path.read_bytes() for path in _PAGE.iterdir() if path.suffix in _MEDIA_TYPES}
     service = _Service(studio)
     app = FastAPI(
         title="unboxed studio",
-        summary="Boxes for the phrases of a caption.",
+        summary="Grounds the phrases of a caption in an image.",
         version=unboxed.__version__,
-        docs_url=None,  # these pages of FastAPI load scripts from the network
+        docs_url=None,  # FastAPI's documentation pages load scripts from the network
         redoc_url=None,
         lifespan=service.lifespan,
-        responses={code: {"description": text, "model": _Problem} for code, text in _PROBLEMS.items()},
+        responses={code: {"description": text, "model": _ErrorBody} for code, text in _ERRORS.items()},
     )
-    _handle_problems(app, studio.limits)
+    _add_error_handlers(app, studio.limits)
     service.add_routes(app)
 
     for name, content in page.items():
         path = "/" if name == "index.html" else f"/{name}"
-        app.add_api_route(path, _file(content, _TYPES[Path(name).suffix]), methods=["GET"], include_in_schema=False)
+        route = _static_file(content, _MEDIA_TYPES[Path(name).suffix])
+        app.add_api_route(path, route, methods=["GET"], include_in_schema=False)
     open_paths = {"/", "/api/session", *(f"/{name}" for name in page)}
-    return Guard(app, names=studio.names, token=studio.token, open_paths=open_paths, limits=studio.limits)
+    return SecurityMiddleware(
+        app, allowed_hosts=studio.allowed_hosts, token=studio.token, open_paths=open_paths, limits=studio.limits
+    )
 
 
 class _Service:
-    """The routes, and the two queues behind them: one for grounding, one for pictures."""
+    """The routes with their two work queues: one for grounding, and one for pictures, which must not wait for it."""
 
     def __init__(self, studio: Studio) -> None:
-        self._studio, self._limits, self._desk = studio, studio.limits, studio.desk
-        self._work = Gate(studio.limits.workers, studio.limits.waiting)
-        self._pictures = Gate(studio.limits.workers, _PICTURES_WAITING)
+        self._studio, self._limits, self._cache = studio, studio.limits, studio.cache
+        self._work = WorkQueue(studio.limits.workers, studio.limits.waiting)
+        self._pictures = WorkQueue(studio.limits.workers, _WAITING_PICTURES)
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -117,108 +127,109 @@ class _Service:
         self._pictures.close()
 
     def add_routes(self, app: FastAPI) -> None:
-        app.get("/api/facts", summary="What this studio has")(self.facts)
-        app.post("/api/session", summary="Trade the token for a cookie", status_code=204)(self.session)
-        app.get("/api/photos", summary="Images that can be picked")(self.photos)
+        app.get("/api/facts", summary="The run, the data and the limits of this studio")(self.info)
+        app.post("/api/session", summary="Exchange the token for a cookie", status_code=204)(self.session)
+        app.get("/api/photos", summary="Images of the folder")(self.images)
         app.get("/api/photos/{photo_id}/picture", summary="An image as a JPEG", response_class=_Jpeg)(self.picture)
         app.post("/api/picture", summary="An uploaded image as a JPEG", response_class=_Jpeg)(self.convert)
-        app.post("/api/ground", summary="Box the phrases of a caption")(self.ground)
-        app.post("/api/export/{form}", summary="The same boxes as a file", response_class=Response)(self.export)
-        app.get("/api/browse", summary="Captions of the dataset, grounded")(self.browse)
+        app.post("/api/ground", summary="Ground the phrases of a caption")(self.ground)
+        app.post("/api/export/{form}", summary="The boxes of a caption as a file", response_class=Response)(self.export)
+        app.get("/api/browse", summary="Grounded captions of the dataset")(self.browse)
         app.get(
             "/api/search",
-            summary="Images that fit a text, as lines of JSON",
+            summary="Images that match a text, as lines of JSON",
             response_class=StreamingResponse,
-            responses={200: {"model": SearchAnswer}},
+            responses={200: {"model": SearchProgress}},
         )(self.search)
 
-    async def facts(self) -> Facts:
-        studio, config = self._studio, self._desk.grounder.config
+    async def info(self) -> StudioInfo:
+        studio, config = self._studio, self._cache.grounder.config
         training = config.facts.get("train", {})
-        photos, captions = training.get("photos", 0), training.get("captions", 0)
-        return Facts(
+        images, captions = training.get("photos", 0), training.get("captions", 0)
+        return StudioInfo(
             version=unboxed.__version__,
-            run=RunFacts(
+            run=RunInfo(
                 name=studio.run_name,
                 recipe=config.recipe,
-                trained_on=f"{photos:,} images, {captions:,} captions" if photos else "",
+                trained_on=f"{images:,} images, {captions:,} captions" if images else "",
             ),
-            limits=LimitFacts(bytes=self._limits.bytes, pixels=self._limits.pixels, caption=self._limits.caption),
-            photos=len(self._desk.shelf.listed) or None,
+            limits=LimitsInfo(bytes=self._limits.bytes, pixels=self._limits.pixels, caption=self._limits.caption),
+            photos=len(self._cache.library.listed) or None,
             index=None if studio.index is None else len(studio.index),
-            data=studio.browser.facts if studio.browser else None,
+            data=studio.browser.info if studio.browser else None,
             formats={name: form.label for name, form in FORMATS.items()},
             palette=[(colour, ink(colour)) for colour in PALETTE],
             heat=[(r, g, b) for r, g, b in heat_colours(np.linspace(0, 1, 33)).round().astype(int).tolist()],
         )
 
-    async def session(self, given: TokenGiven, request: Request, response: Response) -> None:
+    async def session(self, given: TokenRequest, request: Request, response: Response) -> None:
         token = self._studio.token
         if token is None:
             return
-        if not token.is_it(given.token):
+        if not token.matches(given.token):
             await asyncio.sleep(0.5)
             raise HTTPException(401, "This is not the token.")
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         response.set_cookie(COOKIE, token.cookie, httponly=True, samesite="strict", secure=secure)
 
-    async def photos(
+    async def images(
         self,
         start: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=1, le=200)] = 60,
         name: Annotated[str, Query(max_length=200, description="Part of the name.")] = "",
     ) -> ImageList:
-        found = [photo for photo in self._desk.shelf.listed if name.lower() in photo.name.lower()]
-        listed = [ImageListed(id=photo.photo_id, name=photo.name) for photo in found[start : start + count]]
-        return ImageList(photos=listed, total=len(found))
+        found = [image for image in self._cache.library.listed if name.lower() in image.name.lower()]
+        entries = [ImageEntry(id=image.image_id, name=image.name) for image in found[start : start + count]]
+        return ImageList(photos=entries, total=len(found))
 
     async def picture(self, photo_id: str, size: Literal["thumbnail", "full"] = "full") -> Response:
-        photo = self._on_shelf(photo_id)
-        content = await self._pictures.run(lambda: self._desk.shelf.picture(photo, size), self._limits.seconds)
+        image = self._library_image(photo_id)
+        content = await self._pictures.run(lambda: self._cache.library.picture(image, size), self._limits.seconds)
         return _Jpeg(content, headers={"Cache-Control": "private, max-age=3600"})
 
     async def convert(self, photo: Annotated[UploadFile, File(description="An image.")]) -> Response:
-        content, name = await photo.read(), Path(photo.filename or "The image").name
+        content, name = await photo.read(), _file_name(photo)
 
         def work() -> bytes:
-            return encoded(open_image(content, max_pixels=self._limits.pixels, name=name), SIZES["full"])
+            return encode_jpeg(open_image(content, max_pixels=self._limits.pixels, name=name), PICTURE_SIZES["full"])
 
         return _Jpeg(await self._pictures.run(work, self._limits.seconds))
 
     async def ground(
         self,
-        caption: Annotated[str, Form(description="Its noun phrases are boxed.")],
-        photo: Annotated[UploadFile | None, File(description="An image; or leave it out and give its id.")] = None,
-        photo_id: Annotated[str | None, Form(description="Of an earlier answer, or of a listed one.")] = None,
-        top: Annotated[int, Form(ge=1, le=50, description="Boxes a phrase.")] = 10,
-    ) -> GroundAnswer:
-        def answer(seen: Seen, begun: float) -> GroundAnswer:
-            grounding = self._desk.ground(seen, caption)
-            return ground_answer(seen, grounding, top, time.perf_counter() - begun)
+        caption: _Caption,
+        photo: _Upload = None,
+        photo_id: _ImageId = None,
+        top: Annotated[int, Form(ge=1, le=50, description="Boxes for each phrase, at most.")] = 10,
+    ) -> GroundResponse:
+        def respond(image: ExtractedImage, began: float) -> GroundResponse:
+            grounding = self._cache.ground(image, caption)
+            return ground_response(image, grounding, top, time.perf_counter() - began)
 
-        return await self._looked(caption, photo, photo_id, answer)
+        return await self._with_regions(caption, photo, photo_id, respond)
 
     async def export(
         self,
         form: str,
-        caption: Annotated[str, Form(description="Its noun phrases are boxed.")],
-        photo: Annotated[UploadFile | None, File(description="An image; or leave it out and give its id.")] = None,
-        photo_id: Annotated[str | None, Form(description="Of an earlier answer, or of a listed one.")] = None,
-        top: Annotated[int, Form(ge=1, le=50, description="Boxes a phrase.")] = 1,
+        caption: _Caption,
+        photo: _Upload = None,
+        photo_id: _ImageId = None,
+        top: Annotated[int, Form(ge=1, le=50, description="Boxes for each phrase, at most.")] = 1,
         least: Annotated[float | None, Form(description="Lowest score of a box.")] = None,
-        absent: Annotated[bool, Form(description="Also boxes of phrases that seem absent.")] = False,
-        name: Annotated[str | None, Form(max_length=200, description="What the image is called.")] = None,
+        absent: Annotated[bool, Form(description="Keep boxes of phrases that are probably absent.")] = False,
+        name: Annotated[str | None, Form(max_length=200, description="Name of the image in the file.")] = None,
     ) -> Response:
         if form not in FORMATS:
             raise HTTPException(404, f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
 
-        def answer(seen: Seen, _: float) -> str:
-            return download(form, self._desk.ground(seen, caption), name or seen.name, top, least, absent)
+        def respond(image: ExtractedImage, _: float) -> str:
+            grounding = self._cache.ground(image, caption)
+            return write_download(form, grounding, name or image.name, top=top, min_score=least, absent=absent)
 
-        text = await self._looked(caption, photo, photo_id, answer)
-        chosen = FORMATS[form]
-        headers = {"Content-Disposition": f'attachment; filename="boxes.{chosen.suffix}"'}
-        return Response(text, media_type=chosen.media_type, headers=headers)
+        text = await self._with_regions(caption, photo, photo_id, respond)
+        file_format = FORMATS[form]
+        headers = {"Content-Disposition": f'attachment; filename="boxes.{file_format.suffix}"'}
+        return Response(text, media_type=file_format.media_type, headers=headers)
 
     async def browse(
         self,
@@ -231,7 +242,7 @@ class _Service:
         if browser is None:
             raise HTTPException(404, "There is no dataset to browse; start the studio with --data DATASET.")
         return await self._work.run(
-            lambda: browser.page(start, count, Filter(type, outcome), self._limits.page_seconds),
+            lambda: browser.page(start, count, PhraseFilter(type, outcome), self._limits.page_seconds),
             self._limits.search_seconds,
         )
 
@@ -243,100 +254,105 @@ class _Service:
         index = self._studio.index
         if index is None:
             raise HTTPException(404, "There is no index to search; start the studio with --index INDEX.")
-        self._check(text)
-        future = self._work.enter(lambda: search(index, self._desk.shelf, text, k))
-        lines = as_lines(future, len(index), self._limits.search_seconds)
+        self._check_text(text)
+        future = self._work.submit(lambda: search(index, self._cache.library, text, k))
+        lines = progress_lines(future, len(index), self._limits.search_seconds)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
-    async def _looked(
-        self, caption: str, photo: UploadFile | None, photo_id: str | None, answer: Callable[[Seen, float], T]
+    async def _with_regions(
+        self,
+        caption: str,
+        upload: UploadFile | None,
+        image_id: str | None,
+        respond: Callable[[ExtractedImage, float], T],
     ) -> T:
-        """The answer to a caption about an image that was sent or has an id."""
-        self._check(caption)
-        content = await photo.read() if photo is not None else None
-        name = Path(photo.filename or "The image").name if photo is not None else "The image"
+        """Extract the regions of an image and call `respond` with them and the time at which the work began."""
+        self._check_text(caption)
+        content = await upload.read() if upload is not None else None
+        name = _file_name(upload)
 
         def work() -> T:
-            begun = time.perf_counter()
-            return answer(self._desk.look(content, photo_id, name), begun)
+            began = time.perf_counter()
+            return respond(self._cache.extract(content, image_id, name), began)
 
         return await self._work.run(work, self._limits.seconds)
 
-    def _check(self, text: str) -> None:
+    def _check_text(self, text: str) -> None:
         if len(text) > self._limits.caption:
-            raise HTTPException(
-                413, f"The text has {len(text):,} characters; at most {self._limits.caption:,} are read."
-            )
+            raise HTTPException(413, f"The text has {len(text):,} characters; the limit is {self._limits.caption:,}.")
         if not any(character.isalnum() for character in text):
             raise HTTPException(422, "The text has no words; give it at least one.")
 
-    def _on_shelf(self, photo_id: str) -> LibraryImage:
-        photo = self._desk.shelf.get(photo_id)
-        if photo is None:
+    def _library_image(self, image_id: str) -> LibraryImage:
+        image = self._cache.library.get(image_id)
+        if image is None:
             raise UnknownImageError
-        return photo
+        return image
 
 
 class _Jpeg(Response):
     media_type = "image/jpeg"
 
 
-_PROBLEMS: dict[int | str, str] = {
+_ERRORS: dict[int | str, str] = {
     401: "The token is missing.",
-    404: "No such image, or the studio has no such part.",
-    413: "Too large.",
-    422: "Not an image, a text without words, or a parameter out of range.",
-    429: "Too much is waiting; Retry-After says when to come again.",
-    503: "It took too long.",
+    404: "There is no such image, or the studio was started without this part.",
+    413: "The upload or the text is too large.",
+    422: "The file is not an image, the text has no words, or a parameter is out of range.",
+    429: "Too many requests are waiting; Retry-After gives the seconds to wait.",
+    503: "The request took too long.",
 }
 
 
-class _Problem(BaseModel):
-    """What went wrong, in words for people."""
+class _ErrorBody(BaseModel):
+    """An error in plain words: what was found, and how to fix it."""
 
     detail: str
 
 
-def _handle_problems(app: FastAPI, limits: Limits) -> None:
-    """Every error becomes `{"detail": …}` that says what was found and what to do, and nothing of this machine."""
+def _add_error_handlers(app: FastAPI, limits: Limits) -> None:
+    """Make every error a response `{"detail": …}` that reveals nothing of this machine."""
 
-    def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    def response(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
         return JSONResponse({"detail": detail}, status, headers)
 
-    async def busy(_: Request, error: Any) -> Response:
+    async def queue_full(_: Request, error: Any) -> Response:
         wait = error.retry_after
-        return problem(
-            429, f"The studio has more to do than it can; try again in {wait} s.", {"Retry-After": str(wait)}
-        )
+        return response(429, f"The studio is busy; try again in {wait} s.", {"Retry-After": str(wait)})
 
-    async def too_slow(_: Request, __: Exception) -> Response:
-        return problem(503, f"This took longer than {limits.seconds:g} s; try again, or send a smaller image.")
+    async def timed_out(_: Request, __: Exception) -> Response:
+        return response(503, f"This took longer than {limits.seconds:g} s; try again, or send a smaller image.")
 
-    async def unknown(_: Request, __: Exception) -> Response:
-        return problem(404, "The image is not at hand (any more); send it again.")
+    async def unknown_image(_: Request, __: Exception) -> Response:
+        return response(404, "The studio does not have this image (any more); send it again.")
 
-    async def refused(_: Request, error: Exception) -> Response:
-        return problem(422, str(error))
+    async def bad_input(_: Request, error: Exception) -> Response:
+        return response(422, str(error))
 
     async def failed(request: Request, error: Exception) -> Response:
         _log.error("%s failed", request.url.path, exc_info=error)
-        return problem(500, "The studio could not answer this; its own log says why.")
+        return response(500, "The request failed; the log of the studio has the details.")
 
     async def invalid(_: Request, error: Any) -> Response:
-        said = "; ".join(f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}" for one in error.errors())
-        return problem(422, said or "The request is not as /openapi.json describes it.")
+        found = "; ".join(f"{'.'.join(str(part) for part in one['loc'][1:])}: {one['msg']}" for one in error.errors())
+        return response(422, found or "The request does not match the description in /openapi.json.")
 
-    app.add_exception_handler(BusyError, busy)
-    app.add_exception_handler(TooSlowError, too_slow)
-    app.add_exception_handler(UnknownImageError, unknown)
+    app.add_exception_handler(QueueFullError, queue_full)
+    app.add_exception_handler(WorkTimeoutError, timed_out)
+    app.add_exception_handler(UnknownImageError, unknown_image)
     for kind in (ImageError, CaptionError, StudioError):
-        app.add_exception_handler(kind, refused)
+        app.add_exception_handler(kind, bad_input)
     app.add_exception_handler(UnboxedError, failed)
     app.add_exception_handler(Exception, failed)
     app.add_exception_handler(RequestValidationError, invalid)
 
 
-def _file(content: bytes, media_type: str) -> Callable[[], Any]:
+def _file_name(upload: UploadFile | None) -> str:
+    """The name that errors and downloads give to an upload."""
+    return Path(upload.filename).name if upload is not None and upload.filename else "The image"
+
+
+def _static_file(content: bytes, media_type: str) -> Callable[[], Any]:
     async def file() -> Response:
         return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
 

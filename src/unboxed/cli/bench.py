@@ -1,4 +1,4 @@
-"""Verbs for those who work on the library itself."""
+"""The command `unboxed bench`, for those who work on the library itself."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write: Path | None = None) -> None:
-    """Measure speed and memory against plain references; the benchmarks are those of the source checkout.
+    """Measure speed and memory against plain references. Needs a checkout of the source code.
 
     Args:
-        names: of benchmarks, files of `benchmarks/`; all of them by default.
-        json: print one JSON object, the results by name.
-        write: write the page of measurements here, such as docs/performance.md, with its drawings beside it.
+        names: benchmarks to run, each a file of `benchmarks/`; all by default.
+        json: print one JSON object with the results by name.
+        write: also write the results as a page, such as docs/performance.md, with its plots in the same folder.
     """
     if not (_CHECKOUT / "benchmarks" / "harness.py").is_file():
         raise BenchmarkError(
             "The benchmarks are not part of the installed package; run `unboxed bench` from a checkout of the source "
             "that is installed with `pip install --editable .`."
         )
-    sys.path.insert(0, str(_CHECKOUT))  # in front: other packages install a folder of that name, too
+    sys.path.insert(0, str(_CHECKOUT))  # first, because other packages also install a folder called benchmarks
     harness, page = import_module("benchmarks.harness"), import_module("benchmarks.page")
     unknown = [name for name in names if name not in harness.names()]
     if unknown:
@@ -39,7 +39,7 @@ def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write:
     outcomes: list[Any] = []
     for name in names or harness.names():
         outcomes += harness.run([name], show)
-        if write is not None:  # after each, so that nothing measured is lost when a later one fails
+        if write is not None:  # after each benchmark, so that a later failure loses nothing
             page.write(write, outcomes)
             show(f"Page: {write}")
     if json:

@@ -1,4 +1,4 @@
-"""Verbs that use a trained run: boxes for the phrases of a caption."""
+"""The command `unboxed ground`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from unboxed.inference.grounder import Grounder
+    from unboxed.inference.results import GroundedPhrase
     from unboxed.types import Regions
 
 __all__ = ["ground"]
@@ -23,7 +24,7 @@ __all__ = ["ground"]
 
 def ground(
     run: Positional[Path],
-    photo: Positional[Path],
+    image: Positional[Path],
     caption: Positional[str],
     /,
     save: Path | None = None,
@@ -31,45 +32,51 @@ def ground(
     top: int = 5,
     absent: bool = False,
 ) -> None:
-    """Box the phrases of a caption in an image.
+    """Find the box of each phrase of a caption in an image.
 
     Args:
         run: folder of the run.
-        photo: the image.
-        caption: any sentence; its noun phrases are boxed.
-        save: write the image with its boxes here (.png or .jpg).
+        image: the image file.
+        caption: any sentence; a box is found for each of its noun phrases.
+        save: write the image with its boxes to this file (.png or .jpg).
         json: print one JSON object.
-        top: boxes a phrase in the JSON, best first.
-        absent: box those phrases too that do not seem to be in the picture; the JSON has them always, marked.
+        top: boxes for each phrase in the JSON, best first.
+        absent: also show the boxes of phrases that are probably not in the image. The JSON always has them.
     """
     from unboxed.data.images import open_image
     from unboxed.text.phrases import noun_phrases
     from unboxed.types import Caption
 
-    given = Caption(caption, noun_phrases(caption))
-    image = open_image(photo)
-    grounder, regions = _loaded(run, image)
-    grounding = grounder.ground_regions(regions, [given])[0]
+    parsed = Caption(caption, noun_phrases(caption))
+    pixels = open_image(image)
+    grounder, regions = _load_and_extract(run, pixels)
+    grounding = grounder.ground_regions(regions, [parsed])[0]
     print_unknown_words(grounder, caption)
     if save is not None:
         from unboxed.visualization.draw import draw_grounding, save_picture
 
         shown = [phrase for phrase in grounding.phrases if phrase.present or absent]
-        save_picture(save, draw_grounding(image, caption, shown))
+        save_picture(save, draw_grounding(pixels, caption, shown))
     if json:
         print_json(grounding.to_dict(top))
-    else:
-        for phrase in grounding.phrases:
-            doubt = "" if phrase.present else f"not in the picture (confidence {phrase.confidence:.2f})"
-            box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
-            boxed = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present or absent else ""
-            print(f"{phrase.text}: {'  '.join(part for part in (boxed, doubt) if part)}")
-        if save is not None:
-            show(f"Picture: {save}")
+        return
+    for phrase in grounding.phrases:
+        print(_phrase_line(phrase, absent))
+    if save is not None:
+        show(f"Picture: {save}")
 
 
-def _loaded(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
-    """The model and the photograph's regions, which are found while PyTorch loads: that takes more than a second."""
+def _phrase_line(phrase: GroundedPhrase, absent: bool) -> str:
+    parts = []
+    if phrase.present or absent:
+        parts.append(f"[{', '.join(f'{edge:.0f}' for edge in phrase.boxes[0])}]  {phrase.scores[0]:.2f}")
+    if not phrase.present:
+        parts.append(f"not in the image (confidence {phrase.confidence:.2f})")
+    return f"{phrase.text}: {'  '.join(parts)}"
+
+
+def _load_and_extract(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
+    """Load the model and extract the image's regions, at the same time: importing PyTorch takes over a second."""
     from unboxed.inference.run_config import RunConfig
     from unboxed.regions.extractor import RegionExtractor
 

@@ -1,0 +1,31 @@
+"""Options that were renamed. For one release the old name works, with a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unboxed.runtime.progress import show
+
+__all__ = ["RENAMED_OPTIONS", "replace_renamed_options"]
+
+RENAMED_OPTIONS: dict[str, dict[str, str]] = {
+    "label": {"--review-photos": "--review-images"},
+    "search": {"--photo": "--image"},
+    "studio": {"--photos": "--images"},
+}
+"""Old name -> new name of each renamed option, by command."""
+
+
+def replace_renamed_options(arguments: Sequence[str]) -> list[str]:
+    """The arguments of the command line with the new names of renamed options. Prints a warning for each old name."""
+    renamed = RENAMED_OPTIONS.get(arguments[0], {}) if arguments else {}
+    return [_replaced(argument, renamed) for argument in arguments]
+
+
+def _replaced(argument: str, renamed: dict[str, str]) -> str:
+    name, equals, value = argument.partition("=")
+    old = name.replace("_", "-")
+    if old not in renamed:
+        return argument
+    show(f"warning: {old} is now called {renamed[old]}; the next release no longer knows the old name.")
+    return renamed[old] + equals + value
