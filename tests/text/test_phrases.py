@@ -1,19 +1,19 @@
-"""The chunker: what it makes of typical captions, that its spans are sound, and how well it agrees with people."""
+"""The chunker on typical captions, and on any text; head nouns and content words."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.image_folder import StoredImage
-from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
-from unboxed.text.phrases import content_words, head_noun, noun_phrases, span_f1
-from unboxed.types import Caption, Phrase
+from unboxed.text.phrases import content_mask, content_or_all, head_noun, noun_phrases, phrase_words
+from unboxed.text.tokens import words
+from unboxed.types import Caption
 
 
 def _bracketed(caption: str) -> str:
@@ -91,29 +91,33 @@ def test_head_noun(phrase: str, head: str) -> None:
     assert head_noun(phrase) == head
 
 
+def test_the_words_up_to_the_head_noun() -> None:
+    assert phrase_words("A hot dog on a plate").up_to_head == ("a", "hot", "dog")
+    assert phrase_words("a group of people").up_to_head == ("a", "group", "of", "people")
+    assert phrase_words("…").up_to_head == ()
+
+
 def test_content_words_are_nouns_and_adjectives_of_phrases() -> None:
     text = "Two young boys and their dog run happily to one of the red cars with her ."
-    spans = content_words(text, noun_phrases(text))
-    assert [text[start:end] for start, end in spans] == ["young", "boys", "dog", "red", "cars"]
+    found = words(text)
+    content_W = content_mask(found, noun_phrases(text))
+    assert [word.text for word, is_one in zip(found, content_W, strict=True) if is_one] == [
+        *("young", "boys", "dog", "red", "cars")
+    ]
 
 
-def test_span_f1_by_hand() -> None:
-    text = "A man sees a dog"
-    man, dog = Phrase("A man", 0, 5), Phrase("a dog", 11, 16)
-    gold, half, wrong = Caption(text, (man, dog)), Caption(text, (man,)), Caption(text, (Phrase("man", 2, 5),))
-    assert span_f1([half], [gold]) == (1, 1 / 2, pytest.approx(2 / 3))
-    assert span_f1([wrong], [gold]) == (0, 0, 0)
-    # Counted over all captions together: 3 of 4 found spans are right, 3 of 4 gold spans are found.
-    assert span_f1([gold, half, wrong], [gold, half, half]) == (3 / 4, 3 / 4, 3 / 4)
-    assert span_f1([Caption(text)], [Caption(text)]) == (0, 0, 0)
+_masks = st.integers(1, 5).flatmap(
+    lambda width: st.tuples(
+        st.lists(st.lists(st.booleans(), min_size=width, max_size=width), min_size=1, max_size=4),
+        st.lists(st.booleans(), min_size=width, max_size=width),
+    )
+)
 
 
-def test_agreement_with_the_gold_phrases_of_real_captions(shared_data: Path) -> None:
-    """The chunker knows nothing of these captions; 0.80 is the least that is let pass."""
-    folder = shared_data / "data" / "flickr30k_entities"
-    listed = {image_id: StoredImage(Path(image_id), 1, 1) for image_id in (folder / "val.txt").read_text().split()}
-    examples = read_examples(folder / "annotations.tar.gz", listed)
-    gold = [caption for example in examples for caption in example.captions]
-    assert len(gold) == 5000
-    predicted = [Caption(caption.text, noun_phrases(caption.text)) for caption in gold]
-    assert span_f1(predicted, gold).f1 >= 0.80
+@given(_masks)
+def test_content_words_or_all_words_of_each_row(masks: tuple[list[list[bool]], list[bool]]) -> None:
+    words_PW, content_W = map(np.array, masks)
+    expected = [row & content_W if (row & content_W).any() else row for row in words_PW]
+    assert np.array_equal(content_or_all(words_PW, content_W), expected)
+    in_torch = content_or_all(torch.from_numpy(words_PW), torch.from_numpy(content_W))
+    assert np.array_equal(in_torch.numpy(), expected)

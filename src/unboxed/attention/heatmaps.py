@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from unboxed.boxes import area
 from unboxed.errors import EvaluationError
+from unboxed.text.phrases import content_or_all
 from unboxed.types import Array
 
 __all__ = [
@@ -60,8 +61,7 @@ def phrase_maps(map_QR: Floats, phrase_PQ: npt.NDArray[np.bool_], content_Q: npt
         phrase_PQ: True where word q belongs to phrase p; each phrase has at least one.
         content_Q: True for nouns and adjectives.
     """
-    of_content_PQ = phrase_PQ & content_Q
-    weight_PQ = np.where(of_content_PQ.any(axis=1, keepdims=True), of_content_PQ, phrase_PQ).astype(np.float32)
+    weight_PQ = content_or_all(phrase_PQ, content_Q).astype(np.float32)
     side = isqrt(map_QR.shape[1])
     map_PR = weight_PQ @ map_QR / weight_PQ.sum(axis=1, keepdims=True)
     return np.asarray(map_PR, dtype=np.float32).reshape(len(phrase_PQ), side, side)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from unboxed.attention.pooling import Pooling, pool_words
 from unboxed.boxes import iou
+from unboxed.text.phrases import content_or_all
 
 if TYPE_CHECKING:
     import torch
@@ -69,8 +70,7 @@ def phrase_scores(
         ranking: the rule.
     """
     if ranking.phrase_words == "content":
-        of_content_PQ = phrase_PQ & content_Q[..., None, :]
-        phrase_PQ = of_content_PQ | (phrase_PQ & ~of_content_PQ.any(dim=-1, keepdim=True))
+        phrase_PQ = content_or_all(phrase_PQ, content_Q[..., None, :])
     if ranking.value_weight:
         attention_QR = (attention_QR.clamp(min=1e-12).log() + ranking.value_weight * value_QR).softmax(dim=-1)
     return pool_words(attention_QR, phrase_PQ, ranking.pooling)

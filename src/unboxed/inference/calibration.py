@@ -14,6 +14,8 @@ from math import exp
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.text.phrases import content_or_all
+
 __all__ = ["PresenceCalibration", "fit_presence", "phrase_match"]
 
 _STEPS = 50
@@ -52,8 +54,7 @@ def phrase_match(
         phrase_PQ: True where query q belongs to phrase p; each phrase has at least one.
         content_Q: True for nouns and adjectives.
     """
-    of_content_PQ = phrase_PQ & content_Q[..., None, :]
-    weight_PQ = np.where(of_content_PQ.any(axis=-1, keepdims=True), of_content_PQ, phrase_PQ).astype(np.float64)
+    weight_PQ = content_or_all(phrase_PQ, content_Q[..., None, :]).astype(np.float64)
     sum_P = (weight_PQ @ evidence_Q[..., None].astype(np.float64))[..., 0]
     return np.asarray(sum_P / weight_PQ.sum(axis=-1), dtype=np.float64)
 

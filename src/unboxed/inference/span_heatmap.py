@@ -7,8 +7,9 @@ import numpy as np
 from unboxed.attention.heatmaps import positive_heat, upsampled
 from unboxed.errors import CaptionError
 from unboxed.inference.results import Grounding
-from unboxed.text.phrases import content_words
-from unboxed.types import Array, Phrase
+from unboxed.text.phrases import content_mask, content_or_all
+from unboxed.text.tokens import Word
+from unboxed.types import Array
 from unboxed.visualization.draw import heat_map
 
 __all__ = ["span_heat"]
@@ -28,8 +29,8 @@ def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Arra
         CaptionError: no word of the caption lies in the span.
     """
     start, end = span or (0, len(grounding.caption))
-    inside = [w for w, (first, last) in enumerate(grounding.words) if first < end and last > start]
-    if not inside:
+    inside_W = np.array([first < end and last > start for first, last in grounding.words], dtype=bool)
+    if not inside_W.any():
         raise CaptionError(
             f"No word of {grounding.caption!r} lies in characters {start}..{end}; spans count characters from 0."
         )
@@ -38,8 +39,7 @@ def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Arra
         own = [p for p, phrase in enumerate(grounding.phrases) if phrase.start < end and phrase.end > start]
         if own:
             return positive_heat(upsampled(grounding.heat_PYX[own].mean(axis=0), *size))
-    phrases = [Phrase(phrase.text, phrase.start, phrase.end) for phrase in grounding.phrases]
-    content = set(content_words(grounding.caption, phrases))
-    weighty = [w for w in inside if grounding.words[w] in content] or inside
-    weight_R = grounding.attention_WR[weighty].mean(axis=0)
+    found = [Word(grounding.caption[first:last].lower(), first, last) for first, last in grounding.words]
+    chosen_W = content_or_all(inside_W, content_mask(found, grounding.phrases))
+    weight_R = grounding.attention_WR[chosen_W].mean(axis=0)
     return np.asarray(heat_map(grounding.regions.boxes, weight_R, size, size), dtype=np.float32)

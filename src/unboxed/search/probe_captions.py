@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from unboxed.text.phrases import content_words
+from unboxed.text.phrases import is_content
 from unboxed.text.vocabulary import SPECIAL, Vocabulary
-from unboxed.types import Phrase
 
 __all__ = ["probe_sentences"]
 
@@ -28,7 +27,7 @@ def probe_sentences(vocabulary: Vocabulary, count: int = 512) -> tuple[str, ...]
         count: how many.
     """
     known = [word for word in vocabulary.words if word not in SPECIAL and any(c.isalnum() for c in word)]
-    telling = [word for word in known if content_words(word, [Phrase(word, 0, len(word))])] or known or ["thing"]
+    telling = [word for word in known if is_content(word)] or known or ["thing"]
     lots = Random(0)
 
     def word() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.text.phrases import content_mask
+from unboxed.text.phrases import content_mask, content_or_all
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Caption
@@ -56,14 +56,14 @@ def encode_caption(
     found = words(caption.text)
     texts = tuple(word.text for word in found)
     spans = tuple((word.start, word.end) for word in found)
-    content = content_mask(found, caption.phrases)
+    content_W = content_or_all(np.ones(len(found), dtype=bool), content_mask(found, caption.phrases))
     phrase_PW = [[start < phrase.end and end > phrase.start for start, end in spans] for phrase in caption.phrases]
     return EncodedCaption(
         caption=caption,
         words=texts,
         spans=spans,
         tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
-        content_W=np.array(content, dtype=bool) if any(content) else np.ones(len(found), dtype=bool),
+        content_W=content_W,
         phrase_PW=np.array(phrase_PW, dtype=bool).reshape(len(caption.phrases), len(found)),
         affinity_PK=np.stack([affinity(phrase.text) for phrase in caption.phrases])
         if affinity is not None and caption.phrases

@@ -10,24 +10,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from unboxed.errors import CaptionError
 from unboxed.text import lexicon
 from unboxed.text.chunking import base_phrases
 from unboxed.text.tokens import Word, words
-from unboxed.types import Caption, Phrase
+from unboxed.types import Phrase
 
 __all__ = [
     "PhraseWords",
-    "SpanScore",
     "content_mask",
-    "content_words",
+    "content_or_all",
     "head_noun",
+    "is_content",
     "noun_phrases",
     "phrase_words",
-    "span_f1",
 ]
+
+Mask = TypeVar("Mask")
+"""A NumPy array or a torch tensor of truth values."""
+
+
+class Span(Protocol):
+    """A part of a caption: the characters from `start` to `end`."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
 
 _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
 
@@ -100,45 +116,21 @@ def _head(texts: Sequence[str]) -> str:
     return texts[stop - 1] if texts else ""
 
 
-def content_words(caption: str, phrases: Iterable[Phrase]) -> tuple[tuple[int, int], ...]:
-    """Character spans of the nouns and adjectives in the phrases; determiners, numerals and pronouns are left out."""
-    found = words(caption)
-    content = content_mask(found, phrases)
-    return tuple((word.start, word.end) for word, is_content in zip(found, content, strict=True) if is_content)
+def content_mask(found: Sequence[Word], phrases: Iterable[Span]) -> npt.NDArray[np.bool_]:
+    """`[W]`: True for the content words of a caption, the nouns and adjectives of its phrases.
 
-
-def content_mask(found: Sequence[Word], phrases: Iterable[Phrase]) -> list[bool]:
-    """Which words of a caption are nouns and adjectives of its phrases; see `content_words`."""
+    Args:
+        found: the W words of the caption.
+        phrases: anything with the character offsets `start` and `end`.
+    """
     spans = [(phrase.start, phrase.end) for phrase in phrases]
-    return [
-        any(start <= first and last <= end for start, end in spans) and _is_content(text) for text, first, last in found
-    ]
-
-
-class SpanScore(NamedTuple):
-    """Agreement of predicted with gold spans, each in [0, 1]."""
-
-    precision: float
-    recall: float
-    f1: float
-
-
-def span_f1(predicted: Sequence[Caption], gold: Sequence[Caption]) -> SpanScore:
-    """Micro precision, recall and F1 over exact phrase spans of captions, paired in order."""
-    right = found = wanted = 0
-    for ours, theirs in zip(predicted, gold, strict=True):
-        our_spans = {(phrase.start, phrase.end) for phrase in ours.phrases}
-        their_spans = {(phrase.start, phrase.end) for phrase in theirs.phrases}
-        right += len(our_spans & their_spans)
-        found += len(our_spans)
-        wanted += len(their_spans)
-    precision = right / found if found else 0.0
-    recall = right / wanted if wanted else 0.0
-    return SpanScore(precision, recall, 2 * right / (found + wanted) if found + wanted else 0.0)
+    inside = [any(start <= word.start and word.end <= end for start, end in spans) for word in found]
+    return np.array([is_inside and is_content(word.text) for word, is_inside in zip(found, inside, strict=True)], bool)
 
 
 @lru_cache(maxsize=2**16)
-def _is_content(word: str) -> bool:
+def is_content(word: str) -> bool:
+    """Whether a lower-cased word of a phrase is a noun or an adjective: no determiner, numeral, pronoun or adverb."""
     return not (
         word in lexicon.DETERMINERS
         or word in lexicon.PRONOUNS
@@ -148,6 +140,24 @@ def _is_content(word: str) -> bool:
         or lexicon.is_adverb(word)
         or len(word) == 1
     )
+
+
+def content_or_all(words_PW: Mask, content_W: Mask) -> Mask:
+    """The content words of each row; all words of a row that has none.
+
+    Args:
+        words_PW: `[…, W]` True for the words of each row, such as a phrase; a NumPy array or a tensor.
+        content_W: `[…, W]` True for content words; broadcast with `words_PW`.
+
+    Examples:
+        >>> rows = np.array([[True, True, False], [False, False, True]])
+        >>> content_or_all(rows, np.array([False, True, False])).tolist()  # the second row has no content word
+        [[False, True, False], [False, False, True]]
+    """
+    words: Any = words_PW
+    content = words & content_W
+    chosen: Mask = content | (words & ~content.any(axis=-1, keepdims=True))
+    return chosen
 
 
 def _join_over_of(chunks: Sequence[tuple[int, int]], found: Sequence[Word]) -> list[tuple[int, int]]:
