@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import datetime
 import pickle
+import pickletools
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.restricted_pickle import MAX_DEPTH, read_plain_pickle
+from unboxed.data.restricted_pickle import MAX_DEPTH, _PlainUnpickler, read_plain_pickle
 from unboxed.errors import DatasetError
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(max_size=300)
@@ -110,12 +111,14 @@ def test_strings_of_python_2(file: Path) -> None:
         (b"", "truncated"),
         (b"not a pickle", "asks for more|not in pickle's format"),
         (pickle.dumps([1, 2])[:-3], "truncated|no pickle"),
-        (b"\x80\x04\x8e" + b"\xff" * 8 + b".", "truncated"),  # a string of 2^64 bytes
+        (b"\x80\x04\x8e" + b"\xff" * 8 + b".", "exceeds"),  # a string of 2^64 bytes
+        (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x3f.", "truncated"),  # and one of 2^62
         (b"]r\xff\xff\xff\xff.", None),  # a memo place that would ask Python's own reader for 64 GB
         (b"]" * (MAX_DEPTH + 2) + b"a" * (MAX_DEPTH + 1) + b".", "nested deeper"),
         (b"]q\x00h\x00a.", "nested deeper .* or in themselves"),
         (b"}" + b")" + b"\x85" * 100_000 + b"K\x01s.", "a tuple as a key"),  # hashing it would overflow the stack
-        (b"I" + b"9" * 100_000 + b"\n.", "too many digits"),
+        (b"I" + b"9" * 100_000 + b"\n.", r"limit \(4300 digits\)"),
+        (b"(lp0\n" + pickle.dumps(1 << 40_000, 2)[2:-1] + b"a.", "too many digits"),
         (b"}(K\x01u.", "a key without value"),
         (b"K\x01K\x02.", "left over"),
         (b"(.", "a mark"),
@@ -127,6 +130,39 @@ def test_hostile_and_damaged_files(file: Path, content: bytes, message: str | No
         return
     with pytest.raises(DatasetError, match=message):
         _read(file, content)
+
+
+REFUSED = (
+    "GLOBAL STACK_GLOBAL REDUCE BUILD INST OBJ NEWOBJ NEWOBJ_EX PERSID BINPERSID EXT1 EXT2 EXT4 BYTEARRAY8 NEXT_BUFFER "
+    "READONLY_BUFFER"
+)
+
+
+def test_every_instruction_is_either_plain_or_refused_by_its_name(file: Path) -> None:
+    refused = {code.name for code in pickletools.opcodes if ord(code.code) not in _PlainUnpickler.dispatch}
+    assert refused == set(REFUSED.split())
+    for name in refused:
+        with pytest.raises(DatasetError, match=f"its instruction {name} asks for more than plain values"):
+            _read(file, b"](" + getattr(pickle, name) + b"\x01\n.")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pickle.dumps(print, 0), pickle.dumps(print, 4), b"(iposix\nsystem\n.", b"Pid\n.", b"K\x01Q.", b"\x82\x01."],
+)
+def test_nothing_is_looked_up_even_where_the_instructions_are_followed(
+    file: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second line of defence: classes, persistent ids and extension codes have no meaning."""
+    monkeypatch.setattr(_PlainUnpickler, "dispatch", pickle._Unpickler.dispatch)
+    with pytest.raises(DatasetError, match="is more than a plain value"):
+        _read(file, content)
+
+
+def test_a_file_that_is_too_large_is_not_read(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unboxed.data.restricted_pickle.MAX_BYTES", 10)
+    with pytest.raises(DatasetError, match="has 11 bytes, the limit is 10"):
+        _read(file, b"x" * 11)
 
 
 def test_a_value_used_over_and_over_takes_no_time(file: Path) -> None:
