@@ -1,4 +1,4 @@
-"""What a folder of images and captions holds, before anything is trained on it; and the dataset file for it."""
+"""Surveys a folder of images and captions, for `unboxed init`, and writes a dataset file for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unboxed.data.dataset import TABLE, Dataset, Split
-from unboxed.data.readers.caption_files import CaptionFolder, image_files, look_into
+from unboxed.data.dataset import Dataset, Split
+from unboxed.data.readers.caption_files import CaptionFolder, find_captions, image_files
+from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
+from unboxed.runtime.atomic import write_text
 from unboxed.text.tokens import words
 from unboxed.types import Example
 
 __all__ = ["Survey", "survey_folder", "write_dataset_file"]
 
-_NAMED = 5  # of a long list, so many are named
+_NAMED = 5  # names of a list that are printed
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +29,18 @@ class Survey:
 
     Attributes:
         folder: the folder.
-        own: where its images and captions are.
-        splits: with their examples.
-        unreadable: image -> what is wrong with its file.
-        missing: named in the captions, and no such file.
-        uncaptioned: images that no caption is about.
-        duplicates: image -> the earlier one of the very same content; these are left out.
-        vocabulary: how often each word occurs in the captions.
-        phrases: how many noun phrases the captions have.
+        found: where its images and captions are.
+        splits: its splits with their examples.
+        unreadable: image -> why its file cannot be read as an image.
+        missing: image names in the captions without a file.
+        uncaptioned: images without a caption.
+        duplicates: image -> an earlier image with the same bytes; these are left out.
+        vocabulary: word -> number of times that it occurs in the captions.
+        phrases: number of noun phrases in the captions.
     """
 
     folder: Path
-    own: CaptionFolder
+    found: CaptionFolder
     splits: tuple[Split, ...]
     unreadable: Mapping[str, str]
     missing: tuple[str, ...]
@@ -49,28 +51,28 @@ class Survey:
 
     @property
     def examples(self) -> list[Example]:
-        """Of all splits."""
+        """The examples of all splits."""
         return [example for split in self.splits for example in split.examples]
 
     @property
     def split_counts(self) -> dict[str, int]:
-        """How many images each split has when duplicates are left out, `train` first."""
+        """Split -> number of images without duplicates, `train` first."""
         return {
             split.name: sum(example.image_id not in self.duplicates for example in split.examples)
             for split in sorted(self.splits, key=lambda split: split.name != "train")
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The survey as lines of text."""
         counts = [len(example.captions) for example in self.examples]
         repeated = sum(1 for count in self.vocabulary.values() if count > 1)
         spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-        found = [
-            f"Found: {self.own.described}",
-            f"Images: {len(counts):,} with captions in {self.own.images}",
+        lines = [
+            f"Found: {self.found.described}",
+            f"Images: {len(counts):,} with captions in {self.found.images}",
             f"Captions: {sum(counts):,}, {spread} an image, {self.phrases:,} noun phrases",
             f"Vocabulary: {len(self.vocabulary):,} words, {repeated:,} of them more than once",
-            "Splits: " + ", ".join(f"{name} {count:,} photos" for name, count in self.split_counts.items()),
+            "Splits: " + ", ".join(f"{name} {count:,} images" for name, count in self.split_counts.items()),
         ]
         for label, names in (
             ("Unreadable", [f"{name} ({reason})" for name, reason in self.unreadable.items()]),
@@ -78,20 +80,20 @@ class Survey:
             ("Without a caption, not used", list(self.uncaptioned)),
             ("Duplicates, left out", [f"{name} (as {first})" for name, first in self.duplicates.items()]),
         ):
-            found.append(f"{label}: {_some(names)}")
-        return found
+            lines.append(f"{label}: {_some(names)}")
+        return lines
 
 
 def survey_folder(folder: Path) -> Survey:
-    """Look at every photograph's header and content, and at every caption.
+    """Read every caption, and the header and the bytes of every image.
 
     Raises:
         DatasetError: no such folder, no images, no captions, or malformed ones.
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder; name the one that holds your images and their captions.")
-    own = look_into(folder)
-    dataset = Dataset(folder, folder.resolve().name, TABLE, own.images, own.captions, split_lists={})
+    found = find_captions(folder)
+    dataset = Dataset(folder, folder.resolve().name, TableReader, found.images, {"annotations": found.captions})
     splits = tuple(dataset.split(name) for name in dataset.split_names)
     examples = [example for split in splits for example in split.examples]
     duplicates = _duplicates(examples)
@@ -99,13 +101,13 @@ def survey_folder(folder: Path) -> Survey:
     unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
     listed = {*unreadable, *(example.image_id for example in examples)}
     uncaptioned = []
-    for file in image_files(own.images):
-        name = file.relative_to(own.images).as_posix()
+    for file in image_files(found.images):
+        name = file.relative_to(found.images).as_posix()
         if file.resolve() not in used and name not in listed and Path(name).stem not in listed:
             uncaptioned.append(name)
     return Survey(
         folder=folder,
-        own=own,
+        found=found,
         splits=splits,
         unreadable=unreadable,
         missing=tuple(name for split in splits for name in split.missing),
@@ -119,7 +121,7 @@ def survey_folder(folder: Path) -> Survey:
 
 
 def write_dataset_file(survey: Survey, out: Path) -> None:
-    """Write the TOML file that names what was found, in one step.
+    """Write the TOML file of the dataset that was found.
 
     Raises:
         DatasetError: there is a file already, or it cannot be written.
@@ -127,30 +129,27 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
     if out.exists():
         raise DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out.")
     lines = [
-        "# What `unboxed init` found; docs/data.md says what else can stand here.",
-        f"format = {_quoted(TABLE)}",
+        "# Written by `unboxed init`; docs/data.md describes all keys.",
+        f"format = {_quoted(TableReader.format)}",
         f"name = {_quoted(survey.folder.resolve().name)}",
-        f"images = {_quoted(_from(survey.own.images, out))}",
-        f"annotations = {_quoted(_from(survey.own.captions, out))}",
+        f"images = {_quoted(_from(survey.found.images, out))}",
+        f"annotations = {_quoted(_from(survey.found.captions, out))}",
     ]
     if survey.duplicates:
         names = ", ".join(_quoted(name) for name in survey.duplicates)
         lines.append(f"exclude = [{names}]   # the same images as others")
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        beside.replace(out)
+        write_text(out, "\n".join(lines) + "\n")
     except OSError as error:
         raise DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.") from error
 
 
 def _duplicates(examples: list[Example]) -> dict[str, str]:
-    """Images whose file has the very content of an earlier one; only files of one size are read."""
+    """Image -> the first image with the same bytes. Only files of equal size are read."""
     of_size: dict[int, list[Example]] = {}
     for example in examples:
         of_size.setdefault(example.path.stat().st_size, []).append(example)
-    found = {}
+    duplicates = {}
     for group in of_size.values():
         first: dict[bytes, str] = {}
         for example in group if len(group) > 1 else []:
@@ -160,17 +159,17 @@ def _duplicates(examples: list[Example]) -> dict[str, str]:
                 raise UnboxedError(f"{example.path} cannot be read ({error.strerror}); fetch it again.") from error
             original = first.setdefault(content, example.image_id)
             if original != example.image_id:
-                found[example.image_id] = original
-    return found
+                duplicates[example.image_id] = original
+    return duplicates
 
 
 def _from(path: Path, out: Path) -> str:
-    """`path` as seen from the folder of `out`."""
+    """`path` relative to the folder of `out`."""
     return Path(os.path.relpath(path.resolve(), out.resolve().parent)).as_posix()
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON string is a basic string of TOML
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is also a string of TOML
 
 
 def _some(names: list[str]) -> str:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset
-from unboxed.data.annotation_images import bare_caption
 from unboxed.data.dataset import Dataset
+from unboxed.data.readers.base import bare_caption
 from unboxed.data.readers.coco import category_phrases
 from unboxed.errors import DatasetError
 

@@ -1,4 +1,4 @@
-"""What a folder of one's own holds: images, and where their captions are."""
+"""Finds the captions of a folder of images: a table, text files, or the files of a Hugging Face dataset."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 
 from unboxed.data.image_folder import find_images
-from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
+from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
 from unboxed.data.readers.huggingface import dataset_files, unpacked
 from unboxed.data.readers.table_rows import SUFFIXES as TABLE_SUFFIXES
 from unboxed.data.readers.table_rows import captioned_images, table_rows
 from unboxed.errors import DatasetError
 
-__all__ = ["CaptionFolder", "folder_with", "image_files", "look_into"]
+__all__ = ["CaptionFolder", "find_captions", "folder_with", "image_files"]
 
 _USUAL = ("captions", "metadata", "annotations", "data")
 _TRIED = 20  # rows whose images are looked for
@@ -22,12 +22,12 @@ _TRIED = 20  # rows whose images are looked for
 
 @dataclass(frozen=True)
 class CaptionFolder:
-    """Where things are.
+    """Where the images and the captions of a folder are.
 
     Attributes:
-        images: the folder that images are named in.
-        captions: a table, or a folder whose images have text files beside them.
-        described: what was found, for people.
+        images: the folder that image names are relative to.
+        captions: a table, or a folder whose images have text files.
+        described: what was found, as a phrase of a message.
     """
 
     images: Path
@@ -35,24 +35,24 @@ class CaptionFolder:
     described: str
 
 
-def look_into(folder: Path) -> CaptionFolder:
-    """Find the captions of a folder: a Hugging Face dataset's files, one table, or text files beside the images.
+def find_captions(folder: Path) -> CaptionFolder:
+    """Find the captions of a folder: the files of a Hugging Face dataset, or one table, or text files of the images.
 
     Raises:
         DatasetError: no captions, no images, or several tables.
     """
     if files := dataset_files(folder):
-        own = unpacked(folder)
-        what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a Hugging Face dataset, unpacked into {own}"
-        return CaptionFolder(own, own / "captions.jsonl", what)
+        found = unpacked(folder)
+        what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a Hugging Face dataset, unpacked into {found}"
+        return CaptionFolder(found, found / "captions.jsonl", what)
     if (table := _table(folder)) is not None:
         return CaptionFolder(folder_with(folder, table), table, f"the table {table.name}")
     if next(captioned_images(folder), None) is not None:
-        return CaptionFolder(folder, folder, "a text file beside each photograph")
+        return CaptionFolder(folder, folder, "a text file beside each image")
     count = sum(1 for _ in image_files(folder))
     if not count:
         raise DatasetError(
-            f"No images found in {folder}; expected {', '.join(PHOTO_SUFFIXES)}, a table of captions that names "
+            f"No images found in {folder}; expected {', '.join(IMAGE_SUFFIXES)}, a table of captions that names "
             "them, or the parquet files of a dataset."
         )
     raise DatasetError(
@@ -62,12 +62,12 @@ def look_into(folder: Path) -> CaptionFolder:
 
 
 def image_files(folder: Path) -> Iterator[Path]:
-    """Every file in `folder` and below that is named like an image, in order of its name."""
-    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
+    """Every file in `folder` and below that has the suffix of an image, sorted."""
+    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
 
 
 def folder_with(folder: Path, table: Path) -> Path:
-    """The folder that a table's images are named in: `folder`, or the one of its subfolders that holds the first ones.
+    """The folder that image names of a table are relative to: `folder`, or the subfolder that has the first images.
 
     Raises:
         DatasetError: a row of the table is malformed.

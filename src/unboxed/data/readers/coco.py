@@ -1,8 +1,8 @@
-"""COCO captions (`captions_*.json`), one file a split, and the boxes of its objects (`instances_*.json`).
+"""The reader of COCO: captions (`captions_*.json`), a file for each split, and boxes of objects (`instances_*.json`).
 
 COCO's boxes belong to categories, not to phrases. Where instances are given, a phrase whose last words name a category
-("a small dog", "two fire hydrants") gets the boxes of all instances of it. Scores on these say whether the class was
-found, not whether the very dog that the caption means was; a phrase in other words ("a puppy", "a man") has no box.
+("a small dog", "two fire hydrants") gets the boxes of all instances of it. Scores on these boxes measure whether the
+class was found, not which of its instances the caption means. A phrase in other words ("a puppy", "a man") has no box.
 """
 
 from __future__ import annotations
@@ -14,41 +14,63 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.annotation_images import ReleasedImage, bare_caption, entry_of, has_words, read_json
+from unboxed.data.image_folder import ImageFolder
+from unboxed.data.readers.base import (
+    AnnotatedImage,
+    AnnotationReader,
+    Key,
+    bare_caption,
+    entry_of,
+    has_words,
+    read_json,
+)
 from unboxed.errors import DatasetError
 from unboxed.text.inflection import noun_key
 from unboxed.types import Array, Caption, Phrase
 
-__all__ = ["CocoCaptions", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]
+__all__ = ["CocoReader", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]
 
 Instances = dict[str, dict[str, Array]]
 """Image id -> category -> `[N, 4]` boxes in pixels of the original image."""
 
 
-class CocoCaptions:
-    """The captions of COCO, a file for each split.
+class CocoReader(AnnotationReader):
+    """Reads the captions of COCO, a file for each split.
 
     Args:
-        captions: split -> captions file.
-        instances: split -> instances file of the same images, for evaluation; may be empty.
+        folder: the images.
+        splits: split -> captions file.
+        instances: split -> instances file of the same images, for evaluation.
 
     Raises:
         DatasetError: instances of a split that has no captions.
     """
 
-    def __init__(self, captions: Mapping[str, Path], instances: Mapping[str, Path]) -> None:
-        for split in instances:
-            if split not in captions:
+    format = "coco"
+    title = "COCO"
+    keys = (
+        Key("splits", "a JSON file per split, `captions_*.json`", "paths", True, 'train = "captions_train2017.json"'),
+        Key("instances", "a JSON file per split, `instances_*.json`", "paths", False, 'val = "instances_val2017.json"'),
+    )
+    splits = "`[splits]`"
+    gold_boxes = "categories"
+
+    def __init__(
+        self, folder: ImageFolder, splits: Mapping[str, Path], instances: Mapping[str, Path] | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._captions = splits
+        self._instances = instances or {}
+        for split in self._instances:
+            if split not in splits:
                 raise DatasetError(f"`instances.{split}` belongs to no split; name its captions under [splits].")
-        self._captions = captions
-        self._instances = instances
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """As in the dataset file."""
+        """The names in the dataset file, in its order."""
         return tuple(self._captions)
 
-    def images_of(self, split: str) -> list[ReleasedImage]:
+    def images_of(self, split: str) -> list[AnnotatedImage]:
         """The images of a split that have captions, in the order of the file.
 
         Raises:
@@ -68,14 +90,14 @@ class CocoCaptions:
                 image_id, files, size = listed_image(entry)
             if found := texts.pop(image_id, None):
                 captions = tuple(category_phrases(bare_caption(text), boxes.get(image_id, {})) for text in found)
-                listed.append(ReleasedImage(image_id, captions, files, size))
+                listed.append(AnnotatedImage(image_id, captions, files, size))
         if texts:
             raise DatasetError(f"{path} has captions of image {next(iter(texts))}, which is not among its `images`.")
         return listed
 
 
 def read_instances(path: Path) -> Instances:
-    """The boxes of each category in each image; crowds, whose boxes hold many, are left out.
+    """The boxes of each category in each image, without crowds, whose boxes hold many instances.
 
     Raises:
         DatasetError: a malformed file.
@@ -89,10 +111,11 @@ def read_instances(path: Path) -> Instances:
     for number, entry in enumerate(annotations):
         with entry_of(path, "annotation", number):
             if not entry.get("iscrowd"):
-                its = found.setdefault(str(entry["image_id"]), {})
-                its.setdefault(names[entry["category_id"]], []).append(xyxy(entry["bbox"]))
+                of_image = found.setdefault(str(entry["image_id"]), {})
+                of_image.setdefault(names[entry["category_id"]], []).append(xyxy(entry["bbox"]))
     return {
-        image_id: {name: np.array(boxes, np.float32) for name, boxes in its.items()} for image_id, its in found.items()
+        image_id: {name: np.array(boxes, np.float32) for name, boxes in of_image.items()}
+        for image_id, of_image in found.items()
     }
 
 
@@ -107,7 +130,7 @@ def category_phrases(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
         names = [name for key, name in by_words.items() if words[-len(key) :] == key]
         if not names:
             return phrase
-        # "hot dog" before "dog": of several names the longest is meant.
+        # The longest of several names: "hot dog" rather than "dog".
         name = max(names, key=lambda name: len(name.split()))
         return replace(phrase, types=(name,), boxes=boxes[name])
 
@@ -115,7 +138,7 @@ def category_phrases(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
 
 
 def listed_image(entry: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[int, int]]:
-    """Id, file names and size of an entry of `images`; COCO's address of a file says which folder it is in.
+    """Id, file names and (width, height) of an entry of `images`; the folder is that of COCO's address of the file.
 
     Raises:
         KeyError, TypeError, ValueError: a malformed entry.

@@ -1,9 +1,9 @@
-"""Flickr30K Entities in its native layout: `Sentences/<id>.txt` and `Annotations/<id>.xml`, in a folder or a tar file.
+"""The reader of Flickr30K Entities: `Sentences/<id>.txt` and `Annotations/<id>.xml`, in a folder or a tar file.
 
 A line of a sentence file is a caption whose phrases are marked `[/EN#<chain>/<type>[/<type>...] <words>]`; chain 0 is
-not visual. An `object` of the XML belongs to one or several chains (`name`) and has a box, or flags that say why it has
-none. Boxes are inclusive pixel ranges from 1, in the frame of the original image; here they become continuous and
-are scaled, each axis by its own factor, to the frame of the image as stored.
+not visual. An `object` of the XML belongs to one or several chains (`name`) and has a box, or a flag that gives the
+reason why it has none. Boxes are inclusive pixel ranges from 1 in the original image. Here they become continuous, and
+each axis is scaled by its own factor to the image as stored.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unboxed.data.annotation_images import SAME_SHAPE, UNKNOWN_SIZE
-from unboxed.data.image_folder import StoredImage
+from unboxed.data.image_folder import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, without_suffix
+from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Array, Caption, Example, Phrase
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-__all__ = ["Boxes", "parse_boxes", "parse_sentence", "read_examples", "read_unrelated"]
+__all__ = ["Boxes", "EntitiesReader", "parse_boxes", "parse_sentence", "read_examples", "read_unrelated"]
 
 _SENTENCES, _ANNOTATIONS = "Sentences/{}.txt", "Annotations/{}.xml"
 _MAX_FILE_BYTES = 4_000_000  # the largest file of the release has 30 kB
@@ -38,18 +38,59 @@ Boxes = dict[str, list[tuple[float, float, float, float]]]
 """Chain id -> its continuous boxes, in file order."""
 
 
+class EntitiesReader(Reader):
+    """Reads Flickr30K Entities in its native layout.
+
+    Args:
+        folder: the images.
+        annotations: the folder of `Sentences` and `Annotations`, or a tar file of it.
+        splits: split -> file of image ids, one a line.
+        unrelated: a list of captions to leave out, such as the release's `UNRELATED_CAPTIONS`.
+    """
+
+    format = "flickr30k-entities"
+    title = "Flickr30K Entities in its native layout"
+    keys = (
+        Key("annotations", "the folder of `Sentences` and `Annotations`, or a tar file of it", required=True),
+        Key("splits", "a list of image ids per split", "paths", True, 'train = "train.txt"'),
+        Key("unrelated", "a list of captions to leave out, such as the release's `UNRELATED_CAPTIONS`"),
+    )
+    splits = "`[splits]`"
+    images = "required"
+    gold_boxes = "phrases"
+    ids_have_suffix = False
+
+    def __init__(
+        self, folder: ImageFolder, annotations: Path, splits: Mapping[str, Path], unrelated: Path | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._annotations, self._lists, self._unrelated = annotations, splits, unrelated
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The names in the dataset file, in its order."""
+        return tuple(self._lists)
+
+    def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
+        """The examples of a split. Only the annotations of images that were found are read."""
+        search = self.folder.find(map(without_suffix, read_list(self._lists[split])))
+        unrelated = read_unrelated(self._unrelated) if self._unrelated else ()
+        return read_examples(self._annotations, search.found, unrelated), search
+
+
 def read_examples(
     annotations: Path, images: Mapping[str, StoredImage], unrelated: Collection[tuple[str, int]] = ()
 ) -> tuple[Example, ...]:
-    """The examples of `photos`, in their order, with phrases and gold boxes.
+    """The examples of `images`, in their order, with phrases and gold boxes.
 
     Args:
         annotations: the folder that holds `Sentences` and `Annotations`, or a tar file of it, compressed or not.
-        photos: image id -> the stored image; one of `UNKNOWN_SIZE` is taken to have its annotation's size.
-        unrelated: (image id, sentence number from 1) of captions to leave out; an image left without any goes too.
+        images: image id -> the stored image; one of `UNKNOWN_SIZE` gets the size in its annotation.
+        unrelated: (image id, sentence number from 1) of captions to leave out. An image without any
+            other caption is left out too.
 
     Raises:
-        DatasetError: a file that is missing or malformed, named with its line.
+        DatasetError: a file that is missing or malformed; the message has the line.
     """
     wanted = {layout.format(image_id) for image_id in images for layout in (_SENTENCES, _ANNOTATIONS)}
     files = _read_folder(annotations, wanted) if annotations.is_dir() else _read_tar(annotations, wanted)
@@ -92,7 +133,6 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
     Raises:
         DatasetError: not XML, an entity or a document type declaration, no size, a box without four edges.
     """
-    # Imported here, not above: reading a table needs no XML.
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
@@ -104,7 +144,7 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
         raise DatasetError(f"is not well-formed XML ({error}); fetch it again") from None
     size = (int(_number(root, "size/width")), int(_number(root, "size/height")))
     if min(size) <= 0:
-        raise DatasetError(f"says the image has {size[0]} x {size[1]} pixels; write its original size")
+        raise DatasetError(f"gives the image {size[0]} x {size[1]} pixels; write its original size")
     boxes: Boxes = {}
     for thing in root.iter("object"):
         box = thing.find("bndbox")
@@ -176,7 +216,9 @@ def _in_stored_frame(boxes: Boxes, size: tuple[int, int], image: StoredImage) ->
     """Chain id -> its boxes `[N, 4]`, each axis scaled by its own factor to the stored image."""
     scale = np.array([image.width / size[0], image.height / size[1]] * 2)
     frame = np.array([image.width, image.height] * 2)
-    return {chain: np.clip(np.array(its) * scale, 0, frame).astype(np.float32) for chain, its in boxes.items()}
+    return {
+        chain: np.clip(np.array(of_chain) * scale, 0, frame).astype(np.float32) for chain, of_chain in boxes.items()
+    }
 
 
 def _with_boxes(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
@@ -190,12 +232,12 @@ def _with_boxes(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
 
 
 def _lines(content: bytes, path: Path) -> list[tuple[int, str]]:
-    """The lines that say something, with their numbers from 1."""
+    """The lines that are not blank, with their numbers from 1."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); convert it.") from None
-    # Only line feeds end a caption here; str.splitlines would also cut at rarer separators inside one.
+    # Only a line feed ends a caption; str.splitlines would also split at rarer separators inside of one.
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
@@ -222,12 +264,12 @@ def _read_folder(folder: Path, wanted: Collection[str]) -> dict[str, bytes]:
 
 
 def _read_tar(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
-    """The wanted files, from one pass over the archive; nothing is unpacked to disk."""
+    """The contents of the wanted files, from one pass over the archive; nothing is unpacked to disk."""
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(archive, "r|*") as tar:
             for member in tar:
-                name = "/".join(member.name.split("/")[-2:])  # releases differ in the folder they are packed in
+                name = "/".join(member.name.split("/")[-2:])  # releases differ in the folder that they are packed in
                 if name not in wanted or name in files or not member.isfile():
                     continue
                 _check_size(member.size, archive / name)

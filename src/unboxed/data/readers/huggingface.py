@@ -1,23 +1,23 @@
-"""A local folder of a Hugging Face dataset, parquet or arrow, unpacked once into images and a table.
+"""Unpacks the local files of a Hugging Face dataset, parquet or arrow, into images and a table of captions.
 
     FOLDER/unboxed/captions.jsonl     a row for each image
     FOLDER/unboxed/photos/…           the images that the files hold
-    FOLDER/unboxed/source.json        what they were unpacked from; other files there, and it is done again
+    FOLDER/unboxed/source.json        the files that were unpacked; when they change, it is done again
 
-Only `pyarrow` is needed (the extra `parquet`); no code of the dataset is run.
+Needs only `pyarrow` (the extra `parquet`). No code of the dataset is run.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from unboxed.data.images import SUFFIXES
 from unboxed.errors import DatasetError
+from unboxed.runtime.atomic import atomic_folder, write_json
 
 __all__ = ["dataset_files", "unpacked"]
 
@@ -28,7 +28,7 @@ _NAMES = {"validation": "val", "valid": "val", "dev": "val"}
 
 
 def dataset_files(folder: Path) -> list[Path]:
-    """The parquet files in `folder` and below, or the arrow files that `datasets` saved; none elsewhere."""
+    """The parquet files in `folder` and below, or the arrow files that `datasets` saves; empty if it has neither."""
     beside = folder / _BESIDE
     for pattern in ("*.parquet", "*.arrow"):
         if files := sorted(file for file in folder.rglob(pattern) if beside not in file.parents):
@@ -37,7 +37,7 @@ def dataset_files(folder: Path) -> list[Path]:
 
 
 def unpacked(folder: Path) -> Path:
-    """The folder with `captions.jsonl` and the images of a dataset's folder; made when it is not there yet.
+    """The folder with `captions.jsonl` and the images of a dataset's folder, unpacked if that was not done before.
 
     Raises:
         DatasetError: no `pyarrow`, no column of images or of captions, damaged files, or a folder that cannot be
@@ -48,27 +48,22 @@ def unpacked(folder: Path) -> Path:
     stamp = out / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
         return out
-    partial = folder / f".{_BESIDE}.partial"
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "photos").mkdir(parents=True)
-        _unpack(folder, files, partial)
-        (partial / "source.json").write_text(json.dumps(source), encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
+        with atomic_folder(out, flush=False) as partial:  # many files, which can be unpacked again
+            (partial / "photos").mkdir()
+            _unpack(folder, files, partial)
+            write_json(partial / "source.json", source)
     except OSError as error:
         raise DatasetError(
             f"The images of {folder} are unpacked into {out}, which cannot be written ({error.strerror}); copy "
             "the dataset to a folder of yours."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
 def _unpack(folder: Path, files: list[Path], out: Path) -> None:
     splits = {file: _split(file.relative_to(folder).as_posix()) for file in files}
-    several = len(set(splits.values())) > 1  # a single split has no other to be told from; one is held out of it later
+    several = len(set(splits.values())) > 1  # of a single split some images are held out later
     with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
         number = 0
         for file in files:
@@ -125,7 +120,7 @@ def _columns(names: list[str], file: Path) -> tuple[str, str]:
 
 
 def _write_image(cell: Any, target: Path, file: Path) -> str:
-    """Writes the content of an image cell; gives back the ending of its name."""
+    """Writes the content of an image cell to `target` with a suffix, and returns the suffix."""
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
     if isinstance(content, str):
         content, path = None, content
@@ -138,13 +133,13 @@ def _write_image(cell: Any, target: Path, file: Path) -> str:
             "inside, as `datasets` does with a column of type Image."
         )
     suffix = Path(path).suffix.lower() if path else ""
-    suffix = suffix if suffix in SUFFIXES else ".jpg"  # what it is is told by its content, not by its name
+    suffix = suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
     target.with_suffix(suffix).write_bytes(content)
     return suffix
 
 
 def _texts(cell: Any) -> list[str]:
-    """The captions of a cell: text, a list of texts, or of objects that hold one as `raw`."""
+    """The captions of a cell: a text, a list of texts, or a list of objects with a text under `raw`."""
     items = cell if isinstance(cell, list) else [cell]
     texts = [item.get("raw") if isinstance(item, dict) else item for item in items]
     return [text for text in texts if isinstance(text, str) and any(character.isalnum() for character in text)]

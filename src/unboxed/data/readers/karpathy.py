@@ -1,8 +1,8 @@
-"""Karpathy's splits: `dataset_flickr8k.json`, `dataset_flickr30k.json`, `dataset_coco.json`.
+"""The reader of Karpathy's splits: `dataset_flickr8k.json`, `dataset_flickr30k.json`, `dataset_coco.json`.
 
     {"images": [{"filename": ..., "imgid": 0, "split": "train", "sentences": [{"raw": ...}, ...]}, ...]}
 
-COCO adds `filepath`, the folder of the file, and `cocoid`; its split `restval` joins `train`, as everybody has it.
+COCO adds `filepath`, the folder of the file, and `cocoid`; its split `restval` joins `train`, as in published work.
 """
 
 from __future__ import annotations
@@ -11,29 +11,48 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unboxed.data.annotation_images import ReleasedImage, bare_caption, entry_of, has_words, read_json
-from unboxed.data.image_folder import without_suffix
+from unboxed.data.image_folder import ImageFolder, without_suffix
+from unboxed.data.readers.base import (
+    AnnotatedImage,
+    AnnotationReader,
+    Key,
+    bare_caption,
+    entry_of,
+    has_words,
+    read_json,
+)
 from unboxed.errors import DatasetError
 
-__all__ = ["ImageIds", "KarpathyCaptions"]
+__all__ = ["ImageIds", "KarpathyReader"]
 
 ImageIds = Literal["filename", "imgid", "cocoid"]
-"""Which of its numbers names an image: precomputed features are joined by it."""
+"""The field of an image that is its id. Precomputed features are joined by it."""
 
 
-class KarpathyCaptions:
-    """The captions of one such file.
+class KarpathyReader(AnnotationReader):
+    """Reads the captions of one file.
 
     Args:
-        path: the file.
-        ids: `filename` without its ending, `imgid` (which SCAN's `_ids.txt` of Flickr30K has), or `cocoid`.
+        folder: the images.
+        annotations: the file.
+        ids: `filename` without its suffix, `imgid` (as in SCAN's `_ids.txt` of Flickr30K), or `cocoid`.
 
     Raises:
         DatasetError: no such file, or an image without split or id.
     """
 
-    def __init__(self, path: Path, ids: str = "filename") -> None:
-        self._path = path
+    format = "karpathy"
+    title = "Karpathy's splits of Flickr8K, Flickr30K and COCO"
+    keys = (
+        Key("annotations", "`dataset_*.json`", required=True),
+        Key("ids", "the field that is the image id: `filename` (default), `imgid` or `cocoid`", "text"),
+    )
+    splits = "`train` (with `restval`), `val`, `test`"
+    ids_have_suffix = False
+
+    def __init__(self, folder: ImageFolder, annotations: Path, ids: str = "filename") -> None:
+        super().__init__(folder)
+        self._path = path = annotations
         if ids not in get_args(ImageIds):
             raise DatasetError(f"`ids` is {ids!r}; expected one of: {', '.join(get_args(ImageIds))}.")
         images = read_json(path, 'Karpathy\'s JSON, {"images": [...]}').get("images")
@@ -55,7 +74,7 @@ class KarpathyCaptions:
         """The splits in order of first appearance."""
         return tuple(self._splits)
 
-    def images_of(self, split: str) -> list[ReleasedImage]:
+    def images_of(self, split: str) -> list[AnnotatedImage]:
         """The images of a split; sentences without a word are left out.
 
         Raises:
@@ -68,7 +87,7 @@ class KarpathyCaptions:
         return images
 
 
-def _image(image_id: str, image: Mapping[str, Any]) -> ReleasedImage:
+def _image(image_id: str, image: Mapping[str, Any]) -> AnnotatedImage:
     texts = [sentence["raw"] if "raw" in sentence else " ".join(sentence["tokens"]) for sentence in image["sentences"]]
     captions = tuple(bare_caption(text.strip()) for text in texts if has_words(text))
     if not captions:
@@ -76,4 +95,4 @@ def _image(image_id: str, image: Mapping[str, Any]) -> ReleasedImage:
     files: tuple[str, ...] = (str(image["filename"]),)
     if image.get("filepath"):
         files = (f"{image['filepath']}/{image['filename']}", *files)
-    return ReleasedImage(image_id, captions, files)
+    return AnnotatedImage(image_id, captions, files)

@@ -1,9 +1,9 @@
-"""Referring expressions of RefCOCO, RefCOCO+, RefCOCOg and ReferItGame, as G-Ref's code base stores them.
+"""The reader of referring expressions: RefCOCO, RefCOCO+, RefCOCOg and ReferItGame, in the files of G-Ref's code.
 
     refs(unc).p       pickled list of {"image_id", "ann_id", "split", "sentences": [{"raw": ...}, ...], ...}
     instances.json    beside it, in COCO's form: the images and the box of each annotation
 
-An expression is a caption that is one phrase with one box. The pickle is read without being unpickled.
+An expression is a caption that is one phrase with one box. The pickle is read without executing it.
 """
 
 from __future__ import annotations
@@ -14,30 +14,39 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.annotation_images import ReleasedImage, entry_of, has_words
+from unboxed.data.image_folder import ImageFolder
+from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, entry_of, has_words
 from unboxed.data.readers.coco import listed_image, lists_of, xyxy
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError
 from unboxed.types import Array, Caption, Phrase
 
-__all__ = ["ReferringExpressions"]
+__all__ = ["RefcocoReader"]
 
 
-class ReferringExpressions:
-    """The expressions of one `refs(*).p`, by the splits it has: `train`, `val`, `test` or `testA` and `testB`.
+class RefcocoReader(AnnotationReader):
+    """Reads the expressions of one `refs(*).p`.
 
     Args:
-        path: the pickle; `instances.json` lies beside it.
+        folder: the images.
+        annotations: the pickle; `instances.json` is in the same folder.
 
     Raises:
         DatasetError: a file that is missing or malformed, or more than plain values in the pickle.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    format = "refcoco"
+    title = "RefCOCO, RefCOCO+, RefCOCOg, ReferItGame"
+    keys = (Key("annotations", "`refs(*).p`, with `instances.json` beside it", required=True),)
+    splits = "`train`, `val`, `test`, or `testA` and `testB`"
+    gold_boxes = "phrases"
+
+    def __init__(self, folder: ImageFolder, annotations: Path) -> None:
+        super().__init__(folder)
+        self._path = path = annotations
         self._instances = path.with_name("instances.json")
         if not self._instances.is_file():
-            raise DatasetError(f"{path} needs {self._instances}, which holds the boxes; put it beside it.")
+            raise DatasetError(f"{path} needs {self._instances}, which holds the boxes; put both in one folder.")
         refs = read_plain_pickle(path)
         if not isinstance(refs, list) or not refs:
             raise DatasetError(f"{path} holds no list of expressions; name a file such as refs(unc).p.")
@@ -54,8 +63,8 @@ class ReferringExpressions:
         """The splits in order of first appearance."""
         return tuple(self._splits)
 
-    def images_of(self, split: str) -> list[ReleasedImage]:
-        """The images of a split with all its expressions of them; expressions without a word are left out.
+    def images_of(self, split: str) -> list[AnnotatedImage]:
+        """The images of a split with all its expressions; expressions without a word are left out.
 
         Raises:
             DatasetError: an expression whose image or box is not among the instances.
@@ -66,7 +75,9 @@ class ReferringExpressions:
                 image_id, found = self._expressions(ref)
                 captions.setdefault(image_id, []).extend(found)
         return [
-            ReleasedImage(image_id, tuple(its), *self._images[image_id]) for image_id, its in captions.items() if its
+            AnnotatedImage(image_id, tuple(found), *self._images[image_id])
+            for image_id, found in captions.items()
+            if found
         ]
 
     def _expressions(self, ref: Mapping[str, Any]) -> tuple[str, list[Caption]]:

@@ -1,11 +1,11 @@
-"""SCAN directories (Lee et al., ECCV 2018): the captions and image ids beside precomputed region features.
+"""The reader of SCAN directories (Lee et al., ECCV 2018): captions and image ids of precomputed region features.
 
     {split}_ims.npy     [N, R, V] features, one row an image
     {split}_caps.txt    one caption a line; lines 5k to 5k + 4 belong to image k
     {split}_ids.txt     optional: one id for each row of the features
 
-Two layouts are about under the same names: N rows for 5N captions, or N rows for N captions, each image five times.
-Counting tells them apart. SCAN calls its validation split `dev`; here it is `val`.
+Two layouts have the same names: N rows for 5N captions, or N rows for N captions, with each image five times. The counts
+decide which one it is. SCAN calls its validation split `dev`; here it is `val`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.annotation_images import ReleasedImage, bare_caption, has_words
+from unboxed.data.image_folder import ImageFolder
+from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, has_words
 from unboxed.errors import DatasetError
 
-__all__ = ["CAPTIONS_PER_IMAGE", "ScanFolder", "ScanImage", "open_rows"]
+__all__ = ["CAPTIONS_PER_IMAGE", "ScanFolder", "ScanImage", "ScanReader", "open_rows"]
 
 CAPTIONS_PER_IMAGE = 5
 
@@ -30,7 +31,7 @@ class ScanImage:
 
     Attributes:
         image_id: from `{split}_ids.txt`; `{split}-{k}` for the k-th image, counted from 0, where there are no ids.
-        row: the (first) row of the features that is its.
+        row: its row, or the first of its rows, in the features.
         lines: its five captions as written.
     """
 
@@ -60,11 +61,11 @@ class ScanFolder:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """`train`, `val`, `test`, `testall`: those that there are."""
+        """`train`, `val`, `test`, `testall`, as far as they exist."""
         return tuple(self.stems)
 
     def features(self, split: str) -> Path:
-        """The file of a split's features; it need not exist to read captions, if there are ids."""
+        """The file of a split's features. Where there are ids, captions can be read without it."""
         return self.folder / f"{self.stems[split]}_ims.npy"
 
     def images(self, split: str) -> list[ScanImage]:
@@ -100,15 +101,6 @@ class ScanFolder:
             for k, name in enumerate(names)
         ]
 
-    def images_of(self, split: str) -> list[ReleasedImage]:
-        """The images of a split with their captions; lines without a word are left out."""
-        images = []
-        for image in self.images(split):
-            captions = tuple(bare_caption(line.strip()) for line in image.lines if has_words(line))
-            if captions:
-                images.append(ReleasedImage(image.image_id, captions))
-        return images
-
     def _names(self, stem: str, ids: list[str] | None, count: int) -> list[str]:
         if ids is None:
             return [f"{stem}-{k}" for k in range(count)]
@@ -130,11 +122,47 @@ class ScanFolder:
         return ids
 
 
-def open_rows(path: Path, axes: int) -> npt.NDArray[np.floating]:
-    """A numeric `.npy` file, mapped into memory: only the rows asked for are read.
+class ScanReader(AnnotationReader):
+    """Reads the captions of a SCAN directory.
+
+    Args:
+        folder: without images; the ids to leave out.
+        annotations: the directory.
 
     Raises:
-        DatasetError: no `.npy` file of floating-point numbers with so many axes.
+        DatasetError: no folder, or none with captions.
+    """
+
+    format = "scan"
+    title = "directories of SCAN"
+    keys = (Key("annotations", "the directory of `train_caps.txt` and `train_ims.npy`", required=True),)
+    splits = "`train`, `val` (`dev`), `test`, `testall`"
+    images = "none"
+
+    def __init__(self, folder: ImageFolder, annotations: Path) -> None:
+        super().__init__(folder)
+        self._scan = ScanFolder(annotations)
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """`train`, `val`, `test`, `testall`, as far as they exist."""
+        return self._scan.split_names
+
+    def images_of(self, split: str) -> list[AnnotatedImage]:
+        """The images of a split with their captions; lines without a word are left out."""
+        images = []
+        for image in self._scan.images(split):
+            captions = tuple(bare_caption(line.strip()) for line in image.lines if has_words(line))
+            if captions:
+                images.append(AnnotatedImage(image.image_id, captions))
+        return images
+
+
+def open_rows(path: Path, axes: int) -> npt.NDArray[np.floating]:
+    """The numbers of a `.npy` file, mapped into memory: only rows that are used are read.
+
+    Raises:
+        DatasetError: not a `.npy` file of floating-point numbers with `axes` axes.
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -147,7 +175,7 @@ def open_rows(path: Path, axes: int) -> npt.NDArray[np.floating]:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a text file; only line feeds end one, and one at the end of the file starts no further line."""
+    """The lines of a text file. Only a line feed ends a line; one at the end of the file does not begin another."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
-"""The rows of a table of captions: CSV, JSONL, JSON, or a folder with a text file beside each image.
+"""The rows of a table of captions: CSV, JSONL, JSON, or a folder with a text file for each image.
 
-A row is a dictionary with `image`, and `caption` or `captions`; `where` names the place it comes from. What other tools
-call these columns is understood too: `file_name` and `filename` are `image`, `text` is `caption`.
+A row is a dictionary with `image`, and `caption` or `captions`; `where` is its file and line. The column names of other
+tools are accepted: `file_name` and `filename` for `image`, `text` for `caption`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.images import SUFFIXES as PHOTO_SUFFIXES
+from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
 from unboxed.errors import DatasetError
 
 __all__ = ["SUFFIXES", "Row", "captioned_images", "table_rows"]
@@ -23,14 +23,14 @@ SUFFIXES = (".csv", ".jsonl", ".json")
 Row = Mapping[str, Any]
 
 _ALSO = {"image": ("file_name", "filename"), "caption": ("text",)}
-_MAX_FIELD = 1_000_000  # characters; the csv module's own limit is lower than a long cell and raises late
+_MAX_FIELD = 1_000_000  # characters; a long caption exceeds the default limit of the csv module
 
 
 def table_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """(where, row) of each row of a table; the ending of its name says which kind it is.
+    """(where, row) of each row of a table, of the kind that its suffix names.
 
     Raises:
-        DatasetError: a kind that is not known, a missing column, text that is not what it should be.
+        DatasetError: an unknown kind, a missing column, text that is malformed.
     """
     if path.is_dir():
         return _folder_rows(path)
@@ -45,18 +45,18 @@ def table_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def captioned_images(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """Each image in `folder` and below that has a text file of its name beside it: (image, text file)."""
-    for photo in sorted(folder.rglob("*")):
-        if photo.suffix.lower() in PHOTO_SUFFIXES and (text := photo.with_suffix(".txt")).is_file():
-            yield photo, text
+    """(image, text file) of each image in `folder` and below that has a text file of the same name."""
+    for image in sorted(folder.rglob("*")):
+        if image.suffix.lower() in IMAGE_SUFFIXES and (text := image.with_suffix(".txt")).is_file():
+            yield image, text
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[str, Row]]:
-    for photo, text in captioned_images(folder):
+    for image, text in captioned_images(folder):
         captions = [line.strip() for line in _text(text).splitlines() if line.strip()]
         if not captions:
             raise DatasetError(f"{text} is empty; write one caption a line, or remove it.")
-        yield str(text), {"image": photo.relative_to(folder).as_posix(), "captions": captions}
+        yield str(text), {"image": image.relative_to(folder).as_posix(), "captions": captions}
 
 
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
@@ -66,7 +66,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         header = _named([column.strip().lower() for column in next(reader, [])])
         for column in ("image", "caption"):
             if header.count(column) != 1:
-                raise DatasetError(f"{path}:1: expected one column {column!r}, {_column_mend(header)}")
+                raise DatasetError(f"{path}:1: expected one column {column!r}, {_column_fix(header)}")
         for row in reader:
             if not row:
                 continue
@@ -80,8 +80,8 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         raise DatasetError(f"{path}:{reader.line_num}: {error}; check the double quotes of this row.") from None
 
 
-def _column_mend(header: list[str]) -> str:
-    """What is there instead of a column, and what to do."""
+def _column_fix(header: list[str]) -> str:
+    """What was found instead of a column, and the fix."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and separator in header[0]:
             return f"found {name} between the columns; save the table with commas."
@@ -102,7 +102,8 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
         content = _coco_rows(content, path) if isinstance(content.get("annotations"), list) else content["images"]
     elif isinstance(content, dict):
         content = [
-            {"image": image, "captions" if isinstance(own, list) else "caption": own} for image, own in content.items()
+            {"image": image, "captions" if isinstance(texts, list) else "caption": texts}
+            for image, texts in content.items()
         ]
     if not isinstance(content, list):
         raise DatasetError(f'{path}: expected a list of objects such as {{"image": "1.jpg", "caption": "A dog."}}.')
@@ -115,7 +116,7 @@ def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
     """COCO's captions joined with the names of their images."""
     try:
         names = {image["id"]: image["file_name"] for image in content["images"]}
-        return [{"image": names[own["image_id"]], "caption": own["caption"]} for own in content["annotations"]]
+        return [{"image": names[entry["image_id"]], "caption": entry["caption"]} for entry in content["annotations"]]
     except (KeyError, TypeError) as error:
         raise DatasetError(
             f"{path} has `images` and `annotations`, and they are not those of COCO's captions ({error!r} is missing); "
@@ -130,7 +131,7 @@ def _row(row: Any, where: str) -> Row:
 
 
 def _named(columns: list[str]) -> list[str]:
-    """The columns by the names that they have here."""
+    """The columns with the names that other tools use replaced."""
     for name, others in _ALSO.items():
         given = next((other for other in others if other in columns), None)
         if given is not None and name not in columns and f"{name}s" not in columns:
@@ -138,18 +139,20 @@ def _named(columns: list[str]) -> list[str]:
     return columns
 
 
-def _json(text: str, where: str, mend: str) -> Any:
+def _json(text: str, where: str, fix: str) -> Any:
     try:
         content = json.loads(text)
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair, escaped, is text nothing can write
+        json.dumps(
+            content, ensure_ascii=False
+        ).encode()  # raises for an escaped half of a surrogate pair, which no file can hold
         return content
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{where}: not JSON ({error}); {mend}.") from None
+        raise DatasetError(f"{where}: not JSON ({error}); {fix}.") from None
 
 
 def _text(path: Path) -> str:
     try:
-        # Read as bytes: a caption may hold line breaks, which reading as text would rewrite.
+        # Read as bytes, because reading as text would change the line breaks of captions.
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None

@@ -1,10 +1,10 @@
-"""One's own photographs: a folder of images and a table of captions.
+"""The reader of captions in a table: CSV, JSONL, JSON, or a text file for each image.
 
-CSV has the columns `image` and `caption`, and `split` if wanted; rows of one image are its captions. A line of JSONL
-is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, with `split` and, beside a single caption,
-`phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`) if wanted. Captions without phrases get those that the
-chunker finds. JSON, and text files beside the images, give the same rows (`table_rows`). Without a split, a tenth
-of the images, chosen by a hash of their names, is held out as `val`.
+CSV has the columns `image` and `caption`, and optionally `split`; rows of one image are its captions. A line of JSONL
+is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, optionally with `split` and, for a single
+caption, `phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`). Captions without phrases get those that the
+chunker finds. JSON and text files give the same rows (see `table_rows`). Without a split, a tenth of the images, chosen
+by a hash of their names, is held out as `val`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from unboxed.data.image_folder import ImageFolder, ImageSearch
+from unboxed.data.readers.base import Key, Reader, read_list
 from unboxed.data.readers.table_rows import SUFFIXES, Row, table_rows
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.text.phrases import noun_phrases
-from unboxed.types import Caption, Phrase
+from unboxed.types import Caption, Example, Phrase
 
-__all__ = ["SUFFIXES", "Table", "hold_out", "read_table"]
+__all__ = ["SUFFIXES", "Table", "TableReader", "hold_out", "read_table"]
 
 _VAL_SHARE = 0.1
 _FEWEST = 2
@@ -33,7 +36,7 @@ class Table:
     Attributes:
         captions: image name, as written -> its captions in file order.
         splits: image name -> its split.
-        held_out: the table names no splits; these are by `hold_out`.
+        held_out: the table has no splits; these are those of `hold_out`.
     """
 
     captions: Mapping[str, tuple[Caption, ...]]
@@ -47,14 +50,90 @@ class Table:
 
     def images_of(self, split: str) -> list[str]:
         """The image names of a split, in order of first appearance."""
-        return [image for image, its_split in self.splits.items() if its_split == split]
+        return [image for image, of_image in self.splits.items() if of_image == split]
+
+
+class TableReader(Reader):
+    """Reads images with captions in a table.
+
+    Args:
+        folder: the images.
+        annotations: the table, or a folder whose images have text files.
+        splits: split -> file of image names as in the table, one a line; None for the splits of the table.
+    """
+
+    format = "table"
+    title = "a table of captions (`.csv`, `.jsonl`, `.json`), or a `.txt` of captions for each image"
+    keys = (
+        Key("annotations", "the table, or the folder whose images have text files", required=True),
+        Key("splits", "a list of images per split", "paths", example='train = "train.txt"'),
+    )
+    splits = "`[splits]`, or those of the table, or a tenth held out as `val`"
+    images = "required"
+
+    def __init__(self, folder: ImageFolder, annotations: Path, splits: Mapping[str, Path] | None = None) -> None:
+        super().__init__(folder)
+        self._path, self._lists = annotations, splits or {}
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Those of the dataset file, or else those of the table; without any, `train` and `val`."""
+        if self._lists:
+            return tuple(self._lists)
+        return tuple(dict.fromkeys(self._split_of.values()))
+
+    def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
+        """The examples of a split. Of a table without splits, images that cannot be used count as `train`."""
+        if self._table.held_out and not self._lists:
+            search = self._held_out(split)
+        else:
+            search = self.folder.find(self._listed(split))
+        captions = self._table.captions
+        examples = (
+            Example(name, image.path, captions[name], image.width, image.height) for name, image in search.found.items()
+        )
+        return tuple(examples), search
+
+    @cached_property
+    def _table(self) -> Table:
+        return read_table(self._path)
+
+    @cached_property
+    def _all_images(self) -> ImageSearch:
+        return self.folder.find(self._table.captions)
+
+    @cached_property
+    def _split_of(self) -> Mapping[str, str]:
+        """Image -> split. Where the table has no splits, some of the images that are stored are held out."""
+        if not self._table.held_out:
+            return self._table.splits
+        return hold_out(self._all_images.found) or self._table.splits
+
+    def _listed(self, split: str) -> list[str]:
+        if not self._lists:
+            return self._table.images_of(split)
+        listed = read_list(self._lists[split])
+        uncaptioned = next((name for name in listed if name not in self._table.captions), None)
+        if uncaptioned is not None:
+            raise DatasetError(
+                f"{self._lists[split]} lists {uncaptioned!r}, which {self._path} has no caption for; "
+                "write image names as in the table."
+            )
+        return listed
+
+    def _held_out(self, split: str) -> ImageSearch:
+        """Images that cannot be used belong to no split by themselves; they are counted with `train`."""
+        stored, split_of = self._all_images, self._split_of
+        found = {name: image for name, image in stored.found.items() if split_of[name] == split}
+        rest = (stored.missing, stored.unreadable) if split == "train" or not stored.found else ((), {})
+        return ImageSearch(found, *rest)
 
 
 def read_table(path: Path) -> Table:
-    """Read a table of captions; the ending of its name says which kind it is.
+    """Read a table of captions, of the kind that its suffix names.
 
     Raises:
-        DatasetError: a kind that is not known, a missing column, or a bad row, named with its line.
+        DatasetError: an unknown kind, a missing column, or a bad row; the message has the line.
     """
     captions: dict[str, list[Caption]] = {}
     splits: dict[str, str | None] = {}
@@ -73,7 +152,7 @@ def read_table(path: Path) -> Table:
     if some_split and unsplit is not None:
         raise DatasetError(f"{path}: {unsplit!r} has no split, others have; give every image one, or none.")
     return Table(
-        {image: tuple(its_captions) for image, its_captions in captions.items()},
+        {image: tuple(of_image) for image, of_image in captions.items()},
         {image: split for image, split in splits.items() if split is not None} or hold_out(splits),
         held_out=not some_split,
     )
@@ -82,14 +161,14 @@ def read_table(path: Path) -> Table:
 def hold_out(images: Iterable[str]) -> dict[str, str]:
     """Each image's split: `val` for about a tenth of them, chosen by a hash of the name, `train` for the rest.
 
-    An image keeps its split when others come and go, except in a small table: both splits get two images at least,
-    for one alone can be told from nothing, and of fewer than four images half.
+    An image keeps its split when others are added or removed, except in a small table: each split has at least two
+    images, because a single image has none to be contrasted with; of fewer than four images each has half.
     """
     hashes = {image: int.from_bytes(hashlib.sha256(image.encode()).digest()[:8]) / 2**64 for image in images}
     fewest = min(_FEWEST, len(hashes) // 2)
     count = sum(number < _VAL_SHARE for number in hashes.values())
-    held_out = set(sorted(hashes, key=hashes.__getitem__)[: min(max(count, fewest), len(hashes) - max(fewest, 1))])
-    return {image: "val" if image in held_out else "train" for image in hashes}
+    chosen = set(sorted(hashes, key=hashes.__getitem__)[: min(max(count, fewest), len(hashes) - max(fewest, 1))])
+    return {image: "val" if image in chosen else "train" for image in hashes}
 
 
 def _captions(row: Row, where: str) -> list[Caption]:
@@ -109,21 +188,21 @@ def _caption(text: Any, phrases: Any, where: str) -> Caption:
         raise DatasetError(f"{where}: the caption is {text!r}; expected text in quotes.")
     text = text if phrases is not None else text.strip()  # spans count characters of the caption as written
     try:
-        bare = Caption(text)  # complains about a caption without words before anything looks for phrases in it
+        bare = Caption(text)  # raises for a caption without words before phrases are searched in it
         return Caption(text, noun_phrases(text)) if phrases is None else Caption(text, _phrases(phrases, bare, where))
     except CaptionError as error:
         raise DatasetError(f"{where}: {error}") from None
 
 
 def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
-    """Phrases given by span or by text; of a text that occurs several times, each mention takes the next one."""
+    """Phrases given by span or by text; where a text occurs several times, each phrase takes the next occurrence."""
     if not isinstance(phrases, list):
         raise DatasetError(f"{where}: `phrases` is {phrases!r}; expected a list.")
     found: list[Phrase] = []
     next_start: dict[str, int] = {}
     for phrase in phrases:
         match phrase:
-            # bool is an int to Python, but no offset to anyone.
+            # In Python bool is an int, but True is no offset.
             case {"start": int(start), "end": int(end)} if not isinstance(start, bool) and not isinstance(end, bool):
                 words = phrase.get("text", caption.text[max(start, 0) : end])
             case {"text": str(words)} if words and not phrase.keys() & {"start", "end"}:

@@ -15,8 +15,8 @@ from typing import get_args
 
 import numpy as np
 
-from unboxed.data.annotation_images import UNKNOWN_SIZE
 from unboxed.data.dataset import Dataset
+from unboxed.data.image_folder import UNKNOWN_SIZE
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.importers.base import FeatureFormat, FeatureSource, PrecomputedImage, image_key
 from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
