@@ -46,7 +46,7 @@ class RefcocoReader(AnnotationReader):
         self._path = path = annotations
         self._instances = path.with_name("instances.json")
         if not self._instances.is_file():
-            raise DatasetError(f"{path} needs {self._instances}, which holds the boxes; put both in one folder.")
+            raise DatasetError(f"{path} needs {self._instances}, which holds the boxes; put it beside it.")
         refs = read_plain_pickle(path)
         if not isinstance(refs, list) or not refs:
             raise DatasetError(f"{path} holds no list of expressions; name a file such as refs(unc).p.")

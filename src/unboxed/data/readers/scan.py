@@ -4,8 +4,8 @@
     {split}_caps.txt    one caption a line; lines 5k to 5k + 4 belong to image k
     {split}_ids.txt     optional: one id for each row of the features
 
-Two layouts have the same names: N rows for 5N captions, or N rows for N captions, with each image five times. The counts
-decide which one it is. SCAN calls its validation split `dev`; here it is `val`.
+Two layouts have the same file names: N rows for 5N captions, or N rows for N captions, with each image five times. The
+counts decide which one it is. SCAN calls its validation split `dev`; here it is `val`.
 """
 
 from __future__ import annotations

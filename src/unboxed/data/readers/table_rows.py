@@ -142,9 +142,7 @@ def _named(columns: list[str]) -> list[str]:
 def _json(text: str, where: str, fix: str) -> Any:
     try:
         content = json.loads(text)
-        json.dumps(
-            content, ensure_ascii=False
-        ).encode()  # raises for an escaped half of a surrogate pair, which no file can hold
+        json.dumps(content, ensure_ascii=False).encode()  # raises for half a surrogate pair, which no file can hold
         return content
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{where}: not JSON ({error}); {fix}.") from None
