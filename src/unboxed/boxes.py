@@ -1,9 +1,12 @@
 """Arithmetic of boxes: area, clipping, intersection over union, non-maximum suppression.
 
-A box is `x1, y1, x2, y2` with continuous edges (see `types`), so areas are plain products and need no "+ 1".
+A box is `x1, y1, x2, y2` with continuous edges (see `types`), so areas are plain products and need no "+ 1". Results
+are float64 for boxes in float64 and float32 for all others.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +15,18 @@ from unboxed.types import Array
 
 __all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms"]
 
-
-def area(boxes: Array) -> Array:
-    """Areas `[N]` in square pixels of boxes `[N, 4]`; 0 for a box turned inside out."""
-    width_N, height_N = np.clip(boxes[:, 2] - boxes[:, 0], 0, None), np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
-    return np.asarray(width_N * height_N, dtype=np.float32)
+_Boxes = npt.NDArray[Any]
 
 
-def centre(boxes: Array) -> Array:
-    """Centres `[N, 2]` as x, y of boxes `[N, 4]`."""
-    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2, dtype=np.float32)
+def area(boxes: _Boxes) -> _Boxes:
+    """Areas `[..., N]` in square pixels of boxes `[..., N, 4]`; 0 for a box turned inside out."""
+    width, height = np.clip(boxes[..., 2] - boxes[..., 0], 0, None), np.clip(boxes[..., 3] - boxes[..., 1], 0, None)
+    return _in_precision_of(boxes, width * height)
+
+
+def centre(boxes: _Boxes) -> _Boxes:
+    """Centres `[..., N, 2]` as x, y of boxes `[..., N, 4]`."""
+    return _in_precision_of(boxes, (boxes[..., :2] + boxes[..., 2:]) / 2)
 
 
 def clip(boxes: Array, width: float, height: float) -> Array:
@@ -35,26 +40,24 @@ def enclosing(boxes: Array) -> Array:
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
 
 
-def contains(boxes: Array, points: Array) -> npt.NDArray[np.bool_]:
-    """`[N, M]`: does box n hold point m strictly inside, not on its edge? Boxes `[N, 4]`, points `[M, 2]`."""
-    x, y = points[None, :, 0], points[None, :, 1]
-    x1, y1, x2, y2 = (boxes[:, i, None] for i in range(4))
+def contains(boxes: _Boxes, points: _Boxes) -> npt.NDArray[np.bool_]:
+    """`[..., N, M]`: is point m strictly inside box n? Boxes `[..., N, 4]`, points `[..., M, 2]`."""
+    x, y = points[..., None, :, 0], points[..., None, :, 1]
+    x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
     inside: npt.NDArray[np.bool_] = (x > x1) & (x < x2) & (y > y1) & (y < y2)
     return inside
 
 
-def iou(boxes: Array, others: Array) -> Array:
-    """Intersection over union `[N, M]` in [0, 1] of boxes `[N, 4]` and `[M, 4]`; 0 where both are empty."""
-    x1, y1, x2, y2 = (boxes[:, i, None] for i in range(4))
-    other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[:, i]) for i in range(4))
+def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
+    """IoU `[..., N, M]` in [0, 1] of boxes `[..., N, 4]` and `[..., M, 4]`; 0 where both are empty."""
+    x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
+    other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[..., i])[..., None, :] for i in range(4))
     intersection = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
     intersection = intersection.clip(0, None, out=intersection)
     high = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
     intersection *= high.clip(0, None, out=high)
-    union = area(boxes)[:, None] + area(others) - intersection
-    shares = intersection / np.maximum(union, 1e-9)
-    shares[union <= 0] = 0
-    return np.asarray(shares, dtype=np.float32)
+    union = area(boxes)[..., None] + area(others)[..., None, :] - intersection
+    return _in_precision_of(boxes, intersection / np.where(union > 0, union, 1))
 
 
 def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:
@@ -74,3 +77,7 @@ def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:
         if keep[i]:
             keep[i + 1 :] &= overlap[i, i + 1 :] <= threshold
     return order[keep]
+
+
+def _in_precision_of(boxes: _Boxes, values: _Boxes) -> _Boxes:
+    return np.asarray(values, dtype=np.float64 if boxes.dtype == np.float64 else np.float32)

@@ -51,4 +51,4 @@ def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT, flags=re.DOTALL)
     exec(code, {})
-    assert "`precision`" in capsys.readouterr().out
+    assert "precision" in capsys.readouterr().out

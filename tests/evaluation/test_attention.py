@@ -1,4 +1,4 @@
-"""Attention precision and recall: hand-made words with known answers, and loops beside the fast path."""
+"""Attention precision, recall and F1: hand-made words with known answers, and a naive loop beside the fast path."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unboxed.boxes import enclosing, iou
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.attention import (
-    ATTENTION_METRICS,
-    AttendedWord,
-    AttentionProtocol,
-    score_attention,
-)
+from unboxed.evaluation.attention import ATTENTION_METRICS, AttendedWord, attention_per_image, score_attention
+from unboxed.evaluation.attention_protocol import AttentionProtocol
 
 DOG, DOGS_HEAD, BALL, SKY = [0, 0, 10, 10], [0, 0, 10, 5], [30, 30, 40, 40], [0, 50, 90, 90]
 REGIONS = [DOG, DOGS_HEAD, BALL, SKY]
@@ -93,7 +89,7 @@ class TestHandMade:
         ]
         assert scores(*words)["precision"] == pytest.approx(100 * 2 / 4)
         assert scores(*words, average_over="phrases")["precision"] == pytest.approx(100 * (0.5 + 1 + 0) / 3)
-        assert scores(*words, average_over="photos")["precision"] == pytest.approx(100 * (2 / 3 + 0) / 2)
+        assert scores(*words, average_over="images")["precision"] == pytest.approx(100 * (2 / 3 + 0) / 2)
 
     def test_an_absolute_threshold_does_not_know_the_number_of_regions(self):
         one = word([0.4, 0.3, 0.28, 0.02], [DOG])
@@ -109,32 +105,83 @@ class TestHandMade:
         assert found.best.threshold == 1 and found.best.f1_of_means == pytest.approx(80)
 
 
-@given(st.integers(0, 10_000))
-def test_everything_equals_a_loop_over_words_and_regions(seed):
-    rng = np.random.default_rng(seed)
-    words = []
-    for m in range(8):
-        corners = np.sort(rng.integers(0, 12, size=(6, 2, 2)), axis=1).reshape(6, 4)
-        gold = 1 + m % 2
-        weights = rng.dirichlet(np.full(6 - gold, 0.5))
-        words.append(word(weights, corners[:gold], image=f"image {m % 3}", regions=corners[gold:], phrase=m))
-    rows = []
-    for one in words:
-        count = len(one.boxes_R4)
-        attended = {r for r in range(count) if one.weights_R[r] > 1 / count}
-        overlap = iou(one.boxes_R4, one.gold_boxes_N4)
-        relevant = {r for r in range(count) if max(overlap[r]) >= 0.5}
-        if relevant:
-            p = len(attended & relevant) / len(attended) if attended else 0
-            r = len(attended & relevant) / len(relevant)
-            rows.append((p, r, 2 * p * r / (p + r) if p + r else 0))
-    if not rows:
+@st.composite
+def attended_words(draw: st.DrawFn) -> AttendedWord:
+    """A word over 1 to 6 regions of whole pixels; its gold boxes are some of the regions, or others."""
+    corner = st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 6), st.integers(1, 6))
+    regions = [[x, y, x + w, y + h] for x, y, w, h in draw(st.lists(corner, min_size=1, max_size=6))]
+    others = [[x, y, x + w, y + h] for x, y, w, h in draw(st.lists(corner, max_size=2))]
+    gold = [box for box in regions if draw(st.booleans())][:2] + others
+    shares = draw(st.lists(st.integers(0, 8), min_size=len(regions), max_size=len(regions)))
+    weights = np.array(shares) / max(sum(shares), 1)
+    return word(weights, gold, image=draw(st.sampled_from("abc")), phrase=draw(st.integers(0, 1)), regions=regions)
+
+
+def naive_row(one: AttendedWord, threshold: float) -> tuple[float, float, float] | None:
+    """Precision, recall and F1 of one word by sets of regions; None for an unreachable word."""
+    count = len(one.boxes_R4)
+    attended = {r for r in range(count) if float(one.weights_R[r]) > threshold / count * (1 + 1e-6)}
+    overlap = iou(one.boxes_R4, one.gold_boxes_N4)
+    relevant = {r for r in range(count) if max(overlap[r]) >= 0.5}
+    if not relevant:
+        return None
+    precision = len(attended & relevant) / len(attended) if attended else 0
+    recall = len(attended & relevant) / len(relevant)
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
+    return precision, recall, f1
+
+
+def naive_metrics(rows: list[tuple[float, float, float]]) -> list[float]:
+    """Percentages in the order of `ATTENTION_METRICS`."""
+    precision, recall, mean_f1 = np.mean(rows, axis=0)
+    f1_of_means = 2 * precision * recall / (precision + recall) if precision + recall else 0
+    return [100 * precision, 100 * recall, 100 * f1_of_means, 100 * mean_f1]
+
+
+@settings(max_examples=60)
+@given(st.lists(attended_words(), min_size=1, max_size=8), st.sampled_from(["words", "phrases", "images"]))
+def test_everything_equals_a_loop_over_words_and_regions(words, over):
+    with_gold = [one for one in words if len(one.gold_boxes_N4)]
+    rows = [(one, naive_row(one, 1)) for one in with_gold]
+    scored = [(one, row) for one, row in rows if row is not None]
+    if not scored:
+        with pytest.raises(EvaluationError, match="can be scored"):
+            scores(*words, average_over=over)
         return
-    found = scores(*words)
-    p, r, f = np.mean(rows, axis=0)
-    expected = [p, r, 2 * p * r / (p + r) if p + r else 0, f]
-    assert [found[metric] / 100 for metric in ATTENTION_METRICS] == pytest.approx(expected)
-    assert found.words == len(rows) and found.unreachable == len(words) - len(rows)
+    found = scores(*words, average_over=over, thresholds=(0, 1, 2))
+    groups: dict[object, list[tuple[float, float, float]]] = {}
+    for number, (one, row) in enumerate(scored):
+        key = {"words": number, "phrases": (one.image_id, one.phrase), "images": one.image_id}[over]
+        groups.setdefault(key, []).append(row)
+    expected = naive_metrics([tuple(np.mean(group, axis=0)) for group in groups.values()])
+    assert [found[metric] for metric in ATTENTION_METRICS] == pytest.approx(expected)
+    assert found.words == len(scored)
+    assert found.images == len({one.image_id for one, _ in scored})
+    assert found.unreachable == len(with_gold) - len(scored)
+    assert found.without_gold == len(words) - len(with_gold)
+    if over == "words":
+        for point in found.curve:
+            at = [naive_row(one, point.threshold) for one, _ in scored]
+            values = [point.precision, point.recall, point.f1_of_means, point.mean_f1]
+            assert values == pytest.approx(naive_metrics([row for row in at if row is not None]))
+
+
+@given(st.lists(attended_words(), min_size=1, max_size=8))
+def test_metrics_per_image_add_up_to_the_scores_of_all_words(words):
+    per_image = attention_per_image(words)
+    if not per_image:
+        with pytest.raises(EvaluationError):
+            score_attention(words)
+        return
+    found = score_attention(words)
+    for name, metric in (("precision", "precision"), ("recall", "recall"), ("f1", "mean_f1")):
+        assert per_image[f"attention_{name}"].value == pytest.approx(found[metric])
+        assert per_image[f"attention_{name}"].interval() == pytest.approx(found.intervals[metric])
+
+
+def test_a_metric_per_image_averages_over_words():
+    with pytest.raises(EvaluationError, match="over images"):
+        attention_per_image([], AttentionProtocol(average_over="images"))
 
 
 class TestIntervals:
@@ -158,10 +205,9 @@ class TestIntervals:
 class TestReporting:
     def test_every_choice_is_printed_with_the_numbers(self):
         found = scores(word([0.4, 0.3, 0.28, 0.02], [DOG]), attention_threshold=1.5, iou_threshold=0.4)
-        text = found.to_markdown()
         for part in ("attention > 1.5 / R", "IoU ≥ 0.4 with any gold box", "all words", "mean over words", "left out"):
-            assert part in text
-        assert all(f"`{metric}`" in text for metric in ATTENTION_METRICS)
+            assert part in str(found)
+        assert "precision 100.0 %, recall 50.0 %, F1 66.7 %" in str(found)
         content = json.loads(json.dumps(found.to_dict()))
         assert content["protocol"]["attention_threshold"] == 1.5 and content["precision"] == 100
 

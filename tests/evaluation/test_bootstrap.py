@@ -1,52 +1,147 @@
-"""Tallies say of grounding what `mean_of_runs` and `paired_bootstrap` say, to the last digit."""
+"""The bootstrap beside a naive loop that draws images one by one, and properties of intervals and differences."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics, mean_metric, paired_difference
-from unboxed.evaluation.grounding import (
-    GroundedMention,
-    GroundingScores,
-    mean_of_runs,
-    paired_bootstrap,
-    score_grounding,
+from unboxed.evaluation.bootstrap import (
+    PerImageMetric,
+    bootstrap,
+    mean_metric,
+    paired_difference,
+    percentile_interval,
 )
 
-GOLD, WRONG = [[0, 0, 10, 10]], [[50, 50, 60, 60]]
+
+@st.composite
+def metrics(draw: st.DrawFn, images: int | None = None, terms: int | None = None) -> PerImageMetric:
+    """Images with counts of 0 to 4, and no more hits than counts; something is counted in every term."""
+    count = images or draw(st.integers(1, 9))
+    columns = terms or draw(st.integers(1, 3))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    denominator_IT = generator.integers(0, 5, (count, columns)).astype(float)
+    denominator_IT[0] += 1
+    numerator_IT = np.floor(generator.random((count, columns)) * (denominator_IT + 1))
+    return PerImageMetric(tuple(f"image {i}" for i in range(count)), numerator_IT, denominator_IT)
 
 
-def scores(seed: int, skill: float) -> GroundingScores:
-    rng = np.random.default_rng(seed)
-    images = [f"image {i}" for i in range(12) for _ in range(1 + i % 4)]
-    return score_grounding(
-        GroundedMention(image, ("other",), GOLD, GOLD if rng.random() < skill else WRONG, GOLD) for image in images
+def naive_values(metric: PerImageMetric, seed: int, resamples: int) -> list[float]:
+    """The metric on each sample, with every sampled image added by itself."""
+    generator, images = np.random.default_rng(seed), len(metric.image_ids)
+    values = []
+    for _ in range(resamples):
+        times = generator.multinomial(images, [1 / images] * images)
+        sample = [image for image in range(images) for _ in range(times[image])]
+        total = 0.0
+        for term in range(metric.numerator_IT.shape[1]):
+            numerator = sum(metric.numerator_IT[image, term] for image in sample)
+            denominator = sum(metric.denominator_IT[image, term] for image in sample)
+            total += 100 * numerator / denominator if denominator else 0
+        values.append(total)
+    return values
+
+
+def naive_percentile(values: list[float], percent: float) -> float:
+    """Linear between the two nearest of the sorted values."""
+    ordered, place = sorted(values), percent / 100 * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+@settings(max_examples=25)
+@given(metrics(), st.integers(0, 100))
+def test_values_and_interval_equal_a_loop_over_sampled_images(metric: PerImageMetric, seed: int) -> None:
+    expected = naive_values(metric, seed, 60)
+    np.testing.assert_allclose(metric.resampled(seed=seed, resamples=60), expected)
+    low, high = metric.interval(seed=seed, resamples=60)
+    assert (low, high) == pytest.approx((naive_percentile(expected, 2.5), naive_percentile(expected, 97.5)))
+
+
+def test_more_samples_than_one_chunk_continue_the_random_numbers() -> None:
+    metric = PerImageMetric(("a", "b", "c"), np.array([[0.0], [1], [3]]), np.array([[2.0], [1], [4]]))
+    np.testing.assert_allclose(metric.resampled(resamples=1100), naive_values(metric, 0, 1100))
+
+
+def test_a_statistic_may_be_any_function_of_how_often_each_image_is_drawn() -> None:
+    seen = bootstrap(lambda times_SI: times_SI.astype(float), 5, resamples=700)
+    assert seen.shape == (700, 5)
+    assert (seen.sum(axis=1) == 5).all()
+    low, high = percentile_interval(seen)
+    assert low.tolist() == [0] * 5
+    assert (high >= 2).all()
+
+
+@given(metrics(), st.integers(0, 100))
+def test_an_interval_lies_in_the_range_of_the_metric(metric: PerImageMetric, seed: int) -> None:
+    low, high = metric.interval(seed=seed, resamples=100)
+    assert 0 <= low <= high <= 100 * metric.numerator_IT.shape[1] + 1e-9
+
+
+@given(metrics(images=1))
+def test_one_image_has_an_interval_without_width(metric: PerImageMetric) -> None:
+    assert metric.interval(resamples=50) == pytest.approx((metric.value, metric.value))
+
+
+@given(st.data(), st.integers(1, 6), st.integers(1, 3))
+def test_the_mean_of_runs_is_the_mean_of_their_values_where_they_count_the_same(
+    data: st.DataObject, images: int, terms: int
+) -> None:
+    first = data.draw(metrics(images, terms))
+    second = PerImageMetric(first.image_ids, first.denominator_IT - first.numerator_IT, first.denominator_IT)
+    mean = mean_metric([first, second])
+    assert mean.value == pytest.approx((first.value + second.value) / 2)
+    assert mean_metric([first]).interval(resamples=30) == first.interval(resamples=30)
+
+
+@settings(max_examples=25)
+@given(st.data(), st.integers(1, 9), st.integers(1, 3), st.integers(0, 100))
+def test_a_difference_is_taken_on_the_same_samples(data: st.DataObject, images: int, terms: int, seed: int) -> None:
+    first, second = data.draw(metrics(images, terms)), data.draw(metrics(images, terms))
+    pairs = zip(naive_values(first, seed, 40), naive_values(second, seed, 40), strict=True)
+    changes = [one - other for one, other in pairs]
+    found = paired_difference(first, second, seed=seed, resamples=40)
+    assert found.difference == pytest.approx(first.value - second.value)
+    assert (found.low, found.high) == pytest.approx(
+        (naive_percentile(changes, 2.5), naive_percentile(changes, 97.5)), abs=1e-9
     )
+    sure = [change for change in changes if abs(change) > 1e-9]
+    assert sum(change > 0 for change in sure) / 40 <= found.share_better + 1e-9
+    assert found.share_better <= 1 - sum(change < 0 for change in sure) / 40 + 1e-9
 
 
-def test_means_intervals_and_differences_are_those_of_the_grounding_scores() -> None:
-    good, bad = [scores(seed, 0.8) for seed in (0, 1, 2)], [scores(seed, 0.3) for seed in (3, 4)]
-    metric = "recall_any@1"
-    first = mean_metric([grounding_metrics(run)[metric] for run in good])
-    second = mean_metric([grounding_metrics(run)[metric] for run in bad])
-    pooled_first, pooled_second = mean_of_runs(good), mean_of_runs(bad)
-    assert first.value == pytest.approx(pooled_first[metric])
-    assert first.interval() == pytest.approx(pooled_first.intervals[metric])
-    expected = paired_bootstrap(pooled_first, pooled_second)[metric]
+@given(metrics())
+def test_a_metric_does_not_differ_from_itself(metric: PerImageMetric) -> None:
+    found = paired_difference(metric, metric, resamples=30)
+    assert (found.difference, found.low, found.high, found.share_better) == (0, 0, 0, 0.5)
+
+
+def test_a_paired_difference_shows_what_two_intervals_hide() -> None:
+    """The first is correct on 10 phrases more, and wrong on none more: their intervals overlap, yet it is better."""
+    ids, ones = tuple(map(str, range(100))), np.full((100, 1), 3.0)
+    right = np.random.default_rng(8).integers(0, 3, (100, 1)).astype(float)
+    better = right.copy()
+    better[::10] += 1
+    first, second = PerImageMetric(ids, better, ones), PerImageMetric(ids, right, ones)
+    assert first.interval()[0] < second.interval()[1]
     found = paired_difference(first, second)
-    assert (found.difference, found.low, found.high) == pytest.approx(
-        (expected.difference, expected.low, expected.high)
-    )
-    assert found.share_better == expected.share_better > 0.9
+    assert 0 < found.low < found.difference < found.high
+    assert found.share_better > 0.99
 
 
 def test_other_images_and_nothing_counted_are_refused() -> None:
     one = PerImageMetric(("a", "b"), np.ones((2, 1)), np.ones((2, 1)))
     with pytest.raises(EvaluationError, match="same images"):
         paired_difference(one, PerImageMetric(("a", "c"), np.ones((2, 1)), np.ones((2, 1))))
+    with pytest.raises(EvaluationError, match="same images"):
+        mean_metric([one, PerImageMetric(("a",), np.ones((1, 1)), np.ones((1, 1)))])
     with pytest.raises(EvaluationError, match="gold"):
         PerImageMetric(("a", "b"), np.zeros((2, 1)), np.zeros((2, 1)))
+    with pytest.raises(EvaluationError, match="one row per image"):
+        PerImageMetric(("a", "b"), np.ones((2, 1)), np.ones((3, 1)))
     with pytest.raises(EvaluationError, match="at least one"):
         mean_metric([])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unboxed.evaluation.error_analysis import FAILURES, ErrorTable, count_errors, error_kind
+from unboxed.evaluation.error_analysis import ERROR_KINDS, ErrorTable, count_errors, error_kind
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Caption, Example, Phrase, Regions
@@ -77,8 +77,8 @@ def test_other_captions_tell_of_other_entities_by_their_chains(chain: str, kind:
     both = replace(item.example, captions=(*item.example.captions, elsewhere))
     answer = replace(item.groundings[0], caption="The man", phrases=(GroundedPhrase("The man", 0, 7, [TREE], [1]),))
     table = count_errors([GroundedExample(both, (*item.groundings, answer))])
-    assert table.total[FAILURES.index(kind)] == 1
-    assert table.total[FAILURES.index("ok")] == 3
+    assert table.total[ERROR_KINDS.index(kind)] == 1
+    assert table.total[ERROR_KINDS.index("ok")] == 3
 
 
 def test_a_image_without_regions_has_no_proposals() -> None:

@@ -1,4 +1,4 @@
-"""Tallies of heat maps are the scores of all images together."""
+"""Heat maps of groundings, image by image."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def item(seed: int) -> GroundedExample:
     return GroundedExample(Example(f"image {seed}", Path("photo.jpg"), (caption,), 20, 20), (grounding,))
 
 
-def test_the_tallies_add_up_to_the_scores_of_all_images() -> None:
+def test_metrics_per_image_add_up_to_the_scores_of_all_images() -> None:
     items = [item(seed) for seed in range(7)]
     items[3] = replace(items[3], groundings=())  # without regions: wrong, not left out
     whole = score_heat_maps(items)
     assert whole is not None
-    tallies = heatmap_metrics(items)
-    assert tallies["pointing_heatmap"].value == pytest.approx(whole.pointing_heatmap)
-    assert tallies["heat_inside"].value == pytest.approx(whole.heat_inside)
-    assert tallies["pointing_heatmap"].interval() == pytest.approx(whole.interval)
+    metrics = heatmap_metrics(items)
+    assert metrics["pointing_heatmap"].value == pytest.approx(whole.pointing_heatmap)
+    assert metrics["heat_inside"].value == pytest.approx(whole.heat_inside)
+    assert metrics["pointing_heatmap"].interval() == pytest.approx(whole.interval)
 
 
 def test_without_maps_there_is_no_such_metric() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from unboxed.evaluation.baselines import BASELINES
-from unboxed.evaluation.error_analysis import FAILURES
+from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import METRICS
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted({metric.split("@")[0] for metric in METRICS}), *BASELINES, *FAILURES, "rsum", "median_rank"]
+    "name", [*sorted({metric.split("@")[0] for metric in METRICS}), *BASELINES, *ERROR_KINDS, "rsum", "median_rank"]
 )
 def test_every_name_is_defined(name):
     assert name in DOCUMENT

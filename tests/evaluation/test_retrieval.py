@@ -1,56 +1,82 @@
-"""Retrieval beside a loop that sorts nothing either but is plain, hand-made cases, and the bootstrap's protocol."""
+"""Retrieval: hand-made cases with known ranks, and naive loops beside the fast path."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.retrieval import KS, RetrievalScores, score_retrieval
 from unboxed.inference import ranks
+from unboxed.inference.ranks import rsum
 
 
 def naive_ranks(score_BC: np.ndarray, image_of_C: np.ndarray) -> tuple[list[int], list[int]]:
-    """From 1, ties against the model."""
-    by_image, by_caption = [], []
+    """Ranks from 1; ties and NaN count against the model."""
+    of_images, of_captions = [], []
     for b, row in enumerate(score_BC):
         best = max(row[c] for c in range(len(row)) if image_of_C[c] == b)
-        by_image.append(1 + sum(1 for c, s in enumerate(row) if image_of_C[c] != b and s >= best))
-    for c, own in enumerate(image_of_C):
-        by_caption.append(1 + sum(1 for b in range(len(score_BC)) if b != own and score_BC[b, c] >= score_BC[own, c]))
-    return by_image, by_caption
+        of_images.append(1 + sum(1 for c, score in enumerate(row) if image_of_C[c] != b and not score < best))
+    for c, true in enumerate(image_of_C):
+        of_captions.append(
+            1 + sum(1 for b in range(len(score_BC)) if b != true and not score_BC[b, c] < score_BC[true, c])
+        )
+    return of_images, of_captions
 
 
-def drawn(seed: int, images: int = 12, captions: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Negative scores with many ties; captions of one image lie anywhere, one to several each."""
+@st.composite
+def scored_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of few values, so with many ties; one caption or more per image, in any order."""
+    images = draw(st.integers(1, 12))
+    more = draw(st.lists(st.integers(0, images - 1), max_size=12))
+    image_of_C = np.array(draw(st.permutations([*range(images), *more])))
+    values = st.sampled_from([-2.0, -1.5, -1.0, 0.0, 0.5, np.inf, -np.inf])
+    rows = st.lists(values, min_size=len(image_of_C), max_size=len(image_of_C))
+    return np.array(draw(st.lists(rows, min_size=images, max_size=images))), image_of_C
+
+
+def random_pairs(seed: int, images: int = 12, captions: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Negative scores with many ties; captions of one image are anywhere, one to several each."""
     rng = np.random.default_rng(seed)
     image_of_C = rng.permutation(np.concatenate([np.arange(images), rng.integers(0, images, captions - images)]))
     return np.round(rng.normal(-2, 1, (images, captions)), 1), image_of_C
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_every_figure_equals_the_loop_with_negative_scores_and_ties(seed: int, monkeypatch) -> None:
-    monkeypatch.setattr(ranks, "_BLOCK", 3 * 32)  # several blocks of rows
-    score_BC, image_of_C = drawn(seed)
+def assert_equals_the_loop(score_BC: np.ndarray, image_of_C: np.ndarray) -> None:
     scores = score_retrieval(score_BC, image_of_C)
-    by_image, by_caption = naive_ranks(score_BC, image_of_C)
-    assert scores.rank_B.tolist() == by_image
-    assert scores.rank_C.tolist() == by_caption
+    of_images, of_captions = naive_ranks(score_BC, image_of_C)
+    assert scores.rank_B.tolist() == of_images
+    assert scores.rank_C.tolist() == of_captions
     for k in KS:
-        assert scores.image_to_caption[k] == pytest.approx(100 * sum(r <= k for r in by_image) / len(by_image))
-        assert scores.caption_to_image[k] == pytest.approx(100 * sum(r <= k for r in by_caption) / len(by_caption))
-    assert scores.median_rank == (int(np.median(by_image)), int(np.median(by_caption)))
-    assert scores.mean_rank == pytest.approx((np.mean(by_image), np.mean(by_caption)))
-    assert scores.rsum == pytest.approx(scores.tally().value)
+        assert scores.image_to_caption[k] == pytest.approx(100 * sum(r <= k for r in of_images) / len(of_images))
+        assert scores.caption_to_image[k] == pytest.approx(100 * sum(r <= k for r in of_captions) / len(of_captions))
+    assert scores.median_rank == (int(np.median(of_images)), int(np.median(of_captions)))
+    assert scores.mean_rank == pytest.approx((np.mean(of_images), np.mean(of_captions)))
+    assert scores.rsum == pytest.approx(scores.rsum_per_image().value)
+    assert scores.rsum == pytest.approx(rsum(score_BC, image_of_C))
+
+
+@given(scored_pairs())
+def test_every_metric_equals_the_loop(pairs: tuple[np.ndarray, np.ndarray]) -> None:
+    assert_equals_the_loop(*pairs)
+
+
+def test_several_blocks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "_BLOCK", 3 * 32)
+    for seed in range(5):
+        assert_equals_the_loop(*random_pairs(seed))
 
 
 def test_two_images_by_hand() -> None:
-    #                     own    own   other
+    #                    paired paired other
     score_BC = np.array([[-1.0, -3.0, -2.0], [-5.0, -2.5, -2.0]])
     scores = score_retrieval(score_BC, np.array([0, 0, 1]))
-    assert scores.rank_B.tolist() == [1, 1]  # the second: its own -2.0 beats -2.5
+    assert scores.rank_B.tolist() == [1, 1]  # the second: the paired -2.0 beats -2.5
     assert scores.rank_C.tolist() == [1, 2, 2]  # -3.0 against -2.5; -2.0 against an equal -2.0
     assert scores.protocol == "full, 2 images and 3 captions"
+    assert str(scores).startswith("captions R@1/5/10 100.0 / 100.0 / 100.0, images 33.3 / 100.0 / 100.0, rsum 533.3 (")
 
 
 def test_ties_and_what_is_not_a_number_count_against_the_model() -> None:
@@ -61,7 +87,7 @@ def test_ties_and_what_is_not_a_number_count_against_the_model() -> None:
 
 
 def test_folds_are_searched_apart_and_averaged() -> None:
-    score_BC, image_of_C = drawn(7, images=20, captions=60)
+    score_BC, image_of_C = random_pairs(7, images=20, captions=60)
     scores = score_retrieval(score_BC, image_of_C, folds=5)
     parts = []
     for fold in range(5):
@@ -71,15 +97,16 @@ def test_folds_are_searched_apart_and_averaged() -> None:
     assert scores.rsum == pytest.approx(np.mean([part.rsum for part in parts]))
     assert scores.mean_rank == pytest.approx(np.mean([part.mean_rank for part in parts], axis=0))
     assert scores.median_rank == pytest.approx(np.mean([part.median_rank for part in parts], axis=0))
-    assert scores.tally().value == pytest.approx(scores.rsum)
+    assert scores.rsum_per_image().value == pytest.approx(scores.rsum)
     assert scores.rsum > score_retrieval(score_BC, image_of_C).rsum  # a part is easier than the whole
     assert scores.protocol == "mean of 5 folds of 4 images"
+    assert f"rsum {scores.rsum:.1f} (mean of 5 folds" in str(scores)
     with pytest.raises(EvaluationError, match="3 folds"):
         score_retrieval(score_BC, image_of_C, folds=3)
 
 
 def test_the_interval_draws_images_with_all_their_captions() -> None:
-    score_BC, image_of_C = drawn(1, images=15, captions=40)
+    score_BC, image_of_C = random_pairs(1, images=15, captions=40)
     scores = score_retrieval(score_BC, image_of_C)
     generator, sums = np.random.default_rng(3), []
     for counts_B in generator.multinomial(15, np.full(15, 1 / 15), size=200):
@@ -88,7 +115,9 @@ def test_the_interval_draws_images_with_all_their_captions() -> None:
         shares = [(rank[chosen] <= k).mean() for rank, chosen in
                   ((scores.rank_B, images), (scores.rank_C, captions)) for k in KS]  # fmt: skip
         sums.append(100 * sum(shares))
-    assert scores.rsum_interval(seed=3, resamples=200) == pytest.approx(tuple(np.percentile(sums, [2.5, 97.5])))
+    assert scores.rsum_per_image().interval(seed=3, resamples=200) == pytest.approx(
+        tuple(np.percentile(sums, [2.5, 97.5]))
+    )
 
 
 def test_a_image_without_caption_and_other_shapes_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""Tallies of attention are the scores of all words together."""
+"""The words of groundings, and their attention."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unboxed.errors import EvaluationError
-from unboxed.evaluation.attention import AttentionProtocol, score_attention
+from unboxed.evaluation.attention import score_attention
 from unboxed.evaluation.evaluate import GroundedExample
-from unboxed.evaluation.word_attention import attended_words, attention_metrics
+from unboxed.evaluation.word_attention import attended_words, attention_metrics, score_words
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Caption, Example, Phrase, Regions
 
@@ -40,16 +39,16 @@ def test_words_belong_to_their_phrases() -> None:
     np.testing.assert_array_equal(words[3].weights_R, item(1).groundings[0].attention_WR[4])
 
 
-def test_the_tallies_add_up_to_the_scores_of_all_words() -> None:
+def test_all_words_are_scored_together() -> None:
     items = [item(seed) for seed in range(6)]
-    whole = score_attention(word for own in items for word in attended_words(own))
-    tallies = attention_metrics(items)
-    for name, metric in (("precision", "precision"), ("recall", "recall"), ("f1", "mean_f1")):
-        assert tallies[f"attention_{name}"].value == pytest.approx(whole[metric])
-    assert tallies["attention_f1"].interval() == pytest.approx(whole.intervals["mean_f1"])
+    whole = score_attention(word for one in items for word in attended_words(one))
+    found = score_words(items)
+    assert found is not None
+    assert found.to_dict() == whole.to_dict()
+    assert attention_metrics(items)["attention_f1"].value == pytest.approx(whole["mean_f1"])
 
 
 def test_without_regions_there_is_nothing_to_attend_to() -> None:
-    assert attention_metrics([GroundedExample(item(0).example, ())]) == {}
-    with pytest.raises(EvaluationError, match="over photos"):
-        attention_metrics([item(0)], AttentionProtocol(average_over="photos"))
+    bare = GroundedExample(item(0).example, ())
+    assert attention_metrics([bare]) == {}
+    assert score_words([bare]) is None

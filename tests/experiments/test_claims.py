@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.grounding import PairedDifference
+from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
 
 CLAIM = Claim("name", "A paper", "one beats the other", "ckd", "ckd --distillation 0", "recall_any@1")
@@ -22,20 +21,20 @@ def test_the_interval_decides(low: float, high: float, said: str) -> None:
     assert verdict(PairedDifference((low + high) / 2, low, high, 0.5)) == said
 
 
-def tally(share: float, images: int = 30) -> PerImageMetric:
+def metric(share: float, images: int = 30) -> PerImageMetric:
     hits = (np.arange(images * 2) % 10 < share * 10).astype(float).reshape(images, 2).sum(axis=1, keepdims=True)
     return PerImageMetric(tuple(map(str, range(images))), hits, np.full((images, 1), 2.0))
 
 
 def test_a_claim_is_judged_by_its_metric_on_the_same_images() -> None:
     skill = {"ckd": 0.9, "ckd --distillation 0": 0.4}
-    good = judge(CLAIM, "data", lambda side, other: {"recall_any@1": tally(skill[side])}, "a note")
+    good = judge(CLAIM, "data", lambda side, other: {"recall_any@1": metric(skill[side])}, "a note")
     assert good.verdict == "reproduced"
     assert good.first == pytest.approx(90)
     assert good.second == pytest.approx(40)
     assert good.difference is not None
     assert good.difference.low > 0
-    bad = judge(CLAIM, "data", lambda side, other: {"recall_any@1": tally(1.3 - skill[side])})
+    bad = judge(CLAIM, "data", lambda side, other: {"recall_any@1": metric(1.3 - skill[side])})
     assert bad.verdict == "not reproduced"
     table = claims_markdown([good, bad])
     assert "| one beats the other | A paper | data | `recall_any@1` | `ckd` 90.0 |" in table
@@ -48,14 +47,14 @@ def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
         raise EvaluationError(f"{side} was not trained")
 
     assert "was not trained" in judge(CLAIM, "data", nothing).reason
-    other = judge(CLAIM, "data", lambda side, other: {"rsum": tally(0.5)})
+    other = judge(CLAIM, "data", lambda side, other: {"rsum": metric(0.5)})
     assert (other.verdict, other.difference) == ("not run", None)
     assert "recall_any@1" in claims_markdown([other])
 
 
 def test_the_centre_points_where_its_box_does() -> None:
     claim = next(claim for claim in CLAIMS if claim.metric == "pointing_heatmap")
-    found = {"npair": {"pointing_heatmap": tally(0.9)}, f"{BASELINE}image centre": {"pointing_any": tally(0.2)}}
+    found = {"npair": {"pointing_heatmap": metric(0.9)}, f"{BASELINE}image centre": {"pointing_any": metric(0.2)}}
     assert judge(claim, "data", lambda side, other: found[side]).verdict == "reproduced"
 
 

@@ -18,6 +18,7 @@ from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
 from unboxed.experiments.compare import compare
 from unboxed.experiments.comparison import Comparison, RecipeResult
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.pages import write_results
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.scenes import write_scenes
@@ -68,11 +69,11 @@ def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
         assert own.grounding is not None
         values = own.seed_values("recall_any@1")
         assert own.grounding["recall_any@1"] == pytest.approx(np.mean(values))
-        assert own.tallies["rsum"].value == pytest.approx(np.mean(own.seed_values("rsum")))
+        assert own.metrics["rsum"].value == pytest.approx(np.mean(own.seed_values("rsum")))
         assert 0 < own.minutes < 5
         assert own.failures is not None
         assert sum(own.failures.total) == own.grounding.phrases
-    assert dataset.best is comparison.best is max(dataset.recipes, key=lambda own: own.tallies["recall_any@1"].value)
+    assert dataset.best is comparison.best is max(dataset.recipes, key=lambda own: own.metrics["recall_any@1"].value)
 
 
 def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison) -> None:
@@ -80,20 +81,21 @@ def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison
     second = RecipeResult.of(other.recipe, {1: other.runs[1]})
     shared = one.sharing_seeds(second)
     assert shared.seeds == (1,)
-    assert shared.tallies["rsum"].value == pytest.approx(one.seed_values("rsum")[1])
+    assert shared.metrics["rsum"].value == pytest.approx(one.seed_values("rsum")[1])
     assert one.sharing_seeds(other) is one
     with pytest.raises(EvaluationError, match="no seed in common"):
         RecipeResult.of(one.recipe, {0: one.runs[0]}).sharing_seeds(second)
 
 
 def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareSettings) -> None:
+    write_results(comparison)  # other tests of this module write theirs to the same files
     page = (settings.out / "results.md").read_text(encoding="utf-8")
     assert comparison.best is not None
     assert re.findall(r"^best: `(.*)`$", page, flags=re.MULTILINE) == [comparison.best.recipe]
     assert "full, 6 images and 30 captions" in page
     for own in comparison.datasets[0].recipes:
-        low, high = own.tallies["recall_any@1"].interval()
-        assert f"| `{own.recipe}` | 2 | {own.tallies['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
+        low, high = own.metrics["recall_any@1"].interval()
+        assert f"| `{own.recipe}` | 2 | {own.metrics['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
     assert "minus each other, paired over images" in page
     assert "| detector name |" in page
     assert "| all |" in page
@@ -208,8 +210,8 @@ def test_an_outcome_is_read_back_as_it_was_written(comparison: Comparison, tmp_p
     outcome = comparison.datasets[0].recipes[0].runs[0]
     outcome.save(tmp_path / "cell", {"note": 1})
     again = Outcome.load(tmp_path / "cell")
-    assert {name: tally.value for name, tally in again.tallies.items()} == {
-        name: tally.value for name, tally in outcome.tallies.items()
+    assert {name: metric.value for name, metric in again.metrics.items()} == {
+        name: metric.value for name, metric in outcome.metrics.items()
     }
     assert json.loads((tmp_path / "cell.json").read_text())["note"] == 1
     (tmp_path / "cell.npz").write_bytes(b"")
@@ -248,7 +250,7 @@ def test_without_gold_boxes_retrieval_decides(tiny_run: Path, tiny_dataset: Path
     found = compare(CompareSettings((tiny_dataset,), tmp_path, recipes, store, (OPTIONS,), seeds=1))
     (dataset,) = found.datasets
     assert (dataset.kind, dataset.headline, dataset.baselines) == ("photographs", "rsum", {})
-    assert found.best is max(dataset.recipes, key=lambda own: own.tallies["rsum"].value)
+    assert found.best is max(dataset.recipes, key=lambda own: own.metrics["rsum"].value)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| recipe | seeds | `rsum` | minutes |" in page
     assert "What learns nothing" not in page

@@ -1,14 +1,13 @@
-"""Baselines that learn nothing: what a split can be scored with before any training.
+"""Untrained baselines: rules that rank the regions of an image without any training.
 
-A trained grounder is worth its difference to the best of them, and a split on which one of them does well is an easy
-one. Each ranks the regions of an image with a rule that a sentence states:
+Compare a trained model with the best of them on the same split: a split on which one of them does well is an easy one.
 
-    image centre         answers the whole image, so it points at its centre
-    largest region       larger regions first; the region that is the whole image is set aside
-    random region        in an order drawn from the seed
-    top-scoring region   what the detector is most sure of first; regions of sources that have no score come last
-    detector name        by the probability of the class that the phrase's head noun names ("two dogs": dog); all
-                         regions, when no class has that name, as in top-scoring region
+    image centre         answers the whole image, so it points at the centre of the image
+    largest region       larger regions first; the region that is the whole image comes last
+    random region        in a random order from the seed
+    top-scoring region   the region with the highest detector score first; regions of sources without scores come last
+    detector name        by the probability of the class that the phrase's head noun names ("two dogs": dog); as
+                         top-scoring region when no class has that name
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ def untrained_baselines(
     seed: int = 0,
     resamples: int = 1000,
 ) -> dict[str, GroundingScores]:
-    """Scores of every baseline on the phrases that have gold boxes, by name, in the order of `BASELINES`.
+    """Scores of all baselines on the phrases that have gold boxes, by name, in the order of `BASELINES`.
 
     Args:
         examples: images with gold phrases.
-        regions_of: the regions of an image, or None where there are none: its phrases are then wrong.
+        regions_of: returns the regions of an image, or None where there are none; all its phrases are then wrong.
         seed: of the random regions and of the intervals.
-        resamples: of the intervals.
+        resamples: number of random samples of the bootstrap.
 
     Raises:
         EvaluationError: no phrase has a gold box.
@@ -62,15 +61,15 @@ def untrained_baselines(
                 proposals = regions.boxes if regions is not None else whole[:0]
                 answer = ranked.get(name, whole[:0])
                 mentions[name].append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, proposals))
-    return {name: score_grounding(own, seed=seed, resamples=resamples) for name, own in mentions.items()}
+    return {name: score_grounding(given, seed=seed, resamples=resamples) for name, given in mentions.items()}
 
 
 def baselines_markdown(scores: Mapping[str, GroundingScores]) -> str:
-    """A Markdown table, one row per grounder, of the metrics that compare them."""
+    """A Markdown table with one row per baseline."""
     shown = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "pointing_union")
     lines = ["| | " + " | ".join(f"`{metric}`" for metric in shown) + " |", "| --- |" + " ---: |" * len(shown)]
     lines += [
-        f"| {name} | " + " | ".join(f"{own[metric]:.1f}" for metric in shown) + " |" for name, own in scores.items()
+        f"| {name} | " + " | ".join(f"{row[metric]:.1f}" for metric in shown) + " |" for name, row in scores.items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -81,31 +80,31 @@ def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Gene
     part = np.array([source != "image" for source in regions.sources])
     scored = np.array([source not in _UNSCORED for source in regions.sources])
     by_score = np.lexsort((-regions.scores, ~scored))
-    belief = _name_belief(phrase, regions)
+    named_R = _named_class_probs(phrase, regions)
     orders: dict[str, npt.NDArray[np.intp]] = {
         "largest region": np.lexsort((-area(regions.boxes), ~part)),
         "random region": generator.permutation(len(regions)),
         "top-scoring region": by_score,
-        "detector name": by_score[np.argsort(-belief[by_score], kind="stable")],
+        "detector name": by_score[np.argsort(-named_R[by_score], kind="stable")],
     }
     return {name: regions.boxes[order] for name, order in orders.items()}
 
 
-def _name_belief(phrase: Phrase, regions: Regions) -> Array:
-    """`[R]` the probability of the class that the phrase names, of whichever source gives most; 0 without one."""
+def _named_class_probs(phrase: Phrase, regions: Regions) -> Array:
+    """`[R]`, the probability of the class that the phrase names, the maximum over sources; 0 where no class fits."""
     noun = noun_key(head_noun(phrase.text))
-    said = {noun_key(word.text) for word in words(phrase.text)}
-    same: dict[int, list[int]] = {}
+    phrase_words = {noun_key(word.text) for word in words(phrase.text)}
+    fitting: dict[int, list[int]] = {}  # number of words in the class name -> classes
     for k, name in enumerate(regions.class_names):
         named = _class_words(name)
-        if named and named[-1] == noun and said.issuperset(named):
-            same.setdefault(len(named), []).append(k)
-    if not same:
+        if named and named[-1] == noun and phrase_words.issuperset(named):
+            fitting.setdefault(len(named), []).append(k)
+    if not fitting:
         return np.zeros(len(regions), dtype=np.float32)
-    longest = same[max(same)]  # "a hot dog" is a hot dog before it is a dog
+    longest = fitting[max(fitting)]  # "a hot dog" names the class "hot dog" rather than "dog"
     return np.asarray(regions.class_probs[:, longest].max(axis=1), dtype=np.float32)
 
 
 @cache
 def _class_words(name: str) -> tuple[str, ...]:
-    return tuple(noun_key(word.text) for word in words(name.rpartition(":")[2]))  # “segmenter:person” is a person
+    return tuple(noun_key(word.text) for word in words(name.rpartition(":")[2]))  # "segmenter:person" is a person

@@ -1,123 +1,158 @@
-"""A metric taken apart by image, so that any metric has an interval and any two runs a paired comparison.
+"""The percentile bootstrap over images: intervals of metrics, and paired differences between two runs.
 
-Axis letters: I images, T terms of the metric, S resamples. A metric is `100 * sum over t of hits_t / counts_t`,
-where hits and counts are sums over photographs: recall has one term, rsum six. Resampling draws images with
-replacement, each with all that belongs to it: phrases of one image err together.
+Images are resampled, not phrases or queries: the phrases of one image share its regions, so their errors are
+correlated, and resampling them one by one would give intervals that are too narrow. A sample of I images is drawn
+with replacement, each image with all that belongs to it. The same seed draws the same samples for every metric of the
+same images.
+
+Axis letters: I images, S samples, T terms of a metric.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.grounding import METRICS, GroundingScores, PairedDifference
 
-__all__ = ["PerImageMetric", "grounding_metrics", "mean_metric", "paired_difference"]
+__all__ = ["PairedDifference", "PerImageMetric", "bootstrap", "mean_metric", "paired_difference", "percentile_interval"]
 
-_CHUNK = 512  # resamples drawn at once: bounds the memory, not the result
+_CHUNK = 512  # samples drawn at once: bounds the memory, not the result
 
 Floats = npt.NDArray[np.float64]
 
 
+def bootstrap(
+    statistic: Callable[[npt.NDArray[np.int64]], Floats], images: int, *, seed: int = 0, resamples: int = 1000
+) -> Floats:
+    """Values `[S, ...]` of a statistic on S random samples of the images, drawn with replacement.
+
+    Args:
+        statistic: maps `[s, I]`, how often each sample contains each image, to values `[s, ...]`.
+        images: I, the number of images, which is also the size of each sample.
+        seed: of the random samples.
+        resamples: S, the number of samples.
+    """
+    generator, probability_I = np.random.default_rng(seed), np.full(images, 1 / images)
+    sizes = [min(_CHUNK, resamples - start) for start in range(0, resamples, _CHUNK)]
+    return np.concatenate([statistic(generator.multinomial(images, probability_I, size=size)) for size in sizes])
+
+
+def percentile_interval(values: Floats) -> tuple[Floats, Floats]:
+    """Low and high end `[...]` of the 95 % interval of bootstrap values `[S, ...]`."""
+    low, high = np.percentile(values, [2.5, 97.5], axis=0)
+    return low, high
+
+
 @dataclass(frozen=True, eq=False)
 class PerImageMetric:
-    """One metric of one or several runs, by image.
+    """One metric of one or several runs, kept image by image: it has an interval and can be compared in pairs.
+
+    The metric is `100 * sum over t of (numerator_t / denominator_t)`, where both are sums over the images. A recall
+    has one term, rsum has six.
 
     Attributes:
         image_ids: the I images.
-        hits_IT: `[I, T]` what each image adds to the numerators; of several runs the mean.
-        counts_IT: `[I, T]` what it adds to the denominators, such as its number of phrases.
+        numerator_IT: `[I, T]`, such as the number of phrases of each image that are grounded correctly; the mean of
+            several runs.
+        denominator_IT: `[I, T]`, such as the number of phrases of each image.
 
     Raises:
-        EvaluationError: shapes that do not agree, or a term that nothing was counted for.
+        EvaluationError: shapes that do not agree, or a term whose denominator is 0 over all images.
     """
 
     image_ids: tuple[str, ...]
-    hits_IT: Floats
-    counts_IT: Floats
+    numerator_IT: Floats
+    denominator_IT: Floats
 
     def __post_init__(self) -> None:
-        shape = self.hits_IT.shape
-        if shape != self.counts_IT.shape or len(shape) != 2 or len(self.image_ids) != shape[0]:
+        shape = self.numerator_IT.shape
+        if shape != self.denominator_IT.shape or len(shape) != 2 or len(self.image_ids) != shape[0]:
             raise EvaluationError(
-                f"A tally of {len(self.image_ids)} images with hits {list(shape)} and counts "
-                f"{list(self.counts_IT.shape)}; both have one row an image and one column a term."
+                f"A metric of {len(self.image_ids)} images has numerators {list(shape)} and denominators "
+                f"{list(self.denominator_IT.shape)}; give both one row per image and one column per term."
             )
-        if not (self.counts_IT.sum(axis=0) > 0).all():
-            raise EvaluationError("Nothing was counted, so there is no share; evaluate on a split that has gold.")
+        if not (self.denominator_IT.sum(axis=0) > 0).all():
+            raise EvaluationError(
+                "A metric's denominator is 0: nothing was counted; evaluate on a split that has gold."
+            )
 
     @property
     def value(self) -> float:
-        """The metric, in per cent; a sum of T terms lies in [0, 100 T]."""
-        return float(100 * (self.hits_IT.sum(axis=0) / self.counts_IT.sum(axis=0)).sum())
+        """The metric in percent; a sum of T terms lies in [0, 100 T]."""
+        return float(100 * (self.numerator_IT.sum(axis=0) / self.denominator_IT.sum(axis=0)).sum())
 
     def interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
-        """Low and high end of the 95 % percentile bootstrap over images."""
-        low, high = np.percentile(self._resampled(seed, resamples), [2.5, 97.5])
+        """Low and high end of the 95 % bootstrap interval, in percent."""
+        low, high = percentile_interval(self.resampled(seed=seed, resamples=resamples))
         return float(low), float(high)
 
-    def _resampled(self, seed: int, resamples: int) -> Floats:
-        """`[S]`; the same seed draws the same images whatever the metric."""
-        generator, images = np.random.default_rng(seed), len(self.image_ids)
-        values = []
-        for start in range(0, resamples, _CHUNK):
-            size = min(_CHUNK, resamples - start)
-            drawn_SI = generator.multinomial(images, np.full(images, 1 / images), size=size)
-            hits_ST, counts_ST = drawn_SI @ self.hits_IT, drawn_SI @ self.counts_IT
-            # A small part of the images, such as a fold, may not be drawn at all: nothing of it was found.
-            values.append(100 * (hits_ST / np.where(counts_ST > 0, counts_ST, 1)).sum(axis=1))
-        return np.concatenate(values)
+    def resampled(self, *, seed: int = 0, resamples: int = 1000) -> Floats:
+        """`[S]`, the metric on each random sample of the images, in percent."""
+
+        def percent(times_SI: npt.NDArray[np.int64]) -> Floats:
+            numerator_ST, denominator_ST = times_SI @ self.numerator_IT, times_SI @ self.denominator_IT
+            # A sample may contain no image of a small part of the images, such as a fold; that term is then 0.
+            share_ST = numerator_ST / np.where(denominator_ST > 0, denominator_ST, 1)
+            return np.asarray(100 * share_ST.sum(axis=1))
+
+        return bootstrap(percent, len(self.image_ids), seed=seed, resamples=resamples)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much better one run is than another on the same images.
+
+    Attributes:
+        difference: first minus second, in percentage points.
+        low, high: the 95 % interval of the difference, in percentage points.
+        share_better: in [0, 1], the share of samples in which the first is better; ties count half.
+    """
+
+    difference: float
+    low: float
+    high: float
+    share_better: float
 
 
 def mean_metric(runs: Sequence[PerImageMetric]) -> PerImageMetric:
-    """Several runs (seeds) on the same images as one: their hits averaged.
+    """The mean of several runs, such as seeds, on the same images.
 
-    How the runs differ among themselves is not in the interval, which is over images.
+    The interval of the mean is over images and does not include how the runs differ among themselves.
 
     Raises:
-        EvaluationError: no runs, or runs on other images.
+        EvaluationError: no runs, or runs on different images.
     """
     if not runs:
         raise EvaluationError("There are no runs to take the mean of; give at least one.")
     for other in runs[1:]:
-        _require_same(runs[0], other)
-    hits_IT = np.mean([run.hits_IT for run in runs], axis=0)
-    return PerImageMetric(runs[0].image_ids, hits_IT, np.mean([run.counts_IT for run in runs], axis=0))
+        _require_same_images(runs[0], other)
+    numerator_IT = np.mean([run.numerator_IT for run in runs], axis=0)
+    return PerImageMetric(runs[0].image_ids, numerator_IT, np.mean([run.denominator_IT for run in runs], axis=0))
 
 
 def paired_difference(
     first: PerImageMetric, second: PerImageMetric, *, seed: int = 0, resamples: int = 1000
 ) -> PairedDifference:
-    """First minus second in points, with its 95 % interval: the same images are drawn for both.
+    """First minus second, with its 95 % interval; both are evaluated on the same random samples of images.
+
+    What is hard for both runs cancels out, so differences show that two overlapping intervals hide.
 
     Raises:
-        EvaluationError: they are of other images.
+        EvaluationError: the metrics are of different images.
     """
-    _require_same(first, second)
-    change_S = first._resampled(seed, resamples) - second._resampled(seed, resamples)
-    low, high = np.percentile(change_S, [2.5, 97.5])
+    _require_same_images(first, second)
+    change_S = first.resampled(seed=seed, resamples=resamples) - second.resampled(seed=seed, resamples=resamples)
+    low, high = percentile_interval(change_S)
     better = float((change_S > 0).mean() + (change_S == 0).mean() / 2)
     return PairedDifference(first.value - second.value, float(low), float(high), better)
 
 
-def grounding_metrics(scores: GroundingScores) -> dict[str, PerImageMetric]:
-    """One tally for each of `METRICS`."""
-    shape = (scores.photos, len(METRICS))
-    hits_IX, counts_IX = np.zeros(shape), np.zeros(shape)
-    np.add.at(hits_IX, scores.image_of_M, scores.outcomes_MX.astype(np.float64))
-    np.add.at(counts_IX, scores.image_of_M, 1.0)
-    return {
-        metric: PerImageMetric(scores.image_ids, hits_IX[:, x : x + 1], counts_IX[:, x : x + 1])
-        for x, metric in enumerate(METRICS)
-    }
-
-
-def _require_same(first: PerImageMetric, second: PerImageMetric) -> None:
-    if first.image_ids != second.image_ids or first.hits_IT.shape != second.hits_IT.shape:
+def _require_same_images(first: PerImageMetric, second: PerImageMetric) -> None:
+    if first.image_ids != second.image_ids or first.numerator_IT.shape != second.numerator_IT.shape:
         raise EvaluationError(
             f"A comparison needs the same images in the same order; the first has {len(first.image_ids)}, the "
             f"second {len(second.image_ids)}. Evaluate both on the same split."

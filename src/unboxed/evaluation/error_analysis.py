@@ -1,16 +1,16 @@
-"""What goes wrong: every answer sorted into one kind of failure, by entity type.
+"""Error analysis: each answer is assigned one kind, correct or one of five errors, and the kinds are counted by type.
 
-The first kind that holds is the answer's:
+The first kind that applies is the answer's:
 
-    ok               IoU >= 0.5 with one of the gold boxes: right under `recall_any@1`
-    no proposal      no region has IoU >= 0.5 with a gold box, so that no ranking could be right
+    ok               IoU >= 0.5 with one of the gold boxes: correct under `recall_any@1`
+    no proposal      no region has IoU >= 0.5 with a gold box, so no ranking could be correct
     wrong instance   IoU >= 0.5 with a gold box of another entity of the image that shares a type: the other man
-    wrong object     the same with an entity of other types: the man's hat for the man
+    wrong object     the same with an entity of other types: the man's hat instead of the man
     loose box        IoU >= 0.25 with a gold box: the right place, the wrong extent
-    background       everything else, no answer too
+    background       everything else, including no answer
 
-An entity is a coreference chain; where chains are unknown, every other phrase of the same caption is another entity.
-Of two other entities that the answer fits equally, one that shares a type counts.
+An entity is a coreference chain. Where chains are unknown, every other phrase of the same caption is another entity. If
+the answer fits two other entities equally well, one that shares a type is used.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from unboxed.boxes import iou
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.types import Array, Phrase
 
-__all__ = ["FAILURES", "ErrorTable", "count_errors", "error_kind", "error_kinds"]
+__all__ = ["ERROR_KINDS", "ErrorTable", "count_errors", "error_kind", "error_kinds"]
 
-FAILURES = ("ok", "no proposal", "wrong instance", "wrong object", "loose box", "background")
+ERROR_KINDS = ("ok", "no proposal", "wrong instance", "wrong object", "loose box", "background")
 _RIGHT, _LOOSE = 0.5, 0.25
 
 
 @dataclass(frozen=True)
 class ErrorTable:
-    """How many answers are of each kind, by entity type.
+    """Number of answers of each kind, by entity type.
 
     Attributes:
-        counts: type -> one number for each of `FAILURES`; most frequent type first. A phrase of two types counts in
+        counts: one number for each of `ERROR_KINDS`, by type, most frequent type first. A phrase of two types counts in
             both, one without types in none.
-        total: one number for each of `FAILURES`, every phrase once.
+        total: one number for each of `ERROR_KINDS`; every phrase counts once.
     """
 
     counts: Mapping[str, tuple[float, ...]]
     total: tuple[float, ...]
 
     def to_markdown(self) -> str:
-        """Per cent of the phrases of each type, one row a type."""
-        lines = ["| | phrases | " + " | ".join(FAILURES) + " |", "| --- |" + " ---: |" * (1 + len(FAILURES))]
+        """A Markdown table of the percentages of each type's phrases, one row per type."""
+        lines = ["| | phrases | " + " | ".join(ERROR_KINDS) + " |", "| --- |" + " ---: |" * (1 + len(ERROR_KINDS))]
         lines += [_row(name, counts) for name, counts in (("all", self.total), *self.counts.items())]
         return "\n".join(lines) + "\n"
 
     @staticmethod
     def mean(tables: Sequence[ErrorTable]) -> ErrorTable:
-        """The mean over several runs on the same phrases; at least one."""
+        """The mean over at least one run on the same phrases."""
         counts = {
             name: tuple(float(n) for n in np.mean([table.counts[name] for table in tables], axis=0))
             for name in tables[0].counts
@@ -61,7 +61,7 @@ class ErrorTable:
 
 
 def count_errors(grounded: Iterable[GroundedExample]) -> ErrorTable:
-    """Sorts the answers to all phrases that have gold boxes."""
+    """Counts the kinds of the answers to all phrases that have gold boxes."""
     kinds = [kind for item in grounded for kind in error_kinds(item)]
     of_type = Counter(name for phrase, _ in kinds for name in set(phrase.types))
     types = sorted(of_type, key=lambda name: (-of_type[name], name))
@@ -72,20 +72,20 @@ def count_errors(grounded: Iterable[GroundedExample]) -> ErrorTable:
 
 
 def error_kinds(item: GroundedExample) -> Iterator[tuple[Phrase, str]]:
-    """Each phrase of a photograph's captions that has gold boxes, with its kind of `FAILURES`."""
-    said = [phrase for caption in item.example.captions for phrase in caption.phrases]
-    for phrase, others, answer, proposals in _answers(item, said):
+    """Each phrase of an image's captions that has gold boxes, with the kind of its answer, one of `ERROR_KINDS`."""
+    phrases = [phrase for caption in item.example.captions for phrase in caption.phrases]
+    for phrase, others, answer, proposals in _answers(item, phrases):
         yield phrase, error_kind(phrase, others, answer, proposals)
 
 
 def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposals: Array | None) -> str:
-    """One of `FAILURES` for one answer.
+    """The kind of one answer, one of `ERROR_KINDS`.
 
     Args:
         phrase: with at least one gold box.
-        others: phrases with gold boxes of other entities of the image.
+        others: phrases of other entities of the image, with gold boxes.
         answer: `[1, 4]`, or `[0, 4]` for none.
-        proposals: `[R, 4]` that could have been answered.
+        proposals: `[R, 4]`, the boxes that the answer was chosen from; None where the image has no regions.
     """
     overlap = float(iou(answer, phrase.boxes).max(initial=0))
     if overlap >= _RIGHT:
@@ -105,21 +105,21 @@ def error_kind(phrase: Phrase, others: Sequence[Phrase], answer: Array, proposal
 
 
 def _answers(
-    item: GroundedExample, said: Sequence[Phrase]
+    item: GroundedExample, phrases: Sequence[Phrase]
 ) -> Iterator[tuple[Phrase, list[Phrase], Array, Array | None]]:
-    """Each phrase with gold boxes, the phrases of other entities, the answer, and what could have been answered."""
+    """The arguments of `error_kind` for each phrase with gold boxes; `phrases` are those of all captions."""
     groundings = item.groundings or (None,) * len(item.example.captions)
     for caption, grounding in zip(item.example.captions, groundings, strict=True):
         for number, phrase in enumerate(caption.phrases):
             if not len(phrase.boxes):
                 continue
-            of_image = caption.phrases if phrase.chain is None else said
+            of_image = caption.phrases if phrase.chain is None else phrases
             others = [other for other in of_image if len(other.boxes) and _is_other(other, phrase)]
             if grounding is None:
                 yield phrase, others, np.zeros((0, 4), np.float32), None
                 continue
             boxes = grounding.phrases[number].boxes
-            # Boxes that are read off a heat map are all that could be answered; its cells are not.
+            # With a heat map, the answer is chosen from the boxes read off the map, not from the grid cells.
             yield phrase, others, boxes[:1], grounding.regions.boxes if grounding.heat_PYX is None else boxes
 
 
@@ -129,7 +129,7 @@ def _is_other(other: Phrase, phrase: Phrase) -> bool:
 
 def _counted(kinds: Iterable[str]) -> tuple[float, ...]:
     counts = Counter(kinds)
-    return tuple(float(counts[kind]) for kind in FAILURES)
+    return tuple(float(counts[kind]) for kind in ERROR_KINDS)
 
 
 def _row(name: str, counts: Sequence[float]) -> str:

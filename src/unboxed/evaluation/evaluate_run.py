@@ -236,6 +236,6 @@ def _facts(grounder: Grounder, scores: GroundingScores, run: Path, split: str) -
         "Run": str(run),
         "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, no box",
         "Training": f"{schedule.epochs} epochs, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
-        "Evaluated on": f"split {split}: {scores.photos:,} images, {scores.phrases:,} phrases with a box",
+        "Evaluated on": f"split {split}: {scores.images:,} images, {scores.phrases:,} phrases with a box",
         "Epoch chosen by": f"validation {schedule.select_on}, without boxes",
     }

@@ -1,21 +1,20 @@
-"""Scores of heat maps under named protocols; `attention.heatmaps` defines what a map and its hottest point are.
+"""Metrics of heat maps under named protocols; `attention.heatmaps` defines a heat map and its hottest point.
 
-    pointing_heatmap             the hottest pixel's centre lies strictly inside any gold box; share of mentions, in
-                                 percent
-    pointing_heatmap_per_box     the same for each gold box by itself, averaged within a caption, then over captions
-                                 (the protocol of Das et al. 2019, with its axes in order: see below)
-    heat_inside                  share of the heat inside the gold boxes together (attention correctness), mean over
-                                 mentions, in percent
+    pointing_heatmap             percentage of mentions whose hottest pixel has its centre strictly inside any gold box
+    pointing_heatmap_per_box     the same for each gold box separately, averaged within a caption, then over captions
+                                 (the protocol of Das et al. 2019 with its axes corrected: see below)
+    heat_inside                  percentage of the heat that is inside the gold boxes (attention correctness), mean over
+                                 mentions
 
-The code released with Das et al. 2019 compares (row, column) with (x, y), and leaves batch norm in training mode while
-it evaluates. Neither is followed here, so its numbers do not compare with these.
+The code released with Das et al. 2019 compares (row, column) with (x, y), and leaves batch norm in training mode during
+evaluation. This module does neither, so its numbers do not compare with theirs.
 
-Edge cases: a mention without a gold box is not counted; one without a map is wrong and holds no heat.
+Edge cases: a mention without a gold box is not scored; one without a heat map is wrong and has no heat inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,21 +22,22 @@ import numpy.typing as npt
 
 from unboxed.boxes import contains
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.types import Array
 
-__all__ = ["HeatMention", "HeatScores", "score_heat"]
+__all__ = ["HeatMention", "HeatScores", "heat_per_image", "score_heat"]
 
 
 @dataclass(frozen=True, eq=False)
 class HeatMention:
-    """A phrase of a caption, its gold boxes, and what its heat map says of it.
+    """A phrase of a caption, its gold boxes, and two values of its heat map.
 
     Attributes:
-        image_id: the image; intervals resample images.
-        caption: the caption's number in the image.
-        gold_boxes: `[N, 4]` pixels; N = 0 where annotators drew none.
-        point: (x, y) of the hottest pixel; None without a map.
-        inside: share in [0, 1] of the heat inside the gold boxes.
+        image_id: the image; the bootstrap resamples images.
+        caption: index of the caption in the image.
+        gold_boxes: `[N, 4]` in pixels; N = 0 where annotators drew none.
+        point: (x, y) of the hottest pixel's centre; None without a heat map.
+        inside: share in [0, 1] of the heat that is inside the gold boxes.
     """
 
     image_id: str
@@ -49,12 +49,12 @@ class HeatMention:
 
 @dataclass(frozen=True)
 class HeatScores:
-    """Scores of heat maps in percent; see the head of this module.
+    """Metrics of heat maps in percent, as defined at the top of this module.
 
     Attributes:
-        phrases: mentions counted.
-        pointing_heatmap, pointing_heatmap_per_box, heat_inside: the three protocols.
-        interval: low and high percent of the 95 % bootstrap interval of `pointing_heatmap`, over images.
+        phrases: number of scored mentions.
+        pointing_heatmap, pointing_heatmap_per_box, heat_inside: the metrics.
+        interval: low and high percentage of the 95 % bootstrap interval of `pointing_heatmap`, over images.
     """
 
     phrases: int
@@ -71,7 +71,7 @@ class HeatScores:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """The plain dictionary that `unboxed evaluate --json` prints under `heatmap`."""
+        """The dictionary that `unboxed evaluate --json` prints under `heatmap`."""
         return {
             "pointing_heatmap": round(self.pointing_heatmap, 3),
             "pointing_heatmap_per_box": round(self.pointing_heatmap_per_box, 3),
@@ -81,51 +81,55 @@ class HeatScores:
 
 
 def score_heat(mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int = 1000) -> HeatScores:
-    """Scores heat maps under every protocol of this module at once.
+    """Scores heat maps under all protocols of this module.
 
     Args:
-        mentions: in any order; those without gold box are left out.
-        seed: of the bootstrap.
-        resamples: how many times the images are drawn anew.
+        mentions: in any order; those without a gold box are not scored.
+        seed: of the bootstrap; the same seed gives the same interval.
+        resamples: number of random samples of the bootstrap.
 
     Raises:
-        EvaluationError: not one mention has a gold box.
+        EvaluationError: no mention has a gold box.
     """
     given = list(mentions)
-    counted = [mention for mention in given if len(mention.gold_boxes)]
-    if not counted:
+    scored = [mention for mention in given if len(mention.gold_boxes)]
+    if not scored:
         raise EvaluationError(
             f"None of the {len(given)} phrases has a gold box, so no heat map can be scored; evaluate on a split whose "
             "annotations have boxes."
         )
-    hits = [_held_by(mention) for mention in counted]
-    right_M = np.array([hit.any() for hit in hits])
+    hits = [_hits(mention) for mention in scored]
     of_caption: dict[tuple[str, int], list[npt.NDArray[np.bool_]]] = {}
-    for mention, hit in zip(counted, hits, strict=True):
-        of_caption.setdefault((mention.image_id, mention.caption), []).append(hit)
+    for mention, hit_N in zip(scored, hits, strict=True):
+        of_caption.setdefault((mention.image_id, mention.caption), []).append(hit_N)
+    in_order_of_name = sorted(scored, key=lambda mention: mention.image_id)  # the samples are of the sorted images
     return HeatScores(
-        phrases=len(counted),
-        pointing_heatmap=100 * float(right_M.mean()),
-        pointing_heatmap_per_box=100 * float(np.mean([np.concatenate(own).mean() for own in of_caption.values()])),
-        heat_inside=100 * float(np.mean([mention.inside for mention in counted])),
-        interval=_interval(right_M, [mention.image_id for mention in counted], seed, resamples),
+        phrases=len(scored),
+        pointing_heatmap=100 * float(np.mean([hit_N.any() for hit_N in hits])),
+        pointing_heatmap_per_box=100 * float(np.mean([np.concatenate(each).mean() for each in of_caption.values()])),
+        heat_inside=100 * float(np.mean([mention.inside for mention in scored])),
+        interval=heat_per_image(in_order_of_name)["pointing_heatmap"].interval(seed=seed, resamples=resamples),
     )
 
 
-def _held_by(mention: HeatMention) -> npt.NDArray[np.bool_]:
-    """`[N]`: which of its gold boxes hold the point."""
+def heat_per_image(mentions: Iterable[HeatMention]) -> dict[str, PerImageMetric]:
+    """`pointing_heatmap` and `heat_inside`, image by image; empty where no mention has a gold box."""
+    sums: dict[str, tuple[float, float, int]] = {}
+    for mention in mentions:
+        if len(mention.gold_boxes):
+            right, inside, count = sums.get(mention.image_id, (0.0, 0.0, 0))
+            sums[mention.image_id] = (right + bool(_hits(mention).any()), inside + mention.inside, count + 1)
+    if not sums:
+        return {}
+    sums_I3 = np.array(list(sums.values()), dtype=np.float64)
+    return {
+        name: PerImageMetric(tuple(sums), sums_I3[:, x : x + 1], sums_I3[:, 2:])
+        for x, name in enumerate(("pointing_heatmap", "heat_inside"))
+    }
+
+
+def _hits(mention: HeatMention) -> npt.NDArray[np.bool_]:
+    """`[N]`: which of the mention's gold boxes contain its point?"""
     if mention.point is None:
         return np.zeros(len(mention.gold_boxes), dtype=bool)
     return contains(mention.gold_boxes, np.array([mention.point], dtype=np.float32))[:, 0]
-
-
-def _interval(
-    right_M: npt.NDArray[np.bool_], image_ids: Sequence[str], seed: int, resamples: int
-) -> tuple[float, float]:
-    """Percentile bootstrap over images, each drawn with all of its mentions."""
-    _, image_of_M = np.unique(image_ids, return_inverse=True)
-    rights_I, counts_I = np.bincount(image_of_M, weights=right_M), np.bincount(image_of_M)
-    images = len(counts_I)
-    drawn_SI = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
-    low, high = np.percentile(100 * (drawn_SI @ rights_I) / (drawn_SI @ counts_I), [2.5, 97.5])
-    return float(low), float(high)

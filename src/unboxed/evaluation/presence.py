@@ -1,9 +1,10 @@
-"""How well a model tells phrases that are not in the photograph: on captions swapped between images.
+"""Detection of phrases that are not in the image, evaluated with captions swapped between images.
 
-A phrase counts as called absent when its confidence is below one half. `absent_precision` is the share of phrases of
-others' captions among those called absent, `absent_recall` the share called absent among them; the same for `present`.
-Both kinds weigh the same, whatever their numbers. `auc` is the chance that a phrase of the photograph's own captions
-has more evidence than one of another's. No box is looked at.
+A phrase is predicted absent when its calibrated probability of presence is below one half. Phrases of the captions that
+an image is paired with count as present, phrases of another image's captions as absent. `absent_precision` is the share
+of absent phrases among those predicted absent, `absent_recall` the share predicted absent among the absent ones; the
+same for `present`. Both classes weigh the same, whatever their sizes. `auc` is the probability that a present phrase
+has a higher score than an absent one. No box is used.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from unboxed.types import Example
 
 __all__ = ["PresenceScores", "score_presence"]
 
-_PHOTOS = 500
+_IMAGES = 500
 
 
 @dataclass(frozen=True)
 class PresenceScores:
-    """Scores in percent; see the head of this module.
+    """Metrics in percent, as defined at the top of this module.
 
     Attributes:
-        images, present, absent: how many images, and phrases of either kind, were asked.
+        images: number of images.
+        present, absent: number of phrases of each class.
     """
 
     images: int
@@ -44,44 +46,45 @@ class PresenceScores:
     def __str__(self) -> str:
         return (
             f"precision {self.absent_precision:.1f} %, recall {self.absent_recall:.1f} %, AUC {self.auc:.1f} % "
-            f"(captions swapped among {self.images:,} photos: {self.absent:,} phrases absent, {self.present:,} present)"
+            f"(captions swapped among {self.images:,} images: {self.absent:,} phrases absent, {self.present:,} present)"
         )
 
     def to_dict(self) -> dict[str, object]:
-        """The plain dictionary that `unboxed evaluate --json` prints under `presence`."""
-        return {name: round(value, 3) if isinstance(value, float) else value for name, value in vars(self).items()}
+        """The dictionary that `unboxed evaluate --json` prints under `presence`."""
+        values = {name: round(value, 3) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return {"photos": values.pop("images"), **values}
 
 
 def score_presence(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceScores | None:
-    """Swap captions among at most 500 of the images, chosen at random.
+    """Scores phrases of captions that are swapped among at most 500 of the images, sampled at random.
 
     Returns:
-        None of a model that was not calibrated, or where there is no phrase of either kind.
+        The scores; None if the model is not calibrated, or if there are no phrases of one of the two classes.
     """
     if grounder.config.presence is None:
         return None
-    found = swapped_phrases(grounder, examples, store, images=_PHOTOS)
+    found = swapped_phrases(grounder, examples, store, images=_IMAGES)
     present = found.present_N
     if present.all() or not present.any():
         return None
     confidence = np.array([grounder.config.presence.confidence(e) for e in found.evidence_N.tolist()])
-    kept = confidence >= 0.5
-    right, wrong = float(kept[present].mean()), float(kept[~present].mean())
+    predicted_present = confidence >= 0.5
+    hit, false_alarm = float(predicted_present[present].mean()), float(predicted_present[~present].mean())
     return PresenceScores(
         images=found.images,
         present=int(present.sum()),
         absent=int((~present).sum()),
-        absent_precision=100 * (1 - wrong) / max(2 - right - wrong, 1e-12),
-        absent_recall=100 * (1 - wrong),
-        present_precision=100 * right / max(right + wrong, 1e-12),
-        present_recall=100 * right,
+        absent_precision=100 * (1 - false_alarm) / max(2 - hit - false_alarm, 1e-12),
+        absent_recall=100 * (1 - false_alarm),
+        present_precision=100 * hit / max(hit + false_alarm, 1e-12),
+        present_recall=100 * hit,
         auc=100 * _auc(found.evidence_N, present),
     )
 
 
-def _auc(evidence_N: npt.NDArray[np.float64], present_N: npt.NDArray[np.bool_]) -> float:
-    """The share of pairs, one of either kind, in which the present phrase has more evidence; ties count half."""
-    absent = np.sort(evidence_N[~present_N])
-    below = np.searchsorted(absent, evidence_N[present_N], side="left")
-    not_above = np.searchsorted(absent, evidence_N[present_N], side="right")
+def _auc(score_N: npt.NDArray[np.float64], present_N: npt.NDArray[np.bool_]) -> float:
+    """The share of pairs of a present and an absent phrase in which the present one scores higher; ties count half."""
+    absent = np.sort(score_N[~present_N])
+    below = np.searchsorted(absent, score_N[present_N], side="left")
+    not_above = np.searchsorted(absent, score_N[present_N], side="right")
     return float((below + not_above).mean() / 2 / len(absent))

@@ -1,21 +1,22 @@
-"""How often the right image is found by its caption, and the right caption by its image.
+"""Image-text retrieval: how often an image is found by its caption, and a caption by its image.
 
-The **rank** of a query's right answer is 1 + the number of wrong candidates that score at least as high, so ties count
-against the model, and so does a score that is not a number. An image may have any number of captions; as a query
-it is answered by the best of them, and its other captions are no wrong candidates.
+The **rank** of a query's correct answer is 1 + the number of wrong candidates that score at least as high, so ties
+count against the model, and so does a score that is NaN. An image may have any number of captions; as a query it is
+answered by the best of them, and its other captions are not wrong candidates.
 
-    R@k            share of queries whose right answer has a rank of k or less, in per cent
-    rsum           the sum of the six R@{1, 5, 10} of both directions, in [0, 600]
-    median rank    rounded down to a rank
+    R@k            percentage of queries whose correct answer has a rank of k or less
+    rsum           sum of the six R@{1, 5, 10} of both directions, in [0, 600]
+    median rank    rounded down to an integer
     mean rank
 
-Protocols, by what a query is searched among:
+Protocols, by the candidates of a query:
 
     full           all images, or all captions, of the split ("1K" on a split of 1,000 images, "5K" of 5,000)
-    N folds        N consecutive parts of equal size, each on its own; figures are the means over the parts. Five folds
-                   of 1,000 are the "1K" of MS-COCO. A part is easier than the whole: never compare across protocols.
+    N folds        N consecutive parts of equal size, each evaluated separately; the values are means over the parts.
+                   Five folds of 1,000 are the "1K" of MS-COCO. A part is easier than the whole: never compare across
+                   protocols.
 
-Intervals are 95 % bootstraps over images as queries, each with all of its captions; what is searched stays whole.
+Intervals are 95 % bootstraps over images as queries, each with all of its captions; the candidates stay the same.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ Index = npt.NDArray[np.integer]
 
 @dataclass(frozen=True, eq=False)
 class RetrievalScores:
-    """The ranks of B images and C captions, from which every figure follows.
+    """The ranks of B images and C captions, and the metrics that follow from them.
 
     Attributes:
-        rank_B: `[B]` rank of each photograph's best caption, from 1.
-        rank_C: `[C]` rank of each caption's image, from 1.
-        image_of_C: `[C]` index of each caption's image.
-        fold_of_B: `[B]` which fold each image is in, from 0.
+        rank_B: `[B]`, rank of the best caption of each image, from 1.
+        rank_C: `[C]`, rank of the image of each caption, from 1.
+        image_of_C: `[C]`, index of the image of each caption.
+        fold_of_B: `[B]`, fold of each image, from 0.
     """
 
     rank_B: Index
@@ -56,7 +57,7 @@ class RetrievalScores:
 
     @property
     def protocol(self) -> str:
-        """What was searched, in words."""
+        """The candidates that were searched, in words."""
         sizes = np.bincount(self.fold_of_B)
         if len(sizes) == 1:
             return f"full, {len(self.rank_B):,} images and {len(self.rank_C):,} captions"
@@ -64,41 +65,47 @@ class RetrievalScores:
 
     @cached_property
     def image_to_caption(self) -> dict[int, float]:
-        """R@k in per cent by k; images are the queries."""
+        """R@k in percent by k, with images as queries."""
         return {k: self._mean_over_folds(self.rank_B <= k, self.fold_of_B) * 100 for k in KS}
 
     @cached_property
     def caption_to_image(self) -> dict[int, float]:
-        """R@k in per cent by k; captions are the queries."""
+        """R@k in percent by k, with captions as queries."""
         return {k: self._mean_over_folds(self.rank_C <= k, self._caption_folds) * 100 for k in KS}
 
     @property
     def rsum(self) -> float:
-        """The sum of the six recalls, in [0, 600]."""
+        """Sum of the six recalls, in [0, 600]."""
         return sum(self.image_to_caption.values()) + sum(self.caption_to_image.values())
 
     @property
     def median_rank(self) -> tuple[float, float]:
-        """Of images and of captions as queries, each rounded down in its fold."""
+        """With images and with captions as queries; rounded down in each fold, then averaged over folds."""
         both = ((self.rank_B, self.fold_of_B), (self.rank_C, self._caption_folds))
-        one, other = (
+        of_images, of_captions = (
             np.mean([np.floor(np.median(rank[fold == f])) for f in range(self._folds)]) for rank, fold in both
         )
-        return float(one), float(other)
+        return float(of_images), float(of_captions)
 
     @property
     def mean_rank(self) -> tuple[float, float]:
-        """Of images and of captions as queries."""
+        """With images and with captions as queries."""
         return (
             self._mean_over_folds(self.rank_B, self.fold_of_B),
             self._mean_over_folds(self.rank_C, self._caption_folds),
         )
 
-    def tally(self, image_ids: Sequence[str] | None = None) -> PerImageMetric:
-        """The rsum by image, for its interval and for paired comparisons.
+    def __str__(self) -> str:
+        to_caption, to_image = (
+            " / ".join(f"{recall[k]:.1f}" for k in KS) for recall in (self.image_to_caption, self.caption_to_image)
+        )
+        return f"captions R@1/5/10 {to_caption}, images {to_image}, rsum {self.rsum:.1f} ({self.protocol})"
+
+    def rsum_per_image(self, image_ids: Sequence[str] | None = None) -> PerImageMetric:
+        """The rsum image by image, for its interval and for paired comparisons.
 
         Args:
-            image_ids: of the B images; their numbers by default.
+            image_ids: names of the B images; their indices by default.
         """
         hits, counts = [], []
         for fold in range(self._folds):
@@ -113,22 +120,18 @@ class RetrievalScores:
         ids = tuple(image_ids) if image_ids is not None else tuple(str(b) for b in range(len(self.rank_B)))
         return PerImageMetric(ids, np.stack(hits, axis=1) / self._folds, np.stack(counts, axis=1).astype(np.float64))
 
-    def rsum_interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
-        """Low and high end of the 95 % interval of rsum."""
-        return self.tally().interval(seed=seed, resamples=resamples)
-
     def to_dict(self) -> dict[str, object]:
-        """Plain values for JSON; recalls are 0–100, ranks count from 1."""
-        low, high = self.rsum_interval()
+        """The dictionary that `unboxed evaluate --json` prints under `retrieval`; recalls are 0–100, ranks from 1."""
+        low, high = self.rsum_per_image().interval()
 
-        def side(recalls: dict[int, float], place: int) -> dict[str, object]:
+        def direction(recalls: dict[int, float], index: int) -> dict[str, object]:
             named = {str(k): round(recall, 3) for k, recall in recalls.items()}
-            return {"recall": named, "median_rank": self.median_rank[place], "mean_rank": self.mean_rank[place]}
+            return {"recall": named, "median_rank": self.median_rank[index], "mean_rank": self.mean_rank[index]}
 
         return {
             "protocol": self.protocol,
-            "image_to_caption": side(self.image_to_caption, 0),
-            "caption_to_image": side(self.caption_to_image, 1),
+            "image_to_caption": direction(self.image_to_caption, 0),
+            "caption_to_image": direction(self.caption_to_image, 1),
             "rsum": round(self.rsum, 3),
             "interval": {"rsum": [round(low, 3), round(high, 3)]},
         }
@@ -149,9 +152,9 @@ def score_retrieval(score_BC: npt.NDArray[np.floating], image_of_C: Index, *, fo
     """Ranks all B images and all C captions by their scores. Nothing is sorted: wrong candidates are counted.
 
     Args:
-        score_BC: higher is better; any sign, infinities too.
-        image_of_C: index of each caption's image, in any order; every image has at least one caption.
-        folds: consecutive parts of the images that are searched apart.
+        score_BC: higher is better; any sign, infinite values allowed.
+        image_of_C: index of the image of each caption, in any order; every image has at least one caption.
+        folds: number of consecutive parts of the images that are evaluated separately.
 
     Raises:
         EvaluationError: shapes that do not agree, an image without caption, or folds that are not of equal size.

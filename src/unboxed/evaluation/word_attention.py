@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.attention import AttendedWord, AttentionProtocol, AttentionScores, score_attention
+from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
+from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.text.phrases import head_noun
@@ -50,29 +49,5 @@ def score_words(
 def attention_metrics(
     grounded: Iterable[GroundedExample], protocol: AttentionProtocol | None = None
 ) -> dict[str, PerImageMetric]:
-    """`attention_precision`, `attention_recall` and `attention_f1` (the mean of the words' own) by image.
-
-    Nothing where no word can be scored. The protocol averages over words.
-
-    Raises:
-        EvaluationError: a protocol that averages over something else.
-    """
-    protocol = protocol or AttentionProtocol()
-    if protocol.average_over != "words":
-        raise EvaluationError(f"A tally is an average over words, not over {protocol.average_over}.")
-    ids: list[str] = []
-    sums: list[Sequence[float]] = []
-    for item in grounded:
-        try:
-            scores = score_attention(attended_words(item), protocol, resamples=1)
-        except EvaluationError:  # no word of this image can be scored
-            continue
-        ids.append(item.example.image_id)
-        sums.append([scores[name] / 100 * scores.words for name in ("precision", "recall", "mean_f1")] + [scores.words])
-    if not ids:
-        return {}
-    sums_I4 = np.array(sums, dtype=np.float64)
-    return {
-        f"attention_{name}": PerImageMetric(tuple(ids), sums_I4[:, x : x + 1], sums_I4[:, 3:])
-        for x, name in enumerate(("precision", "recall", "f1"))
-    }
+    """`attention_per_image` of all words of the groundings."""
+    return attention_per_image((word for item in grounded for word in attended_words(item)), protocol)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
-from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import ErrorTable, count_errors
 from unboxed.evaluation.evaluate import can_be_grounded, ground_split, score_examples
 from unboxed.evaluation.grounding import GroundingScores
@@ -176,10 +176,10 @@ class Outcome:
     more: dict[str, PerImageMetric]
 
     @property
-    def tallies(self) -> dict[str, PerImageMetric]:
+    def metrics(self) -> dict[str, PerImageMetric]:
         """Every metric by image."""
-        grounding = grounding_metrics(self.grounding) if self.grounding else {}
-        return {**grounding, "rsum": self.retrieval.tally(self.image_ids), **self.more}
+        grounding = self.grounding.per_image() if self.grounding else {}
+        return {**grounding, "rsum": self.retrieval.rsum_per_image(self.image_ids), **self.more}
 
     def save(self, stem: Path, about: dict[str, Any]) -> None:
         """Write `stem.npz`, and then `stem.json`, which says that both are complete."""
@@ -194,15 +194,15 @@ class Outcome:
             arrays["image_of_M"] = self.grounding.image_of_M
             arrays["types_of_M"] = np.array([" ".join(types) for types in self.grounding.types_of_M])
             arrays["outcomes_MX"] = self.grounding.outcomes_MX
-        for name, tally in self.more.items():
-            arrays[f"more/{name}/ids"] = np.array(tally.image_ids)
-            arrays[f"more/{name}/hits"], arrays[f"more/{name}/counts"] = tally.hits_IT, tally.counts_IT
+        for name, metric in self.more.items():
+            arrays[f"more/{name}/ids"] = np.array(metric.image_ids)
+            arrays[f"more/{name}/hits"], arrays[f"more/{name}/counts"] = metric.numerator_IT, metric.denominator_IT
         stem.parent.mkdir(parents=True, exist_ok=True)
         beside = stem.with_name(f".{stem.name}.{os.getpid()}.npz")
         np.savez_compressed(beside, **arrays)  # type: ignore[arg-type]
         beside.replace(stem.with_name(f"{stem.name}.npz"))
         failures = asdict(self.failures) if self.failures else None
-        values = {name: round(tally.value, 3) for name, tally in self.tallies.items()}
+        values = {name: round(metric.value, 3) for name, metric in self.metrics.items()}
         content = {**about, "seconds": self.seconds, "metrics": values, "retrieval": self.retrieval.to_dict()}
         write_json(stem.with_name(f"{stem.name}.json"), {**content, "failures": failures})
 

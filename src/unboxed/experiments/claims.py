@@ -23,8 +23,7 @@ from importlib.resources import files
 from typing import Literal
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PerImageMetric, paired_difference
-from unboxed.evaluation.grounding import PairedDifference
+from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, paired_difference
 
 __all__ = [
     "BASELINE",
@@ -226,20 +225,20 @@ def verdict(difference: PairedDifference) -> Verdict:
 
 
 def judge(
-    claim: Claim, dataset: str, tallies: Callable[[str, str], Mapping[str, PerImageMetric]], tried: str = ""
+    claim: Claim, dataset: str, metrics: Callable[[str, str], Mapping[str, PerImageMetric]], tried: str = ""
 ) -> ClaimResult:
     """Compare the two sides of a claim.
 
     Args:
         claim: the claim.
         dataset: its name, for the table.
-        tallies: gives every metric of a side, the mean over the seeds that it shares with the other side, which is
+        metrics: gives every metric of a side, the mean over the seeds that it shares with the other side, which is
             named after it; raises `EvaluationError` where it cannot.
         tried: the note.
     """
     try:
         first, second = (
-            _tally(tallies(side, other), side, claim.metric)
+            _metric(metrics(side, other), side, claim.metric)
             for side, other in ((claim.first, claim.second), (claim.second, claim.first))
         )
         found = paired_difference(first, second)
@@ -248,7 +247,7 @@ def judge(
     return ClaimResult(claim, dataset, verdict(found), first.value, second.value, found, tried=tried)
 
 
-def _tally(metrics: Mapping[str, PerImageMetric], side: str, metric: str) -> PerImageMetric:
+def _metric(metrics: Mapping[str, PerImageMetric], side: str, metric: str) -> PerImageMetric:
     # A centre has no heat map: it points where its box's centre lies.
     name = "pointing_any" if side.startswith(BASELINE) and metric == "pointing_heatmap" else metric
     if name not in metrics:

@@ -24,7 +24,7 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.bootstrap import PerImageMetric, grounding_metrics
+from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.evaluate import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
@@ -242,8 +242,8 @@ def _last_line(folder: Path, cell: Cell) -> str:
 
 
 def _short(outcome: Outcome) -> str:
-    tallies = outcome.tallies
-    shown = [f"{name} {tallies[name].value:.1f}" for name in (HEADLINE, "rsum") if name in tallies]
+    metrics = outcome.metrics
+    shown = [f"{name} {metrics[name].value:.1f}" for name in (HEADLINE, "rsum") if name in metrics]
     return f"{', '.join(shown)}, {outcome.seconds / 60:.1f} min of training"
 
 
@@ -261,13 +261,13 @@ def _result(
         if finished and (settings.finished_only or len(finished) == len(own)):
             results[recipe] = RecipeResult.of(recipe, finished)
     baselines = _baselines(dataset)
-    untrained = {name: grounding_metrics(scores) for name, scores in baselines.items()}
+    untrained = {name: scores.per_image() for name, scores in baselines.items()}
 
-    def tallies(side: str, other: str) -> dict[str, PerImageMetric]:
+    def metrics(side: str, other: str) -> dict[str, PerImageMetric]:
         if side in results:
-            return (results[side].sharing_seeds(results[other]) if other in results else results[side]).tallies
+            return (results[side].sharing_seeds(results[other]) if other in results else results[side]).metrics
         if side.startswith(BASELINE):
-            return _baseline_tallies(side.removeprefix(BASELINE), untrained)
+            return _baseline_metrics(side.removeprefix(BASELINE), untrained)
         errors = [failed[cell.name] for cell in cells.get((dataset.name, side), []) if cell.name in failed]
         raise EvaluationError(unfit.get(side) or "; ".join(errors) or f"“{side}” was not run.")
 
@@ -281,7 +281,7 @@ def _result(
         recipes=tuple(results[recipe] for recipe in dict.fromkeys(asked) if recipe in results),
         others=tuple(own for recipe, own in results.items() if recipe not in asked),
         baselines=baselines,
-        claims=tuple(judge(claim, dataset.name, tallies, notes.get(claim.name, "")) for claim in _claims(dataset.kind))
+        claims=tuple(judge(claim, dataset.name, metrics, notes.get(claim.name, "")) for claim in _claims(dataset.kind))
         if settings.claims
         else (),
     )
@@ -298,7 +298,7 @@ def _regions(store: RegionStore, example: Example) -> Regions | None:
     return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store is no mapping
 
 
-def _baseline_tallies(which: str, untrained: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
+def _baseline_metrics(which: str, untrained: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
     if which != "best":
         return untrained.get(which, {})
     metrics = next(iter(untrained.values()), {})

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PerImageMetric, mean_metric, paired_difference
+from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
 from unboxed.evaluation.error_analysis import ErrorTable
-from unboxed.evaluation.grounding import GroundingScores, PairedDifference, mean_of_runs
+from unboxed.evaluation.grounding import GroundingScores, mean_scores
 from unboxed.experiments.cells import Outcome
 from unboxed.experiments.claims import ClaimResult
 from unboxed.experiments.options import CompareSettings
@@ -29,22 +29,22 @@ class RecipeResult:
         seeds: of its runs.
         runs: one outcome a seed.
         grounding: means over the runs, with intervals; None without gold boxes.
-        tallies: every metric, mean over the runs.
+        metrics: every metric, mean over the runs.
     """
 
     recipe: str
     seeds: tuple[int, ...]
     runs: tuple[Outcome, ...]
     grounding: GroundingScores | None
-    tallies: dict[str, PerImageMetric]
+    metrics: dict[str, PerImageMetric]
 
     @staticmethod
     def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
         """The result of these runs, by seed, at least one."""
         scores = [run.grounding for run in runs.values() if run.grounding is not None]
-        tallies = [run.tallies for run in runs.values()]
-        means = {name: mean_metric([own[name] for own in tallies]) for name in tallies[0]}
-        grounding = mean_of_runs(scores) if scores else None
+        metrics = [run.metrics for run in runs.values()]
+        means = {name: mean_metric([own[name] for own in metrics]) for name in metrics[0]}
+        grounding = mean_scores(scores) if scores else None
         return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
 
     def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
@@ -71,7 +71,7 @@ class RecipeResult:
 
     def seed_values(self, metric: str) -> list[float]:
         """Each run's value of a metric."""
-        return [run.tallies[metric].value for run in self.runs]
+        return [run.metrics[metric].value for run in self.runs]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +107,15 @@ class DatasetResult:
     @property
     def best(self) -> RecipeResult | None:
         """The recipe with the best headline."""
-        return max(self.recipes, key=lambda own: own.tallies[self.headline].value, default=None)
+        return max(self.recipes, key=lambda own: own.metrics[self.headline].value, default=None)
 
     def behind_best(self, metric: str) -> dict[str, PairedDifference]:
         """How much better the best is than each other recipe, paired over images."""
         best = self.best
         others = [own for own in self.recipes if own is not best]
-        if best is None or metric not in best.tallies:
+        if best is None or metric not in best.metrics:
             return {}
-        return {own.recipe: paired_difference(best.tallies[metric], own.tallies[metric]) for own in others}
+        return {own.recipe: paired_difference(best.metrics[metric], own.metrics[metric]) for own in others}
 
 
 @dataclass(frozen=True, eq=False)

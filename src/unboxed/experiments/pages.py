@@ -13,7 +13,7 @@ import jinja2
 
 from unboxed.evaluation.baselines import baselines_markdown
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.error_analysis import FAILURES
+from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.experiments.claims import claims_markdown
 from unboxed.experiments.comparison import Comparison, DatasetResult, RecipeResult
 
@@ -117,13 +117,13 @@ def _table(recipes: Sequence[RecipeResult]) -> list[str]:
     lines = [f"| recipe | seeds | {' | '.join(f'`{name}`' for name in columns)} | minutes |"]
     lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
     for own in recipes:
-        cells = " | ".join(_with_interval(own.tallies[name]) for name in columns)
+        cells = " | ".join(_with_interval(own.metrics[name]) for name in columns)
         lines.append(f"| `{own.recipe}` | {len(own.runs)} | {cells} | {own.minutes:.1f} |")
     return lines
 
 
 def _columns(recipes: Sequence[RecipeResult]) -> list[str]:
-    return [name for name in (*_SHOWN, *_MORE) if all(name in own.tallies for own in recipes)]
+    return [name for name in (*_SHOWN, *_MORE) if all(name in own.metrics for own in recipes)]
 
 
 def _seeds(dataset: DatasetResult) -> list[str]:
@@ -171,13 +171,13 @@ def _by_type(own: RecipeResult) -> list[str]:
     return lines
 
 
-def _with_interval(tally: PerImageMetric) -> str:
-    low, high = tally.interval()
-    return f"{tally.value:.1f} ({low:.1f}–{high:.1f})"
+def _with_interval(metric: PerImageMetric) -> str:
+    low, high = metric.interval()
+    return f"{metric.value:.1f} ({low:.1f}–{high:.1f})"
 
 
 def _present(own: RecipeResult, metrics: Sequence[str]) -> list[str]:
-    return [metric for metric in metrics if metric in own.tallies]
+    return [metric for metric in metrics if metric in own.metrics]
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _plots(dataset: DatasetResult) -> list[_Plot]:
 
 
 def _plot(dataset: DatasetResult, metric: str) -> _Plot:
-    intervals = {own.recipe: own.tallies[metric].interval() for own in dataset.recipes}
+    intervals = {own.recipe: own.metrics[metric].interval() for own in dataset.recipes}
     strongest = max(((own[metric], name) for name, own in dataset.baselines.items() if metric != "rsum"), default=None)
     values = [bound for interval in intervals.values() for bound in interval]
     values += [value for own in dataset.recipes for value in own.seed_values(metric)]
@@ -225,14 +225,14 @@ def _plot(dataset: DatasetResult, metric: str) -> _Plot:
     marks = tuple(
         _Mark(
             own.recipe,
-            _with_interval(own.tallies[metric]),
-            share(own.tallies[metric].value),
+            _with_interval(own.metrics[metric]),
+            share(own.metrics[metric].value),
             share(intervals[own.recipe][0]),
             share(intervals[own.recipe][1]),
             tuple(share(value) for value in own.seed_values(metric)) if len(own.runs) > 1 else (),
             own is dataset.best,
         )
-        for own in sorted(dataset.recipes, key=lambda own: -own.tallies[metric].value)
+        for own in sorted(dataset.recipes, key=lambda own: -own.metrics[metric].value)
     )
     ticks = tuple((share(i * step), f"{i * step:g}") for i in range(first, last + 1))
     return _Plot(
@@ -248,7 +248,7 @@ def _html(comparison: Comparison) -> str:
         plots={dataset.name: _plots(dataset) for dataset in comparison.datasets},
         with_interval=_with_interval,
         compared=_COMPARED,
-        failures=FAILURES,
+        failures=ERROR_KINDS,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset
 from unboxed.errors import ImageError, UnboxedError
-from unboxed.evaluation.error_analysis import FAILURES, error_kinds
+from unboxed.evaluation.error_analysis import ERROR_KINDS, error_kinds
 from unboxed.evaluation.evaluate import GroundedExample
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
@@ -29,7 +29,7 @@ from unboxed.types import Example
 
 __all__ = ["OUTCOMES", "DatasetBrowser", "PhraseFilter"]
 
-OUTCOMES = ("right", "wrong", *FAILURES[1:])
+OUTCOMES = ("right", "wrong", *ERROR_KINDS[1:])
 """Outcomes to filter by: right under `recall_any@1`, wrong, or one kind of error."""
 
 _IMAGES_PER_GROUP = 24  # within a group, the first captions of all images come before their second ones
