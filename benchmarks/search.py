@@ -37,11 +37,10 @@ from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.settings import RegionSettings
 from unboxed.search.candidates import ExactScan, FaissScan
 from unboxed.search.embedding_shards import ShardImage, write_code_shard
-from unboxed.search.image_embeddings import StoredImage, encoded_captions, together
+from unboxed.search.image_embeddings import StoredImage, together
 from unboxed.search.index import Index
 from unboxed.search.index_table import ImageTable, Texts
 from unboxed.search.low_rank import Sketch
@@ -117,7 +116,7 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
         start = time.perf_counter()
         rows = index.scan.top(weights_E, 2048)[:100]
         between = time.perf_counter()
-        asked = encoded_captions(index.grounder, [_caption(sentences[number % len(sentences)])])
+        asked = index.grounder.encode_captions([_caption(sentences[number % len(sentences)])])
         index._scores(rows, asked)
         product.append(between - start)
         ranking.append(time.perf_counter() - between)
@@ -127,8 +126,8 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
 @torch.inference_mode()
 def _kept(index: Index, sentences: list[str]) -> float:
     """The share of the exact product's best hundred that the index's own scan finds."""
-    asked = encoded_captions(index.grounder, [_caption(text) for text in sentences])
-    weights_FC = index.table.sketch.weights(score_encoded(index.grounder.model, index._sample, asked))
+    asked = index.grounder.encode_captions([_caption(text) for text in sentences])
+    weights_FC = index.table.sketch.weights(index.grounder.model.score(index._sample, asked))
     exact, shares = ExactScan(index.table.vectors_NE), []
     for weights_F in weights_FC.T:
         found = index.scan.top(weights_F[:-1], 100)
@@ -139,10 +138,10 @@ def _kept(index: Index, sentences: list[str]) -> float:
 @torch.inference_mode()
 def _recall_otherwise(index: Index, mean_ND: torch.Tensor, sentences: list[str]) -> dict[str, float]:
     """What is found through a hundred candidates chosen at once, and through those of the plain means of codes."""
-    asked = encoded_captions(index.grounder, [_caption(text) for text in sentences])
+    asked = index.grounder.encode_captions([_caption(text) for text in sentences])
     best_KC = index._scores(torch.arange(len(index)), asked).topk(10, dim=0).indices
     query_CD = (asked.queries.tensors[0] * asked.queries.mask_CQ[..., None]).sum(dim=1)
-    weights_FC = index.table.sketch.weights(score_encoded(index.grounder.model, index._sample, asked))
+    weights_FC = index.table.sketch.weights(index.grounder.model.score(index._sample, asked))
     close = {"one_round": index.table.vectors_NE.float() @ weights_FC[:-1], "mean_of_codes": mean_ND @ query_CD.T}
     recall = {}
     for name, close_NC in close.items():
@@ -174,7 +173,7 @@ def _small_table(
     """10,000 made-up images, written as an index has them, and the means of their regions' codes."""
     generator = torch.Generator().manual_seed(0)
     shown_PD = _phrase_codes(grounder, phrases, generator)
-    probes = encoded_captions(grounder, [_caption(text) for text in probe_sentences(grounder.vocabulary)])
+    probes = grounder.encode_captions([_caption(text) for text in probe_sentences(grounder.vocabulary)])
     probes_NA, mean_ND, entries = [], [], []
     for number in range(_STORED // _SHARD):
         images = []
@@ -187,7 +186,7 @@ def _small_table(
             codes_RD = codes_RD + torch.randn(_REGIONS, _WIDTH, generator=generator) * 0.7 * _WIDTH**-0.5
             images.append(_image(torch.nn.functional.normalize(codes_RD, dim=1).half(), generator))
         blocks = [together(images[first : first + 100]) for first in range(0, _SHARD, 100)]
-        scores = [score_encoded(grounder.model, block, probes) for block in blocks]
+        scores = [grounder.model.score(block, probes) for block in blocks]
         mean_ND += [block.regions.tensors[0].mean(dim=1) for block in blocks]
         probes_NA += scores
         keys = [f"{number}/{n}" for n in range(_SHARD)]
@@ -204,7 +203,7 @@ def _phrase_codes(grounder: Grounder, phrases: list[str], generator: torch.Gener
     for _ in range(_SENTENCES):
         order_C3 = torch.randperm(len(phrases), generator=generator)[: len(phrases) // 3 * 3].view(-1, 3)
         sentences = [_caption(_sentence([phrases[p] for p in row])) for row in order_C3.tolist()]
-        total_PD[order_C3] += encoded_captions(grounder, sentences).queries.tensors[0]
+        total_PD[order_C3] += grounder.encode_captions(sentences).queries.tensors[0]
     return torch.nn.functional.normalize(total_PD - total_PD.mean(dim=0), dim=1)
 
 

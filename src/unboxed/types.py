@@ -4,9 +4,11 @@ Axis letters, the suffix of every tensor and array name that has axes:
 
     B  images of a batch          R  regions of an image
     C  captions of a batch        D  joint width of words and regions
-    W  words of a caption         V  width of a region's visual feature
-    P  phrases of a caption       K  classes of a detector, or names of the semantic prior
-    Q  queries of a caption: the words or phrases that look for a region
+    W  words of a caption         V  width of a region's input or visual feature
+    P  phrases of a caption       K  classes of a detector
+    H  width of a word's state    E  columns of the semantic prior: classes, parts of persons, places
+    Q  queries of a caption: the words or phrases that are compared with regions
+    N  negatives of a caption, or things of any number
 
 Boxes are `x1, y1, x2, y2` in pixels of the image as stored, upright (EXIF orientation applied), with continuous
 edges: the left edge of the first pixel column is 0, the right edge of the last one is the width. A box of the inclusive
@@ -19,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +31,23 @@ from unboxed.errors import CaptionError, RegionsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Array", "Batch", "Caption", "Example", "Phrase", "Regions", "frozen_array"]
+__all__ = [
+    "Array",
+    "Caption",
+    "CaptionBatch",
+    "Example",
+    "ImageBatch",
+    "PairedBatch",
+    "Phrase",
+    "Regions",
+    "Units",
+    "frozen_array",
+]
 
 Array = npt.NDArray[np.float32]
+
+Units = Literal["words", "content", "phrases"]
+"""The queries of a caption: all its words, its nouns and adjectives, or its phrases."""
 
 
 def frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
@@ -196,40 +212,80 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """The padded tensors and masks of B images and C captions: what every alignment and objective is given.
+class ImageBatch:
+    """The regions of B images, padded to one number of regions.
 
     Attributes:
-        features_BRV: region inputs, zero where `region_mask_BR` is False.
-        region_mask_BR: True for a real region.
-        tokens_CW: word ids, 0 where `word_mask_CW` is False.
-        word_mask_CW: True for a real word.
-        content_CW: True for the nouns and adjectives that a word-level objective contrasts.
-        phrase_CPW: True where word w belongs to phrase p of caption c; a row of False is padding.
-        image_of_C: index in the batch of each caption's own image. The B images are distinct, so two captions of one
-            image never count as each other's negatives.
-        words_C: the words of each caption as text.
-        slot_C: index of the word that `substitutes_CN` stand for, -1 for a caption without substitutes.
-        substitutes_CN: word ids that make the caption false when put there, 0 for none; N may be 0.
-        affinity_CPK, evidence_BRK: what the semantic prior says of each phrase and of each region; K is 0 without one.
+        inputs_BRV: what the model is given of each region, 0 where `mask_BR` is False.
+        edges_BR4: the boxes as shares in [0, 1] of their image's width and height, 0 where `mask_BR` is False.
+        mask_BR: True for a real region.
+        class_score_BRE: the semantic prior's row of each region; E is 0 without a prior.
     """
 
-    features_BRV: torch.Tensor
-    region_mask_BR: torch.Tensor
+    inputs_BRV: torch.Tensor
+    edges_BR4: torch.Tensor
+    mask_BR: torch.Tensor
+    class_score_BRE: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.mask_BR)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with its tensors on `device`."""
+        return replace(self, **_moved(self, device))
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionBatch:
+    """C captions, padded to one number of words and of phrases.
+
+    Attributes:
+        tokens_CW: word ids, 0 where `mask_CW` is False.
+        mask_CW: True for a real word.
+        content_CW: True for the nouns and adjectives that a word-level objective contrasts.
+        phrase_CPW: True where word w belongs to phrase p; a row of False is padding.
+        words_C: the words of each caption as text.
+        affinity_CPE: the semantic prior's row of each phrase; E is 0 without a prior.
+        slot_C: index of the word that `substitutes_CN` replace, -1 for a caption without substitutes.
+        substitutes_CN: ids of words that make the caption false in that place, 0 for none; N may be 0.
+    """
+
     tokens_CW: torch.Tensor
-    word_mask_CW: torch.Tensor
+    mask_CW: torch.Tensor
     content_CW: torch.Tensor
     phrase_CPW: torch.Tensor
-    image_of_C: torch.Tensor
     words_C: tuple[tuple[str, ...], ...]
+    affinity_CPE: torch.Tensor
     slot_C: torch.Tensor
     substitutes_CN: torch.Tensor
-    affinity_CPK: torch.Tensor
-    evidence_BRK: torch.Tensor
-    codes: Any = None
 
-    def to(self, device: torch.device | str) -> Batch:
+    def __len__(self) -> int:
+        return len(self.mask_CW)
+
+    def to(self, device: torch.device | str) -> Self:
         """The same batch with its tensors on `device`."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: value.to(device) for name, value in named.items() if hasattr(value, "to")}
-        return replace(self, **moved)
+        return replace(self, **_moved(self, device))
+
+
+@dataclass(frozen=True, eq=False)
+class PairedBatch:
+    """Images and their captions: what a training step is given.
+
+    Attributes:
+        images: B distinct images, so that two captions of one image are never each other's negatives.
+        captions: C captions of these images.
+        image_of_C: index of each caption's image.
+    """
+
+    images: ImageBatch
+    captions: CaptionBatch
+    image_of_C: torch.Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with its tensors on `device`."""
+        return replace(self, **_moved(self, device))
+
+
+def _moved(batch: ImageBatch | CaptionBatch | PairedBatch, device: torch.device | str) -> dict[str, Any]:
+    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return {name: value.to(device) for name, value in values.items() if hasattr(value, "to")}

@@ -13,11 +13,10 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import CaptionError, SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
-from unboxed.recipes.encoded import score_encoded
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.search import Index, index_images
 from unboxed.search.candidates import ExactScan, FaissScan
-from unboxed.search.image_embeddings import encoded_captions, ground_stored, stored_images, together
+from unboxed.search.image_embeddings import ground_stored, stored_images, together
 from unboxed.search.low_rank import Sketch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption
@@ -101,7 +100,7 @@ def test_every_recipe_scores_and_grounds_what_is_kept_as_what_was_seen(
     captions = [caption for example in examples for caption in example.captions[:2]]
     images = stored_images(grounder, regions)
     with torch.inference_mode():
-        kept_BC = score_encoded(grounder.model, together(images), encoded_captions(grounder, captions)).numpy()
+        kept_BC = grounder.model.score(together(images), grounder.encode_captions(captions)).numpy()
     np.testing.assert_allclose(kept_BC, grounder.score(regions, captions), rtol=0.01, atol=2e-3)
     for grounding, own in zip(ground_stored(grounder, images, captions[0]), regions, strict=True):
         direct = grounder.ground_regions(own, [captions[0]])[0]

@@ -1,4 +1,4 @@
-"""From photographs' regions and encoded captions to the padded tensors of a batch, and which of them meet in one."""
+"""From the regions of images and from encoded captions to the padded tensors of a batch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, Batch
+from unboxed.types import Array, CaptionBatch, ImageBatch
 
-__all__ = ["GEOMETRY_WIDTH", "collate", "epoch_batches", "region_inputs"]
+__all__ = ["GEOMETRY_WIDTH", "collate_captions", "collate_images", "region_inputs"]
 
 GEOMETRY_WIDTH = 9
 
@@ -23,7 +23,7 @@ def region_inputs(
     width: int,
     height: int,
 ) -> Array:
-    """What a model is given of R regions, `[R, V + K + 9]`: features, square roots of class probabilities, geometry.
+    """The input `[R, V + K + 9]` of R regions: features, square roots of class probabilities, and geometry.
 
     The root spreads the small probabilities, where most of them lie. The geometry is the box's edges, size, area and
     its root as shares of the image, and its position's distance from the centre.
@@ -37,97 +37,78 @@ def region_inputs(
     return np.concatenate([features, probs, edges, size, area, np.sqrt(area), distance], axis=1, dtype=np.float32)
 
 
-def collate(
-    regions_B: Sequence[Array],
-    captions: Sequence[EncodedCaption],
-    image_of_C: Sequence[int],
-    slots: Sequence[int] | None = None,
-    substitutes: Sequence[npt.NDArray[np.int64]] | None = None,
-    evidence_B: Sequence[npt.NDArray[np.floating]] | None = None,
-) -> Batch:
-    """Pad the inputs of B images and C captions to one batch.
+def collate_images(
+    inputs_B: Sequence[Array], class_scores_B: Sequence[npt.NDArray[np.floating]] | None = None
+) -> ImageBatch:
+    """Pad the region inputs of B images to one batch.
 
     Args:
-        regions_B: B arrays `[R_b, V]` of region inputs, R_b >= 1.
-        captions: C encoded captions of at least one word.
-        image_of_C: index of each caption's image.
-        slots, substitutes: for each caption the word to replace (-1: none) and the ids that replace it.
-        evidence_B: B arrays `[R_b, K]` of the semantic prior, whose affinities the captions then bring along.
+        inputs_B: B arrays `[R_b, V]` of `region_inputs`, R_b >= 1, whose last columns are the geometry.
+        class_scores_B: B arrays `[R_b, E]` of the semantic prior; None without a prior.
     """
-    region_count = max(len(regions) for regions in regions_B)
-    word_count = max(len(caption) for caption in captions)
-    phrase_count = max(max(len(caption.phrase_PW) for caption in captions), 1)
-    features_BRV = np.zeros((len(regions_B), region_count, regions_B[0].shape[1]), dtype=np.float32)
-    region_mask_BR = np.zeros(features_BRV.shape[:2], dtype=bool)
-    for b, regions in enumerate(regions_B):
-        features_BRV[b, : len(regions)] = regions
-        region_mask_BR[b, : len(regions)] = True
-
-    tokens_CW = np.zeros((len(captions), word_count), dtype=np.int64)
-    word_mask_CW = np.zeros(tokens_CW.shape, dtype=bool)
-    content_CW = np.zeros(tokens_CW.shape, dtype=bool)
-    phrase_CPW = np.zeros((len(captions), phrase_count, word_count), dtype=bool)
-    for c, caption in enumerate(captions):
-        tokens_CW[c, : len(caption)] = caption.tokens_W
-        word_mask_CW[c, : len(caption)] = True
-        content_CW[c, : len(caption)] = caption.content_W
-        phrase_CPW[c, : len(caption.phrase_PW), : len(caption)] = caption.phrase_PW
-
-    substitutes_CN = np.zeros((len(captions), max((len(s) for s in substitutes or ()), default=0)), dtype=np.int64)
-    for c, ids in enumerate(substitutes or ()):
-        substitutes_CN[c, : len(ids)] = ids
-    names = evidence_B[0].shape[1] if evidence_B else 0
-    affinity_CPK = np.zeros((len(captions), phrase_count, names), dtype=np.float32)
-    evidence_BRK = np.zeros((len(regions_B), region_count, names), dtype=np.float32)
-    for c, caption in enumerate(captions):
-        if names and caption.affinity_PK is not None:
-            affinity_CPK[c, : len(caption.affinity_PK)] = caption.affinity_PK
-    for b, evidence in enumerate(evidence_B or ()):
-        evidence_BRK[b, : len(evidence)] = evidence
-    return Batch(
-        features_BRV=torch.from_numpy(features_BRV),
-        region_mask_BR=torch.from_numpy(region_mask_BR),
-        tokens_CW=torch.from_numpy(tokens_CW),
-        word_mask_CW=torch.from_numpy(word_mask_CW),
-        content_CW=torch.from_numpy(content_CW),
-        phrase_CPW=torch.from_numpy(phrase_CPW),
-        image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
-        words_C=tuple(caption.words for caption in captions),
-        slot_C=torch.as_tensor(np.asarray(slots if slots is not None else [-1] * len(captions), dtype=np.int64)),
-        substitutes_CN=torch.from_numpy(substitutes_CN),
-        affinity_CPK=torch.from_numpy(affinity_CPK),
-        evidence_BRK=torch.from_numpy(evidence_BRK),
+    inputs_BRV, mask_BR = _padded_rows(inputs_B)
+    if class_scores_B is None:
+        class_score_BRE = np.zeros((*mask_BR.shape, 0), dtype=np.float32)
+    else:
+        class_score_BRE, _ = _padded_rows(class_scores_B)
+    inputs = torch.from_numpy(inputs_BRV)
+    return ImageBatch(
+        inputs_BRV=inputs,
+        edges_BR4=inputs[..., -GEOMETRY_WIDTH : 4 - GEOMETRY_WIDTH],
+        mask_BR=torch.from_numpy(mask_BR),
+        class_score_BRE=torch.from_numpy(class_score_BRE),
     )
 
 
-def epoch_batches(
-    captions_of_image: Sequence[int], images_per_batch: int, captions_per_image: int, rng: np.random.Generator
-) -> list[list[tuple[int, list[int]]]]:
-    """One epoch: the captions of every image, each once, in batches of distinct images.
+def collate_captions(
+    captions: Sequence[EncodedCaption],
+    *,
+    prior_width: int = 0,
+    slots: Sequence[int] | None = None,
+    substitutes: Sequence[npt.NDArray[np.int64]] | None = None,
+) -> CaptionBatch:
+    """Pad C captions to one batch.
 
     Args:
-        captions_of_image: number of captions of each image.
-        images_per_batch: images that meet in a batch, the last batches may have fewer.
-        captions_per_image: captions that an image brings along at most.
-        rng: decides the order.
-
-    Returns:
-        Batches of (image, its captions' numbers). A single image has nothing to contrast: at the end it joins the batch
-        before; where only one image has captions left, these sit the epoch out.
+        captions: C encoded captions of at least one word, C >= 1.
+        prior_width: E, the columns of the semantic prior's rows that the captions bring along; 0 leaves them out.
+        slots: of each caption the word to replace, -1 for none; None: no caption has substitutes.
+        substitutes: of each caption the ids of the words that replace it.
     """
-    shares: list[list[tuple[int, list[int]]]] = []
-    for image, count in enumerate(captions_of_image):
-        order = rng.permutation(count).tolist()
-        for turn, first in enumerate(range(0, count, captions_per_image)):
-            if turn == len(shares):
-                shares.append([])
-            shares[turn].append((image, order[first : first + captions_per_image]))
-    batches: list[list[tuple[int, list[int]]]] = []
-    for turn_shares in shares:
-        shuffled = [turn_shares[i] for i in rng.permutation(len(turn_shares))]
-        turn_batches = [shuffled[i : i + images_per_batch] for i in range(0, len(shuffled), images_per_batch)]
-        if len(turn_batches) > 1 and len(turn_batches[-1]) == 1:
-            lone = turn_batches.pop()
-            turn_batches[-1] += lone
-        batches += [batch for batch in turn_batches if len(batch) > 1]
-    return [batches[i] for i in rng.permutation(len(batches))]
+    word_count = max(len(caption) for caption in captions)
+    phrase_count = max(max(len(caption.phrase_PW) for caption in captions), 1)
+    tokens_CW = np.zeros((len(captions), word_count), dtype=np.int64)
+    mask_CW = np.zeros(tokens_CW.shape, dtype=bool)
+    content_CW = np.zeros(tokens_CW.shape, dtype=bool)
+    phrase_CPW = np.zeros((len(captions), phrase_count, word_count), dtype=bool)
+    affinity_CPE = np.zeros((len(captions), phrase_count, prior_width), dtype=np.float32)
+    substitutes_CN = np.zeros((len(captions), max((len(s) for s in substitutes or ()), default=0)), dtype=np.int64)
+    for c, caption in enumerate(captions):
+        tokens_CW[c, : len(caption)] = caption.tokens_W
+        mask_CW[c, : len(caption)] = True
+        content_CW[c, : len(caption)] = caption.content_W
+        phrase_CPW[c, : len(caption.phrase_PW), : len(caption)] = caption.phrase_PW
+        if prior_width and caption.affinity_PK is not None:
+            affinity_CPE[c, : len(caption.affinity_PK)] = caption.affinity_PK
+    for c, ids in enumerate(substitutes or ()):
+        substitutes_CN[c, : len(ids)] = ids
+    return CaptionBatch(
+        tokens_CW=torch.from_numpy(tokens_CW),
+        mask_CW=torch.from_numpy(mask_CW),
+        content_CW=torch.from_numpy(content_CW),
+        phrase_CPW=torch.from_numpy(phrase_CPW),
+        words_C=tuple(caption.words for caption in captions),
+        affinity_CPE=torch.from_numpy(affinity_CPE),
+        slot_C=torch.as_tensor(np.asarray(slots if slots is not None else [-1] * len(captions), dtype=np.int64)),
+        substitutes_CN=torch.from_numpy(substitutes_CN),
+    )
+
+
+def _padded_rows(rows_B: Sequence[npt.NDArray[np.floating]]) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Arrays `[R_b, V]` as one `[B, R, V]` of float32, 0 where there is no row, and the mask `[B, R]` of real rows."""
+    padded_BRV = np.zeros((len(rows_B), max(len(rows) for rows in rows_B), rows_B[0].shape[1]), dtype=np.float32)
+    mask_BR = np.zeros(padded_BRV.shape[:2], dtype=bool)
+    for b, rows in enumerate(rows_B):
+        padded_BRV[b, : len(rows)] = rows
+        mask_BR[b, : len(rows)] = True
+    return padded_BRV, mask_BR

@@ -14,13 +14,13 @@ from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import EvaluationError, RegionsError, StoreError
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.evaluation.heatmap import HeatMention, HeatScores, score_heat
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.inference.grounding import ground_stream
 from unboxed.inference.results import Grounding
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.types import Array, Caption, Example, Regions
+from unboxed.types import Array, Caption, Example
 
 __all__ = [
     "GroundedExample",
@@ -101,32 +101,38 @@ def _holds(store: RegionStore, example: Example) -> bool:
     return store.image_key(example.image_id) == image_key(example.path, example.original_size)
 
 
-def ground_split(grounder: Grounder, examples: Iterable[Example], store: RegionStore) -> Iterator[GroundedExample]:
+def ground_split(split: EmbeddedSplit, examples: Iterable[Example]) -> Iterator[GroundedExample]:
     """Ground every caption of every image; one without regions has no groundings.
+
+    Args:
+        split: the model and the regions.
+        examples: the images with their captions.
 
     Raises:
         EvaluationError: the regions were imported without boxes.
+        RegionsError: the regions of an image are those of an image of another size.
     """
-    if isinstance(store.settings, ImportedRegions) and not store.settings.boxes:
+    settings = split.store.settings
+    if isinstance(settings, ImportedRegions) and not settings.boxes:
         raise EvaluationError(
-            f"{store.path} was imported from {store.settings.imported} features without boxes: retrieval can be "
+            f"{split.store.path} was imported from {settings.imported} features without boxes: retrieval can be "
             "scored, grounding cannot. Import features that have boxes."
         )
     ahead, examples = tee(examples)
-    stored = ((_regions(example, store), example.captions) for example in ahead if example.image_id in store)
-    groundings = ground_stream(grounder, stored)
+    groundings = split.ground((item.image_id, item.captions) for item in ahead if item.image_id in split)
     for example in examples:
-        yield GroundedExample(example, tuple(next(groundings)) if example.image_id in store else ())
+        found = tuple(next(groundings)) if example.image_id in split else ()
+        _require_same_size(example, found)
+        yield GroundedExample(example, found)
 
 
-def _regions(example: Example, store: RegionStore) -> Regions:
-    regions = store[example.image_id]
-    if (regions.width, regions.height) != (example.width, example.height):
-        raise RegionsError(
-            f"{example.image_id} measures {example.width} x {example.height}, its regions are of an image of "
-            f"{regions.width} x {regions.height}; extract them anew from these images."
-        )
-    return regions
+def _require_same_size(example: Example, groundings: Sequence[Grounding]) -> None:
+    for grounding in groundings[:1]:
+        if (grounding.width, grounding.height) != (example.width, example.height):
+            raise RegionsError(
+                f"{example.image_id} measures {example.width} x {example.height}, its regions are of an image of "
+                f"{grounding.width} x {grounding.height}; extract them anew from these images."
+            )
 
 
 def answer_with_proposals(

@@ -31,6 +31,7 @@ from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.word_attention import score_words
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
@@ -126,16 +127,16 @@ def evaluate_run(
     for image_id, reason in split.unreadable.items():
         show(f"Skipped {image_id}: {reason}")
     store = store_for(grounder, run, dataset, split, regions, strict=strict, show=show)
-    ranks = None
+    embedded, ranks = EmbeddedSplit(grounder, store), None
     if retrieval:
-        pairs = score_pairs(grounder, split.examples, store)
+        pairs = score_pairs(embedded, split.examples)
         ranks = score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
-    presence = score_presence(grounder, split.examples, store)
+    presence = score_presence(embedded, split.examples)
     if not can_be_grounded(split.examples, store):
         whose = "its regions were imported without boxes" if has_boxes(split.examples) else "it has no gold boxes"
         show(f"The split {split_name} is scored for retrieval alone, without a report: {whose}.")
         return EvaluatedRun(run, data, split_name, None, {}, None, retrieval=ranks, presence=presence)
-    grounded = list(ground_split(grounder, split.examples, store))
+    grounded = list(ground_split(embedded, split.examples))
     if proposals is not None:
         grounded = _with_proposals(grounder, grounded, proposals)
     scores, heat, attention = score_examples(grounded), score_heat_maps(grounded), score_words(grounded)

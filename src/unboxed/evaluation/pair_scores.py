@@ -10,11 +10,10 @@ import numpy.typing as npt
 import torch
 
 from unboxed.errors import EvaluationError
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, encode_captions, encode_images, score_encoded
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.text.tokens import words
-from unboxed.types import Array, Caption, Example, Regions
+from unboxed.recipes.embeddings import CaptionEmbeddings
+from unboxed.types import Array, Caption, Example
 
 __all__ = ["PairScores", "ensemble", "score_pairs"]
 
@@ -48,65 +47,55 @@ def ensemble(*score_BC: Array) -> Array:
 
 
 @torch.inference_mode()
-def score_pairs(
-    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, memory: int = 1 << 30
-) -> PairScores:
-    """Scores all pairs; each caption is encoded once, and each image once for all captions that are kept.
+def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: int = 1 << 30) -> PairScores:
+    """Scores all pairs; each caption is encoded once, and each image once as far as `split` keeps embeddings.
 
     Args:
-        grounder: the trained model.
+        split: the trained model and the regions.
         examples: the images with their captions.
-        store: their regions, found the run's way.
         memory: bytes that encoded captions may take, and scoring a quarter as many, roughly; it bounds the memory, not
             the result.
 
     Raises:
-        EvaluationError: not one image has regions.
+        EvaluationError: no image has regions.
     """
     captions = [caption for example in examples for caption in example.captions]
     image_of_C = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
     score_BC = np.full((len(examples), len(captions)), -np.inf, dtype=np.float32)
-    present = np.array([b for b, example in enumerate(examples) if example.image_id in store], dtype=np.intp)
+    present = np.array([b for b, example in enumerate(examples) if example.image_id in split], dtype=np.intp)
     if not len(present):
         raise EvaluationError(
-            f"None of the {len(examples)} images has regions in {store.path}; extract them with `unboxed regions`."
+            f"None of the {len(examples)} images has regions in {split.store.path}; extract them with "
+            "`unboxed regions`."
         )
-    # Images with as many regions, and captions as long, go together: little is padding.
-    counts = np.array([len(store.arrays(examples[b].image_id).boxes) for b in present])
+    # Images with as many regions, and captions as long, are batched together: little is padding.
+    counts = np.array([len(split.store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
-    order_C = np.argsort([len(words(caption.text)) for caption in captions], kind="stable")
-    any_image = store[examples[order_B[0]].image_id]
-    for kept in _kept_captions(grounder, captions, order_C, any_image, memory):
+    model = split.grounder.model
+    for kept in _kept_captions(split.grounder, captions, memory):
         for rows in _blocks(order_B, _TOGETHER):
-            images = _encoded_images(grounder, [store[examples[b].image_id] for b in rows], captions[0])
+            images = split.embeddings([examples[b].image_id for b in rows])
             for columns, encoded in kept:
-                found_BC = score_encoded(grounder.model, images, encoded, budget_bytes=memory // 4)
-                score_BC[np.ix_(rows, columns)] = found_BC.numpy()
+                score_BC[np.ix_(rows, columns)] = model.score(images, encoded, budget_bytes=memory // 4).numpy()
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
 
 
 def _kept_captions(
-    grounder: Grounder, captions: Sequence[Caption], order_C: npt.NDArray[np.intp], image: Regions, memory: int
-) -> Iterator[list[tuple[npt.NDArray[np.intp], EncodedCaptions]]]:
-    """Blocks of captions, encoded, as many at a time as the memory holds; at least one block."""
-    kept: list[tuple[npt.NDArray[np.intp], EncodedCaptions]] = []
+    grounder: Grounder, captions: Sequence[Caption], memory: int
+) -> Iterator[list[tuple[npt.NDArray[np.intp], CaptionEmbeddings]]]:
+    """Blocks of captions of like length, encoded, as many at a time as the memory holds; at least one block."""
+    kept: list[tuple[npt.NDArray[np.intp], CaptionEmbeddings]] = []
     taken = 0
+    encoded = grounder.batcher.encode(captions)
+    order_C = np.argsort([len(caption) for caption in encoded], kind="stable")
     for columns in _blocks(order_C, _TOGETHER):
-        encoded = grounder.inputs.encoded([captions[c] for c in columns])
-        block = encode_captions(grounder.model, grounder.inputs.batch([image], encoded))
-        size = sum(code.nbytes for code in block.queries.tensors) + block.affinity_CPE.nbytes
-        if kept and taken + size > memory:
+        block = grounder.model.encode_captions(grounder.batcher.captions([encoded[c] for c in columns]))
+        if kept and taken + block.nbytes > memory:
             yield kept
             kept, taken = [], 0
         kept.append((columns, block))
-        taken += size
+        taken += block.nbytes
     yield kept
-
-
-def _encoded_images(grounder: Grounder, regions: Sequence[Regions], caption: Caption) -> EncodedImages:
-    for own in regions:
-        grounder.inputs.check(own)
-    return encode_images(grounder.model, grounder.inputs.batch(regions, grounder.inputs.encoded([caption])))
 
 
 def _blocks(order: npt.NDArray[np.intp], size: int) -> Iterator[npt.NDArray[np.intp]]:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.inference.grounder import Grounder
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.training.calibration import swapped_phrases
 from unboxed.types import Example
 
@@ -55,19 +54,20 @@ class PresenceScores:
         return {"photos": values.pop("images"), **values}
 
 
-def score_presence(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceScores | None:
+def score_presence(split: EmbeddedSplit, examples: Sequence[Example]) -> PresenceScores | None:
     """Scores phrases of captions that are swapped among at most 500 of the images, sampled at random.
 
     Returns:
         The scores; None if the model is not calibrated, or if there are no phrases of one of the two classes.
     """
-    if grounder.config.presence is None:
+    calibration = split.grounder.config.presence
+    if calibration is None:
         return None
-    found = swapped_phrases(grounder, examples, store, images=_IMAGES)
+    found = swapped_phrases(split, examples, images=_IMAGES)
     present = found.present_N
     if present.all() or not present.any():
         return None
-    confidence = np.array([grounder.config.presence.confidence(e) for e in found.evidence_N.tolist()])
+    confidence = np.array([calibration.confidence(match) for match in found.match_N.tolist()])
     predicted_present = confidence >= 0.5
     hit, false_alarm = float(predicted_present[present].mean()), float(predicted_present[~present].mean())
     return PresenceScores(
@@ -78,7 +78,7 @@ def score_presence(grounder: Grounder, examples: Sequence[Example], store: Regio
         absent_recall=100 * (1 - false_alarm),
         present_precision=100 * hit / max(hit + false_alarm, 1e-12),
         present_recall=100 * hit,
-        auc=100 * _auc(found.evidence_N, present),
+        auc=100 * _auc(found.match_N, present),
     )
 
 

@@ -34,6 +34,7 @@ from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.evaluation.word_attention import attention_metrics
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, RecipeConfig
 from unboxed.regions.store.region_store import RegionStore
@@ -287,8 +288,9 @@ def run_cell(
 def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
     grounder, store = Grounder.load(run), RegionStore.open(regions)
     gold = can_be_grounded(examples, store)
-    grounded = list(ground_split(grounder, examples, store)) if gold else []
-    pairs = score_pairs(grounder, examples, store)
+    split = EmbeddedSplit(grounder, store)
+    grounded = list(ground_split(split, examples)) if gold else []
+    pairs = score_pairs(split, examples)
     return Outcome(
         seconds=float(grounder.config.facts.get("best", {}).get("seconds", 0.0)),
         retrieval=score_retrieval(pairs.score_BC, pairs.image_of_C),

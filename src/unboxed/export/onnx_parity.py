@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,8 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.ranking import phrase_scores, rank_regions
-from unboxed.data.collate import collate
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, Batch, Caption, Regions
+from unboxed.types import Array, Caption, Regions
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -102,13 +101,13 @@ class Example:
     @torch.inference_mode()
     def codes(self) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """The codes of regions and of queries, by PyTorch."""
-        _, regions, queries = self._encoded(self._batch())
+        _, regions, queries = self._encoded()
         return regions.tensors, queries.tensors
 
     @torch.inference_mode()
     def expected(self) -> _Values:
         """Every graph's outputs by name, by PyTorch and the functions that the library itself uses."""
-        words_CWH, regions, queries = self._encoded(self._batch())
+        words_CWH, regions, queries = self._encoded()
         aligner = self.grounder.model.aligner
         prior = torch.from_numpy(self.inputs["prior_BCQR"]) if uses_prior(self.grounder) else None
         alignment = aligner.align(regions, queries, prior_BCQR=prior)
@@ -138,16 +137,12 @@ class Example:
             "prior_PR": np.ascontiguousarray(self.inputs["prior_BCQR"][0, 0, :queries, :regions]),
         }
 
-    def _batch(self) -> Batch:
-        config = self.grounder.config
-        inputs = [config.region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in self.regions]
-        return collate(inputs, self.captions, [0] * len(self.captions))
-
-    def _encoded(self, batch: Batch) -> tuple[torch.Tensor, RegionEmbeddings, QueryEmbeddings]:
-        model = self.grounder.model
-        words_CWH = model.encode_words(batch)
-        queries = model.queries(batch, words_CWH, "phrases")
-        return words_CWH, model.encode_regions(batch), model.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
+    def _encoded(self) -> tuple[torch.Tensor, RegionEmbeddings, QueryEmbeddings]:
+        model, batcher = self.grounder.model, replace(self.grounder.batcher, prior=None)
+        captions = batcher.captions(self.captions)
+        words_CWH = model.encode_words(captions)
+        queries = model.encode_captions(captions, words_CWH, "phrases").queries
+        return words_CWH, model.encode_images(batcher.images(self.regions)).regions, queries
 
 
 def code_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:

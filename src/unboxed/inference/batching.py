@@ -1,70 +1,116 @@
-"""What a trained model is given of images and captions: checked, encoded and padded to one batch."""
+"""Batches of a trained model: regions and captions checked, encoded and padded."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from unboxed.data.collate import collate
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.data.collate import collate_captions, collate_images
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.types import Batch, Caption, Regions
+from unboxed.types import Caption, CaptionBatch, ImageBatch, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
 
-__all__ = ["Inputs"]
+__all__ = ["Batcher", "DescribedRegions"]
+
+
+class DescribedRegions(Protocol):
+    """The regions of one image as arrays: `Regions`, or rows of a store that are not validated again."""
+
+    @property
+    def boxes(self) -> npt.NDArray[np.floating]:
+        """`[R, 4]` pixels."""
+
+    @property
+    def features(self) -> npt.NDArray[np.floating]:
+        """`[R, V]`."""
+
+    @property
+    def class_probs(self) -> npt.NDArray[np.floating]:
+        """`[R, K]` in [0, 1]."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """R names of what proposed each region."""
+
+    @property
+    def width(self) -> int:
+        """Of the image in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Of the image in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
-    """Makes the batches of one run.
+class Batcher:
+    """Makes the image and caption batches of one run.
 
     Attributes:
         config: of the run.
-        vocabulary: the words it knows.
-        prior: its semantic prior, where the trained model reads it.
+        vocabulary: its words.
+        prior: its semantic prior, where the model reads one.
     """
 
     config: RunConfig
     vocabulary: Vocabulary
     prior: SemanticPrior | None = None
 
-    def encoded(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
-        """The captions as the run's words."""
+    def encode(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
+        """The captions as word ids of the run's vocabulary, with the prior's rows of their phrases."""
         affinity = None if self.prior is None else self.prior.affinity
         return [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
 
-    def batch(
-        self, regions: Sequence[Regions], captions: Sequence[EncodedCaption], image_of_C: Sequence[int] | None = None
-    ) -> Batch:
-        """One batch of them all.
+    def captions(
+        self,
+        captions: Sequence[EncodedCaption],
+        *,
+        slots: Sequence[int] | None = None,
+        substitutes: Sequence[npt.NDArray[np.int64]] | None = None,
+    ) -> CaptionBatch:
+        """One batch of C captions; `slots` and `substitutes` as for `collate_captions`."""
+        width = 0 if self.prior is None else self.prior.width
+        return collate_captions(captions, prior_width=width, slots=slots, substitutes=substitutes)
+
+    def images(
+        self,
+        regions: Sequence[DescribedRegions],
+        class_scores: Sequence[npt.NDArray[np.floating]] | None = None,
+    ) -> ImageBatch:
+        """One batch of B images.
 
         Args:
-            regions: of B images, checked.
-            captions: C of them.
-            image_of_C: index of each caption's image; None where they need not belong together, and nothing is
-                asked that depends on which is whose.
+            regions: of each image, at least one.
+            class_scores: the prior's rows `[R, E]` of each image's regions, where they are known already.
         """
-        inputs = [
-            self.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
-            for own in regions
-        ]
-        evidence = None
-        if self.prior is not None:
-            evidence = [
-                self.prior.evidence(own.boxes, own.class_probs, own.sources, own.width, own.height) for own in regions
-            ]
-        return collate(inputs, captions, image_of_C or [0] * len(captions), evidence_B=evidence)
+        if class_scores is None and self.prior is not None:
+            class_scores = [self.class_scores(own) for own in regions]
+        return collate_images([self.region_inputs(own) for own in regions], class_scores)
+
+    def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
+        """What the model is given of R regions, `[R, V]`."""
+        return self.config.region_inputs(
+            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
+        )
+
+    def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
+        """The semantic prior's rows `[R, E]` of R regions; asked for only where there is a prior."""
+        assert self.prior is not None
+        return self.prior.evidence(regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height)
 
     def check(self, regions: Regions) -> None:
-        """Are these regions such as the run was trained on?
+        """Accept regions such as the run was trained on.
 
         Raises:
-            RegionsError: none at all, or others.
+            RegionsError: no regions, or regions of other features or classes.
         """
         config = self.config
         if len(regions) == 0:

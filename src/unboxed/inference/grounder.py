@@ -12,10 +12,11 @@ import numpy as np
 import PIL.Image
 import torch
 
+from unboxed.attention.base import Alignment
 from unboxed.data.images import open_image
 from unboxed.errors import RunError
-from unboxed.inference.batching import Inputs
-from unboxed.inference.grounding import ground_stream, ground_together
+from unboxed.inference.batching import Batcher
+from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
 from unboxed.inference.hub import fetched, uploaded
 from unboxed.inference.model_card import model_card
 from unboxed.inference.results import Grounding, RankedImage
@@ -23,6 +24,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.span_heatmap import span_heat
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.runtime.prefetch import ordered_map
 from unboxed.text.phrases import noun_phrases
@@ -130,9 +132,9 @@ class Grounder:
         return RegionExtractor(self.config.regions)
 
     @property
-    def inputs(self) -> Inputs:
-        """What turns regions and captions into the model's batches."""
-        return Inputs(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
+    def batcher(self) -> Batcher:
+        """Makes the model's batches of regions and captions."""
+        return Batcher(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
 
     def ground(self, image: ImageLike, caption: str | Caption) -> Grounding:
         """Box the phrases of a caption in an image.
@@ -147,33 +149,33 @@ class Grounder:
             `phrase.confidence` say whether the phrase is there at all.
 
         Raises:
-            PhotoError: the image cannot be read.
+            ImageError: the image cannot be read.
             CaptionError: the caption has no words.
         """
         return self.ground_regions(self.regions_of(image), [_caption(caption)])[0]
 
     def ground_batch(
-        self, photos: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
+        self, images: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
     ) -> list[list[Grounding]]:
         """Box the phrases of many captions in many images; each image is looked at once.
 
         Args:
-            photos: as for `ground`.
+            images: as for `ground`.
             captions: of each image one caption, or several.
 
         Returns:
             For each image the groundings of its captions.
 
         Raises:
-            PhotoError: an image cannot be read.
+            ImageError: an image cannot be read.
             CaptionError: a caption has no words.
             ValueError: not as many captions, or lists of them, as images.
         """
         given = [[own] if isinstance(own, str | Caption) else list(own) for own in captions]
         of_each = [[_caption(caption) for caption in own] for own in given]
-        if len(of_each) != len(photos):
-            raise ValueError(f"{len(photos)} images with the captions of {len(of_each)}; give each its own.")
-        found = self._regions_of_all(photos)
+        if len(of_each) != len(images):
+            raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give each its own.")
+        found = self._regions_of_all(images)
         return list(ground_stream(self, zip(found, of_each, strict=True)))
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
@@ -188,12 +190,12 @@ class Grounder:
             `[H, W]` in [0, 1], the heat of every pixel of the upright image.
 
         Raises:
-            PhotoError: the image cannot be read.
+            ImageError: the image cannot be read.
             CaptionError: the caption has no words, or none in the span.
         """
         return span_heat(self.ground(image, caption), span)
 
-    def retrieve(self, text: str | Caption, photos: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:
+    def retrieve(self, text: str | Caption, images: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:
         """The images that a text fits best, best first, with its phrases boxed in each.
 
         Every image is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
@@ -201,24 +203,73 @@ class Grounder:
 
         Args:
             text: a sentence, or a `Caption` with phrases of your own.
-            photos: as for `ground`.
+            images: as for `ground`.
             k: how many at most.
 
         Raises:
-            PhotoError: an image cannot be read.
+            ImageError: an image cannot be read.
             CaptionError: the text has no words.
         """
-        caption = _caption(text)
-        best: list[tuple[float, int, Regions]] = []
-        block: list[tuple[int, Regions]] = []
-        for index, regions in enumerate(self._regions_of_all(photos)):
-            block.append((index, regions))
-            if len(block) == _RETRIEVED or index == len(photos) - 1:
-                scores = self.score([own for _, own in block], [caption])[:, 0].tolist()
-                best += [(score, number, own) for score, (number, own) in zip(scores, block, strict=True)]
-                best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
-                block = []
-        return [RankedImage(index, score, self.ground_regions(own, [caption])[0]) for score, index, own in best]
+        query = _caption(text)
+        captions = self.encode_captions([query])
+        best: list[tuple[float, int, Regions, ImageEmbeddings]] = []
+        for first, regions, embeddings in self._embedded(images, _RETRIEVED):
+            scores = self.model.score(embeddings, captions)[:, 0].tolist()
+            rows = [embeddings.of(torch.tensor([row])) for row in range(len(regions))]
+            best += zip(scores, range(first, first + len(regions)), regions, rows, strict=True)
+            best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
+        if not best:
+            return []
+        found = ground_embedded(
+            self, pad_images([row for *_, row in best]), [regions for _, _, regions, _ in best], [[query]] * len(best)
+        )
+        return [RankedImage(number, score, own[0]) for (score, number, *_), own in zip(best, found, strict=True)]
+
+    def encode_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings:
+        """The region embeddings of B images, for `align`, `score` of the model, or a use of one's own.
+
+        Args:
+            images: at least one, as for `ground`.
+
+        Returns:
+            `regions.mask_BR` marks real regions; the tensors of `regions` have axes `[B, R, D]`, or `[B, 1, D]` where
+            the recipe has one vector an image. Regions come in the order of `regions_of`.
+
+        Raises:
+            ImageError: an image cannot be read.
+            RegionsError: regions of other features or classes than the model was trained on.
+        """
+        return next(iter(self._embedded(images, len(images))))[2]
+
+    @torch.inference_mode()
+    def encode_captions(self, captions: Sequence[str | Caption]) -> CaptionEmbeddings:
+        """The query embeddings of C captions: of words or of phrases, as the recipe has it.
+
+        Args:
+            captions: at least one, as for `ground`.
+
+        Returns:
+            `queries.mask_CQ` marks real queries, `phrase_CPQ` says which query belongs to which phrase.
+
+        Raises:
+            CaptionError: a caption has no words.
+        """
+        encoded = self.batcher.encode([_caption(caption) for caption in captions])
+        return self.model.encode_captions(self.batcher.captions(encoded))
+
+    @torch.inference_mode()
+    def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
+        """Similarity, attention and scores of every image and caption; with `paired`, row by row.
+
+        Args:
+            images: B images of `encode_images`; with `paired`, C of them, row by row with the captions.
+            captions: C captions of `encode_captions`.
+            paired: the result's axes are then `[1, C, Q, R]`.
+
+        Returns:
+            `similarity_BCQR`, `attention_BCQR` in [0, 1], `matched_BCQ` and `score_BC`.
+        """
+        return self.model.align(images, captions, paired=paired)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text, lower-cased, that the model has not learned; each is to it like any other of them.
@@ -233,14 +284,14 @@ class Grounder:
         """The regions of an image, as `ground` finds them; `Regions` are given back as they are.
 
         Raises:
-            PhotoError: the image cannot be read.
+            ImageError: the image cannot be read.
         """
         return image if isinstance(image, Regions) else self.extractor(open_image(image))
 
-    def _regions_of_all(self, photos: Sequence[ImageLike]) -> Iterator[Regions]:
-        if any(not isinstance(photo, Regions) for photo in photos):
+    def _regions_of_all(self, images: Sequence[ImageLike]) -> Iterator[Regions]:
+        if any(not isinstance(image, Regions) for image in images):
             _ = self.extractor  # made here, not by several threads at once
-        return ordered_map(self.regions_of, photos, min(torch.get_num_threads(), max(len(photos), 1)))
+        return ordered_map(self.regions_of, images, min(torch.get_num_threads(), max(len(images), 1)))
 
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
         """The same for captions of one image whose regions are known already.
@@ -251,31 +302,38 @@ class Grounder:
         return ground_together(self, [regions], [captions])[0]
 
     @torch.inference_mode()
-    def score(self, photos: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
+    def score(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
         """How well each image and caption fit, `[B, C]`; higher is better, any sign.
 
         Args:
-            photos: B of them, as for `ground`.
+            images: B of them, as for `ground`.
             captions: C of them, as for `ground`.
 
         Raises:
-            PhotoError: an image cannot be read.
+            ImageError: an image cannot be read.
             CaptionError: a caption has no words.
             RegionsError: regions of other features or classes than the model was trained on.
         """
-        given = [_caption(caption) for caption in captions]
-        score_BC = np.zeros((len(photos), len(given)), dtype=np.float32)
+        score_BC = np.zeros((len(images), len(captions)), dtype=np.float32)
         if score_BC.size == 0:
             return score_BC
-        encoded, block, first = self.inputs.encoded(given), max(_PAIRS // len(given), 1), 0
-        regions: list[Regions] = []
-        for own in self._regions_of_all(photos):
-            self.inputs.check(own)
-            regions.append(own)
-            if len(regions) == block or first + len(regions) == len(photos):
-                score_BC[first : first + len(regions)] = self.model.score(self.inputs.batch(regions, encoded)).numpy()
-                first, regions = first + len(regions), []
+        embedded_captions = self.encode_captions(captions)
+        for first, regions, embeddings in self._embedded(images, max(_PAIRS // len(captions), 1)):
+            score_BC[first : first + len(regions)] = self.model.score(embeddings, embedded_captions).numpy()
         return score_BC
+
+    @torch.inference_mode()
+    def _embedded(
+        self, images: Sequence[ImageLike], block: int
+    ) -> Iterator[tuple[int, list[Regions], ImageEmbeddings]]:
+        """The images in blocks: the number of the first, their regions, and their embeddings."""
+        regions: list[Regions] = []
+        for number, found in enumerate(self._regions_of_all(images)):
+            self.batcher.check(found)
+            regions.append(found)
+            if len(regions) == block or number == len(images) - 1:
+                yield number + 1 - len(regions), regions, self.model.encode_images(self.batcher.images(regions))
+                regions = []
 
 
 def _caption(given: str | Caption) -> Caption:

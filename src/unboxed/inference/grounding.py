@@ -1,11 +1,11 @@
-"""Captions of many images grounded together: one pass of the model, one ranking, one gathering of boxes."""
+"""Groundings of many captions at once: one pass of the model, one ranking, one gathering of boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,37 +15,47 @@ from unboxed.attention.base import Alignment
 from unboxed.attention.heatmaps import heat_boxes, phrase_maps, positive_heat, upsampled
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
-from unboxed.inference.batching import Inputs
+from unboxed.inference.batching import Batcher
 from unboxed.inference.calibration import phrase_match
 from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.prefetch import ordered_map
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, Batch, Caption, Regions
+from unboxed.types import Array, Caption, CaptionBatch, ImageBatch, Regions
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
 
-__all__ = ["ground_stream", "ground_together"]
+__all__ = [
+    "CaptionsOfImages",
+    "caption_groups",
+    "ground_embedded",
+    "ground_encoded",
+    "ground_stream",
+    "ground_together",
+]
 
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
 Mask = npt.NDArray[np.bool_]
-_Image = tuple[Regions, Sequence[Caption]]
+T = TypeVar("T")
+_Item = tuple[Regions, Sequence[Caption]]
 
 
-def ground_stream(grounder: Grounder, images: Iterable[tuple[Regions, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
-    """The groundings of each photograph's captions, image by image, however many there are.
+def ground_stream(grounder: Grounder, images: Iterable[_Item]) -> Iterator[list[Grounding]]:
+    """The groundings of each image's captions, image by image, for any number of images.
 
-    While the model works on one batch, a thread of its own makes the next ones.
+    While the model computes one batch, a thread prepares the next ones.
 
     Args:
         grounder: the model.
-        photos: regions and captions of each; they are taken a few batches ahead of what is given back.
+        images: regions and captions of each; they are taken a few batches ahead of what is returned.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    for prepared in ordered_map(partial(_prepared, grounder.inputs), _groups(images), 1):
+    prepare = partial(_prepared, grounder.batcher)
+    for prepared in ordered_map(prepare, caption_groups(images, lambda image: len(image[1])), 1):
         yield from _grounded(grounder, prepared)
 
 
@@ -57,82 +67,126 @@ def ground_together(
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    return _grounded(grounder, _prepared(grounder.inputs, list(zip(regions_B, captions_B, strict=True))))
+    return _grounded(grounder, _prepared(grounder.batcher, list(zip(regions_B, captions_B, strict=True))))
 
 
-def _groups(images: Iterable[_Image]) -> Iterator[list[_Image]]:
-    """Images with enough captions together to fill a batch."""
-    group: list[_Image] = []
-    for photo in images:
-        group.append(photo)
-        if sum(len(captions) for _, captions in group) >= _CAPTIONS:
+def caption_groups(images: Iterable[T], count: Callable[[T], int]) -> Iterator[list[T]]:
+    """Consecutive images with enough captions together to fill a batch.
+
+    Args:
+        images: with their captions.
+        count: the number of captions of one.
+    """
+    group: list[T] = []
+    captions = 0
+    for image in images:
+        group.append(image)
+        captions += count(image)
+        if captions >= _CAPTIONS:
             yield group
-            group = []
+            group, captions = [], 0
     if group:
         yield group
 
 
-class _Prepared(NamedTuple):
-    """B images, their C captions, and the batch that they make; None without captions."""
+class CaptionsOfImages(NamedTuple):
+    """The captions of some images, one image after the other.
 
-    images: list[_Image]
+    Attributes:
+        encoded: C captions.
+        batch: their batch.
+        counts: how many of them each image has.
+    """
+
     encoded: list[EncodedCaption]
-    batch: Batch | None
+    batch: CaptionBatch
+    counts: list[int]
+
+    @staticmethod
+    def of(batcher: Batcher, captions_B: Sequence[Sequence[Caption]]) -> CaptionsOfImages:
+        """The captions of each of B images, at least one in all."""
+        encoded = batcher.encode([caption for captions in captions_B for caption in captions])
+        return CaptionsOfImages(encoded, batcher.captions(encoded), [len(captions) for captions in captions_B])
 
 
-def _prepared(inputs: Inputs, images: list[_Image]) -> _Prepared:
-    for regions, _ in images:
-        inputs.check(regions)
-    encoded = inputs.encoded([caption for _, own in images for caption in own])
-    image_of_C = [number for number, (_, own) in enumerate(images) for _ in own]
-    batch = inputs.batch([regions for regions, _ in images], encoded, image_of_C) if encoded else None
-    return _Prepared(images, encoded, batch)
+def _prepared(batcher: Batcher, group: list[_Item]) -> tuple[list[Regions], ImageBatch | None, CaptionsOfImages | None]:
+    """The regions and the batches of some images; no batches where they have no captions."""
+    regions_B, captions_B = [regions for regions, _ in group], [captions for _, captions in group]
+    for regions in regions_B:
+        batcher.check(regions)
+    if not any(captions_B):
+        return regions_B, None, None
+    return regions_B, batcher.images(regions_B), CaptionsOfImages.of(batcher, captions_B)
 
 
 @torch.inference_mode()
-def _grounded(grounder: Grounder, prepared: _Prepared) -> list[list[Grounding]]:
-    images, encoded, batch = prepared
-    if batch is None:
-        return [[] for _ in images]
-    regions_B, image_of_C = [regions for regions, _ in images], batch.image_of_C.tolist()
-    captions = [arrays.caption for arrays in encoded]
-    alignment, attention_CWR, prior_CPR = grounder.model.read(batch)
-    asked = _asked(batch, captions, grounder.config.options.units == "phrases")
-    matched_CQ = np.where(asked.real_CQ, alignment.matched_BCQ[0].numpy(), 0)
+def _grounded(
+    grounder: Grounder, prepared: tuple[list[Regions], ImageBatch | None, CaptionsOfImages | None]
+) -> list[list[Grounding]]:
+    regions_B, batch, captions = prepared
+    if batch is None or captions is None:
+        return [[] for _ in regions_B]
+    return ground_encoded(grounder, grounder.model.encode_images(batch), regions_B, captions)
+
+
+@torch.inference_mode()
+def ground_embedded(
+    grounder: Grounder,
+    images: ImageEmbeddings,
+    regions_B: Sequence[Regions],
+    captions_B: Sequence[Sequence[Caption]],
+) -> list[list[Grounding]]:
+    """The groundings of the captions of each of B images that the model has encoded.
+
+    Args:
+        grounder: the model.
+        images: the B images.
+        regions_B: their regions, whose boxes and classes the answers are made of.
+        captions_B: the captions of each image; there may be none.
+    """
+    if not any(captions_B):
+        return [[] for _ in regions_B]
+    return ground_encoded(grounder, images, regions_B, CaptionsOfImages.of(grounder.batcher, captions_B))
+
+
+@torch.inference_mode()
+def ground_encoded(
+    grounder: Grounder, images: ImageEmbeddings, regions_B: Sequence[Regions], captions: CaptionsOfImages
+) -> list[list[Grounding]]:
+    """What `ground_embedded` gives, of captions that are batched already; at least one."""
+    image_of_C = [b for b, count in enumerate(captions.counts) for _ in range(count)]
+    paired = images.of(torch.tensor(image_of_C))
+    found = grounder.model.ground(paired, captions.batch)
+    asked = _asked(captions, grounder.config.options.units == "phrases")
+    matched_CQ = np.where(asked.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
-    told = [[_told(grounder, evidence) for evidence in row] for row in matched_CP.tolist()]
-    attention = attention_CWR.numpy()
-    found: list[Grounding] = []
+    match = [[_match(grounder, value) for value in row] for row in matched_CP.tolist()]
+    answers: Iterable[tuple[list[tuple[Array, Array]], Array | None]]
     if grounder.config.options.reads_heat:
-        map_CQR = alignment.similarity_BCQR[0].numpy()
-        for c, arrays in enumerate(encoded):
-            regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)
-            own = (asked.member_CPQ[c, :phrase_count, :queries], asked.content_CQ[c, :queries])
-            attention_WR = attention[c, : len(arrays), : len(regions)]
-            found.append(
-                _read_heat(grounder, regions, arrays, map_CQR[c, :queries, : len(regions)], *own, attention_WR, told[c])
-            )
+        answers = _heat_answers(grounder, regions_B, image_of_C, captions.encoded, asked, found.alignment)
     else:
-        if grounder.config.options.prior == "none":
-            prior_CPR = None
-        answers = _answers(grounder, regions_B, batch, asked, alignment, prior_CPR)
-        for c, (caption, arrays) in enumerate(zip(captions, encoded, strict=True)):
-            regions = regions_B[image_of_C[c]]
-            phrases = tuple(
-                GroundedPhrase(p.text, p.start, p.end, *answer, *its)
-                for p, answer, its in zip(caption.phrases, answers, told[c], strict=False)  # answers go on
-            )
-            attention_WR = attention[c, : len(arrays), : len(regions)]
-            size = (regions.width, regions.height)
-            found.append(Grounding(caption.text, phrases, arrays.spans, regions, attention_WR, *size))
-    ends = [0, *accumulate(len(own) for _, own in images)]
-    return [found[first:last] for first, last in pairwise(ends)]
+        prior_CPR = None if grounder.config.options.prior == "none" else found.prior_CPR
+        ranked = _answers(grounder, regions_B, image_of_C, paired.regions.mask_BR, asked, found.alignment, prior_CPR)
+        answers = (([next(ranked) for _ in arrays.caption.phrases], None) for arrays in captions.encoded)
+    attention_CWR = found.attention_CWR.numpy()
+    groundings: list[Grounding] = []
+    for c, (arrays, (boxes, heat_PYX)) in enumerate(zip(captions.encoded, answers, strict=True)):
+        regions, caption = regions_B[image_of_C[c]], arrays.caption
+        phrases = tuple(
+            GroundedPhrase(phrase.text, phrase.start, phrase.end, *answer, *fit)
+            for phrase, answer, fit in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
+        )
+        attention_WR = attention_CWR[c, : len(arrays), : len(regions)]
+        size = (regions.width, regions.height)
+        groundings.append(Grounding(caption.text, phrases, arrays.spans, regions, attention_WR, *size, heat_PYX))
+    ends = [0, *accumulate(captions.counts)]
+    return [groundings[first:last] for first, last in pairwise(ends)]
 
 
-def _told(grounder: Grounder, evidence: float) -> tuple[float, float | None]:
-    """A phrase's evidence, and how sure it makes that the phrase is in the image."""
-    presence = grounder.config.presence
-    return evidence, None if presence is None else presence.confidence(evidence)
+def _match(grounder: Grounder, matched: float) -> tuple[float, float | None]:
+    """How well a phrase matches, and the calibrated probability that it is in the image."""
+    calibration = grounder.config.presence
+    return matched, None if calibration is None else calibration.confidence(matched)
 
 
 class _Asked(NamedTuple):
@@ -154,14 +208,15 @@ class _Asked(NamedTuple):
         return int(self.real_CP[c].sum()), int(self.real_CQ[c].sum())
 
 
-def _asked(batch: Batch, captions: Sequence[Caption], by_phrases: bool) -> _Asked:
+def _asked(captions: CaptionsOfImages, by_phrases: bool) -> _Asked:
+    batch = captions.batch
     own_CPW = batch.phrase_CPW.numpy()
-    real_CP = np.arange(own_CPW.shape[1]) < np.array([[len(caption.phrases)] for caption in captions])
+    real_CP = np.arange(own_CPW.shape[1]) < np.array([[len(arrays.caption.phrases)] for arrays in captions.encoded])
     if by_phrases:
         itself_CPP = np.broadcast_to(np.eye(real_CP.shape[1], dtype=bool), (*real_CP.shape, real_CP.shape[1]))
         return _Asked(real_CP, real_CP, itself_CPP, np.ones_like(real_CP))
     # A phrase without a word of its own (punctuation only) goes by all words of its caption.
-    real_CW = batch.word_mask_CW.numpy()
+    real_CW = batch.mask_CW.numpy()
     member_CPW = np.where(own_CPW.any(axis=2, keepdims=True), own_CPW, real_CW[:, None])
     return _Asked(real_CP, real_CW, member_CPW, batch.content_CW.numpy())
 
@@ -169,16 +224,17 @@ def _asked(batch: Batch, captions: Sequence[Caption], by_phrases: bool) -> _Aske
 def _answers(
     grounder: Grounder,
     regions_B: Sequence[Regions],
-    batch: Batch,
+    image_of_C: Sequence[int],
+    mask_CR: torch.Tensor,
     asked: _Asked,
     alignment: Alignment,
     prior_CPR: torch.Tensor | None,
 ) -> Iterator[tuple[Array, Array]]:
     """Boxes and scores, best first, of one phrase after the other."""
-    ranking, image_of_C = grounder.config.options.ranking, batch.image_of_C
+    ranking = grounder.config.options.ranking
     member_CPQ, content_CQ = (torch.from_numpy(np.array(part)) for part in asked[2:])
     score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
-    count = batch.region_mask_BR.shape[1]
+    count = mask_CR.shape[1]
     boxes_BR4 = np.zeros((len(regions_B), count, 4), dtype=np.float32)
     overlap_BRR = np.zeros((len(regions_B), count, count), dtype=np.float32)
     sure_BR = np.zeros((len(regions_B), count), dtype=np.float32)
@@ -186,11 +242,10 @@ def _answers(
         boxes_BR4[b, : len(regions)] = regions.boxes
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
         sure_BR[b, : len(regions)] = regions.class_probs.max(axis=1, initial=0)
-    mask_CR = batch.region_mask_BR[image_of_C]
-    sure_CR = torch.from_numpy(sure_BR)[image_of_C] if grounder.config.class_names else None
+    sure_CR = torch.from_numpy(sure_BR[image_of_C]) if grounder.config.class_names else None
     ranked_CPR = ranked_scores(
         score_CPR,
-        torch.from_numpy(overlap_BRR)[image_of_C],
+        torch.from_numpy(overlap_BRR[image_of_C]),
         ranking,
         sure_CR,
         prior_CPR,
@@ -198,7 +253,7 @@ def _answers(
         mask_CR,
     ).masked_fill(~mask_CR[:, None], -1)
     caption_N = np.repeat(np.arange(len(asked.real_CP)), asked.real_CP.sum(axis=1))
-    image_N = image_of_C.numpy()[caption_N]
+    image_N = np.array(image_of_C)[caption_N]
     ranked_NR = ranked_CPR.numpy()[asked.real_CP]
     order_NR = np.argsort(-ranked_NR, axis=1, kind="stable")
     best_NR, best_NR4 = np.take_along_axis(ranked_NR, order_NR, axis=1), boxes_BR4[image_N[:, None], order_NR]
@@ -209,23 +264,25 @@ def _answers(
         yield boxes_R4[:own], scores_R[:own]
 
 
-def _read_heat(
+def _heat_answers(
     grounder: Grounder,
-    regions: Regions,
-    arrays: EncodedCaption,
-    map_QR: Array,
-    phrase_PQ: Mask,
-    content_Q: Mask,
-    attention_WR: Array,
-    told: Sequence[tuple[float, float | None]],
-) -> Grounding:
-    """Boxes around the hot regions of each phrase's map of cells."""
-    caption = arrays.caption
-    heat_PYX = phrase_maps(map_QR, phrase_PQ, content_Q)
-    phrases = []
-    for phrase, map_YX, its in zip(caption.phrases, heat_PYX, told, strict=False):
-        heat_HW = positive_heat(upsampled(map_YX, regions.width, regions.height))
-        boxes, scores = heat_boxes(heat_HW, grounder.config.options.read_out)  # type: ignore[attr-defined]
-        phrases.append(GroundedPhrase(phrase.text, phrase.start, phrase.end, boxes, scores, *its))
-    size = (regions.width, regions.height)
-    return Grounding(caption.text, tuple(phrases), arrays.spans, regions, attention_WR, *size, heat_PYX)
+    regions_B: Sequence[Regions],
+    image_of_C: Sequence[int],
+    captions: Sequence[EncodedCaption],
+    asked: _Asked,
+    alignment: Alignment,
+) -> Iterator[tuple[list[tuple[Array, Array]], Array]]:
+    """Boxes and scores of each caption's phrases, read around the hot regions of their maps, and the maps `[P, h, w]`."""
+    map_CQR = alignment.similarity_BCQR[0].numpy()
+    for c, arrays in enumerate(captions):
+        regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)
+        heat_PYX = phrase_maps(
+            map_CQR[c, :queries, : len(regions)],
+            asked.member_CPQ[c, :phrase_count, :queries],
+            asked.content_CQ[c, :queries],
+        )
+        boxes = []
+        for _, map_YX in zip(arrays.caption.phrases, heat_PYX, strict=False):
+            heat_HW = positive_heat(upsampled(map_YX, regions.width, regions.height))
+            boxes.append(heat_boxes(heat_HW, grounder.config.options.read_out))  # type: ignore[attr-defined]
+        yield boxes, heat_PYX

@@ -29,8 +29,9 @@ class GroundedPhrase:
         text, start, end: the phrase and its character span in the caption.
         boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
         scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
-        evidence: how well the phrase fits the image, in the model's own unit; None where nothing was asked.
-        confidence: in [0, 1], that the phrase is in the image; None of a model that was not calibrated.
+        match: how well the phrase matches the image, in the model's own unit; None where it was not computed.
+        confidence: the calibrated probability in [0, 1] that the phrase is in the image; None of a model that was not
+            calibrated.
         types: Entities types such as `people`, where the caption that was asked for came with them.
     """
 
@@ -39,7 +40,7 @@ class GroundedPhrase:
     end: int
     boxes: Array
     scores: Array
-    evidence: float | None = None
+    match: float | None = None
     confidence: float | None = None
     types: tuple[str, ...] = ()
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.config import DistillationConfig, RecipeConfig, Units
+from unboxed.recipes.config import DistillationConfig, RecipeConfig
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -72,13 +73,15 @@ class CKD(RecipeConfig):
         """Sentences, and phrases, must pick their own image."""
         from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce, word_image_infonce
 
-        image_of_C = pairs.batch.image_of_C
-        matched_BCQ, score_BC = pairs.aligner.match(pairs.regions, pairs.codes, prior_BCQR=pairs.prior_BCQR)
+        image_of_C = pairs.image_of_C
+        matched_BCQ, score_BC = pairs.match
         parts = {}
         if self.sentence_weight:
             parts["sentence"] = self.sentence_weight * caption_image_infonce(score_BC, image_of_C)
             if self.both_ways:
                 parts["image"] = self.sentence_weight * image_caption_infonce(score_BC, image_of_C)
         if self.phrase_weight:
-            parts["phrase"] = self.phrase_weight * word_image_infonce(matched_BCQ, pairs.queries.mask_CQ, image_of_C)
+            parts["phrase"] = self.phrase_weight * word_image_infonce(
+                matched_BCQ, pairs.captions.queries.mask_CQ, image_of_C
+            )
         return parts

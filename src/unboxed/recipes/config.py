@@ -10,6 +10,7 @@ from unboxed.attention.ranking import Ranking
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
-    from unboxed.regions.settings import RegionSettings
     from unboxed.text.vocabulary import Vocabulary
 
-__all__ = ["DistillationConfig", "RecipeConfig", "Units"]
-
-Units = Literal["words", "content", "phrases"]
-"""What of a caption looks for a region: all its words, its nouns and adjectives, or its phrases."""
+__all__ = ["DistillationConfig", "RecipeConfig"]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.recipes.config import RecipeConfig
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -54,4 +55,4 @@ class InfoGround(RecipeConfig):
         from unboxed.objectives.infonce import word_image_infonce
 
         matched_BCQ = pairs.alignment.matched_BCQ
-        return {"word_image": word_image_infonce(matched_BCQ, pairs.queries.mask_CQ, pairs.batch.image_of_C)}
+        return {"word_image": word_image_infonce(matched_BCQ, pairs.captions.queries.mask_CQ, pairs.image_of_C)}

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.schedule import Schedule
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -68,14 +69,14 @@ class MatchingConfig(RecipeConfig):
         from unboxed.objectives.npair import npair_loss
         from unboxed.objectives.triplet import triplet_loss
 
-        image_of_C = pairs.batch.image_of_C
+        image_of_C = pairs.image_of_C
         if self.contrast == "npair":
             loss = npair_loss(pairs.score_BC, image_of_C, self.scale)
             return {"npair": loss, **self._constraints(pairs)}
         warm = pairs.training_step.epoch < self.warm_up
         hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
-        rivals = max(len(pairs.batch.features_BRV) - 1, 1) if warm else 1  # of each pair, in each direction
-        return {"hinge": hinge / (len(image_of_C) * rivals), **self._constraints(pairs)}
+        negatives = max(len(pairs.batch.images) - 1, 1) if warm else 1  # of each pair, in each direction
+        return {"hinge": hinge / (len(image_of_C) * negatives), **self._constraints(pairs)}
 
     def _constraints(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         chosen = self.constraint
@@ -83,13 +84,17 @@ class MatchingConfig(RecipeConfig):
             return {}
         from unboxed.objectives.constraints import ccr_loss, ccs_loss, sample_swaps
 
-        batch, parts = pairs.batch, {}
+        captions, parts = pairs.batch.captions, {}
         matched = pairs.matched()
         if chosen.constraints in ("ccr", "both"):
             parts["ccr"] = chosen.constraint_weight * ccr_loss(matched, chosen.constraint_margin, chosen.ccr_variant)
         if chosen.constraints in ("ccs", "both"):
             swaps = sample_swaps(
-                matched, batch.image_of_C, pairs.generator(), word_ids_CQ=batch.tokens_CW, eligible_CQ=batch.content_CW
+                matched,
+                pairs.image_of_C,
+                pairs.generator(),
+                word_ids_CQ=captions.tokens_CW,
+                eligible_CQ=captions.content_CW,
             )
             parts["ccs"] = chosen.constraint_weight * ccs_loss(
                 matched, swaps, chosen.constraint_margin, chosen.ccs_variant

@@ -1,32 +1,47 @@
-"""The spine as a module: encoders, a recipe's attention and objective, and what combines with every recipe."""
+"""The model of every recipe: text encoder, region inputs, the recipe's attention and objective, and shared losses."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
 
-from unboxed.attention.base import Aligner, Alignment, RegionEmbeddings
+from unboxed.attention.base import Aligner, Alignment
+from unboxed.attention.memory_budget import BUDGET_BYTES
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.standardize import Standardize
-from unboxed.data.collate import GEOMETRY_WIDTH
 from unboxed.objectives.distillation import distillation
 from unboxed.objectives.infonce import negative_word_infonce
 from unboxed.objectives.intra_caption import intra_caption_contrast
-from unboxed.priors.semantic import scores
-from unboxed.recipes.pairs import Pairs, Queries, TrainingStep
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
+from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.text.encoders.frozen import FrozenEncoder
 from unboxed.text.encoders.pretrained import PretrainedEncoder
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.types import Batch
+from unboxed.types import CaptionBatch, ImageBatch, PairedBatch, Units
 
 if TYPE_CHECKING:
-    from unboxed.recipes.config import RecipeConfig, Units
+    from unboxed.recipes.config import RecipeConfig
     from unboxed.text.encoders.frozen import FrozenEncoder
 
-__all__ = ["MatchingModel"]
+__all__ = ["MatchingModel", "PhraseAttention", "queries"]
+
+
+class PhraseAttention(NamedTuple):
+    """What the boxes of C captions' phrases are read from.
+
+    Attributes:
+        alignment: of the recipe's queries with each caption's image, axes `[1, C, ...]`; recipes that train with content
+            words are read with all words.
+        attention_CWR: the attention of every word.
+        prior_CPR: the semantic prior of every phrase, or None without a prior.
+    """
+
+    alignment: Alignment
+    attention_CWR: torch.Tensor
+    prior_CPR: torch.Tensor | None
 
 
 class MatchingModel(nn.Module):
@@ -48,59 +63,84 @@ class MatchingModel(nn.Module):
         self.region_layer = nn.Linear(region_width, options.region_hidden) if options.region_hidden else None
         self.aligner: Aligner = options.aligner(options.region_hidden or region_width, self.text.output_width)
 
-    def encode_regions(self, batch: Batch) -> RegionEmbeddings:
-        """The regions of the B images, encoded once for all captions; codes that the batch has are taken."""
-        if batch.codes is not None:
-            codes: RegionEmbeddings = batch.codes
-            return codes
-        inputs_BRV = self.region_dropout(self.standardise(batch.features_BRV, batch.region_mask_BR))
+    def encode_images(self, images: ImageBatch) -> ImageEmbeddings:
+        """Encode B images, once for all captions that they are compared with."""
+        inputs_BRV = self.region_dropout(self.standardise(images.inputs_BRV, images.mask_BR))
         if self.region_layer is not None:
-            inputs_BRV = self.region_layer(inputs_BRV).relu() * batch.region_mask_BR[..., None]
-        return self.aligner.embed_regions(inputs_BRV, _edges(batch), batch.region_mask_BR)
+            inputs_BRV = self.region_layer(inputs_BRV).relu() * images.mask_BR[..., None]
+        return ImageEmbeddings(
+            self.aligner.embed_regions(inputs_BRV, images.edges_BR4, images.mask_BR), images.class_score_BRE
+        )
 
-    def encode_words(self, batch: Batch) -> torch.Tensor:
-        """Contextual words `[C, W, H]`."""
-        words_CWH: torch.Tensor = self.text(batch.tokens_CW, batch.word_mask_CW, batch.words_C)
+    def encode_words(self, captions: CaptionBatch) -> torch.Tensor:
+        """The states `[C, W, H]` of the captions' words, each read in its caption."""
+        words_CWH: torch.Tensor = self.text(captions.tokens_CW, captions.mask_CW, captions.words_C)
         return words_CWH
 
-    def queries(self, batch: Batch, words_CWH: torch.Tensor, units: Units) -> Queries:
-        """What of the captions looks for regions."""
-        if units == "words":
-            return Queries(words_CWH, batch.word_mask_CW, batch.phrase_CPW)
-        if units == "content":
-            return _packed(words_CWH, batch.content_CW, batch.phrase_CPW)
-        mask_CP = batch.phrase_CPW.any(dim=-1)
-        itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
-        return Queries(mean_weights(batch.phrase_CPW, words_CWH.dtype) @ words_CWH, mask_CP, itself_CPP)
+    def encode_captions(
+        self, captions: CaptionBatch, words_CWH: torch.Tensor | None = None, units: Units | None = None
+    ) -> CaptionEmbeddings:
+        """Encode C captions, once for all images that they are compared with.
 
-    def pairs(self, batch: Batch, training_step: TrainingStep, words_CWH: torch.Tensor) -> Pairs:
-        """Every caption against every image of the batch."""
-        regions, prior_BCPR = self.encode_regions(batch), _prior(batch)
-        queries = self.queries(batch, words_CWH, self.options.units)
-        codes = self.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
-        prior_BCQR = prior_BCPR if self.options.units == "phrases" else None  # the prior knows of phrases alone
-        return Pairs(batch, queries, regions, codes, self.aligner, training_step, prior_BCPR, prior_BCQR)
+        Args:
+            captions: the captions.
+            words_CWH: what `encode_words` gives for them, where it is known already.
+            units: which queries; None: those of the recipe.
+        """
+        words_CWH = self.encode_words(captions) if words_CWH is None else words_CWH
+        units = self.options.units if units is None else units
+        states_CQH, mask_CQ, phrase_CPQ = queries(captions, words_CWH, units)
+        return CaptionEmbeddings(
+            self.aligner.embed_queries(states_CQH, mask_CQ), phrase_CPQ, captions.affinity_CPE, units
+        )
 
-    def score(self, batch: Batch) -> torch.Tensor:
-        """How well each image and caption fit, `[B, C]`."""
-        return self.pairs(batch, TrainingStep(0, 1), self.encode_words(batch)).score_BC
+    def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
+        """Every caption aligned with every image; with `paired`, each with the image of its own row.
 
-    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
+        Args:
+            images: B images; with `paired`, C of them, row by row with the captions (`ImageEmbeddings.of`).
+            captions: C captions.
+            paired: the result's axes are then `[1, C, Q, R]`.
+        """
+        return align(self.aligner, images, captions, paired=paired)
+
+    def score(
+        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
+    ) -> torch.Tensor:
+        """How well each image and caption match, `[B, C]`; see `embeddings.score`."""
+        return score(self.aligner, images, captions, budget_bytes=budget_bytes)
+
+    def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
+        """Every caption of the batch with every image of the batch."""
+        words_CWH = self.encode_words(batch.captions)
+        images = self.encode_images(batch.images)
+        captions = self.encode_captions(batch.captions, words_CWH)
+        return Pairs(batch, images, captions, words_CWH, self.aligner, training_step)
+
+    def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
-        options = self.options
-        words_CWH = self.encode_words(batch)
-        pairs = self.pairs(batch, training_step, words_CWH)
+        return self._losses(self.pairs(batch, training_step))
+
+    def loss_and_scores(
+        self, batch: PairedBatch, training_step: TrainingStep
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What `loss` gives, and the scores `[B, C]` of all pairs; the batch is encoded once."""
+        pairs = self.pairs(batch, training_step)
+        return self._losses(pairs), pairs.score_BC
+
+    def _losses(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        options, batch = self.options, pairs.batch
         teaching = options.distillation
         parts = dict(options.objective(pairs))
-        if batch.substitutes_CN.shape[1] and options.negative_weight:
-            parts["negatives"] = options.negative_weight * self._negative_words(batch, words_CWH, pairs.regions)
+        if batch.captions.substitutes_CN.shape[1] and options.negative_weight:
+            parts["negatives"] = options.negative_weight * self._negative_words(pairs)
         if teaching.distillation:
-            parts["distillation"] = teaching.weight_at(training_step.step) * distillation(
+            parts["distillation"] = teaching.weight_at(pairs.training_step.step) * distillation(
                 pairs.paired_logit_CPR,
                 pairs.paired_prior_CPR,
                 pairs.phrase_mask_CP,
                 pairs.paired_mask_CR,
-                _edges(batch)[batch.image_of_C],
+                batch.images.edges_BR4[batch.image_of_C],
                 temperature=teaching.teacher_temperature,
                 neighbours=teaching.neighbours,
             )
@@ -112,65 +152,58 @@ class MatchingModel(nn.Module):
             )
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _negative_words(self, batch: Batch, words_CWH: torch.Tensor, regions: RegionEmbeddings) -> torch.Tensor:
+    def _negative_words(self, pairs: Pairs) -> torch.Tensor:
         """The true word, in the true caption, against its substitutes, each in its own false caption."""
-        has = batch.slot_C >= 0
-        slot_C = batch.slot_C[has]
-        own_C1H = words_CWH[has][torch.arange(len(slot_C), device=slot_C.device), slot_C][:, None]
-        texts = [words for words, present in zip(batch.words_C, has.tolist(), strict=True) if present]
+        captions, words_CWH = pairs.batch.captions, pairs.words_CWH
+        has = captions.slot_C >= 0
+        slot_C = captions.slot_C[has]
+        true_C1H = words_CWH[has][torch.arange(len(slot_C), device=slot_C.device), slot_C][:, None]
+        texts = [words for words, present in zip(captions.words_C, has.tolist(), strict=True) if present]
         others_CNH = self.text.substitute(
-            words_CWH[has], batch.word_mask_CW[has], slot_C, batch.substitutes_CN[has], texts
+            words_CWH[has], captions.mask_CW[has], slot_C, captions.substitutes_CN[has], texts
         )
-        candidates_CNH = torch.cat([own_C1H, others_CNH], dim=1)
-        mask_CN = nn.functional.pad(batch.substitutes_CN[has] > 0, (1, 0), value=True)
-        codes = self.aligner.embed_queries(candidates_CNH, mask_CN)
-        alignment = self.aligner.align(regions.of(batch.image_of_C[has]), codes, paired=True)
+        candidates_CNH = torch.cat([true_C1H, others_CNH], dim=1)
+        mask_CN = nn.functional.pad(captions.substitutes_CN[has] > 0, (1, 0), value=True)
+        candidates = self.aligner.embed_queries(candidates_CNH, mask_CN)
+        alignment = self.aligner.align(pairs.images.regions.of(pairs.image_of_C[has]), candidates, paired=True)
         return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
 
-    def read(self, batch: Batch) -> tuple[Alignment, torch.Tensor, torch.Tensor | None]:
-        """What grounding reads: each caption with its own image.
+    def ground(self, images: ImageEmbeddings, captions: CaptionBatch) -> PhraseAttention:
+        """What the boxes of phrases are read from: each caption with the image of its own row.
 
-        Returns:
-            The alignment of the recipe's units with the images' regions, its axes `[1, C, …]` (content words are read
-            as all words), the attention of the words `[C, W, R]`, and the untrained scores of the phrases `[C, P, R]`
-            where there are any.
+        Args:
+            images: C images, row by row with the captions (`ImageEmbeddings.of`).
+            captions: C captions.
         """
-        words_CWH = self.encode_words(batch)
-        regions = self.encode_regions(batch).of(batch.image_of_C)
-        prior_1CPR = None
-        if batch.affinity_CPK.shape[-1]:
-            prior_1CPR = scores(batch.affinity_CPK, batch.evidence_BRK[batch.image_of_C])[None]
-
-        def alignment(units: Units) -> Alignment:
-            queries = self.queries(batch, words_CWH, units)
-            codes = self.aligner.embed_queries(queries.states_CQH, queries.mask_CQ)
-            prior_1CQR = prior_1CPR if units == "phrases" else None
-            return self.aligner.align(regions, codes, paired=True, prior_BCQR=prior_1CQR)
-
-        of_words = alignment("words")
-        of_units = alignment("phrases") if self.options.units == "phrases" else of_words
-        return of_units, of_words.attention_BCQR[0], None if prior_1CPR is None else prior_1CPR[0]
+        words_CWH = self.encode_words(captions)
+        of_words = self.encode_captions(captions, words_CWH, "words")
+        by_words = by_units = self.align(images, of_words, paired=True)
+        if self.options.units == "phrases":
+            by_units = self.align(images, self.encode_captions(captions, words_CWH, "phrases"), paired=True)
+        prior_1CPR = phrase_prior(images, of_words, paired=True)
+        return PhraseAttention(by_units, by_words.attention_BCQR[0], None if prior_1CPR is None else prior_1CPR[0])
 
 
-def _prior(batch: Batch) -> torch.Tensor | None:
-    """The untrained scores `[B, C, P, R]` of every phrase in every image, where the batch has a prior."""
-    if not batch.affinity_CPK.shape[-1]:
-        return None
+def queries(
+    captions: CaptionBatch, words_CWH: torch.Tensor, units: Units
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The states `[C, Q, H]` of the captions' queries, which are real `[C, Q]`, and whose phrase they are `[C, P, Q]`."""
+    if units == "words":
+        return words_CWH, captions.mask_CW, captions.phrase_CPW
+    if units == "content":
+        return _packed(words_CWH, captions.content_CW, captions.phrase_CPW)
+    mask_CP = captions.phrase_CPW.any(dim=-1)
+    itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
+    return mean_weights(captions.phrase_CPW, words_CWH.dtype) @ words_CWH, mask_CP, itself_CPP
 
-    prior_BCPR: torch.Tensor = scores(batch.affinity_CPK[None], batch.evidence_BRK[:, None])
-    return prior_BCPR
 
-
-def _edges(batch: Batch) -> torch.Tensor:
-    """The boxes `[B, R, 4]` as shares of their photographs' sizes."""
-    return batch.features_BRV[..., -GEOMETRY_WIDTH : 4 - GEOMETRY_WIDTH]
-
-
-def _packed(words_CWH: torch.Tensor, mask_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> Queries:
+def _packed(
+    words_CWH: torch.Tensor, mask_CW: torch.Tensor, phrase_CPW: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Only the words of the mask, moved together, so that the others cost nothing."""
     count = int(mask_CW.sum(dim=1).max())
     order_CQ = (~mask_CW).to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
     states_CQH = words_CWH.gather(1, order_CQ[..., None].expand(-1, -1, words_CWH.shape[-1]))
     packed_mask_CQ = mask_CW.gather(1, order_CQ)
     phrase_CPQ = phrase_CPW.gather(2, order_CQ[:, None].expand(-1, phrase_CPW.shape[1], -1)) & packed_mask_CQ[:, None]
-    return Queries(states_CQH, packed_mask_CQ, phrase_CPQ)
+    return states_CQH, packed_mask_CQ, phrase_CPQ

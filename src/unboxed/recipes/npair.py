@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.heatmaps import BoxReadOut
 from unboxed.errors import RegionsError
-from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -144,7 +145,7 @@ class NPair(RecipeConfig):
         """Captions pick their images, and images their captions."""
         from unboxed.objectives.npair import npair_loss
 
-        return {"npair": npair_loss(pairs.score_BC, pairs.batch.image_of_C)}
+        return {"npair": npair_loss(pairs.score_BC, pairs.image_of_C)}
 
     @property
     def shares_maps(self) -> bool:

@@ -14,7 +14,7 @@ from unboxed.text.encoders.recurrent import RecurrentEncoder
 if TYPE_CHECKING:
     from unboxed.recipes.npair import NPair
     from unboxed.recipes.pairs import TrainingStep
-    from unboxed.types import Batch
+    from unboxed.types import PairedBatch
 
 __all__ = ["WordMapModel"]
 
@@ -26,24 +26,30 @@ class WordMapModel(MatchingModel):
     tenth of those of all captions, and the caption scores are means of their evidence: one matrix product more.
     """
 
-    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
+    def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
-        options = cast("NPair", self.options)
+        return self.loss_and_scores(batch, training_step)[0]
+
+    def loss_and_scores(
+        self, batch: PairedBatch, training_step: TrainingStep
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What `loss` gives, and the scores `[B, C]` of all pairs; the batch is encoded once."""
+        options, captions, image_of_C = cast("NPair", self.options), batch.captions, batch.image_of_C
         if not options.shares_maps:
-            return super().loss(batch, training_step)
-        tokens_U, place_N = torch.unique(batch.tokens_CW[batch.content_CW], return_inverse=True)
+            return super().loss_and_scores(batch, training_step)
+        tokens_U, place_N = torch.unique(captions.tokens_CW[captions.content_CW], return_inverse=True)
         text = cast(RecurrentEncoder, self.text)
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
-        queries = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
-        evidence_BU = self.aligner.align(self.encode_regions(batch), queries).matched_BCQ[:, 0]
+        words = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
+        matched_BU = self.aligner.align(self.encode_images(batch.images).regions, words).matched_BCQ[:, 0]
 
-        caption_N = torch.nonzero(batch.content_CW)[:, 0]
-        count_CU = evidence_BU.new_zeros(len(batch.tokens_CW), len(tokens_U))
-        count_CU.index_put_((caption_N, place_N), evidence_BU.new_ones(()), accumulate=True)
-        score_BC = evidence_BU @ (count_CU / count_CU.sum(dim=1, keepdim=True)).T
-        said_BU = torch.zeros_like(evidence_BU, dtype=torch.bool)
-        said_BU[batch.image_of_C[caption_N], place_N] = True
-        parts = {"npair": npair_loss(score_BC, batch.image_of_C)}
+        caption_N = torch.nonzero(captions.content_CW)[:, 0]
+        count_CU = matched_BU.new_zeros(len(captions), len(tokens_U))
+        count_CU.index_put_((caption_N, place_N), matched_BU.new_ones(()), accumulate=True)
+        score_BC = matched_BU @ (count_CU / count_CU.sum(dim=1, keepdim=True)).T
+        mentioned_BU = torch.zeros_like(matched_BU, dtype=torch.bool)
+        mentioned_BU[image_of_C[caption_N], place_N] = True
+        parts = {"npair": npair_loss(score_BC, image_of_C)}
         if options.words_weight:
-            parts["words"] = options.words_weight * word_npair(evidence_BU, said_BU)
-        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+            parts["words"] = options.words_weight * word_npair(matched_BU, mentioned_BU)
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}, score_BC

@@ -1,4 +1,4 @@
-"""The images and captions of a batch after alignment: what an objective is given."""
+"""All pairs of a training batch's images and captions: what an objective is given."""
 
 from __future__ import annotations
 
@@ -8,119 +8,129 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.base import Aligner, Alignment
 from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import PRIOR_FLOOR
-from unboxed.types import Batch
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior
+from unboxed.types import PairedBatch
 
-__all__ = ["Pairs", "Queries", "TrainingStep"]
+__all__ = ["Pairs", "TrainingStep", "phrase_logits"]
 
 
 class TrainingStep(NamedTuple):
-    """How far training has come."""
+    """How far training has come: the step and the epoch, both counted from 0, and the number of steps in all."""
 
     step: int
     steps: int
     epoch: int = 0
 
 
-class Queries(NamedTuple):
-    """What looks for regions: words or phrases of C captions.
-
-    Attributes:
-        states_CQH: contextual states.
-        mask_CQ: True for real ones.
-        phrase_CPQ: True where query q belongs to phrase p.
-    """
-
-    states_CQH: torch.Tensor
-    mask_CQ: torch.Tensor
-    phrase_CPQ: torch.Tensor
-
-
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """All pairs of a batch's images and captions.
+    """All pairs of a batch's images and captions; what is asked for is computed once.
 
     Attributes:
         batch: the batch.
-        queries: of its captions.
-        regions: of its images, encoded.
-        codes: the queries, encoded.
-        aligner: what encoded and aligned them.
-        moment: how far training has come.
-        prior_BCPR: untrained scores of every phrase in every image, or None.
-        prior_BCQR: those that the alignment mixes in, or None.
+        images: its images, encoded.
+        captions: its captions, encoded.
+        words_CWH: the states of the captions' words.
+        aligner: the attention that embedded them.
+        training_step: how far training has come.
     """
 
-    batch: Batch
-    queries: Queries
-    regions: RegionEmbeddings
-    codes: QueryEmbeddings
+    batch: PairedBatch
+    images: ImageEmbeddings
+    captions: CaptionEmbeddings
+    words_CWH: torch.Tensor
     aligner: Aligner
     training_step: TrainingStep
-    prior_BCPR: torch.Tensor | None = None
-    prior_BCQR: torch.Tensor | None = None
+
+    @property
+    def image_of_C(self) -> torch.Tensor:
+        """Index of each caption's image."""
+        return self.batch.image_of_C
+
+    @cached_property
+    def paired_images(self) -> ImageEmbeddings:
+        """The image of each caption, row by row."""
+        return self.images.of(self.image_of_C)
+
+    @cached_property
+    def prior_BCPR(self) -> torch.Tensor | None:
+        """The semantic prior of every phrase in every image, or None without a prior."""
+        return phrase_prior(self.images, self.captions)
 
     @cached_property
     def alignment(self) -> Alignment:
-        """Of all pairs, made when first asked for."""
-        return self.aligner.align(self.regions, self.codes, prior_BCQR=self.prior_BCQR)
+        """Of all pairs."""
+        return align(self.aligner, self.images, self.captions, prior_BCPR=self.prior_BCPR)
 
     @cached_property
     def score_BC(self) -> torch.Tensor:
-        """Of all pairs; without their alignment, as long as nobody has asked for that."""
+        """Of all pairs; without their alignment, unless that has been computed already."""
         if "alignment" in vars(self):
             return self.alignment.score_BC
-        return self.aligner.scores(self.regions, self.codes, prior_BCQR=self.prior_BCQR)
+        return self.aligner.scores(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
+
+    @cached_property
+    def match(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """How well each query is matched in each image, `[B, C, Q]`, and the scores `[B, C]`."""
+        return self.aligner.match(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
 
     @cached_property
     def phrase_mask_CP(self) -> torch.Tensor:
         """True for phrases that have a query."""
-        return self.queries.phrase_CPQ.any(dim=-1)
+        return self.captions.phrase_CPQ.any(dim=-1)
 
     @cached_property
     def paired_mask_CR(self) -> torch.Tensor:
-        """The real regions of each caption's own image."""
-        return self.batch.region_mask_BR[self.batch.image_of_C]
+        """The real regions of each caption's image."""
+        return self.batch.images.mask_BR[self.image_of_C]
 
     @cached_property
     def paired_logit_CPR(self) -> torch.Tensor:
-        """Each phrase's logits over the regions of its own image, -inf at padded ones: means over its queries."""
-        prior_1CQR = None if self.prior_BCQR is None else self._own(self.prior_BCQR)[None]
-        own = self.aligner.align(self.regions.of(self.batch.image_of_C), self.codes, paired=True, prior_BCQR=prior_1CQR)
-        return phrase_logits(own.attention_BCQR[0], self.queries.phrase_CPQ).masked_fill(
-            ~self.paired_mask_CR[:, None], float("-inf")
-        )
+        """Each phrase's logits over the regions of its image, means over its queries; -inf at padded regions."""
+        prior_1CPR = None if self.prior_BCPR is None else self._paired(self.prior_BCPR)[None]
+        alignment = align(self.aligner, self.paired_images, self.captions, paired=True, prior_BCPR=prior_1CPR)
+        logit_CPR = phrase_logits(alignment.attention_BCQR[0], self.captions.phrase_CPQ)
+        return logit_CPR.masked_fill(~self.paired_mask_CR[:, None], float("-inf"))
 
     @cached_property
     def paired_prior_CPR(self) -> torch.Tensor:
-        """The untrained scores of each phrase in its own image."""
-        assert self.prior_BCPR is not None  # asked for only by terms that need the prior
-        return self._own(self.prior_BCPR)
-
-    def _own(self, pairs_BC: torch.Tensor) -> torch.Tensor:
-        """Of all pairs `[B, C, …]` those of each caption with its own image, `[C, …]`."""
-        image_of_C = self.batch.image_of_C
-        return pairs_BC[image_of_C, torch.arange(len(image_of_C), device=image_of_C.device)]
+        """The semantic prior of each phrase in its image; asked for by terms that need the prior."""
+        assert self.prior_BCPR is not None
+        return self._paired(self.prior_BCPR)
 
     def matched(self) -> tuple[MatchedAttention, ...]:
-        """The attention of each caption on its own image, of a host that tells it."""
+        """The attention of each caption on its image, for constraints on attention.
+
+        Raises:
+            TypeError: the attention cannot be constrained.
+        """
         if not isinstance(self.aligner, Constrainable):
             raise TypeError(f"{type(self.aligner).__name__} has no attention that can be constrained.")
-        return self.aligner.matched(self.regions.of(self.batch.image_of_C), self.codes)
+        return self.aligner.matched(self.paired_images.regions, self.captions.queries)
 
     def generator(self) -> torch.Generator:
-        """A source of lots that is the same whenever this step is made again."""
+        """A source of random numbers that is the same whenever this step is repeated."""
         return torch.Generator().manual_seed(self.training_step.step)
 
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
-        """Where each phrase looks in its own image: what is learned times the prior to a power, where there is one."""
+        """Where each phrase attends in its image: the learned attention times the prior to a power, if there is one."""
         logit_CPR = self.paired_logit_CPR
         if self.prior_BCPR is not None:
             logit_CPR = logit_CPR + prior_weight * (self.paired_prior_CPR + PRIOR_FLOOR).log()
         return logit_CPR.softmax(dim=-1)
+
+    @property
+    def _prior_BCQR(self) -> torch.Tensor | None:
+        """The prior of every query, for attentions that use it; it scores phrases alone."""
+        return self.prior_BCPR if self.aligner.uses_prior and self.captions.units == "phrases" else None
+
+    def _paired(self, value_BC: torch.Tensor) -> torch.Tensor:
+        """Of all pairs `[B, C, ...]` those of each caption with its image, `[C, ...]`."""
+        return value_BC[self.image_of_C, torch.arange(len(self.image_of_C), device=self.image_of_C.device)]
 
 
 def phrase_logits(attention_CQR: torch.Tensor, phrase_CPQ: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.recipes.config import RecipeConfig, Units
+from unboxed.recipes.config import RecipeConfig
+from unboxed.types import Units
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +84,8 @@ class SPRM(RecipeConfig):
         from unboxed.objectives.infonce import caption_image_infonce
         from unboxed.objectives.score_difference import most_alike_image, score_difference
 
-        score_BC, image_of_C = pairs.score_BC, pairs.batch.image_of_C
+        score_BC, image_of_C = pairs.score_BC, pairs.image_of_C
         if self.contrast == "infonce":
             return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
-        negative_C = most_alike_image(pairs.batch.tokens_CW, pairs.batch.content_CW, image_of_C)
+        negative_C = most_alike_image(pairs.batch.captions.tokens_CW, pairs.batch.captions.content_CW, image_of_C)
         return {"difference": score_difference(score_BC, image_of_C, negative_C)}

@@ -15,13 +15,13 @@ import torch
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes.encoded import EncodedCaptions, score_encoded
+from unboxed.recipes.embeddings import CaptionEmbeddings
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.progress import track
 from unboxed.search.embedding_shards import CodeShard, ShardImage, shard_number, write_code_shard
-from unboxed.search.image_embeddings import StoredImage, encoded_captions, stored_images, together
+from unboxed.search.image_embeddings import StoredImage, stored_images, together
 from unboxed.search.image_list import ListedImage, Listing, listed
 from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import ImageTable, Texts
@@ -249,11 +249,11 @@ class _Work:
         return photos, self._scores(photos, self._probes)
 
     @torch.inference_mode()
-    def _scores(self, photos: Sequence[StoredImage], captions: EncodedCaptions) -> torch.Tensor:
-        return score_encoded(self._grounder.model, together(photos), captions).float()
+    def _scores(self, photos: Sequence[StoredImage], captions: CaptionEmbeddings) -> torch.Tensor:
+        return self._grounder.model.score(together(photos), captions).float()
 
-    def _encoded(self, texts: Sequence[str]) -> EncodedCaptions:
-        return encoded_captions(self._grounder, [Caption(text, noun_phrases(text)) for text in texts])
+    def _encoded(self, texts: Sequence[str]) -> CaptionEmbeddings:
+        return self._grounder.encode_captions([Caption(text, noun_phrases(text)) for text in texts])
 
     def _image(self, key: str) -> StoredImage:
         place = self.places[key]

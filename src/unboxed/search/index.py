@@ -12,10 +12,10 @@ import torch
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, ImageLike
 from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.recipes.encoded import EncodedCaptions, EncodedImages, score_encoded
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.search.candidates import ExactScan, FaissScan, Scan
 from unboxed.search.embedding_shards import CodeShard
-from unboxed.search.image_embeddings import StoredImage, encoded_captions, ground_stored, stored_images, together
+from unboxed.search.image_embeddings import StoredImage, ground_stored, stored_images, together
 from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import ImageTable
 from unboxed.text.phrases import noun_phrases
@@ -156,7 +156,7 @@ class Index:
             k: how many at most.
             candidates: as many as there are images for a full ranking.
         """
-        asked = encoded_captions(self.grounder, [caption])
+        asked = self.grounder.encode_captions([caption])
         if candidates >= len(self):
             rows = torch.arange(len(self))
             score_N = self._scores(rows, asked)[:, 0]
@@ -188,8 +188,8 @@ class Index:
         asked = together(stored)
         rows_C = torch.arange(self.captions)
         if self.captions > max(candidates, _ALL):
-            probes = encoded_captions(self.grounder, [_caption(text) for text in self._probes])
-            vector_1E = self.table.sketch.vectors(score_encoded(self.grounder.model, asked, probes))
+            probes = self.grounder.encode_captions([_caption(text) for text in self._probes])
+            vector_1E = self.table.sketch.vectors(self.grounder.model.score(asked, probes))
             close_C = self.table.weights_CF.float() @ torch.cat([vector_1E[0], torch.ones(1)])
             rows_C = close_C.argsort(descending=True, stable=True)
         texts: dict[str, int] = {}
@@ -201,8 +201,8 @@ class Index:
         captions = [_caption(text) for text in texts]
         parts = []
         for first in range(0, len(captions), _TOGETHER):
-            some = encoded_captions(self.grounder, captions[first : first + _TOGETHER])
-            parts.append(score_encoded(self.grounder.model, asked, some)[0])
+            some = self.grounder.encode_captions(captions[first : first + _TOGETHER])
+            parts.append(self.grounder.model.score(asked, some)[0])
         score_C = torch.cat(parts)
         best = score_C.argsort(descending=True, stable=True)[: max(k, 0)].tolist()
         groundings = self.grounder.ground_regions(regions, [captions[c] for c in best])
@@ -212,13 +212,13 @@ class Index:
             for c, own in zip(best, groundings, strict=True)
         ]
 
-    def _candidates(self, asked: EncodedCaptions, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _candidates(self, asked: CaptionEmbeddings, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows of one query's candidates and their exact scores, in no order.
 
         They are chosen in a few rounds: the exact scores of one make the weights better that choose the next.
         """
         sketch, vectors_NE = self.table.sketch, self.table.vectors_NE
-        score_S = score_encoded(self.grounder.model, self._sample, asked)[:, 0]
+        score_S = self.grounder.model.score(self._sample, asked)[:, 0]
         weights_F = sketch.weights(score_S[:, None])[:, 0]
         pool = self.scan.top(weights_F[:-1], max(_POOL, count))
         vectors_SE, vectors_PE = vectors_NE[self.table.sample_S].float(), vectors_NE[pool].float()
@@ -238,13 +238,13 @@ class Index:
         if self.captions:
             step = max(1, self.captions // _TYPICAL)
             return self.table.weights_CF[::step, :-1][:_TYPICAL].float()
-        probes = encoded_captions(self.grounder, [_caption(text) for text in self._probes[:_TYPICAL]])
-        return self.table.sketch.weights(score_encoded(self.grounder.model, self._sample, probes))[:-1].T.contiguous()
+        probes = self.grounder.encode_captions([_caption(text) for text in self._probes[:_TYPICAL]])
+        return self.table.sketch.weights(self.grounder.model.score(self._sample, probes))[:-1].T.contiguous()
 
-    def _scores(self, rows: torch.Tensor, asked: EncodedCaptions) -> torch.Tensor:
+    def _scores(self, rows: torch.Tensor, asked: CaptionEmbeddings) -> torch.Tensor:
         """The exact scores of images, `[rows, C]`."""
         blocks = (together([self.image(row) for row in some.tolist()]) for some in torch.split(rows, _TOGETHER))
-        return torch.cat([score_encoded(self.grounder.model, block, asked) for block in blocks])
+        return torch.cat([self.grounder.model.score(block, asked) for block in blocks])
 
     @torch.inference_mode()
     def recall(self, queries: Sequence[str | Caption], k: int = 10, candidates: int = CANDIDATES) -> float:
@@ -255,11 +255,11 @@ class Index:
             k: how many of the best count.
             candidates: images that are ranked exactly; here also of few images.
         """
-        asked = encoded_captions(self.grounder, [_caption(query) for query in queries])
+        asked = self.grounder.encode_captions([_caption(query) for query in queries])
         best_KC = self._scores(torch.arange(len(self)), asked).topk(min(k, len(self)), dim=0).indices
         shares = []
         for best_K, query in zip(best_KC.T, queries, strict=True):  # what is among the candidates is ranked exactly
-            rows, _ = self._candidates(encoded_captions(self.grounder, [_caption(query)]), max(candidates, k))
+            rows, _ = self._candidates(self.grounder.encode_captions([_caption(query)]), max(candidates, k))
             shares.append(float(torch.isin(best_K, rows).float().mean()))
         return sum(shares) / len(shares)
 
@@ -294,7 +294,7 @@ class Index:
         return self._shards[number].image(*place, width, height)
 
     @cached_property
-    def _sample(self) -> EncodedImages:
+    def _sample(self) -> ImageEmbeddings:
         return together([self.image(row) for row in self.table.sample_S.tolist()])
 
     @cached_property

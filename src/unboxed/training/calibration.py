@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
-from unboxed.inference.grounder import Grounder
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.priors.person_words import GROUPS, PERSONS
-from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import PRONOUNS
@@ -34,50 +33,58 @@ class SwappedPhrases(NamedTuple):
     """N phrases of photographs' own and of others' captions.
 
     Attributes:
-        evidence_N: how well each fits.
+        match_N: how well each fits.
         present_N: True for those of the photograph's own captions.
         photos: how many images were asked.
     """
 
-    evidence_N: npt.NDArray[np.float64]
+    match_N: npt.NDArray[np.float64]
     present_N: npt.NDArray[np.bool_]
     images: int
 
 
 def swapped_phrases(
-    grounder: Grounder, examples: Sequence[Example], store: RegionStore, *, images: int, captions: int = 2
+    split: EmbeddedSplit, examples: Sequence[Example], *, images: int, captions: int = 2
 ) -> SwappedPhrases:
-    """Ground images, chosen at random, with captions of their own and of others.
+    """Ground images, sampled at random, with their own captions and with those of another image.
 
     Args:
-        grounder: the model.
-        examples: images with captions; those without regions are passed over.
-        store: their regions.
-        photos: at most so many.
+        split: the model and the regions.
+        examples: images with captions; those without regions are left out.
+        images: at most so many.
         captions: so many of each image, at most.
     """
-    stored = [example for example in examples if example.image_id in store]
+    stored = [example for example in examples if example.image_id in split]
     order = generator(0, "swapped").permutation(len(stored))[:images]
     chosen = [stored[i] for i in order] if len(order) > 1 else []
-    evidence: list[float] = []
+    others = chosen[1:] + chosen[:1]
+    asked = [
+        (example.image_id, [*example.captions[:captions], *other.captions[:captions]])
+        for example, other in zip(chosen, others, strict=True)
+    ]
+    match: list[float] = []
     present: list[bool] = []
-    for example, other in zip(chosen, chosen[1:] + chosen[:1], strict=True):
-        said = {_kind(word.text) for caption in example.captions for word in words(caption.text)}
-        own, foreign = example.captions[:captions], other.captions[:captions]
-        groundings = grounder.ground_regions(store[example.image_id], [*own, *foreign])
-        for number, (caption, grounding) in enumerate(zip([*own, *foreign], groundings, strict=True)):
+    for example, (_, both), groundings in zip(chosen, asked, split.ground(asked), strict=True):
+        mentioned = {_kind(word.text) for caption in example.captions for word in words(caption.text)}
+        paired = len(example.captions[:captions])
+        for number, (caption, grounding) in enumerate(zip(both, groundings, strict=True)):
             for kind, phrase in zip(_kinds(caption), grounding.phrases, strict=True):
-                if kind is None or (number >= len(own) and kind in said) or phrase.evidence is None:
+                if kind is None or (number >= paired and kind in mentioned) or phrase.match is None:
                     continue
-                evidence.append(phrase.evidence)
-                present.append(number < len(own))
-    return SwappedPhrases(np.array(evidence, dtype=np.float64), np.array(present, dtype=bool), len(chosen))
+                match.append(phrase.match)
+                present.append(number < paired)
+    return SwappedPhrases(np.array(match, dtype=np.float64), np.array(present, dtype=bool), len(chosen))
 
 
-def calibrated(grounder: Grounder, examples: Sequence[Example], store: RegionStore) -> PresenceCalibration | None:
-    """How a phrase's evidence tells whether it is there, learned on held-out images without a box; or None."""
-    found = swapped_phrases(grounder, examples, store, images=_CALIBRATION_PHOTOS)
-    return fit_presence(found.evidence_N, found.present_N)
+def calibrated(split: EmbeddedSplit, examples: Sequence[Example]) -> PresenceCalibration | None:
+    """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
+
+    Args:
+        split: the model and the regions.
+        examples: held-out images with captions.
+    """
+    found = swapped_phrases(split, examples, images=_CALIBRATION_PHOTOS)
+    return fit_presence(found.match_N, found.present_N)
 
 
 def _kinds(caption: Caption) -> list[str | None]:

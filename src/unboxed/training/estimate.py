@@ -8,19 +8,18 @@ from dataclasses import dataclass
 
 import torch
 
-from unboxed.data.collate import collate
 from unboxed.data.images import open_image
 from unboxed.errors import UnboxedError
+from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.seeds import generator
-from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.auto import default_recipe
-from unboxed.types import Example, Regions
+from unboxed.types import Example, PairedBatch, Regions
 
 __all__ = ["Estimate", "estimate"]
 
@@ -78,11 +77,11 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
     batch_images = min(schedule.images_per_batch, training_photos)
     captions = [e.captions[: schedule.captions_per_image] for e in examples[:batch_images]]
     vocabulary = Vocabulary.from_captions((caption.text for e in examples for caption in e.captions), 2)
-    inputs = [config.region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in regions]
-    batch = collate(
-        [inputs[i % len(inputs)] for i in range(len(captions))],
-        [encode_caption(caption, vocabulary) for own in captions for caption in own],
-        [number for number, own in enumerate(captions) for _ in own],
+    batcher = Batcher(config, vocabulary)
+    batch = PairedBatch(
+        batcher.images([regions[i % len(regions)] for i in range(len(captions))]),
+        batcher.captions(batcher.encode([caption for several in captions for caption in several])),
+        torch.tensor([number for number, several in enumerate(captions) for _ in several]),
     )
     # What a teacher adds is little, and it would have to be prepared first.
     plain = type(options)(negatives="none", distillation=type(options.distillation)(0.0), schedule=schedule)

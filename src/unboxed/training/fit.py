@@ -14,9 +14,11 @@ import torch
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import DatasetError, RegionsError, RunError
+from unboxed.inference.batching import Batcher
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.weights import save_weights
+from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.base import Negatives
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
@@ -98,8 +100,9 @@ def fit(
         },
     )
     prior = _prior(options, store, training, show)
-    loader = SplitLoader(training.examples, store, vocabulary, config, prior)
-    held_out = SplitLoader(validation.examples, store, vocabulary, config, prior)
+    batcher = Batcher(config, vocabulary, prior)
+    loader = SplitLoader(training.examples, store, batcher)
+    held_out = SplitLoader(validation.examples, store, batcher)
     config.facts["train"] = {
         "photos": len(loader),
         "captions": loader.caption_count,
@@ -118,7 +121,7 @@ def fit(
     if options.text != "gru":
         model.text.save(run / "text")  # type: ignore[operator]
     sample = generator(options.schedule.seed, "measure").permutation(len(loader))[:_MEASURED_PHOTOS]
-    model.standardise.measure(loader.regions(int(image)) for image in sample)
+    model.standardise.measure(loader.region_inputs(int(image)) for image in sample)
     if options.trains:
         started = time.monotonic()
         best = train(
@@ -141,11 +144,14 @@ def fit(
     for split in (training, validation):
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
-    presence = calibrated(Grounder.load(run), validation.examples, store)
+    load_weights(run / "model.safetensors", model)  # of the best epoch
+    grounder = Grounder(config, model, vocabulary, prior if options.needs_prior else None)
+    presence = calibrated(EmbeddedSplit(grounder, store), validation.examples)
     config.facts.update(finished=True)
-    replace(config, presence=presence).save(run)
+    grounder.config = replace(config, presence=presence)
+    grounder.config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
-    return Grounder.load(run)
+    return grounder
 
 
 def require_free(run: Path, resume: bool) -> None:

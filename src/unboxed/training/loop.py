@@ -24,7 +24,7 @@ from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import Precision
 from unboxed.training.split_loader import SplitLoader
-from unboxed.types import Batch
+from unboxed.types import PairedBatch
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -37,11 +37,13 @@ LOG_STEPS = 10
 class TrainableModel(Protocol):
     """What the loop asks of a model, beside being an `nn.Module`."""
 
-    def loss(self, batch: Batch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
+    def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts by name."""
 
-    def score(self, batch: Batch) -> torch.Tensor:
-        """How well each image and caption fit, `[B, C]`."""
+    def loss_and_scores(
+        self, batch: PairedBatch, training_step: TrainingStep
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What `loss` gives, and how well each image and caption match, `[B, C]`."""
 
 
 def train(
@@ -87,10 +89,10 @@ def train(
         progress = load_checkpoint(checkpoint, model, optimizer)
     _truncate_log(log_file, progress["step"])
     wrapped, optimizer = fabric.setup(model, optimizer)
-    for method in ("loss", "score"):
+    for method in ("loss", "loss_and_scores"):
         wrapped.mark_forward_method(method)
 
-    def loader(epoch: int) -> Prefetcher[int, Batch]:
+    def loader(epoch: int) -> Prefetcher[int, PairedBatch]:
         return training.batches(
             schedule, epoch, start=progress["batch"], negatives=negatives, negative_count=negative_count
         )
@@ -168,9 +170,9 @@ def _validate(
     losses, rsums = [], []
     for batch in validation.batches(schedule, -1):
         batch = batch.to(device)
-        losses.append(float(model.loss(batch, training_step)["loss"]))
-        score_BC = model.score(batch).float().cpu().numpy()
-        rsums.append(rsum(score_BC, batch.image_of_C.cpu().numpy()))
+        parts, score_BC = model.loss_and_scores(batch, training_step)
+        losses.append(float(parts["loss"]))
+        rsums.append(rsum(score_BC.float().cpu().numpy(), batch.image_of_C.cpu().numpy()))
     model.train()
     return {"val_loss": float(np.mean(losses)), "val_rsum": float(np.mean(rsums))}
 

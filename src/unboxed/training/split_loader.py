@@ -1,31 +1,40 @@
-"""The batches of a dataset, made ahead of time by threads of their own."""
+"""The batches of a split's images and captions, prefetched by threads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from unboxed.data.collate import collate, epoch_batches
+from unboxed.data.sampler import epoch_batches
 from unboxed.errors import DatasetError
-from unboxed.inference.run_config import RunConfig
+from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.prefetch import Prefetcher
 from unboxed.runtime.seeds import generator
-from unboxed.text.encoding import EncodedCaption, encode_caption
-from unboxed.text.vocabulary import Vocabulary
-from unboxed.types import Array, Batch, Example
-
-if TYPE_CHECKING:
-    from unboxed.priors.semantic import SemanticPrior
+from unboxed.text.encoding import EncodedCaption
+from unboxed.types import Array, Example, PairedBatch
 
 __all__ = ["SplitLoader"]
 
 Share = tuple[int, list[int]]
+"""An image of a batch and the numbers of its captions that come along."""
+
+
+class _StoredRegions(NamedTuple):
+    """The regions of one image as they lie in the store; see `batching.DescribedRegions`."""
+
+    boxes: npt.NDArray[np.floating]
+    features: npt.NDArray[np.floating]
+    class_probs: npt.NDArray[np.floating]
+    sources: Sequence[str]
+    width: int
+    height: int
 
 
 class SplitLoader:
@@ -40,19 +49,10 @@ class SplitLoader:
         DatasetError: no image has regions.
     """
 
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        store: RegionStore,
-        vocabulary: Vocabulary,
-        config: RunConfig,
-        prior: SemanticPrior | None = None,
-    ) -> None:
+    def __init__(self, examples: Sequence[Example], store: RegionStore, batcher: Batcher) -> None:
         self._store = store
-        self._vocabulary = vocabulary
-        self._config = config
-        self._prior = prior
-        self._evidence: dict[int, npt.NDArray[np.float16]] = {}
+        self._batcher = batcher
+        self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
@@ -61,10 +61,7 @@ class SplitLoader:
                 "dataset."
             )
         self.image_ids = tuple(example.image_id for example in self._examples)
-        self.captions: list[list[EncodedCaption]] = [
-            [encode_caption(caption, vocabulary, prior.affinity if prior else None) for caption in example.captions]
-            for example in self._examples
-        ]
+        self.captions: list[list[EncodedCaption]] = [batcher.encode(example.captions) for example in self._examples]
         counts = [len(captions) for captions in self.captions]
         self._first_caption = np.concatenate([[0], np.cumsum(counts)])
 
@@ -73,27 +70,12 @@ class SplitLoader:
 
     @property
     def caption_count(self) -> int:
-        """Captions in all."""
+        """The number of captions of all images."""
         return int(self._first_caption[-1])
 
-    def regions(self, image: int) -> Array:
-        """Region inputs of image number `image`."""
-        example = self._examples[image]
-        arrays = self._store.arrays(example.image_id)
-        return self._config.region_inputs(
-            arrays.boxes, arrays.features, arrays.class_probs, example.width, example.height
-        )
-
-    def evidence(self, image: int) -> npt.NDArray[np.float16]:
-        """The semantic prior's evidence `[R, K]` of image number `image`, worked out once."""
-        assert self._prior is not None
-        if image not in self._evidence:
-            example = self._examples[image]
-            arrays = self._store.arrays(example.image_id)
-            sources = [self._store.source_names[source] for source in arrays.sources]
-            evidence = self._prior.evidence(arrays.boxes, arrays.class_probs, sources, example.width, example.height)
-            self._evidence[image] = evidence.astype(np.float16)
-        return self._evidence[image]
+    def region_inputs(self, image: int) -> Array:
+        """What the model is given of the regions of image number `image`, `[R, V]`."""
+        return self._batcher.region_inputs(self._regions(image))
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
         """Which images and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
@@ -109,11 +91,11 @@ class SplitLoader:
         start: int = 0,
         negatives: Negatives | None = None,
         negative_count: int = 0,
-    ) -> Prefetcher[int, Batch]:
-        """The batches of an epoch from number `start` on, made ahead of time from now on."""
+    ) -> Prefetcher[int, PairedBatch]:
+        """The batches of an epoch from number `start` on, prefetched from now on."""
         plan = self.plan(schedule, epoch)
 
-        def make(index: int) -> Batch:
+        def make(index: int) -> PairedBatch:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
             return self._batch(plan[index], negatives, negative_count, rng)
 
@@ -121,16 +103,35 @@ class SplitLoader:
 
     def _batch(
         self, shares: Sequence[Share], negatives: Negatives | None, count: int, rng: np.random.Generator
-    ) -> Batch:
-        captions, image_of_C, slots, ids = [], [], [], []
+    ) -> PairedBatch:
+        captions, image_of_C, slots, substitutes = [], [], [], []
         for position, (image, numbers) in enumerate(shares):
             for number in numbers:
                 captions.append(self.captions[image][number])
                 image_of_C.append(position)
                 if negatives is not None:
-                    drawn = negatives.sample(int(self._first_caption[image]) + number, rng, count)
-                    slots.append(drawn.position if drawn else -1)
-                    ids.append(np.array(self._vocabulary.encode(drawn.words) if drawn else [], dtype=np.int64))
-        regions_B = [self.regions(image) for image, _ in shares]
-        evidence_B = None if self._prior is None else [self.evidence(image) for image, _ in shares]
-        return collate(regions_B, captions, image_of_C, slots or None, ids or None, evidence_B)
+                    sampled = negatives.sample(int(self._first_caption[image]) + number, rng, count)
+                    ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
+                    slots.append(sampled.position if sampled else -1)
+                    substitutes.append(np.array(ids, dtype=np.int64))
+        prior = self._batcher.prior
+        return PairedBatch(
+            images=self._batcher.images(
+                [self._regions(image) for image, _ in shares],
+                None if prior is None else [self._prior_rows(image) for image, _ in shares],
+            ),
+            captions=self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None),
+            image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
+        )
+
+    def _regions(self, image: int) -> _StoredRegions:
+        example = self._examples[image]
+        arrays = self._store.arrays(example.image_id)
+        sources = [self._store.source_names[source] for source in arrays.sources]
+        return _StoredRegions(arrays.boxes, arrays.features, arrays.class_probs, sources, example.width, example.height)
+
+    def _prior_rows(self, image: int) -> npt.NDArray[np.float16]:
+        """The semantic prior's rows `[R, E]` of image number `image`, computed once."""
+        if image not in self._class_scores:
+            self._class_scores[image] = self._batcher.class_scores(self._regions(image)).astype(np.float16)
+        return self._class_scores[image]

@@ -1,0 +1,156 @@
+"""Embeddings of images and of captions, each encoded once, and what follows from any two of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.priors.scoring import scores as prior_scores
+from unboxed.types import Units
+
+__all__ = ["CaptionEmbeddings", "ImageEmbeddings", "align", "pad_images", "phrase_prior", "score"]
+
+
+class ImageEmbeddings(NamedTuple):
+    """B images, encoded.
+
+    Attributes:
+        regions: the embeddings of their regions.
+        class_score_BRE: the semantic prior's row of each region; E is 0 without a prior.
+    """
+
+    regions: RegionEmbeddings
+    class_score_BRE: torch.Tensor
+
+    def of(self, index: torch.Tensor) -> ImageEmbeddings:
+        """The images of an index `[C]`, such as each caption's own image."""
+        return ImageEmbeddings(self.regions.of(index), self.class_score_BRE[index])
+
+
+class CaptionEmbeddings(NamedTuple):
+    """C captions, encoded.
+
+    Attributes:
+        queries: the embeddings of their queries.
+        phrase_CPQ: True where query q belongs to phrase p.
+        affinity_CPE: the semantic prior's row of each phrase; E is 0 without a prior.
+        units: what the queries are.
+    """
+
+    queries: QueryEmbeddings
+    phrase_CPQ: torch.Tensor
+    affinity_CPE: torch.Tensor
+    units: Units
+
+    def part(self, rows: slice) -> CaptionEmbeddings:
+        """Some of the captions."""
+        tensors = tuple(tensor[rows] for tensor in self.queries.tensors)
+        queries = QueryEmbeddings(tensors, self.queries.mask_CQ[rows])
+        return CaptionEmbeddings(queries, self.phrase_CPQ[rows], self.affinity_CPE[rows], self.units)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the embeddings."""
+        tensors = (*self.queries.tensors, self.phrase_CPQ, self.affinity_CPE)
+        return sum(tensor.nbytes for tensor in tensors)
+
+
+def phrase_prior(images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> torch.Tensor | None:
+    """The semantic prior of every phrase's regions in [0, 1], `[B, C, P, R]`, or None without a prior.
+
+    Args:
+        images: B images; with `paired`, C of them, row by row with the captions.
+        captions: C captions.
+        paired: the result's axes are then `[1, C, P, R]`.
+    """
+    if not captions.affinity_CPE.shape[-1]:
+        return None
+    if paired:
+        paired_CPR: torch.Tensor = prior_scores(captions.affinity_CPE, images.class_score_BRE)
+        return paired_CPR[None]
+    prior_BCPR: torch.Tensor = prior_scores(captions.affinity_CPE[None], images.class_score_BRE[:, None])
+    return prior_BCPR
+
+
+def align(
+    aligner: Aligner,
+    images: ImageEmbeddings,
+    captions: CaptionEmbeddings,
+    *,
+    paired: bool = False,
+    prior_BCPR: torch.Tensor | None = None,
+) -> Alignment:
+    """Every caption aligned with every image; with `paired`, each with the image of its own row.
+
+    Args:
+        aligner: the attention that embedded them.
+        images: B images; with `paired`, C of them, row by row with the captions.
+        captions: C captions.
+        paired: the result's axes are then `[1, C, Q, R]`.
+        prior_BCPR: what `phrase_prior` gives for them, where it is known already.
+    """
+    if captions.units != "phrases" or not aligner.uses_prior:
+        prior_BCPR = None  # the prior scores phrases alone
+    elif prior_BCPR is None:
+        prior_BCPR = phrase_prior(images, captions, paired=paired)
+    return aligner.align(images.regions, captions.queries, paired=paired, prior_BCQR=prior_BCPR)
+
+
+def score(
+    aligner: Aligner, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
+) -> torch.Tensor:
+    """How well each image and caption match, `[B, C]`; higher is better.
+
+    Args:
+        aligner: the attention that embedded them.
+        images: B images.
+        captions: C captions, of these images or of others.
+        budget_bytes: about how much memory may be taken above them and the result, where no gradient is asked for.
+    """
+    if captions.units != "phrases" or not aligner.uses_prior or not captions.affinity_CPE.shape[2]:
+        return aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
+    if torch.is_grad_enabled():
+        return aligner.scores(images.regions, captions.queries, prior_BCQR=phrase_prior(images, captions))
+    # The prior is a number for each phrase and region: a few captions at a time.
+    pairs = max(1, images.class_score_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
+    size = max(1, budget_bytes // 2 // (8 * pairs))
+    columns = []
+    for first in range(0, len(captions.affinity_CPE), size):
+        part = captions.part(slice(first, first + size))
+        prior_BCPR = phrase_prior(images, part)
+        columns.append(
+            aligner.scores(images.regions, part.queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
+        )
+    return torch.cat(columns, dim=1)
+
+
+def pad_images(images: list[ImageEmbeddings]) -> ImageEmbeddings:
+    """Images encoded one by one or in groups, padded to one batch.
+
+    Args:
+        images: at least one; all of one model.
+    """
+    most = max(image.regions.mask_BR.shape[1] for image in images)
+
+    def padded(tensors: list[torch.Tensor]) -> torch.Tensor:
+        # One vector for the whole image keeps its axis of length 1.
+        whole = all(tensor.shape[1] == 1 for tensor in tensors) and most > 1
+        length = 1 if whole else most
+        return torch.cat([_zeros_behind(tensor, length) for tensor in tensors])
+
+    tensors = tuple(padded(list(parts)) for parts in zip(*(image.regions.tensors for image in images), strict=True))
+    mask_BR = torch.cat([_zeros_behind(image.regions.mask_BR, most) for image in images])
+    return ImageEmbeddings(
+        RegionEmbeddings(tensors, mask_BR), torch.cat([_zeros_behind(image.class_score_BRE, most) for image in images])
+    )
+
+
+def _zeros_behind(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """`tensor` with zeros behind axis 1 up to `length`."""
+    missing = length - tensor.shape[1]
+    if not missing:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], dim=1)
