@@ -17,9 +17,9 @@ import torch
 
 from benchmarks.harness import Result, Target, alternate
 from unboxed.attention.ranking import phrase_scores, rank_regions
-from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.evaluation.evaluate import ground_split
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
@@ -27,7 +27,6 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.scenes import write_scenes
-from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Example
 
@@ -47,7 +46,11 @@ def measure(show: Callable[[str], None], images: int = 200, rounds: int = 5) -> 
         grounder = _untrained(examples, store)
 
         def ours() -> list[Array]:
-            found = [grounding for item in ground_split(grounder, examples, store) for grounding in item.groundings]
+            found = [
+                grounding
+                for item in ground_split(EmbeddedSplit(grounder, store), examples)
+                for grounding in item.groundings
+            ]
             return [phrase.scores for grounding in found for phrase in grounding.phrases]
 
         def one_by_one() -> list[Array]:
@@ -79,11 +82,9 @@ def _one_by_one(grounder: Grounder, example: Example, store: RegionStore) -> lis
     config, found = grounder.config, []
     for caption in example.captions:
         regions = store[example.image_id]
-        inputs = config.region_inputs(
-            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
-        )
-        batch = collate([inputs], [encode_caption(caption, grounder.vocabulary)], [0])
-        alignment, _, _ = grounder.model.read(batch)
+        images = grounder.model.encode_images(grounder.batcher.images([regions]))
+        captions = grounder.batcher.captions(grounder.batcher.encode([caption]))
+        alignment = grounder.model.ground(images, captions).alignment
         phrases, ranking = len(caption.phrases), config.options.ranking
         attention_QR, value_QR = alignment.attention_BCQR[0, 0], alignment.value_BCQR[0, 0]
         itself_PQ, every_Q = torch.eye(phrases, dtype=torch.bool), torch.ones(phrases, dtype=torch.bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,16 +51,21 @@ def test_the_evidence_of_a_phrase_is_that_of_its_nouns_and_adjectives() -> None:
 
 
 class _Dogs:
-    """Stands for a model that finds evidence of dogs alone."""
+    """Stands for a split embedded by a model that matches dogs alone."""
 
     def __init__(self) -> None:
-        self.config = SimpleNamespace(presence=PresenceCalibration(slope=2, bias=-1, phrases=9))
+        config = SimpleNamespace(presence=PresenceCalibration(slope=2, bias=-1, phrases=9))
+        self.grounder = SimpleNamespace(config=config)
 
-    def ground_regions(self, regions: object, captions: list[Caption]) -> list[SimpleNamespace]:
-        return [
-            SimpleNamespace(phrases=[SimpleNamespace(evidence=float("dog" in p.text)) for p in caption.phrases])
-            for caption in captions
-        ]
+    def __contains__(self, image_id: object) -> bool:
+        return True
+
+    def ground(self, images: Iterable[tuple[str, list[Caption]]]) -> Iterator[list[SimpleNamespace]]:
+        for _, captions in images:
+            yield [
+                SimpleNamespace(phrases=[SimpleNamespace(match=float("dog" in p.text)) for p in caption.phrases])
+                for caption in captions
+            ]
 
 
 def _example(name: str, *captions: str) -> Example:
@@ -71,12 +77,12 @@ def test_absent_is_what_another_image_shows_and_the_own_captions_do_not_speak_of
         _example("1", "A man walks two dogs.", "The guy has it on a leash."),
         _example("2", "A woman with a dog and a red umbrella.", "Women on a street"),
     ]
-    found = swapped_phrases(_Dogs(), examples, {"1": None, "2": None}, images=9)  # type: ignore[arg-type]
+    found = swapped_phrases(_Dogs(), examples, images=9)  # type: ignore[arg-type]
     # “it” is nobody's; of the other's phrases neither persons nor dogs count.
     present = ["A man", "two dogs", "The guy", "a leash", "A woman", "a dog", "a red umbrella", "Women", "a street"]
     absent = ["a red umbrella", "a street", "a leash"]
     assert (int(found.present_N.sum()), int((~found.present_N).sum())) == (len(present), len(absent))
-    scores = score_presence(_Dogs(), examples, {"1": None, "2": None})  # type: ignore[arg-type]
+    scores = score_presence(_Dogs(), examples)  # type: ignore[arg-type]
     assert scores is not None
     assert (scores.absent_recall, scores.present_recall) == (100, pytest.approx(100 * 2 / 9))
     assert scores.absent_precision == pytest.approx(100 * 1 / (1 + 7 / 9))
@@ -88,9 +94,9 @@ def test_a_run_keeps_its_curve_and_its_phrases_say_what_it_means(
 ) -> None:
     grounder, image = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
     (phrase,) = grounder.ground(image, "a red box").phrases
-    assert phrase.evidence is not None
+    assert phrase.match is not None
     assert phrase.confidence is None and phrase.present
-    grounder.config = replace(grounder.config, presence=PresenceCalibration(1.0, -phrase.evidence - 1.0, 10))
+    grounder.config = replace(grounder.config, presence=PresenceCalibration(1.0, -phrase.match - 1.0, 10))
     grounder.save(tmp_path / "copy")
     (told,) = unboxed.load(tmp_path / "copy").ground(image, "a red box").phrases
     assert told.confidence == pytest.approx(1 / (1 + np.e), rel=1e-4)

@@ -28,7 +28,7 @@ def assert_same(first: Grounding, second: Grounding) -> None:
     for one, other in zip(first.phrases, second.phrases, strict=True):
         assert (one.text, one.start, one.end) == (other.text, other.start, other.end)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
-        assert one.evidence == pytest.approx(other.evidence, abs=1e-4)
+        assert one.match == pytest.approx(other.match, abs=1e-4)
         clear = np.abs(np.diff(one.scores, prepend=np.inf, append=-np.inf)) > 1e-4  # elsewhere order is rounding
         np.testing.assert_array_equal(one.boxes[clear[:-1] & clear[1:]], other.boxes[clear[:-1] & clear[1:]])
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from unboxed.attention.heatmaps import hottest_point, upsampled
-from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import RegionsError
@@ -22,9 +21,9 @@ from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
-from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
 from unboxed.training.options import FitSettings
+from unboxed.types import PairedBatch
 
 World = tuple[Path, Path]
 SMALL = NPair(
@@ -102,14 +101,10 @@ def test_a_image_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world:
 def test_words_looked_for_once_give_the_loss_of_all_captions(run: Path, tiny_world: World) -> None:
     grounder = Grounder.load(run)
     examples = load_dataset(tiny_world[0]).split("test").examples[:4]
-    captions = [encode_caption(caption, grounder.vocabulary) for example in examples for caption in example.captions]
-    image_of_C = [b for b, example in enumerate(examples) for _ in example.captions]
+    captions = grounder.batcher.encode([caption for example in examples for caption in example.captions])
+    image_of_C = torch.tensor([b for b, example in enumerate(examples) for _ in example.captions])
     regions = [grounder.extractor(open_image(example.path)) for example in examples]
-    inputs = [
-        grounder.config.region_inputs(own.boxes, own.features, own.class_probs, own.width, own.height)
-        for own in regions
-    ]
-    batch = collate(inputs, captions, image_of_C)
+    batch = PairedBatch(grounder.batcher.images(regions), grounder.batcher.captions(captions), image_of_C)
     with torch.no_grad():
         once = grounder.model.loss(batch, TrainingStep(0, 1))
         captions_alone = MatchingModel.loss(grounder.model, batch, TrainingStep(0, 1))

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import unboxed
-from unboxed.data.collate import collate
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import pair_scores as score_pairs_module
+from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
@@ -26,7 +26,6 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.text.encoding import encode_caption
 from unboxed.training.fit import fit
 from unboxed.training.options import FitSettings
 
@@ -79,7 +78,7 @@ def test_images_and_captions_encoded_apart_score_as_in_one_batch(
     whole_BC = grounder.score([store[example.image_id] for example in examples], captions)
     monkeypatch.setattr(score_pairs_module, "_TOGETHER", 3)
     for memory in (1, 1 << 30):
-        found = score_pairs_module.score_pairs(grounder, examples, store, memory=memory)
+        found = score_pairs_module.score_pairs(EmbeddedSplit(grounder, store, memory), examples, memory=memory)
         np.testing.assert_allclose(found.score_BC, whole_BC, rtol=1e-4, atol=1e-5)
 
 
@@ -143,16 +142,11 @@ def test_the_prior_alone_takes_no_step_and_grounds_by_the_prior(tiny_world: Worl
     for example in load_dataset(tiny_world[0]).split("test").examples:
         regions = store[example.image_id]
         assert grounder.prior is not None
-        encoded = [encode_caption(c, grounder.vocabulary, grounder.prior.affinity) for c in example.captions]
-        inputs = grounder.config.region_inputs(
-            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
-        )
-        evidence = grounder.prior.evidence(
-            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
-        )
-        batch = collate([inputs], encoded, [0] * len(encoded), evidence_B=[evidence])
+        captions = grounder.batcher.captions(grounder.batcher.encode(example.captions))
         with torch.no_grad():
-            alignment, _, prior_CPR = grounder.model.read(batch)
+            images = grounder.model.encode_images(grounder.batcher.images([regions]))
+            paired = images.of(torch.zeros(len(captions), dtype=torch.long))
+            alignment, _, prior_CPR = grounder.model.ground(paired, captions)
         assert prior_CPR is not None
         for c, caption in enumerate(example.captions):
             for p in range(len(caption.phrases)):

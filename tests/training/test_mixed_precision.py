@@ -13,6 +13,7 @@ from torch import nn
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
+from unboxed.inference.batching import Batcher
 from unboxed.inference.grounder import RunConfig
 from unboxed.recipes import RECIPES
 from unboxed.recipes.pairs import TrainingStep
@@ -50,7 +51,7 @@ def test_every_recipe_loses_almost_the_same_and_has_finite_gradients(name: str, 
     store, examples = RegionStore.open(tiny_world[1]), load_dataset(tiny_world[0]).split("train").examples
     vocabulary = Vocabulary.from_captions((c.text for e in examples for c in e.captions), 1)
     config = RunConfig(name, choices, store.settings, store.feature_blocks, store.class_names, {})
-    batch = next(iter(SplitLoader(examples, store, vocabulary, config, None).batches(SCHEDULE, 0)))
+    batch = next(iter(SplitLoader(examples, store, Batcher(config, vocabulary)).batches(SCHEDULE, 0)))
     torch.manual_seed(0)
     model = choices.build(vocabulary, config.region_width).eval()
     exact = model.loss(batch, TrainingStep(0, 10))["loss"].detach()

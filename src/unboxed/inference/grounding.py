@@ -272,7 +272,7 @@ def _heat_answers(
     asked: _Asked,
     alignment: Alignment,
 ) -> Iterator[tuple[list[tuple[Array, Array]], Array]]:
-    """Boxes and scores of each caption's phrases, read around the hot regions of their maps, and the maps `[P, h, w]`."""
+    """Boxes and scores of each caption's phrases, read off the hot regions of their maps, and the maps `[P, h, w]`."""
     map_CQR = alignment.similarity_BCQR[0].numpy()
     for c, arrays in enumerate(captions):
         regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)

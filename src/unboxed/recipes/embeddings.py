@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.priors.scoring import scores as prior_scores
 from unboxed.types import Units
 

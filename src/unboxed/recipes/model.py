@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from unboxed.attention.base import Aligner, Alignment
-from unboxed.attention.memory_budget import BUDGET_BYTES
+from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.standardize import Standardize
 from unboxed.objectives.distillation import distillation
@@ -33,8 +32,8 @@ class PhraseAttention(NamedTuple):
     """What the boxes of C captions' phrases are read from.
 
     Attributes:
-        alignment: of the recipe's queries with each caption's image, axes `[1, C, ...]`; recipes that train with content
-            words are read with all words.
+        alignment: of the recipe's queries with each caption's image, axes `[1, C, ...]`; recipes that train with
+            content words are read with all words.
         attention_CWR: the attention of every word.
         prior_CPR: the semantic prior of every phrase, or None without a prior.
     """
@@ -187,7 +186,7 @@ class MatchingModel(nn.Module):
 def queries(
     captions: CaptionBatch, words_CWH: torch.Tensor, units: Units
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The states `[C, Q, H]` of the captions' queries, which are real `[C, Q]`, and whose phrase they are `[C, P, Q]`."""
+    """The states `[C, Q, H]` of the captions' queries, their mask `[C, Q]`, and their phrases `[C, P, Q]`."""
     if units == "words":
         return words_CWH, captions.mask_CW, captions.phrase_CPW
     if units == "content":
