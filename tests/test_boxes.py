@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unboxed.boxes import area, centre, clip, contains, enclosing, iou, nms
+from unboxed.boxes import area, centre, clip, contains, enclosing, iou, nms, tensor_iou
 
 # Whole numbers keep intersections exact, and make empty, equal and touching boxes likely.
 _corners = hnp.arrays(np.float32, st.tuples(st.integers(0, 7), st.just(4)), elements=st.integers(0, 12).map(float))
@@ -32,6 +33,15 @@ def test_iou_counts_pixels(boxes: np.ndarray, others: np.ndarray) -> None:
             union = _pixels(box) | _pixels(other)
             expected = len(_pixels(box) & _pixels(other)) / len(union) if union else 0.0
             assert result[n, m] == pytest.approx(expected)
+
+
+@given(_corners, _corners)
+def test_iou_of_tensors_is_that_of_arrays(boxes: np.ndarray, others: np.ndarray) -> None:
+    """Also of boxes turned inside out, and with axes before those of the boxes."""
+    expected = iou(boxes, others)
+    np.testing.assert_array_equal(tensor_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy(), expected)
+    both = torch.from_numpy(np.stack([boxes, boxes + 1]))
+    np.testing.assert_array_equal(tensor_iou(both, torch.from_numpy(others))[0].numpy(), expected)
 
 
 @given(_boxes)

@@ -6,14 +6,17 @@ are float64 for boxes in float64 and float32 for all others.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.types import Array
 
-__all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms", "tensor_iou"]
 
 _Boxes = npt.NDArray[Any]
 
@@ -58,6 +61,24 @@ def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
     intersection *= high.clip(0, None, out=high)
     union = area(boxes)[..., None] + area(others)[..., None, :] - intersection
     return _in_precision_of(boxes, intersection / np.where(union > 0, union, 1))
+
+
+def tensor_iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """`iou` of tensors: `[…, N, M]` of boxes `[…, N, 4]` and `[…, M, 4]`, in any unit."""
+    low = boxes[..., :, None, :2].maximum(others[..., None, :, :2])
+    high = boxes[..., :, None, 2:].minimum(others[..., None, :, 2:])
+    intersection = _tensor_area(low, high)
+    union = (
+        _tensor_area(boxes[..., :2], boxes[..., 2:])[..., :, None]
+        + _tensor_area(others[..., :2], others[..., 2:])[..., None, :]
+        - intersection
+    )
+    return intersection / union.clamp(min=1e-9)
+
+
+def _tensor_area(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+    extent = (high - low).clamp(min=0)
+    return extent[..., 0] * extent[..., 1]
 
 
 def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:

@@ -16,6 +16,7 @@ from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.dual_encoder import MaskedMLP
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.ranking import phrase_scores, ranked_scores
+from unboxed.boxes import tensor_iou
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
@@ -163,16 +164,4 @@ class RankingGraph(nn.Module):
     ) -> torch.Tensor:
         score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
         sure_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
-        return ranked_scores(score_PR, _overlap(boxes_R4), self.ranking, sure_R, prior_PR)
-
-
-def _overlap(boxes_R4: torch.Tensor) -> torch.Tensor:
-    """`boxes.iou` of the regions among themselves."""
-    low_RR2 = torch.maximum(boxes_R4[:, None, :2], boxes_R4[None, :, :2])
-    high_RR2 = torch.minimum(boxes_R4[:, None, 2:], boxes_R4[None, :, 2:])
-    shared_RR2 = (high_RR2 - low_RR2).clamp(min=0)
-    shared_RR = shared_RR2[..., 0] * shared_RR2[..., 1]
-    extent_R2 = (boxes_R4[:, 2:] - boxes_R4[:, :2]).clamp(min=0)
-    area_R = extent_R2[:, 0] * extent_R2[:, 1]
-    union_RR = area_R[:, None] + area_R[None] - shared_RR
-    return torch.where(union_RR > 0, shared_RR / union_RR.clamp(min=1e-9), 0.0)
+        return ranked_scores(score_PR, tensor_iou(boxes_R4, boxes_R4), self.ranking, sure_R, prior_PR)

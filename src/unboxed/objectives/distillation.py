@@ -1,8 +1,10 @@
-"""What the untrained prior teaches: where it looks, the model should look (CKD, section 3.3)."""
+"""Knowledge distillation from the semantic prior (CKD, Wang et al., CVPR 2021, section 3.3)."""
 
 from __future__ import annotations
 
 import torch
+
+from unboxed.boxes import tensor_iou
 
 __all__ = ["distillation"]
 
@@ -17,21 +19,22 @@ def distillation(
     temperature: float,
     neighbours: int = 0,
 ) -> torch.Tensor:
-    """Mean cross-entropy from teacher to student over the phrases of which the prior knows anything.
+    """Mean cross-entropy of the teacher and the student over the phrases with a positive prior anywhere.
 
     The teacher is `softmax_r(prior / temperature)`, without gradient; the student is `softmax_r(logit)`.
 
     Args:
-        logit_CPR: each phrase's logits over the regions of its own image.
-        prior_CPR: the untrained scores there, 0 where the prior knows nothing.
+        logit_CPR: each phrase's logits over the regions of its image.
+        prior_CPR: scores >= 0 of the semantic prior there; a phrase whose scores are all 0 does not count.
         phrase_mask_CP: True for real phrases.
         region_mask_CR: True for the real regions of each caption's image.
-        edges_CR4: the regions' boxes, for the neighbourhood.
+        edges_CR4: the regions' boxes, in any unit, for the neighbourhood.
         temperature: of the teacher, > 0.
-        neighbours: compare on the N regions that overlap the student's choice most, itself included; 0: on all.
+        neighbours: compare on the regions that overlap the student's best region most, this many, itself included
+            (CKD: 8); 0: on all regions.
 
     Returns:
-        A scalar >= 0; 0 with a gradient when no phrase is taught.
+        A scalar >= 0; 0 with a gradient where no phrase counts.
     """
     allowed_CPR = region_mask_CR[:, None].expand_as(logit_CPR)
     known_CP = phrase_mask_CP & (prior_CPR * allowed_CPR).amax(dim=-1).gt(0)
@@ -44,19 +47,9 @@ def distillation(
 
 
 def _nearest(logit_CPR: torch.Tensor, edges_CR4: torch.Tensor, allowed_CPR: torch.Tensor, count: int) -> torch.Tensor:
-    """`[C, P, R]`: is the region one of the `count` that overlap the best-scored one most?"""
+    """`[C, P, R]`: whether the region is one of the `count` that overlap the best-scored one most."""
     best_CP = logit_CPR.masked_fill(~allowed_CPR, float("-inf")).argmax(dim=-1)
     chosen_CP4 = edges_CR4.gather(1, best_CP[..., None].expand(-1, -1, 4))
-    overlap_CPR = _overlap(chosen_CP4, edges_CR4).masked_fill(~allowed_CPR, -1)
+    overlap_CPR = tensor_iou(chosen_CP4, edges_CR4).masked_fill(~allowed_CPR, -1)
     chosen_CPN = overlap_CPR.topk(min(count, overlap_CPR.shape[-1]), dim=-1).indices
     return torch.zeros_like(allowed_CPR).scatter(-1, chosen_CPN, True) & allowed_CPR
-
-
-def _overlap(boxes_CP4: torch.Tensor, others_CR4: torch.Tensor) -> torch.Tensor:
-    """Intersection over union `[C, P, R]`."""
-    low = torch.maximum(boxes_CP4[:, :, None, :2], others_CR4[:, None, :, :2])
-    high = torch.minimum(boxes_CP4[:, :, None, 2:], others_CR4[:, None, :, 2:])
-    intersection = (high - low).clamp(min=0).prod(dim=-1)
-    area_CP = (boxes_CP4[..., 2:] - boxes_CP4[..., :2]).clamp(min=0).prod(dim=-1)
-    area_CR = (others_CR4[..., 2:] - others_CR4[..., :2]).clamp(min=0).prod(dim=-1)
-    return intersection / (area_CP[:, :, None] + area_CR[:, None] - intersection).clamp(min=1e-9)

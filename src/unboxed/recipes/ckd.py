@@ -71,7 +71,7 @@ class CKD(RecipeConfig):
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """Sentences, and phrases, must pick their own image."""
-        from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce, word_image_infonce
+        from unboxed.objectives.contrastive import caption_image_infonce, image_caption_infonce, word_image_infonce
 
         image_of_C = pairs.image_of_C
         matched_BCQ, score_BC = pairs.match

@@ -52,7 +52,7 @@ class InfoGround(RecipeConfig):
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """Each noun and adjective must pick its own image."""
-        from unboxed.objectives.infonce import word_image_infonce
+        from unboxed.objectives.contrastive import word_image_infonce
 
         matched_BCQ = pairs.alignment.matched_BCQ
         return {"word_image": word_image_infonce(matched_BCQ, pairs.captions.queries.mask_CQ, pairs.image_of_C)}

@@ -66,7 +66,7 @@ class MatchingConfig(RecipeConfig):
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge, a caption's share of it, and the constraints asked for."""
-        from unboxed.objectives.npair import npair_loss
+        from unboxed.objectives.contrastive import npair_loss
         from unboxed.objectives.triplet import triplet_loss
 
         image_of_C = pairs.image_of_C

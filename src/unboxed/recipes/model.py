@@ -10,9 +10,8 @@ from torch import nn
 from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
 from unboxed.attention.pooling import mean_weights
 from unboxed.attention.standardize import Standardize
+from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.distillation import distillation
-from unboxed.objectives.infonce import negative_word_infonce
-from unboxed.objectives.intra_caption import intra_caption_contrast
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.text.encoders.frozen import FrozenEncoder

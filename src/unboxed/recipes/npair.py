@@ -143,7 +143,7 @@ class NPair(RecipeConfig):
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """Captions pick their images, and images their captions."""
-        from unboxed.objectives.npair import npair_loss
+        from unboxed.objectives.contrastive import npair_loss
 
         return {"npair": npair_loss(pairs.score_BC, pairs.image_of_C)}
 

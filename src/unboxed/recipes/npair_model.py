@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from unboxed.objectives.npair import npair_loss
-from unboxed.objectives.word_npair import word_npair
+from unboxed.objectives.contrastive import npair_loss, word_npair
 from unboxed.recipes.model import MatchingModel
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 

@@ -81,7 +81,7 @@ class SPRM(RecipeConfig):
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The own image over a hard negative one."""
-        from unboxed.objectives.infonce import caption_image_infonce
+        from unboxed.objectives.contrastive import caption_image_infonce
         from unboxed.objectives.score_difference import most_alike_image, score_difference
 
         score_BC, image_of_C = pairs.score_BC, pairs.image_of_C

@@ -1,13 +1,10 @@
-"""The objectives on score matrices beside loops over pairs and their negatives."""
+"""The triplet loss beside a loop over pairs and their negatives."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 
-from unboxed.objectives.npair import npair_loss
 from unboxed.objectives.triplet import TripletNegatives, triplet_loss
 
 IMAGE_OF_C = torch.tensor([2, 0, 0, 1, 2])
@@ -39,7 +36,6 @@ def test_the_hinge_on_constant_scores_is_twice_the_pairs_times_the_margin() -> N
 def test_another_caption_of_the_same_image_is_never_a_negative() -> None:
     score_BC = torch.tensor([[0.1, 9.0, 0.0], [0.0, 0.0, 5.0]])
     assert float(triplet_loss(score_BC, torch.tensor([0, 0, 1]))) == pytest.approx(0.1 + 0.1)
-    assert float(npair_loss(score_BC[:1], torch.tensor([0, 0, 0]))) == 0.0
 
 
 def test_an_unknown_choice_of_negatives_is_refused() -> None:
@@ -47,34 +43,9 @@ def test_an_unknown_choice_of_negatives_is_refused() -> None:
         triplet_loss(_scores(), IMAGE_OF_C, negatives="semi-hard")  # type: ignore[arg-type]
 
 
-def test_npair_of_one_caption_an_image_is_the_sum_of_two_cross_entropies() -> None:
-    score_BC, own = _scores(4, 4), torch.arange(4)
-    cross_entropy = torch.nn.functional.cross_entropy
-    expected = cross_entropy(3 * score_BC, own) + cross_entropy(3 * score_BC.T, own)
-    torch.testing.assert_close(npair_loss(score_BC, own, scale=3), expected)
-
-
-def test_npair_of_several_captions_equals_a_loop() -> None:
-    score_BC = _scores()
-    total = 0.0
-    for c, b in enumerate(IMAGE_OF_C.tolist()):
-        own = float(score_BC[b, c])
-        total += math.log(1 + sum(math.exp(float(score_BC[other, c]) - own) for other in range(3) if other != b))
-        total += math.log(1 + sum(math.exp(float(score_BC[b, d]) - own) for d in range(5) if IMAGE_OF_C[d] != b))
-    assert float(npair_loss(score_BC, IMAGE_OF_C)) == pytest.approx(total / 5)
-
-
-def test_npair_of_equal_scores_is_two_ln_b_and_of_huge_ones_finite() -> None:
-    assert float(npair_loss(torch.zeros(8, 8), torch.arange(8))) == pytest.approx(2 * math.log(8))
-    assert float(npair_loss(torch.eye(8), torch.arange(8))) > 0
-    wrong = npair_loss(1e4 * (1 - torch.eye(8)), torch.arange(8))
-    assert torch.isfinite(wrong) and float(wrong) == pytest.approx(2e4, rel=1e-3)
-
-
-@pytest.mark.parametrize("loss", [triplet_loss, npair_loss])
-def test_one_image_alone_is_a_zero_that_still_has_a_gradient(loss) -> None:
+def test_one_image_alone_is_a_zero_that_still_has_a_gradient() -> None:
     score_BC = torch.tensor([[0.3, 0.1]], requires_grad=True)
-    value = loss(score_BC, torch.tensor([0, 0]))
+    value = triplet_loss(score_BC, torch.tensor([0, 0]))
     value.backward()
     assert value.item() == 0.0
     assert score_BC.grad is not None and score_BC.grad.tolist() == [[0.0, 0.0]]

@@ -1,33 +1,14 @@
-"""Contrasts of whole captions beside loops."""
+"""The score difference of SPRM by hand, and its hard negatives."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 
-from unboxed.objectives.infonce import caption_image_infonce, image_caption_infonce
 from unboxed.objectives.score_difference import most_alike_image, score_difference
 
 SCORE_BC = torch.tensor([[2.0, 0.1, 1.0], [0.3, 1.5, 0.2]])
 IMAGE_OF_C = torch.tensor([0, 1, 0])
-
-
-def test_a_caption_picks_its_image() -> None:
-    expected = 0.0
-    for c, own in enumerate(IMAGE_OF_C.tolist()):
-        odds = [math.exp(SCORE_BC[b, c]) for b in range(2)]
-        expected -= math.log(odds[own] / sum(odds)) / 3
-    assert float(caption_image_infonce(SCORE_BC, IMAGE_OF_C)) == pytest.approx(expected)
-
-
-def test_an_image_picks_each_of_its_captions_and_another_of_its_own_is_no_negative() -> None:
-    expected = 0.0
-    for c, own in enumerate(IMAGE_OF_C.tolist()):
-        others = [math.exp(SCORE_BC[own, d]) for d in range(3) if IMAGE_OF_C[d] != own]
-        expected -= math.log(math.exp(SCORE_BC[own, c]) / (math.exp(SCORE_BC[own, c]) + sum(others))) / 3
-    assert float(image_caption_infonce(SCORE_BC, IMAGE_OF_C)) == pytest.approx(expected)
 
 
 def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> None:
