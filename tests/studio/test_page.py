@@ -1,4 +1,4 @@
-"""The studio's page in a real browser: upload, ground, hover, slide, search, browse, download, and a bad file."""
+"""The page of the studio in a real browser: upload, grounding, highlights, search, browsing, downloads, bad files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[[Any], str]]:
-    """Serves an application and gives its address."""
+    """Serves an application and returns its address."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(app: Any) -> str:
@@ -72,7 +72,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, address: str) -> Iterator[Any]:
-    """The studio, opened; an error of the page, or a request to elsewhere, fails the test."""
+    """The open page. A JavaScript error, or a request to another site, fails the test."""
     page = browser.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -88,60 +88,60 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 def _ground(page: Any, image: Path, caption: str = CAPTION) -> None:
     page.set_input_files("#file", image)
     page.fill("#caption", caption)
-    page.click("#go")
-    page.wait_for_selector("#found:not([hidden])")
+    page.click("#ground-button")
+    page.wait_for_selector("#result:not([hidden])")
 
 
-def _is_hot(page: Any) -> bool:
-    return "hot" in page.get_attribute("#picture .picture", "class").split()
+def _shows_heat(page: Any) -> bool:
+    return "heat" in page.get_attribute("#picture .picture", "class").split()
 
 
-def test_an_upload_is_boxed_and_words_show_their_heat(page: Any, images: Path) -> None:
+def test_an_upload_is_grounded_and_words_show_their_attention(page: Any, images: Path) -> None:
     _ground(page, images / "3.png")
-    assert page.locator("#spoken .chip").all_inner_texts() == ["1a red box", "2a blue box"]
+    assert page.locator("#caption-line .chip").all_inner_texts() == ["1a red box", "2a blue box"]
     assert page.locator("#picture .outline.best").count() == 2
-    # A chip's colour is its box's.
+    # A chip has the colour of its box.
     colour = "element => getComputedStyle(element).getPropertyValue('--colour')"
-    assert page.locator("#spoken .chip").first.evaluate(colour) == page.locator("#picture .tag").evaluate_all(
+    assert page.locator("#caption-line .chip").first.evaluate(colour) == page.locator("#picture .tag").evaluate_all(
         "tags => tags.find(tag => tag.textContent.startsWith('1')).style.getPropertyValue('--colour')"
     )
 
-    page.hover("#spoken .chip >> nth=0 >> text=red")
-    assert _is_hot(page)
+    page.hover("#caption-line .chip >> nth=0 >> text=red")
+    assert _shows_heat(page)
     drawn = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
     assert page.locator("#picture canvas").evaluate(drawn) > 20  # many colours, not one
     assert page.locator("#picture .outline.on").count() == 1
     page.hover("h1")
-    assert not _is_hot(page)
+    assert not _shows_heat(page)
 
     box = page.locator("#picture .outline").last.bounding_box()  # the smallest lies on top
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert page.locator("#spoken .chip.on").count() == 1
-    assert not _is_hot(page)
+    assert page.locator("#caption-line .chip.on").count() == 1
+    assert not _shows_heat(page)
 
 
-def test_the_keyboard_reaches_what_the_pointer_reaches(page: Any, images: Path) -> None:
+def test_phrases_and_words_are_reached_with_the_keyboard(page: Any, images: Path) -> None:
     page.set_input_files("#file", images / "3.png")
     page.wait_for_selector("#picture:not([hidden])")
     page.fill("#caption", CAPTION)
     page.press("#caption", "Enter")
-    page.wait_for_selector("#found:not([hidden])")
+    page.wait_for_selector("#result:not([hidden])")
     page.keyboard.press("Tab")  # to the button
     page.keyboard.press("Tab")  # to the first phrase
     focused = "() => document.activeElement.getAttribute('aria-label')"
     assert page.evaluate(focused).startswith("a red box: score")
-    assert _is_hot(page)
-    said = []
+    assert _shows_heat(page)
+    words = []
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-        said.append(page.inner_text("#spoken .word.on"))
-    assert said == ["a", "red", "box", "beside"]
+        words.append(page.inner_text("#caption-line .word.on"))
+    assert words == ["a", "red", "box", "beside"]
     page.keyboard.press("Tab")
     assert page.evaluate(focused).startswith("a blue box")
     page.keyboard.press("Enter")
-    assert page.get_attribute("#spoken .chip >> nth=1", "aria-pressed") == "true"
+    assert page.get_attribute("#caption-line .chip >> nth=1", "aria-pressed") == "true"
     page.keyboard.press("Escape")
-    assert page.get_attribute("#spoken .chip >> nth=1", "aria-pressed") == "false"
+    assert page.get_attribute("#caption-line .chip >> nth=1", "aria-pressed") == "false"
     page.focus("#tab-ground")
     page.keyboard.press("ArrowRight")
     assert page.is_visible("#view-search")
@@ -152,8 +152,8 @@ def test_the_slider_and_the_number_of_boxes_choose_what_is_shown(page: Any, imag
     page.click("label[for=top-3]")
     assert page.locator("#picture .outline").count() == 6
     scores = sorted((float(text) for text in page.locator("#phrases .rank").all_inner_texts()), reverse=True)
-    page.locator("#floor").evaluate(
-        "(floor, value) => { floor.value = value; floor.dispatchEvent(new Event('input')); }", scores[0] - 0.005
+    page.locator("#min-score").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')); }", scores[0] - 0.005
     )
     left = page.locator("#picture .outline").count()
     assert 1 <= left < 6
@@ -173,19 +173,19 @@ def test_boxes_are_downloaded(page: Any, images: Path, tmp_path: Path) -> None:
 def test_an_image_is_picked_from_the_folder(page: Any) -> None:
     page.fill("#caption", CAPTION)
     page.fill("#folder-filter", "17")
-    playwright_api.expect(page.locator("#shelf li")).to_have_count(1)
-    page.click("#shelf button")
-    page.wait_for_selector("#found:not([hidden])")  # there was a caption already
-    assert page.get_attribute("#shelf button", "aria-pressed") == "true"
+    playwright_api.expect(page.locator("#folder-images li")).to_have_count(1)
+    page.click("#folder-images button")
+    page.wait_for_selector("#result:not([hidden])")  # there was a caption already
+    assert page.get_attribute("#folder-images button", "aria-pressed") == "true"
 
 
 def test_a_bad_file_is_explained_and_a_good_one_follows(page: Any, images: Path, tmp_path: Path) -> None:
     bad = tmp_path / "holiday.jpg"
-    bad.write_bytes(b"this is no photograph")
+    bad.write_bytes(b"this is no image file")
     page.set_input_files("#file", bad)
     page.wait_for_selector("#ground-alert:not([hidden])")
     assert page.inner_text("#ground-alert").startswith("holiday.jpg (21 bytes) is not an image")
-    assert page.is_visible("#drop")
+    assert page.is_visible("#drop-zone")
     page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
     assert page.inner_text("#ground-alert") == "notes.txt is not an image."
     _ground(page, images / "3.png")
@@ -200,12 +200,12 @@ def test_a_search_fills_the_gallery_and_a_hit_opens(page: Any) -> None:
     assert page.locator("#gallery li").count() == 24
     assert "The best 24 of 40 images" in page.inner_text("#search-status")
     page.click("#gallery li >> nth=2")
-    page.wait_for_selector("#found:not([hidden])")
+    page.wait_for_selector("#result:not([hidden])")
     assert page.input_value("#caption") == "a red box"
     assert page.get_attribute("#picture img", "alt") == "10.png"
 
 
-def test_a_long_search_tells_how_it_goes(page: Any) -> None:
+def test_a_long_search_shows_its_progress(page: Any) -> None:
     held: list[Any] = []
     page.route("**/api/search*", lambda route: held.append(route))  # the answer is held back
     page.click("#tab-search")
@@ -226,10 +226,10 @@ def test_a_dataset_is_browsed_by_right_and_wrong(page: Any) -> None:
     playwright_api.expect(page.locator("#cards li")).to_have_count(24)
     page.select_option("#outcome", "wrong")
     page.wait_for_selector("#browsing", state="hidden")
-    assert page.locator("#cards li:not(:has(.sign.wrong))").count() == 0
+    assert page.locator("#cards li:not(:has(.badge.wrong))").count() == 0
 
 
-def test_it_fits_a_phone_and_follows_the_colours_asked_for(page: Any, images: Path) -> None:
+def test_it_fits_a_phone_and_follows_the_colour_theme(page: Any, images: Path) -> None:
     page.set_viewport_size({"width": 375, "height": 720})
     _ground(page, images / "3.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
@@ -245,15 +245,13 @@ def test_it_fits_a_phone_and_follows_the_colours_asked_for(page: Any, images: Pa
     page.click("#theme")
 
 
-def test_the_token_is_asked_for_once(
-    browser: Any, serve: Callable[[Any], str], make_studio: Callable[..., Any]
-) -> None:
+def test_the_token_is_required_once(browser: Any, serve: Callable[[Any], str], make_studio: Callable[..., Any]) -> None:
     page = browser.new_page()
     page.goto(serve(make_studio(token=SECRET)))
-    page.wait_for_selector("#gate[open]")
+    page.wait_for_selector("#token-dialog[open]")
     page.fill("#token", "not the right secret")
     page.press("#token", "Enter")
-    page.wait_for_selector("#gate-alert:not([hidden])")
+    page.wait_for_selector("#token-alert:not([hidden])")
     page.fill("#token", SECRET)
     page.press("#token", "Enter")
     page.wait_for_selector("html[data-ready]")

@@ -1,7 +1,7 @@
-// What is asked of the service. Addresses are relative, so that the studio also works below a path of another site.
+// Requests to the service. Addresses are relative, so that the studio also works below a path of another site.
 
-/** An answer that is an error: `message` says what was found and what to do. */
-export class Problem extends Error {
+/** An error response: `message` says what was found and how to fix it. */
+export class ApiError extends Error {
   constructor(status, message, retryAfter = null) {
     super(message);
     this.status = status;
@@ -9,34 +9,34 @@ export class Problem extends Error {
   }
 }
 
-let askForToken = () => Promise.reject(new Problem(401, "This studio asks for its token."));
+let promptForToken = () => Promise.reject(new ApiError(401, "This studio requires its token."));
 
-/** Names what is called when the service asks for its token; it resolves when there is a session. */
-export function onTokenWanted(ask) {
-  askForToken = ask;
+/** Sets the function that is called when the service requires its token. Its promise resolves when there is a session. */
+export function setTokenPrompt(prompt) {
+  promptForToken = prompt;
 }
 
-const GONE = "The studio does not answer; is it still running?";
+const NO_CONNECTION = "The studio does not answer; is it still running?";
 
-async function admitted(request) {
+async function withToken(request) {
   try {
     return await request();
-  } catch (problem) {
-    if (problem.status !== 401) throw problem;
-    await askForToken();
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    await promptForToken();
     return request();
   }
 }
 
-async function checked(response) {
+async function checkStatus(response) {
   if (response.ok) return response;
-  const said = await response.json().catch(() => ({}));
-  throw new Problem(response.status, said.detail ?? `The studio answered ${response.status}.`, response.headers.get("Retry-After"));
+  const body = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, body.detail ?? `The studio answered with status ${response.status}.`, response.headers.get("Retry-After"));
 }
 
-function ask(path, options) {
-  return fetch(path, options).then(checked, (error) => {
-    throw error.name === "AbortError" ? error : new Problem(0, GONE);
+function request(path, options) {
+  return fetch(path, options).then(checkStatus, (error) => {
+    throw error.name === "AbortError" ? error : new ApiError(0, NO_CONNECTION);
   });
 }
 
@@ -45,43 +45,43 @@ const withQuery = (path, query) => {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 };
 
-/** The JSON at a path. */
-export function get(path, query = {}) {
-  return admitted(() => ask(withQuery(path, query)).then((response) => response.json()));
+/** Requests the JSON at a path. */
+export function getJson(path, query = {}) {
+  return withToken(() => request(withQuery(path, query)).then((response) => response.json()));
 }
 
-/** Trades the token for a session; raises a `Problem` when it is wrong. */
+/** Exchanges the token for a session cookie; throws an `ApiError` when the token is wrong. */
 export async function openSession(token) {
   const headers = { "Content-Type": "application/json" };
-  await ask("api/session", { method: "POST", headers, body: JSON.stringify({ token }) });
+  await request("api/session", { method: "POST", headers, body: JSON.stringify({ token }) });
 }
 
-/** Sends a form and gives the answer as a Blob; `progress` is told the share of it that has been sent. */
-export function send(path, fields, { progress = () => {}, signal } = {}) {
+/** Posts a form and returns the response as a Blob. `progress` is called with the fraction that has been uploaded. */
+export function postForm(path, fields, { progress = () => {}, signal } = {}) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) if (value !== undefined && value !== null) form.append(name, value);
-  return admitted(() => new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", path);
-    request.responseType = "blob";
-    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
-    request.upload.onload = () => progress(1);
-    request.onerror = () => reject(new Problem(0, GONE));
-    request.onabort = () => reject(new DOMException("", "AbortError"));
-    request.onload = async () => {
-      if (request.status < 300) return resolve(request.response);
-      const said = await request.response.text().then(JSON.parse).catch(() => ({}));
-      const message = said.detail ?? `The studio answered ${request.status}.`;
-      reject(new Problem(request.status, message, request.getResponseHeader("Retry-After")));
+  return withToken(() => new Promise((resolve, reject) => {
+    const upload = new XMLHttpRequest();
+    upload.open("POST", path);
+    upload.responseType = "blob";
+    upload.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    upload.upload.onload = () => progress(1);
+    upload.onerror = () => reject(new ApiError(0, NO_CONNECTION));
+    upload.onabort = () => reject(new DOMException("", "AbortError"));
+    upload.onload = async () => {
+      if (upload.status < 300) return resolve(upload.response);
+      const body = await upload.response.text().then(JSON.parse).catch(() => ({}));
+      const message = body.detail ?? `The studio answered with status ${upload.status}.`;
+      reject(new ApiError(upload.status, message, upload.getResponseHeader("Retry-After")));
     };
-    signal?.addEventListener("abort", () => request.abort(), { once: true });
-    request.send(form);
+    signal?.addEventListener("abort", () => upload.abort(), { once: true });
+    upload.send(form);
   }));
 }
 
-/** The lines of JSON at a path, as they come. */
-export async function* lines(path, query, signal) {
-  const response = await admitted(() => ask(withQuery(path, query), { signal }));
+/** Yields the lines of JSON at a path as they arrive. */
+export async function* jsonLines(path, query, signal) {
+  const response = await withToken(() => request(withQuery(path, query), { signal }));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -93,5 +93,5 @@ export async function* lines(path, query, signal) {
   }
 }
 
-/** Where the picture of an image is. */
-export const pictureOf = (id, size) => `api/photos/${encodeURIComponent(id)}/picture?size=${size}`;
+/** The address of an image as a JPEG, `thumbnail` or `full`. */
+export const pictureUrl = (id, size) => `api/photos/${encodeURIComponent(id)}/picture?size=${size}`;

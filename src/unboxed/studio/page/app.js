@@ -1,8 +1,8 @@
-// The page as a whole: its views, its colours, its token.
+// The page as a whole: its views, its colour theme and the dialog for its token.
 
-import { get, onTokenWanted, openSession } from "./api.js";
+import { getJson, openSession, setTokenPrompt } from "./api.js";
 import { BrowseView } from "./browse.js";
-import { $, alarm, make } from "./elements.js";
+import { $, create, showAlert } from "./elements.js";
 import { GroundView } from "./ground.js";
 import { SearchView } from "./search.js";
 
@@ -10,7 +10,7 @@ const VIEWS = ["ground", "search", "browse"];
 const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 const views = {};
 
-function show(name, { focus = false } = {}) {
+function showView(name, { focus = false } = {}) {
   for (const view of VIEWS) {
     const tab = $(`tab-${view}`);
     const chosen = view === name;
@@ -20,32 +20,33 @@ function show(name, { focus = false } = {}) {
     $(`view-${view}`).hidden = !chosen;
   }
   if (location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);
-  views[name]?.seen?.();
+  views[name]?.onShown?.();
 }
 
 function listenToTabs() {
-  for (const [place, name] of VIEWS.entries()) {
+  for (const [index, name] of VIEWS.entries()) {
     const tab = $(`tab-${name}`);
-    tab.onclick = () => show(name);
+    tab.onclick = () => showView(name);
     tab.onkeydown = (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (step) show(VIEWS[(place + step + VIEWS.length) % VIEWS.length], { focus: true });
+      if (step) showView(VIEWS[(index + step + VIEWS.length) % VIEWS.length], { focus: true });
     };
   }
-  const fromAddress = () => show(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "ground");
-  addEventListener("hashchange", fromAddress);
-  $("main").addEventListener("wanted", (event) => show(event.detail));
-  fromAddress();
+  const showFromAddress = () => showView(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "ground");
+  addEventListener("hashchange", showFromAddress);
+  $("main").addEventListener("showview", (event) => showView(event.detail));
+  showFromAddress();
+}
+
+function savedTheme() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null; // the browser does not allow storage
+  }
 }
 
 function listenToTheme() {
-  const kept = (() => {
-    try {
-      return localStorage.getItem("theme");
-    } catch {
-      return null; // a browser that keeps nothing
-    }
-  })();
   const apply = (theme) => {
     document.documentElement.dataset.theme = theme;
     $("theme").setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
@@ -53,61 +54,62 @@ function listenToTheme() {
     try {
       localStorage.setItem("theme", theme);
     } catch {
-      // The choice then lasts as long as the page.
+      // Without storage the theme lasts until the page is closed.
     }
   };
-  apply(kept in THEMES ? kept : "auto");
+  const saved = savedTheme();
+  apply(saved in THEMES ? saved : "auto");
   $("theme").onclick = () => {
     const names = Object.keys(THEMES);
     apply(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
   };
 }
 
-let asking = null;
+let tokenPrompt = null;
 
-// Several requests may find at once that they need a session; they are asked for the token together.
-function askForToken() {
-  asking ??= new Promise((resolve) => {
-    const gate = $("gate");
-    gate.oncancel = (event) => event.preventDefault();
-    $("gate-form").onsubmit = async (event) => {
+// Several requests may need a session at the same time; they share one dialog.
+function promptForToken() {
+  tokenPrompt ??= new Promise((resolve) => {
+    const dialog = $("token-dialog");
+    dialog.oncancel = (event) => event.preventDefault();
+    $("token-form").onsubmit = async (event) => {
       event.preventDefault();
-      alarm($("gate-alert"));
+      showAlert($("token-alert"));
       try {
         await openSession($("token").value);
-        gate.close();
-        asking = null;
+        dialog.close();
+        tokenPrompt = null;
         resolve();
-      } catch (problem) {
-        alarm($("gate-alert"), problem.message);
+      } catch (error) {
+        showAlert($("token-alert"), error.message);
         $("token").select();
       }
     };
-    gate.showModal();
+    dialog.showModal();
   });
-  return asking;
+  return tokenPrompt;
 }
 
 async function start() {
   listenToTheme();
-  onTokenWanted(askForToken);
-  let facts;
+  setTokenPrompt(promptForToken);
+  let info;
   try {
-    facts = await get("api/facts");
-  } catch (problem) {
-    alarm($("ground-alert"), problem.message, { label: "Try again", run: () => location.reload() });
+    info = await getJson("api/facts");
+  } catch (error) {
+    showAlert($("ground-alert"), error.message, { label: "Try again", run: () => location.reload() });
     return;
   }
-  $("run").replaceChildren(make("b", { textContent: facts.run.recipe }), ` ${facts.run.name}`);
-  $("run").title = facts.run.trained_on ? `Trained on ${facts.run.trained_on}, no box` : "";
-  views.ground = new GroundView(facts);
-  const open = (photo, caption) => {
-    show("ground");
+  $("run").replaceChildren(create("b", { textContent: info.run.recipe }), ` ${info.run.name}`);
+  $("run").title = info.run.trained_on ? `Trained on ${info.run.trained_on}, without boxes` : "";
+  views.ground = new GroundView(info);
+  const open = (image, caption) => {
+    showView("ground");
     scrollTo({ top: 0 });
-    views.ground.take(photo, caption);
+    views.ground.setImage(image, caption);
   };
-  views.search = new SearchView(facts, open);
-  views.browse = new BrowseView(facts, open);
+  views.search = new SearchView(info, open);
+  views.browse = new BrowseView(info, open);
   listenToTabs();
   document.documentElement.dataset.ready = "yes";
 }

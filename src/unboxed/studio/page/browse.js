@@ -1,70 +1,71 @@
-// The third view: a dataset's captions, grounded, beside the boxes that people drew.
+// The view that shows the captions of a dataset, grounded, with their gold boxes.
 
-import { get, pictureOf } from "./api.js";
-import { speak } from "./caption.js";
-import { $, alarm, count, make, number } from "./elements.js";
-import { Picture } from "./picture.js";
+import { getJson, pictureUrl } from "./api.js";
+import { AnnotatedImage } from "./annotated_image.js";
+import { renderCaption } from "./caption.js";
+import { $, create, formatCount, formatNumber, showAlert } from "./elements.js";
 
 const PAGE = 12;
-const SIGNS = { ok: "✓" };
 
 export class BrowseView {
-  constructor(facts, open) {
-    this.facts = facts;
-    this.open = open;
+  constructor(info, onOpen) {
+    this.info = info;
+    this.onOpen = onOpen;
     this.next = 0;
-    const { data } = facts;
+    this.loads = 0; // only the latest load may change the page
+    const { data } = info;
     $("no-data").hidden = data !== null;
     $("filters").hidden = $("browse-status").hidden = data === null;
     if (data === null) return;
-    const fill = (select, names, any) => {
-      select.append(make("option", { value: "", textContent: any }), ...names.map((name) => make("option", { value: name, textContent: name })));
+    const addOptions = (select, names) => {
+      select.append(create("option", { value: "", textContent: "any" }), ...names.map((name) => create("option", { value: name, textContent: name })));
       select.onchange = () => this.load(true);
       select.parentElement.hidden = !names.length;
     };
-    fill($("type"), data.types, "any");
-    fill($("outcome"), data.outcomes, "right or wrong");
-    $("browse-about").textContent = `${data.name}, ${data.split}: ${count(data.photos, "image")}, ${count(data.captions, "caption")}${data.has_gold ? "; gold boxes are dashed" : "; no gold boxes, so nothing is told right or wrong"}`;
+    addOptions($("type"), data.types);
+    addOptions($("outcome"), data.outcomes);
+    const gold = data.has_gold ? "gold boxes are dashed" : "no gold boxes, so outcomes are unknown";
+    $("browse-about").textContent = `${data.name}, ${data.split}: ${formatCount(data.photos, "image")}, ${formatCount(data.captions, "caption")}; ${gold}`;
     $("browse-more").onclick = () => this.load(false);
   }
 
-  /** Called when the view is seen; the first time it grounds a page. */
-  seen() {
-    if (this.facts.data !== null && !this.asked) this.load(true);
+  /** Called when the view is shown; the first time, it loads a page. */
+  onShown() {
+    if (this.info.data !== null && this.loads === 0) this.load(true);
   }
 
   async load(anew) {
-    this.asked = true;
-    const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.loads += 1;
+    const load = this.loads;
     if (anew) this.next = 0;
-    alarm($("browse-alert"));
+    showAlert($("browse-alert"));
     $("browsing").hidden = false;
     $("browse-more").disabled = true;
     $("cards").classList.toggle("stale", anew);
     $("browse-status").textContent = "Grounding";
-    let wanted = PAGE;
+    let missing = PAGE;
     let first = anew;
     try {
-      // The service sends what it has after a moment: a rare kind of answer takes many captions to find.
-      while (wanted > 0 && this.next !== null) {
-        const page = await get("api/browse", { start: this.next, count: wanted, type: $("type").value, outcome: $("outcome").value });
-        if (turn !== this.turn) return;
+      // The service sends part of a page after a few seconds: a rare outcome takes many captions to find.
+      while (missing > 0 && this.next !== null) {
+        const page = await getJson("api/browse", { start: this.next, count: missing, type: $("type").value, outcome: $("outcome").value });
+        if (load !== this.loads) return;
         if (first) $("cards").replaceChildren();
         $("cards").append(...page.items.map((item) => this.card(item)));
         $("cards").classList.remove("stale");
         first = false;
-        wanted -= page.items.length;
+        missing -= page.items.length;
         this.next = page.next;
-        const through = page.next ?? page.total;
-        $("browse-status").textContent = `${count($("cards").children.length, "caption")} shown, ${number(through)} of ${number(page.total)} looked at`;
+        const examined = page.next ?? page.total;
+        $("browse-status").textContent = `${formatCount($("cards").children.length, "caption")} shown, ${formatNumber(examined)} of ${formatNumber(page.total)} examined`;
       }
       $("browse-more").hidden = this.next === null;
-    } catch (problem) {
-      if (turn !== this.turn) return;
+    } catch (error) {
+      if (load !== this.loads) return;
       $("browse-status").textContent = "";
-      alarm($("browse-alert"), problem.message, { label: "Try again", run: () => this.load(anew) });
+      showAlert($("browse-alert"), error.message, { label: "Try again", run: () => this.load(anew) });
     } finally {
-      if (turn === this.turn) {
+      if (load === this.loads) {
         $("browsing").hidden = true;
         $("browse-more").disabled = false;
         $("cards").classList.remove("stale");
@@ -73,31 +74,37 @@ export class BrowseView {
   }
 
   card({ photo, caption, phrases }) {
-    const colours = (p) => this.facts.palette[p % this.facts.palette.length];
-    const line = make("p", { className: "spoken small" });
-    const light = (target) => {
-      picture.light(target?.phrase === undefined ? null : { phrase: target.phrase });
+    const colours = (p) => this.info.palette[p % this.info.palette.length];
+    const line = create("p", { className: "caption small" });
+    const highlight = (target) => {
+      picture.highlight(target?.phrase === undefined ? null : { phrase: target.phrase });
       for (const chip of line.querySelectorAll(".chip")) chip.classList.toggle("on", target?.phrase === Number(chip.dataset.phrase));
     };
-    const picture = new Picture({ point: light, tags: false });
-    picture.show(pictureOf(photo.id, "thumbnail"), { size: [photo.width, photo.height], shape: photo.shape, alt: photo.name });
+    const picture = new AnnotatedImage({ onHighlight: highlight, tags: false });
+    picture.show(pictureUrl(photo.id, "thumbnail"), { size: [photo.width, photo.height], shape: photo.shape, alt: photo.name });
     picture.setBoxes(phrases.flatMap((phrase, p) => [
       ...phrase.gold.map((box) => ({ box, phrase: p, gold: true, colours: colours(p) })),
       ...phrase.boxes.slice(0, 1).map((box) => ({ box, phrase: p, rank: 0, colours: colours(p), label: phrase.text })),
     ]));
-    speak(line, {
+    renderCaption(line, {
       caption,
       phrases,
-      colours: this.facts.palette,
+      colours: this.info.palette,
       describe: (p) => `${phrases[p].text}: ${{ ok: "right", null: "no gold box" }[phrases[p].outcome] ?? `wrong, ${phrases[p].outcome}`}`,
-      mark: (p) => (phrases[p].outcome ? make("span", { className: `sign ${phrases[p].outcome === "ok" ? "right" : "wrong"}`, textContent: SIGNS[phrases[p].outcome] ?? "✗", title: phrases[p].outcome === "ok" ? "right" : phrases[p].outcome }) : null),
-      point: light,
-      pin: light,
+      badge: (p) => outcomeBadge(phrases[p].outcome),
+      onHighlight: highlight,
+      onSelect: highlight,
     });
-    const open = make("button", { type: "button", className: "link fine", textContent: "Open", "aria-label": `Open ${photo.name}` });
-    open.onclick = () => this.open({ id: photo.id, name: photo.name, shape: photo.shape }, caption);
-    const frame = make("div", { className: "frame" }, picture.element);
+    const open = create("button", { type: "button", className: "link fine", textContent: "Open", "aria-label": `Open ${photo.name}` });
+    open.onclick = () => this.onOpen({ id: photo.id, name: photo.name, shape: photo.shape }, caption);
+    const frame = create("div", { className: "frame" }, picture.element);
     frame.style.setProperty("--aspect", photo.shape[0] / photo.shape[1]);
-    return make("li", { className: "card" }, frame, line, make("p", { className: "under fine" }, make("span", { textContent: photo.name }), open));
+    return create("li", { className: "card" }, frame, line, create("p", { className: "under fine" }, create("span", { textContent: photo.name }), open));
   }
+}
+
+function outcomeBadge(outcome) {
+  if (!outcome) return null;
+  const right = outcome === "ok";
+  return create("span", { className: `badge ${right ? "right" : "wrong"}`, textContent: right ? "✓" : "✗", title: right ? "right" : outcome });
 }

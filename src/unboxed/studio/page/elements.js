@@ -1,9 +1,9 @@
-// Making elements, and finding those of the page.
+// Finding and creating elements of the page.
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element with properties, attributes (names with a dash, `role`) and children; text is always text. */
-export function make(tag, properties = {}, ...children) {
+/** Creates an element with properties, attributes (names with a dash, `role`) and children. Strings become text, not HTML. */
+export function create(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null) continue;
@@ -14,28 +14,28 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** An SVG element with attributes. */
-export function draw(tag, attributes = {}) {
+/** Creates an SVG element with attributes. */
+export function createSvg(tag, attributes = {}) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   return element;
 }
 
-/** Gives an element a phrase's colours. */
-export function paint(element, [colour, ink]) {
+/** Sets the colour of a phrase and its text colour as CSS variables of an element, and returns the element. */
+export function setColours(element, [colour, textColour]) {
   element.style.setProperty("--colour", colour);
-  element.style.setProperty("--ink", ink);
+  element.style.setProperty("--text-on-colour", textColour);
   return element;
 }
 
-/** A message in an alert of the page, with what can be done about it; nothing hides the alert. */
-export function alarm(alert, message = "", action = null) {
+/** Shows a message with an optional button `{ label, run }` in an alert; an empty message hides the alert. */
+export function showAlert(alert, message = "", action = null) {
   alert.replaceChildren(message);
-  if (action) alert.append(" ", make("button", { type: "button", className: "link", textContent: action.label, onclick: action.run }));
+  if (action) alert.append(" ", create("button", { type: "button", className: "link", textContent: action.label, onclick: action.run }));
   alert.hidden = !message;
 }
 
-export const number = (value) => value.toLocaleString("en");
+export const formatNumber = (value) => value.toLocaleString("en");
 
 /** “1 box”, “2 boxes”. */
-export const count = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;
+export const formatCount = (n, one, many = `${one}s`) => `${formatNumber(n)} ${n === 1 ? one : many}`;

@@ -1,40 +1,43 @@
-// The first view: an image, a caption, and where each phrase is.
+// The view that grounds a caption in an image.
 
-import { Problem, get, pictureOf, send } from "./api.js";
-import { speak } from "./caption.js";
-import { $, alarm, count, make, number, paint } from "./elements.js";
-import { Picture } from "./picture.js";
+import { ApiError, pictureUrl, postForm } from "./api.js";
+import { AnnotatedImage } from "./annotated_image.js";
+import { renderCaption } from "./caption.js";
+import { $, create, formatCount, formatNumber, setColours, showAlert } from "./elements.js";
+import { FolderView } from "./folder.js";
 
-const RANKS = [1, 2, 3, 5];
-const MOST = 10; // boxes a phrase that are asked for
-const PAGE = 60;
+const TOP_CHOICES = [1, 2, 3, 5];
+const MAX_TOP = 10; // boxes for each phrase in a response
 
 export class GroundView {
-  constructor(facts) {
-    this.facts = facts;
-    this.photo = null; // { file, id, name, url }
-    this.answer = null;
+  constructor(info) {
+    this.info = info;
+    this.image = null; // { file, id, name, url, shape }
+    this.result = null;
     this.top = 1;
-    this.pinned = null;
-    this.picture = new Picture({ point: (target) => this.point(target), pin: (target) => this.pin(target), eager: true });
+    this.selected = null;
+    const onHighlight = (target) => this.highlight(target);
+    const onSelect = (target) => this.select(target);
+    this.picture = new AnnotatedImage({ onHighlight, onSelect, eager: true });
     $("picture").append(this.picture.element);
-    this.listen();
-    this.fillChoices();
-    if (facts.photos) this.folder = new Folder((photo) => this.take(photo));
+    this.listenToForm();
+    this.listenToDrops();
+    this.addControls();
+    if (info.photos) this.folder = new FolderView((image) => this.setImage(image));
   }
 
-  listen() {
-    $("choose").onclick = $("choose-too").onclick = () => $("file").click();
+  listenToForm() {
+    $("choose-file").onclick = $("choose-file-link").onclick = () => $("file").click();
     $("file").onchange = () => {
-      if ($("file").files.length) this.takeFile($("file").files[0]);
+      if ($("file").files.length) this.setFile($("file").files[0]);
       $("file").value = "";
     };
-    $("composer").onsubmit = (event) => {
+    $("ground-form").onsubmit = (event) => {
       event.preventDefault();
       this.ground();
     };
     const caption = $("caption");
-    caption.maxLength = this.facts.limits.caption;
+    caption.maxLength = this.info.limits.caption;
     caption.oninput = () => {
       caption.style.height = "auto";
       caption.style.height = `${caption.scrollHeight}px`;
@@ -44,345 +47,308 @@ export class GroundView {
       event.preventDefault();
       this.ground();
     };
-    const main = $("main");
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.select(null));
+  }
+
+  listenToDrops() {
     const hasFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-    let inside = 0;
-    const over = (by) => {
-      inside = Math.max(0, inside + by);
-      $("stage").classList.toggle("over", inside > 0);
+    let depth = 0; // of the elements that the pointer has entered
+    const enter = (change) => {
+      depth = Math.max(0, depth + change);
+      $("stage").classList.toggle("over", depth > 0);
     };
-    document.addEventListener("dragenter", (event) => hasFile(event) && over(1));
-    document.addEventListener("dragleave", (event) => hasFile(event) && over(-1));
+    document.addEventListener("dragenter", (event) => hasFile(event) && enter(1));
+    document.addEventListener("dragleave", (event) => hasFile(event) && enter(-1));
     document.addEventListener("dragover", (event) => hasFile(event) && event.preventDefault());
     document.addEventListener("drop", (event) => {
       if (!hasFile(event)) return;
       event.preventDefault();
-      over(-inside);
-      main.dispatchEvent(new CustomEvent("wanted", { detail: "ground" }));
-      if (event.dataTransfer.files.length) this.takeFile(event.dataTransfer.files[0]);
+      enter(-depth);
+      $("main").dispatchEvent(new CustomEvent("showview", { detail: "ground" }));
+      if (event.dataTransfer.files.length) this.setFile(event.dataTransfer.files[0]);
     });
     document.addEventListener("paste", (event) => {
-      const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-      if (file) this.takeFile(file);
+      const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+      if (file) this.setFile(file);
     });
-    document.addEventListener("keydown", (event) => event.key === "Escape" && this.pin(null));
   }
 
-  fillChoices() {
-    const { limits, formats } = this.facts;
-    $("limits").textContent = `JPEG, PNG, WebP, GIF, BMP or TIFF, up to ${number(limits.bytes / 1e6)} MB`;
-    $("or-pick").textContent = this.facts.photos ? ", paste one, or pick one below" : ", or paste one";
-    for (const top of RANKS) {
-      const choice = make("input", { type: "radio", name: "top", value: top, checked: top === this.top, id: `top-${top}` });
+  addControls() {
+    const { limits, formats } = this.info;
+    $("limits").textContent = `JPEG, PNG, WebP, GIF, BMP or TIFF, up to ${formatNumber(limits.bytes / 1e6)} MB`;
+    $("or-paste").textContent = this.info.photos ? ", paste one, or pick one below" : ", or paste one";
+    for (const top of TOP_CHOICES) {
+      const choice = create("input", { type: "radio", name: "top", value: top, checked: top === this.top, id: `top-${top}` });
       choice.onchange = () => {
         this.top = top;
         this.redraw();
       };
-      $("ranks").append(choice, make("label", { htmlFor: `top-${top}`, textContent: top }));
+      $("top-choices").append(choice, create("label", { htmlFor: `top-${top}`, textContent: top }));
     }
-    $("floor").oninput = $("absent").onchange = () => this.redraw();
-    for (const [form, label] of Object.entries(formats)) {
-      $("downloads").append(make("button", { type: "button", className: "quiet little", textContent: label, onclick: () => this.download(form) }));
+    $("min-score").oninput = $("absent").onchange = () => this.redraw();
+    for (const [format, label] of Object.entries(formats)) {
+      $("downloads").append(create("button", { type: "button", className: "quiet little", textContent: label, onclick: () => this.download(format) }));
     }
   }
 
-  takeFile(file) {
-    const { bytes } = this.facts.limits;
-    if (file.type && !file.type.startsWith("image/")) return this.complain(`${file.name} is not an image.`);
+  setFile(file) {
+    const { bytes } = this.info.limits;
+    if (file.type && !file.type.startsWith("image/")) return this.showError(`${file.name} is not an image.`);
     if (file.size > bytes) {
-      return this.complain(`${file.name} has ${number(Math.round(file.size / 1e5) / 10)} MB; at most ${number(bytes / 1e6)} MB are read. Give a smaller copy.`);
+      return this.showError(`${file.name} has ${formatNumber(Math.round(file.size / 1e5) / 10)} MB; the limit is ${formatNumber(bytes / 1e6)} MB. Use a smaller copy.`);
     }
-    return this.take({ file, name: file.name });
+    return this.setImage({ file, name: file.name });
   }
 
-  /** Takes an image `{ file, name }` or `{ id, name, size, shape }` and grounds the caption that is there. */
-  async take(photo, caption = null) {
-    this.forget();
-    if (this.photo?.file) URL.revokeObjectURL(this.photo.url);
-    this.photo = { ...photo, url: photo.file ? URL.createObjectURL(photo.file) : pictureOf(photo.id, "full") };
+  /** Shows an image `{ file, name }` or `{ id, name, shape }` and grounds the caption, if there is one. */
+  async setImage(image, caption = null) {
+    this.reset();
+    if (this.image?.file) URL.revokeObjectURL(this.image.url);
+    this.image = { ...image, url: image.file ? URL.createObjectURL(image.file) : pictureUrl(image.id, "full") };
     if (caption !== null) {
       $("caption").value = caption;
       $("caption").oninput();
     }
-    const taken = this.photo;
-    if (!(await this.show(taken)) || this.photo !== taken) return;
-    this.folder?.choose(photo.id ?? null);
+    const current = this.image;
+    if (!(await this.display(current)) || this.image !== current) return;
+    this.folder?.markChosen(image.id ?? null);
     if ($("caption").value.trim()) await this.ground();
     else $("caption").focus({ preventScroll: true });
   }
 
-  async show(photo) {
-    this.complain("");
-    const image = this.picture.image;
-    this.picture.show(photo.url, { alt: photo.name, shape: photo.shape });
+  // Displays an image. Returns false when it cannot be displayed.
+  async display(image) {
+    this.showError("");
+    const element = this.picture.image;
+    this.picture.show(image.url, { alt: image.name, shape: image.shape });
     try {
-      await image.decode();
+      await element.decode();
     } catch {
-      if (this.photo !== photo) return false;
+      if (this.image !== image) return false;
       try {
-        // Either no image at all, or one that this browser does not know: then the service shows it.
-        if (!photo.file) throw new Problem(404, "The image is not at hand; choose another one.");
-        photo.url = URL.createObjectURL(await send("api/picture", { photo: photo.file }));
-        image.src = photo.url;
-        await image.decode();
-      } catch (problem) {
-        if (this.photo === photo) this.clear();
-        this.complain(problem.message);
+        // The file is no image, or has a format that this browser does not support: the service can convert it.
+        if (!image.file) throw new ApiError(404, "The image is no longer available; choose another one.");
+        image.url = URL.createObjectURL(await postForm("api/picture", { photo: image.file }));
+        element.src = image.url;
+        await element.decode();
+      } catch (error) {
+        if (this.image === image) this.clear();
+        this.showError(error.message);
         return false;
       }
     }
-    if (!photo.shape) this.picture.setShape([image.naturalWidth, image.naturalHeight]);
-    $("drop").hidden = true;
+    if (!image.shape) this.picture.setShape([element.naturalWidth, element.naturalHeight]);
+    $("drop-zone").hidden = true;
     $("picture").hidden = false;
     return true;
   }
 
   clear() {
-    this.photo = null;
-    this.forget();
-    $("drop").hidden = false;
+    this.image = null;
+    this.reset();
+    $("drop-zone").hidden = false;
     $("picture").hidden = true;
   }
 
-  forget() {
-    this.answer = null;
-    this.pinned = null;
-    this.asking?.abort();
+  // Removes the result and cancels a running request.
+  reset() {
+    this.result = null;
+    this.selected = null;
+    this.request?.abort();
     this.picture.setBoxes([]);
-    this.picture.setHeat(null);
-    $("spoken").hidden = $("found").hidden = true;
-    $("explain").hidden = false;
+    this.picture.setHeatMap(null);
+    $("caption-line").hidden = $("result").hidden = true;
+    $("help").hidden = false;
   }
 
   async ground() {
     const caption = $("caption").value.trim();
-    if (!this.photo) return this.complain("There is no image yet; drop one, or choose one.");
+    if (!this.image) return this.showError("There is no image yet; drop or choose one.");
     if (!caption) {
       $("caption").focus();
-      return this.complain("There is no caption yet; say what is in the image.");
+      return this.showError("There is no caption yet; describe what is in the image.");
     }
-    this.asking?.abort();
-    const asking = (this.asking = new AbortController());
-    this.complain("");
-    this.busy(true);
+    this.request?.abort();
+    const request = (this.request = new AbortController());
+    this.showError("");
+    this.setBusy(true);
     try {
-      const answer = await this.withPhoto("api/ground", { caption, top: MOST }, asking.signal);
-      this.accept(JSON.parse(await answer.text()));
-    } catch (problem) {
-      if (problem.name === "AbortError") return;
-      const action = problem.status === 422 ? null : { label: "Try again", run: () => this.ground() };
-      this.complain(problem.message, action);
+      const response = await this.postImage("api/ground", { caption, top: MAX_TOP }, request.signal);
+      this.showResult(JSON.parse(await response.text()));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      const action = error.status === 422 ? null : { label: "Try again", run: () => this.ground() };
+      this.showError(error.message, action);
     } finally {
-      if (this.asking === asking) this.busy(false);
+      if (this.request === request) this.setBusy(false);
     }
   }
 
-  // Sends a form about the image: its id where the service knows it, and the whole of it where it does not.
-  async withPhoto(path, fields, signal) {
-    const { file, id, name } = this.photo;
-    const progress = (share) => {
-      $("upload").value = share;
-      if (share >= 1) $("upload").removeAttribute("value");
+  // Posts a form about the image: with its id if the service knows it, else with the file.
+  async postImage(path, fields, signal) {
+    const { file, id, name } = this.image;
+    const progress = (fraction) => {
+      $("upload").value = fraction;
+      if (fraction >= 1) $("upload").removeAttribute("value");
     };
     if (id) {
       try {
-        return await send(path, { ...fields, photo_id: id }, { signal });
-      } catch (problem) {
-        if (problem.status !== 404 || !file) throw problem;
+        return await postForm(path, { ...fields, photo_id: id }, { signal });
+      } catch (error) {
+        if (error.status !== 404 || !file) throw error;
       }
     }
-    return send(path, { ...fields, photo: file, name: path.includes("export") ? name : null }, { progress, signal });
+    return postForm(path, { ...fields, photo: file, name: path.includes("export") ? name : null }, { progress, signal });
   }
 
-  busy(yes) {
-    $("upload").hidden = !yes;
+  setBusy(busy) {
+    $("upload").hidden = !busy;
     $("upload").value = 0;
-    $("stage").classList.toggle("working", yes);
-    $("stage").setAttribute("aria-busy", yes);
-    if (yes) $("ground-status").textContent = "Looking";
+    $("stage").classList.toggle("working", busy);
+    $("stage").setAttribute("aria-busy", busy);
+    if (busy) $("ground-status").textContent = "Grounding";
   }
 
-  complain(message, action = null) {
-    alarm($("ground-alert"), message, action);
+  showError(message, action = null) {
+    showAlert($("ground-alert"), message, action);
   }
 
-  accept(answer) {
-    this.answer = answer;
-    this.pinned = null;
-    this.photo.id = answer.photo.id;
-    this.picture.size = [answer.photo.width, answer.photo.height];
-    this.picture.setShape(answer.photo.shape);
-    this.picture.setHeat(null);
-    $("explain").hidden = true;
-    $("found").hidden = $("spoken").hidden = false;
-    this.setFloor();
-    $("absent-choice").hidden = answer.phrases.every((phrase) => phrase.present);
-    speak($("spoken"), {
-      ...answer,
-      colours: this.facts.palette,
-      describe: (p) => this.described(p),
-      point: (target) => this.point(target),
-      pin: (target) => this.pin(target),
+  showResult(result) {
+    const { photo, phrases, regions, seconds } = result;
+    this.result = result;
+    this.selected = null;
+    this.image.id = photo.id;
+    this.picture.size = [photo.width, photo.height];
+    this.picture.setShape(photo.shape);
+    this.picture.setHeatMap(null);
+    $("help").hidden = true;
+    $("result").hidden = $("caption-line").hidden = false;
+    this.setScoreRange();
+    $("absent-option").hidden = phrases.every((phrase) => phrase.present);
+    renderCaption($("caption-line"), {
+      ...result,
+      colours: this.info.palette,
+      describe: (p) => this.describe(p),
+      onHighlight: (target) => this.highlight(target),
+      onSelect: (target) => this.select(target),
     });
     this.redraw();
-    $("took").textContent = `${answer.seconds.toFixed(2)} s, ${count(answer.regions.length, "region")} compared`;
-    $("ground-status").textContent = answer.phrases.length
-      ? `${count(answer.phrases.filter((phrase) => phrase.present).length, "phrase")} boxed`
+    $("timing").textContent = `${seconds.toFixed(2)} s, ${formatCount(regions.length, "region")}`;
+    $("ground-status").textContent = phrases.length
+      ? `${formatCount(phrases.filter((phrase) => phrase.present).length, "phrase")} with a box`
       : "No phrase was found in this caption";
-    if (!answer.phrases.length) this.complain("No phrase names a thing in this caption; try one with nouns, such as “a dog on the grass”.");
+    if (!phrases.length) this.showError("This caption has no noun phrase; try one with nouns, such as “a dog on the grass”.");
   }
 
-  setFloor() {
-    const scores = this.answer.phrases.flatMap((phrase) => phrase.scores);
+  setScoreRange() {
+    const scores = this.result.phrases.flatMap((phrase) => phrase.scores);
     const low = Math.min(...scores, 0.999);
     const high = Math.max(...scores, low + 0.001);
-    const floor = $("floor");
-    const step = (high - low) / 200;
-    Object.assign(floor, { min: low, max: high, step });
-    floor.value = low;
+    Object.assign($("min-score"), { min: low, max: high, step: (high - low) / 200 });
+    $("min-score").value = low;
   }
 
-  get floor() {
-    // The lowest notch takes all: a range cannot say its own end exactly.
-    const { value, min, step } = $("floor");
+  get minScore() {
+    // At its lower end the slider keeps all boxes; its value there is rounded and may exceed the lowest score.
+    const { value, min, step } = $("min-score");
     return Number(value) - Number(min) < Number(step) / 2 ? -Infinity : Number(value);
   }
 
-  described(p) {
-    const { text, scores, present } = this.answer.phrases[p];
-    return `${text}: score ${scores[0]?.toFixed(2) ?? "none"}${present ? "" : ", seems absent"}`;
+  describe(p) {
+    const { text, scores, present } = this.result.phrases[p];
+    return `${text}: score ${scores[0]?.toFixed(2) ?? "none"}${present ? "" : ", probably absent"}`;
   }
 
   colours(p) {
-    return this.facts.palette[p % this.facts.palette.length];
+    return this.info.palette[p % this.info.palette.length];
   }
 
   redraw() {
-    if (!this.answer) return;
-    const floor = this.floor;
-    $("floor-value").textContent = Number.isFinite(floor) ? floor.toFixed(2) : "any";
+    if (!this.result) return;
+    const minScore = this.minScore;
+    $("min-score-value").textContent = Number.isFinite(minScore) ? minScore.toFixed(2) : "any";
     const boxes = [];
-    const rows = this.answer.phrases.map((phrase, p) => {
-      const wanted = phrase.present || $("absent").checked;
-      const kept = wanted ? phrase.scores.slice(0, this.top).filter((score) => score >= floor).length : 0;
+    const rows = this.result.phrases.map((phrase, p) => {
+      const hasBoxes = phrase.present || $("absent").checked;
+      const kept = hasBoxes ? phrase.scores.slice(0, this.top).filter((score) => score >= minScore).length : 0;
       phrase.boxes.slice(0, kept).forEach((box, rank) => boxes.push({ box, phrase: p, rank, colours: this.colours(p), label: phrase.text }));
-      const chip = $("spoken").querySelector(`[data-phrase="${p}"]`);
-      chip?.classList.toggle("absent", kept === 0);
-      return this.row(phrase, p, kept);
+      $("caption-line").querySelector(`[data-phrase="${p}"]`)?.classList.toggle("absent", kept === 0);
+      return this.phraseRow(phrase, p, kept);
     });
     $("phrases").replaceChildren(...rows);
     this.picture.setBoxes(boxes);
-    this.rest();
+    this.highlight(null);
   }
 
-  // A phrase of the list, with a button for each of its boxes.
-  row(phrase, p, kept) {
-    const best = Math.max(...this.answer.phrases.map((one) => one.scores[0] ?? 0), 1e-6);
-    const item = paint(make("li", { className: kept ? "" : "absent" }), this.colours(p));
-    item.append(make("b", { textContent: p + 1 }), make("span", { className: "said", textContent: phrase.text }));
-    const list = make("div", { className: "ranked" });
+  // A row of the list of phrases, with a button for each of its boxes.
+  phraseRow(phrase, p, kept) {
+    const best = Math.max(...this.result.phrases.map(({ scores }) => scores[0] ?? 0), 1e-6);
+    const item = setColours(create("li", { className: kept ? "" : "absent" }), this.colours(p));
+    item.append(create("b", { textContent: p + 1 }), create("span", { className: "phrase", textContent: phrase.text }));
+    const list = create("div", { className: "ranked" });
     for (let rank = 0; rank < kept; rank += 1) {
       const score = phrase.scores[rank];
-      const bar = make("i");
+      const bar = create("i");
       bar.style.setProperty("--share", Math.max(0, score / best));
-      const button = make("button", { type: "button", className: "rank", "aria-label": `${phrase.text}, box ${rank + 1}, score ${score.toFixed(2)}` }, bar, make("span", { textContent: score.toFixed(2) }));
+      const button = create("button", { type: "button", className: "rank", "aria-label": `${phrase.text}, box ${rank + 1}, score ${score.toFixed(2)}` }, bar, create("span", { textContent: score.toFixed(2) }));
       button.dataset.phrase = p;
       button.dataset.rank = rank;
-      button.onpointerenter = button.onfocus = () => this.point({ phrase: p, rank });
-      button.onpointerleave = button.onblur = () => this.point(null);
-      button.onclick = () => this.pin({ phrase: p, rank });
+      button.onpointerenter = button.onfocus = () => this.highlight({ phrase: p, rank });
+      button.onpointerleave = button.onblur = () => this.highlight(null);
+      button.onclick = () => this.select({ phrase: p, rank });
       list.append(button);
     }
-    if (!phrase.present) list.append(make("span", { className: "fine", textContent: `Seems absent (${Math.round(100 * phrase.confidence)} % likely to be there)` }));
-    else if (!kept) list.append(make("span", { className: "fine", textContent: "No box scores as much" }));
+    if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably absent (confidence ${phrase.confidence.toFixed(2)})` }));
+    else if (!kept) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
     item.append(list);
     return item;
   }
 
-  /** Keeps what is pointed at, until it is pressed again. */
-  pin(target) {
-    const same = target && this.pinned && target.phrase === this.pinned.phrase && target.rank === this.pinned.rank;
-    this.pinned = same ? null : target;
-    for (const chip of $("spoken").querySelectorAll(".chip")) {
-      chip.setAttribute("aria-pressed", this.pinned?.phrase === Number(chip.dataset.phrase));
+  /** Keeps a phrase or box highlighted until it is selected again; null clears the selection. */
+  select(target) {
+    const same = target && this.selected && target.phrase === this.selected.phrase && target.rank === this.selected.rank;
+    this.selected = same ? null : target;
+    for (const chip of $("caption-line").querySelectorAll(".chip")) {
+      chip.setAttribute("aria-pressed", this.selected?.phrase === Number(chip.dataset.phrase));
     }
-    this.rest();
+    this.highlight(null);
   }
 
-  rest() {
-    this.point(null);
-  }
-
-  /** Shows one phrase, box or word: its boxes before the others, and where its words look. */
-  point(target) {
-    if (!this.answer) return;
-    const shown = target ?? this.pinned;
-    this.picture.light(shown?.phrase === undefined ? null : shown);
-    const ofBox = shown && shown.rank !== undefined;
-    this.picture.setHeat(shown && !ofBox ? this.heat(shown) : null);
-    for (const element of document.querySelectorAll("#spoken .chip, #phrases .rank")) {
-      const own = shown?.phrase === Number(element.dataset.phrase);
-      element.classList.toggle("on", own && (shown.rank === undefined || element.dataset.rank === undefined || shown.rank === Number(element.dataset.rank)));
+  /** Highlights a phrase, box or word `{ phrase, rank, word }`, with a heat map for words; null shows the selection. */
+  highlight(target) {
+    if (!this.result) return;
+    const shown = target ?? this.selected;
+    this.picture.highlight(shown?.phrase === undefined ? null : shown);
+    const isBox = shown && shown.rank !== undefined;
+    this.picture.setHeatMap(shown && !isBox ? this.heat(shown) : null);
+    for (const element of document.querySelectorAll("#caption-line .chip, #phrases .rank")) {
+      const samePhrase = shown?.phrase === Number(element.dataset.phrase);
+      const sameRank = !isBox || element.dataset.rank === undefined || shown.rank === Number(element.dataset.rank);
+      element.classList.toggle("on", samePhrase && sameRank);
     }
-    for (const [w, word] of $("spoken").querySelectorAll(".word").entries()) word.classList.toggle("on", shown?.word === w);
+    for (const [w, word] of $("caption-line").querySelectorAll(".word").entries()) word.classList.toggle("on", shown?.word === w);
   }
 
+  // The attention weights of a word, or the mean over the words of a phrase.
   heat({ phrase, word }) {
-    const { words, attention, phrases, regions } = this.answer;
+    const { words, attention, phrases, regions } = this.result;
     const rows = word !== undefined ? [word] : words.flatMap(([start, end], w) => (start >= phrases[phrase].start && end <= phrases[phrase].end ? [w] : []));
     if (!rows.length) return null;
     const weights = regions.map((_, r) => rows.reduce((sum, w) => sum + attention[w][r], 0) / rows.length);
-    return { boxes: regions, weights, colours: this.facts.heat };
+    return { boxes: regions, weights, colours: this.info.heat };
   }
 
-  async download(form) {
-    const floor = this.floor;
-    const fields = { caption: this.answer.caption, top: this.top, least: Number.isFinite(floor) ? floor : null, absent: $("absent").checked };
+  async download(format) {
+    const minScore = this.minScore;
+    const fields = { caption: this.result.caption, top: this.top, least: Number.isFinite(minScore) ? minScore : null, absent: $("absent").checked };
     try {
-      const file = await this.withPhoto(`api/export/${form}`, fields);
-      const stem = this.photo.name.split("/").pop().replace(/\.[^.]*$/, "");
+      const file = await this.postImage(`api/export/${format}`, fields);
+      const stem = this.image.name.split("/").pop().replace(/\.[^.]*$/, "");
       const url = URL.createObjectURL(file);
-      make("a", { href: url, download: `${stem}.${form === "coco" ? "coco.json" : form}` }).click();
+      create("a", { href: url, download: `${stem}.${format === "coco" ? "coco.json" : format}` }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    } catch (problem) {
-      this.complain(problem.message, { label: "Try again", run: () => this.download(form) });
+    } catch (error) {
+      this.showError(error.message, { label: "Try again", run: () => this.download(format) });
     }
-  }
-}
-
-// The images that can be picked, by name.
-class Folder {
-  constructor(take) {
-    this.take = take;
-    this.chosen = null;
-    $("folder").hidden = false;
-    $("folder-more").onclick = () => this.load(false);
-    let soon = 0;
-    $("folder-filter").oninput = () => {
-      clearTimeout(soon);
-      soon = setTimeout(() => this.load(true), 250);
-    };
-    this.load(true);
-  }
-
-  async load(anew) {
-    const start = anew ? 0 : $("shelf").children.length;
-    const { photos, total } = await get("api/photos", { start, count: PAGE, name: $("folder-filter").value }).catch(() => ({ photos: [], total: 0 }));
-    const items = photos.map(({ id, name }) => {
-      const image = make("img", { src: pictureOf(id, "thumbnail"), alt: name, loading: "lazy", decoding: "async" });
-      const button = make("button", { type: "button", title: name, "aria-pressed": String(id === this.chosen) }, image);
-      button.dataset.id = id;
-      button.onclick = () => this.take({ id, name });
-      return make("li", {}, button);
-    });
-    if (anew) $("shelf").replaceChildren(...items);
-    else $("shelf").append(...items);
-    $("folder-more").hidden = $("shelf").children.length >= total;
-    $("folder-count").textContent = count(total, "image");
-  }
-
-  choose(id) {
-    this.chosen = id;
-    for (const button of $("shelf").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.id === id));
   }
 }

@@ -1,20 +1,20 @@
-// The second view: images that fit a text, with the boxes that matched its phrases.
+// The view that finds images for a text, with the boxes that match its phrases.
 
-import { lines, pictureOf } from "./api.js";
-import { speak } from "./caption.js";
-import { $, alarm, count, make, number } from "./elements.js";
-import { Picture } from "./picture.js";
+import { jsonLines, pictureUrl } from "./api.js";
+import { AnnotatedImage } from "./annotated_image.js";
+import { renderCaption } from "./caption.js";
+import { $, create, formatCount, formatNumber, showAlert } from "./elements.js";
 
 export class SearchView {
-  constructor(facts, open) {
-    this.facts = facts;
-    this.open = open;
-    const there = facts.index !== null;
-    $("no-index").hidden = there;
-    $("search-form").hidden = $("search-status").hidden = !there;
-    if (!there) return;
-    $("query").maxLength = facts.limits.caption;
-    $("search-status").textContent = `${count(facts.index, "image")} can be searched.`;
+  constructor(info, onOpen) {
+    this.info = info;
+    this.onOpen = onOpen;
+    const hasIndex = info.index !== null;
+    $("no-index").hidden = hasIndex;
+    $("search-form").hidden = $("search-status").hidden = !hasIndex;
+    if (!hasIndex) return;
+    $("query").maxLength = info.limits.caption;
+    $("search-status").textContent = `${formatCount(info.index, "image")} in the index`;
     $("search-form").onsubmit = (event) => {
       event.preventDefault();
       this.search($("query").value.trim());
@@ -23,22 +23,22 @@ export class SearchView {
 
   async search(text) {
     if (!text) return;
-    this.asking?.abort();
-    const asking = (this.asking = new AbortController());
-    alarm($("search-alert"));
+    this.request?.abort();
+    const request = (this.request = new AbortController());
+    showAlert($("search-alert"));
     $("searching").hidden = false;
     $("gallery").classList.add("stale");
     try {
-      for await (const news of lines("api/search", { text }, asking.signal)) {
-        if (news.error) alarm($("search-alert"), news.error);
-        else if (news.hits) this.show(text, news);
-        else $("search-status").textContent = `Searching ${count(news.searched, "image")}, ${news.seconds.toFixed(1)} s`;
+      for await (const progress of jsonLines("api/search", { text }, request.signal)) {
+        if (progress.error) showAlert($("search-alert"), progress.error);
+        else if (progress.hits) this.show(text, progress);
+        else $("search-status").textContent = `Searching ${formatCount(progress.searched, "image")}, ${progress.seconds.toFixed(1)} s`;
       }
-    } catch (problem) {
-      if (problem.name === "AbortError") return;
-      alarm($("search-alert"), problem.message, { label: "Try again", run: () => this.search(text) });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      showAlert($("search-alert"), error.message, { label: "Try again", run: () => this.search(text) });
     } finally {
-      if (this.asking === asking) {
+      if (this.request === request) {
         $("searching").hidden = true;
         $("gallery").classList.remove("stale");
       }
@@ -47,32 +47,37 @@ export class SearchView {
 
   show(text, { hits, searched, seconds }) {
     $("search-status").textContent = hits.length
-      ? `The best ${number(hits.length)} of ${count(searched, "image")}, in ${seconds.toFixed(2)} s`
-      : "Nothing was found.";
+      ? `The best ${formatNumber(hits.length)} of ${formatCount(searched, "image")}, in ${seconds.toFixed(2)} s`
+      : "No image was found.";
     const pictures = [];
-    const light = (target) => pictures.forEach((picture) => picture.light(target?.phrase === undefined ? null : { phrase: target.phrase }));
+    const highlight = (target) => pictures.forEach((picture) => picture.highlight(target?.phrase === undefined ? null : { phrase: target.phrase }));
     const phrases = hits[0]?.phrases ?? [];
     $("query-line").hidden = !phrases.length;
-    speak($("query-line"), {
+    renderCaption($("query-line"), {
       caption: text,
       phrases,
-      colours: this.facts.palette,
-      describe: (p) => `${phrases[p].text}: show in all images`,
-      point: light,
-      pin: light,
+      colours: this.info.palette,
+      describe: (p) => `${phrases[p].text}: highlight in all images`,
+      onHighlight: highlight,
+      onSelect: highlight,
     });
-    $("gallery").replaceChildren(...hits.map((hit, place) => {
-      const picture = new Picture({ tags: false });
-      pictures.push(picture);
-      const { id, name, width, height, shape } = hit.photo;
-      picture.show(pictureOf(id, "thumbnail"), { size: [width, height], shape, alt: "" });
-      picture.setBoxes(hit.phrases.flatMap((phrase, p) => phrase.boxes.slice(0, 1).map((box) => ({ box, phrase: p, rank: 0, colours: this.facts.palette[p % this.facts.palette.length], label: phrase.text }))));
-      const found = hit.phrases.map((phrase) => phrase.text).join(", ");
-      const button = make("button", { type: "button", className: "hit", "aria-label": `${place + 1}: ${name}, score ${hit.score.toFixed(2)}${found ? `, with ${found}` : ""}. Open` }, picture.element, make("span", { className: "under" }, make("span", { textContent: name }), make("b", { textContent: hit.score.toFixed(2) })));
-      button.onclick = () => this.open({ id, name, shape }, text);
-      const item = make("li", {}, button);
-      item.style.setProperty("--aspect", shape[0] / shape[1]);
-      return item;
-    }));
+    $("gallery").replaceChildren(...hits.map((hit, rank) => this.hit(hit, rank, text, pictures)));
+  }
+
+  // An item of the gallery; its picture is added to `pictures`.
+  hit({ photo, phrases, score }, rank, text, pictures) {
+    const { id, name, width, height, shape } = photo;
+    const picture = new AnnotatedImage({ tags: false });
+    pictures.push(picture);
+    picture.show(pictureUrl(id, "thumbnail"), { size: [width, height], shape, alt: "" });
+    picture.setBoxes(phrases.flatMap((phrase, p) => phrase.boxes.slice(0, 1).map((box) => ({ box, phrase: p, rank: 0, colours: this.info.palette[p % this.info.palette.length], label: phrase.text }))));
+    const found = phrases.map((phrase) => phrase.text).join(", ");
+    const label = `${rank + 1}: ${name}, score ${score.toFixed(2)}${found ? `, with ${found}` : ""}. Open`;
+    const under = create("span", { className: "under" }, create("span", { textContent: name }), create("b", { textContent: score.toFixed(2) }));
+    const button = create("button", { type: "button", className: "hit", "aria-label": label }, picture.element, under);
+    button.onclick = () => this.onOpen({ id, name, shape }, text);
+    const item = create("li", {}, button);
+    item.style.setProperty("--aspect", shape[0] / shape[1]);
+    return item;
   }
 }
