@@ -192,14 +192,13 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 
 def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposals: Path) -> list[GroundedExample]:
-    options = grounder.config.options
-    if not options.reads_heat:
+    read_out = grounder.config.options.heat_read_out
+    if read_out is None:
         raise EvaluationError(
             f"The recipe {grounder.config.recipe} chooses among regions of its own and has no heat map to rank other "
             "proposals with; leave out --proposals."
         )
-    alpha = options.read_out.proposal_alpha  # type: ignore[attr-defined]
-    return list(answer_with_proposals(grounded, RegionStore.open(proposals), alpha))
+    return list(answer_with_proposals(grounded, RegionStore.open(proposals), read_out.proposal_alpha))
 
 
 def _more_facts(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from unboxed.attention.base import Alignment
-from unboxed.attention.heatmaps import heat_boxes, phrase_maps, positive_heat, upsampled
+from unboxed.attention.heatmaps import BoxReadOut, heat_boxes, phrase_maps, positive_heat, upsampled
 from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import iou
 from unboxed.inference.batching import Batcher
@@ -162,8 +162,9 @@ def ground_encoded(
     matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
     match = [[_match(grounder, value) for value in row] for row in matched_CP.tolist()]
     answers: Iterable[tuple[list[tuple[Array, Array]], Array | None]]
-    if grounder.config.options.reads_heat:
-        answers = _heat_answers(grounder, regions_B, image_of_C, captions.encoded, asked, found.alignment)
+    read_out = grounder.config.options.heat_read_out
+    if read_out is not None:
+        answers = _heat_answers(read_out, regions_B, image_of_C, captions.encoded, asked, found.alignment)
     else:
         prior_CPR = None if grounder.config.options.prior == "none" else found.prior_CPR
         ranked = _answers(grounder, regions_B, image_of_C, paired.regions.mask_BR, asked, found.alignment, prior_CPR)
@@ -265,7 +266,7 @@ def _answers(
 
 
 def _heat_answers(
-    grounder: Grounder,
+    read_out: BoxReadOut,
     regions_B: Sequence[Regions],
     image_of_C: Sequence[int],
     captions: Sequence[EncodedCaption],
@@ -284,5 +285,5 @@ def _heat_answers(
         boxes = []
         for _, map_YX in zip(arrays.caption.phrases, heat_PYX, strict=False):
             heat_HW = positive_heat(upsampled(map_YX, regions.width, regions.height))
-            boxes.append(heat_boxes(heat_HW, grounder.config.options.read_out))  # type: ignore[attr-defined]
+            boxes.append(heat_boxes(heat_HW, read_out))
         yield boxes, heat_PYX

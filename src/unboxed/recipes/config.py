@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from unboxed.attention.base import Aligner
+    from unboxed.attention.heatmaps import BoxReadOut
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
@@ -78,8 +79,6 @@ class RecipeConfig:
     """
 
     units: ClassVar[Units] = "words"
-    reads_heat: ClassVar[bool] = False
-    """Are boxes read off a map of cells, instead of chosen among regions?"""
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10
@@ -115,6 +114,11 @@ class RecipeConfig:
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
         """How regions are found where the user names no store, and a sentence that says so."""
         return RegionSettings.default_for(dataset)
+
+    @property
+    def heat_read_out(self) -> BoxReadOut | None:
+        """How boxes are read off the heat map of a phrase; None where they are chosen among regions instead."""
+        return None
 
     @property
     def reads_prior(self) -> bool:

@@ -66,7 +66,6 @@ class NPair(RecipeConfig):
     """
 
     units: ClassVar[Units] = "content"
-    reads_heat: ClassVar[bool] = True
 
     map: Literal["pixels", "features"] = "pixels"
     reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "max-cells"
@@ -113,6 +112,11 @@ class NPair(RecipeConfig):
                 "and name it with --regions, or train from pixels."
             )
         return replace(grid, backbone=backbone), f"Regions: {shape} cells with the features of {backbone.name}."
+
+    @property
+    def heat_read_out(self) -> BoxReadOut:
+        """The read-out of the choices."""
+        return self.read_out
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """The match map.
