@@ -1,4 +1,4 @@
-"""Box arithmetic beside its definition: areas counted by plain loops, NMS told as a story."""
+"""Box arithmetic beside its definitions: areas as counted pixels, IoU and NMS as plain loops."""
 
 from __future__ import annotations
 
@@ -37,11 +37,38 @@ def test_iou_counts_pixels(boxes: np.ndarray, others: np.ndarray) -> None:
 
 @given(_corners, _corners)
 def test_iou_of_tensors_is_that_of_arrays(boxes: np.ndarray, others: np.ndarray) -> None:
-    """Also of boxes turned inside out, and with axes before those of the boxes."""
+    """Also of boxes whose edges are swapped, and with leading axes."""
     expected = iou(boxes, others)
     np.testing.assert_array_equal(tensor_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy(), expected)
     both = torch.from_numpy(np.stack([boxes, boxes + 1]))
     np.testing.assert_array_equal(tensor_iou(both, torch.from_numpy(others))[0].numpy(), expected)
+
+
+_float_boxes = hnp.arrays(np.float32, st.tuples(st.integers(0, 6), st.just(4)), elements=st.floats(-50, 500, width=32))
+
+
+def _naive_iou(box: np.ndarray, other: np.ndarray) -> float:
+    (a1, b1, a2, b2), (c1, d1, c2, d2) = box.astype(float), other.astype(float)
+    intersection = max(min(a2, c2) - max(a1, c1), 0) * max(min(b2, d2) - max(b1, d1), 0)
+    union = max(a2 - a1, 0) * max(b2 - b1, 0) + max(c2 - c1, 0) * max(d2 - d1, 0) - intersection
+    return intersection / union if union > 0 else 0.0
+
+
+@given(_float_boxes, _float_boxes)
+def test_iou_of_any_boxes_is_the_naive_one_symmetric_and_in_0_to_1(boxes: np.ndarray, others: np.ndarray) -> None:
+    boxes, others = (np.sort(each.reshape(-1, 2, 2), axis=1).reshape(-1, 4) for each in (boxes, others))
+    result = iou(boxes, others)
+    assert np.array_equal(result, iou(others, boxes).T)
+    assert ((result >= 0) & (result <= 1)).all()
+    for n, box in enumerate(boxes):
+        for m, other in enumerate(others):
+            if min(area(box[None])[0], area(other[None])[0]) > 1:  # smaller ones are rounded away in float32
+                assert result[n, m] == pytest.approx(_naive_iou(box, other), abs=1e-3)
+
+
+@given(_boxes)
+def test_a_box_with_an_area_has_iou_1_with_itself(boxes: np.ndarray) -> None:
+    assert np.array_equal(np.diag(iou(boxes, boxes)), (area(boxes) > 0).astype(np.float32))
 
 
 @given(_boxes)
@@ -49,7 +76,7 @@ def test_area_counts_pixels(boxes: np.ndarray) -> None:
     assert area(boxes).tolist() == [len(_pixels(box)) for box in boxes]
 
 
-def test_a_box_turned_inside_out_has_no_area() -> None:
+def test_a_box_whose_edges_are_swapped_has_no_area() -> None:
     assert area(np.array([[3, 3, 1, 1], [3, 0, 1, 2]], np.float32)).tolist() == [0, 0]
 
 
@@ -65,7 +92,12 @@ def _naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[
 def test_nms_keeps_the_best_of_each_pile(boxes: np.ndarray, data: st.DataObject, threshold: float) -> None:
     few = st.sampled_from([0.1, 0.5, 0.9])  # ties are the hard part
     scores = np.array(data.draw(st.lists(few, min_size=len(boxes), max_size=len(boxes))), np.float32)
-    assert nms(boxes, scores, threshold).tolist() == _naive_nms(boxes, scores, threshold)
+    kept = nms(boxes, scores, threshold)
+    assert kept.tolist() == _naive_nms(boxes, scores, threshold)
+    assert (np.triu(iou(boxes[kept], boxes[kept]), 1) <= threshold).all()
+    for removed in set(range(len(boxes))) - set(kept.tolist()):
+        better = kept[scores[kept] >= scores[removed]]
+        assert iou(boxes[removed : removed + 1], boxes[better]).max() > threshold
 
 
 def test_nms_by_hand() -> None:
@@ -76,10 +108,10 @@ def test_nms_by_hand() -> None:
 
 
 @given(_boxes)
-def test_clipping_keeps_what_lies_in_the_picture(boxes: np.ndarray) -> None:
-    picture = np.array([0, 0, 6, 4], np.float32)
+def test_clipping_keeps_the_pixels_of_the_image(boxes: np.ndarray) -> None:
+    image = np.array([0, 0, 6, 4], np.float32)
     for box, clipped in zip(boxes, clip(boxes, 6, 4), strict=True):
-        assert _pixels(clipped) == _pixels(box) & _pixels(picture)
+        assert _pixels(clipped) == _pixels(box) & _pixels(image)
 
 
 def test_centres_enclosing_and_containing() -> None:

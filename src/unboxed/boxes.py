@@ -1,7 +1,7 @@
-"""Arithmetic of boxes: area, clipping, intersection over union, non-maximum suppression.
+"""Box arithmetic: area, clipping, intersection over union (IoU), non-maximum suppression.
 
-A box is `x1, y1, x2, y2` with continuous edges (see `types`), so areas are plain products and need no "+ 1". Results
-are float64 for boxes in float64 and float32 for all others.
+A box is `x1, y1, x2, y2` with continuous edges (see `types`), so its width is `x2 - x1` without a "+ 1". Results are
+float64 for boxes in float64 and float32 for all others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Boxes = npt.NDArray[Any]
 
 
 def area(boxes: _Boxes) -> _Boxes:
-    """Areas `[..., N]` in square pixels of boxes `[..., N, 4]`; 0 for a box turned inside out."""
+    """Areas `[..., N]` in square pixels of boxes `[..., N, 4]`; 0 where x2 < x1 or y2 < y1."""
     width, height = np.clip(boxes[..., 2] - boxes[..., 0], 0, None), np.clip(boxes[..., 3] - boxes[..., 1], 0, None)
     return _in_precision_of(boxes, width * height)
 
@@ -33,18 +33,18 @@ def centre(boxes: _Boxes) -> _Boxes:
 
 
 def clip(boxes: Array, width: float, height: float) -> Array:
-    """Boxes `[N, 4]` cut to a picture of `width` x `height` pixels."""
+    """Boxes `[N, 4]` clipped to an image of `width` x `height` pixels."""
     limits = np.array([width, height, width, height], dtype=np.float32)
     return np.clip(boxes, 0, limits).astype(np.float32)
 
 
 def enclosing(boxes: Array) -> Array:
-    """The one box `[1, 4]` that encloses boxes `[N, 4]`, N >= 1."""
+    """The smallest box `[1, 4]` that encloses boxes `[N, 4]`, N >= 1."""
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
 
 
 def contains(boxes: _Boxes, points: _Boxes) -> npt.NDArray[np.bool_]:
-    """`[..., N, M]`: is point m strictly inside box n? Boxes `[..., N, 4]`, points `[..., M, 2]`."""
+    """`[..., N, M]`: whether point m is strictly inside of box n. Boxes `[..., N, 4]`, points `[..., M, 2]` as x, y."""
     x, y = points[..., None, :, 0], points[..., None, :, 1]
     x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
     inside: npt.NDArray[np.bool_] = (x > x1) & (x < x2) & (y > y1) & (y < y2)
@@ -52,19 +52,19 @@ def contains(boxes: _Boxes, points: _Boxes) -> npt.NDArray[np.bool_]:
 
 
 def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
-    """IoU `[..., N, M]` in [0, 1] of boxes `[..., N, 4]` and `[..., M, 4]`; 0 where both are empty."""
+    """IoU `[..., N, M]` in [0, 1] of boxes `[..., N, 4]` and `[..., M, 4]`; 0 where both have no area."""
     x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
     other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[..., i])[..., None, :] for i in range(4))
     intersection = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
     intersection = intersection.clip(0, None, out=intersection)
-    high = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
-    intersection *= high.clip(0, None, out=high)
+    height = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
+    intersection *= height.clip(0, None, out=height)
     union = area(boxes)[..., None] + area(others)[..., None, :] - intersection
     return _in_precision_of(boxes, intersection / np.where(union > 0, union, 1))
 
 
 def tensor_iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """`iou` of tensors: `[…, N, M]` of boxes `[…, N, 4]` and `[…, M, 4]`, in any unit."""
+    """IoU `[..., N, M]` in [0, 1] of tensors of boxes `[..., N, 4]` and `[..., M, 4]`, in any unit; as `iou`."""
     low = boxes[..., :, None, :2].maximum(others[..., None, :, :2])
     high = boxes[..., :, None, 2:].minimum(others[..., None, :, 2:])
     intersection = _tensor_area(low, high)
@@ -82,9 +82,10 @@ def _tensor_area(low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
 
 
 def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:
-    """Indices of the boxes kept by class-agnostic non-maximum suppression, best score first.
+    """Indices of the boxes that class-agnostic non-maximum suppression keeps, best score first.
 
-    A box goes when its IoU with a better kept box exceeds `threshold`; equal scores keep the order of the input.
+    A box is removed if its IoU with a kept box of a higher score exceeds `threshold`. Of equal scores, the first in the
+    input counts as higher.
 
     Args:
         boxes: `[N, 4]`.

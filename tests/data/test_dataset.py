@@ -1,4 +1,4 @@
-"""A dataset file names everything; what is wrong with it is said with the key to mend."""
+"""A dataset file describes everything; an error in it is reported with its key and the fix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset
-from unboxed.errors import DatasetError
+from unboxed.errors import DatasetError, ImageError
 
 TOML = """
 format = "flickr30k-entities"
@@ -76,6 +76,27 @@ def test_an_unknown_split_is_named_with_those_that_exist(folder: Path) -> None:
         load_dataset(folder / "data.toml").split("vla")
 
 
+def test_a_split_is_described_in_one_line_and_strict_refuses_unreadable_images(folder: Path) -> None:
+    (folder / "photos" / "2.png").write_text("not an image")
+    train = load_dataset(folder / "data.toml").split("train")
+    assert train.describe() == "train: 1 image, 1 captions, 1 listed but not stored, 1 unreadable"
+    with pytest.raises(ImageError, match=r"2\.png .*is not an image.* Without --strict it is skipped\."):
+        train.require_readable()
+    val = load_dataset(folder / "data.toml").split("val")
+    val.require_readable()
+    assert val.describe() == "val: 1 image, 1 captions"
+
+
+def test_a_dataset_of_features_has_no_images_to_find_regions_in(folder: Path) -> None:
+    load_dataset(folder / "data.toml").require_images()
+    (folder / "data.toml").write_text(TOML.replace('"photos"', "false").replace('["3"]', '["4"]'))
+    dataset = load_dataset(folder / "data.toml")
+    with pytest.raises(DatasetError, match=r"has no images to find regions in; .* `unboxed import`"):
+        dataset.require_images()
+    with pytest.raises(DatasetError, match=r"Split 'val' of .* has no images; check its list, and `exclude`"):
+        dataset.split("val")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -90,15 +111,16 @@ def test_an_unknown_split_is_named_with_those_that_exist(folder: Path) -> None:
         ('"photos"', '"photos', "not valid TOML: .*line 3"),
         ('[splits]\ntrain = "train.txt"\nval = "val.txt"', "", "needs a table .splits."),
         ("[splits]", '[regions]\ndetectr = "x"\n[splits]', "unknown key `regions.detectr`; did you mean 'detector'"),
+        ("exclude", "regions = 3\nexclude", r"`regions` is 3; expected a table \[regions\]"),
         ("[splits]", '[regions]\ndetector = "x"\n[splits]', "`regions.detector` points at .*/x, which does not exist"),
         ("exclude", 'unrelated = "U"\nexclude', "`unrelated` points at .*/U, which does not exist"),
     ],
 )
-def test_a_bad_key_is_named_with_its_mend(folder: Path, old: str, new: str, message: str) -> None:
+def test_a_bad_key_is_named_with_its_fix(folder: Path, old: str, new: str, message: str) -> None:
     assert re.search(message, _load_error(folder, old, new))
 
 
-def test_what_is_no_dataset_file_is_said_plainly(folder: Path) -> None:
+def test_a_file_that_is_no_dataset_file_is_an_error(folder: Path) -> None:
     (folder / "binary.toml").write_bytes(b"\xff\xfe\x00")
     for name, message in {"absent.toml": "does not exist", "binary.toml": "not a text file"}.items():
         with pytest.raises(DatasetError, match=message):
@@ -112,9 +134,10 @@ def test_a_name_cannot_lead_out_of_the_folder(folder: Path) -> None:
 
 
 def test_an_empty_list_is_an_error(folder: Path) -> None:
-    (folder / "train.txt").write_text("\n\n")
-    with pytest.raises(DatasetError, match=r"train\.txt is empty; write one image id per line"):
-        load_dataset(folder / "data.toml").split("train")
+    for content, message in {b"\n\n": "is empty; write one image id per line", b"\xff": "cannot be read"}.items():
+        (folder / "train.txt").write_bytes(content)
+        with pytest.raises(DatasetError, match=rf"train\.txt {message}"):
+            load_dataset(folder / "data.toml").split("train")
 
 
 def test_the_models_that_a_dataset_brings(folder: Path) -> None:

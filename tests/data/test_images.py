@@ -1,4 +1,4 @@
-"""Images come out upright and RGB, and hostile or damaged ones as one typed error."""
+"""Images are decoded to upright RGB; hostile or damaged files raise one typed error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 from unboxed.data.images import MAX_PIXELS, image_size, open_image
 from unboxed.errors import ImageError
 
-# What EXIF orientation 1..8 says of the stored rows and columns, told as how a viewer must turn the array.
+# EXIF orientation 1..8 -> how a viewer must turn the stored array.
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -50,7 +50,7 @@ def test_a_jpeg_from_a_phone_stands_upright(tmp_path: Path) -> None:
     assert open_image(path).size == image_size(path) == (20, 40)
 
 
-def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_path: Path) -> None:
+def test_bytes_are_read_like_their_file_and_may_have_a_lower_limit(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(_picture()).save(path)
     assert np.array_equal(np.asarray(open_image(path.read_bytes())), np.asarray(open_image(path)))
@@ -61,7 +61,7 @@ def test_a_content_is_read_like_its_file_and_may_have_a_limit_of_its_own(tmp_pat
         open_image(b"hello")
 
 
-def test_damaged_exif_does_not_cost_the_image(tmp_path: Path) -> None:
+def test_an_image_with_damaged_exif_is_read(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (8, 8), "red").save(path, exif=b"Exif\0\0II*\0garbage")
     assert open_image(path).size == image_size(path) == (8, 8)
@@ -107,9 +107,22 @@ def test_the_result_is_independent_of_what_was_given() -> None:
     "array",
     [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((4,), np.uint8), np.zeros((0, 4, 3), np.uint8)],
 )
-def test_other_arrays_are_refused_with_the_mend(array: np.ndarray) -> None:
+def test_other_arrays_are_refused_with_the_fix(array: np.ndarray) -> None:
     with pytest.raises(ImageError, match=r"expected uint8 \[H, W, 3\]"):
         open_image(array)
+
+
+def test_arrays_and_images_have_the_same_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unboxed.data.images.MAX_PIXELS", 23)
+    with pytest.raises(ImageError, match="The given array has 24 pixels, the limit is"):
+        open_image(_picture())
+    with pytest.raises(ImageError, match="The upload has no pixels"):
+        open_image(Image.new("RGB", (0, 3)), name="The upload")
+
+
+def test_pixels_without_a_range_are_refused() -> None:
+    with pytest.raises(ImageError, match="floating-point pixels; save it with 8 or 16 bits"):
+        open_image(Image.new("F", (2, 2)))
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -120,7 +133,7 @@ def _png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("side", [100_000, 12_000, 10_001])  # 10 gigapixels; what only Pillow warns of; just above
+@pytest.mark.parametrize("side", [100_000, 12_000, 10_001])  # the middle one is what Pillow only warns of
 def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path, side: int) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(_png_header(side, side))
@@ -129,8 +142,8 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path, side: int) 
             read(path)
 
 
-def test_what_is_no_image_is_said_plainly(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("not a photograph")
+def test_files_that_are_no_image(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "drawing.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     cases = {
@@ -139,6 +152,7 @@ def test_what_is_no_image_is_said_plainly(tmp_path: Path) -> None:
         "drawing.eps": "expected JPEG, PNG",
         "absent.jpg": "does not exist",
         "": "is a folder",
+        "a\0b.jpg": "cannot be read as an image",
     }
     for name, message in cases.items():
         for read in (open_image, image_size):
@@ -155,8 +169,8 @@ def test_a_truncated_file_is_found_when_decoded(tmp_path: Path, suffix: str) -> 
         open_image(path)
 
 
-def test_no_damage_gets_out_as_another_error(tmp_path: Path) -> None:
-    """Bytes flipped anywhere give either a picture or a `ImageError`."""
+def test_damage_raises_no_other_error(tmp_path: Path) -> None:
+    """Bytes flipped anywhere give either an image or an `ImageError`."""
     rng = np.random.default_rng(0)
     for suffix in ("jpg", "png", "webp", "tiff", "gif", "bmp"):
         path = tmp_path / f"photo.{suffix}"
@@ -172,7 +186,7 @@ def test_no_damage_gets_out_as_another_error(tmp_path: Path) -> None:
                 assert str(path) in str(error)
 
 
-def test_opening_what_was_opened_before_changes_nothing(tmp_path: Path) -> None:
+def test_opening_an_opened_image_changes_nothing(tmp_path: Path) -> None:
     turned, exif = Image.new("RGB", (30, 20)), Image.Exif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)

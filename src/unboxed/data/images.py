@@ -1,7 +1,7 @@
-"""Images, decoded safely: upright RGB, whatever the file holds.
+"""Decodes images safely to upright RGB.
 
-An image comes from outside and may be damaged or hostile, so only the decoders of ordinary image formats are asked,
-and the number of pixels is read from the header and checked before a single pixel is decoded.
+Images come from outside and may be damaged or hostile. Only the decoders of common image formats are used, and the
+number of pixels is read from the header and checked before any pixel is decoded.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""The decoders that are asked, by Pillow's names."""
+"""The decoders that are used, by Pillow's names."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-"""File name endings of images, the usual first."""
+"""Suffixes of image files, the most common first."""
 
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {  # EXIF orientation -> what turns the stored pixels upright
+_UPRIGHT = {  # EXIF orientation -> the operation that turns the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -52,12 +52,12 @@ def open_image(
 ) -> Image.Image:
     """The image as an upright RGB image, fully decoded and independent of its file.
 
-    Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation the first frame counts.
+    Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation, the first frame is used.
 
     Args:
-        source: a file, a file's content, a PIL image, or a `uint8` array `[H, W, 3]` in RGB order or `[H, W]` in grey.
-        max_pixels: a file or a content of more pixels is refused; at most `MAX_PIXELS`.
-        name: what errors call an image that is not a file of its own.
+        source: a file, the bytes of a file, a PIL image, or a `uint8` array, `[H, W, 3]` in RGB or `[H, W]` in grey.
+        max_pixels: limit for a file or the bytes of a file; at most `MAX_PIXELS`.
+        name: the name in messages of an image that is not a file.
 
     Raises:
         ImageError: a missing or truncated file, no image at all, too many pixels, another kind of array.
@@ -89,7 +89,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
-    """A file with its header read; raises `ImageError` when it is missing, no image, or too large."""
+    """A file whose header is read. Raises `ImageError` if it is missing, not an image, or too large."""
     try:
         size = path.stat().st_size
         return _open_header(path, f"{path}", size, max_pixels)
@@ -99,14 +99,14 @@ def _open_file(path: Path, max_pixels: int) -> Image.Image:
         raise ImageError(f"{path} is a folder; name one image in it.") from None
     except PermissionError:
         raise ImageError(f"{path} may not be read; change its permissions.") from None
-    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ImageError(f"{path} cannot be read as an image ({error}); fetch it again.") from error
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
     try:
         with _opening, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit speaks instead of Pillow's; odd metadata is no news
+            warnings.simplefilter("ignore")  # the limit here replaces Pillow's; odd metadata is harmless
             image = Image.open(source, formats=FORMATS)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
@@ -138,10 +138,10 @@ def _too_large(name: str, pixels: str, max_pixels: int = MAX_PIXELS) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where there is none or it is damaged, for the pixels are good all the same."""
+    """EXIF orientation 1..8; 1 if there is none or it is damaged, because the pixels may still be good."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # EXIF is a format of its own, and its parser raises nearly anything on damaged data
+    except Exception:  # on damaged EXIF data, the parser raises nearly anything
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
@@ -150,19 +150,19 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     _check_pixels(image, name)
     try:
         image.load()
-        # After loading: Pillow turns a TIFF upright by itself while decoding it, and then drops its tag.
+        # After load(): Pillow turns a TIFF upright while it decodes it, and then drops the tag.
         orientation = _orientation(image)
         image = _rgb(image)
         turn = _UPRIGHT.get(orientation)
         upright = image if turn is None else image.transpose(turn)
-        upright.info = {}  # without its orientation, or the next to open it would turn it again
+        upright.info = {}  # without the orientation, which would turn the image a second time
         return upright
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise ImageError(f"{name} is truncated or damaged ({error}); fetch it again or leave it out.") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would cut at 255 rather than scale
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip at 255 instead of scaling
         grey = np.asarray(image).astype(np.int64)
         return Image.fromarray((grey.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
@@ -179,7 +179,7 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
     if array.dtype != np.uint8 or not is_image or array.size == 0:
         raise ImageError(
             f"An array of {array.dtype} {list(array.shape)} is no image; expected uint8 [H, W, 3] in RGB order, "
-            "or uint8 [H, W] in grey. Values in [0, 1] become it by (values * 255).astype(numpy.uint8)."
+            "or uint8 [H, W] in grey. Convert values in [0, 1] by (values * 255).astype(numpy.uint8)."
         )
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise ImageError(_too_large("The given array", f"{array.shape[0] * array.shape[1]:,}"))

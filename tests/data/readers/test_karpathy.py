@@ -1,4 +1,4 @@
-"""Karpathy's JSON: its splits, its several names of an image, with images and without."""
+"""Karpathy's JSON: its splits, its image ids, with images and without."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_restval_joins_train(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("ids", "expected"), [("imgid", ["1", "2"]), ("cocoid", ["101", "102"])])
-def test_an_image_is_named_as_the_features_name_it(tmp_path: Path, ids: str, expected: list[str]) -> None:
+def test_image_ids_are_those_of_the_features(tmp_path: Path, ids: str, expected: list[str]) -> None:
     train = _dataset(tmp_path, extra=f'ids = "{ids}"').split("train")
     assert [example.image_id for example in train.examples] == expected
 

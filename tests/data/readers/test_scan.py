@@ -50,6 +50,9 @@ def test_a_directory_is_a_dataset_without_images(tmp_path: Path) -> None:
     assert [phrase.text for phrase in train.examples[1].captions[0].phrases] == ["A man", "dog 1"]
     assert train.missing == () and (train.examples[0].width, train.examples[0].height) == (1, 1)
     assert len(val.examples[0].captions) == 4, "the line without a word is left out"
+    (tmp_path / "precomp" / "dev_caps.txt").write_text("...\n" * 5)
+    with pytest.raises(DatasetError, match="has no images"):
+        _dataset(tmp_path).split("val")
 
 
 def test_captions_need_no_features_when_there_are_ids(tmp_path: Path) -> None:
@@ -88,6 +91,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     np.save(tmp_path / "precomp" / "train_ims.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(DatasetError, match=r"cannot be read as a \.npy file"):
         _dataset(tmp_path).split("train")
+    (tmp_path / "precomp" / "train_caps.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DatasetError, match=r"train_caps\.txt cannot be read as UTF-8 text"):
+        _dataset(tmp_path).split("train")
+    _write(tmp_path / "precomp", "train", 1, _captions(1))
     np.save(tmp_path / "precomp" / "train_ims.npy", np.zeros((1, 4)))
     with pytest.raises(DatasetError, match=r"holds float64 \[1, 4\]; expected .* 3 axes"):
         _dataset(tmp_path).split("train")

@@ -88,6 +88,8 @@ def test_any_caption_survives_both_kinds_of_table(tmp_path_factory: pytest.TempP
     ("content", "message"),
     [
         ("", "found: an empty file"),
+        ("image;caption\na;A man.\n", "found semicolons between the columns; save the table with commas"),
+        ('image,caption\n\na,"A" man.\n', r"captions\.csv:3: .*check the double quotes of this row"),
         ("picture,caption\na,b\n", r"captions\.csv:1: expected one column 'image', found: picture, caption"),
         ("image,caption\n", "has no rows"),
         ("image,caption\na,A man.\n,A dog.\n", r"captions\.csv:3: the image is empty"),
@@ -134,6 +136,15 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"image,caption\na,caf\xe9\n")
     with pytest.raises(DatasetError, match="not UTF-8"):
         read_table(tmp_path / "t.csv")
+    with pytest.raises(DatasetError, match=r"t\.jsonl cannot be read \(No such file"):
+        read_table(tmp_path / "t.jsonl")
+    for content, message in {
+        "3": "expected a list of objects",
+        '{"images": [{"id": 1}], "annotations": []}': r"not those of COCO's captions \(KeyError\('file_name'\)",
+    }.items():
+        (tmp_path / "t.json").write_text(content)
+        with pytest.raises(DatasetError, match=message):
+            read_table(tmp_path / "t.json")
     (tmp_path / "t.xlsx").write_text("x")
     with pytest.raises(DatasetError, match=r"ends in \.csv or \.jsonl"):
         read_table(tmp_path / "t.xlsx")

@@ -3,8 +3,6 @@
 Each reader declares what `Reader` asks for; the dataset file, its messages and the table of formats in docs/data.md
 derive from these declarations. A reader also works without a dataset file:
 
-    from unboxed.data.readers.karpathy import KarpathyReader
-
     reader = KarpathyReader(ImageFolder(Path("images")), annotations=Path("dataset_flickr30k.json"), ids="imgid")
     examples, search = reader.read("val")
 """
@@ -19,7 +17,17 @@ from unboxed.data.readers.refcoco import RefcocoReader
 from unboxed.data.readers.scan import ScanReader
 from unboxed.data.readers.tables import TableReader
 
-__all__ = ["READERS", "format_table"]
+__all__ = [
+    "READERS",
+    "CocoReader",
+    "EntitiesReader",
+    "KarpathyReader",
+    "Reader",
+    "RefcocoReader",
+    "ScanReader",
+    "TableReader",
+    "format_table",
+]
 
 READERS: tuple[type[Reader], ...] = (
     TableReader,

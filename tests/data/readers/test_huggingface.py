@@ -1,0 +1,104 @@
+"""Files of a Hugging Face dataset are unpacked once into images and a table."""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from unboxed.data import load_dataset
+from unboxed.errors import DatasetError
+
+pyarrow = pytest.importorskip("pyarrow")
+
+
+def _png(colour: str) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (40, 30), colour).save(content, "PNG")
+    return content.getvalue()
+
+
+def _image(colour: str) -> dict[str, object]:
+    return {"bytes": _png(colour), "path": None}
+
+
+def _write(file: Path, rows: list[dict[str, Any]], kind: str = "parquet") -> Path:
+    from pyarrow import parquet
+
+    file = file.with_suffix(f".{kind}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    table = pyarrow.Table.from_pylist(rows)
+    if kind == "parquet":
+        parquet.write_table(table, file)
+    else:
+        with pyarrow.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table)
+    return file
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_dataset_is_unpacked_once(kind: str, tmp_path: Path) -> None:
+    _write(tmp_path / "train" / "data-0", [{"image": _image("red"), "caption": ["a dog", "one dog"], "id": 1}], kind)
+    _write(tmp_path / "validation" / "data-0", [{"image": _image("blue"), "caption": ["a cat"], "id": 2}], kind)
+    dataset = load_dataset(tmp_path)
+    assert dataset.split_names == ("train", "val")
+    (example,) = dataset.split("train").examples
+    assert [caption.text for caption in example.captions] == ["a dog", "one dog"]
+    with Image.open(example.path) as stored:
+        assert stored.convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    before = example.path.stat().st_mtime_ns
+    assert load_dataset(tmp_path).split("train").examples[0].path.stat().st_mtime_ns == before
+    _write(tmp_path / "train" / "data-0", [{"image": _image("lime"), "caption": ["a frog"], "id": 3}], kind)
+    assert load_dataset(tmp_path).split("train").examples[0].captions[0].text == "a frog"
+    _write(tmp_path / "train" / "data-0", [{"picture": _image("lime"), "label": 3}], kind)
+    with pytest.raises(DatasetError, match="has the columns picture, label; expected `image` and one of caption"):
+        load_dataset(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train", "unboxed", "validation"]
+
+
+def test_images_may_be_bytes_or_files_and_captions_texts_or_objects(tmp_path: Path) -> None:
+    (tmp_path / "a.PNG").write_bytes(_png("red"))
+    rows = [
+        {"image": {"bytes": None, "path": "a.PNG"}, "sentences": [{"raw": "a dog", "id": 1}, {"raw": "?", "id": 2}]},
+        {"image": {"bytes": _png("blue"), "path": "b.unknown"}, "sentences": [{"raw": "a cat", "id": 3}]},
+        {"image": {"bytes": _png("lime"), "path": None}, "sentences": []},
+    ]
+    _write(tmp_path / "data", rows)
+    dataset = load_dataset(tmp_path)
+    examples = [example for name in dataset.split_names for example in dataset.split(name).examples]
+    found = {example.path.name: [caption.text for caption in example.captions] for example in examples}
+    assert found == {"00000000.png": ["a dog"], "00000001.jpg": ["a cat"]}
+    _write(tmp_path / "data", [{"image": _png("red"), "text": "a dog"}, {"image": "a.PNG", "text": "a cat"}][:1])
+    (example,) = load_dataset(tmp_path).split("train").examples
+    assert example.captions[0].text == "a dog"
+    _write(tmp_path / "data", [{"image": "a.PNG", "text": "a cat"}])
+    (example,) = load_dataset(tmp_path).split("train").examples
+    assert example.path.suffix == ".png"
+
+
+def test_what_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _write(tmp_path / "data", [{"image": "nowhere.png", "text": "a dog"}])
+    with pytest.raises(DatasetError, match="the column of images holds str instead of images"):
+        load_dataset(tmp_path)
+    file.write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(DatasetError, match=r"data\.parquet cannot be read"):
+        load_dataset(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DatasetError, match=r'needs the extra "parquet": pip install "unboxed\[parquet\]"'):
+        load_dataset(tmp_path)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "data", [{"image": _image("red"), "text": "a dog"}])
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(DatasetError, match=r"which cannot be written \(Permission denied\); copy the dataset"):
+        load_dataset(tmp_path)

@@ -1,0 +1,81 @@
+"""`unboxed init` reports what a folder has, and writes a dataset file that can be trained on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unboxed.cli import main
+from unboxed.data import load_dataset
+from unboxed.data.dataset import Dataset
+from unboxed.data.survey import survey_folder, write_dataset_file
+from unboxed.errors import DatasetError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Images 1, 2 and 3 with a caption each; one is a copy, one broken, one missing, one without a caption."""
+    images = tmp_path / "shop" / "images"
+    images.mkdir(parents=True)
+    for number, name in enumerate(("1", "2", "3", "alone")):
+        Image.new("RGB", (40, 30), (20 * number, 9, 90)).save(images / f"{name}.jpg")
+    shutil.copy(images / "1.jpg", images / "again.jpg")
+    (images / "broken.jpg").write_bytes(b"no image")
+    names = ("1", "2", "3", "again", "broken", "gone")
+    rows = "".join(f"{name}.jpg,a red dog\n" for name in names)
+    (tmp_path / "shop" / "captions.csv").write_text("image,caption\n" + rows)
+    return tmp_path / "shop"
+
+
+def _images(dataset: Dataset) -> set[str]:
+    return {example.path.name for name in dataset.split_names for example in dataset.split(name).examples}
+
+
+def test_init_writes_a_dataset_file_that_can_be_trained_on_and_reports_what_it_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["init", str(folder), "--no-measure"])
+    shown = capsys.readouterr().err
+    for line in (
+        "Found: the table captions.csv",
+        f"Images: 4 with captions in {folder / 'images'}",
+        "Captions: 4, 1 an image, 4 noun phrases",
+        "Vocabulary: 3 words, 3 of them more than once",
+        "Named in the captions, not found: 1: gone.jpg",
+        "Without a caption, not used: 1: alone.jpg",
+        "Duplicates, left out: 1: again.jpg (as 1.jpg)",
+        f"Wrote {folder / 'data.toml'}. Next: unboxed fit --data {folder / 'data.toml'} --out run",
+    ):
+        assert line in shown.splitlines()
+    assert "Unreadable: 1: broken.jpg (" in shown
+    assert _images(load_dataset(folder / "data.toml")) == {"1.jpg", "2.jpg", "3.jpg"}
+    assert _images(load_dataset(folder)) == {"1.jpg", "2.jpg", "3.jpg"}  # the folder stands for its data.toml
+
+
+def test_a_long_list_is_cut(folder: Path) -> None:
+    table = (folder / "captions.csv").read_text()
+    (folder / "captions.csv").write_text(table + "".join(f"gone{k}.jpg,a dog\n" for k in range(8)))
+    (line,) = (line for line in survey_folder(folder).lines() if line.startswith("Named in the captions"))
+    assert line.endswith(", not found: 9: gone.jpg, gone0.jpg, gone1.jpg, gone2.jpg, gone3.jpg and 4 more")
+
+
+def test_what_cannot_be_surveyed_or_written(folder: Path) -> None:
+    with pytest.raises(DatasetError, match="is no folder; name the one that holds your images"):
+        survey_folder(folder / "captions.csv")
+    survey = survey_folder(folder)
+    with pytest.raises(DatasetError, match="exists already; use it with --data, remove it, or choose another name"):
+        write_dataset_file(survey, folder / "captions.csv")
+    with pytest.raises(DatasetError, match=r"cannot be written .*; choose another name with --out"):
+        write_dataset_file(survey, folder / "captions.csv" / "data.toml")
+    write_dataset_file(survey, folder.parent / "new" / 'a "name".toml')
+    dataset = load_dataset(folder.parent / "new" / 'a "name".toml')
+    assert (dataset.name, _images(dataset)) == ("shop", {"1.jpg", "2.jpg", "3.jpg"})
+
+
+def test_init_reads_images_of_coco_with_captions(shared_data: Path, tmp_path: Path) -> None:
+    main(["init", str(shared_data / "data" / "coco_small"), "--out", str(tmp_path / "coco.toml"), "--no-measure"])
+    dataset = load_dataset(tmp_path / "coco.toml")
+    assert sum(len(dataset.split(name).examples) for name in dataset.split_names) == 159
