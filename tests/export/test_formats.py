@@ -1,4 +1,4 @@
-"""Each format by hand-made groundings: an image with two captions, and one of which nothing is named."""
+"""Each format, read back by the tool it is for or by a plain reader written here."""
 
 from __future__ import annotations
 
@@ -7,78 +7,83 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from unboxed.errors import ExportError
 from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
-from unboxed.export.selection import BoxChoice, choose
-from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.types import Regions
-
-
-def _grounding(caption: str, *phrases: tuple[str, list[float], float], present: bool = True) -> Grounding:
-    """A grounding of an image of 200 x 100 pixels, each phrase with one box and a worse one."""
-    grounded = []
-    for text, box, score in phrases:
-        start = caption.index(text)
-        boxes, scores = [box, [0, 0, 200, 100]], [score, score / 10]
-        sure = 0.9 if present else 0.1
-        grounded.append(GroundedPhrase(text, start, start + len(text), boxes, scores, confidence=sure))
-    regions = Regions(np.zeros((0, 4)), np.zeros(0), np.zeros((0, 0)), np.zeros((0, 0)), (), (), 200, 100)
-    return Grounding(caption, tuple(grounded), (), regions, np.zeros((0, 0)), 200, 100)
-
+from unboxed.export.label_format import LabelFormat
+from unboxed.export.options import FORMATS, SelectionOptions, format_of
+from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, select_boxes
+from unboxed.inference.results import Grounding
 
 MAN, DOG = [10, 20, 60, 90], [100, 50, 150, 100]
-GROUNDINGS = [
-    _grounding("Two men walk a dog.", ("Two men", MAN, 0.9), ("a dog", DOG, 0.4)),
-    _grounding("A man with his dog in the background.", ("A man", [11, 20, 60, 90], 0.8), ("the background", MAN, 0.7)),
-    _grounding("It sleeps.", ("It", DOG, 0.9)),
-]
-PHOTOS = ["7.jpg", "7.jpg", "sub/12.jpg"]
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+_edges = st.tuples(st.floats(0, 300), st.floats(0, 150), st.floats(1, 300), st.floats(1, 150))
+_labels = st.sampled_from(("dog", "a “very” odd; name: 'x'", "größe", "a & b <c>", 'with "quotes"'))
 
 
-def test_boxes_of_one_thing_are_merged_under_its_usual_name_and_what_names_nothing_is_counted() -> None:
-    chosen = choose(GROUNDINGS, PHOTOS, BoxChoice(min_score=0.5))
-    assert chosen.categories == ("man",)
-    assert [image.name for image in chosen.images] == ["7.jpg", "sub/12.jpg"]
-    (man,) = chosen.images[0].boxes
-    assert (man.category, man.box, man.score) == ("man", (10, 20, 60, 90), pytest.approx(0.9))
-    assert (man.mention.phrase, man.mention.start, man.mention.end) == ("Two men", 0, 7)
-    assert [(also.phrase, also.caption) for also in man.also] == [("A man", GROUNDINGS[1].caption)]
-    assert (chosen.doubtful, chosen.nameless, chosen.merged, chosen.boxes) == (1, 2, 1, 1)
-    assert chosen.describe() == (
-        "2 images, 1 boxes of 1 names; left out: 1 below the score, 2 of phrases that name no thing, "
-        "1 merged with another"
-    )
+@st.composite
+def selections(draw: st.DrawFn) -> Selection:
+    """Random boxes with awkward names in images of 640 x 320 pixels."""
+    images = []
+    for number in range(draw(st.integers(1, 4))):
+        boxes = []
+        for x, y, width, height in draw(st.lists(_edges, max_size=3)):
+            label = draw(_labels)
+            box = (x, y, min(x + width, 640), min(y + height, 320))
+            mention = Mention(label, 2, 2 + len(label), f"a {label}, at last")
+            boxes.append(LabelledBox(label, box, draw(st.floats(0, 1)), mention, confidence=draw(st.none() | _share)))
+        boxes.sort(key=lambda box: -box.score)
+        images.append(LabelledImage(f"part {number % 2}/{number}.jpg", 640, 320, ("A caption.",), tuple(boxes)))
+    categories = {box.category for image in images for box in image.boxes}
+    return Selection(tuple(images), tuple(sorted(categories)))
 
 
-def test_absent_phrases_rare_names_and_other_namings() -> None:
-    absent = choose([_grounding("A cat.", ("A cat", DOG, 0.9), present=False)], ["1.jpg"])
-    assert (absent.absent, absent.boxes) == (1, 0)
-    anyway = BoxChoice(min_confidence=0.1)
-    assert choose([_grounding("A cat.", ("A cat", DOG, 0.9), present=False)], ["1.jpg"], anyway).boxes == 1
-    assert choose(GROUNDINGS, PHOTOS, BoxChoice(min_confidence=0.95)).absent == 5
-    assert choose(GROUNDINGS, PHOTOS, BoxChoice(merge=1, min_boxes=2)).rare == 1
-    assert choose(GROUNDINGS, PHOTOS, BoxChoice(names="phrases")).categories == (
-        "a dog", "a man", "it", "the background", "two men",
-    )  # fmt: skip
-    two = choose(GROUNDINGS[:1], PHOTOS[:1], BoxChoice(top=2, merge=1))
-    assert [round(box.score, 2) for box in two.images[0].boxes] == [0.9, 0.4, 0.09, 0.04]
-    with pytest.raises(ExportError, match=r"0\.\.1, 0 for all"):
-        BoxChoice(min_confidence=2)
-    with pytest.raises(ExportError, match="at least 1"):
-        BoxChoice(top=0)
+_share = st.floats(0, 1)
 
 
-def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(tmp_path: Path) -> None:
+def _boxes(selection: Selection) -> list[tuple[str, str, tuple[float, ...]]]:
+    """(image, label, box) of every box, in order."""
+    return [(image.name, box.category, box.box) for image in selection.images for box in image.boxes]
+
+
+def _same(found: list[tuple[str, str, Any]], selection: Selection, tolerance: float) -> None:
+    expected = _boxes(selection)
+    assert [entry[:2] for entry in found] == [entry[:2] for entry in expected]
+    for (*_, box), (*_, wanted) in zip(found, expected, strict=True):
+        np.testing.assert_allclose(box, wanted, atol=tolerance)
+
+
+@given(selections())
+def test_coco_has_every_box_as_corner_and_size(selection: Selection) -> None:
+    content = json.loads(json.dumps(coco.dataset(selection)))
+    files = {image["id"]: image["file_name"] for image in content["images"]}
+    labels = {category["id"]: category["name"] for category in content["categories"]}
+    assert len(files) == len(selection.images) and sorted(labels.values()) == list(selection.categories)
+    found = []
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert annotation["area"] == pytest.approx(width * height, abs=0.01)
+        assert annotation["sentence"][annotation["start"] : annotation["end"]] == annotation["phrase"]
+        found.append((files[annotation["image_id"]], labels[annotation["category_id"]], (x, y, x + width, y + height)))
+    _same(found, selection, 0.02)
+
+
+def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(selection: Selection, tmp_path: Path) -> None:
     coco_tools = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
     evaluation = pytest.importorskip("pycocotools.cocoeval")
-    content = coco.dataset(GROUNDINGS, PHOTOS)
+    content = coco.dataset(selection)
     (tmp_path / "coco.json").write_text(json.dumps(content))
-    (tmp_path / "results.json").write_text(json.dumps(coco.results(GROUNDINGS, PHOTOS, reference=content)))
+    (tmp_path / "results.json").write_text(json.dumps(coco.results(selection, reference=content)))
     with contextlib.redirect_stdout(io.StringIO()):
         gold = coco_tools.COCO(tmp_path / "coco.json")
         scores = evaluation.COCOeval(gold, gold.loadRes(str(tmp_path / "results.json")), "bbox")
@@ -95,67 +100,154 @@ def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(tmp_pat
     assert man["mentions"][0]["phrase"] == "A man" and man["confidence"] == 0.9
 
 
-def test_results_use_the_ids_of_a_reference_and_leave_out_what_it_does_not_have() -> None:
+def test_results_use_the_ids_of_a_reference_and_leave_out_what_it_does_not_have(selection: Selection) -> None:
     reference = {"images": [{"id": 99, "file_name": "7.jpg"}], "categories": [{"id": 18, "name": "dog"}]}
-    (found,) = coco.results(GROUNDINGS, PHOTOS, reference=reference)
+    (found,) = coco.results(selection, reference=reference)
     assert (found["image_id"], found["category_id"], found["category"]) == (99, 18, "dog")
 
 
-def test_label_studio_has_rectangles_in_per_cent_and_the_words_as_meta() -> None:
-    seven, twelve = label_studio.tasks(GROUNDINGS, PHOTOS)
+@given(selections())
+def test_label_studio_has_rectangles_in_per_cent_and_the_words_as_meta(selection: Selection) -> None:
+    found = []
+    for task in label_studio.tasks(selection, prefix="s3://"):
+        (prediction,) = task["predictions"]
+        scores = [rectangle["score"] for rectangle in prediction["result"]]
+        assert prediction["score"] == min(scores, default=0)
+        assert len({rectangle["id"] for rectangle in prediction["result"]}) == len(scores)
+        for rectangle in prediction["result"]:
+            value, width, height = rectangle["value"], rectangle["original_width"], rectangle["original_height"]
+            x, y = value["x"] * width / 100, value["y"] * height / 100
+            box = (x, y, x + value["width"] * width / 100, y + value["height"] * height / 100)
+            found.append((task["data"]["image"].removeprefix("s3://"), value["rectanglelabels"][0], box))
+            meta = rectangle["meta"]
+            assert meta["caption"][meta["start"] : meta["end"]] == meta["text"][0]
+    _same(found, selection, 0.001)
+
+
+@given(selections())
+def test_the_labelling_interface_of_label_studio_knows_every_label_and_control(selection: Selection) -> None:
+    view = ElementTree.fromstring(label_studio.labelling_config(selection))
+    assert [label.get("value") for label in view.iter("Label")] == list(selection.categories)
+    controls = {(control.get("name"), control.get("toName")) for control in view.iter("RectangleLabels")}
+    for task in label_studio.tasks(selection):
+        assert {(r["from_name"], r["to_name"]) for r in task["predictions"][0]["result"]} <= controls
+        assert {element.get("value") for element in view} >= {f"${name}" for name in task["data"]}
+
+
+def test_a_task_of_label_studio_has_all_captions_of_its_image(selection: Selection) -> None:
+    seven, twelve = label_studio.tasks(selection)
     assert seven["data"] == {
         "image": "/data/local-files/?d=7.jpg",
-        "caption": "\n".join(g.caption for g in GROUNDINGS[:2]),
+        "caption": "Two men walk a dog.\nA man with his dog in the background.",
     }
     man, dog = seven["predictions"][0]["result"]
-    assert man["type"] == "rectanglelabels"
-    assert (man["original_width"], man["original_height"]) == (200, 100)
     value = {"x": 5, "y": 20, "width": 25, "height": 70, "rotation": 0, "rectanglelabels": ["man"]}
-    assert man["value"] == value
+    assert (man["type"], man["value"]) == ("rectanglelabels", value)
     assert dog["meta"] == {"text": ["a dog"], "start": 13, "end": 18, "caption": "Two men walk a dog."}
     assert twelve["predictions"][0]["result"] == []
-    config = label_studio.labelling_config(GROUNDINGS, PHOTOS)
-    assert f'<RectangleLabels name="{man["from_name"]}" toName="{man["to_name"]}">' in config
-    assert [line.strip() for line in config.splitlines() if "<Label " in line] == [
-        '<Label value="dog"/>', '<Label value="man"/>',
-    ]  # fmt: skip
 
 
-def test_yolo_lines_are_centres_and_sizes_and_images_without_boxes_are_not_listed() -> None:
-    files = yolo.files(GROUNDINGS, PHOTOS)
+def _read_yolo(folder: dict[str, str]) -> list[tuple[str, str, Any]]:
+    """(image, label, box) of a YOLO dataset in pixels of an image of 640 x 320, by a plain reader."""
+    labels = {}
+    for line in folder["data.yaml"].split("names:\n")[1].splitlines():
+        number, name = line.split(":", 1)
+        labels[int(number)] = json.loads(name)  # a JSON string is a YAML string
+    found = []
+    for image in sorted((folder["train.txt"] + folder["val.txt"]).splitlines()):
+        name = image.removeprefix("./images/")
+        for line in folder[f"labels/{Path(name).with_suffix('.txt')}"].splitlines():
+            number, *fractions = line.split()
+            x, y, width, height = map(float, fractions)
+            corners = ((x - width / 2) * 640, (y - height / 2) * 320, (x + width / 2) * 640, (y + height / 2) * 320)
+            found.append((name, labels[int(number)], corners))
+    return found
+
+
+@given(selections())
+def test_yolo_is_read_back_and_lists_only_images_with_boxes(selection: Selection) -> None:
+    folder = yolo.files(selection)
+    with_boxes = sorted((image for image in selection.images if image.boxes), key=lambda image: f"./{image.name}")
+    _same(_read_yolo(folder), Selection(tuple(with_boxes), selection.categories), 0.001)
+    held_out = {line.removeprefix("./images/") for line in folder["val.txt"].splitlines()}
+    assert held_out == selection.held_out
+
+
+def test_the_names_of_yolo(selection: Selection) -> None:
+    files = yolo.files(selection)
     assert set(files) == {"data.yaml", "train.txt", "val.txt", "labels/7.txt"}
     assert files["data.yaml"] == 'path: .\ntrain: train.txt\nval: val.txt\nnames:\n  0: "dog"\n  1: "man"\n'
-    assert files["train.txt"] + files["val.txt"] == "./images/7.jpg\n"
-    number, *shares = files["labels/7.txt"].splitlines()[0].split()
-    x, y, width, height = map(float, shares)
-    assert number == "1"
-    assert [200 * (x - width / 2), 100 * (y - height / 2), 200 * (x + width / 2), 100 * (y + height / 2)] == (
-        pytest.approx(MAN, abs=0.01)
-    )
 
 
-def test_a_table_is_read_back_as_it_was_written() -> None:
-    rows = list(csv.DictReader(io.StringIO(table.text(GROUNDINGS, PHOTOS))))
-    assert list(rows[0]) == list(table.COLUMNS)
-    assert rows == [{key: str(value) for key, value in row.items()} for row in table.rows(GROUNDINGS, PHOTOS)]
-    dog = rows[1]
-    assert [float(dog[edge]) for edge in ("x1", "y1", "x2", "y2")] == DOG
-    assert dog["caption"][int(dog["start"]) : int(dog["end"])] == dog["phrase"] == "a dog"
+@given(selections())
+def test_a_table_is_read_back_as_it_was_written(selection: Selection) -> None:
+    rows = list(csv.DictReader(io.StringIO(table.text(selection))))
+    assert rows == [{key: str(value) for key, value in row.items()} for row in table.rows(selection)]
+    assert all(list(row) == list(table.COLUMNS) for row in rows)
+    found = [(row["image"], row["label"], [float(row[edge]) for edge in ("x1", "y1", "x2", "y2")]) for row in rows]
+    _same(found, selection, 0.01)
+    for row in rows:
+        assert row["caption"][int(row["start"]) : int(row["end"])] == row["phrase"]
 
 
-def test_hugging_face_output_is_the_pipelines_with_the_span_beside() -> None:
-    found = huggingface.pipeline_output(GROUNDINGS, PHOTOS)
-    assert [own["label"] for own in found["7.jpg"]] == ["Two men", "A man", "the background", "a dog"]
+def test_hugging_face_output_is_that_of_the_pipeline_with_the_span_beside(
+    groundings: list[Grounding], names: list[str]
+) -> None:
+    options = SelectionOptions(names="phrases", merge=1)
+    found = huggingface.pipeline_output(select_boxes(groundings, names, options))
+    assert [entry["label"] for entry in found["7.jpg"]] == ["Two men", "A man", "the background", "a dog"]
     box = {"xmin": 100, "ymin": 50, "xmax": 150, "ymax": 100}
     words = {"start": 13, "end": 18, "caption": "Two men walk a dog."}
     assert found["7.jpg"][-1] == {"score": 0.4, "label": "a dog", "box": box, **words}
 
 
-def test_supervision_holds_the_boxes_and_the_words() -> None:
-    pytest.importorskip("supervision", reason="supervision is not installed: pip install 'unboxed[supervision]'")
-    detections = GROUNDINGS[0].to_supervision(min_score=0.05, top=2)
-    assert detections.xyxy.tolist() == [MAN, [0, 0, 200, 100], DOG]
-    assert detections.confidence == pytest.approx([0.9, 0.09, 0.4])
-    assert detections.data["class_name"].tolist() == ["Two men", "Two men", "a dog"]
-    assert detections[detections.class_id == 1].data["start"].tolist() == [13]
-    assert len(GROUNDINGS[0].to_supervision(min_score=2)) == 0
+@pytest.fixture
+def image_files(selection: Selection, tmp_path: Path) -> dict[str, Path]:
+    """A file for each image of the selection."""
+    files = {image.name: tmp_path / "photos" / image.name for image in selection.images}
+    for file in files.values():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (200, 100)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.key)
+def test_a_format_writes_what_it_declares_and_replaces_it(
+    form: LabelFormat, selection: Selection, image_files: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / f"boxes{form.suffix}"
+    form.write(out, Selection((), ()), {})
+    first = _content(out.parent)
+    form.write(out, selection, image_files)
+    second = _content(out.parent)
+    assert out.is_file() if form.suffix else (out / form.marker).is_file()
+    assert all(path.name.startswith("boxes.") or path == out for path in out.parent.iterdir())  # nothing else is left
+    assert second != first and "dog" in "".join(second.values())
+
+
+def _content(folder: Path) -> dict[str, str]:
+    return {str(path): path.read_text("latin-1") for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_yolo_links_its_images_or_copies_them_where_links_cannot_be_made(
+    selection: Selection, image_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for linked in (True, False):
+        if not linked:
+            monkeypatch.setattr(Path, "symlink_to", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+        yolo.FORMAT.write(tmp_path / "out", selection, image_files)
+        image = tmp_path / "out" / "images" / "7.jpg"
+        assert image.is_symlink() == linked and image.read_bytes() == image_files["7.jpg"].read_bytes()
+        assert not (tmp_path / "out" / "images" / "sub").exists()  # it has no boxes
+        rows = list(csv.DictReader((tmp_path / "out" / "phrases.csv").read_text(encoding="utf-8").splitlines()))
+        assert [row["phrase"] for row in rows] == ["Two men", "a dog"]
+
+
+def test_formats_have_different_names_and_are_in_the_guide() -> None:
+    keys = [form.key for form in FORMATS]
+    assert len(set(keys)) == len(keys)
+    page = (DOCS / "export.md").read_text(encoding="utf-8")
+    assert all(f"\n| `{key}` |" in page for key in keys)
+    assert format_of("yolo") is yolo.FORMAT
+    with pytest.raises(ExportError, match=r"There is no format 'voc'; there are coco, coco-results, .*, hf\."):
+        format_of("voc")

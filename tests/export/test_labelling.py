@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
+from unboxed.errors import ExportError, ImageError
+from unboxed.export.labelling import label_dataset
+from unboxed.export.options import LabelOptions
+from unboxed.recipes.sprm import SPRM
+from unboxed.training.fit import FitSettings, fit
 
 CUT = ["--split", "val", "--min-score", "0.04"]  # after so short a training no score is high
 
@@ -116,7 +121,71 @@ def test_a_calibrated_run_is_cut_by_confidence_alone_unless_a_score_is_named(
     annotations = json.loads((tmp_path / "coco.json").read_text())["annotations"]
     assert annotations and min(found["score"] for found in annotations) < 0.3
     assert all(found["confidence"] >= 0.5 for found in annotations)
-    assert 'data-sure="' in (tmp_path / "review.html").read_text(encoding="utf-8")
+    assert 'data-confidence="' in (tmp_path / "review.html").read_text(encoding="utf-8")
     main([*call, str(tmp_path / "coco.json"), "--min-confidence", "1"])
     assert not json.loads((tmp_path / "coco.json").read_text())["annotations"]
     assert "not in the picture" in capsys.readouterr().err
+
+
+def test_regions_of_a_store_are_labelled_like_those_found_in_the_images(
+    tiny_world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, store = tiny_world
+    run = tmp_path / "run"
+    fit("sprm", SPRM(untrained=True, joint_width=32), FitSettings(data, run, regions=store))
+    call = ["label", str(data), "--run", str(run), "--split", "val", "--min-score", "0", "--out"]
+    main([*call, str(tmp_path / "stored.json"), "--regions", str(store)])
+    main([*call, str(tmp_path / "found.json")])
+    stored, found = (json.loads((tmp_path / name).read_text()) for name in ("stored.json", "found.json"))
+    assert stored["images"] == found["images"] and len(stored["annotations"]) > 8
+    for ours, theirs in zip(stored["annotations"], found["annotations"], strict=True):
+        assert ours["phrase"] == theirs["phrase"] and ours["bbox"] == pytest.approx(theirs["bbox"], abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("form", "place", "message"),
+    [
+        ("coco", "folder", r"folder is a folder; the coco format is one file, such as .*folder.boxes\.json"),
+        ("csv", "folder", r"such as .*boxes\.csv"),
+        ("yolo", "file.txt", "is in the way: the yolo format is a folder of its own"),
+        ("yolo", "full", "is in the way"),
+    ],
+)
+def test_something_else_in_the_place_of_the_output_is_left_alone(
+    form: str, place: str, message: str, tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "file.txt").write_text("mine")
+    (tmp_path / "full" / "file.txt").write_text("mine")
+    with pytest.raises(ExportError, match=message):
+        label_dataset(tiny_dataset, LabelOptions(tiny_run, tmp_path / place, format=form), show=print)
+    assert len(list(tmp_path.rglob("*"))) == 4
+
+
+def test_images_that_cannot_be_used_at_all_are_an_error(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_dataset.parent, tmp_path / "data")
+    for file in (tmp_path / "data" / "photos").iterdir():  # the header is read before, the pixels are not
+        file.write_bytes(file.read_bytes()[:90])
+    with pytest.raises(ImageError, match=r"None of the 8 images could be used; .*png"):
+        label_dataset(
+            tmp_path / "data" / "data.toml",
+            LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val"),
+            progress=False,
+        )
+    with pytest.raises(ImageError, match=r"\.png"):
+        label_dataset(
+            tmp_path / "data" / "data.toml",
+            LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val", strict=True),
+            progress=False,
+        )
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_image_without_a_file_is_named(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_dataset.parent, tmp_path / "data")
+    (tmp_path / "data" / "photos" / "15.png").unlink()
+    options = LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val")
+    labelled = label_dataset(tmp_path / "data" / "data.toml", options, progress=False)
+    assert labelled.skipped == {"15.png": "No file of that name is stored."}
+    assert len(labelled.selection.images) == 7

@@ -1,43 +1,41 @@
-"""COCO: a dataset to train a detector on, and results to score against one that is there already.
+"""COCO: a dataset to train a detector on, and results to score against an existing dataset.
 
 Beside COCO's own keys an annotation has `score`, `phrase`, `start`, `end` and `sentence`, `confidence` where the model
-was calibrated, and `mentions` where other phrases mean the same box; readers of COCO leave them alone. (A key `caption`
-they would not: results that have one are taken for those of captioning.)
+was calibrated, and `mentions` where other phrases refer to the same box. Readers of COCO ignore them. (The caption is
+under `sentence` because pycocotools takes results with a key `caption` for captions.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePosixPath
-from typing import Any
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from unboxed.export.selection import BoxChoice, Chosen, LabelledBox, Mention, choose
-from unboxed.inference.results import Grounding
+from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.atomic import write_text
 
-__all__ = ["dataset", "results"]
+if TYPE_CHECKING:
+    from unboxed.export.selection import LabelledBox, Mention, Selection
+
+__all__ = ["DATASET", "RESULTS", "dataset", "results"]
 
 
-def dataset(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxChoice | None = None) -> dict[str, Any]:
+def dataset(selection: Selection) -> dict[str, Any]:
     """The content of a COCO annotation file: images, annotations and categories.
 
-    An image's id is the number that its file is named by, as COCO's are, where all are named so; else they are counted
-    from 1. Categories are counted from 1 by alphabet.
-
-    Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding, which becomes its `file_name`.
-        choice: which boxes.
+    Where every image file is named by a number, as COCO's files are, the numbers are the ids of the images; otherwise
+    images are counted from 1. Categories are counted from 1 in alphabetical order.
     """
-    chosen = choose(groundings, photos, choice)
-    image_ids, category_ids = _image_ids(chosen), _category_ids(chosen)
+    image_ids, category_ids = _image_ids(selection), _category_ids(selection)
     images = [
-        {"id": image_ids[photo.name], "file_name": photo.name, "width": photo.width, "height": photo.height}
-        for photo in chosen.images
+        {"id": image_ids[image.name], "file_name": image.name, "width": image.width, "height": image.height}
+        for image in selection.images
     ]
     annotations: list[dict[str, Any]] = []
-    for photo in chosen.images:
-        for box in photo.boxes:
-            found = _found(box, image_ids[photo.name], category_ids)
+    for image in selection.images:
+        for box in image.boxes:
+            found = _found(box, image_ids[image.name], category_ids)
             area = round(found["bbox"][2] * found["bbox"][3], 2)
             annotations.append({"id": len(annotations) + 1, **found, "area": area, "iscrowd": 0, **_text(box)})
     return {
@@ -48,32 +46,24 @@ def dataset(groundings: Sequence[Grounding], photos: Sequence[str], choice: BoxC
     }
 
 
-def results(
-    groundings: Sequence[Grounding],
-    photos: Sequence[str],
-    choice: BoxChoice | None = None,
-    reference: dict[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """The content of a COCO results file, as `COCO.loadRes` reads it; `category` names the category beside its id.
+def results(selection: Selection, reference: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The content of a COCO results file, as `COCO.loadRes` reads it, with the name of each box under `category`.
 
     Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding.
-        choice: which boxes.
-        reference: the annotation file whose image and category ids are to be used, by file and category name; boxes of
-            images and names that it does not have are left out. None: the ids of `dataset`.
+        selection: the boxes.
+        reference: the content of the annotation file to score against. Its ids are used, by file name and category
+            name; boxes of images and categories that it does not have are left out. None: the ids of `dataset`.
     """
-    chosen = choose(groundings, photos, choice)
-    image_ids, category_ids = _image_ids(chosen), _category_ids(chosen)
+    image_ids, category_ids = _image_ids(selection), _category_ids(selection)
     if reference is not None:
         by_file = {PurePosixPath(image["file_name"]).name: image["id"] for image in reference["images"]}
         image_ids = {name: by_file[file] for name in image_ids if (file := PurePosixPath(name).name) in by_file}
         category_ids = {category["name"]: category["id"] for category in reference["categories"]}
     return [
-        {**_found(box, image_ids[photo.name], category_ids), "category": box.category, **_text(box)}
-        for photo in chosen.images
-        for box in photo.boxes
-        if photo.name in image_ids and box.category in category_ids
+        {**_found(box, image_ids[image.name], category_ids), "category": box.category, **_text(box)}
+        for image in selection.images
+        for box in image.boxes
+        if image.name in image_ids and box.category in category_ids
     ]
 
 
@@ -96,12 +86,24 @@ def _mention(mention: Mention) -> dict[str, Any]:
     return {"phrase": mention.phrase, "start": mention.start, "end": mention.end, "sentence": mention.caption}
 
 
-def _image_ids(chosen: Chosen) -> dict[str, int]:
-    stems = [PurePosixPath(photo.name).stem for photo in chosen.images]
+def _image_ids(selection: Selection) -> dict[str, int]:
+    stems = [PurePosixPath(image.name).stem for image in selection.images]
     numbered = all(stem.isascii() and stem.isdigit() for stem in stems) and len(set(map(int, stems))) == len(stems)
     ids = map(int, stems) if numbered else range(1, len(stems) + 1)
-    return {photo.name: number for photo, number in zip(chosen.images, ids, strict=True)}
+    return {image.name: number for image, number in zip(selection.images, ids, strict=True)}
 
 
-def _category_ids(chosen: Chosen) -> dict[str, int]:
-    return {name: number for number, name in enumerate(chosen.categories, start=1)}
+def _category_ids(selection: Selection) -> dict[str, int]:
+    return {name: number for number, name in enumerate(selection.categories, start=1)}
+
+
+def _write_dataset(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+    write_text(out, json.dumps(dataset(selection), ensure_ascii=False) + "\n")
+
+
+def _write_results(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+    write_text(out, json.dumps(results(selection), ensure_ascii=False) + "\n")
+
+
+DATASET = LabelFormat("coco", ".json", _write_dataset)
+RESULTS = LabelFormat("coco-results", ".json", _write_results)

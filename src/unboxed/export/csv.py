@@ -1,49 +1,53 @@
-"""A table: one row a box, for spreadsheets and for programs of one's own."""
+"""CSV: a table with one row a box."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unboxed.export.selection import BoxChoice, choose
-from unboxed.inference.results import Grounding
+from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.atomic import write_text
 
-__all__ = ["COLUMNS", "rows", "text"]
+if TYPE_CHECKING:
+    from unboxed.export.selection import Selection
+
+__all__ = ["COLUMNS", "FORMAT", "rows", "text"]
 
 COLUMNS = (
     "image", "width", "height", "label", "score", "confidence", "x1", "y1", "x2", "y2", "phrase", "start", "end",
     "caption",
 )  # fmt: skip
-"""The first line. Boxes are in pixels of the upright image; `start` and `end` count characters of the caption;
+"""The columns in order. Boxes are in pixels of the upright image; `start` and `end` count characters of the caption;
 `confidence` is empty where the model was not calibrated."""
 
 
-def rows(
-    groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None
-) -> list[dict[str, str | int | float]]:
-    """One dictionary a box, with the keys of `COLUMNS`; a box that several phrases mean has the surest one's.
-
-    Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding.
-        choice: which boxes.
-    """
+def rows(selection: Selection) -> list[dict[str, str | int | float]]:
+    """One dictionary a box with the keys of `COLUMNS`; of merged boxes, the phrase is that of the best one."""
     found: list[dict[str, str | int | float]] = []
-    for image in choose(groundings, images, choice).images:
+    for image in selection.images:
         for box in image.boxes:
-            about: list[str | int | float] = [image.name, image.width, image.height, box.category, round(box.score, 6)]
-            about.append("" if box.confidence is None else round(box.confidence, 4))
-            about += [round(edge, 2) for edge in box.box]
-            about += [box.mention.phrase, box.mention.start, box.mention.end, box.mention.caption]
-            found.append(dict(zip(COLUMNS, about, strict=True)))
+            row: list[str | int | float] = [image.name, image.width, image.height, box.category, round(box.score, 6)]
+            row.append("" if box.confidence is None else round(box.confidence, 4))
+            row += [round(edge, 2) for edge in box.box]
+            row += [box.mention.phrase, box.mention.start, box.mention.end, box.mention.caption]
+            found.append(dict(zip(COLUMNS, row, strict=True)))
     return found
 
 
-def text(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> str:
-    """The file: `rows` under a line with the names of the columns."""
+def text(selection: Selection) -> str:
+    """The content of the file: a line with the names of the columns, then `rows`."""
     written = io.StringIO(newline="")
     writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(groundings, images, choice))
+    writer.writerows(rows(selection))
     return written.getvalue()
+
+
+def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+    write_text(out, text(selection))
+
+
+FORMAT = LabelFormat("csv", ".csv", _write)

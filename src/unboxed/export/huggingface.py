@@ -1,30 +1,30 @@
-"""What the zero-shot object detection pipeline of transformers answers: for programs that were written for it."""
+"""The output of the zero-shot object detection pipeline of transformers, for programs that read it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from unboxed.export.selection import BoxChoice, choose
-from unboxed.inference.results import Grounding
+from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.atomic import write_text
 
-__all__ = ["pipeline_output"]
+if TYPE_CHECKING:
+    from unboxed.export.selection import Selection
+
+__all__ = ["FORMAT", "pipeline_output"]
 
 
-def pipeline_output(
-    groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """For each image the list that the pipeline answers: `score`, `label` and `box`, best first.
+def pipeline_output(selection: Selection) -> dict[str, list[dict[str, Any]]]:
+    """For each image the pipeline's list of `score`, `label` and `box`, best first.
 
-    The label is the phrase, and the box is cut to whole pixels, as the pipeline's is; `start`, `end` and `caption` say
-    where it stands in the text, which the pipeline does not.
+    The label is the phrase, and edges are cut to whole pixels, as in the pipeline. The keys `start`, `end` and
+    `caption`, which the pipeline does not have, locate the phrase in its caption.
 
     Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding.
-        choice: which boxes; by default every phrase counts by its own words.
+        selection: usually made with `SelectionOptions(names="phrases", merge=1)`, which gives each phrase its box.
     """
-    chosen = choose(groundings, images, choice or BoxChoice(names="phrases", merge=1.0))
     return {
         image.name: [
             {
@@ -37,5 +37,12 @@ def pipeline_output(
             }
             for box in image.boxes
         ]
-        for image in chosen.images
+        for image in selection.images
     }
+
+
+def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+    write_text(out, json.dumps(pipeline_output(selection), ensure_ascii=False) + "\n")
+
+
+FORMAT = LabelFormat("hf", ".json", _write, labels_are_phrases=True)

@@ -1,42 +1,40 @@
-"""Label Studio: tasks with predictions, which annotators accept, move or reject.
+"""Label Studio: tasks with predicted boxes, which annotators accept, move or reject.
 
-A rectangle's text, span and caption stand in its `meta`, which Label Studio keeps with the region and exports again.
+The text, span and caption of a box are in the `meta` of its rectangle, which Label Studio keeps and exports again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-from xml.sax.saxutils import quoteattr
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from unboxed.export.selection import BoxChoice, LabelledBox, LabelledImage, choose
-from unboxed.inference.results import Grounding
+from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.atomic import write_text
 
-__all__ = ["labelling_config", "tasks"]
+if TYPE_CHECKING:
+    from unboxed.export.selection import LabelledBox, LabelledImage, Selection
 
-_FROM, _TO = "label", "image"
+__all__ = ["FORMAT", "labelling_config", "tasks"]
+
+_LABEL, _IMAGE = "label", "image"  # the names of the controls in the labelling interface
 
 
 def tasks(
-    groundings: Sequence[Grounding],
-    images: Sequence[str],
-    choice: BoxChoice | None = None,
-    *,
-    prefix: str = "/data/local-files/?d=",
-    model_version: str = "unboxed",
+    selection: Selection, *, prefix: str = "/data/local-files/?d=", model_version: str = "unboxed"
 ) -> list[dict[str, Any]]:
     """The content of a file to import: one task an image.
 
     Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding.
-        choice: which boxes.
-        prefix: what stands before a photograph's name in its address; the default is Label Studio's local storage.
-        model_version: what the predictions are listed under.
+        selection: the boxes.
+        prefix: precedes the name of an image in its address; the default is Label Studio's local storage.
+        model_version: the name under which Label Studio lists the predictions.
     """
     return [
         {
-            "data": {_TO: prefix + image.name, "caption": "\n".join(_captions(groundings, images, image.name))},
+            "data": {_IMAGE: prefix + image.name, "caption": "\n".join(image.captions)},
             "predictions": [
                 {
                     "model_version": model_version,
@@ -45,30 +43,25 @@ def tasks(
                 }
             ],
         }
-        for image in choose(groundings, images, choice).images
+        for image in selection.images
     ]
 
 
-def labelling_config(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> str:
-    """The project's labelling interface, which has to know every name."""
-    names = choose(groundings, images, choice).categories
-    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in names)
+def labelling_config(selection: Selection) -> str:
+    """The XML of the project's labelling interface, which lists every label."""
+    labels = "\n".join(f'    <Label value="{escape(name)}"/>' for name in selection.categories)
     return (
-        f'<View>\n  <Text name="caption" value="$caption"/>\n  <Image name="{_TO}" value="${_TO}"/>\n'
-        f'  <RectangleLabels name="{_FROM}" toName="{_TO}">\n{labels}\n  </RectangleLabels>\n</View>\n'
+        f'<View>\n  <Text name="caption" value="$caption"/>\n  <Image name="{_IMAGE}" value="${_IMAGE}"/>\n'
+        f'  <RectangleLabels name="{_LABEL}" toName="{_IMAGE}">\n{labels}\n  </RectangleLabels>\n</View>\n'
     )
-
-
-def _captions(groundings: Sequence[Grounding], images: Sequence[str], name: str) -> list[str]:
-    return [own.caption for own, image in zip(groundings, images, strict=True) if image == name]
 
 
 def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str, Any]:
     x1, y1, x2, y2 = box.box
     return {
         "id": f"box{number}",
-        "from_name": _FROM,
-        "to_name": _TO,
+        "from_name": _LABEL,
+        "to_name": _IMAGE,
         "type": "rectanglelabels",
         "original_width": image.width,
         "original_height": image.height,
@@ -89,3 +82,12 @@ def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str,
             "caption": box.mention.caption,
         },
     }
+
+
+def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+    """The tasks, and the labelling interface in `NAME.labelling.xml` beside them."""
+    write_text(out.with_name(f"{out.stem}.labelling.xml"), labelling_config(selection))
+    write_text(out, json.dumps(tasks(selection), ensure_ascii=False) + "\n")
+
+
+FORMAT = LabelFormat("label-studio", ".json", _write)

@@ -1,21 +1,20 @@
-"""A page to look labels over: every image with its boxes, the doubtful first, and what another cut would keep.
+"""The review page of labels: images with their boxes, the doubtful ones first, and what other cuts would keep.
 
-One file with nothing to load from anywhere. Captions and names are data: everything is escaped, and the page's own
-policy forbids any request.
+The page is one file that loads nothing. Captions and names are escaped, and its content security policy forbids every
+request.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -23,28 +22,28 @@ from PIL import Image
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
-from unboxed.export.selection import BoxChoice, LabelledBox, LabelledImage, choose
+from unboxed.export.labelling import Labelled
+from unboxed.export.options import SelectionOptions
+from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
+from unboxed.runtime.atomic import write_text
 from unboxed.visualization.draw import PALETTE, ink
-
-if TYPE_CHECKING:
-    from unboxed.export.labelling import Labelled
 
 __all__ = ["write_review"]
 
 _LONG_SIDE, _JPEG_QUALITY = 420, 78  # 300 images take about 8 MB
 _BINS = 40
-_NAMES = 14  # offered as filters
+_FILTERS = 14  # names to filter by
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A box as the page shows it: its name, its place in thousandths of the image, and the words it came from."""
+    """A box on the page: its name, its position in thousandths of the image, and its phrase within the caption."""
 
     number: int
     colour: int
     name: str
     score: float
-    sure: float | None
+    confidence: float | None
     x: float
     y: float
     width: float
@@ -57,7 +56,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Card:
-    """An image as the page shows it, the doubtful boxes first."""
+    """An image on the page, its boxes with the lowest scores first."""
 
     name: str
     image: str
@@ -65,94 +64,87 @@ class _Card:
     rows: list[_Row]
 
 
-def write_review(
-    path: Path, labelled: Labelled, choice: BoxChoice, *, facts: Mapping[str, str], limit: int = 300
-) -> int:
-    """Write the page in one step, and return how many images it shows.
+def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], limit: int = 300) -> int:
+    """Write the page atomically, and return how many images it shows.
 
     Args:
         path: the HTML file.
-        labelled: what was found.
-        choice: the rule that was written by; its cuts are where the page's sliders start.
+        labelled: the groundings and the boxes that were written. The page also has the boxes that were left out.
         facts: names and values for the top of the page.
-        limit: images at most: those whose surest doubts are nearest to the cut.
+        limit: images at most; those with boxes closest to the cut are shown.
     """
-    every = choose(
-        labelled.groundings, labelled.names, replace(choice, min_score=float("-inf"), min_confidence=0, min_boxes=1)
-    )
-    photos = sorted(every.images, key=lambda photo: _doubt(photo, choice))[:limit]
+    options = labelled.options
+    no_cuts = replace(options, min_score=float("-inf"), min_confidence=0, min_boxes=1)
+    everything = select_boxes(labelled.groundings, labelled.names, no_cuts)
+    images = sorted(everything.images, key=lambda image: _doubt(image, options))[:limit]
     cards = []
-    for photo in photos:
+    for image in images:
         try:
-            cards.append(_card(photo, labelled.paths[photo.name]))
-        except ImageError:  # gone since it was labelled
+            cards.append(_card(image, labelled.files[image.name]))
+        except ImageError:  # the file is gone since it was labelled
             continue
-    boxes = sorted((box for photo in every.images for box in photo.boxes), key=lambda box: box.score)
-    scores = np.array([box.score for box in boxes])
-    low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 1.0)
-    low, high = min(low, 0.0), max(high, 1.0)
-    counts = np.histogram(scores, bins=_BINS, range=(low, high))[0]
-    names = Counter(box.category for photo in photos for box in photo.boxes)
+    names = Counter(box.category for image in images for box in image.boxes)
     page = _template().render(
-        title="Boxes to look over",
-        facts={**facts, "In the file": labelled.chosen.describe()},
+        title="Boxes to review",
+        facts={**facts, "In the file": labelled.selection.describe()},
         cards=cards,
-        left_out=len(every.images) - len(cards),
-        cut=choice.min_score,
-        rare=choice.min_boxes,
-        low=low,
-        high=high,
-        scores=[round(box.score, 4) for box in boxes],
-        sure=choice.min_confidence,
-        confidences=[_sure(box) for box in boxes],
-        calibrated=any(box.confidence is not None for box in boxes),
-        bars=[round(float(count / max(counts.max(), 1)), 3) for count in counts],
-        names=[name for name, _ in names.most_common(_NAMES)],
+        left_out=len(everything.images) - len(cards),
+        options=options,
+        names=[name for name, _ in names.most_common(_FILTERS)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
+        **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_text(path, page)
     return len(cards)
 
 
-def _sure(box: LabelledBox) -> float:
-    """In [0, 1]; 1 where nobody knows, so that no cut on it leaves the box out."""
+def _histogram(boxes: Sequence[LabelledBox]) -> dict[str, Any]:
+    """What the sliders need: the scores and confidences of all boxes, the range of the scores, and its bars."""
+    scores = np.array([box.score for box in boxes])
+    low, high = min(scores.min(initial=0.0), 0.0), max(scores.max(initial=1.0), 1.0)
+    counts = np.histogram(scores, bins=_BINS, range=(low, high))[0]
+    return {
+        "low": float(low),
+        "high": float(high),
+        "bars": [round(float(count / max(counts.max(), 1)), 3) for count in counts],
+        "scores": [round(box.score, 4) for box in boxes],
+        "confidences": [_confidence(box) for box in boxes],
+        "calibrated": any(box.confidence is not None for box in boxes),
+    }
+
+
+def _confidence(box: LabelledBox) -> float:
+    """The probability that the phrase is in the image; 1 where it is not known, so that no cut leaves the box out."""
     return 1.0 if box.confidence is None else round(box.confidence, 4)
 
 
-def _doubt(photo: LabelledImage, choice: BoxChoice) -> tuple[bool, float]:
-    """Images in order: the lowest score that was taken first; those of which nothing was taken last.
+def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float]:
+    """The order of the images: by the lowest score that was selected; images without a selected box come last.
 
-    Without a cut on scores the lowest confidence decides, which is what was cut by.
+    Without a cut on scores, confidences take the place of scores.
     """
-    sure = choice.min_confidence
-    taken = [
-        box.score if choice.min_score > 0 else _sure(box)
-        for box in photo.boxes
-        if box.score >= choice.min_score and _sure(box) >= sure
+    selected = [
+        box.score if options.min_score > 0 else _confidence(box)
+        for box in image.boxes
+        if box.score >= options.min_score and _confidence(box) >= options.min_confidence
     ]
-    return not taken, min(taken, default=-max((box.score for box in photo.boxes), default=0.0))
+    return not selected, min(selected, default=-max((box.score for box in image.boxes), default=0.0))
 
 
-def _card(photo: LabelledImage, path: Path) -> _Card:
+def _card(image: LabelledImage, path: Path) -> _Card:
     picture = open_image(path)
     picture.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return _Card(
-        name=photo.name,
+        name=image.name,
         image="data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii"),
-        shape=photo.width / photo.height,
-        rows=[_row(box, number, photo) for number, box in enumerate(reversed(photo.boxes))],
+        shape=image.width / image.height,
+        rows=[_row(box, number, image) for number, box in enumerate(reversed(image.boxes))],
     )
 
 
-def _row(box: LabelledBox, number: int, photo: LabelledImage) -> _Row:
+def _row(box: LabelledBox, number: int, image: LabelledImage) -> _Row:
     x1, y1, x2, y2 = box.box
     caption, start, end = box.mention.caption, box.mention.start, box.mention.end
     return _Row(
@@ -160,11 +152,11 @@ def _row(box: LabelledBox, number: int, photo: LabelledImage) -> _Row:
         colour=number % len(PALETTE),
         name=box.category,
         score=round(box.score, 4),
-        sure=None if box.confidence is None else _sure(box),
-        x=round(1000 * x1 / photo.width, 1),
-        y=round(1000 * y1 / photo.height, 1),
-        width=round(1000 * (x2 - x1) / photo.width, 1),
-        height=round(1000 * (y2 - y1) / photo.height, 1),
+        confidence=None if box.confidence is None else _confidence(box),
+        x=round(1000 * x1 / image.width, 1),
+        y=round(1000 * y1 / image.height, 1),
+        width=round(1000 * (x2 - x1) / image.width, 1),
+        height=round(1000 * (y2 - y1) / image.height, 1),
         before=caption[:start],
         phrase=caption[start:end],
         after=caption[end:],

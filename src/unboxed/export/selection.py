@@ -1,31 +1,32 @@
-"""Which boxes of groundings are taken, what each is called, and how many were left out and why."""
+"""Selects the boxes of groundings that are written as labels: their names, and how many were left out and why."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from unboxed.boxes import iou
+from unboxed.data.readers.tables import hold_out
 from unboxed.errors import ExportError
+from unboxed.export.options import SelectionOptions
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.text import lexicon
 from unboxed.text.inflection import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 
-__all__ = ["BoxChoice", "Chosen", "LabelledBox", "LabelledImage", "Mention", "choose"]
+__all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "select_boxes"]
 
-# Heads of phrases that mean no thing with an outline: a place in the picture, a time, the picture itself.
-_NO_THING = frozenset(
+# Head nouns of phrases that mean no object with an outline: a place in the picture, a time, the picture itself.
+_NO_OBJECT = frozenset(
     word.text
     for word in words(
         """
         air area background bottom camera center centre close closeup corner day distance edge end evening foreground
-        front image landscape left lot middle morning night image image picture place portrait position right
+        front image landscape left lot middle morning night photo photograph picture place portrait position right
         scene setting shot side sight something space time top view way
         """
     )
@@ -33,45 +34,8 @@ _NO_THING = frozenset(
 
 
 @dataclass(frozen=True)
-class BoxChoice:
-    """Which boxes are taken.
-
-    Attributes:
-        min_score: boxes that score less are left out. A score ranks the boxes of one phrase; what is a high one differs
-            between recipes.
-        min_confidence: phrases that are in the image with less confidence are left out, where the model was
-            calibrated; in [0, 1], and of one meaning for all recipes.
-        top: boxes a phrase at most.
-        names: what a box is called: the phrase's head noun in the form that is most usual among them (`nouns`), its
-            first Entities type where it has one (`types`), or the phrase itself in lower case (`phrases`). Under
-            `nouns`, pronouns, numbers and words such as “background” name nothing, and their boxes are left out.
-        merge: boxes of one name in one image that overlap more (IoU) become one, the best; several captions of a
-            image speak of the same things. 1 keeps all.
-        min_boxes: names with fewer boxes are left out.
-
-    Raises:
-        ExportError: a value that is out of range.
-    """
-
-    min_score: float = 0.0
-    min_confidence: float = 0.5
-    top: int = 1
-    names: Literal["nouns", "types", "phrases"] = "nouns"
-    merge: float = 0.6
-    min_boxes: int = 1
-
-    def __post_init__(self) -> None:
-        if self.top < 1 or self.min_boxes < 1:
-            raise ExportError(f"top is {self.top} and min_boxes {self.min_boxes}; expected at least 1 of each.")
-        if not 0 <= self.min_confidence <= 1:
-            raise ExportError(f"min_confidence is {self.min_confidence}; expected a probability in 0..1, 0 for all.")
-        if not 0 <= self.merge <= 1:
-            raise ExportError(f"merge is {self.merge}; expected an overlap (IoU) in 0..1, 1 to keep every box.")
-
-
-@dataclass(frozen=True)
 class Mention:
-    """Where a text speaks of a box: a phrase and its character span in the caption."""
+    """A phrase that refers to a box, and its character span in the caption."""
 
     phrase: str
     start: int
@@ -86,10 +50,11 @@ class LabelledBox:
     Attributes:
         category: its name.
         box: x1, y1, x2, y2 in pixels of the upright image.
-        score: higher is surer.
-        mention: the phrase that it was found for, of several the one that is surest.
-        also: the others.
-        confidence: that the phrase is in the image, of several phrases the surest; None where nothing is known.
+        score: of the box among the boxes of its phrase; higher is better.
+        mention: the phrase that it was found for; of several, the one with the best score.
+        also: the other phrases.
+        confidence: the calibrated probability in [0, 1] that the phrase is in the image, of several phrases the
+            highest; None where the model was not calibrated.
     """
 
     category: str
@@ -102,47 +67,54 @@ class LabelledBox:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image with the boxes taken, best first."""
+    """An image with its captions and its selected boxes, best first."""
 
     name: str
     width: int
     height: int
+    captions: tuple[str, ...]
     boxes: tuple[LabelledBox, ...]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is taken, by image, and how much is not.
+class Selection:
+    """The selected boxes of every image, and counts of what was left out.
 
     Attributes:
-        photos: one of each name, in order of first appearance; also those without boxes.
-        categories: the names, by alphabet.
-        doubtful: boxes below the lowest score.
-        absent: phrases that are in their image with less than the lowest confidence.
-        nameless: boxes of phrases that name no thing.
-        merged: boxes that another one stands for.
-        rare: boxes of names with too few boxes.
+        images: one for each name, in order of first appearance, also those without boxes.
+        categories: the names of the boxes in alphabetical order.
+        below_score: boxes left out for their score.
+        absent: phrases left out for their probability of being in the image.
+        unnamed: boxes left out because their phrase names no object.
+        merged: boxes that were merged into another one.
+        rare: boxes left out because too few have their name.
     """
 
     images: tuple[LabelledImage, ...]
     categories: tuple[str, ...]
-    doubtful: int = 0
+    below_score: int = 0
     absent: int = 0
-    nameless: int = 0
+    unnamed: int = 0
     merged: int = 0
     rare: int = 0
 
     @property
     def boxes(self) -> int:
-        """How many boxes are taken."""
+        """The number of selected boxes."""
         return sum(len(image.boxes) for image in self.images)
 
+    @property
+    def held_out(self) -> frozenset[str]:
+        """The names of about a tenth of the images with boxes, to validate a detector on; by a hash of the name."""
+        split = hold_out(image.name for image in self.images if image.boxes)
+        return frozenset(name for name, part in split.items() if part == "val")
+
     def describe(self) -> str:
-        """One line for people: what there is, and what was left out."""
+        """One line: what was selected, and what was left out."""
         left_out = {
-            "below the score": self.doubtful,
+            "below the score": self.below_score,
             "not in the picture": self.absent,
-            "of phrases that name no thing": self.nameless,
+            "of phrases that name no thing": self.unnamed,
             "merged with another": self.merged,
             "of rare names": self.rare,
         }
@@ -153,89 +125,106 @@ class Chosen:
         )
 
 
-def choose(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> Chosen:
-    """The boxes of groundings by image.
+def select_boxes(
+    groundings: Sequence[Grounding], images: Sequence[str], options: SelectionOptions | None = None
+) -> Selection:
+    """The boxes of groundings, by image, that are written as labels.
 
     Args:
         groundings: of any number of captions of any number of images.
-        photos: the photograph's name of each grounding.
-        choice: the rule; the default takes the best box of every phrase.
+        images: the name of the image of each grounding, such as its path; formats write it as the file name.
+        options: which boxes; None selects the best box of every phrase that is present and names an object.
 
     Raises:
-        ExportError: one name of images of different sizes.
+        ExportError: one name for images of different sizes.
     """
-    choice = choice or BoxChoice()
-    taken: dict[str, list[LabelledBox]] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-    count: Counter[str] = Counter()
+    options = options or SelectionOptions()
+    found: dict[str, _Found] = {}
+    counts: Counter[str] = Counter()
     for grounding, image in zip(groundings, images, strict=True):
         size = (grounding.width, grounding.height)
-        if sizes.setdefault(image, size) != size:
-            raise ExportError(
-                f"{image!r} has {sizes[image]} pixels once and {size} once; give each image its own name."
-            )
-        boxes = taken.setdefault(image, [])
-        for phrase in grounding.phrases:
-            if phrase.confidence is not None and phrase.confidence < choice.min_confidence:
-                count["absent"] += 1
-                continue
-            name = _name(phrase, choice)
-            best = slice(0, choice.top)
-            for box, score in zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True):
-                if score < choice.min_score:
-                    count["doubtful"] += 1
-                elif not name:
-                    count["nameless"] += 1
-                else:
-                    mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
-                    boxes.append(LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence))
-    merged = {image: _merged(boxes, choice.merge) for image, boxes in taken.items()}
-    count["merged"] = sum(len(taken[image]) - len(merged[image]) for image in taken)
+        known = found.setdefault(image, _Found(size))
+        if known.size != size:
+            raise ExportError(f"{image!r} has {known.size} pixels once and {size} once; give each image its own name.")
+        known.captions.append(grounding.caption)
+        known.boxes += _named_boxes(grounding, options, counts)
+    merged = {image: _merged(own.boxes, options.merge) for image, own in found.items()}
+    counts["merged"] = sum(len(own.boxes) - len(merged[image]) for image, own in found.items())
     by_name = Counter(box.category for boxes in merged.values() for box in boxes)
-    kept = {name for name, boxes in by_name.items() if boxes >= choice.min_boxes}
-    count["rare"] = sum(boxes for name, boxes in by_name.items() if name not in kept)
-    shown = _shown(choice, kept, (box for boxes in taken.values() for box in boxes))
-    return Chosen(
+    kept = {name for name, count in by_name.items() if count >= options.min_boxes}
+    counts["rare"] = sum(count for name, count in by_name.items() if name not in kept)
+    shown = _shown_names(kept, (box for own in found.values() for box in own.boxes), options)
+    return Selection(
         tuple(
             LabelledImage(
-                image, *sizes[image], tuple(replace(b, category=shown[b.category]) for b in boxes if b.category in kept)
+                image,
+                *own.size,
+                tuple(own.captions),
+                tuple(replace(box, category=shown[box.category]) for box in merged[image] if box.category in kept),
             )
-            for image, boxes in merged.items()
+            for image, own in found.items()
         ),
         tuple(sorted(set(shown.values()))),
-        **{name: count[name] for name in ("doubtful", "absent", "nameless", "merged", "rare")},
+        **counts,
     )
 
 
-def _name(phrase: GroundedPhrase, choice: BoxChoice) -> str:
-    """What makes boxes equal in name; "" for a phrase that names no thing."""
-    if choice.names == "phrases":
+@dataclass
+class _Found:
+    """The size, the captions and the named boxes of one image."""
+
+    size: tuple[int, int]
+    captions: list[str] = field(default_factory=list)
+    boxes: list[LabelledBox] = field(default_factory=list)
+
+
+def _named_boxes(grounding: Grounding, options: SelectionOptions, counts: Counter[str]) -> Iterator[LabelledBox]:
+    """The boxes of a grounding with a good enough score and a name; `counts` counts the others."""
+    for phrase in grounding.phrases:
+        if phrase.confidence is not None and phrase.confidence < options.min_confidence:
+            counts["absent"] += 1
+            continue
+        name = _name(phrase, options)
+        mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
+        best = slice(0, options.top)
+        for box, score in zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True):
+            if score < options.min_score:
+                counts["below_score"] += 1
+            elif not name:
+                counts["unnamed"] += 1
+            else:
+                yield LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence)
+
+
+def _name(phrase: GroundedPhrase, options: SelectionOptions) -> str:
+    """The name under which boxes are merged and counted; "" for a phrase that names no object."""
+    if options.names == "phrases":
         return " ".join(phrase.text.lower().split())
-    if choice.names == "types" and phrase.types:
+    if options.names == "types" and phrase.types:
         return phrase.types[0]
     head = head_noun(phrase.text)
-    nothing = head in _NO_THING or head in lexicon.PRONOUNS or head in lexicon.DETERMINERS
-    return "" if not head or nothing or lexicon.is_numeral(head) else noun_key(head)
+    no_object = head in _NO_OBJECT or head in lexicon.PRONOUNS or head in lexicon.DETERMINERS
+    return "" if not head or no_object or lexicon.is_numeral(head) else noun_key(head)
 
 
 def _merged(boxes: Iterable[LabelledBox], threshold: float) -> list[LabelledBox]:
-    """Best first, each box of a name standing for those that it overlaps by more than the threshold."""
+    """The boxes, best first; a box whose IoU with a better one of its name exceeds the threshold is merged into it."""
     kept: list[LabelledBox] = []
     for box in sorted(boxes, key=lambda box: -box.score):
         same = [i for i, other in enumerate(kept) if other.category == box.category]
         overlap = iou(np.array([box.box], np.float32), np.array([kept[i].box for i in same], np.float32).reshape(-1, 4))
         if same and float(overlap.max()) > threshold:
             place = same[int(overlap.argmax())]
-            sure = max((b.confidence for b in (kept[place], box) if b.confidence is not None), default=None)
-            kept[place] = replace(kept[place], also=(*kept[place].also, box.mention), confidence=sure)
+            confidence = max((b.confidence for b in (kept[place], box) if b.confidence is not None), default=None)
+            kept[place] = replace(kept[place], also=(*kept[place].also, box.mention), confidence=confidence)
         else:
             kept.append(box)
     return kept
 
 
-def _shown(choice: BoxChoice, kept: set[str], boxes: Iterable[LabelledBox]) -> dict[str, str]:
-    """The name that people read of each name kept: of a noun its most usual form, a singular before a plural."""
-    if choice.names == "phrases":
+def _shown_names(kept: set[str], boxes: Iterable[LabelledBox], options: SelectionOptions) -> dict[str, str]:
+    """The name to show for each name kept: the most frequent form of a noun, a singular before a plural."""
+    if options.names == "phrases":
         return {name: name for name in kept}
     forms: dict[str, Counter[str]] = {name: Counter() for name in kept}
     for box in boxes:

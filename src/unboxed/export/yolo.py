@@ -1,44 +1,41 @@
-"""YOLO: one text file an image, and a `data.yaml` that names the classes and the lists of images.
+"""YOLO: a folder with one text file an image, and a `data.yaml` that names the classes and the lists of images.
 
-The format has no place for words: a line is a class number and a box. `unboxed label` writes the phrases beside it.
+The format has no place for words: a line is a class number and a box. A table of the phrases is written beside it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+import shutil
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from unboxed.data.readers.tables import hold_out
-from unboxed.export.selection import BoxChoice, LabelledImage, choose
-from unboxed.inference.results import Grounding
+from unboxed.export import csv
+from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.atomic import atomic_folder
 
-__all__ = ["files"]
+if TYPE_CHECKING:
+    from unboxed.export.selection import LabelledImage, Selection
+
+__all__ = ["FORMAT", "files"]
 
 
-def files(groundings: Sequence[Grounding], images: Sequence[str], choice: BoxChoice | None = None) -> dict[str, str]:
-    """The text files of a dataset by their path; the images themselves belong under `images/`.
+def files(selection: Selection) -> dict[str, str]:
+    """The text files of the dataset by path; the images belong under `images/`.
 
-    `labels/NAME.txt` has a line `class x y width height` a box, its centre and size as shares of the image;
-    `train.txt` and `val.txt` list the images, a tenth of them held out by a hash of their names. An image from
-    which no box was taken is in neither: to YOLO it would say that nothing is there.
-
-    Args:
-        groundings: of any number of captions an image.
-        photos: the photograph's name of each grounding; may hold folders.
-        choice: which boxes.
+    `labels/NAME.txt` has a line `class x y width height` for each box, its centre and size as fractions of the image.
+    `val.txt` lists the images that `Selection.held_out` names, `train.txt` the others. Images without a box are in
+    neither list, because for YOLO they would be images that show none of the classes.
     """
-    chosen = choose(groundings, images, choice)
-    number = {name: i for i, name in enumerate(chosen.categories)}
-    labelled = [image for image in chosen.images if image.boxes]
-    split = hold_out(image.name for image in labelled)
+    number = {name: i for i, name in enumerate(selection.categories)}
     names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for name, i in number.items())
-    written = {"data.yaml": f"path: .\ntrain: train.txt\nval: val.txt\nnames:\n{names}"}
-    for part in ("train", "val"):
-        listed = [f"./images/{image.name}\n" for image in labelled if split[image.name] == part]
-        written[f"{part}.txt"] = "".join(listed)
-    for image in labelled:
-        written[f"labels/{PurePosixPath(image.name).with_suffix('.txt')}"] = _lines(image, number)
+    written = {"data.yaml": f"path: .\ntrain: train.txt\nval: val.txt\nnames:\n{names}", "train.txt": "", "val.txt": ""}
+    held_out = selection.held_out
+    for image in selection.images:
+        if image.boxes:
+            written["val.txt" if image.name in held_out else "train.txt"] += f"./images/{image.name}\n"
+            written[f"labels/{PurePosixPath(image.name).with_suffix('.txt')}"] = _lines(image, number)
     return written
 
 
@@ -46,11 +43,30 @@ def _lines(image: LabelledImage, number: dict[str, int]) -> str:
     lines = []
     for box in image.boxes:
         x1, y1, x2, y2 = box.box
-        shares = (
+        fractions = (
             (x1 + x2) / 2 / image.width,
             (y1 + y2) / 2 / image.height,
             (x2 - x1) / image.width,
             (y2 - y1) / image.height,
         )
-        lines.append(" ".join([str(number[box.category]), *(f"{share:.6f}" for share in shares)]) + "\n")
+        lines.append(" ".join([str(number[box.category]), *(f"{fraction:.6f}" for fraction in fractions)]) + "\n")
     return "".join(lines)
+
+
+def _write(out: Path, selection: Selection, image_files: Mapping[str, Path]) -> None:
+    """The text files, `phrases.csv`, and links to the images; copies of them where links cannot be made."""
+    with atomic_folder(out, flush=False) as folder:
+        for name, content in {**files(selection), "phrases.csv": csv.text(selection)}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content, encoding="utf-8")
+        for image in selection.images:
+            if image.boxes:
+                link = folder / "images" / image.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    link.symlink_to(image_files[image.name].resolve())
+                except OSError:  # a file system without links
+                    shutil.copyfile(image_files[image.name], link)
+
+
+FORMAT = LabelFormat("yolo", "", _write, marker="data.yaml")

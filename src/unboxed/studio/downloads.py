@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from unboxed.export import coco, csv
-from unboxed.export.selection import BoxChoice
+from unboxed.export.options import SelectionOptions
+from unboxed.export.selection import Selection, select_boxes
 from unboxed.inference.results import Grounding
 
 __all__ = ["FORMATS", "DownloadFormat", "write_download"]
@@ -62,18 +63,19 @@ def _json(grounding: Grounding, image_name: str) -> str:
 
 
 def _coco(grounding: Grounding, image_name: str) -> str:
-    content = coco.dataset([grounding], [image_name], _every_box(grounding))
+    content = coco.dataset(_every_box(grounding, image_name))
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
 
 
 def _csv(grounding: Grounding, image_name: str) -> str:
-    return csv.text([grounding], [image_name], _every_box(grounding))
+    return csv.text(_every_box(grounding, image_name))
 
 
-def _every_box(grounding: Grounding) -> BoxChoice:
-    """A choice that keeps every box that `write_download` has left, named by its whole phrase."""
+def _every_box(grounding: Grounding, image_name: str) -> Selection:
+    """Every box that `write_download` has left, named by its whole phrase."""
     most = max((len(phrase.boxes) for phrase in grounding.phrases), default=1)
-    return BoxChoice(min_score=float("-inf"), min_confidence=0, top=max(most, 1), names="phrases", merge=1)
+    options = SelectionOptions(float("-inf"), min_confidence=0, top=max(most, 1), names="phrases", merge=1)
+    return select_boxes([grounding], [image_name], options)
 
 
 FORMATS = {

@@ -1,0 +1,127 @@
+"""The file in which labelling keeps its groundings, so that another call does not look at the images again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.regions.extraction import image_key
+from unboxed.runtime.atomic import write_text
+from unboxed.types import Example, Regions
+
+__all__ = ["GroundingsFile", "content_key", "run_key"]
+
+
+class GroundingsFile:
+    """Groundings by image and captions: a line of JSON for each image, below a line that identifies the run.
+
+    A line that was cut short is dropped when the file is opened, and so is everything that another run found. Used in a
+    `with` block, which opens the file for `add`.
+
+    Args:
+        path: the file.
+        run: the run, as `run_key` gives it.
+        top: boxes that are kept of a phrase.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: Path, run: str, top: int) -> None:
+        self.path = path
+        self._head = {"format": "unboxed-groundings", "run": run, "top": top}
+        self._top = top
+        self._known: dict[str, list[dict[str, Any]]] = {}
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        entries = [entry for line in lines if (entry := _parsed(line)) is not None]
+        if entries and entries[0] == self._head:
+            self._known = {entry["key"]: entry["groundings"] for entry in entries[1:] if "key" in entry}
+
+    def __enter__(self) -> GroundingsFile:
+        lines = [self._head, *({"key": key, "groundings": known} for key, known in self._known.items())]
+        write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        self._file = self.path.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def get(self, key: str) -> list[Grounding] | None:
+        """The groundings of an image, one a caption; None where there are none yet."""
+        known = self._known.get(key)
+        return None if known is None else [_from_json(entry) for entry in known]
+
+    def add(self, key: str, groundings: Sequence[Grounding], example: Example) -> list[Grounding]:
+        """Append the groundings of an image, and return them as `get` will give them.
+
+        Args:
+            key: of the image, as `content_key` gives it.
+            groundings: one for each caption of the image.
+            example: the image; its phrases' types are kept.
+        """
+        pairs = zip(groundings, example.captions, strict=True)
+        entries = [_to_json(grounding, [p.types for p in caption.phrases], self._top) for grounding, caption in pairs]
+        self._file.write(json.dumps({"key": key, "groundings": entries}, ensure_ascii=False) + "\n")
+        self._file.flush()
+        return [_from_json(entry) for entry in entries]
+
+
+def content_key(example: Example) -> str:
+    """A hash of an image's content and of its captions with their phrases.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    captions = [[caption.text, [[p.start, p.end] for p in caption.phrases]] for caption in example.captions]
+    image = image_key(example.path, example.original_size)
+    return hashlib.sha256(json.dumps([image, captions]).encode()).hexdigest()
+
+
+def run_key(run: Path, regions: Path | None) -> str:
+    """A hash of a run's configuration and weights, and the store of regions that it grounds with."""
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors"):
+        digest.update((run / name).read_bytes())
+    return digest.hexdigest() + ("" if regions is None else f":{regions.resolve()}")
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -> dict[str, Any]:
+    """A grounding with the best boxes of its phrases, their types, and no regions."""
+    return {
+        "caption": grounding.caption,
+        "width": grounding.width,
+        "height": grounding.height,
+        "phrases": [
+            {
+                "text": phrase.text,
+                "start": phrase.start,
+                "end": phrase.end,
+                "boxes": [[round(edge, 2) for edge in box] for box in phrase.boxes[:top].tolist()],
+                "scores": [round(score, 6) for score in phrase.scores[:top].tolist()],
+                "confidence": phrase.confidence,
+                "types": phrase_types,
+            }
+            for phrase, phrase_types in zip(grounding.phrases, types, strict=True)
+        ],
+    }
+
+
+def _from_json(entry: dict[str, Any]) -> Grounding:
+    phrases = tuple(GroundedPhrase(**{**phrase, "types": tuple(phrase["types"])}) for phrase in entry["phrases"])
+    size = (entry["width"], entry["height"])
+    boxes, scores, none = (np.zeros(shape, np.float32) for shape in ((0, 4), 0, (0, 0)))
+    return Grounding(entry["caption"], phrases, (), Regions(boxes, scores, none, none, (), (), *size), none, *size)

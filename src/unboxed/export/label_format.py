@@ -1,0 +1,35 @@
+"""What a file format of box annotations declares, and how it is called to write a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unboxed.export.selection import Selection
+
+__all__ = ["LabelFormat", "Writer"]
+
+Writer = Callable[[Path, "Selection", Mapping[str, Path]], None]
+"""Writes a selection to a path; the mapping gives the file of each image by name, for formats that need images."""
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A file format of box annotations.
+
+    Attributes:
+        key: its name on the command line.
+        suffix: the usual ending of its file, such as `.json`; "" for a format that is a folder.
+        write: writes it atomically.
+        marker: of a folder, the file by which an older one is recognized and may be replaced.
+        labels_are_phrases: labels are whole phrases, one box each, whatever the options say about names and merging.
+    """
+
+    key: str
+    suffix: str
+    write: Writer
+    marker: str = ""
+    labels_are_phrases: bool = False

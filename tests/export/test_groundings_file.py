@@ -1,0 +1,111 @@
+"""Groundings kept between calls: read back as written, without a line that was cut short, and by the same run only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unboxed.errors import ImageError
+from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
+from unboxed.inference.results import Grounding
+from unboxed.types import Caption, Example, Phrase
+
+Ground = Callable[..., Grounding]
+CAPTION = Caption("A dog.", (Phrase("A dog", 0, 5, types=("animals",)),))
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    """An image of 200 x 100 pixels with one caption."""
+    Image.new("RGB", (200, 100)).save(tmp_path / "7.png")
+    return Example("7", tmp_path / "7.png", (CAPTION,), 200, 100)
+
+
+@pytest.fixture
+def grounding(ground: Ground) -> Grounding:
+    """The grounding of its caption."""
+    return ground("A dog.", ("A dog", [100.004, 50, 150, 100], 0.123456789))
+
+
+def test_groundings_are_read_back_as_add_returned_them(example: Example, grounding: Grounding, tmp_path: Path) -> None:
+    with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
+        (added,) = file.add("key", [grounding], example)
+        assert file.get("key") is None  # known from the next call on
+    (read,) = GroundingsFile(tmp_path / "g.jsonl", "run", 2).get("key")
+    for found in (added, read):
+        assert (found.caption, found.width, found.height) == ("A dog.", 200, 100)
+        (phrase,) = found.phrases
+        assert (phrase.text, phrase.start, phrase.end, phrase.types) == ("A dog", 0, 5, ("animals",))
+        assert phrase.confidence == 0.9
+        np.testing.assert_array_equal(phrase.boxes, np.array([[100, 50, 150, 100], [0, 0, 200, 100]], np.float32))
+        assert phrase.scores.tolist() == pytest.approx([0.123457, 0.012346], abs=1e-7)
+
+
+def test_only_the_best_boxes_are_kept(example: Example, grounding: Grounding, tmp_path: Path) -> None:
+    with GroundingsFile(tmp_path / "g.jsonl", "run", 1) as file:
+        (added,) = file.add("key", [grounding], example)
+    assert len(added.phrases[0].boxes) == 1
+
+
+@pytest.mark.parametrize(("run", "top"), [("other", 2), ("run", 3)])
+def test_what_another_run_or_another_number_of_boxes_found_is_dropped(
+    run: str, top: int, example: Example, grounding: Grounding, tmp_path: Path
+) -> None:
+    with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
+        file.add("key", [grounding], example)
+    with GroundingsFile(tmp_path / "g.jsonl", run, top) as file:
+        assert file.get("key") is None
+    assert len((tmp_path / "g.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_line_that_was_cut_short_is_dropped_and_the_others_stay(
+    cut: int, example: Example, grounding: Grounding, tmp_path: Path
+) -> None:
+    path = tmp_path / "g.jsonl"
+    with GroundingsFile(path, "run", 2) as file:
+        for key in ("one", "two", "three"):
+            file.add(key, [grounding], example)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with GroundingsFile(path, "run", 2) as file:
+        assert file.get("one") is not None and file.get("two") is not None
+        assert (file.get("three") is None) == (cut > 1)  # of one byte less, only the line's end is missing
+        file.add("four", [grounding], example)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line.get("key") for line in lines] == [None, "one", "two", *(["three"] if cut == 1 else []), "four"]
+
+
+def test_a_file_of_something_else_is_replaced(example: Example, tmp_path: Path) -> None:
+    (tmp_path / "g.jsonl").write_text('[1, 2]\n"text"\n{"format": "another"}\n')
+    with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
+        assert file.get("key") is None
+    assert len((tmp_path / "g.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_key_of_an_image_changes_with_its_content_its_captions_and_its_phrases(example: Example) -> None:
+    keys = [content_key(example)]
+    keys.append(content_key(replace(example, captions=(Caption("A dog.", ()),))))
+    keys.append(content_key(replace(example, captions=(CAPTION, CAPTION))))
+    keys.append(content_key(replace(example, original_size=(400, 100))))
+    Image.new("RGB", (200, 100), "red").save(example.path)
+    keys.append(content_key(example))
+    assert len(set(keys)) == 5
+    assert content_key(replace(example, image_id="another")) == keys[-1]
+    example.path.unlink()
+    with pytest.raises(ImageError, match=r"7\.png"):
+        content_key(example)
+
+
+def test_the_key_of_a_run_changes_with_its_files_and_its_store(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    keys = [run_key(tmp_path, None), run_key(tmp_path, tmp_path / "store")]
+    (tmp_path / "model.safetensors").write_bytes(b"others")
+    keys.append(run_key(tmp_path, None))
+    assert len(set(keys)) == 3
