@@ -22,9 +22,9 @@ from benchmarks.harness import Result, SkippedError, Target, alternate, shared_f
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.regions.extraction import extract, image_key
-from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.image_view import View
-from unboxed.regions.onnx_network import Network
+from unboxed.regions.networks import Network
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.cores import available_cores
@@ -87,7 +87,7 @@ def _measured(
     def one_by_one() -> Path:
         with RegionStore.create_or_resume(store := fresh(), settings) as opened:
             extractor = RegionExtractor(settings)
-            opened.define_columns(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
+            opened.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
             for example in examples:
                 regions = extractor(open_image(example.path), example.original_size)
                 opened.append(example.image_id, image_key(example.path, example.original_size), regions)
@@ -96,7 +96,7 @@ def _measured(
     views = [View(image := open_image(e.path), e.original_size or image.size) for e in examples]
 
     def networks() -> None:
-        for _ in ordered_map(extractor.look, views, available_cores()):
+        for _ in ordered_map(extractor.run_networks, views, available_cores()):
             pass
 
     seconds = alternate({"one by one": one_by_one, "ours": ours, "networks": networks}, rounds)
@@ -120,7 +120,7 @@ def _difference(first: RegionStore, second: RegionStore) -> float:
 
 def _batch_ratio(model: Path, examples: Sequence[Example], rounds: int) -> float:
     network = Network.open(model)
-    mean, scale = network.normalisation()
+    mean, scale = network.normalization()
     names = [name for name, shape in network.outputs if len(shape) == 4]
     photos = [open_image(example.path) for example in examples[:16]]
     pixels = np.stack([View(photo, photo.size).resized(352, 256).pixels for photo in photos])

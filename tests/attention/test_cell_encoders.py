@@ -14,7 +14,7 @@ SIDE, PATCH = 4, 8
 
 def _rows(pixels_BHW3: torch.Tensor) -> torch.Tensor:
     """Each cell's pixels in a row, cut out box by box as the grid proposes them."""
-    boxes = grid_cells(SIDE * PATCH, SIDE * PATCH, SIDE).boxes.astype(int)
+    boxes = grid_cells(SIDE * PATCH, SIDE * PATCH, SIDE).astype(int)
     cells = [pixels_BHW3[:, y1:y2, x1:x2].flatten(1) for x1, y1, x2, y2 in boxes]
     return torch.stack(cells, dim=1)
 

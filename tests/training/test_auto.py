@@ -12,7 +12,7 @@ from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.local_models import cached_detector
+from unboxed.regions.sources.transformers_detector import cached_detector
 from unboxed.training.auto import default_recipe, default_regions
 from unboxed.training.estimate import estimate
 

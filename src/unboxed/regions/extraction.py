@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, UnboxedError
-from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.cores import available_cores
@@ -139,6 +139,6 @@ class _Worker:
         with self._opening:
             if self._extractor is None:
                 extractor = RegionExtractor(self._store.settings)
-                self._store.define_columns(extractor.class_names, SOURCE_NAMES, extractor.feature_blocks)
+                self._store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
                 self._extractor = extractor
             return self._extractor

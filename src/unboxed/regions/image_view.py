@@ -1,8 +1,9 @@
-"""One image as the networks look at it: in the shape it had before it was stored, at the size each one wants."""
+"""Views of an image for networks: in its original shape, resized and padded to the size that a network accepts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,16 +11,16 @@ from PIL import Image
 
 from unboxed.types import Array
 
-__all__ = ["Fit", "View"]
+__all__ = ["SizedImage", "View"]
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """An image resized and, where asked for, padded at the right and the bottom.
+class SizedImage:
+    """An image resized, and possibly padded at the right and the bottom.
 
     Attributes:
         pixels: `[H, W, 3]` uint8 RGB.
-        scale: (x, y) pixels of this array to one pixel of the image.
+        scale: (x, y) pixels of this array for one pixel of the image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -27,53 +28,62 @@ class Fit:
 
     @property
     def window(self) -> tuple[float, float, float, float]:
-        """What the whole array covers, in pixels of the image."""
+        """x1, y1, x2, y2 in pixels of the image: what the whole array covers, padding included."""
         height, width = self.pixels.shape[:2]
         return 0.0, 0.0, width / self.scale[0], height / self.scale[1]
 
     def to_image(self, boxes: Array) -> Array:
-        """Boxes `[N, 4]` in pixels of this array, as pixels of the image."""
+        """Boxes `[N, 4]` in pixels of this array, converted to pixels of the image."""
         x, y = self.scale
         return np.asarray(boxes / np.array([x, y, x, y], np.float32), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image and the shape in which to look at it.
+    """An image as stored, and the shape in which networks get it.
 
-    Boxes stay in the pixels of `image`: overlaps do not change when one axis is stretched, so only the networks need to
-    see the original shape.
+    Boxes stay in pixels of `image`, because IoU does not change when an axis is stretched. Only the networks need the
+    original shape.
 
     Attributes:
         image: the RGB image as stored.
-        original_size: (width, height) before it was stored, or its own size.
+        original_size: (width, height) before it was stored, or the size of `image`.
     """
 
     image: Image.Image
     original_size: tuple[int, int]
+
+    @cached_property
+    def small(self) -> npt.NDArray[np.uint8]:
+        """`[H, W, 3]` the image with its longest side 112 pixels, from which colours and textures are computed."""
+        return self.fitted(112).pixels
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the image as stored, in pixels."""
         return self.image.size
 
-    def resized(self, width: int, height: int) -> Fit:
+    def resized(self, width: int, height: int) -> SizedImage:
         """The whole image in exactly `width` x `height` pixels."""
         stored_width, stored_height = self.image.size
         pixels = self.image
         if (width, height) != self.image.size:
-            # reducing_gap: a camera's 20 megapixels are first shrunk by whole numbers, ten times as fast.
+            # With reducing_gap large images are first reduced by a whole factor, which is ten times as fast.
             pixels = self.image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-        return Fit(np.asarray(pixels), (width / stored_width, height / stored_height))
+        return SizedImage(np.asarray(pixels), (width / stored_width, height / stored_height))
 
-    def fitted(self, longest: int, multiple: int = 1, pad: int | None = None) -> Fit:
+    def sized(self, fixed: tuple[int, int] | None, longest: int) -> SizedImage:
+        """The whole image for a network: in its `fixed` (width, height), else `longest` pixels long (see `fitted`)."""
+        return self.resized(*fixed) if fixed else self.fitted(longest, 32)
+
+    def fitted(self, longest: int, multiple: int = 1, pad: int | None = None) -> SizedImage:
         """The image in its original shape with its longest side `longest` pixels.
 
         Args:
             longest: pixels of the longest side.
             multiple: both sides become multiples of it.
-            pad: fill value 0..255 of the margin at the right and the bottom that makes them so. None: the image is
-                stretched by the few pixels instead.
+            pad: fill value 0..255 of a margin at the right and the bottom that makes them multiples. None: the image is
+                stretched slightly instead.
         """
         width, height = self._shape(longest)
         full_width, full_height = (max(1, round(side / multiple)) * multiple for side in (width, height))
@@ -82,7 +92,7 @@ class View:
         full_width, full_height = (-(-side // multiple) * multiple for side in (width, height))
         return self._padded(width, height, full_width, full_height, pad)
 
-    def letterboxed(self, width: int, height: int, pad: int) -> Fit:
+    def letterboxed(self, width: int, height: int, pad: int) -> SizedImage:
         """The image in its original shape, as large as fits, in the upper left of `width` x `height` pixels."""
         original_width, original_height = self.original_size
         ratio = min(width / original_width, height / original_height)
@@ -95,8 +105,8 @@ class View:
         width, height = (max(1, round(side * ratio)) for side in self.original_size)
         return width, height
 
-    def _padded(self, width: int, height: int, full_width: int, full_height: int, pad: int) -> Fit:
+    def _padded(self, width: int, height: int, full_width: int, full_height: int, pad: int) -> SizedImage:
         inner = self.resized(width, height)
         pixels = np.full((full_height, full_width, 3), pad, np.uint8)
         pixels[:height, :width] = inner.pixels
-        return Fit(pixels, inner.scale)
+        return SizedImage(pixels, inner.scale)

@@ -15,7 +15,7 @@ from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.local_models import cached_detector
+from unboxed.regions.sources.transformers_detector import cached_detector
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fit import fit, require_free, training_and_validation
 from unboxed.training.options import FitSettings

@@ -1,1 +1,25 @@
-"""features"""
+"""Features that describe regions: `FEATURES` in the order of their columns.
+
+Each is a subclass of `RegionFeature` and opens itself from the region settings:
+
+    described = [feature for kind in FEATURES if (feature := kind.open(settings)) is not None]
+    blocks = described[0].blocks(view, outputs=(), maps=(), boxes=boxes_R4)      # (name, values [R, width]) each
+"""
+
+from unboxed.regions.features.backbones import NetworkFeatures
+from unboxed.regions.features.base import FeatureBlock, RegionFeature
+from unboxed.regions.features.colour import ColourFeatures
+from unboxed.regions.features.pixels import PixelFeatures
+from unboxed.regions.features.texture import TextureFeatures
+
+__all__ = [
+    "FEATURES",
+    "ColourFeatures",
+    "FeatureBlock",
+    "NetworkFeatures",
+    "PixelFeatures",
+    "RegionFeature",
+    "TextureFeatures",
+]
+
+FEATURES: tuple[type[RegionFeature], ...] = (PixelFeatures, NetworkFeatures, ColourFeatures, TextureFeatures)

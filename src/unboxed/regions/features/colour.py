@@ -1,28 +1,55 @@
-"""Colours by name: how much of a region is red, brown, grey … Captions tell people apart by little else.
+"""Colour features: the shares of eleven named colours in a region, and its brightness, without weights.
 
-Eleven basic colour terms (Berlin and Kay) from hue, saturation and value, and brightness, over the whole box, its upper
-middle (a shirt) and its lower middle (trousers): 36 numbers. Weight-free.
+The eleven basic colour terms (Berlin and Kay 1969) follow from hue, saturation and value. They are counted over the
+whole box, its upper middle (a shirt) and its lower middle (trousers): 36 numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.regions.features.pooling import pool
+from unboxed.regions.features.base import FeatureBlock, RegionFeature
+from unboxed.regions.image_view import View
+from unboxed.regions.pooling import pool
 from unboxed.regions.proposals import FeatureMap
 from unboxed.types import Array
 
-__all__ = ["COLOUR_NAMES", "COLOUR_WIDTH", "colour_features", "name_colours"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["COLOUR_NAMES", "COLOUR_WIDTH", "ColourFeatures", "colour_features", "name_colours"]
 
 COLOUR_NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "blue", "purple", "pink")
 COLOUR_WIDTH = 36
-# Parts of a box as x1, y1, x2, y2 fractions: all of it, upper middle, lower middle.
+# Parts of a box as x1, y1, x2, y2 in shares of its sides: all of it, upper middle, lower middle.
 _PARTS = ((0.0, 0.0, 1.0, 1.0), (0.25, 0.15, 0.75, 0.5), (0.25, 0.5, 0.75, 0.9))
 
 
+class ColourFeatures(RegionFeature):
+    """Shares of named colours in three parts of each region."""
+
+    settings = ("colour",)
+    describes = (
+        "36 numbers of colour: the shares of eleven named colours and the brightness of the whole box, its upper and "
+        "its lower middle"
+    )
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls() if settings.colour else None
+
+    def blocks(
+        self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
+    ) -> Sequence[FeatureBlock]:
+        return [FeatureBlock("colour", colour_features(view.small, boxes, *view.size))]
+
+
 def name_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """The index in `COLOUR_NAMES` of each pixel, `[H, W]`, of a picture `[H, W, 3]` RGB."""
+    """The index in `COLOUR_NAMES` of each pixel, `[H, W]`, of an RGB image `[H, W, 3]`."""
     rgb = np.asarray(pixels, dtype=np.float32) / np.float32(255)
     value, low = rgb.max(axis=2), rgb.min(axis=2)
     chroma = value - low
@@ -44,7 +71,7 @@ def name_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
 
 
 def colour_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, height: int) -> Array:
-    """Colour-name fractions and brightness of three parts of each box, `[R, 36]` in [0, 1].
+    """Shares of the named colours and brightness of three parts of each box, `[R, 36]` in [0, 1].
 
     Args:
         pixels: `[H, W, 3]` RGB, the whole image at any size.
@@ -65,7 +92,7 @@ def _part(boxes: Array, part: tuple[float, float, float, float]) -> Array:
 
 
 def _hue(rgb: Array, value: Array, chroma: Array) -> Array:
-    """Hue in degrees 0..360; 0 where there is no colour."""
+    """Hue in degrees 0..360; 0 for greys."""
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     safe = np.maximum(chroma, 1e-6)
     sector = np.where(

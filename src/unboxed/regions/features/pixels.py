@@ -1,22 +1,48 @@
-"""A region described by nothing but its own pixels, for networks that are trained from pixels."""
+"""Regions described by their own pixels, for networks that are trained from pixels."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from PIL import Image
 
+from unboxed.regions.features.base import FeatureBlock, RegionFeature
 from unboxed.regions.image_view import View
+from unboxed.regions.proposals import FeatureMap
 from unboxed.types import Array
 
-__all__ = ["pixel_features"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["PixelFeatures", "pixel_features"]
+
+
+class PixelFeatures(RegionFeature):
+    """Each region as n x n RGB pixels."""
+
+    settings = ("pixels",)
+    describes = "the region as n x n RGB pixels"
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls(settings.pixels) if settings.pixels else None
+
+    def blocks(
+        self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
+    ) -> Sequence[FeatureBlock]:
+        return [FeatureBlock("pixels", pixel_features(view, boxes, self._side))]
 
 
 def pixel_features(view: View, boxes: Array, side: int) -> Array:
     """Each box as `side` x `side` RGB pixels in [0, 1], row by row: `[R, 3 * side**2]`.
 
-    The cells of a grid tile the image, so that a network can put it together again: stretched to a square, with
-    as many pixels as the cells have together, and without seams, as the filter reads over a cell's edge. A box thinner
-    than a pixel is read as one pixel.
+    The features of the cells of a grid, put together, are the whole image resized, without seams: the filter of the
+    resizing reads beyond the edges of a cell. A box thinner than a pixel is read as one pixel.
     """
     rows = np.empty((len(boxes), 3 * side * side), dtype=np.float32)
     width, height = view.size

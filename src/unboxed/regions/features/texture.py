@@ -1,30 +1,54 @@
-"""What a region looks like without any learned weights: where its edges run, how its colours lie, what stands out.
+"""Texture features: edges, colour layout and outline of a region, without weights.
 
-Three descriptors, each on a small grid laid over the box: a histogram of gradient orientations on 4 x 4 cells (Dalal
-and Triggs 2005), mean L, a, b on 3 x 3 cells, and on 6 x 6 cells how far the colour is from that of the box's rim,
-which is the outline of a thing on a plain ground.
+Each descriptor is computed on a grid over the box: a histogram of gradient orientations on 4 x 4 cells (Dalal and
+Triggs 2005), the mean L, a, b on 3 x 3 cells, and on 6 x 6 cells the distance of the colour from that of the box's rim,
+which shows the outline of a thing on a plain background.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.regions.features.pooling import pool
+from unboxed.regions.features.base import FeatureBlock, RegionFeature
+from unboxed.regions.image_view import View
+from unboxed.regions.pooling import pool
 from unboxed.regions.proposals import FeatureMap
 from unboxed.types import Array
 
-__all__ = ["TEXTURE_WIDTH", "texture_features"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["TEXTURE_WIDTH", "TextureFeatures", "texture_features"]
 
 _ORIENTATIONS = 8
 _EDGE_CELLS, _COLOUR_CELLS, _SHAPE_CELLS = 4, 3, 6
 TEXTURE_WIDTH = _EDGE_CELLS**2 * _ORIENTATIONS + _COLOUR_CELLS**2 * 3 + _SHAPE_CELLS**2
 
 
+class TextureFeatures(RegionFeature):
+    """Edges, colour layout and outline of each region."""
+
+    settings = ("texture",)
+    describes = f"{TEXTURE_WIDTH} numbers of edges, colour layout and outline; by default only without a backbone"
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls() if settings.with_texture else None
+
+    def blocks(
+        self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
+    ) -> Sequence[FeatureBlock]:
+        return [FeatureBlock("texture", texture_features(view.small, boxes, *view.size))]
+
+
 def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, height: int) -> Array:
     """Edge, colour-layout and outline descriptors of each box, `[R, 191]`.
 
-    Edge histograms have length one over the box, colours are in about -1..1, outlines in 0..1.
+    The edge histograms of a box have length 1 together, colours lie in about -1..1, outlines in 0..1.
 
     Args:
         pixels: `[H, W, 3]` RGB, the whole image at any size.
@@ -34,7 +58,7 @@ def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, he
     lab = _lab(pixels)
     window = (0.0, 0.0, float(width), float(height))
     (edges,) = _on_cells(FeatureMap("edges", _edges(lab[0]), window), boxes, _EDGE_CELLS)
-    # The square root keeps one strong edge from hiding all the others; pooling leaves zeros only nearly zero.
+    # The square root keeps one strong edge from hiding the others. Pooled zeros may be slightly negative.
     edges = np.sqrt(np.maximum(edges, 0).reshape(len(boxes), -1))
     edges /= np.maximum(np.linalg.norm(edges, axis=1, keepdims=True), 1e-3)
     layout, cells = _on_cells(FeatureMap("lab", lab, window), boxes, _COLOUR_CELLS, _SHAPE_CELLS)
@@ -42,7 +66,7 @@ def texture_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, he
 
 
 def _edges(lightness: Array) -> Array:
-    """Gradient strength by orientation, `[8, H, W]`, each gradient shared between its two nearest orientations."""
+    """Gradient magnitude by orientation, `[8, H, W]`; a gradient counts for its two nearest orientations."""
     gradient_y, gradient_x = np.gradient(lightness)
     strength = np.hypot(gradient_x, gradient_y).astype(np.float32)
     place = np.arctan2(gradient_y, gradient_x) % np.pi * (_ORIENTATIONS / np.pi)
@@ -56,7 +80,7 @@ def _edges(lightness: Array) -> Array:
 
 
 def _outline(cells: Array) -> Array:
-    """Distance of each of 6 x 6 cells `[R, 36, 3]` from the mean colour of the outer ring of cells, largest one 1."""
+    """`[R, 36]`: distance of each of 6 x 6 cells `[R, 36, 3]` from the mean of the outer ones; the largest is 1."""
     inner = np.zeros((_SHAPE_CELLS, _SHAPE_CELLS), bool)
     inner[1:-1, 1:-1] = True
     rim = cells[:, ~inner.ravel()].mean(axis=1, keepdims=True)
@@ -65,7 +89,7 @@ def _outline(cells: Array) -> Array:
 
 
 def _on_cells(plane: FeatureMap, boxes: Array, *grids: int) -> list[Array]:
-    """For each n of `grids` the means over each of the n x n parts of each box, `[R, n * n, V]`."""
+    """For each n of `grids` the means of a map over the n x n equal parts of each box, `[R, n * n, V]`."""
     cells = np.concatenate([_cells(n) for n in grids])
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)[:, None]
     cell_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * cells[None]

@@ -1,18 +1,26 @@
-"""Boxes made from a detector's boxes: head, torso and legs of persons, and the union of several of a kind.
+"""Sources derived from detected boxes: head, torso and legs of persons, and unions of several things of one class.
 
-Captions speak of hats, shirts and trousers, and of “two men”; detectors of everyday classes box neither. Both are
+Captions mention hats, shirts and trousers, and “two men”; detectors of everyday classes box neither. Both sources are
 plain geometry and need no weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
 from unboxed import boxes as box_arithmetic
-from unboxed.regions.proposals import Proposals
+from unboxed.regions.image_view import View
+from unboxed.regions.proposals import Detected, Proposals
+from unboxed.regions.sources.base import RegionSource
 from unboxed.types import Array
 
-__all__ = ["PERSON_CLASSES", "person_parts", "person_scores", "unions"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["PERSON_CLASSES", "PersonParts", "Unions", "person_parts", "person_scores", "unions"]
 
 PERSON_CLASSES = frozenset(
     (
@@ -22,8 +30,57 @@ PERSON_CLASSES = frozenset(
 )
 
 
+class PersonParts(RegionSource):
+    """Head, torso and legs of the highest-scored persons."""
+
+    names = ("head", "torso", "legs")
+    settings = ("parts",)
+    needs = "a detector of persons"
+    finds = "hats, shirts, trousers"
+    ranked = True
+    one_thing = False
+
+    def __init__(self, settings: RegionSettings) -> None:
+        self._options = settings
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls(settings) if settings.parts else None
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        shape = (view.original_size[0] / view.size[0], view.original_size[1] / view.size[1])
+        options = self._options
+        return person_parts(detected.boxes, detected.person_scores, shape, options.parts, options.member_score)
+
+
+class Unions(RegionSource):
+    """Boxes around several detected things of one class."""
+
+    names = ("union",)
+    settings = ("unions",)
+    needs = "a detector"
+    finds = "two men, a group of people"
+    ranked = True
+    one_thing = False
+
+    def __init__(self, settings: RegionSettings) -> None:
+        self._options = settings
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls(settings) if settings.unions else None
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        return unions(detected.boxes, detected.class_scores, self._options.unions, self._options.member_score)
+
+
 def person_scores(class_scores: Array, class_names: tuple[str, ...]) -> Array:
-    """How much each of N boxes is a person, `[N]`: the best of the person-like classes; 0 where there are none."""
+    """`[N]`: the best score of each of N boxes in a class that is a kind of person; 0 without such a class.
+
+    Args:
+        class_scores: `[N, K]`.
+        class_names: the K names.
+    """
     columns = [k for k, name in enumerate(class_names) if name.lower() in PERSON_CLASSES]
     if not columns:
         return np.zeros(len(class_scores), np.float32)
@@ -31,18 +88,18 @@ def person_scores(class_scores: Array, class_names: tuple[str, ...]) -> Array:
 
 
 def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count: int, threshold: float) -> Proposals:
-    """Head, torso and legs of the `count` best persons.
+    """Head, torso and legs of the `count` highest-scored persons.
 
-    Shoulders are about as wide as the box, but at most six tenths of its height (spread arms are wider), and a head is
-    a little less than half of that: measured in shoulders, the rule holds for whole bodies and for half ones. Legs are
-    the lower half.
+    The shoulders are as wide as the box, but at most six tenths of its height, since spread arms are wider. The head is
+    a little less than half as high as the shoulders are wide, so the rule holds for whole and for half bodies. The legs
+    are the lower half of the box.
 
     Args:
         boxes: `[N, 4]` pixels of the image.
         scores: `[N]` person scores.
-        shape: (x, y) factors from the photograph's pixels to ones of its original shape.
-        count: how many persons.
-        threshold: persons below this score are left out.
+        shape: (x, y) factors from pixels of the stored image to pixels of its original shape.
+        count: largest number of persons.
+        threshold: lowest score of a person.
     """
     best = [int(i) for i in np.argsort(-scores, kind="stable")[:count] if scores[i] >= threshold]
     parts: list[list[float]] = []
@@ -51,46 +108,47 @@ def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count:
     for i in best:
         x1, y1, x2, y2 = (float(v) for v in boxes[i])
         height = y2 - y1
-        # The width in the same units as the height: the image may be squashed.
+        # The width in the unit of the height: the image may have been stored in another shape.
         shoulders = min((x2 - x1) * shape[0] / shape[1], 0.6 * height)
         head = 0.45 * shoulders
         centre, half_head = (x1 + x2) / 2, 0.24 * shoulders * shape[1] / shape[0]
         parts.append([centre - half_head, y1, centre + half_head, y1 + head])
         parts.append([x1, y1 + 0.8 * head, x2, min(y1 + 0.8 * head + 1.05 * shoulders, y2)])
         parts.append([x1, y1 + 0.5 * height, x2, y2])
-        names += ["head", "torso", "legs"]
+        names += PersonParts.names
         part_scores += [float(scores[i])] * 3
     if not parts:
         return Proposals.none()
     return Proposals(np.array(parts, np.float32), np.array(part_scores, np.float32), tuple(names))
 
 
-def unions(boxes: Array, class_scores: Array, count: int, threshold: float) -> tuple[Proposals, list[tuple[int, ...]]]:
-    """The box around all, and around the two best, of the same class.
+def unions(boxes: Array, class_scores: Array, count: int, threshold: float) -> Proposals:
+    """For each class the box around all its things, and around the two best ones where there are more.
 
     Args:
         boxes: `[N, 4]`, after suppression.
         class_scores: `[N, K]`.
-        count: at most so many unions.
-        threshold: a box below it is no member.
+        count: largest number of unions.
+        threshold: lowest score of a member.
 
     Returns:
-        The unions, scored by their weakest of the two best members, and the indices of each one's members.
+        The unions, scored by the second best of their members; the two best are listed in `members`.
     """
     best_class = class_scores.argmax(axis=1) if class_scores.size else np.zeros(len(boxes), int)
-    found: list[tuple[float, tuple[int, ...]]] = []
+    groups: list[tuple[float, list[int]]] = []
     for k in np.unique(best_class):
-        members = [int(i) for i in np.flatnonzero((best_class == k) & (class_scores[:, k] >= threshold))]
-        members.sort(key=lambda i: -class_scores[i, k])
-        if len(members) < 2:
-            continue
-        score = float(class_scores[members[1], k])
-        found.append((score, tuple(members)))
-        if len(members) > 2:
-            found.append((score, tuple(members[:2])))
-    found = sorted(found, key=lambda item: -item[0])[:count]
-    if not found:
-        return Proposals.none(), []
-    union_boxes = np.concatenate([box_arithmetic.enclosing(boxes[list(members)]) for _, members in found])
-    scores = np.array([score for score, _ in found], np.float32)
-    return Proposals(union_boxes, scores, ("union",) * len(found)), [members for _, members in found]
+        things = [int(i) for i in np.flatnonzero((best_class == k) & (class_scores[:, k] >= threshold))]
+        things.sort(key=lambda i: -class_scores[i, k])
+        if len(things) > 1:
+            groups.append((float(class_scores[things[1], k]), things))
+        if len(things) > 2:
+            groups.append((float(class_scores[things[1], k]), things[:2]))
+    groups = sorted(groups, key=lambda group: -group[0])[:count]
+    if not groups:
+        return Proposals.none()
+    return Proposals(
+        boxes=np.concatenate([box_arithmetic.enclosing(boxes[things]) for _, things in groups]),
+        scores=np.array([score for score, _ in groups], np.float32),
+        sources=Unions.names * len(groups),
+        members={row: boxes[things[:2]] for row, (_, things) in enumerate(groups)},
+    )

@@ -1,42 +1,33 @@
-"""Object detectors as ONNX files, in the three output layouts that exporters write.
-
-    boxes + scores   `boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `scores` [1, N, K] in 0..1 (NanoDet and kin).
-                     Input RGB 0..1, original shape, padded with grey 114.
-    YOLOX            one output [1, N, 5 + K]: centre x, y, width, height, objectness, class scores; undecoded
-                     (relative to its cell of stride 8, 16 or 32) unless the metadata says `decoded = true`.
-                     Input BGR 0..255, original shape, in the upper left, padded with 114.
-    DETR             `logits` [1, Q, K + 1] (last class: no object) or [1, Q, K] (sigmoid), `pred_boxes` [1, Q, 4]
-                     centre x, y, width, height in 0..1. Input RGB with the ImageNet mean and deviation, not padded.
-
-Any further output with four axes is a feature map to pool region features from.
-"""
+"""The object detectors as one region source: joint suppression, and class scores for the boxes of every source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
-from unboxed.errors import RegionsError
-from unboxed.regions.image_view import Fit, View
-from unboxed.regions.onnx_network import Network, class_list
-from unboxed.regions.proposals import Detections, FeatureMap
+from unboxed import boxes as box_arithmetic
+from unboxed.regions.image_view import View
+from unboxed.regions.proposals import Detected, Detections, FeatureMap, Proposals
+from unboxed.regions.sources.base import RegionSource, distinct_class_names
+from unboxed.regions.sources.derived import person_scores
+from unboxed.regions.sources.onnx_detector import OnnxDetector
+from unboxed.regions.sources.transformers_detector import TransformersDetector
 from unboxed.types import Array
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_SCALE", "Detector", "OnnxDetector", "centre_to_corners"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
 
-Layout = Literal["boxes+scores", "yolox", "detr"]
+__all__ = ["Detector", "Detectors", "scores_at"]
 
-IMAGENET_MEAN: Array = np.array([123.675, 116.28, 103.53], np.float32)
-IMAGENET_SCALE: Array = np.array([1 / 58.395, 1 / 57.12, 1 / 57.375], np.float32)
-_GREY = 114
-_STRIDES = (8, 16, 32)
+_SCORED_IOU = 0.6
+_CANDIDATES = 300  # boxes of a detector that enter the suppression
 
 
 class Detector(Protocol):
-    """What proposes boxes with class scores: an ONNX file, or a model of transformers."""
+    """Finds boxes with class scores: `OnnxDetector` or `TransformersDetector`."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -44,148 +35,106 @@ class Detector(Protocol):
         ...
 
     def detect(self, view: View) -> Detections:
-        """Every box of one image, before suppression."""
+        """All boxes of one image, before suppression."""
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class OnnxDetector:
-    """A detector read from an ONNX file.
+class Detectors(RegionSource):
+    """The boxes of all detectors, and the scores of their classes for the boxes of every source.
 
-    Attributes:
-        network: the opened graph.
-        layout: which of the three layouts its outputs follow.
-        names: the outputs in the layout's order, then the feature maps.
-        class_names: the K class names.
-        longest: pixels of the longest side of the input, where the graph does not fix it.
+    A region's score of a class is the best one among the detector's raw boxes that overlap it with an IoU above 0.6.
+    Detectors that accept any input size run at several sizes, and their scores are averaged.
     """
 
-    network: Network
-    layout: Layout
-    names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    longest: int
+    names = ("detector",)
+    settings = ("detectors", "detector_hf")
+    needs = "an ONNX file, or a model of transformers"
+    finds = "things"
+    ranked = True
+    always_kept = True
 
-    @staticmethod
-    def open(path: Path, longest: int, class_file: Path | None = None) -> OnnxDetector:
-        """Opens a detector and recognises its layout.
-
-        Raises:
-            RegionsError: an unreadable file, an unknown layout, or class names that are missing or too few.
-        """
-        network = Network.open(path)
-        layout, names, classes = _recognise(network)
-        maps = [name for name, shape in network.outputs if len(shape) == 4 and name not in names]
-        if layout == "detr" and classes is not None:
-            class_names = _detr_classes(network, class_file, classes)
-        else:
-            class_names = class_list(network, class_file, classes)
-        return OnnxDetector(network, layout, (*names, *maps), class_names, longest)
-
-    @property
-    def any_size(self) -> bool:
-        """Does the graph take images of any size?"""
-        return self.network.input_size is None
-
-    def at(self, longest: int) -> OnnxDetector:
-        """The same network, looking at images with their longest side `longest` pixels."""
-        return replace(self, longest=longest)
-
-    def detect(self, view: View) -> Detections:
-        """Every box of one image in its pixels, before suppression."""
-        fit = self._fit(view)
-        if self.layout == "boxes+scores":
-            outputs = self.network.run(fit.pixels, 0.0, 1 / 255, list(self.names))
-            boxes, scores = fit.to_image(outputs[0][0]), outputs[1][0]
-        elif self.layout == "yolox":
-            outputs = self.network.run(fit.pixels[:, :, ::-1], 0.0, 1.0, list(self.names))
-            decoded = self.network.metadata.get("decoded", "").lower() in ("1", "true", "yes")
-            raw = outputs[0][0] if decoded else _decode_yolox(outputs[0][0], fit, self.network)
-            boxes = fit.to_image(centre_to_corners(raw[:, :4]))
-            scores = raw[:, 4:5] * raw[:, 5:]
-        else:
-            outputs = self.network.run(fit.pixels, IMAGENET_MEAN, IMAGENET_SCALE, list(self.names))
-            boxes = centre_to_corners(outputs[1][0]) * np.array([*view.size, *view.size], np.float32)
-            scores = detr_scores(outputs[0][0], len(self.class_names))
-        if scores.shape[1] != len(self.class_names):
-            raise RegionsError(
-                f"{self.network.path} puts out {scores.shape[1]} classes, but {len(self.class_names)} are named."
-            )
-        first = 1 if self.layout == "yolox" else 2
-        maps = tuple(
-            FeatureMap(name, values[0], fit.window)
-            for name, values in zip(self.names[first:], outputs[first:], strict=True)
+    def __init__(self, detectors: Sequence[Detector], settings: RegionSettings) -> None:
+        self._detectors = detectors
+        self._options = settings
+        self._other_sizes = [
+            (number, detector.at(size))
+            for number, detector in enumerate(detectors)
+            if isinstance(detector, OnnxDetector) and detector.any_size
+            for size in settings.evidence_sizes
+        ]
+        self.class_names = distinct_class_names(
+            (f"detector{number + 1}" if number else "detector", detector.class_names)
+            for number, detector in enumerate(detectors)
         )
-        return Detections(boxes, np.clip(scores, 0, 1), maps)
+        ends = np.cumsum([0, *(len(detector.class_names) for detector in detectors)]).tolist()
+        self._columns = [slice(start, end) for start, end in pairwise(ends)]
 
-    def _fit(self, view: View) -> Fit:
-        if self.layout == "detr":
-            return view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
-        if self.network.input_size:
-            return view.letterboxed(*self.network.input_size, pad=_GREY)
-        return view.fitted(self.longest, 64, pad=_GREY)
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        detectors: list[Detector] = [
+            OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors
+        ]
+        if settings.detector_hf:
+            detectors.append(TransformersDetector.open(settings.detector_hf))
+        return cls(detectors, settings) if detectors else None
 
+    def networks(self) -> Sequence[Callable[[View], Detections]]:
+        """Each detector at the size of its proposals, then those that run at further sizes."""
+        return [detector.detect for detector in (*self._detectors, *(again for _, again in self._other_sizes))]
 
-def _recognise(network: Network) -> tuple[Layout, tuple[str, ...], int | None]:
-    """The layout, the names of its outputs in order, and the size of the class axis where it is fixed."""
-    outputs = {name: shape for name, shape in network.outputs if len(shape) == 3}
-    if {"logits", "pred_boxes"} <= outputs.keys():
-        return "detr", ("logits", "pred_boxes"), outputs["logits"][2]
-    if {"boxes", "scores"} <= outputs.keys() and outputs["boxes"][2] in (4, None):
-        return "boxes+scores", ("boxes", "scores"), outputs["scores"][2]
-    if len(outputs) == 1:
-        ((name, shape),) = outputs.items()
-        # More than five columns tells it from a list of boxes; a transposed [1, 4 + K, N] (YOLOv8) has no fixed K last.
-        if shape[2] is not None and shape[2] > 5 and (shape[1] is None or shape[1] > shape[2]):
-            return "yolox", (name,), shape[2] - 5
-    raise RegionsError(
-        f"{network.path} has the outputs {network.describe_outputs()}, which is no detector layout known here. "
-        "Expected `boxes` [1, N, 4] and `scores` [1, N, K]; or one output [1, N, 5 + K] (YOLOX); or "
-        "`logits` [1, Q, K + 1] and "
-        "`pred_boxes` [1, Q, 4] (DETR). Export the model again with one of these."
-    )
-
-
-def _detr_classes(network: Network, file: Path | None, columns: int) -> tuple[str, ...]:
-    """DETR's columns are K + 1 with a last “no object”, its sigmoid successors' are K: the class list says which."""
-    names = class_list(network, file, None)
-    if len(names) not in (columns, columns - 1):
-        raise RegionsError(
-            f"{network.path} puts out {columns} class columns, so {columns - 1} or {columns} class names are expected, "
-            f"but {len(names)} are given."
+    def propose(self, view: View, outputs: Sequence[Detections], detected: Detected) -> Detected:
+        options = self._options
+        boxes, scores, ranks, class_scores, persons = [], [], [], [], []
+        for number, (detector, found) in enumerate(zip(self._detectors, outputs, strict=False)):
+            best = found.class_scores.max(axis=1)
+            inside = box_arithmetic.clip(found.boxes, *view.size)
+            usable = (best >= options.score_threshold) & (box_arithmetic.area(inside) > 0)
+            order = np.flatnonzero(usable)[np.argsort(-best[usable], kind="stable")][:_CANDIDATES]
+            boxes.append(inside[order])
+            scores.append(best[order])
+            # Scores of two detectors are not comparable, but ranks are: the best box of each precedes all second ones.
+            ranks.append(np.arange(len(order)) * len(self._detectors) + number)
+            padded = np.zeros((len(order), len(self.class_names)), np.float32)
+            padded[:, self._columns[number]] = found.class_scores[order]
+            class_scores.append(padded)
+            persons.append(person_scores(found.class_scores[order], detector.class_names))
+        all_boxes, all_scores = np.concatenate(boxes), np.concatenate(scores)
+        keep = box_arithmetic.nms(all_boxes, -np.concatenate(ranks).astype(np.float32), options.nms)[: options.top_k]
+        best_first = keep[np.argsort(-all_scores[keep], kind="stable")]
+        return Detected(
+            boxes=all_boxes[best_first],
+            scores=all_scores[best_first].astype(np.float32),
+            sources=self.names * len(best_first),
+            class_scores=np.concatenate(class_scores)[best_first],
+            person_scores=np.concatenate(persons)[best_first],
         )
-    return names
 
+    def class_scores(self, view: View, outputs: Sequence[Detections], proposals: Proposals) -> Array:
+        scores_RK = self._scores_at(outputs, proposals.boxes)
+        for row, members in proposals.members.items():
+            # No raw box covers several things. Where all members are horses, their union shows horses.
+            scores_RK[row] = np.maximum(scores_RK[row], self._scores_at(outputs, members).min(axis=0))
+        return scores_RK
 
-def detr_scores(logits: Array, classes: int) -> Array:
-    """Class scores `[Q, K]` of logits `[Q, K + 1]` (softmax, last is “no object”) or `[Q, K]` (sigmoid)."""
-    if logits.shape[1] == classes:
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray((exponent / exponent.sum(axis=1, keepdims=True))[:, :-1], dtype=np.float32)
+    def feature_maps(self, outputs: Sequence[Detections]) -> Sequence[FeatureMap]:
+        if not self._options.detector_features:
+            return ()
+        return [plane for found in outputs[: len(self._detectors)] for plane in found.maps]
 
-
-def centre_to_corners(boxes: Array) -> Array:
-    """Boxes `[N, 4]` centre x, y, width, height as x1, y1, x2, y2."""
-    half = boxes[:, 2:4] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1).astype(np.float32)
-
-
-def _decode_yolox(raw: Array, fit: Fit, network: Network) -> Array:
-    """YOLOX's rows with xy = (o + cell) * stride and wh = exp(o) * stride, in input pixels."""
-    height, width = fit.pixels.shape[:2]
-    cells, strides = [], []
-    for stride in _STRIDES:
-        y, x = np.mgrid[: height // stride, : width // stride]
-        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
-        strides.append(np.full((x.size, 1), stride))
-    cell, stride_of = np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
-    if len(cell) != len(raw):
-        raise RegionsError(
-            f"{network.path} puts out {len(raw)} rows for {width} x {height} pixels, but YOLOX has {len(cell)} cells "
-            "of strides 8, 16 and 32. If its rows are boxes already, set the metadata `decoded` to `true`."
+    def _scores_at(self, outputs: Sequence[Detections], boxes: Array) -> Array:
+        """`[R, K]` over the classes of all detectors, averaged over the sizes at which each ran."""
+        sizes = [[found] for found in outputs[: len(self._detectors)]]
+        for (number, _), found in zip(self._other_sizes, outputs[len(self._detectors) :], strict=True):
+            sizes[number].append(found)
+        return np.concatenate(
+            [np.mean([scores_at(found, boxes) for found in own], axis=0, dtype=np.float32) for own in sizes], axis=1
         )
-    decoded = raw.copy()
-    decoded[:, :2] = (raw[:, :2] + cell) * stride_of
-    decoded[:, 2:4] = np.exp(np.minimum(raw[:, 2:4], 20)) * stride_of
-    return decoded
+
+
+def scores_at(found: Detections, boxes: Array) -> Array:
+    """The best score of each class among raw boxes that overlap each of R boxes with IoU > 0.6, else 0: `[R, K]`."""
+    near_RN = box_arithmetic.iou(boxes, found.boxes) > _SCORED_IOU
+    scores_RK = np.zeros((len(boxes), found.class_scores.shape[1]), np.float32)
+    for r in np.flatnonzero(near_RN.any(axis=1)):
+        scores_RK[r] = found.class_scores[near_RN[r]].max(axis=0)
+    return scores_RK

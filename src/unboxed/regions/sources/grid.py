@@ -1,22 +1,60 @@
-"""Boxes that need no look at the pixels: the whole image, and the cells of a grid."""
+"""Sources that do not look at the pixels: the whole image, and the cells of a grid."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
 
-from unboxed.regions.proposals import Proposals
+from unboxed.regions.image_view import View
+from unboxed.regions.proposals import Detected, Proposals
+from unboxed.regions.sources.base import RegionSource
+from unboxed.types import Array
 
-__all__ = ["grid_cells", "whole_image"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["Grid", "WholeImage", "grid_cells"]
 
 
-def whole_image(width: int, height: int) -> Proposals:
-    """The one box that is the photograph: scenes, crowds and close-ups are phrases too."""
-    return Proposals(np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32), ("image",))
+class WholeImage(RegionSource):
+    """One box: the whole image."""
+
+    names = ("image",)
+    settings = ("whole_image",)
+    finds = "scenes, crowds, close-ups"
+    one_thing = False
+    always_kept = True
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls() if settings.whole_image else None
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        return Proposals.of([(0, 0, *view.size)], "image")
 
 
-def grid_cells(width: int, height: int, cells: int) -> Proposals:
-    """The `cells` x `cells` equal boxes that tile the image, row by row."""
+class Grid(RegionSource):
+    """The n x n equal cells of the image."""
+
+    names = ("grid",)
+    settings = ("grid",)
+    finds = "anything, roughly"
+
+    def __init__(self, cells: int) -> None:
+        self._cells = cells
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls(settings.grid) if settings.grid else None
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        return Proposals.of(grid_cells(*view.size, self._cells), "grid")
+
+
+def grid_cells(width: int, height: int, cells: int) -> Array:
+    """The `cells` x `cells` equal boxes that tile an image, row by row, `[cells², 4]`."""
     y, x = np.mgrid[:cells, :cells].reshape(2, -1)
     corners = np.stack([x, y, x + 1, y + 1], axis=1) / cells
-    boxes = (corners * np.array([width, height, width, height])).astype(np.float32)
-    return Proposals(boxes, np.ones(cells * cells, np.float32), ("grid",) * cells * cells)
+    return np.asarray(corners * np.array([width, height, width, height]), dtype=np.float32)

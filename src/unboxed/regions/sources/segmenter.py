@@ -1,27 +1,64 @@
-"""Semantic segmentation as a source: boxes of the street, the grass, the wall, which no object detector has.
+"""Semantic segmentation as a region source: boxes of streets, grass and walls, which object detectors do not find.
 
-The graph puts out `logits` [n, K, h, w]; input RGB, (x - 127.5) / 127.5 unless its metadata give `mean` and `std`.
+The ONNX graph has an output `logits` [n, K, h, w]. Its input is RGB, (x - 127.5) / 127.5 unless its metadata give
+`mean` and `std`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.features.pooling import box_sums
 from unboxed.regions.image_view import View
-from unboxed.regions.onnx_network import Network, class_list
-from unboxed.regions.proposals import Proposals
-from unboxed.regions.sources.components import components
+from unboxed.regions.networks import Network, class_list
+from unboxed.regions.pooling import box_sums
+from unboxed.regions.proposals import Detected, Proposals
+from unboxed.regions.sources.base import RegionSource
 from unboxed.types import Array
 
-__all__ = ["OnnxSegmenter", "class_boxes", "class_evidence"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
+
+__all__ = ["OnnxSegmenter", "Segmenter", "class_boxes", "components", "coverage_scores"]
 
 _BACKGROUND = frozenset({"background", "__background__", "unlabeled", "void"})
-_SMALLEST = 0.01  # of the image; below this a component of a rough segmenter is noise
+_SMALLEST = 0.01  # share of the image; smaller components of a coarse segmenter are noise
+
+
+class Segmenter(RegionSource):
+    """Boxes of a segmenter's classes, and the scores of these classes for the boxes of every source."""
+
+    names = ("segmenter",)
+    settings = ("segmenter",)
+    needs = "an ONNX file"
+    finds = "the street, the grass, a wall"
+    ranked = True
+
+    def __init__(self, network: OnnxSegmenter, count: int) -> None:
+        self._network, self._count = network, count
+        self.class_names = network.class_names
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        if settings.segmenter is None:
+            return None
+        return cls(OnnxSegmenter.open(settings.segmenter, settings.segmenter_size), settings.stuff)
+
+    def networks(self) -> Sequence[Callable[[View], Array]]:
+        """The segmenter."""
+        return [self._network.probabilities]
+
+    def propose(self, view: View, outputs: Sequence[Array], detected: Detected) -> Proposals:
+        return class_boxes(outputs[0], *view.size, self._count)
+
+    def class_scores(self, view: View, outputs: Sequence[Array], proposals: Proposals) -> Array:
+        return coverage_scores(outputs[0], proposals.boxes, *view.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +68,8 @@ class OnnxSegmenter:
     Attributes:
         network: the opened graph.
         output: the name of its output.
-        class_names: the classes, background left out.
-        columns: which channels they are.
+        class_names: the K classes without the background.
+        columns: their channels.
         longest: pixels of the longest side of the input, where the graph does not fix it.
     """
 
@@ -63,10 +100,10 @@ class OnnxSegmenter:
         return OnnxSegmenter(network, name, tuple(every[k] for k in columns), columns, longest)
 
     def probabilities(self, view: View) -> Array:
-        """Class probabilities `[K + 1, h, w]` over the whole image; the last is everything that has no name."""
-        fit = view.resized(*self.network.input_size) if self.network.input_size else view.fitted(self.longest, 32)
-        mean, scale = self.network.normalisation()
-        (logits,) = self.network.run(fit.pixels, mean, scale, [self.output])
+        """Class probabilities `[K + 1, h, w]` over the whole image; the last class is the background."""
+        sized = view.sized(self.network.input_size, self.longest)
+        mean, scale = self.network.normalization()
+        (logits,) = self.network.run(sized.pixels, mean, scale, [self.output])
         exponent = np.exp(logits[0] - logits[0].max(axis=0, keepdims=True))
         exponent /= exponent.sum(axis=0, keepdims=True)
         named = exponent[list(self.columns)]
@@ -74,54 +111,66 @@ class OnnxSegmenter:
 
 
 def class_boxes(probabilities: Array, width: int, height: int, count: int) -> Proposals:
-    """Boxes of whole classes and of their largest connected components, largest first.
+    """Boxes of the connected components of each class, and of all components of a class together; largest first.
 
     Args:
-        probabilities: `[K + 1, h, w]`, the last class is background.
+        probabilities: `[K + 1, h, w]`, the last class is the background.
         width, height: of the image in pixels.
-        count: at most so many.
+        count: largest number of boxes.
 
     Returns:
-        Boxes scored by the mean probability of their class on their own cells.
+        Boxes, scored by the mean probability of their class over their components.
     """
+    _, rows, columns = probabilities.shape
+    found: list[_Patch] = []
+    for patches in _patches_by_class(probabilities).values():
+        found += patches
+        if len(patches) > 1:
+            found.append(_together(patches))
+    found = sorted(found, key=lambda patch: -patch.cells)[:count]
+    factors = np.array([width / columns, height / rows] * 2, np.float32)
+    boxes = np.array([patch.box for patch in found], np.float32).reshape(-1, 4)
+    return Proposals.of(boxes * factors, "segmenter", [patch.score for patch in found])
+
+
+class _Patch(NamedTuple):
+    """Cells of one class: their number, the box left, top, right, bottom around them, and their mean probability."""
+
+    cells: float
+    box: tuple[int, int, int, int]
+    score: float
+
+
+def _patches_by_class(probabilities: Array) -> dict[int, list[_Patch]]:
+    """The connected components of each class but the background, those of one class in reading order."""
     classes, rows, columns = probabilities.shape
-    winner = probabilities.argmax(axis=0)
-    component_YX = components(winner)
-    by_class: dict[int, list[tuple[float, tuple[int, int, int, int], float]]] = {}
+    winner_YX = probabilities.argmax(axis=0)
+    component_YX = components(winner_YX)
+    patches: dict[int, list[_Patch]] = {}
     for number in np.flatnonzero(np.bincount(component_YX.ravel()) >= _SMALLEST * rows * columns):
         y, x = np.nonzero(component_YX == number)
-        k = int(winner[y[0], x[0]])
-        if k == classes - 1:
-            continue
-        edges = (int(y[0]), int(x.min()), int(y[-1]) + 1, int(x.max()) + 1)
-        by_class.setdefault(k, []).append((float(len(y)), edges, float(probabilities[k][y, x].mean())))
-
-    candidates: list[tuple[float, tuple[int, int, int, int], float]] = []
-    for members in by_class.values():
-        candidates += members
-        if len(members) > 1:
-            total = sum(member[0] for member in members)
-            top, left = (min(member[1][i] for member in members) for i in (0, 1))
-            bottom, right = (max(member[1][i] for member in members) for i in (2, 3))
-            sure = sum(member[0] * member[2] for member in members) / total
-            candidates.append((total, (top, left, bottom, right), sure))
-    candidates = sorted(candidates, key=lambda item: -item[0])[:count]
-    if not candidates:
-        return Proposals.none()
-    factors = np.array([width / columns, height / rows] * 2, np.float32)
-    boxes = np.array([[left, top, right, bottom] for _, (top, left, bottom, right), _ in candidates], np.float32)
-    scores = np.array([sure for _, _, sure in candidates], np.float32)
-    return Proposals(boxes * factors, scores, ("segmenter",) * len(candidates))
+        k = int(winner_YX[y[0], x[0]])
+        if k < classes - 1:
+            box = (int(x.min()), int(y[0]), int(x.max()) + 1, int(y[-1]) + 1)
+            patches.setdefault(k, []).append(_Patch(float(len(y)), box, float(probabilities[k][y, x].mean())))
+    return patches
 
 
-def class_evidence(probabilities: Array, boxes: Array, width: int, height: int) -> Array:
-    """How well each box is each class, `[R, K]` in [0, 1]: 2pq / (p + q).
+def _together(patches: list[_Patch]) -> _Patch:
+    left, top, right, bottom = zip(*(patch.box for patch in patches), strict=True)
+    cells = sum(patch.cells for patch in patches)
+    score = sum(patch.cells * patch.score for patch in patches) / cells
+    return _Patch(cells, (min(left), min(top), max(right), max(bottom)), score)
 
-    p is the mean probability of the class inside the box, q the share of all its probability that lies inside: a box in
-    the middle of the grass has p = 1 and a small q, the whole image q = 1 and a small p.
+
+def coverage_scores(probabilities: Array, boxes: Array, width: int, height: int) -> Array:
+    """How well each box covers each class, `[R, K]` in [0, 1]: 2pq / (p + q), the harmonic mean of p and q.
+
+    p is the mean probability of the class inside the box, q the share of its probability mass that lies inside. A box
+    in the middle of the grass has p = 1 and a small q, the whole image has q = 1 and a small p.
 
     Args:
-        probabilities: `[K + 1, h, w]`, the last class is background and left out.
+        probabilities: `[K + 1, h, w]`, the last class is the background and has no score.
         boxes: `[R, 4]` pixels, within an image of `width` x `height`.
     """
     named = probabilities[:-1]
@@ -129,7 +178,28 @@ def class_evidence(probabilities: Array, boxes: Array, width: int, height: int) 
     cells = boxes.astype(np.float64) * ([columns / width, rows / height] * 2)
     mass_RK = box_sums(named, cells)
     cells_R1 = np.maximum((cells[:, 2:] - cells[:, :2]).prod(axis=1), 1e-6)[:, None]
-    # A class with less than a thousandth of the mass is not in the picture: no share of it to speak of.
+    # A class with less than a thousandth of the whole mass is not in the image, and its share means nothing.
     total_K = np.maximum(named.sum(axis=(1, 2)), 1e-3 * rows * columns)
     p_RK, q_RK = mass_RK / cells_R1, mass_RK / total_K
     return np.asarray(2 * p_RK * q_RK / np.maximum(p_RK + q_RK, 1e-9), dtype=np.float32).clip(0, 1)
+
+
+def components(class_YX: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """The connected component of each cell of a map of classes, `[Y, X]`; cells are connected when they share an edge.
+
+    Components are numbered from 0 in the reading order of their first cells. (SciPy has the same function, but takes
+    longer to load than one image takes here.)
+    """
+    label_YX = np.arange(class_YX.size).reshape(class_YX.shape)
+    down, across = class_YX[1:] == class_YX[:-1], class_YX[:, 1:] == class_YX[:, :-1]
+    while True:
+        before = label_YX
+        label_YX = before.copy()
+        # Each cell takes the lowest label of its neighbours, and then the label of the cell with that index.
+        np.minimum(label_YX[1:], before[:-1], out=label_YX[1:], where=down)
+        np.minimum(label_YX[:-1], before[1:], out=label_YX[:-1], where=down)
+        np.minimum(label_YX[:, 1:], before[:, :-1], out=label_YX[:, 1:], where=across)
+        np.minimum(label_YX[:, :-1], before[:, 1:], out=label_YX[:, :-1], where=across)
+        label_YX = label_YX.ravel()[label_YX]
+        if np.array_equal(label_YX, before):
+            return np.unique(label_YX, return_inverse=True)[1].reshape(class_YX.shape)

@@ -1,35 +1,62 @@
-"""Objects from pixels alone: segments that look alike are merged, neighbour by neighbour, and every stage is a box.
+"""Segments as a region source: selective search (Uijlings et al. 2013) in its fast form, without weights.
 
-Selective search (Uijlings et al. 2013) in its fast form: the graph segmentation of Felzenszwalb and Huttenlocher (2004)
-gives the first segments, and the most similar neighbours, by colour histogram, size and fit, are merged until one is
-left. Good enough to propose things in drawings and the larger things in images; no weights.
+The graph segmentation of Felzenszwalb and Huttenlocher (2004) gives the first segments. The two most similar
+neighbours, by colour histogram, size and fit, are merged until one segment is left. Every segment and every merge is a
+box. This finds things in drawings, and the larger things in photographs.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed import boxes as box_arithmetic
-from unboxed.regions.proposals import Proposals
+from unboxed.regions.image_view import View
+from unboxed.regions.proposals import Detected, Proposals
+from unboxed.regions.sources.base import RegionSource
 from unboxed.types import Array
 
-__all__ = ["segment_boxes"]
+if TYPE_CHECKING:
+    from unboxed.regions.settings import RegionSettings
 
+__all__ = ["Segments", "segment_boxes"]
+
+_LONGEST = 160  # pixels of the longest side of the image that is segmented
 _BINS = 8
-_SMALLEST = 0.002  # of the image
+_SMALLEST = 0.002  # share of the image
+
+
+class Segments(RegionSource):
+    """Segments of similar colour and their merges, those of the highest contrast first."""
+
+    names = ("segments",)
+    settings = ("segments",)
+    finds = "things, when there is no detector"
+
+    def __init__(self, settings: RegionSettings) -> None:
+        self._options = settings
+
+    @classmethod
+    def open(cls, settings: RegionSettings) -> Self | None:
+        return cls(settings) if settings.segments else None
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        return segment_boxes(view.fitted(_LONGEST).pixels, *view.size, self._options.top_k, self._options.nms)
 
 
 def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count: int, threshold: float) -> Proposals:
-    """Boxes of segments and of their merges, those that stand out most first.
+    """Boxes of segments and of their merges, those of the highest contrast first.
 
-    A box's score is how much its colours differ from those of the segments that touch it, in 0..1.
+    The score of a box is its contrast in [0, 1]: how much its colours differ from those of the segments that touch it.
 
     Args:
         pixels: `[H, W, 3]` RGB, the whole image, best at about 160 pixels.
         width, height: of the image.
-        count: at most so many.
-        threshold: overlap above which the lower-scored of two boxes goes.
+        count: largest number of boxes.
+        threshold: IoU above which the lower-scored of two boxes is removed.
     """
     from skimage.segmentation import felzenszwalb
 
@@ -44,11 +71,11 @@ def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count:
     boxes = np.array([tree.boxes[i] for i in large], np.float32) * factors
     scores = np.array([tree.contrasts[i] for i in large], np.float32)
     keep = box_arithmetic.nms(boxes, scores, threshold)[:count]
-    return Proposals(boxes[keep], scores[keep], ("segments",) * len(keep))
+    return Proposals.of(boxes[keep], "segments", scores[keep])
 
 
 class _MergeTree:
-    """The segments and, as they appear, their merges."""
+    """The segments and their merges, in the order in which they are made."""
 
     def __init__(self, labels: npt.NDArray[np.intp], histograms: Array) -> None:
         self.sizes: list[int] = np.bincount(labels.ravel()).tolist()
@@ -63,7 +90,7 @@ class _MergeTree:
         self.contrasts = [self._contrast(i) for i in range(len(self.sizes))]
 
     def merge_all(self) -> None:
-        """Merges the most similar neighbours, again and again, until no two segments touch."""
+        """Merges the most similar neighbours until no two segments touch."""
         while self.similarity:
             i, j = max(self.similarity, key=self.similarity.__getitem__)
             self._merge(i, j)
@@ -100,7 +127,7 @@ class _MergeTree:
         return colour + small + fit
 
     def _contrast(self, i: int) -> float:
-        """One minus the colours shared with the neighbours, each weighted by the length of the border."""
+        """One minus the mean colour intersection with the neighbours, weighted by the length of the border."""
         borders = self.neighbours.get(i)
         if not borders:
             return 0.0

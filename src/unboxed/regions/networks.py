@@ -1,7 +1,9 @@
-"""ONNX graphs on the processor: opening one, feeding it pixels, and what to say when it cannot be used."""
+"""Neural networks from files: ONNX graphs on the CPU, their class names, and models of the transformers library."""
 
 from __future__ import annotations
 
+import ast
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy.typing as npt
 from unboxed.errors import RegionsError
 from unboxed.types import Array
 
-__all__ = ["Network", "class_list"]
+__all__ = ["Network", "class_list", "load_transformers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +25,9 @@ class Network:
         path: the file.
         input_size: (width, height) where the graph fixes them, else None.
         outputs: (name, shape) of each output; a size that is not fixed is None.
-        metadata: the file's own key-value notes.
-        session: the onnxruntime session. One thread each: the workers of an extraction scale better than a
-            session's own threads, and results do not depend on how many there are.
+        metadata: the key-value pairs in the file.
+        session: the onnxruntime session. It uses one thread: an extraction runs several images at once, which scales
+            better than several threads an image.
     """
 
     path: Path
@@ -37,7 +39,7 @@ class Network:
 
     @staticmethod
     def open(path: Path) -> Network:
-        """Reads a graph.
+        """Opens a graph.
 
         Raises:
             RegionsError: no such file, not an ONNX graph, or not one image input.
@@ -74,9 +76,9 @@ class Network:
     def run(
         self, pixels: npt.NDArray[np.uint8], mean: float | Array, scale: float | Array, names: list[str]
     ) -> list[Array]:
-        """The outputs `names` for one picture `[H, W, 3]` (or n of them, `[n, H, W, 3]`), as float32.
+        """The outputs `names` for one image `[H, W, 3]`, or for n images `[n, H, W, 3]`, as float32.
 
-        The graph is given `(pixels - mean) * scale`, channels first.
+        The input of the graph is `(pixels - mean) * scale`, channels first.
 
         Raises:
             RegionsError: the graph cannot run on this size.
@@ -90,18 +92,19 @@ class Network:
         except Exception as error:
             height, width = pixels.shape[-3:-1]
             raise RegionsError(
-                f"{self.path} cannot run on a picture of {width} x {height} pixels ({_first_line(error)}); "
+                f"{self.path} cannot run on an image of {width} x {height} pixels ({_first_line(error)}); "
                 "choose another input size in the region settings."
             ) from error
         return [np.asarray(output, dtype=np.float32) for output in outputs]
 
-    def normalisation(self) -> tuple[Array, Array]:
-        """(mean, scale) of a backbone's or segmenter's input, for pixels in 0..255.
+    def normalization(self) -> tuple[Array, Array]:
+        """(mean, scale) of a backbone's or segmenter's input, for pixels in 0..255; scale is 1 / standard deviation.
 
-        They come from the metadata `mean` and `std`, one or three numbers each, else they are 127.5 and 1 / 127.5.
+        The metadata `mean` and `std`, one or three numbers each, define them. Without these they are 127.5 and 1 /
+        127.5.
 
         Raises:
-            RegionsError: metadata that are no such numbers.
+            RegionsError: metadata that are not such numbers.
         """
         try:
             mean, std = (_numbers(self.metadata.get(key, "127.5")) for key in ("mean", "std"))
@@ -120,18 +123,18 @@ class Network:
 
 
 def class_list(network: Network, file: Path | None, count: int | None) -> tuple[str, ...]:
-    """The K class names of a detector or segmenter: from `file`, one a line, else from the graph's own metadata.
+    """The K class names of a detector or segmenter: from `file`, one a line, else from the metadata of the graph.
 
-    The metadata keys `classes`, `class_names` and `names` are read: lines, comma-separated, a JSON list, or a
-    dictionary from index to name.
+    The metadata key is `classes`, `class_names` or `names`; its value holds lines, names separated by commas, a JSON
+    list, or a dictionary from index to name.
 
     Args:
         network: the graph.
         file: a text file, or None.
-        count: how many classes its output has, None when the graph does not fix it.
+        count: the number of classes in its output; None if the graph does not fix it.
 
     Raises:
-        RegionsError: no names, or another number of them.
+        RegionsError: no names, or not `count` names.
     """
     origin = str(file) if file else f"the metadata of {network.path}"
     if file is not None:
@@ -152,10 +155,38 @@ def class_list(network: Network, file: Path | None, count: int | None) -> tuple[
     return names
 
 
-def _parse_names(text: str) -> tuple[str, ...]:
-    import ast
-    import json
+def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
+    """A model of the transformers library in evaluation mode, and its image processor.
 
+    Only safetensors weights are loaded, and no code of the model's repository is run.
+
+    Args:
+        kind: the auto class that loads it, such as `AutoModel`.
+        name: hub name or local folder.
+
+    Raises:
+        RegionsError: transformers is not installed, or there is no such model.
+    """
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise RegionsError(
+            'Models of transformers need the extra "hf": pip install "unboxed[hf]". ONNX models work without it.'
+        ) from error
+    try:
+        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True)
+        processor: Any = transformers.AutoImageProcessor
+        return model.eval(), processor.from_pretrained(name)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        where = "folder" if Path(name).is_dir() else "hub model"
+        raise RegionsError(
+            f"The {where} {name!r} cannot be loaded by transformers ({_first_line(error)}); expected a hub name or a "
+            "local folder with config.json, preprocessor_config.json and model.safetensors."
+        ) from error
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
     text = text.strip()
     if text.startswith(("[", "{")):
         try:

@@ -1,9 +1,9 @@
-"""Mean of a feature map over boxes, exact to fractions of a cell.
+"""Pooling: the mean of a feature map over boxes, exact to fractions of a cell.
 
-A map is taken as constant within each of its cells. Its summed-area table then grows linearly across a cell, so the sum
-over any box is the table at the box's four corners, interpolated: no rounding to cells, no sampling, and a box smaller
-than a cell still has its value. (A product of matrices would do as well, but its library brings threads of its own,
-which get in the way of the workers of an extraction.)
+A map is constant within each of its cells, so its summed-area table is linear across a cell. The sum over any box is
+the interpolated table at its four corners: nothing is rounded to cells or sampled, and a box smaller than a cell has
+the value of that cell. (A matrix product would do the same, but its library starts threads that slow the workers of an
+extraction.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Double = npt.NDArray[np.float64]
 def pool(feature_map: FeatureMap, boxes: Array) -> Array:
     """The mean of a map over each box, `[R, V]`.
 
-    Boxes are first cut to the map's window. One that has no area there takes the value of the nearest cell.
+    Boxes are clipped to the window of the map. A box without area there has the value of the nearest cell.
 
     Args:
         feature_map: `[V, h, w]` with its window.
@@ -32,7 +32,7 @@ def pool(feature_map: FeatureMap, boxes: Array) -> Array:
     x1, y1, x2, y2 = feature_map.window
     to_cells = np.array([columns / (x2 - x1), rows / (y2 - y1)] * 2)
     cells = (boxes.astype(np.float64) - [x1, y1, x1, y1]) * to_cells
-    # A thousandth of a cell at least: thin enough to be the value of the cell it is in.
+    # At least a thousandth of a cell, so that a box without area has the value of its cell.
     cells[:, :2] = np.clip(cells[:, :2], 0, [columns - 1e-3, rows - 1e-3])
     cells[:, 2:] = np.clip(cells[:, 2:], cells[:, :2] + 1e-3, [columns, rows])
     areas = (cells[:, 2:] - cells[:, :2]).prod(axis=1)
@@ -40,7 +40,7 @@ def pool(feature_map: FeatureMap, boxes: Array) -> Array:
 
 
 def box_sums(values: Array, cells: Double) -> Double:
-    """The sum of a map over each box, part cells in part, `[R, V]`.
+    """The sum of a map over each box, `[R, V]`; a cell counts by the share of it that lies inside.
 
     Args:
         values: `[V, h, w]`.
@@ -57,8 +57,8 @@ def box_sums(values: Array, cells: Double) -> Double:
 def _summed(values: Array) -> Double:
     """The summed-area table `[h + 1, w + 1, V]` of a map `[V, h, w]`.
 
-    It is float64, for the difference of large sums must keep small boxes. Whole rows are added at a time, which is
-    several times as fast as `cumsum` along an axis and gives the same sums.
+    It is float64, because the sum over a small box is a difference of large sums. Whole rows are added at a time, which
+    is several times as fast as `cumsum` along an axis and gives the same sums.
     """
     channels, rows, columns = values.shape
     table = np.zeros((rows + 1, columns + 1, channels))
@@ -71,7 +71,7 @@ def _summed(values: Array) -> Double:
 
 
 def _at(table: Double, x: Double, y: Double) -> Double:
-    """The table `[h + 1, w + 1, V]` at N points, interpolated, `[N, V]`."""
+    """The table `[h + 1, w + 1, V]`, interpolated at N points, `[N, V]`."""
     rows, columns, _ = table.shape
     left = np.minimum(x.astype(np.intp), columns - 2)
     top = np.minimum(y.astype(np.intp), rows - 2)
@@ -80,7 +80,7 @@ def _at(table: Double, x: Double, y: Double) -> Double:
     flat, place = table.reshape(rows * columns, -1), top * columns + left
 
     def between(place: npt.NDArray[np.intp]) -> Double:
-        """Two neighbours of a row, weighted."""
+        """The interpolation of two neighbours in a row."""
         weighted: Double = flat.take(place, axis=0)
         weighted *= left_share
         other = flat.take(place + 1, axis=0)

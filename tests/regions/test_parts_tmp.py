@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from unboxed.regions.features.pooling import box_sums, pool
 
 from unboxed.regions.features.colour import COLOUR_NAMES, COLOUR_WIDTH, colour_features, name_colours
-from unboxed.regions.features.pooling import box_sums, pool
 from unboxed.regions.features.texture import TEXTURE_WIDTH, texture_features
 from unboxed.regions.image_view import View
 from unboxed.regions.proposals import FeatureMap
