@@ -1,4 +1,4 @@
-"""What comes out for one image: order, frames, evidence of every source for every region, settings."""
+"""The regions of one image: their order, frames, class scores and features, and a source that is added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.errors import RegionsError
-from unboxed.regions.extractor import SOURCE_NAMES, RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 
 
@@ -46,9 +46,10 @@ def image() -> Image.Image:
 
 
 def test_regions_come_best_first_without_repetitions(settings: RegionSettings, image: Image.Image) -> None:
-    regions = RegionExtractor(settings)(image)
+    extractor = RegionExtractor(settings)
+    regions = extractor(image)
     assert (regions.width, regions.height) == (128, 128)
-    order = [SOURCE_NAMES.index(name) for name in regions.sources]
+    order = [extractor.source_names.index(name) for name in regions.sources]
     assert regions.sources[:3] == ("detector", "detector", "image")
     assert set(regions.sources) == {"detector", "image", "segmenter", "head", "torso", "legs", "grid"}
     np.testing.assert_allclose(regions.boxes[:3], [[0, 2, 32, 80], [80, 80, 120, 120], [0, 0, 128, 128]])
@@ -59,7 +60,7 @@ def test_regions_come_best_first_without_repetitions(settings: RegionSettings, i
     assert order[0] == min(order)
 
 
-def test_every_source_judges_every_region(settings: RegionSettings, image: Image.Image) -> None:
+def test_every_source_scores_every_region(settings: RegionSettings, image: Image.Image) -> None:
     regions = RegionExtractor(settings)(image)
     assert regions.class_names == ("person", "red stuff", "segmenter:red stuff", "green stuff", "blue stuff")
     # The best score among raw boxes with IoU > 0.6, also of those that suppression removed.
@@ -91,7 +92,7 @@ def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any
     np.testing.assert_allclose(features[0, :3], [0.5, -100 / 255, (127.5 - 200) / 255], atol=1e-4)
 
 
-def test_a_union_of_two_persons_is_evidently_persons(tmp_path: Path, graphs: Any) -> None:
+def test_a_union_of_two_persons_shows_persons(tmp_path: Path, graphs: Any) -> None:
     outputs = {"boxes": np.array([[[0, 0, 16, 40], [40, 0, 60, 40]]]), "scores": np.array([[[0.9], [0.7]]])}
     path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "person"})
     settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), parts=0, nms=1)
@@ -101,7 +102,7 @@ def test_a_union_of_two_persons_is_evidently_persons(tmp_path: Path, graphs: Any
     np.testing.assert_allclose(regions.class_probs[union], 0.7)
 
 
-def test_two_detectors_take_turns_and_keep_their_evidence_apart(tmp_path: Path, graphs: Any) -> None:
+def test_two_detectors_take_turns_and_keep_their_scores_apart(tmp_path: Path, graphs: Any) -> None:
     paths = []
     for i, (box, score) in enumerate([([0, 0, 20, 20], 0.9), ([40, 40, 60, 60], 0.4)]):
         outputs = {"boxes": np.array([[box]]), "scores": np.array([[[score]]])}
@@ -112,7 +113,7 @@ def test_two_detectors_take_turns_and_keep_their_evidence_apart(tmp_path: Path, 
     np.testing.assert_allclose(regions.class_probs[:2], [[0.9, 0], [0, 0.4]], rtol=1e-6)
 
 
-def test_what_a_region_shows_is_the_mean_over_the_sizes_looked_at(tmp_path: Path, graphs: Any) -> None:
+def test_class_scores_are_the_mean_over_all_sizes(tmp_path: Path, graphs: Any) -> None:
     # Its boxes are constant in pixels of its input: at twice the size the second one lies where the first one lay.
     outputs = {"boxes": np.array([[[0, 0, 16, 40], [0, 0, 32, 80]]]), "scores": np.array([[[0.8], [0.4]]])}
     path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})

@@ -13,7 +13,7 @@ from unboxed import boxes as box_arithmetic
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.detectors import OnnxDetector
+from unboxed.regions.sources.onnx_detector import OnnxDetector
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_an_import_goes_on_where_it_stopped(table: Dataset, tmp_path: Path) -> N
         RegionStore.create_or_resume(tmp_path / "store", RegionSettings())
 
 
-def test_labels_are_class_evidence_when_their_names_are_given(table: Dataset, tmp_path: Path) -> None:
+def test_labels_are_class_scores_when_their_names_are_given(table: Dataset, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("man\ndog\ncat\n")
     scores, labels = np.array([0.5, 0.25], np.float32), np.array([2, 0])
     image = _image("a", [[0, 0, 1, 1], [0, 0, 1, 1]], scores=scores, labels=labels)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from unboxed.regions.onnx_network import Network, class_list
 
 from unboxed.errors import RegionsError
 from unboxed.regions.image_view import View
-from unboxed.regions.sources.detectors import OnnxDetector, detr_scores
+from unboxed.regions.networks import Network, class_list
+from unboxed.regions.sources.onnx_detector import OnnxDetector, detr_scores
 
 CLASSES = {"classes": "cat\ndog"}
 

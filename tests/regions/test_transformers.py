@@ -1,4 +1,4 @@
-"""Models of transformers from a local folder, small and untrained: shapes, frames, and what is said without them."""
+"""Models of transformers from a local folder, small and untrained: shapes, frames, and errors without them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from unboxed.regions.sources.transformers import TransformersBackbone, TransformersDetector
 
 from unboxed.errors import RegionsError
 from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.features.backbones import TransformersBackbone
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.sources.transformers_detector import TransformersDetector
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 

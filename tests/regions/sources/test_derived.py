@@ -1,0 +1,48 @@
+"""Parts of persons, and unions of things of one class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unboxed.regions.sources.derived import person_parts, person_scores, unions
+
+
+def test_person_scores_are_the_best_of_all_kinds_of_person() -> None:
+    scores = np.array([[0.2, 0.5, 0.9], [0.1, 0.0, 0.3]], np.float32)
+    np.testing.assert_allclose(person_scores(scores, ("Person", "woman", "dog")), [0.5, 0.1])
+    np.testing.assert_allclose(person_scores(scores, ("cat", "cow", "dog")), [0, 0])
+
+
+def test_parts_of_a_standing_person_lie_in_order_inside_it() -> None:
+    boxes = np.array([[10, 0, 50, 100], [0, 0, 10, 10]], np.float32)
+    found = person_parts(boxes, np.array([0.9, 0.1], np.float32), (1.0, 1.0), count=3, threshold=0.3)
+    assert found.sources == ("head", "torso", "legs")
+    head, torso, legs = found.boxes
+    assert (head[0] + head[2]) / 2 == 30
+    assert head[1] == 0 and head[3] < 0.25 * 100
+    assert head[1] < torso[1] < legs[1] and legs[3] == 100
+    # The same person stored squashed to half the width has the same parts, half as wide.
+    half = boxes * np.array([0.5, 1, 0.5, 1], np.float32)
+    squashed = person_parts(half, np.array([0.9, 0.1], np.float32), (2.0, 1.0), count=3, threshold=0.3)
+    np.testing.assert_allclose(squashed.boxes, found.boxes * [0.5, 1, 0.5, 1], rtol=1e-5)
+
+
+def test_only_the_best_persons_have_parts() -> None:
+    boxes = np.tile(np.array([[0, 0, 40, 90]], np.float32), (3, 1))
+    found = person_parts(boxes, np.array([0.4, 0.2, 0.9], np.float32), (1, 1), count=3, threshold=0.3)
+    np.testing.assert_allclose(found.scores, [0.9] * 3 + [0.4] * 3, rtol=1e-6)
+    assert len(person_parts(boxes, np.ones(3, np.float32), (1, 1), count=1, threshold=0.3)) == 3
+
+
+def test_unions_are_of_one_class() -> None:
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 60, 70, 70]], np.float32)
+    scores = np.array([[0.9, 0], [0.8, 0], [0.5, 0], [0, 0.9]], np.float32)
+    found = unions(boxes, scores, count=4, threshold=0.3)
+    np.testing.assert_allclose(found.boxes, [[0, 0, 50, 10], [0, 0, 30, 10]])
+    np.testing.assert_allclose(found.scores, 0.8)  # as sure as the second best is
+    assert {row: members.tolist() for row, members in found.members.items()} == {
+        0: [[0, 0, 10, 10], [20, 0, 30, 10]],
+        1: [[0, 0, 10, 10], [20, 0, 30, 10]],
+    }
+    assert len(unions(boxes, scores, count=1, threshold=0.3)) == 1
+    assert len(unions(boxes, scores, count=4, threshold=0.85)) == 0
