@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from unboxed.boxes import area
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
+from unboxed.regions import sources
 from unboxed.text.inflection import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
@@ -28,8 +29,6 @@ from unboxed.types import Array, Example, Phrase, Regions
 __all__ = ["BASELINES", "baselines_markdown", "untrained_baselines"]
 
 BASELINES = ("image centre", "largest region", "random region", "top-scoring region", "detector name")
-
-_UNSCORED = frozenset({"grid", "image", "segments"})
 
 
 def untrained_baselines(
@@ -78,7 +77,8 @@ def _rankings(phrase: Phrase, regions: Regions | None, generator: np.random.Gene
     if regions is None or len(regions) == 0:
         return {}
     part = np.array([source != "image" for source in regions.sources])
-    scored = np.array([source not in _UNSCORED for source in regions.sources])
+    unranked = {name for source in sources.SOURCES if not source.ranked for name in source.names}
+    scored = np.array([source not in unranked for source in regions.sources])
     by_score = np.lexsort((-regions.scores, ~scored))
     named_R = _named_class_probs(phrase, regions)
     orders: dict[str, npt.NDArray[np.intp]] = {

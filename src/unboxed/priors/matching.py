@@ -11,7 +11,7 @@ from unboxed.priors import person_words
 from unboxed.priors.class_map import ClassMap, named_classes, words_to_head
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
-from unboxed.regions.sources.derived import PERSON_CLASSES
+from unboxed.regions.sources.derived import PERSON_CLASSES, PersonParts
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import is_plural
 from unboxed.text.phrases import head_noun
@@ -21,7 +21,7 @@ from unboxed.types import Array
 
 __all__ = ["PARTS", "Knowledge", "PhraseMatcher"]
 
-PARTS = ("head", "torso", "legs")
+PARTS = PersonParts.names
 
 _CLOSE = 0.25  # classes whose affinity is further below the best are not meant
 _WORN = person_words.HEAD | person_words.TORSO | person_words.LEGS | person_words.WHOLE

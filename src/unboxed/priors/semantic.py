@@ -31,6 +31,8 @@ from unboxed.priors.matching import PARTS, Knowledge, PhraseMatcher
 from unboxed.priors.scoring import expected_overlap, scores
 from unboxed.priors.settings import PriorSettings
 from unboxed.priors.spatial import SPATIAL_WORDS, box_relations, phrase_places
+from unboxed.regions import sources as region_sources
+from unboxed.regions.sources import Detectors, Segmenter, Unions
 from unboxed.text.inflection import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.word_vectors import WordVectors
@@ -40,7 +42,7 @@ from unboxed.types import Array
 __all__ = ["PriorSettings", "SemanticPrior", "expected_overlap", "scores"]
 
 _FORMAT, _VERSION = "unboxed-prior", 1
-_NO_THING = frozenset({"union", "image", *PARTS})  # boxes of several things, or of less than one
+_DETECTED = frozenset((*Detectors.names, *Unions.names))
 _PLACES = len(SPATIAL_WORDS)
 
 
@@ -149,14 +151,15 @@ class SemanticPrior:
             belief_RK = (label_R[:, None] == np.arange(len(self._taken))).astype(np.float32)
         side_R1 = np.sqrt(box_arithmetic.area(boxes) / (width * height))[:, None]
         larger_R1 = (1 + 4 * settings.stuff_size * side_R1) / (1 + 4 * settings.stuff_size)
-        elsewhere_R1 = np.array([[source not in ("detector", "union")] for source in sources], bool).reshape(-1, 1)
+        elsewhere_R1 = np.array([[source not in _DETECTED] for source in sources], bool).reshape(-1, 1)
         things_R1 = np.where(elsewhere_R1, settings.elsewhere_weight, 1)
         shown_RK = np.where(self._stuff_K, settings.stuff_weight * larger_R1, things_R1) * belief_RK
         sure_R = belief_RK.max(axis=1, initial=0)
-        single_R = np.array([source not in _NO_THING for source in sources], dtype=bool)
+        no_thing = {name for source in region_sources.SOURCES if not source.one_thing for name in source.names}
+        single_R = np.array([source not in no_thing for source in sources], dtype=bool)
         places_R6 = box_relations(boxes, np.where(single_R & (sure_R >= settings.spatial_score), label_R, -1))
         columns = [shown_RK, self._parts(boxes, belief_RK, sources)]
-        columns += [np.array([[source == "union"] for source in sources], np.float32).reshape(-1, 1), places_R6]
+        columns += [np.array([[source in Unions.names] for source in sources], np.float32).reshape(-1, 1), places_R6]
         return np.concatenate(columns, axis=1).astype(np.float32)
 
     def save(self, folder: Path) -> None:
@@ -240,7 +243,7 @@ class SemanticPrior:
         parts_R3 = np.array([[source == part for part in PARTS] for source in sources], np.float32).reshape(-1, 3)
         if not parts_R3.any() or not self._matcher.person_K.any():
             return np.zeros_like(parts_R3)
-        whole_R = np.array([source == "detector" for source in sources])
+        whole_R = np.array([source in Detectors.names for source in sources])
         person_R = np.where(whole_R, belief_RK[:, self._matcher.person_K].max(axis=1), 0)
         inside_RR = _shared(boxes) >= 0.95 * np.maximum(box_arithmetic.area(boxes), 1e-6)[:, None]
         return np.asarray(parts_R3 * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
@@ -266,7 +269,7 @@ def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
     for k, name in enumerate(class_names):
         source, _, plain = name.rpartition(":")
         if plain in places and source:
-            into.append(-1 if source == "segmenter" else places[plain])
+            into.append(-1 if source in Segmenter.names else places[plain])
             continue
         places.setdefault(plain, len(taken))
         into.append(len(taken))

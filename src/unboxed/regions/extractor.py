@@ -12,11 +12,11 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.errors import RegionsError
-from unboxed.regions.features import FEATURES, FeatureBlock
+from unboxed.regions import features, sources
+from unboxed.regions.features.base import FeatureBlock
 from unboxed.regions.image_view import View
 from unboxed.regions.proposals import Detected, Proposals
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources import SOURCES
 from unboxed.regions.sources.base import distinct_class_names
 from unboxed.types import Regions
 
@@ -48,10 +48,10 @@ class RegionExtractor:
         settings.require_extractable()
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
-        self._sources = [source for kind in SOURCES if (source := kind.open(settings)) is not None]
-        self._features = [feature for kind in FEATURES if (feature := kind.open(settings)) is not None]
+        self._sources = [source for kind in sources.SOURCES if (source := kind.open(settings)) is not None]
+        self._features = [feature for kind in features.FEATURES if (feature := kind.open(settings)) is not None]
         self.class_names = distinct_class_names((source.names[0], source.class_names) for source in self._sources)
-        self.source_names = tuple(name for kind in SOURCES for name in kind.names)
+        self.source_names = tuple(name for kind in sources.SOURCES for name in kind.names)
 
     def __call__(self, image: Image.Image, original_size: tuple[int, int] | None = None) -> Regions:
         """The regions of one image, boxes in its pixels.
@@ -94,10 +94,10 @@ class RegionExtractor:
             image = image.convert("RGB")
         view = View(image, original_size or image.size)
         source_outputs, feature_outputs = self.run_networks(view)
-        sources = list(zip(self._sources, source_outputs, strict=True))
+        opened = list(zip(self._sources, source_outputs, strict=True))
         proposals = self._propose(view, source_outputs)
-        class_scores = [source.class_scores(view, outputs, proposals) for source, outputs in sources]
-        maps = [plane for source, outputs in sources for plane in source.feature_maps(outputs)]
+        class_scores = [source.class_scores(view, outputs, proposals) for source, outputs in opened]
+        maps = [plane for source, outputs in opened for plane in source.feature_maps(outputs)]
         blocks = [
             block
             for feature, outputs in zip(self._features, feature_outputs, strict=True)

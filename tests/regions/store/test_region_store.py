@@ -205,7 +205,7 @@ def test_a_killed_process_loses_only_the_open_shard(tmp_path: Path, examples: li
     store = tmp_path / "store"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(examples[0].path.parent), str(store)])
     deadline = time.monotonic() + 60
-    while len(list(store.glob("shards/*.safetensors"))) < 2 and time.monotonic() < deadline:
+    while len(list(store.glob("shards/0*.safetensors"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()

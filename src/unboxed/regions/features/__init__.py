@@ -20,6 +20,15 @@ __all__ = [
     "PixelFeatures",
     "RegionFeature",
     "TextureFeatures",
+    "feature_table",
 ]
 
 FEATURES: tuple[type[RegionFeature], ...] = (PixelFeatures, NetworkFeatures, ColourFeatures, TextureFeatures)
+
+
+def feature_table() -> str:
+    """The table of features in docs/regions.md, in Markdown: a line for each feature."""
+    lines = ["| setting | features |", "| --- | --- |"]
+    for feature in FEATURES:
+        lines.append(f"| {', '.join(f'`{name}`' for name in feature.settings)} | {feature.describes} |")
+    return "\n".join(lines)

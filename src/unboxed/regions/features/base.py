@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -27,7 +28,7 @@ class FeatureBlock(NamedTuple):
     values: Array
 
 
-class RegionFeature:
+class RegionFeature(ABC):
     """Describes the regions of an image. A feature is a subclass in a file of its own, listed in `features.FEATURES`.
 
     Attributes:
@@ -39,18 +40,19 @@ class RegionFeature:
     describes: ClassVar[str]
 
     @classmethod
+    @abstractmethod
     def open(cls, settings: RegionSettings) -> Self | None:
         """The feature that the settings describe, or None if they turn it off.
 
         Raises:
             RegionsError: a model that cannot be used.
         """
-        raise NotImplementedError
 
     def networks(self) -> Sequence[Callable[[View], Any]]:
         """Functions of an image that take long and do not depend on each other; they may run in parallel."""
         return ()
 
+    @abstractmethod
     def blocks(
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
@@ -62,4 +64,3 @@ class RegionFeature:
             maps: feature maps of the region sources.
             boxes: `[R, 4]` pixels of the image.
         """
-        raise NotImplementedError

@@ -24,6 +24,16 @@ __all__ = [
     "Segments",
     "Unions",
     "WholeImage",
+    "source_table",
 ]
 
 SOURCES: tuple[type[RegionSource], ...] = (Detectors, WholeImage, Segmenter, PersonParts, Unions, Segments, Grid)
+
+
+def source_table() -> str:
+    """The table of region sources in docs/regions.md, in Markdown: a line for each source."""
+    lines = ["| source | setting | needs | what it is for |", "| --- | --- | --- | --- |"]
+    for source in SOURCES:
+        names, settings = (", ".join(f"`{item}`" for item in items) for items in (source.names, source.settings))
+        lines.append(f"| {names} | {settings} | {source.needs} | {source.finds} |")
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RegionSource", "distinct_class_names"]
 
 
-class RegionSource:
+class RegionSource(ABC):
     """Proposes boxes of an image. A source is a subclass in a file of its own, listed in `sources.SOURCES`.
 
     A source has to define the class attributes without a default, `open` and `propose`. The other methods are for
@@ -44,14 +45,15 @@ class RegionSource:
     class_names: tuple[str, ...] = ()
 
     @classmethod
+    @abstractmethod
     def open(cls, settings: RegionSettings) -> Self | None:
         """The source that the settings describe, or None if they turn it off.
 
         Raises:
             RegionsError: a model that cannot be used.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         """Boxes in pixels of the image; they may reach beyond it.
 
@@ -60,7 +62,6 @@ class RegionSource:
             outputs: what `networks` returned for it, in their order.
             detected: the boxes of the detectors; empty for the detectors themselves.
         """
-        raise NotImplementedError
 
     def networks(self) -> Sequence[Callable[[View], Any]]:
         """Functions of an image that take long and do not depend on each other; they may run in parallel."""
