@@ -51,7 +51,7 @@ def settings(world: Path, store: Path, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def comparison(settings: CompareSettings) -> Comparison:
-    return compare(settings)
+    return compare(settings, is_drawn=lambda dataset: True)
 
 
 def cell(settings: CompareSettings, seed: int = 0) -> Cell:
@@ -62,7 +62,7 @@ def cell(settings: CompareSettings, seed: int = 0) -> Cell:
 def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
     (dataset,) = comparison.datasets
     assert dataset.kind == "drawn"
-    assert (dataset.images, dataset.training_photos) == (6, 16)
+    assert (dataset.images, dataset.training_images) == (6, 16)
     assert [own.recipe for own in dataset.recipes] == list(RECIPES)
     for own in dataset.recipes:
         assert len(own.runs) == 2
@@ -71,8 +71,8 @@ def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
         assert own.grounding["recall_any@1"] == pytest.approx(np.mean(values))
         assert own.metrics["rsum"].value == pytest.approx(np.mean(own.seed_values("rsum")))
         assert 0 < own.minutes < 5
-        assert own.failures is not None
-        assert sum(own.failures.total) == own.grounding.phrases
+        assert own.errors is not None
+        assert sum(own.errors.total) == own.grounding.phrases
     assert dataset.best is comparison.best is max(dataset.recipes, key=lambda own: own.metrics["recall_any@1"].value)
 
 
@@ -96,7 +96,7 @@ def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareS
     for own in comparison.datasets[0].recipes:
         low, high = own.metrics["recall_any@1"].interval()
         assert f"| `{own.recipe}` | 2 | {own.metrics['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
-    assert "minus each other, paired over images" in page
+    assert "minus each other recipe, paired over images" in page
     assert "| detector name |" in page
     assert "| all |" in page
     html = (settings.out / "results.html").read_text(encoding="utf-8")
@@ -191,10 +191,10 @@ def test_claims_are_judged_where_both_sides_were_run(
         Claim("one", "Us", "one beats the other", *RECIPES, "recall_any@1"),
         Claim("best", "Us", "training helps", RECIPES[0], f"{BASELINE}best", "pointing_any"),
         Claim("unknown", "Us", "a recipe of tomorrow", "ckd --tomorrow", RECIPES[0], "rsum"),
-        Claim("elsewhere", "Us", "on images only", *RECIPES, "rsum", ("photographs",)),
+        Claim("elsewhere", "Us", "on images only", *RECIPES, "rsum", ("real",)),
     )
     monkeypatch.setattr(module, "CLAIMS", claims)
-    again = compare(replace(settings, claims=True))
+    again = compare(replace(settings, claims=True), is_drawn=lambda dataset: True)
     results = {result.claim.name: result for result in again.datasets[0].claims}
     assert list(results) == ["one", "best", "unknown"]
     found = results["one"].difference
@@ -203,7 +203,7 @@ def test_claims_are_judged_where_both_sides_were_run(
     assert results["best"].second == max(own["pointing_any"] for own in again.datasets[0].baselines.values())
     assert results["unknown"].verdict == "not run"
     assert "--tomorrow" in results["unknown"].reason
-    assert "## What the papers claim" in (settings.out / "results.md").read_text(encoding="utf-8")
+    assert "## Claims of the papers" in (settings.out / "results.md").read_text(encoding="utf-8")
 
 
 def test_an_outcome_is_read_back_as_it_was_written(comparison: Comparison, tmp_path: Path) -> None:
@@ -249,11 +249,11 @@ def test_without_gold_boxes_retrieval_decides(tiny_run: Path, tiny_dataset: Path
     store = (tiny_run / "store",)
     found = compare(CompareSettings((tiny_dataset,), tmp_path, recipes, store, (OPTIONS,), seeds=1))
     (dataset,) = found.datasets
-    assert (dataset.kind, dataset.headline, dataset.baselines) == ("photographs", "rsum", {})
+    assert (dataset.kind, dataset.headline, dataset.baselines) == ("real", "rsum", {})
     assert found.best is max(dataset.recipes, key=lambda own: own.metrics["rsum"].value)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| recipe | seeds | `rsum` | minutes |" in page
-    assert "What learns nothing" not in page
+    assert "Untrained baselines" not in page
 
 
 def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSettings, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
+    from unboxed.data.dataset import Dataset
     from unboxed.recipes import RecipeConfig
 
 __all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_commands"]
@@ -99,7 +100,15 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
     """
     from unboxed.experiments.compare import compare as run_comparison
 
-    run_comparison(settings, show)
+    run_comparison(settings, show, is_drawn=_is_drawn)
+
+
+def _is_drawn(dataset: Dataset) -> bool:
+    """Is it a dataset of `unboxed scenes`? Those contain the detector of drawn images."""
+    from unboxed.scenes.writing import DETECTOR
+
+    detector = dataset.regions.detector if dataset.regions is not None else None
+    return detector is not None and detector.is_file() and detector.read_bytes() == DETECTOR.read_bytes()
 
 
 def fit_by_default(

@@ -1,16 +1,16 @@
-"""What the papers claim, as data: two grounders, a metric, and the verdict of a paired comparison on our data.
+"""Claims of the papers as data, and the verdict of a paired comparison on each.
 
-A claim says that the first of two does better than the second. Each side is a recipe with its options, as on the
-command line, or an untrained baseline: `baseline: image centre`, `baseline: best` (the best one in that metric). The
-difference is taken between the means over seeds, and its 95 % interval over images decides:
+A claim states that the first of two sides scores higher than the second in one metric. Each side is a recipe with its
+options, as on the command line, or an untrained baseline: `baseline: image centre`, or `baseline: best`, the best one
+in that metric. The 95 % interval over images of the difference between the means over seeds gives the verdict:
 
     reproduced        the whole interval is above 0
-    not reproduced    the whole interval is below 0: the second does better
-    not decided       0 is inside
-    not run           a side that could not be run, with the reason
+    not reproduced    the whole interval is below 0: the second side scores higher
+    not decided       the interval contains 0
+    not run           one side could not be run; the reason is given
 
-A verdict speaks of our data, features and reconstructions, not of the paper's own figures. What was tried where a claim
-did not come out is kept in `claims.json`, by the claim's name.
+A verdict is about these data, features and reconstructions, not about the numbers in the papers. `claims.json` maps
+names of claims to notes on further experiments.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "CLAIMS",
     "Claim",
     "ClaimResult",
+    "DatasetKind",
     "Verdict",
     "claims_markdown",
     "judge",
@@ -39,6 +40,8 @@ __all__ = [
 
 BASELINE = "baseline: "
 Verdict = Literal["reproduced", "not reproduced", "not decided", "not run"]
+DatasetKind = Literal["drawn", "real"]
+"""Images of `unboxed scenes`, or any others."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ class Claim:
 
     Attributes:
         name: short and unique; the key of its note.
-        paper: who claims it.
-        text: what.
-        first, second: recipe with options, or baseline; the claim is that the first does better.
-        metric: in which.
-        kinds: datasets it is tried on, `drawn` or `photographs`.
+        paper: the paper that makes it.
+        text: the claim in words.
+        first, second: recipes with options, or baselines; the claim is that the first scores higher.
+        metric: the metric to compare.
+        kinds: the kinds of datasets to test it on.
     """
 
     name: str
@@ -60,46 +63,49 @@ class Claim:
     first: str
     second: str
     metric: str
-    kinds: tuple[str, ...] = ("drawn", "photographs")
+    kinds: tuple[DatasetKind, ...] = ("drawn", "real")
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        """Those of the two sides that are trained."""
+        """The sides that are trained."""
         return tuple(side for side in (self.first, self.second) if not side.startswith(BASELINE))
 
 
-_HOSTS = {host: f"{host} --contrast npair" for host in ("scan", "bfan", "pfan", "sgr")}
-
 _CONSTRAINED = tuple(
     Claim(
-        f"{constraints}-{host}-{metric}",
+        f"{constraints}-{recipe}-{metric}",
         "Chen et al., WACV 2023 (reconstruction)",
-        f"{' and '.join(constraints.upper().split('+'))} on {host.upper()}: better {said}",
-        f"{trained} --constraints {'both' if '+' in constraints else constraints}",
-        trained,
+        f"{' and '.join(constraints.upper().split('+'))} on {recipe.upper()}: better {quality}",
+        f"{recipe} --contrast npair --constraints {'both' if '+' in constraints else constraints}",
+        f"{recipe} --contrast npair",
         metric,
     )
-    for host, trained in _HOSTS.items()
+    for recipe in ("scan", "bfan", "pfan", "sgr")
     for constraints in ("ccr", "ccs", "ccr+ccs")
-    for metric, said in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
+    for metric, quality in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
 )
 
-_ATTENDING = tuple(
+_ATTENTION = tuple(
     Claim(
-        f"{host}-vse",
+        f"{recipe}-vse",
         paper,
-        f"{host.upper()} retrieves better than one vector for each side",
-        f"{host}{' --focal prob' if host == 'bfan' else ''} --contrast npair",
+        f"{recipe.upper()} retrieves better than one vector per image and caption",
+        f"{recipe}{' --focal prob' if recipe == 'bfan' else ''} --contrast npair",
         "vse --contrast npair",
         "rsum",
     )
-    for host, paper in (
+    for recipe, paper in (
         ("scan", "SCAN (ECCV 2018)"),
         ("bfan", "BFAN (ACM MM 2019)"),
         ("pfan", "PFAN (IJCAI 2019)"),
         ("sgr", "SGR (AAAI 2021)"),
         ("saf", "SAF (AAAI 2021)"),
     )
+)
+
+_MAP_OPTIONS: tuple[tuple[DatasetKind, str], ...] = (
+    ("drawn", "--cells 20"),
+    ("real", "--cells 10 --train-fraction 1"),
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -122,7 +128,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "ckd-distillation",
         "CKD (CVPR 2021)",
-        "a model taught by the detector is better than one that is not",
+        "distillation from the detector is better than training without it",
         "ckd",
         "ckd --distillation 0",
         "recall_any@1",
@@ -130,7 +136,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "ckd-without-classes",
         "CKD (CVPR 2021)",
-        "no class is needed at test time: without them, taught is better than not taught",
+        "distillation is better without class inputs too, so no classes are needed at test time",
         "ckd --no-class-inputs",
         "ckd --no-class-inputs --distillation 0",
         "recall_any@1",
@@ -146,7 +152,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "sprm-refinement",
         "SPRM (BMVC 2023)",
-        "the prior refined is better than the prior alone",
+        "the refined prior is better than the prior alone",
         "sprm",
         "sprm --untrained",
         "recall_any@1",
@@ -154,7 +160,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "sprm-tenth",
         "SPRM (BMVC 2023)",
-        "with a tenth of the training images too",
+        "the refined prior is better with a tenth of the training images too",
         "sprm --train-fraction 0.1",
         "sprm --untrained",
         "recall_any@1",
@@ -162,7 +168,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "sprm-hundredth",
         "SPRM (BMVC 2023)",
-        "with a hundredth of the training images too",
+        "the refined prior is better with a hundredth of the training images too",
         "sprm --train-fraction 0.01",
         "sprm --untrained",
         "recall_any@1",
@@ -170,7 +176,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "npair-pixels",
         "Das et al. 2019",
-        "trained from pixels, the hottest pixel of the match map is better than the centre of the photograph",
+        "trained from pixels, the hottest pixel of the match map is better than the centre of the image",
         "npair",
         f"{BASELINE}image centre",
         "pointing_heatmap",
@@ -180,31 +186,31 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"npair-map-{kind}",
             "Das et al. 2019",
-            "on a frozen map, the hottest pixel of the match map is better than the centre of the photograph",
+            "on a frozen feature map, the hottest pixel of the match map is better than the centre of the image",
             f"npair --map features --half --epochs 8 {options}",
             f"{BASELINE}image centre",
             "pointing_heatmap",
             kinds=(kind,),
         )
-        for kind, options in (("drawn", "--cells 20"), ("photographs", "--cells 10 --train-fraction 1"))
+        for kind, options in _MAP_OPTIONS
     ),
-    *_ATTENDING,
+    *_ATTENTION,
     *_CONSTRAINED,
 )
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What became of a claim on one dataset.
+    """The verdict on a claim on one dataset.
 
     Attributes:
         claim: the claim.
         dataset: its name.
-        first, second: the metric of both sides, in per cent or points of rsum; None where not run.
+        verdict: as defined at the top of this module.
+        first, second: the metric of both sides, in percent or in points of rsum; None where not run.
         difference: first minus second with its interval; None where not run.
-        verdict: see the module.
         reason: why it was not run.
-        tried: what was tried, a free text.
+        tried: the note on further experiments.
     """
 
     claim: Claim
@@ -218,7 +224,7 @@ class ClaimResult:
 
 
 def verdict(difference: PairedDifference) -> Verdict:
-    """What the interval of a difference says of the claim that it is positive."""
+    """The verdict on the claim that a difference is positive."""
     if difference.low > 0:
         return "reproduced"
     return "not reproduced" if difference.high < 0 else "not decided"
@@ -227,56 +233,54 @@ def verdict(difference: PairedDifference) -> Verdict:
 def judge(
     claim: Claim, dataset: str, metrics: Callable[[str, str], Mapping[str, PerImageMetric]], tried: str = ""
 ) -> ClaimResult:
-    """Compare the two sides of a claim.
+    """Compares the two sides of a claim.
 
     Args:
         claim: the claim.
         dataset: its name, for the table.
-        metrics: gives every metric of a side, the mean over the seeds that it shares with the other side, which is
-            named after it; raises `EvaluationError` where it cannot.
-        tried: the note.
+        metrics: called with one side and the other, returns the metrics of the one, as means over the seeds that both
+            were run with; raises `EvaluationError` where it was not run.
+        tried: the note on further experiments.
     """
     try:
-        first, second = (
-            _metric(metrics(side, other), side, claim.metric)
-            for side, other in ((claim.first, claim.second), (claim.second, claim.first))
-        )
-        found = paired_difference(first, second)
+        first = _metric(metrics(claim.first, claim.second), claim.first, claim.metric)
+        second = _metric(metrics(claim.second, claim.first), claim.second, claim.metric)
+        difference = paired_difference(first, second)
     except EvaluationError as error:
         return ClaimResult(claim, dataset, "not run", reason=str(error), tried=tried)
-    return ClaimResult(claim, dataset, verdict(found), first.value, second.value, found, tried=tried)
+    return ClaimResult(claim, dataset, verdict(difference), first.value, second.value, difference, tried=tried)
 
 
 def _metric(metrics: Mapping[str, PerImageMetric], side: str, metric: str) -> PerImageMetric:
-    # A centre has no heat map: it points where its box's centre lies.
+    # A baseline has no heat map; it points with the centre of its box.
     name = "pointing_any" if side.startswith(BASELINE) and metric == "pointing_heatmap" else metric
     if name not in metrics:
-        raise EvaluationError(f"“{side}” has no {name} here; it has {', '.join(metrics) or 'nothing'}.")
+        raise EvaluationError(f"“{side}” has no {name} here; it has {', '.join(metrics) or 'no metrics'}.")
     return metrics[name]
 
 
 def claims_markdown(results: Iterable[ClaimResult]) -> str:
-    """A Markdown table, one row for each claim and dataset."""
+    """A Markdown table with one row for each claim and dataset."""
     lines = [
         "| claim | paper | dataset | metric | first | second | difference (95 %) | verdict | tried |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
-    lines += [f"| {' | '.join(_cells(result))} |" for result in results]
+    lines += [f"| {' | '.join(_columns(result))} |" for result in results]
     return "\n".join(lines) + "\n"
 
 
-def _cells(result: ClaimResult) -> Sequence[str]:
+def _columns(result: ClaimResult) -> Sequence[str]:
     claim, difference = result.claim, result.difference
 
     def side(text: str, value: float | None) -> str:
         return f"`{text}`" + ("" if value is None else f" {value:.1f}")
 
-    found = (
+    interval = (
         "–" if difference is None else f"{difference.difference:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
     )
-    # A page is read elsewhere: files are named in it without their folders.
+    # The page may be published, so files are named without their folders.
     reason = re.sub(r"(?<![\w.])/(?:[^\s/]+/)+", "", result.reason)
-    said = f"{result.verdict}: {reason}" if reason else result.verdict
+    verdict = f"{result.verdict}: {reason}" if reason else result.verdict
     return (
         claim.text,
         claim.paper,
@@ -284,22 +288,22 @@ def _cells(result: ClaimResult) -> Sequence[str]:
         f"`{claim.metric}`",
         side(claim.first, result.first),
         side(claim.second, result.second),
-        found,
-        said.replace("|", "/"),
+        interval,
+        verdict.replace("|", "/"),
         result.tried.replace("|", "/"),
     )
 
 
 def tried_notes() -> dict[str, str]:
-    """The notes of `claims.json`, by the claims' names.
+    """The notes of `claims.json`, by name of the claim.
 
     Raises:
-        EvaluationError: a note of a claim that there is none of.
+        EvaluationError: a note whose claim does not exist.
     """
     notes: dict[str, str] = json.loads(files("unboxed.experiments").joinpath("claims.json").read_text(encoding="utf-8"))
     unknown = sorted(set(notes) - {claim.name for claim in CLAIMS})
     if unknown:
         raise EvaluationError(
-            f"claims.json has a note of {unknown[0]!r}, which is no claim; see CLAIMS for their names."
+            f"claims.json has a note on {unknown[0]!r}, which is not the name of a claim; see CLAIMS."
         )
     return notes

@@ -1,24 +1,19 @@
-"""Recipes x seeds x datasets in one command: trained in processes of their own, kept, and put in one table.
+"""Compares recipes over seeds and datasets: trains what is missing, keeps the outcomes, and writes one results page.
 
-    FOLDER/regions/DATASET     regions, found once for all cells
+    FOLDER/regions/DATASET     regions, extracted once for all cells
     FOLDER/negatives/DATASET   negatives, made once for all cells of a seed
     FOLDER/runs, FOLDER/cells  see `cells`
     FOLDER/results.md, FOLDER/results.html
 
-Called again with more recipes, seeds or datasets, only what is missing is trained.
+Called again with more recipes, seeds or datasets, a comparison trains only the missing cells.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
@@ -27,284 +22,273 @@ from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.evaluate import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
-from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
-from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, judge, tried_notes
+from unboxed.experiments.cells import Cell, Outcome, parse_recipe
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, judge, tried_notes
 from unboxed.experiments.comparison import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import write_results
+from unboxed.experiments.workers import run_cells
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.scenes.writing import DETECTOR
 from unboxed.training.fit import training_and_validation
 from unboxed.types import Example, Regions
 
 __all__ = ["compare"]
 
+Show = Callable[[str], None]
+
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A dataset that is ready to be trained on.
+    """A dataset that is ready for training.
 
     Attributes:
-        name, kind, options, split: see `DatasetResult` and `CompareSettings`.
-        dataset: itself.
-        store: its default regions, or those that were given.
+        name, kind: see `DatasetResult`.
+        options: of its recipes, see `CompareSettings`.
+        split: name of the evaluated split.
+        dataset: the loaded dataset.
+        store: regions of the images: the given store, or the dataset's default regions.
         examples: of the evaluated split.
-        wanted: all images that need regions.
-        training_photos: how many.
+        images: all images that need regions.
+        training_images: number of training images.
     """
 
     name: str
-    kind: str
+    kind: DatasetKind
     options: str
     split: str
     dataset: Dataset
     store: Path
     examples: tuple[Example, ...]
-    wanted: tuple[Example, ...]
-    training_photos: int
+    images: tuple[Example, ...]
+    training_images: int
 
 
-def compare(settings: CompareSettings, show: Callable[[str], None] = lambda line: None) -> Comparison:
-    """Train what is missing, and write `results.md` and `results.html` to `settings.out`.
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The cells of a comparison.
+
+    Attributes:
+        cells: by dataset name and recipe, one for each seed.
+        unusable: recipes of claims that cannot be trained on a dataset, with the reason.
+        failed: names of cells that failed, with the reason.
+    """
+
+    cells: dict[tuple[str, str], list[Cell]]
+    unusable: dict[tuple[str, str], str]
+    failed: dict[str, str]
+
+    @property
+    def all_cells(self) -> list[Cell]:
+        return [cell for cells in self.cells.values() for cell in cells]
+
+
+def compare(
+    settings: CompareSettings,
+    show: Show = lambda line: None,
+    *,
+    is_drawn: Callable[[Dataset], bool] = lambda dataset: False,
+) -> Comparison:
+    """Trains the missing cells, and writes `results.md` and `results.html` to `settings.out`.
+
+    Args:
+        settings: what to compare.
+        show: called with a line for people at every stage.
+        is_drawn: tells datasets of `unboxed scenes` from datasets of real images; claims may be about one kind.
 
     Raises:
-        EvaluationError: nothing to compare, options that do not fit, or no cell that could be finished.
-        UnboxedError: anything wrong with a dataset or a store, with the fix named.
+        EvaluationError: nothing to compare, options that do not fit, or cells that failed; the results of the others
+            are written.
+        UnboxedError: a dataset or a store is unusable; the message names the fix.
     """
-    if not settings.data or not (settings.recipes or settings.claims):
-        raise EvaluationError("There is nothing to compare; name --data and --recipes, or ask for --claims.")
-    several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}
-    for name, given in several.items():
-        if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
-            raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
-    for recipe in settings.recipes:  # a slip of the pen is named before any region is looked for
-        parse_recipe(recipe.rpartition("@")[0] or recipe)
-    prepared = [_prepare(settings, number, show) for number in range(len(settings.data))]
-    cells: dict[tuple[str, str], list[Cell]] = {}
-    unfit: dict[str, str] = {}
+    _check(settings)
+    prepared = [_prepare(settings, number, show, is_drawn) for number in range(len(settings.data))]
+    plan = _Plan({}, {}, {})
     for dataset in prepared:
-        asked = settings.recipes_for(dataset.name)
-        for recipe in dict.fromkeys((*asked, *_claimed(settings, dataset.kind))):
-            try:
-                _, choices, _ = parse_recipe(recipe, dataset.options)
-                store = _store_of(dataset, choices, settings, show)
-            except UnboxedError as error:
-                if recipe in asked:
-                    raise
-                unfit[recipe] = str(error)
-                continue
-            data = str(dataset.dataset.path.resolve())
-            cells[dataset.name, recipe] = [
-                Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
-                for seed in range(settings.seeds if recipe in asked else settings.claim_seeds)
-            ]
-    failed = _run([cell for own in cells.values() for cell in own], settings, show)
-    results = tuple(_result(dataset, settings, cells, unfit, failed) for dataset in prepared)
-    comparison = Comparison(settings, results, failed)
+        _add_cells(dataset, settings, plan, show)
+    _run(plan, settings, show)
+    results = tuple(_result(dataset, settings, plan) for dataset in prepared)
+    comparison = Comparison(settings, results, plan.failed)
     write_results(comparison)
     show(f"Results: {settings.out / 'results.md'} and {settings.out / 'results.html'}")
-    if failed:
-        first = next(iter(failed))
+    if plan.failed:
+        first, reason = next(iter(plan.failed.items()))
         raise EvaluationError(
-            f"{len(failed)} of {sum(map(len, cells.values()))} cells failed; the first, {first}: {failed[first]} "
+            f"{len(plan.failed)} of {len(plan.all_cells)} cells failed; the first, {first}: {reason} "
             f"({settings.out / 'cells' / first}.log). The results are of the others."
         )
     return comparison
 
 
-def _claims(kind: str) -> tuple[Claim, ...]:
-    return tuple(claim for claim in CLAIMS if kind in claim.kinds)
+def _check(settings: CompareSettings) -> None:
+    """Raises before any work starts what is wrong with the settings themselves."""
+    if not settings.data or not (settings.recipes or settings.claims):
+        raise EvaluationError("There is nothing to compare; name --data and --recipes, or use --claims.")
+    several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}
+    for name, given in several.items():
+        if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
+            raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
+    for recipe in settings.recipes:
+        parse_recipe(recipe.rpartition("@")[0] or recipe)
 
 
-def _claimed(settings: CompareSettings, kind: str) -> list[str]:
-    return [recipe for claim in _claims(kind) for recipe in claim.recipes] if settings.claims else []
-
-
-def _prepare(settings: CompareSettings, number: int, show: Callable[[str], None]) -> _Prepared:
+def _prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callable[[Dataset], bool]) -> _Prepared:
     data = settings.data[number].resolve()
     dataset = load_dataset(data)
-    named = [load_dataset(path).name for path in settings.data]
     name = re.sub(r"[^A-Za-z0-9_]+", "_", dataset.name)
-    if named.count(dataset.name) > 1:  # two of one name: their places tell them apart
-        name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]
+    if [load_dataset(path).name for path in settings.data].count(dataset.name) > 1:
+        name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]  # datasets of one name differ by their paths
     training, validation = training_and_validation(dataset)
     split = dataset.split(settings.split_of(number))
     show(f"{name}: {training.describe()}; {split.describe()}")
-    wanted = {e.image_id: e for part in (training, validation, split) for e in part.examples}
-    options = settings.options[number if len(settings.options) > 1 else 0] if settings.options else ""
-    store = (settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve()
+    images = {example.image_id: example for part in (training, validation, split) for example in part.examples}
     prepared = _Prepared(
-        name,
-        _kind(dataset),
-        options,
-        split.name,
-        dataset,
-        store,
-        split.examples,
-        tuple(wanted.values()),
-        len(training.examples),
+        name=name,
+        kind="drawn" if is_drawn(dataset) else "real",
+        options=settings.options[number if len(settings.options) > 1 else 0] if settings.options else "",
+        split=split.name,
+        dataset=dataset,
+        store=(settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve(),
+        examples=split.examples,
+        images=tuple(images.values()),
+        training_images=len(training.examples),
     )
     if not settings.regions:
-        _extract(prepared, RegionSettings.default_for(dataset), store, show)
-    RegionStore.open(store)  # one that cannot be read is named before anything is trained
+        _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
+    RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
     return prepared
 
 
-def _store_of(
-    dataset: _Prepared, choices: RecipeConfig, settings: CompareSettings, show: Callable[[str], None]
-) -> Path:
-    """The dataset's regions, or those that the recipe wants instead, such as the cells of a map."""
-    default = RegionSettings.default_for(dataset.dataset)
-    wanted = choices.region_settings(dataset.dataset)
-    if wanted[0].fingerprint() == default[0].fingerprint():
+def _add_cells(dataset: _Prepared, settings: CompareSettings, plan: _Plan, show: Show) -> None:
+    """Adds the cells of a dataset to the plan."""
+    requested = settings.recipes_for(dataset.name)
+    claimed = [recipe for claim in _claims(dataset.kind) for recipe in claim.recipes] if settings.claims else []
+    for recipe in dict.fromkeys((*requested, *claimed)):
+        try:
+            store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        except UnboxedError as error:
+            if recipe in requested:
+                raise
+            plan.unusable[dataset.name, recipe] = str(error)
+            continue
+        data, seeds = (
+            str(dataset.dataset.path.resolve()),
+            settings.seeds if recipe in requested else settings.claim_seeds,
+        )
+        plan.cells[dataset.name, recipe] = [
+            Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store)) for seed in range(seeds)
+        ]
+
+
+def _claims(kind: DatasetKind) -> list[Claim]:
+    return [claim for claim in CLAIMS if kind in claim.kinds]
+
+
+def _store_of(dataset: _Prepared, config: RecipeConfig, settings: CompareSettings, show: Show) -> Path:
+    """The dataset's regions, or those that the recipe needs instead, such as the cells of a feature map."""
+    default, needed = RegionSettings.default_for(dataset.dataset), config.region_settings(dataset.dataset)
+    if needed[0].fingerprint() == default[0].fingerprint():
         return dataset.store
-    store = (settings.out / "regions" / f"{dataset.name}-{wanted[0].fingerprint()[:10]}").resolve()
+    store = (settings.out / "regions" / f"{dataset.name}-{needed[0].fingerprint()[:10]}").resolve()
     if not settings.finished_only:
-        _extract(dataset, wanted, store, show)
+        _extract(dataset, needed, store, show)
     return store
 
 
-def _extract(dataset: _Prepared, wanted: tuple[RegionSettings, str], store: Path, show: Callable[[str], None]) -> None:
-    settings, which = wanted
-    show(f"{dataset.name}: {which}")
-    for image_id, reason in extract(dataset.wanted, settings, store).skipped:
+def _extract(dataset: _Prepared, needed: tuple[RegionSettings, str], store: Path, show: Show) -> None:
+    settings, description = needed
+    show(f"{dataset.name}: {description}")
+    for image_id, reason in extract(dataset.images, settings, store).skipped:
         show(f"Skipped {image_id}: {reason}")
 
 
-def _kind(dataset: Dataset) -> str:
-    """`drawn` for a world of `unboxed scenes`, which brings its own detector; else `photographs`."""
-    detector = dataset.regions.detector if dataset.regions is not None else None
-    drawn = detector is not None and detector.is_file() and detector.read_bytes() == DETECTOR.read_bytes()
-    return "drawn" if drawn else "photographs"
-
-
-def _run(cells: Sequence[Cell], settings: CompareSettings, show: Callable[[str], None]) -> dict[str, str]:
-    """Run what is not finished; returns the names of cells that failed, with the last line that they said."""
-    folder = settings.out
-    waiting = [cell for cell in cells if not cell.is_finished(folder)]
-    total, failed = len(waiting), dict[str, str]()
-    show(f"{len(cells)} cells, {len(cells) - total} of them finished already")
+def _run(plan: _Plan, settings: CompareSettings, show: Show) -> None:
+    """Runs the cells that are not finished, unless `settings.finished_only`; adds failed ones to `plan.failed`."""
+    cells, folder = plan.all_cells, settings.out
+    missing = [cell for cell in cells if not cell.is_finished(folder)]
+    show(f"{len(cells)} cells, {len(cells) - len(missing)} of them finished already")
     if settings.finished_only:
-        return failed
+        return
     (folder / "cells").mkdir(parents=True, exist_ok=True)
+    done = 0
 
-    def done(cell: Cell, error: str) -> None:
-        if error:
-            failed[cell.name] = error
+    def finished(cell: Cell, reason: str) -> None:
+        nonlocal done
+        done += 1
+        if reason:
+            plan.failed[cell.name] = reason
         outcome = cell.outcome(folder)
-        value = "" if outcome is None else f": {_short(outcome)}"
-        number = total - len(waiting) - len(running)
-        show(f"[{number}/{total}] {cell.recipe}, seed {cell.seed}, {cell.dataset}{value}{error}")
+        result = f" failed: {reason}" if outcome is None else f": {_summary(outcome)}"
+        show(f"[{done}/{len(missing)}] {cell.recipe}, seed {cell.seed}, {cell.dataset}{result}")
 
-    running: dict[subprocess.Popen[bytes], Cell] = {}
-    if settings.jobs <= 1:
-        while waiting:
-            cell = waiting.pop(0)
-            try:
-                run_cell(cell, folder)
-                done(cell, "")
-            except UnboxedError as error:
-                done(cell, f" failed: {error}")
-        return failed
-    threads = max(_cores() // settings.jobs, 1)
-    try:
-        while waiting or running:
-            while waiting and len(running) < settings.jobs:
-                cell = waiting.pop(0)
-                running[_start(cell, folder, threads)] = cell
-            time.sleep(0.2)
-            for process in [process for process in running if process.poll() is not None]:
-                cell = running.pop(process)
-                done(cell, "" if process.returncode == 0 else f" failed: {_last_line(folder, cell)}")
-    finally:
-        for process in running:
-            process.terminate()
-        for process in running:
-            process.wait()
-    return failed
+    run_cells(missing, folder, settings.jobs, finished)
 
 
-def _start(cell: Cell, folder: Path, threads: int) -> subprocess.Popen[bytes]:
-    order = folder / "cells" / f"{cell.name}.order"
-    order.write_text(json.dumps({"folder": str(folder.resolve()), "cell": asdict(cell)}), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    with (folder / "cells" / f"{cell.name}.log").open("ab") as log:
-        command = [sys.executable, "-m", "unboxed.experiments.cells", str(order)]
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
-
-
-def _last_line(folder: Path, cell: Cell) -> str:
-    lines = (folder / "cells" / f"{cell.name}.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it was killed"
-
-
-def _short(outcome: Outcome) -> str:
+def _summary(outcome: Outcome) -> str:
     metrics = outcome.metrics
     shown = [f"{name} {metrics[name].value:.1f}" for name in (HEADLINE, "rsum") if name in metrics]
     return f"{', '.join(shown)}, {outcome.seconds / 60:.1f} min of training"
 
 
-def _result(
-    dataset: _Prepared,
-    settings: CompareSettings,
-    cells: dict[tuple[str, str], list[Cell]],
-    unfit: dict[str, str],
-    failed: dict[str, str],
-) -> DatasetResult:
-    results: dict[str, RecipeResult] = {}
-    for (name, recipe), own in cells.items():
-        outcomes = {cell.seed: cell.outcome(settings.out) for cell in own if name == dataset.name}
-        finished = {seed: outcome for seed, outcome in outcomes.items() if outcome is not None}
-        if finished and (settings.finished_only or len(finished) == len(own)):
-            results[recipe] = RecipeResult.of(recipe, finished)
+def _result(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> DatasetResult:
+    results = _finished(dataset, settings, plan)
     baselines = _baselines(dataset)
-    untrained = {name: scores.per_image() for name, scores in baselines.items()}
+    per_image = {name: scores.per_image() for name, scores in baselines.items()}
 
     def metrics(side: str, other: str) -> dict[str, PerImageMetric]:
         if side in results:
             return (results[side].sharing_seeds(results[other]) if other in results else results[side]).metrics
         if side.startswith(BASELINE):
-            return _baseline_metrics(side.removeprefix(BASELINE), untrained)
-        errors = [failed[cell.name] for cell in cells.get((dataset.name, side), []) if cell.name in failed]
-        raise EvaluationError(unfit.get(side) or "; ".join(errors) or f"“{side}” was not run.")
+            return _baseline_metrics(side.removeprefix(BASELINE), per_image)
+        cells = plan.cells.get((dataset.name, side), [])
+        reasons = [plan.failed[cell.name] for cell in cells if cell.name in plan.failed]
+        reason = plan.unusable.get((dataset.name, side)) or "; ".join(reasons)
+        raise EvaluationError(reason or f"“{side}” was not run.")
 
-    notes, asked = tried_notes(), settings.recipes_for(dataset.name)
+    notes, requested = tried_notes(), settings.recipes_for(dataset.name)
+    claims = _claims(dataset.kind) if settings.claims else []
     return DatasetResult(
         name=dataset.name,
         kind=dataset.kind,
         split=dataset.split,
         images=len(dataset.examples),
-        training_photos=dataset.training_photos,
-        recipes=tuple(results[recipe] for recipe in dict.fromkeys(asked) if recipe in results),
-        others=tuple(own for recipe, own in results.items() if recipe not in asked),
+        training_images=dataset.training_images,
+        recipes=tuple(results[recipe] for recipe in dict.fromkeys(requested) if recipe in results),
         baselines=baselines,
-        claims=tuple(judge(claim, dataset.name, metrics, notes.get(claim.name, "")) for claim in _claims(dataset.kind))
-        if settings.claims
-        else (),
+        claims=tuple(judge(claim, dataset.name, metrics, notes.get(claim.name, "")) for claim in claims),
     )
+
+
+def _finished(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> dict[str, RecipeResult]:
+    """The results of the recipes whose cells are all finished; with `finished_only`, of those with any."""
+    results = {}
+    for (name, recipe), cells in plan.cells.items():
+        if name != dataset.name:
+            continue
+        outcomes = {cell.seed: outcome for cell in cells if (outcome := cell.outcome(settings.out)) is not None}
+        if outcomes and (settings.finished_only or len(outcomes) == len(cells)):
+            results[recipe] = RecipeResult.of(recipe, outcomes)
+    return results
 
 
 def _baselines(dataset: _Prepared) -> dict[str, GroundingScores]:
     store = RegionStore.open(dataset.store)
     if not can_be_grounded(dataset.examples, store):
         return {}
-    return untrained_baselines(dataset.examples, lambda example: _regions(store, example))
+
+    def regions_of(example: Example) -> Regions | None:
+        return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store has no `get`
+
+    return untrained_baselines(dataset.examples, regions_of)
 
 
-def _regions(store: RegionStore, example: Example) -> Regions | None:
-    return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store is no mapping
-
-
-def _baseline_metrics(which: str, untrained: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
-    if which != "best":
-        return untrained.get(which, {})
-    metrics = next(iter(untrained.values()), {})
-    return {metric: max((own[metric] for own in untrained.values()), key=lambda own: own.value) for metric in metrics}
-
-
-def _cores() -> int:
-    """As many as this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _baseline_metrics(name: str, per_image: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
+    """The metrics of one baseline, or of the `best`, which may be another one in each metric."""
+    if name != "best":
+        return per_image.get(name, {})
+    metrics = next(iter(per_image.values()), {})
+    return {
+        metric: max((each[metric] for each in per_image.values()), key=lambda found: found.value) for metric in metrics
+    }

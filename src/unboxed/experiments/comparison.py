@@ -1,4 +1,4 @@
-"""What a comparison found: the runs of each recipe as one, on each dataset, and how far apart recipes are."""
+"""Results of a comparison: the runs of each recipe averaged, on each dataset, and the differences of recipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, mean_
 from unboxed.evaluation.error_analysis import ErrorTable
 from unboxed.evaluation.grounding import GroundingScores, mean_scores
 from unboxed.experiments.cells import Outcome
-from unboxed.experiments.claims import ClaimResult
+from unboxed.experiments.claims import ClaimResult, DatasetKind
 from unboxed.experiments.options import CompareSettings
 
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
@@ -22,14 +22,14 @@ HEADLINE = "recall_any@1"
 
 @dataclass(frozen=True, eq=False)
 class RecipeResult:
-    """A recipe on a dataset: the runs of its seeds as one.
+    """A recipe on a dataset: the mean over its seeds.
 
     Attributes:
         recipe: name and options.
         seeds: of its runs.
-        runs: one outcome a seed.
-        grounding: means over the runs, with intervals; None without gold boxes.
-        metrics: every metric, mean over the runs.
+        runs: one outcome per seed.
+        grounding: mean over the runs, with intervals; None without gold boxes.
+        metrics: all metrics by name, mean over the runs.
     """
 
     recipe: str
@@ -40,18 +40,18 @@ class RecipeResult:
 
     @staticmethod
     def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
-        """The result of these runs, by seed, at least one."""
+        """The result of at least one run, by seed."""
         scores = [run.grounding for run in runs.values() if run.grounding is not None]
         metrics = [run.metrics for run in runs.values()]
-        means = {name: mean_metric([own[name] for own in metrics]) for name in metrics[0]}
+        means = {name: mean_metric([each[name] for each in metrics]) for name in metrics[0]}
         grounding = mean_scores(scores) if scores else None
         return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
 
     def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
-        """The runs with seeds that the other recipe has run with, too; seeds differ, and what is compared should not.
+        """The result of the runs whose seeds the other recipe was run with too; scores also depend on the seed.
 
         Raises:
-            EvaluationError: there are none.
+            EvaluationError: there are no such runs.
         """
         runs = {seed: run for seed, run in zip(self.seeds, self.runs, strict=True) if seed in other.seeds}
         if not runs:
@@ -60,72 +60,71 @@ class RecipeResult:
 
     @property
     def minutes(self) -> float:
-        """Of training, mean over the runs."""
+        """Duration of training, mean over the runs."""
         return float(np.mean([run.seconds for run in self.runs])) / 60
 
     @property
-    def failures(self) -> ErrorTable | None:
-        """What goes wrong, mean over the runs."""
-        tables = [run.failures for run in self.runs if run.failures is not None]
+    def errors(self) -> ErrorTable | None:
+        """Kinds of errors, mean over the runs."""
+        tables = [run.errors for run in self.runs if run.errors is not None]
         return ErrorTable.mean(tables) if tables else None
 
     def seed_values(self, metric: str) -> list[float]:
-        """Each run's value of a metric."""
+        """The value of a metric for each run."""
         return [run.metrics[metric].value for run in self.runs]
 
 
 @dataclass(frozen=True, eq=False)
 class DatasetResult:
-    """What was found on one dataset.
+    """The results on one dataset.
 
     Attributes:
         name: of the dataset, unique in the comparison.
-        kind: `drawn` or `photographs`.
-        split: its name.
-        images, training_photos: how many.
-        recipes: those asked for, in that order, where finished.
-        others: those that only claims compare.
-        baselines: what learns nothing; empty without gold boxes.
-        claims: judged, if asked for.
+        kind: of its images.
+        split: name of the evaluated split.
+        images: number of images of the split.
+        training_images: number of training images.
+        recipes: the requested recipes that are finished, in the order of the request.
+        baselines: scores of the untrained baselines; empty without gold boxes.
+        claims: the judged claims, if requested.
     """
 
     name: str
-    kind: str
+    kind: DatasetKind
     split: str
     images: int
-    training_photos: int
+    training_images: int
     recipes: tuple[RecipeResult, ...]
-    others: tuple[RecipeResult, ...] = ()
     baselines: dict[str, GroundingScores] = field(default_factory=dict)
     claims: tuple[ClaimResult, ...] = ()
 
     @property
     def headline(self) -> str:
-        """The metric that decides which recipe is best: recall_any@1, or rsum without gold boxes."""
+        """The metric that selects the best recipe: recall_any@1, or rsum without gold boxes."""
         return HEADLINE if self.baselines else "rsum"
 
     @property
     def best(self) -> RecipeResult | None:
-        """The recipe with the best headline."""
-        return max(self.recipes, key=lambda own: own.metrics[self.headline].value, default=None)
+        """The recipe with the highest headline metric."""
+        return max(self.recipes, key=lambda result: result.metrics[self.headline].value, default=None)
 
     def behind_best(self, metric: str) -> dict[str, PairedDifference]:
-        """How much better the best is than each other recipe, paired over images."""
+        """The best recipe minus each other one, paired over images."""
         best = self.best
-        others = [own for own in self.recipes if own is not best]
+        others = [result for result in self.recipes if result is not best]
         if best is None or metric not in best.metrics:
             return {}
-        return {own.recipe: paired_difference(best.metrics[metric], own.metrics[metric]) for own in others}
+        return {other.recipe: paired_difference(best.metrics[metric], other.metrics[metric]) for other in others}
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All of it.
+    """The results of a comparison.
 
     Attributes:
-        settings: what was asked for.
-        datasets: what was found on each.
-        failed: cells that ended with an error, with its last line.
+        settings: of the comparison.
+        datasets: one result per dataset.
+        failed: names of the cells that failed, with the reason.
     """
 
     settings: CompareSettings
@@ -134,6 +133,6 @@ class Comparison:
 
     @property
     def best(self) -> RecipeResult | None:
-        """The best recipe on images; where there are none, on the first dataset."""
-        of_images = [own for own in self.datasets if own.kind == "photographs"]
-        return next((own.best for own in (*of_images, *self.datasets) if own.best is not None), None)
+        """The best recipe on the first dataset of real images that has one, else on the first of drawn images."""
+        real_first = sorted(self.datasets, key=lambda dataset: dataset.kind != "real")
+        return next((dataset.best for dataset in real_first if dataset.best is not None), None)

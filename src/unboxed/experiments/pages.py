@@ -1,4 +1,4 @@
-"""A comparison as a Markdown page and as one HTML file with drawings; neither is written by hand."""
+"""Pages of a comparison: Markdown, and one HTML file with plots. Both are generated, never edited by hand."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import jinja2
 from unboxed.evaluation.baselines import baselines_markdown
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import ERROR_KINDS
+from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import claims_markdown
 from unboxed.experiments.comparison import Comparison, DatasetResult, RecipeResult
+from unboxed.runtime.atomic import write_text
 
 __all__ = ["command_line", "results_markdown", "write_results"]
 
-_SHOWN = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "rsum")
-_MORE = ("pointing_heatmap", "attention_f1")  # where every recipe has it
-_COMPARED = ("recall_any@1", "pointing_any", "rsum")
-_DRAWN = ("recall_any@1", "pointing_any", "rsum")
+_COLUMNS = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "rsum")
+_OPTIONAL_COLUMNS = ("pointing_heatmap", "attention_f1")  # where all recipes have them
+_COMPARED = ("recall_any@1", "pointing_any", "rsum")  # in the table of differences and in the plots
 
 
 def write_results(comparison: Comparison) -> None:
-    """Write `results.md` and `results.html` to the comparison's folder, and the former where `write` says."""
-    page = results_markdown(comparison)
-    folder = comparison.settings.out
-    _write(folder / "results.md", page)
-    _write(folder / "results.html", _html(comparison))
-    if comparison.settings.write is not None:
-        _write(comparison.settings.write, page)
+    """Writes `results.md` and `results.html` to the comparison's folder, and the former also to `settings.write`."""
+    settings, page = comparison.settings, results_markdown(comparison)
+    write_text(settings.out / "results.md", page)
+    write_text(settings.out / "results.html", _html(comparison))
+    if settings.write is not None:
+        write_text(settings.write, page)
 
 
 def command_line(comparison: Comparison) -> str:
-    """The command that makes this comparison, with the names of files but not their folders."""
+    """The command that makes this comparison, with the names of files without their folders."""
     settings = comparison.settings
     words = ["unboxed", "compare", "--data", *(_short(path) for path in settings.data)]
     words += ["--recipes", *settings.recipes] if settings.recipes else []
@@ -49,91 +49,95 @@ def command_line(comparison: Comparison) -> str:
 
 
 def results_markdown(comparison: Comparison) -> str:
-    """The whole page."""
+    """The Markdown page."""
     lines = [
         "# Results",
         "",
         f"Written by `{command_line(comparison)}`.",
         "",
-        "Grounding is in per cent of phrases with a gold box, retrieval as rsum, the sum of six recalls; the protocols "
-        "are in [metrics.md](metrics.md). A row is the mean over its seeds, brackets hold the 95 % interval of a "
-        "bootstrap over images, which does not contain how seeds differ. Epochs are chosen without boxes. Minutes "
-        "are of training alone, on as many threads as a cell had.",
+        "Grounding scores are percentages of the phrases with a gold box; retrieval is rsum, the sum of six recalls. "
+        "[metrics.md](metrics.md) defines both. A row is the mean over seeds. Brackets contain the 95 % bootstrap "
+        "interval over images, which does not include the variation between seeds. Epochs are selected without boxes. "
+        "Minutes are training time, with as many threads as a cell had.",
     ]
     if comparison.best is not None:
         lines += ["", f"best: `{comparison.best.recipe}`"]
     for dataset in comparison.datasets:
         lines += ["", *_dataset(dataset)]
-    judged = [result for dataset in comparison.datasets for result in dataset.claims]
-    if judged:
+    claims = [result for dataset in comparison.datasets for result in dataset.claims]
+    if claims:
         lines += [
             "",
-            "## What the papers claim",
+            "## Claims of the papers",
             "",
-            "The claim is that the first does better than the second. *Reproduced*: the whole interval of the paired "
-            "difference is above 0; *not reproduced*: below; *not decided*: 0 is inside. A verdict speaks of these "
-            "data, features and reconstructions, not of the papers' own figures.",
+            "Each claim is that the first side scores higher than the second. *Reproduced*: the whole interval of the "
+            "paired difference is above 0; *not reproduced*: it is below 0; *not decided*: it contains 0. A verdict is "
+            "about these data, features and reconstructions, not about the numbers in the papers.",
             "",
-            claims_markdown(judged).rstrip(),
+            claims_markdown(claims).rstrip(),
         ]
     if comparison.failed:
-        lines += ["", "## Not finished", ""]
-        lines += [f"* `{name}`{error}" for name, error in comparison.failed.items()]
+        lines += ["", "## Failed cells", ""]
+        lines += [f"* `{name}` failed: {reason}" for name, reason in comparison.failed.items()]
     return "\n".join(lines) + "\n"
 
 
 def _dataset(dataset: DatasetResult) -> list[str]:
-    counted = dataset.best.grounding if dataset.best else None
-    phrases = f", {counted.phrases:,} phrases" if counted else ""
-    bound = ""
-    if counted:
-        bound = (
-            f" No ranking of the best recipe's regions passes {counted['upper_bound_any']:.1f} (any) and "
-            f"{counted['upper_bound_union']:.1f} (union)."
-        )
-    lines = [
-        f"## {dataset.name}",
-        "",
-        f"{'A drawn world' if dataset.kind == 'drawn' else 'Photographs'}: {dataset.training_photos:,} to train on, "
-        f"scored on the {dataset.images:,} of `{dataset.split}`{phrases}.{bound}",
-    ]
+    best = dataset.best
+    lines = [f"## {dataset.name}", "", _description(dataset)]
     if dataset.recipes:
         protocol = dataset.recipes[0].runs[0].retrieval.protocol
-        lines += [f"Retrieval: {protocol}.", "", *_table(dataset.recipes), "", *_seeds(dataset)]
-        lines += _differences(dataset)
-    best = dataset.best
+        lines += [f"Retrieval: {protocol}.", "", *_table(dataset.recipes), "", *_seeds(dataset), *_differences(dataset)]
     if best is not None and best.grounding is not None:
-        lines += ["", f"`{best.recipe}` by type of phrase:", "", *_by_type(best)]
-    if best is not None and best.failures is not None:
-        lines += ["", "What goes wrong with it, in per cent of the phrases of a type (see [metrics.md](metrics.md)):"]
-        lines += ["", best.failures.to_markdown().rstrip()]
+        lines += ["", f"`{best.recipe}` by entity type:", "", *_by_type(best.grounding)]
+    if best is not None and best.errors is not None:
+        lines += [
+            "",
+            "Its errors, in percent of the phrases of each type (see [metrics.md](metrics.md#what-goes-wrong)):",
+        ]
+        lines += ["", best.errors.to_markdown().rstrip()]
     if dataset.baselines:
-        lines += ["", "What learns nothing:", "", baselines_markdown(dataset.baselines).rstrip()]
+        lines += ["", "Untrained baselines:", "", baselines_markdown(dataset.baselines).rstrip()]
     return lines
+
+
+def _description(dataset: DatasetResult) -> str:
+    images = f"{_kind(dataset)}: {dataset.training_images:,} for training, evaluated on the {dataset.images:,} of"
+    scores = dataset.best.grounding if dataset.best else None
+    if scores is None:
+        return f"{images} `{dataset.split}`."
+    return (
+        f"{images} `{dataset.split}` with {scores.phrases:,} phrases. With the regions of the best recipe, no ranking "
+        f"exceeds {scores['upper_bound_any']:.1f} (any) or {scores['upper_bound_union']:.1f} (union)."
+    )
+
+
+def _kind(dataset: DatasetResult) -> str:
+    return {"drawn": "Drawn images", "real": "Real images"}[dataset.kind]
 
 
 def _table(recipes: Sequence[RecipeResult]) -> list[str]:
     columns = _columns(recipes)
     lines = [f"| recipe | seeds | {' | '.join(f'`{name}`' for name in columns)} | minutes |"]
     lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
-    for own in recipes:
-        cells = " | ".join(_with_interval(own.metrics[name]) for name in columns)
-        lines.append(f"| `{own.recipe}` | {len(own.runs)} | {cells} | {own.minutes:.1f} |")
+    for result in recipes:
+        values = " | ".join(_with_interval(result.metrics[name]) for name in columns)
+        lines.append(f"| `{result.recipe}` | {len(result.runs)} | {values} | {result.minutes:.1f} |")
     return lines
 
 
 def _columns(recipes: Sequence[RecipeResult]) -> list[str]:
-    return [name for name in (*_SHOWN, *_MORE) if all(name in own.metrics for own in recipes)]
+    return [name for name in (*_COLUMNS, *_OPTIONAL_COLUMNS) if all(name in result.metrics for result in recipes)]
 
 
 def _seeds(dataset: DatasetResult) -> list[str]:
-    if all(len(own.runs) == 1 for own in dataset.recipes):
+    if all(len(result.runs) == 1 for result in dataset.recipes):
         return []
     each = [
-        f"`{own.recipe}` " + ", ".join(f"{value:.1f}" for value in own.seed_values(dataset.headline))
-        for own in dataset.recipes
+        f"`{result.recipe}` " + ", ".join(f"{value:.1f}" for value in result.seed_values(dataset.headline))
+        for result in dataset.recipes
     ]
-    return [f"Each seed's {dataset.headline}: {'; '.join(each)}."]
+    return [f"{dataset.headline} of each seed: {'; '.join(each)}."]
 
 
 def _differences(dataset: DatasetResult) -> list[str]:
@@ -141,33 +145,31 @@ def _differences(dataset: DatasetResult) -> list[str]:
     if best is None or len(dataset.recipes) < 2:
         return []
     columns = _present(best, _COMPARED)
-    found = {metric: dataset.behind_best(metric) for metric in columns}
+    differences = {metric: dataset.behind_best(metric) for metric in columns}
     lines = [
         "",
-        f"The best by {dataset.headline}, `{best.recipe}`, minus each other, paired over images, in points:",
+        f"The best by {dataset.headline}, `{best.recipe}`, minus each other recipe, paired over images, in points:",
         "",
         f"| other | {' | '.join(f'`{metric}`' for metric in columns)} |",
         "| --- |" + " ---: |" * len(columns),
     ]
-    for own in dataset.recipes:
-        if own is not best:
-            cells = [found[metric][own.recipe] for metric in columns]
-            said = (f"{d.difference:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in cells)
-            lines.append(f"| `{own.recipe}` | {' | '.join(said)} |")
+    for result in dataset.recipes:
+        if result is not best:
+            found = [differences[metric][result.recipe] for metric in columns]
+            values = " | ".join(f"{each.difference:+.1f} ({each.low:+.1f} to {each.high:+.1f})" for each in found)
+            lines.append(f"| `{result.recipe}` | {values} |")
     return lines
 
 
-def _by_type(own: RecipeResult) -> list[str]:
-    scores = own.grounding
-    assert scores is not None  # asked for by the caller
+def _by_type(scores: GroundingScores) -> list[str]:
     columns = ("recall_any@1", "pointing_any", "upper_bound_any")
     lines = [
         f"| type | phrases | {' | '.join(f'`{metric}`' for metric in columns)} |",
         "| --- |" + " ---: |" * (len(columns) + 1),
     ]
     for name, percent in scores.by_type.items():
-        cells = " | ".join(f"{percent[metric]:.1f}" for metric in columns)
-        lines.append(f"| {name} | {scores.phrases_by_type[name]:,} | {cells} |")
+        values = " | ".join(f"{percent[metric]:.1f}" for metric in columns)
+        lines.append(f"| {name} | {scores.phrases_by_type[name]:,} | {values} |")
     return lines
 
 
@@ -176,13 +178,13 @@ def _with_interval(metric: PerImageMetric) -> str:
     return f"{metric.value:.1f} ({low:.1f}–{high:.1f})"
 
 
-def _present(own: RecipeResult, metrics: Sequence[str]) -> list[str]:
-    return [metric for metric in metrics if metric in own.metrics]
+def _present(result: RecipeResult, metrics: Sequence[str]) -> list[str]:
+    return [metric for metric in metrics if metric in result.metrics]
 
 
 @dataclass(frozen=True)
 class _Mark:
-    """One row of a drawing: a recipe's value with its interval and its seeds, in per cent of the axis."""
+    """One row of a plot: the value of a recipe with its interval and its seeds, in percent of the axis."""
 
     recipe: str
     label: str
@@ -195,7 +197,7 @@ class _Mark:
 
 @dataclass(frozen=True)
 class _Plot:
-    """The values of one metric on one axis."""
+    """The values of one metric on one axis; the best baseline as its place on the axis and its label."""
 
     metric: str
     marks: tuple[_Mark, ...]
@@ -206,49 +208,48 @@ class _Plot:
 def _plots(dataset: DatasetResult) -> list[_Plot]:
     if not dataset.recipes:
         return []
-    return [_plot(dataset, metric) for metric in _present(dataset.recipes[0], _DRAWN)]
+    return [_plot(dataset, metric) for metric in _present(dataset.recipes[0], _COMPARED)]
 
 
 def _plot(dataset: DatasetResult, metric: str) -> _Plot:
-    intervals = {own.recipe: own.metrics[metric].interval() for own in dataset.recipes}
-    strongest = max(((own[metric], name) for name, own in dataset.baselines.items() if metric != "rsum"), default=None)
+    intervals = {result.recipe: result.metrics[metric].interval() for result in dataset.recipes}
+    baselines = [(scores[metric], name) for name, scores in dataset.baselines.items()] if metric != "rsum" else []
+    baseline = max(baselines, default=None)
     values = [bound for interval in intervals.values() for bound in interval]
-    values += [value for own in dataset.recipes for value in own.seed_values(metric)]
-    values += [strongest[0]] if strongest else []
+    values += [value for result in dataset.recipes for value in result.seed_values(metric)]
+    values += [baseline[0]] if baseline else []
     step = next(size for size in (0.5, 1, 2, 5, 10, 20, 50, 100, 200) if size * 6 >= max(values) - min(values))
     first, last = int(min(values) // step), int(max(values) // step) + 1
-    low, span = first * step, (last - first) * step
 
     def share(value: float) -> float:
-        return round(100 * (value - low) / span, 2)
+        return round(100 * (value - first * step) / ((last - first) * step), 2)
 
     marks = tuple(
         _Mark(
-            own.recipe,
-            _with_interval(own.metrics[metric]),
-            share(own.metrics[metric].value),
-            share(intervals[own.recipe][0]),
-            share(intervals[own.recipe][1]),
-            tuple(share(value) for value in own.seed_values(metric)) if len(own.runs) > 1 else (),
-            own is dataset.best,
+            result.recipe,
+            _with_interval(result.metrics[metric]),
+            share(result.metrics[metric].value),
+            share(intervals[result.recipe][0]),
+            share(intervals[result.recipe][1]),
+            tuple(share(value) for value in result.seed_values(metric)) if len(result.runs) > 1 else (),
+            result is dataset.best,
         )
-        for own in sorted(dataset.recipes, key=lambda own: -own.metrics[metric].value)
+        for result in sorted(dataset.recipes, key=lambda result: -result.metrics[metric].value)
     )
     ticks = tuple((share(i * step), f"{i * step:g}") for i in range(first, last + 1))
-    return _Plot(
-        metric, marks, ticks, (share(strongest[0]), f"{strongest[1]} {strongest[0]:.1f}") if strongest else None
-    )
+    return _Plot(metric, marks, ticks, (share(baseline[0]), f"{baseline[1]} {baseline[0]:.1f}") if baseline else None)
 
 
 def _html(comparison: Comparison) -> str:
     return _template().render(
         comparison=comparison,
         command=command_line(comparison),
-        columns={own.name: _columns(own.recipes) for own in comparison.datasets},
+        columns={dataset.name: _columns(dataset.recipes) for dataset in comparison.datasets},
         plots={dataset.name: _plots(dataset) for dataset in comparison.datasets},
+        kind=_kind,
         with_interval=_with_interval,
         compared=_COMPARED,
-        failures=ERROR_KINDS,
+        error_kinds=ERROR_KINDS,
     )
 
 
@@ -262,10 +263,3 @@ def _template() -> jinja2.Template:
 
 def _short(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if path.name == "data.toml" else path.name
-
-
-def _write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(content, encoding="utf-8")
-    beside.replace(path)
