@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unboxed.errors import ModelError
-from unboxed.priors.semantic import PriorSettings, SemanticPrior, expected_overlap, scores
+from unboxed.priors.semantic import PriorSettings, SemanticPrior, scores
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
@@ -183,13 +183,6 @@ def test_no_regions_no_classes() -> None:
     assert not scores(empty.affinity("a dog")[None], shown).any()
 
 
-def test_expected_overlap_prefers_the_box_that_others_agree_with() -> None:
-    overlap = np.array([[1, 0, 0], [0, 1, 0.7], [0, 0.7, 1]], np.float32)
-    score = np.array([[0.5, 0.45, 0.4]], np.float32)
-    assert score.argmax() == 0 and expected_overlap(score, overlap).argmax() == 1
-    assert not expected_overlap(np.zeros((1, 3), np.float32), overlap).any()
-
-
 def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     for name in ("word_vectors", "wordnet", "class_map"):
         with pytest.raises(ModelError, match="nowhere"):
@@ -206,14 +199,3 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "prior.json").write_text(json.dumps(content | {"version": 99}), encoding="utf-8")
     with pytest.raises(ModelError, match="Update unboxed"):
         SemanticPrior.load(tmp_path)
-
-
-def test_settings_are_checked_and_survive_json() -> None:
-    settings = PriorSettings(word_vectors=Path("a.txt"), match=("names", "vectors"), stuff_weight=0.5)
-    assert PriorSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
-    for wrong in ({"stuff_weight": 2}, {"temperature": -1}, {"match": ("guess",)}, {"background": 1}):
-        with pytest.raises(ModelError):
-            PriorSettings(**wrong)
-    for values in ({"unheard": 1}, {"stuff_weight": "much"}, {"match": 3}):
-        with pytest.raises(ModelError):
-            PriorSettings.from_dict(values)

@@ -1,11 +1,12 @@
-"""Places among like boxes: which words count, and which boxes they are true of."""
+"""Places: which words of a phrase count, and of which boxes a place holds."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from unboxed.priors.spatial import SPATIAL_WORDS, box_relations, phrase_places
+from unboxed.priors.spatial import SPATIAL_WORDS, box_places, phrase_places
+from unboxed.text.phrases import phrase_words
 
 
 @pytest.mark.parametrize(
@@ -22,31 +23,31 @@ from unboxed.priors.spatial import SPATIAL_WORDS, box_relations, phrase_places
         ("the centre door", {"center"}),
         ("the leftmost door", {"left"}),
         ("the bottom drawer in the middle", {"bottom", "middle"}),
-        ("a pink top", set()),  # what the phrase is about is no place
+        ("a pink top", set()),  # the head noun is no place
         ("the left", set()),
         ("a dog", set()),
     ],
 )
-def test_only_whole_words_are_places(phrase: str, places: set[str]) -> None:
-    found = phrase_places(phrase)
-    assert {word for word, said in zip(SPATIAL_WORDS, found, strict=True) if said} == places
+def test_whole_words_that_are_not_the_head_noun_are_places(phrase: str, places: set[str]) -> None:
+    found = phrase_places(phrase_words(phrase))
+    assert {word for word, holds in zip(SPATIAL_WORDS, found, strict=True) if holds} == places
 
 
-def test_relations_of_boxes_among_their_like() -> None:
+def test_places_of_boxes_among_others_of_their_label() -> None:
     boxes = np.array([[0, 0, 2, 2], [4, 8, 6, 10], [8, 4, 10, 6], [3, 3, 4, 4], [0, 0, 9, 9]], np.float32)
-    relations = box_relations(boxes, [7, 7, 7, 2, -1])
-    held = [{word for word, is_so in zip(SPATIAL_WORDS, row, strict=True) if is_so} for row in relations]
+    places = box_places(boxes, [7, 7, 7, 2, -1])
+    held = [{word for word, holds in zip(SPATIAL_WORDS, row, strict=True) if holds} for row in places]
     assert held == [
         {"left", "top"},
         {"center", "bottom"},
         {"right", "middle"},
-        set(SPATIAL_WORDS),  # alone of its kind
-        set(SPATIAL_WORDS),  # of no kind
+        set(SPATIAL_WORDS),  # alone in its group
+        set(SPATIAL_WORDS),  # in no group
     ]
 
 
-def test_boxes_in_one_place_are_all_of_it() -> None:
+def test_boxes_in_one_position_share_its_place() -> None:
     boxes = np.array([[0, 0, 2, 2], [0, 4, 2, 6]], np.float32)
-    left, right, center = box_relations(boxes, [0, 0])[:, :3].T
+    left, right, center = box_places(boxes, [0, 0])[:, :3].T
     assert left.all() and right.all() and not center.any()
-    assert box_relations(np.zeros((0, 4), np.float32), []).shape == (0, 6)
+    assert box_places(np.zeros((0, 4), np.float32), []).shape == (0, 6)

@@ -1,8 +1,8 @@
-"""Which classes a noun goes with, learned from training images and their captions alone.
+"""The classes that a noun goes with, learned from training images and their captions.
 
-The detector says which classes an image shows, its captions say which nouns: a noun that is said where a class is
-seen probably means it. This is IBM's first model of translation (Brown et al. 1993) from classes to nouns, with soft
-presence of the classes and an empty class for nouns that mean nothing the detector knows.
+The detector gives the classes of an image, the captions give its nouns: a noun that occurs where a class is seen
+probably means it. This is IBM's translation model 1 (Brown et al. 1993) from classes to nouns, with class scores in
+place of words, and an empty class for nouns that mean nothing the detector has a class for.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.errors import ModelError
+from unboxed.runtime.atomic import atomic_path
 from unboxed.types import Array
 
 __all__ = ["Cooccurrence"]
 
-_EMPTY = 0.2
+_EMPTY = 0.2  # the score of the empty class in every image
 _STEPS = 15
 
 
 class Cooccurrence:
-    """The probabilities of classes given a noun.
+    """The probabilities of K classes given each of N nouns.
 
     Args:
-        nouns: N keys of nouns.
-        weight_NK: each row at most 1 in sum; what is missing belongs to the empty class.
+        nouns: N keys of nouns, see `unboxed.text.inflection.noun_key`.
+        weight_NK: probabilities; a row sums to at most 1, the rest belongs to the empty class.
     """
 
     def __init__(self, nouns: Sequence[str], weight_NK: Array) -> None:
@@ -38,49 +39,50 @@ class Cooccurrence:
 
     @classmethod
     def fit(cls, images: Iterable[tuple[Sequence[str], Array]], min_count: int = 5) -> Cooccurrence:
-        """Learns from photographs: the nouns of each one's captions, with repetitions, and how sure its classes are.
-
-        The likelihood `Π_image Π_noun Σ_k P(noun | k) presence_k` is climbed by expectation-maximisation.
+        """Learn from I images by expectation-maximization of `Π_image Π_noun Σ_k P(noun | k) score_k`.
 
         Args:
-            photographs: nouns, and the presence `[K]` in [0, 1] of each class.
-            min_count: nothing is learned of a noun that is said less often.
+            images: of each image the nouns of its captions, with repetitions, and the score `[K]` in [0, 1] of each
+                class.
+            min_count: a noun that occurs less often is left out.
         """
-        said, shown = [], []
-        for nouns, presence_K in images:
-            said.append(Counter(nouns))
-            shown.append(presence_K)
-        counts = sum(said, Counter[str]())
+        nouns_I, scores_I = [], []
+        for nouns, score_K in images:
+            nouns_I.append(Counter(nouns))
+            scores_I.append(score_K)
+        counts = sum(nouns_I, Counter[str]())
         kept = sorted((noun for noun, n in counts.items() if n >= min_count), key=lambda noun: (-counts[noun], noun))
         if not kept:
-            return cls((), np.zeros((0, len(shown[0]) if shown else 0), np.float32))
+            return cls((), np.zeros((0, len(scores_I[0]) if scores_I else 0), np.float32))
         ids = {noun: i for i, noun in enumerate(kept)}
-        count_IN = np.zeros((len(said), len(kept)), np.float32)
-        for row, own in zip(count_IN, said, strict=True):
-            for noun, n in own.items():
+        count_IN = np.zeros((len(nouns_I), len(kept)), np.float32)
+        for row, image_counts in zip(count_IN, nouns_I, strict=True):
+            for noun, n in image_counts.items():
                 if noun in ids:
                     row[ids[noun]] = n
-        presence_IK = np.concatenate([np.stack(shown), np.full((len(shown), 1), _EMPTY)], axis=1).astype(np.float32)
-        noun_KN = np.tile(count_IN.sum(axis=0) / count_IN.sum(), (presence_IK.shape[1], 1)).astype(np.float32)
+        empty_I1 = np.full((len(scores_I), 1), _EMPTY)
+        score_IK = np.concatenate([np.stack(scores_I), empty_I1], axis=1).astype(np.float32)
+        noun_KN = np.tile(count_IN.sum(axis=0) / count_IN.sum(), (score_IK.shape[1], 1)).astype(np.float32)
         expected_KN = noun_KN
         for _ in range(_STEPS):
-            expected_KN = noun_KN * (presence_IK.T @ (count_IN / np.maximum(presence_IK @ noun_KN, 1e-9)))
+            expected_KN = noun_KN * (score_IK.T @ (count_IN / np.maximum(score_IK @ noun_KN, 1e-9)))
             noun_KN = expected_KN / np.maximum(expected_KN.sum(axis=1, keepdims=True), 1e-9)
         class_KN = expected_KN / np.maximum(expected_KN.sum(axis=0, keepdims=True), 1e-9)
         return cls(kept, np.ascontiguousarray(class_KN[:-1].T))
 
     def of(self, noun: str) -> Array | None:
-        """`[K]` probabilities of the classes given a noun key, or None when nothing was learned of it."""
+        """`[K]` probabilities of the classes given a noun key; None for a noun that was left out."""
         row = self._rows.get(noun)
         return None if row is None else self.weight_NK[row]
 
     def save(self, path: Path) -> None:
-        """Writes a NumPy archive."""
-        np.savez_compressed(path, weights=self.weight_NK.astype(np.float32), nouns=np.array(self.nouns, dtype=np.str_))
+        """Write a NumPy archive, atomically."""
+        with atomic_path(path) as partial:
+            np.savez_compressed(partial, weights=self.weight_NK, nouns=np.array(self.nouns, dtype=np.str_))
 
     @classmethod
     def load(cls, path: Path) -> Cooccurrence:
-        """What `save` wrote.
+        """The probabilities that `save` wrote.
 
         Raises:
             ModelError: a file that is missing or damaged.

@@ -1,4 +1,4 @@
-"""Which of a detector's classes a phrase means, and how surely: names, general knowledge, counts of captions."""
+"""Affinities of phrases with a detector's classes: by names, lexical files and counts over the training captions."""
 
 from __future__ import annotations
 
@@ -6,59 +6,72 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from unboxed.priors import person_words
-from unboxed.priors.class_map import ClassMap, named_classes, words_to_head
+from unboxed.priors import noun_sets
+from unboxed.priors.class_map import ClassMap, classes_by_name
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
 from unboxed.regions.sources.derived import PERSON_CLASSES, PersonParts
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import is_plural
-from unboxed.text.phrases import head_noun
+from unboxed.text.phrases import PhraseWords
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
 
-__all__ = ["PARTS", "Knowledge", "PhraseMatcher"]
+__all__ = ["PARTS", "MatchingResources", "PhraseMatcher", "person_classes"]
 
 PARTS = PersonParts.names
 
-_CLOSE = 0.25  # classes whose affinity is further below the best are not meant
-_WORN = person_words.HEAD | person_words.TORSO | person_words.LEGS | person_words.WHOLE
-_KNOWS_CLOTHING = 5  # so many classes for what persons wear and have, and the parts need not stand in for them
+_CLOSE = 0.25  # a class whose affinity is further below the best one gets none
+_MANY_CLOTHING_CLASSES = 5  # with this many classes for clothing and the body, parts of persons do not replace them
 
 
 @dataclass(frozen=True, eq=False)
-class Knowledge:
-    """What phrases are matched with, beside names; None where there is none."""
+class MatchingResources:
+    """What phrases are matched with besides the class names; None for what there is not.
+
+    Attributes:
+        vectors: word vectors.
+        wordnet: kinds of nouns.
+        class_map: phrase -> class name.
+        cooccurrence: the classes that go with each noun in the training data.
+    """
 
     vectors: WordVectors | None = None
     wordnet: WordNet | None = None
-    own_map: dict[str, str] | None = None
-    """phrase -> class name."""
+    class_map: dict[str, str] | None = None
     cooccurrence: Cooccurrence | None = None
 
 
+def person_classes(names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """`[N]`: True for the class names of persons."""
+    return np.array([name.lower() in PERSON_CLASSES for name in names], dtype=bool)
+
+
 class PhraseMatcher:
-    """Affinities of phrases with K classes and with the three parts of a person, `[K + 3]`.
+    """Affinities of phrases with N classes and with the three parts of a person, `[N + 3]`.
 
     Args:
         settings: which ways to match, in which order.
-        names: the K names, without the sources before them.
-        knowledge: what to match with.
+        names: the N class names, without the source before the colon.
+        resources: what to match with.
     """
 
-    def __init__(self, settings: PriorSettings, names: Sequence[str], knowledge: Knowledge) -> None:
+    def __init__(self, settings: PriorSettings, names: Sequence[str], resources: MatchingResources) -> None:
         self.settings = settings
         self.names = tuple(names)
-        self.knowledge = knowledge
-        self.person_K = np.array([name.lower() in PERSON_CLASSES for name in names], dtype=bool)
-        known = sum(noun_key(name.lower()) in _WORN for name in names)
-        self._parts = bool(self.person_K.any()) and known < _KNOWS_CLOTHING and settings.part_weight > 0
-        self._class_map = ClassMap(names, None, knowledge.own_map)
-        self._class_vectors = None if knowledge.vectors is None else knowledge.vectors.matrix(self.names)
-        self._by_noun: dict[str, Array] = {}
-        self._ways: dict[Match, Callable[[str], Array]] = {
+        self.resources = resources
+        self._person_N = person_classes(names)
+        clothing_classes = sum(noun_key(name.lower()) in noun_sets.CLOTHING for name in names)
+        self._use_parts = (
+            bool(self._person_N.any()) and clothing_classes < _MANY_CLOTHING_CLASSES and settings.part_weight > 0
+        )
+        self._class_map = ClassMap(resources.class_map or {}, self.names)
+        self._class_vectors = None if resources.vectors is None else resources.vectors.matrix(self.names)
+        self._wordnet_rows: dict[str, Array] = {}
+        self._ways: dict[Match, Callable[[PhraseWords], Array]] = {
             "map": self._by_map,
             "names": self._by_name,
             "parts": self._by_part,
@@ -68,82 +81,81 @@ class PhraseMatcher:
 
     @property
     def can_match(self) -> bool:
-        """Is there anything to match with?"""
-        known = self.knowledge
-        always = {"names", "parts"} & set(self.settings.match)
-        sources = (known.own_map, known.wordnet, known.vectors, known.cooccurrence)
-        return bool(always) or any(source is not None for source in sources)
+        """Whether any way can match: `names` and `parts` always can, the others need their resource."""
+        resources = self.resources
+        given = (resources.class_map, resources.wordnet, resources.vectors, resources.cooccurrence)
+        return not {"names", "parts"}.isdisjoint(self.settings.match) or any(resource is not None for resource in given)
 
-    def __call__(self, phrase: str) -> Array:
-        """`[K + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros when nothing is known."""
+    def __call__(self, phrase: PhraseWords) -> Array:
+        """`[N + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros where no way matches."""
         found = self._row([])
         for match in self.settings.match:
             found = self._ways[match](phrase)
             if found.any():
                 break
-        counted = self.knowledge.cooccurrence
-        together = None if counted is None else counted.of(noun_key(head_noun(phrase)))
-        if together is not None:
-            found = found + np.pad(self.settings.cooccurrence * together, (0, len(PARTS)))
+        cooccurrence = self.resources.cooccurrence
+        class_N = None if cooccurrence is None else cooccurrence.of(noun_key(phrase.head))
+        if class_N is not None:
+            found = found + np.pad(self.settings.cooccurrence * class_N, (0, len(PARTS)))
         return found
 
-    def is_several(self, phrase: str) -> bool:
-        """Does the phrase speak of several things or persons?"""
-        head = head_noun(phrase)
-        return is_plural(head) or noun_key(head) in person_words.GROUPS
+    @staticmethod
+    def is_plural(phrase: PhraseWords) -> bool:
+        """Whether the phrase names several things or persons."""
+        return is_plural(phrase.head) or noun_key(phrase.head) in noun_sets.GROUPS
 
-    def _by_map(self, phrase: str) -> Array:
-        own = self._class_map.own(phrase)
-        return self._row([] if own is None else [own])
+    def _by_map(self, phrase: PhraseWords) -> Array:
+        mapped = self._class_map(phrase)
+        return self._row([] if mapped is None else [mapped])
 
-    def _by_name(self, phrase: str) -> Array:
-        named = named_classes(phrase, self.names)
-        if not named and noun_key(head_noun(phrase)) in person_words.PERSONS | person_words.GROUPS:
-            return self._row(np.flatnonzero(self.person_K))
-        return self._row(named)
+    def _by_name(self, phrase: PhraseWords) -> Array:
+        classes = classes_by_name(phrase, self.names)
+        if not classes and noun_key(phrase.head) in noun_sets.PERSONS | noun_sets.GROUPS:
+            return self._row(np.flatnonzero(self._person_N))
+        return self._row(classes)
 
-    def _by_part(self, phrase: str) -> Array:
+    def _by_part(self, phrase: PhraseWords) -> Array:
         row, weight = self._row([]), self.settings.part_weight
-        if not self._parts:
+        if not self._use_parts:
             return row
-        key = noun_key(head_noun(phrase))
-        for part, nouns in enumerate((person_words.HEAD, person_words.TORSO, person_words.LEGS)):
+        key = noun_key(phrase.head)
+        for part, nouns in enumerate((noun_sets.HEAD, noun_sets.TORSO, noun_sets.LEGS)):
             row[len(self.names) + part] = weight * (key in nouns)
-        if key in person_words.WHOLE:
-            row[: len(self.names)] = weight * self.person_K
+        if key in noun_sets.OUTFITS:
+            row[: len(self.names)] = weight * self._person_N
             row[len(self.names) + PARTS.index("torso")] = weight
         return row
 
-    def _by_wordnet(self, phrase: str) -> Array:
-        wordnet = self.knowledge.wordnet
+    def _by_wordnet(self, phrase: PhraseWords) -> Array:
+        wordnet = self.resources.wordnet
         if wordnet is None:
             return self._row([])
-        for noun in (" ".join(words_to_head(phrase)[-2:]), head_noun(phrase)):
-            if noun not in self._by_noun:
-                affinity = [wordnet.affinity(noun, name) for name in self.names] if noun in wordnet else []
-                self._by_noun[noun] = self._sharp(np.array(affinity, np.float32)) if affinity else self._row([])
-            if self._by_noun[noun].any():
-                return self._by_noun[noun]
+        for noun in (" ".join(phrase.up_to_head[-2:]), phrase.head):
+            if noun not in self._wordnet_rows:
+                affinities = [wordnet.affinity(noun, name) for name in self.names] if noun in wordnet else []
+                self._wordnet_rows[noun] = self._sharpened(np.array(affinities, np.float32))
+            if self._wordnet_rows[noun].any():
+                return self._wordnet_rows[noun]
         return self._row([])
 
-    def _by_vectors(self, phrase: str) -> Array:
-        vectors = self.knowledge.vectors
-        vector = None if vectors is None else vectors.vector(head_noun(phrase))
+    def _by_vectors(self, phrase: PhraseWords) -> Array:
+        vectors = self.resources.vectors
+        vector = None if vectors is None else vectors.vector(phrase.head)
         if vector is None or self._class_vectors is None:
             return self._row([])
-        return self._sharp(self._class_vectors @ vector, self.settings.vector_threshold)
+        return self._sharpened(self._class_vectors @ vector, self.settings.vector_threshold)
 
-    def _sharp(self, affinity_K: Array, threshold: float = 0.0) -> Array:
-        """The best class's affinity, and of those close to it what the temperature leaves."""
-        best = float(affinity_K.max(initial=0))
+    def _sharpened(self, affinity_N: Array, threshold: float = 0.0) -> Array:
+        """The best class's affinity, and those close to it lowered by the temperature; `[N + 3]`."""
+        best = float(affinity_N.max(initial=0))
         if best <= 0 or best < threshold:
             return self._row([])
         if self.settings.temperature == 0:
-            sharp_K = np.maximum(affinity_K, 0)
+            sharp_N = np.maximum(affinity_N, 0)
         else:
-            meant_K = (affinity_K > best - _CLOSE) & (affinity_K > 0)
-            sharp_K = best * meant_K * np.exp((affinity_K - best) / self.settings.temperature)
-        return np.pad(sharp_K, (0, len(PARTS))).astype(np.float32)
+            close_N = (affinity_N > best - _CLOSE) & (affinity_N > 0)
+            sharp_N = best * close_N * np.exp((affinity_N - best) / self.settings.temperature)
+        return np.pad(sharp_N, (0, len(PARTS))).astype(np.float32)
 
     def _row(self, classes: Iterable[int]) -> Array:
         row = np.zeros(len(self.names) + len(PARTS), dtype=np.float32)

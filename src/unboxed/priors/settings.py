@@ -1,13 +1,14 @@
-"""How the untrained semantic prior finds and weighs things, as one value."""
+"""Options of the semantic prior."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from unboxed.errors import ModelError
+from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 __all__ = ["Match", "PriorSettings"]
 
@@ -19,26 +20,28 @@ class PriorSettings:
     """How phrases are compared with the detector's classes, and classes with regions.
 
     Attributes:
-        word_vectors: GloVe text, or `.npz` with `.vocab.txt`; without one they are counted from the training captions.
-        wordnet: a WordNet file, or `nltk` for NLTK's where it is installed; without one WordNet is not asked.
-        class_map: a JSON file {phrase: class}, your own word on what is what.
-        match: how the classes of a phrase are found, in turn: the first that knows its head noun answers. `map` asks
-            the class map, `names` compares with the classes' names, `parts` knows what persons wear and are made of,
-            `wordnet` what is a kind of what, `vectors` compares word vectors.
-        cooccurrence: how much the classes count that the noun goes with in the training captions; 0 leaves that out.
+        word_vectors: GloVe text, or `.npz` with `.vocab.txt`; without it, vectors are counted from the training
+            captions.
+        wordnet: a WordNet file, or `nltk` for NLTK's where it is installed; without it, `wordnet` matches nothing.
+        class_map: a JSON file {phrase: class} of your own.
+        match: how the classes of a phrase are found, in this order: the first way that gives any is used. `map` looks
+            the phrase up in the class map, `names` compares with the class names, `parts` matches clothing and parts
+            of the body with parts of persons, `wordnet` finds what is a kind of what, `vectors` compares word vectors.
+        cooccurrence: weight of the classes that the noun goes with in the training captions; 0 leaves them out.
         evidence: `probability` of each class, or only the most probable class of a region (`label`; SPRM).
-        temperature: affinities this much below the best class's count e times less; 0 takes them as they are (SPRM).
-        vector_threshold: word vectors must be at least so alike, or nothing is known.
-        background: a detector's score that means nothing.
-        stuff_weight: how much sky, grass and walls count beside things.
-        stuff_size: how much larger regions of these are preferred.
-        elsewhere_weight: how much things count in regions that no detector proposed, such as a segmenter's.
-        single_union: what the score of a box around several things is multiplied by when the noun is singular.
-        plural_union: the same when it is plural: 1 answers one of them, 1.5 all of them.
-        part_weight: how much head, torso and legs count for clothing and parts of the body; 0 leaves them out.
-        spatial: heed left, right, center, top, bottom, middle.
-        spatial_score: a thing this sure has a place among its like; surer than 0 keeps doubtful boxes from being
-            leftmost.
+        temperature: an affinity this much below the best class's counts e times less; 0 takes affinities as they are
+            (SPRM).
+        vector_threshold: the least cosine of word vectors that match, in [0, 1].
+        background: the detector's score of a class that is absent, in [0, 1); it is subtracted.
+        stuff_weight: weight of sky, grass, walls and the like beside things, in [0, 1].
+        stuff_size: how much larger regions of these are preferred, 0 or more.
+        elsewhere_weight: weight of things in regions that no detector proposed, such as a segmenter's, in [0, 1].
+        single_union: factor of the score of a box around several things for a singular noun, 0 or more.
+        plural_union: the same for a plural: 1 prefers one of the things, 1.5 all of them.
+        part_weight: weight of head, torso and legs for clothing and parts of the body; 0 leaves them out.
+        spatial: use the words left, right, center, top, bottom, middle.
+        spatial_score: the least score of a thing that takes part in the order from left to right and from top to
+            bottom, in [0, 1]; above 0 it keeps doubtful boxes from being leftmost.
 
     Raises:
         ModelError: a value outside its range.
@@ -71,10 +74,9 @@ class PriorSettings:
                 raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected a value in 0..1.")
         if self.background == 1:
             raise ModelError("The prior's background is 1, which leaves no score; 0.01 is usual.")
-        known = Match.__args__  # type: ignore[attr-defined]
         for name in self.match:
-            if name not in known:
-                raise ModelError(f"The prior cannot match by {name!r}; expected some of {', '.join(known)}.")
+            if name not in get_args(Match):
+                raise ModelError(f"The prior cannot match by {name!r}; expected some of {', '.join(get_args(Match))}.")
 
     @staticmethod
     def paper(word_vectors: Path | None = None) -> PriorSettings:
@@ -97,28 +99,26 @@ class PriorSettings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["match"] = list(self.match)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        """The settings as JSON values."""
+        return to_json(self)
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> PriorSettings:
-        """The settings that `to_dict` wrote.
+        """The settings that `to_dict` wrote; fields that are left out take their defaults.
 
         Raises:
-            ModelError: an unknown name or a value of the wrong kind.
+            ModelError: an unknown name, a value of the wrong kind or outside its range.
         """
-        known = {field.name for field in fields(PriorSettings)}
-        if unknown := sorted(set(values) - known):
-            raise ModelError(f"The prior's settings have an unknown name {unknown[0]!r}; update unboxed.")
-        chosen = dict(values)
         try:
-            for name in ("word_vectors", "wordnet", "class_map"):
-                if chosen.get(name) is not None:
-                    chosen[name] = Path(chosen[name])
-            if "match" in chosen:
-                chosen["match"] = tuple(chosen["match"])
-            return PriorSettings(**chosen)
-        except TypeError as error:
-            raise ModelError(f"The prior's settings hold a value of the wrong kind ({error}).") from error
+            return from_json(PriorSettings, values, hooks={"match": FieldHooks(_names, list)})
+        except UnknownFieldError as error:
+            raise ModelError(f"The prior's settings have an unknown name {error.name!r}; update unboxed.") from None
+        except WrongKindError as error:
+            raise ModelError(f"The prior's settings hold a value of the wrong kind ({error}).") from None
+
+
+def _names(values: Any) -> tuple[Any, ...]:
+    """A list as a tuple. `PriorSettings` checks its values itself, with a message that lists the known ones."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(values)
+    return tuple(values)

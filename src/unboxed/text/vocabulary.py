@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unboxed.errors import RunError
+from unboxed.runtime.atomic import write_text
 from unboxed.text.tokens import words
 
 __all__ = ["MASK", "MASK_ID", "PAD", "PAD_ID", "SPECIAL", "UNKNOWN", "UNKNOWN_ID", "Vocabulary"]
@@ -80,46 +80,40 @@ class Vocabulary:
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
         return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
 
-    def to_json(self) -> str:
-        """The content of a run's `vocab.json`."""
-        content = {"format": _FORMAT, "version": _VERSION, "words": list(self.words)}
-        return json.dumps(content, ensure_ascii=False, indent=0) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Vocabulary:
-        """Read what `to_json` wrote.
-
-        Raises:
-            RunError: not JSON, not a vocabulary, written by a newer version, or its words are damaged.
-        """
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise RunError(f"The vocabulary is not valid JSON ({error}); copy the run's vocab.json anew.") from None
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise RunError(f'A vocabulary is a JSON object with "format": "{_FORMAT}"; this one is something else.')
-        if content.get("version") != _VERSION:
-            raise RunError(
-                f"The vocabulary has version {content.get('version')!r}, this unboxed reads version {_VERSION}; "
-                "install a newer unboxed, or train again with this one."
-            )
-        stored = content.get("words")
-        if not isinstance(stored, list):
-            raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
-        return cls(tuple(stored))
-
     def save(self, path: Path) -> None:
-        """Write `vocab.json`, atomically."""
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(self.to_json(), encoding="utf-8")
-        beside.replace(path)
+        """Write the JSON file of a run's vocabulary, atomically."""
+        content = {"format": _FORMAT, "version": _VERSION, "words": list(self.words)}
+        write_text(path, json.dumps(content, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """Read `vocab.json`; raises `RunError`, naming the file, when it is missing or damaged."""
+        """The vocabulary in a file that `save` wrote.
+
+        Raises:
+            RunError: a file that is missing, damaged, no vocabulary, or written by a newer version.
+        """
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
+            return cls(_words(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"Cannot read the vocabulary {path}: {error}.") from None
         except RunError as error:
             raise RunError(f"{path}: {error}") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words in the text of a vocabulary file."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"The vocabulary is not valid JSON ({error}); copy the run's vocab.json anew.") from None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise RunError(f'A vocabulary is a JSON object with "format": "{_FORMAT}"; this one is something else.')
+    if content.get("version") != _VERSION:
+        raise RunError(
+            f"The vocabulary has version {content.get('version')!r}, this unboxed reads version {_VERSION}; "
+            "install a newer unboxed, or train again with this one."
+        )
+    listed = content.get("words")
+    if not isinstance(listed, list):
+        raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
+    return tuple(listed)

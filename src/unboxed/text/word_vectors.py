@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import ModelError
+from unboxed.runtime.atomic import atomic_path, write_text
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
@@ -104,9 +105,10 @@ class WordVectors:
         return cls(kept, _reduced(np.maximum(information, 0), width))
 
     def save(self, path: Path) -> None:
-        """Writes `path` (`NAME.npz`) and `NAME.vocab.txt`; `open` gives the very same vectors."""
-        np.savez_compressed(path, vectors=self._vectors)
-        path.with_suffix(".vocab.txt").write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
+        """Write `path` (`NAME.npz`) and `NAME.vocab.txt`, from which `open` reads the very same vectors."""
+        with atomic_path(path) as partial:
+            np.savez_compressed(partial, vectors=self._vectors)
+        write_text(path.with_suffix(".vocab.txt"), "".join(f"{word}\n" for word in self.words))
 
     @property
     def width(self) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.errors import ModelError
+from unboxed.runtime.atomic import atomic_path
 from unboxed.text.inflection import noun_key
 
 __all__ = ["WordNet"]
@@ -109,7 +110,8 @@ class WordNet:
         """Writes the file that `open` reads, gzipped; lexicographer files and the lemmas of synsets are left empty."""
         lines = [f"S\t{synset}\t\t\t{' '.join(above)}" for synset, above in self._hypernyms.items()]
         lines += [f"L\t{lemma}\t{' '.join(synsets)}" for lemma, synsets in self._senses.items()]
-        path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode("utf-8"), mtime=0))
+        with atomic_path(path) as partial:
+            partial.write_bytes(gzip.compress("\n".join([*lines, ""]).encode("utf-8"), mtime=0))
 
     def __len__(self) -> int:
         """The number of lemmas."""

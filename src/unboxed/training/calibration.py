@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
-from unboxed.priors.person_words import GROUPS, PERSONS
+from unboxed.priors.noun_sets import GROUPS, PERSONS
 from unboxed.runtime.seeds import generator
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import PRONOUNS

@@ -1,14 +1,14 @@
-"""Nouns that stand for persons, for what persons wear and have, and names of things without a shape.
+"""Sets of English nouns: persons, what persons wear and are made of, and things without a shape.
 
-General knowledge of English, for users without any lexical file. Every set holds keys of `negatives.inflection`, so
-that “hats” is found under “hat”.
+The prior needs no lexical file for these. The sets hold keys of `unboxed.text.inflection.noun_key`, so that “hats” is
+found under “hat”.
 """
 
 from __future__ import annotations
 
 from unboxed.text.inflection import noun_key
 
-__all__ = ["GROUPS", "HEAD", "LEGS", "PERSONS", "STUFF", "TORSO", "WHOLE"]
+__all__ = ["CLOTHING", "GROUPS", "HEAD", "LEGS", "OUTFITS", "PERSONS", "STUFF", "TORSO"]
 
 
 def _keys(text: str) -> frozenset[str]:
@@ -84,7 +84,9 @@ LEGS = _keys(
     flip-flops kilt
     """
 )
-WHOLE = _keys("dress uniform suit outfit robe gown costume clothing clothes attire garb gear coat overalls jumpsuit")
+OUTFITS = _keys("dress uniform suit outfit robe gown costume clothing clothes attire garb gear coat overalls jumpsuit")
+CLOTHING = HEAD | TORSO | LEGS | OUTFITS
+"""What persons wear, and parts of the body."""
 
 STUFF = _keys(
     """

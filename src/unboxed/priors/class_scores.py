@@ -1,0 +1,142 @@
+"""Class scores of regions: what a detector's probabilities, the sources and the places of the regions show.
+
+The classes of several detectors and a segmenter are merged by name: a class that several detectors have gets the mean
+of their probabilities, one that only repeats a detector's class in a segmenter is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.boxes import area
+from unboxed.priors import noun_sets
+from unboxed.priors.matching import PARTS, person_classes
+from unboxed.priors.settings import PriorSettings
+from unboxed.priors.spatial import SPATIAL_WORDS, box_places
+from unboxed.regions import sources as region_sources
+from unboxed.regions.sources import Detectors, Segmenter, Unions
+from unboxed.text.inflection import noun_key
+from unboxed.types import Array
+
+__all__ = ["ClassScorer"]
+
+_DETECTED = frozenset((*Detectors.names, *Unions.names))
+_INSIDE = 0.95  # the least share of a part's area that lies in the box of its person
+
+
+class ClassScorer:
+    """Scores of the N merged classes, of parts, unions and places for the regions of an image.
+
+    Args:
+        settings: how regions are weighted.
+        class_names: the detector's K classes, such as `dog` or, of a further source, `segmenter:dog`.
+
+    Attributes:
+        names: the N distinct class names, without sources.
+    """
+
+    def __init__(self, settings: PriorSettings, class_names: Sequence[str]) -> None:
+        self.settings = settings
+        kept, target_K = _merged(class_names)
+        self._share_KN = _shares(target_K, len(kept))
+        self.names = tuple(class_names[k].rpartition(":")[2] for k in kept)
+        self._person_N = person_classes(self.names)
+        last_words = [name.lower().rpartition(" ")[2] for name in self.names]
+        self._stuff_N = np.array([noun_key(word) in noun_sets.STUFF for word in last_words], dtype=bool)
+
+    @property
+    def width(self) -> int:
+        """The number of columns: N classes, three parts, one for unions, six places."""
+        return len(self.names) + len(PARTS) + 1 + len(SPATIAL_WORDS)
+
+    def __call__(
+        self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
+    ) -> Array:
+        """The class scores `[R, N + 10]` in [0, 1] of R regions.
+
+        Args:
+            boxes: `[R, 4]` pixels.
+            class_probs: `[R, K]`.
+            sources: R names of what proposed the regions.
+            width, height: of the image in pixels.
+        """
+        settings = self.settings
+        probability_RN = self._probabilities(class_probs)
+        label_R = _best_class(probability_RN)
+        if settings.evidence == "label":
+            probability_RN = (label_R[:, None] == np.arange(len(self.names))).astype(np.float32)
+        side_R1 = np.sqrt(area(boxes) / (width * height))[:, None]
+        stuff_R1 = settings.stuff_weight * ((1 + 4 * settings.stuff_size * side_R1) / (1 + 4 * settings.stuff_size))
+        elsewhere_R1 = np.array([[source not in _DETECTED] for source in sources], bool).reshape(-1, 1)
+        thing_R1 = np.where(elsewhere_R1, settings.elsewhere_weight, 1)
+        class_score_RN = np.where(self._stuff_N, stuff_R1, thing_R1) * probability_RN
+        best_R = probability_RN.max(axis=1, initial=0)
+        not_single = {name for source in region_sources.SOURCES if not source.one_thing for name in source.names}
+        single_R = np.array([source not in not_single for source in sources], dtype=bool)
+        union_R1 = np.array([[source in Unions.names] for source in sources], np.float32).reshape(-1, 1)
+        places_R6 = box_places(boxes, np.where(single_R & (best_R >= settings.spatial_score), label_R, -1))
+        parts_R3 = self._parts(boxes, probability_RN, sources)
+        return np.concatenate([class_score_RN, parts_R3, union_R1, places_R6], axis=1).astype(np.float32)
+
+    def of_image(self, class_probs: npt.NDArray[np.floating]) -> Array:
+        """`[N]` in [0, 1]: the largest score of each class in the regions of an image, given `[R, K]`."""
+        weight_N = np.where(self._stuff_N, self.settings.stuff_weight, 1)
+        return np.asarray(self._probabilities(class_probs).max(axis=0, initial=0) * weight_N, dtype=np.float32)
+
+    def _probabilities(self, class_probs: npt.NDArray[np.floating]) -> Array:
+        """`[R, N]` the probabilities of the merged classes, without the background that a detector gives anything."""
+        probability_RN = np.asarray(class_probs, dtype=np.float32) @ self._share_KN
+        background_N = np.where(self._stuff_N, 0, self.settings.background)
+        return np.asarray(np.clip((probability_RN - background_N) / (1 - background_N), 0, 1), dtype=np.float32)
+
+    def _parts(self, boxes: Array, probability_RN: Array, sources: Sequence[str]) -> Array:
+        """`[R, 3]`: the scores of head, torso and legs; a part's is the score of the person that it lies in."""
+        part_R3 = np.array([[source == part for part in PARTS] for source in sources], np.float32).reshape(-1, 3)
+        if not part_R3.any() or not self._person_N.any():
+            return np.zeros_like(part_R3)
+        whole_R = np.array([source in Detectors.names for source in sources])
+        person_R = np.where(whole_R, probability_RN[:, self._person_N].max(axis=1), 0)
+        inside_RR = _intersection(boxes) >= _INSIDE * np.maximum(area(boxes), 1e-6)[:, None]
+        return np.asarray(part_R3 * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
+
+
+def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The N classes that are kept, and for each of K classes the place of the one it is merged into; -1: dropped."""
+    kept: list[int] = []
+    place_of: dict[str, int] = {}
+    targets = []
+    for k, name in enumerate(class_names):
+        source, _, plain = name.rpartition(":")
+        if plain in place_of and source:
+            targets.append(-1 if source in Segmenter.names else place_of[plain])
+            continue
+        place_of.setdefault(plain, len(kept))
+        targets.append(len(kept))
+        kept.append(k)
+    return kept, targets
+
+
+def _shares(target_K: list[int], count: int) -> Array:
+    """`[K, N]` the weight of each class in the merged one."""
+    share_KN = np.zeros((len(target_K), count), dtype=np.float32)
+    for k, place in enumerate(target_K):
+        if place >= 0:
+            share_KN[k, place] = 1 / target_K.count(place)
+    return share_KN
+
+
+def _best_class(probability_RN: Array) -> npt.NDArray[np.intp]:
+    """`[R]` the most probable class of each region; -1 where none has any probability."""
+    if probability_RN.shape[1] == 0:
+        return np.full(len(probability_RN), -1, dtype=np.intp)
+    return np.where(probability_RN.max(axis=1) > 0, probability_RN.argmax(axis=1), -1)
+
+
+def _intersection(boxes: Array) -> Array:
+    """`[R, R]` the area that each pair of boxes shares."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float32)
