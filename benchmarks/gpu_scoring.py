@@ -18,7 +18,7 @@ import torch
 from benchmarks.harness import Result, SkippedError, Target, alternate
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import CrossAttention
 from unboxed.attention.triton_scores import Precision, fused_scores, runs_on
 
@@ -161,8 +161,8 @@ def _peak_gb(work: Callable[[], object]) -> float:
 def _drawn(images: int, captions: int, shortest: int, longest: int) -> _Pairs:
     """Random unit vectors, all regions real, captions of evenly drawn lengths."""
     rng = torch.Generator("cuda").manual_seed(0)
-    regions_BRD = unit(torch.randn(images, _REGIONS, _WIDTH, generator=rng, device="cuda"))
-    queries_CQD = unit(torch.randn(captions, longest, _WIDTH, generator=rng, device="cuda"))
+    regions_BRD = l2_normalize(torch.randn(images, _REGIONS, _WIDTH, generator=rng, device="cuda"))
+    queries_CQD = l2_normalize(torch.randn(captions, longest, _WIDTH, generator=rng, device="cuda"))
     length_C = torch.randint(shortest, longest + 1, (captions,), generator=rng, device="cuda")
     mask_CQ = torch.arange(longest, device="cuda") < length_C[:, None]
     return _Pairs(regions_BRD, torch.ones(images, _REGIONS, dtype=torch.bool, device="cuda"), queries_CQD, mask_CQ)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 
 __all__ = ["Codes", "draw"]
 
@@ -51,5 +51,5 @@ def _unit_vectors(groups: int, rows: int, width: int, rng: torch.Generator) -> t
     """`[groups, rows, width]`; a common part makes cosines of both signs, and contents that are not all alike."""
     vectors = torch.empty(groups, rows, width)
     for some in vectors.split(_AT_ONCE):
-        some.copy_(unit(torch.randn(some.shape, generator=rng) + 0.3))
+        some.copy_(l2_normalize(torch.randn(some.shape, generator=rng) + 0.3))
     return vectors

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unboxed.attention import pair_blocks
+from unboxed.attention import chunked_scores
 from unboxed.attention.base import Aligner, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.best_region import BestRegion
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.key_value import KeyValueAttention
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.refinement import PriorRefinement
 from unboxed.attention.scan import CrossAttention
 from unboxed.attention.sgraf import SimilarityReasoning
@@ -57,8 +57,8 @@ def _ragged(groups: int, size: int, seed: int) -> torch.Tensor:
 
 def _embeddings() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
-    regions_BRD = unit(torch.randn(IMAGES, REGIONS, WIDTH, generator=rng, dtype=torch.float64) + 0.4)
-    words_CQD = unit(torch.randn(CAPTIONS, WORDS, WIDTH, generator=rng, dtype=torch.float64) + 0.3)
+    regions_BRD = l2_normalize(torch.randn(IMAGES, REGIONS, WIDTH, generator=rng, dtype=torch.float64) + 0.4)
+    words_CQD = l2_normalize(torch.randn(CAPTIONS, WORDS, WIDTH, generator=rng, dtype=torch.float64) + 0.3)
     return regions_BRD, _ragged(IMAGES, REGIONS, 1), words_CQD, _ragged(CAPTIONS, WORDS, 2)
 
 
@@ -88,7 +88,7 @@ def test_cores_with_blocks_of_their_own_give_the_scores_of_one_core(name: str, m
         used.append(workers)
         run_on_cores(work, items, workers)
 
-    monkeypatch.setattr(pair_blocks, "run_on_cores", recorded)
+    monkeypatch.setattr(chunked_scores, "run_on_cores", recorded)
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
@@ -136,8 +136,8 @@ def test_no_tensor_is_larger_than_the_budget(name: str, monkeypatch: pytest.Monk
     rng = torch.Generator().manual_seed(0)
     images, captions, width, budget = 40, 60, 8, 2**17
     embeddings = (
-        unit(torch.randn(images, 12, width, generator=rng)),
-        unit(torch.randn(captions, 10, width, generator=rng)),
+        l2_normalize(torch.randn(images, 12, width, generator=rng)),
+        l2_normalize(torch.randn(captions, 10, width, generator=rng)),
     )
     mask_BR, mask_CQ = _ragged(images, 12, 1), _ragged(captions, 10, 2)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # what is seen is what this thread makes

@@ -10,7 +10,7 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.key_value import KeyValueAttention
-from unboxed.attention.pooling import pool_words
+from unboxed.attention.ranking import pool_words
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer, FocalRule, focal_mask
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import CrossAttention
 
 
@@ -77,8 +77,8 @@ every_host = pytest.mark.parametrize("scorer", HOSTS.values(), ids=HOSTS.keys())
 def _embeddings(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     rng = torch.Generator().manual_seed(seed)
     # A common part makes cosines of both signs and contents that are not all alike.
-    regions_BRD = unit(torch.randn(3, 5, 8, generator=rng, dtype=torch.float64) + 0.5)
-    words_CQD = unit(torch.randn(4, 6, 8, generator=rng, dtype=torch.float64) + 0.3)
+    regions_BRD = l2_normalize(torch.randn(3, 5, 8, generator=rng, dtype=torch.float64) + 0.5)
+    words_CQD = l2_normalize(torch.randn(4, 6, 8, generator=rng, dtype=torch.float64) + 0.3)
     region_mask_BR = torch.arange(5) < torch.tensor(REGIONS)[:, None]
     word_mask_CQ = torch.arange(6) < torch.tensor(WORDS)[:, None]
     return RegionEmbeddings((regions_BRD,), region_mask_BR), QueryEmbeddings((words_CQD,), word_mask_CQ)
@@ -94,7 +94,10 @@ def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: Atten
     regions, words = _embeddings()
     # Gradients are compared where they arrive: before vectors are scaled to unit length, which the fast path relies on.
     inputs = (2 * regions.tensors[0]).requires_grad_(), (3 * words.tensors[0]).requires_grad_()
-    regions, words = regions._replace(tensors=(unit(inputs[0]),)), words._replace(tensors=(unit(inputs[1]),))
+    regions, words = (
+        regions._replace(tensors=(l2_normalize(inputs[0]),)),
+        words._replace(tensors=(l2_normalize(inputs[1]),)),
+    )
     model = _model(scorer)
     fast_BC = model.scores(regions, words) if way == "scores" else model.align(regions, words).score_BC
     rows = [[score(scorer, regions.tensors[0][b, :r], words.tensors[0][c, :w]) for c, w in enumerate(WORDS)]
@@ -260,9 +263,11 @@ def test_matched_attention_is_the_hosts_own(scorer: AttentionScorer) -> None:
 @pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-5, 1e-3])
 def test_regions_that_cancel_out_have_no_cosine_above_one_in_single_precision(noise: float) -> None:
     rng = torch.Generator().manual_seed(0)
-    region_ND = unit(torch.randn(200, 64, generator=rng))
-    pair_N2D = unit(torch.stack([region_ND, -region_ND], dim=1) + noise * torch.randn(200, 2, 64, generator=rng))
-    words_N1D = unit(torch.randn(200, 1, 64, generator=rng))
+    region_ND = l2_normalize(torch.randn(200, 64, generator=rng))
+    pair_N2D = l2_normalize(
+        torch.stack([region_ND, -region_ND], dim=1) + noise * torch.randn(200, 2, 64, generator=rng)
+    )
+    words_N1D = l2_normalize(torch.randn(200, 1, 64, generator=rng))
     one, two = torch.ones(200, 1, dtype=torch.bool), torch.ones(200, 2, dtype=torch.bool)
     model = CrossAttention(7, 9, joint_width=64, scorer=AttentionScorer(sharpness=0.0))
     score_1N = model.align(RegionEmbeddings((pair_N2D,), two), QueryEmbeddings((words_N1D,), one), paired=True).score_BC

@@ -20,10 +20,9 @@ import torch
 from unboxed.attention import chunked_scores as all_pairs
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.normalize import unit
-from unboxed.attention.packed_groups import plan_bins
+from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import CrossAttention
-from unboxed.attention.triton_scores import Precision, fused_scores, runs_on, supports, why_not
+from unboxed.attention.triton_scores import Precision, fused_scores, plan_bins, runs_on, supports, why_not
 
 INTERPRETER = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETER else "cpu"
@@ -80,7 +79,13 @@ def _fused(
     inputs_BRV, mask_BR, states_CQH, mask_CQ = (tensor.to(DEVICE) for tensor in vectors)
     inputs_BRV, states_CQH = inputs_BRV.float().requires_grad_(), states_CQH.float().requires_grad_()
     score_BC = fused_scores(
-        scorer, unit(inputs_BRV), mask_BR, unit(states_CQH), mask_CQ, precision=precision, block_bytes=block_bytes
+        scorer,
+        l2_normalize(inputs_BRV),
+        mask_BR,
+        l2_normalize(states_CQH),
+        mask_CQ,
+        precision=precision,
+        block_bytes=block_bytes,
     )
     gradients = torch.autograd.grad((score_BC * _weight(score_BC)).sum(), (inputs_BRV, states_CQH))
     parts = (score_BC.detach(), *gradients)
@@ -93,7 +98,10 @@ def _core(
     """The same of the PyTorch core, in float64."""
     inputs_BRV, mask_BR, states_CQH, mask_CQ = vectors
     inputs_BRV, states_CQH = inputs_BRV.clone().requires_grad_(), states_CQH.clone().requires_grad_()
-    regions, queries = RegionEmbeddings((unit(inputs_BRV),), mask_BR), QueryEmbeddings((unit(states_CQH),), mask_CQ)
+    regions, queries = (
+        RegionEmbeddings((l2_normalize(inputs_BRV),), mask_BR),
+        QueryEmbeddings((l2_normalize(states_CQH),), mask_CQ),
+    )
     score_BC = CrossAttention(1, 1, 1, scorer).align(regions, queries).score_BC
     gradients = torch.autograd.grad((score_BC * _weight(score_BC)).sum(), (inputs_BRV, states_CQH))
     return score_BC.detach(), gradients[0], gradients[1]
@@ -126,7 +134,7 @@ def test_scores_equal_a_loop_that_builds_every_content(scorer: AttentionScorer) 
     inputs_BRV, mask_BR, states_CQH, mask_CQ = vectors = _vectors([5, 2, 1], [6, 3, 1, 4])
     score_BC, _, _ = _fused(scorer, vectors)
     for b, c in np.ndindex(3, 4):
-        regions_RD, words_QD = unit(inputs_BRV[b, mask_BR[b]]), unit(states_CQH[c, mask_CQ[c]])
+        regions_RD, words_QD = l2_normalize(inputs_BRV[b, mask_BR[b]]), l2_normalize(states_CQH[c, mask_CQ[c]])
         expected = 0.0
         if "t2i" in scorer.directions:
             expected += _loop(scorer, regions_RD, words_QD)
@@ -209,7 +217,9 @@ def test_all_pairs_are_scored_by_the_kernel_where_it_runs(monkeypatch: pytest.Mo
         (SCORERS["t2i mean"], _fused(SCORERS["t2i mean"], vectors)[0]),
         (AttentionScorer.bfan("prob"), _core(AttentionScorer.bfan("prob"), vectors)[0]),
     ):
-        score_BC = all_pairs.score_matrix(scorer, unit(inputs_BRV.float()), mask_BR, unit(states_CQH.float()), mask_CQ)
+        score_BC = all_pairs.score_matrix(
+            scorer, l2_normalize(inputs_BRV.float()), mask_BR, l2_normalize(states_CQH.float()), mask_CQ
+        )
         torch.testing.assert_close(score_BC.double().cpu(), direct, rtol=0, atol=2e-6)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.matched import MatchedAttention, matched_attention
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, sample_swaps
 
 REGIONS, WORDS = [5, 2, 1, 4], [6, 3, 2, 4]  # the third pair has a single region
@@ -21,7 +21,9 @@ def _matched(scorer: AttentionScorer, seed: int = 0, grad: bool = False) -> tupl
     words_CQD = torch.randn(4, 6, 8, generator=rng, dtype=torch.float64).requires_grad_(grad)
     region_mask_CR = torch.arange(5) < torch.tensor(REGIONS)[:, None]
     word_mask_CQ = torch.arange(6) < torch.tensor(WORDS)[:, None]
-    return matched_attention(scorer, unit(regions_CRD + 0.4), region_mask_CR, unit(words_CQD + 0.4), word_mask_CQ)
+    return matched_attention(
+        scorer, l2_normalize(regions_CRD + 0.4), region_mask_CR, l2_normalize(words_CQD + 0.4), word_mask_CQ
+    )
 
 
 def _swaps(matched: tuple[MatchedAttention, ...], seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -157,7 +159,7 @@ def test_gradients_are_finite_and_reach_words_and_regions(scorer: AttentionScore
 def test_where_nothing_counts_the_loss_is_zero_with_a_finite_gradient() -> None:
     embeddings = torch.zeros(1, 1, 4, requires_grad=True)
     mask = torch.ones(1, 1, dtype=torch.bool)
-    matched = matched_attention(AttentionScorer.bfan(), unit(embeddings), mask, unit(embeddings), mask)
+    matched = matched_attention(AttentionScorer.bfan(), l2_normalize(embeddings), mask, l2_normalize(embeddings), mask)
     swaps = sample_swaps(matched, torch.tensor([0]), torch.Generator())
     assert all((swap == -1).all() for swap in swaps)
     loss = ccr_loss(matched) + ccs_loss(matched, swaps)

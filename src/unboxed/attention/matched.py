@@ -14,7 +14,7 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.normalize import cosine_to_content
+from unboxed.attention.normalize import cosine_to_attended
 
 __all__ = ["Constrainable", "MatchedAttention", "matched_attention"]
 
@@ -57,7 +57,7 @@ class MatchedAttention:
         """
         product_CQ = (weights_CQN * similarity_CQN).sum(dim=2)
         square_CQ = (weights_CQN * (weights_CQN @ self.gram_CNN)).sum(dim=2)
-        return cosine_to_content(product_CQ, square_CQ)
+        return cosine_to_attended(product_CQ, square_CQ)
 
 
 @runtime_checkable

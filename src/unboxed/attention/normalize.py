@@ -1,43 +1,131 @@
-"""Unit vectors that a row of zeros cannot spoil."""
+"""Normalization: unit vectors with finite gradients, standardized region inputs, and batch norm of few rows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
+from torch import nn
+from torch.nn.functional import batch_norm
 
-__all__ = ["EPSILON", "cosine_to_content", "inverse_norm", "inverse_root", "unit"]
+from unboxed.types import Array
 
-EPSILON = 1e-8  # the smallest length that counts as one
+__all__ = [
+    "EPSILON",
+    "RowBatchNorm",
+    "SharedBatchNorm",
+    "Standardize",
+    "cosine_to_attended",
+    "inverse_norm",
+    "inverse_root",
+    "l2_normalize",
+]
+
+EPSILON = 1e-8
+"""Vectors are divided by their length, or by this where they are shorter."""
 
 
 def inverse_root(square: torch.Tensor) -> torch.Tensor:
-    """`1 / √square`, constant below EPSILON²: finite with a finite gradient at 0, and at a square rounded below it."""
+    """`1 / √square`, constant below EPSILON²: finite, with a finite gradient, at 0 and below it (rounding errors)."""
     return square.clamp(min=EPSILON**2).rsqrt()
 
 
-def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    """`rows` divided by their lengths along `dim`; a row of zeros stays one, and its gradient is finite."""
+def l2_normalize(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """`rows` divided by their lengths along `dim`. A row of zeros stays zero, and its gradient is finite."""
     return rows * inverse_root(rows.square().sum(dim=dim, keepdim=True))
 
 
-def cosine_to_content(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    """Cosine of a unit vector with a content of weights that sum to 1.
+def cosine_to_attended(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+    """Cosine of a unit vector and an attended vector whose weights sum to 1.
 
     Args:
-        product: of the unit vector and the content.
-        square: `aᵀ G a`, the content's squared length.
+        product: of the two vectors.
+        square: `aᵀ G a`, the squared length of the attended vector.
     """
     return product * inverse_norm(square, torch.ones_like(square))
 
 
 def inverse_norm(square: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    """One over the length of a content of unit vectors whose weights sum to `total`.
+    """One over the length of an attended vector, a weighted sum of unit vectors.
 
-    Where the contexts cancel out, the squared length is lost in rounding; it is then taken for what rounding may make
-    of it, so that the cosine with next to nothing is next to nothing.
+    Where the unit vectors cancel out, rounding leaves nothing right of the squared length. It is then replaced by the
+    largest value that rounding can produce, so that the cosine with an attended vector near zero is near zero.
 
     Args:
-        square: `aᵀ G a`, the content's squared length.
-        total: of the weights, >= 0; the result is large but finite where it is 0.
+        square: `aᵀ G a`, the squared length.
+        total: sum of the weights, >= 0; the result is large but finite where it is 0.
     """
     least = (4 * torch.finfo(square.dtype).eps * total.square()).clamp(min=torch.finfo(square.dtype).tiny)
     return torch.maximum(square, least).rsqrt()
+
+
+class Standardize(nn.Module):
+    """Subtracts the mean of each column, and divides by its standard deviation, but by no less than `smallest`.
+
+    Both are measured once on training images. A class that is rarely detected has a small deviation; without a smallest
+    one, its few confident detections, of 0.3 and of 0.9, would all be clipped to `limit`.
+
+    Args:
+        width: number of columns V.
+        limit: standardized values are clipped to `[-limit, limit]`.
+        smallest: the smallest divisor.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, width: int, limit: float = 10.0, smallest: float = 0.1) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.limit = limit
+        self.smallest = smallest
+
+    def measure(self, regions: Iterable[Array]) -> None:
+        """Set means and deviations to those of the rows of the arrays `[R, V]`."""
+        count, total, squares = 0, np.zeros(len(self.mean)), np.zeros(len(self.mean))
+        for rows in regions:
+            count += len(rows)
+            total += rows.sum(axis=0, dtype=np.float64)
+            squares += np.square(rows, dtype=np.float64).sum(axis=0)
+        mean = total / max(count, 1)
+        deviation = np.sqrt(np.clip(squares / max(count, 1) - mean**2, 0, None))
+        self.mean.copy_(torch.from_numpy(mean))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, self.smallest)))
+
+    def forward(self, features_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
+        """`[B, R, V]` standardized, zero where the mask is False."""
+        standard_BRV = features_BRV - self.mean
+        # In place from here on: these are the largest arrays of a step, and nothing else refers to this one.
+        return standard_BRV.div_(self.deviation).clamp_(-self.limit, self.limit).mul_(mask_BR[..., None])
+
+
+class RowBatchNorm(nn.BatchNorm1d):
+    """Batch norm that normalizes a single row by the running statistics, also in training: it has no variance."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows `[N, width]`, in the same shape."""
+        if self.training and len(rows) < 2:
+            return _by_running_statistics(self, rows)
+        return super().forward(rows)
+
+
+class SharedBatchNorm(nn.BatchNorm1d):
+    """Batch norm with a single channel that all rows and columns share, so that there may be any number of rows.
+
+    A batch of one value has no variance: it is normalized by the running statistics, also in training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows `[N, width]`, in the same shape."""
+        if self.training and rows.numel() < 2:
+            return _by_running_statistics(self, rows[:, None])[:, 0]
+        return super().forward(rows[:, None])[:, 0]
+
+
+def _by_running_statistics(norm: nn.BatchNorm1d, rows: torch.Tensor) -> torch.Tensor:
+    return batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.attention.normalize import unit
-from unboxed.attention.scan import xavier
+from unboxed.attention.normalize import l2_normalize
+from unboxed.attention.scan import xavier_linear
 from unboxed.regions.blocks import cover_blocks
 
 __all__ = ["PositionFocusedRegions"]
@@ -40,8 +40,8 @@ class PositionFocusedRegions(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(grid**2 + 1, position_width)
-        self.content = xavier(region_width, position_width)
-        self.map = xavier(region_width + position_width, joint_width)
+        self.content = xavier_linear(region_width, position_width)
+        self.map = xavier_linear(region_width + position_width, joint_width)
         self.masked = masked
         self.grid, self.slots = grid, slots
 
@@ -62,4 +62,4 @@ class PositionFocusedRegions(nn.Module):
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Unit vectors `[B, R, D]`, zero where padded."""
         rows = torch.cat([inputs_BRV, self.positions(inputs_BRV, edges_BR4)], dim=-1)
-        return unit(self.map(rows)).masked_fill(~mask_BR[..., None], 0)
+        return l2_normalize(self.map(rows)).masked_fill(~mask_BR[..., None], 0)

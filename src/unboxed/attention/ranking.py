@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from unboxed.attention.pooling import Pooling, pool_words
 from unboxed.boxes import iou
 from unboxed.text.phrases import content_or_all
 
@@ -14,7 +13,18 @@ if TYPE_CHECKING:
 
     from unboxed.types import Regions
 
-__all__ = ["PRIOR_FLOOR", "Ranking", "phrase_scores", "rank_regions", "ranked_scores"]
+__all__ = [
+    "PRIOR_FLOOR",
+    "Pooling",
+    "Ranking",
+    "mean_weights",
+    "phrase_scores",
+    "pool_words",
+    "rank_regions",
+    "ranked_scores",
+]
+
+Pooling = Literal["max", "mean", "sum-log"]
 
 PRIOR_FLOOR = 0.01
 """Added to the semantic prior before it is multiplied with what was learned: it may err, so it never rules out."""
@@ -49,6 +59,33 @@ class Ranking:
     def plain() -> Ranking:
         """By the attention of all words alone (InfoGround, section 3.4)."""
         return Ranking(phrase_words="all", prior_weight=0, exclusivity=0, expected_overlap=False)
+
+
+def mean_weights(member_PQ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """`[…, P, Q]` weights that make the mean over each phrase's own rows of Q; 0 for a phrase without any."""
+    weight_PQ = member_PQ.to(dtype)
+    return weight_PQ / weight_PQ.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Pooling = "max") -> torch.Tensor:
+    """Scores `[P, R]` of every region for every phrase, from the attention `[W, R]` of the phrase's words.
+
+    Axes before these are kept.
+
+    Args:
+        attention_WR: rows sum to 1 over regions.
+        phrase_PW: True where word w belongs to phrase p; each phrase has at least one word.
+        pooling: `max` over the words (InfoGround's rule), their `mean`, or `sum-log`, the mean of their logarithms,
+            under which a region must suit every word.
+    """
+    if pooling == "max":
+        return attention_WR[..., None, :, :].masked_fill(~phrase_PW[..., None], 0).amax(dim=-2)
+    weight_PW = mean_weights(phrase_PW, attention_WR.dtype)
+    if pooling == "mean":
+        return weight_PW @ attention_WR
+    if pooling == "sum-log":
+        return (weight_PW @ attention_WR.clamp(min=1e-9).log()).exp()
+    raise ValueError(f"pooling is one of {get_args(Pooling)}, not {pooling!r}.")
 
 
 def phrase_scores(

@@ -18,7 +18,7 @@ from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEm
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, shares_to_weights
 from unboxed.attention.matched import MatchedAttention, matched_attention
-from unboxed.attention.normalize import unit
+from unboxed.attention.normalize import l2_normalize
 
 __all__ = [
     "CrossAttention",
@@ -29,7 +29,7 @@ __all__ = [
     "align_pairs",
     "align_words",
     "pair_cosines",
-    "xavier",
+    "xavier_linear",
 ]
 
 
@@ -40,7 +40,7 @@ class RegionEncoder(Protocol):
         """The arguments are those of `Aligner.embed_regions`."""
 
 
-def xavier(input_width: int, output_width: int) -> nn.Linear:
+def xavier_linear(input_width: int, output_width: int) -> nn.Linear:
     """A linear layer with Xavier-uniform weights and zero bias, the initialization of SCAN and its successors."""
     linear = nn.Linear(input_width, output_width)
     nn.init.xavier_uniform_(linear.weight)
@@ -53,11 +53,11 @@ class ProjectedRegions(nn.Module):
 
     def __init__(self, region_width: int, joint_width: int) -> None:
         super().__init__()
-        self.map = xavier(region_width, joint_width)
+        self.map = xavier_linear(region_width, joint_width)
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Unit vectors `[B, R, D]`, zero where padded. The boxes are not used."""
-        return unit(self.map(inputs_BRV)).masked_fill(~mask_BR[..., None], 0)
+        return l2_normalize(self.map(inputs_BRV)).masked_fill(~mask_BR[..., None], 0)
 
 
 class ProjectedQueries(nn.Module):
@@ -68,11 +68,11 @@ class ProjectedQueries(nn.Module):
 
     def __init__(self, word_width: int, joint_width: int) -> None:
         super().__init__()
-        self.map = xavier(word_width, joint_width)
+        self.map = xavier_linear(word_width, joint_width)
 
     def forward(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
         """Unit vectors `[C, Q, D]`, zero where padded."""
-        return unit(self.map(states_CQH)).masked_fill(~mask_CQ[..., None], 0)
+        return l2_normalize(self.map(states_CQH)).masked_fill(~mask_CQ[..., None], 0)
 
 
 class CrossAttention(Aligner):

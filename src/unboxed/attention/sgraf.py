@@ -15,15 +15,14 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, block_scores
+from unboxed.attention.chunked_scores import BlockPlan, CaptionBlock, ImageBlock
 from unboxed.attention.cosine_attention import AttentionScorer, attend
-from unboxed.attention.normalize import unit
-from unboxed.attention.pair_blocks import BlockPlan, CaptionBlock, ImageBlock
-from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier
-from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, SharedBatchNorm
+from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
+from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
 
 __all__ = ["GlobalVector", "Reasoning", "SimilarityReasoning"]
 
@@ -46,9 +45,13 @@ class GlobalVector(nn.Module):
 
     def __init__(self, width: int, normalised: bool, dropout: float = 0.4) -> None:
         super().__init__()
-        self.local, self.whole, self.weigh = xavier(width, width), xavier(width, width), xavier(width, 1)
+        self.local, self.whole, self.weigh = (
+            xavier_linear(width, width),
+            xavier_linear(width, width),
+            xavier_linear(width, 1),
+        )
         self.local_norm = SharedBatchNorm() if normalised else nn.Identity()
-        self.whole_norm = _BatchNorm(width) if normalised else nn.Identity()
+        self.whole_norm = RowBatchNorm(width) if normalised else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows_NRD: torch.Tensor, mask_NR: torch.Tensor) -> torch.Tensor:
@@ -60,18 +63,7 @@ class GlobalVector(nn.Module):
         whole_ND = self.dropout(self.whole_norm(self.whole(mean_ND)).tanh())
         logit_NR = self.weigh(local_NRD * whole_ND[:, None])[..., 0]
         logit_NR = logit_NR.masked_fill(~mask_NR, torch.finfo(logit_NR.dtype).min)
-        return unit((logit_NR.softmax(dim=1)[:, None] @ rows_NRD)[:, 0])
-
-
-class _BatchNorm(nn.BatchNorm1d):
-    """Batch norm that normalises a single row by the running statistics, also in training."""
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        if self.training and len(rows) < 2:
-            return batch_norm(
-                rows, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-        return super().forward(rows)
+        return l2_normalize((logit_NR.softmax(dim=1)[:, None] @ rows_NRD)[:, 0])
 
 
 class SimilarityReasoning(CrossAttention):
@@ -113,12 +105,12 @@ class SimilarityReasoning(CrossAttention):
         super().__init__(region_width, word_width, joint_width, AttentionScorer("t2i", sharpness=sharpness))
         self.whole_image = GlobalVector(joint_width, normalised=True, dropout=dropout)
         self.whole_caption = GlobalVector(joint_width, normalised=False, dropout=dropout)
-        self.compare_local = xavier(joint_width, similarity_width)
-        self.compare_whole = xavier(joint_width, similarity_width)
+        self.compare_local = xavier_linear(joint_width, similarity_width)
+        self.compare_whole = xavier_linear(joint_width, similarity_width)
         self.head: nn.Module = (
             GraphReasoning(similarity_width, steps) if reasoning == "graph" else AttentionFilter(similarity_width)
         )
-        self.score = xavier(similarity_width, 1)
+        self.score = xavier_linear(similarity_width, 1)
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
@@ -231,9 +223,9 @@ class SimilarityReasoning(CrossAttention):
             regions_KND,
             beta=-1,
         )
-        local_KMS = unit(self.compare_local(apart_KMD.square()))
+        local_KMS = l2_normalize(self.compare_local(apart_KMD.square()))
         local_KQJS = local_KMS.view(len(local_KMS), *weights_KNQJ.shape[2:], -1)
-        whole_KJS = unit(self.compare_whole((image_KD[:, None] - caption_JD).square()))
+        whole_KJS = l2_normalize(self.compare_whole((image_KD[:, None] - caption_JD).square()))
         return torch.cat([whole_KJS[:, :, None], local_KQJS.transpose(1, 2)], dim=2)
 
     def _score(self, nodes_BCNS: torch.Tensor, mask_CN: torch.Tensor) -> torch.Tensor:

@@ -12,31 +12,12 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.nn.functional import batch_norm, linear
+from torch.nn.functional import linear
 
-from unboxed.attention.normalize import unit
-from unboxed.attention.scan import xavier
+from unboxed.attention.normalize import SharedBatchNorm, l2_normalize
+from unboxed.attention.scan import xavier_linear
 
-__all__ = ["AttentionFilter", "GraphReasoning", "GraphStep", "SharedBatchNorm"]
-
-
-class SharedBatchNorm(nn.BatchNorm1d):
-    """Batch norm whose single channel is shared by all rows, so that there may be any number of them.
-
-    A batch of one value has no variance: it is normalised by the running statistics, also in training.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows `[N, width]`, in the same shape."""
-        if self.training and rows.numel() < 2:
-            normalised = batch_norm(
-                rows[:, None], self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
-            )
-            return normalised[:, 0]
-        return super().forward(rows[:, None])[:, 0]
+__all__ = ["AttentionFilter", "GraphReasoning", "GraphStep"]
 
 
 class GraphStep(nn.Module):
@@ -49,7 +30,7 @@ class GraphStep(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.query, self.value = xavier(width, width), xavier(width, width)
+        self.query, self.value = xavier_linear(width, width), xavier_linear(width, width)
         self.key = nn.Linear(width, width, bias=False)
         nn.init.xavier_uniform_(self.key.weight)
         self.held: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -108,7 +89,7 @@ class AttentionFilter(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.gate = xavier(width, 1)
+        self.gate = xavier_linear(width, 1)
         self.norm = SharedBatchNorm()
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -118,4 +99,4 @@ class AttentionFilter(nn.Module):
         opened = torch.zeros_like(gate)
         opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
         weight = opened / opened.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)
-        return unit((weight[..., None, :] @ nodes)[..., 0, :])
+        return l2_normalize((weight[..., None, :] @ nodes)[..., 0, :])

@@ -12,8 +12,8 @@ import torch
 
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask
 from unboxed.attention.cosine_attention import AttentionScorer
-from unboxed.attention.normalize import unit
-from unboxed.attention.scan import pair_cosines, xavier
+from unboxed.attention.normalize import l2_normalize
+from unboxed.attention.scan import pair_cosines, xavier_linear
 
 __all__ = ["PooledEmbedding", "TextPooling"]
 
@@ -49,8 +49,8 @@ class PooledEmbedding(Aligner):
         super().__init__()
         if text_pooling not in get_args(TextPooling):
             raise ValueError(f"text_pooling is one of {get_args(TextPooling)}, not {text_pooling!r}.")
-        self.region_map = xavier(region_width, joint_width)
-        self.word_map = xavier(word_width, joint_width)
+        self.region_map = xavier_linear(region_width, joint_width)
+        self.word_map = xavier_linear(word_width, joint_width)
         self.text_pooling = text_pooling
         self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalised_over="none")
 
@@ -59,8 +59,8 @@ class PooledEmbedding(Aligner):
     ) -> RegionEmbeddings:
         """Two tensors: unit vectors of the regions `[B, R, D]`, and one of the whole image `[B, 1, D]`."""
         mapped_BRD = self.region_map(inputs_BRV).masked_fill(~mask_BR[..., None], 0)
-        image_B1D = unit(mapped_BRD.sum(dim=1, keepdim=True))  # a sum points where the mean does
-        return RegionEmbeddings((unit(mapped_BRD), image_B1D), mask_BR)
+        image_B1D = l2_normalize(mapped_BRD.sum(dim=1, keepdim=True))  # a sum points where the mean does
+        return RegionEmbeddings((l2_normalize(mapped_BRD), image_B1D), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two tensors: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
@@ -71,7 +71,7 @@ class PooledEmbedding(Aligner):
             place_Q = torch.arange(1, mask_CQ.shape[1] + 1, device=mask_CQ.device)
             last_C = (mask_CQ * place_Q).argmax(dim=1)
             caption_C1D = mapped_CQD[torch.arange(len(last_C), device=last_C.device), last_C][:, None]
-        return QueryEmbeddings((unit(mapped_CQD), unit(caption_C1D)), mask_CQ)
+        return QueryEmbeddings((l2_normalize(mapped_CQD), l2_normalize(caption_C1D)), mask_CQ)
 
     def align(
         self,

@@ -14,8 +14,7 @@ from torch import nn
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.dual_encoder import MaskedMLP
-from unboxed.attention.pooling import mean_weights
-from unboxed.attention.ranking import phrase_scores, ranked_scores
+from unboxed.attention.ranking import mean_weights, phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 
 from unboxed.attention.matched import MatchedAttention
-from unboxed.attention.normalize import cosine_to_content
+from unboxed.attention.normalize import cosine_to_attended
 
 __all__ = ["CcrVariant", "CcsVariant", "ccr_loss", "ccs_loss", "sample_swaps"]
 
@@ -175,7 +175,7 @@ def _cosine_with_reversed(attention: MatchedAttention) -> torch.Tensor:
         + (weights_CQN * (weights_CQN @ gram_CNN)).sum(dim=2)
     )
     product_CQ = ((1 - weights_CQN) * similarity_CQN).sum(dim=2)
-    return cosine_to_content(product_CQ / others_C1, square_CQ / others_C1.square())
+    return cosine_to_attended(product_CQ / others_C1, square_CQ / others_C1.square())
 
 
 def _extremes(weights_CQN: torch.Tensor, mask_CN: torch.Tensor, keys: int) -> tuple[torch.Tensor, torch.Tensor]:

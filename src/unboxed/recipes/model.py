@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
-from unboxed.attention.pooling import mean_weights
-from unboxed.attention.standardize import Standardize
+from unboxed.attention.normalize import Standardize
+from unboxed.attention.ranking import mean_weights
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.distillation import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score

@@ -124,8 +124,7 @@ class NPair(RecipeConfig):
         Raises:
             RegionsError: regions without as many pixels as the choices say.
         """
-        from unboxed.attention.cell_encoders import FeatureCells, PixelCells
-        from unboxed.attention.npair import MatchMap
+        from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
         from unboxed.data.collate import GEOMETRY_WIDTH
 
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width

@@ -10,8 +10,7 @@ import torch
 
 from unboxed.attention.base import Aligner, Alignment
 from unboxed.attention.matched import Constrainable, MatchedAttention
-from unboxed.attention.pooling import mean_weights
-from unboxed.attention.ranking import PRIOR_FLOOR
+from unboxed.attention.ranking import PRIOR_FLOOR, mean_weights
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior
 from unboxed.types import PairedBatch
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unboxed.attention.cell_encoders import pixels_of
+from unboxed.attention.npair import pixels_of
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.features.pixels import pixel_features
 from unboxed.regions.image_view import View
