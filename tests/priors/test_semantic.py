@@ -1,4 +1,4 @@
-"""The semantic prior: examples by hand, batches beside naive loops, NumPy beside torch, the folder."""
+"""The semantic prior: scores by hand, batches beside naive loops, NumPy beside torch, saved files."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PLAIN = PriorSettings(background=0, cooccurrence=0)
 PHRASES = ["a man", "two dogs", "the left dog", "the right dog", "a hat", "grass", "a unicorn"]
 
 
-def evidence(prior: SemanticPrior) -> Array:
-    return prior.evidence(BOXES, PROBS, SOURCES, 100, 40)
+def class_scores(prior: SemanticPrior) -> Array:
+    return prior.class_scores(BOXES, PROBS, SOURCES, 100, 40)
 
 
 def ranked(prior: SemanticPrior, phrase: str) -> Array:
-    found: Array = scores(prior.affinity(phrase)[None], evidence(prior))[0]
+    found: Array = scores(prior.affinity(phrase)[None], class_scores(prior))[0]
     return found
 
 
@@ -46,7 +46,7 @@ def test_scores_without_any_file_by_hand() -> None:
     prior = SemanticPrior.build(PLAIN, CLASSES)
     np.testing.assert_allclose(ranked(prior, "a dog"), [0, 0.7, 0.55, 0.3, 0], atol=1e-6)  # a union is not one dog
     np.testing.assert_allclose(ranked(prior, "two dogs"), [0, 0.7, 0.55, 0.6, 0], atol=1e-6)  # both detectors' mean
-    np.testing.assert_allclose(ranked(prior, "a man"), [0.9, 0, 0, 0, 0.09], atol=1e-6)  # the segmenter is not asked
+    np.testing.assert_allclose(ranked(prior, "a man"), [0.9, 0, 0, 0, 0.09], atol=1e-6)  # without the segmenter's
     np.testing.assert_allclose(ranked(prior, "his hat"), [0, 0, 0, 0, 0.9], atol=1e-6)  # as sure as the person is
     assert ranked(prior, "her dress").argmax() == 0
     assert not prior.affinity("a unicorn").any() and not ranked(prior, "a unicorn").any()
@@ -64,7 +64,7 @@ def test_places_choose_among_boxes_of_one_label() -> None:
     prior = SemanticPrior.build(replace(PLAIN, plural_union=0, single_union=0), CLASSES)
     assert ranked(prior, "the dog on the right").argmax() == 2
     swapped = PROBS[[0, 2, 1, 3, 4]]
-    shown = prior.evidence(BOXES, swapped, SOURCES, 100, 40)
+    shown = prior.class_scores(BOXES, swapped, SOURCES, 100, 40)
     left = scores(prior.affinity("the dog on the left")[None], shown)[0]
     assert left.argmax() == 1  # the box around both is no dog: it is not leftmost, though its centre is
     np.testing.assert_array_equal(ranked(prior, "the bright dog"), ranked(prior, "the dog"))
@@ -73,43 +73,43 @@ def test_places_choose_among_boxes_of_one_label() -> None:
 
 
 def test_a_place_that_no_box_has_forbids_nothing() -> None:
-    affinity, shown = np.zeros((1, 9), np.float32), np.zeros((2, 9), np.float32)
-    affinity[0, 0], shown[:, 0] = 1, [0.3, 0.6]  # columns: one class, one part column unused, union, six places
+    affinity, class_score = np.zeros((1, 9), np.float32), np.zeros((2, 9), np.float32)
+    affinity[0, 0], class_score[:, 0] = 1, [0.3, 0.6]  # columns: one class, one part column unused, union, six places
     affinity[0, -4] = 1
-    np.testing.assert_allclose(scores(affinity, shown), [[0.3, 0.6]])
-    shown[0, -4] = 1
-    np.testing.assert_allclose(scores(affinity, shown), [[0.3, 0]])
+    np.testing.assert_allclose(scores(affinity, class_score), [[0.3, 0.6]])
+    class_score[0, -4] = 1
+    np.testing.assert_allclose(scores(affinity, class_score), [[0.3, 0]])
 
 
-def _naive(affinity: Array, shown: Array) -> float | None:
-    """The score of one phrase and one region before places, by the columns' meaning; the place on the side."""
-    classes = sum(float(a) * float(e) for a, e in zip(affinity[:-7], shown[:-7], strict=True))
-    return classes * (1 + float(affinity[-7]) * float(shown[-7]))
+def _naive(affinity: Array, class_score: Array) -> float:
+    """The score of one phrase and one region before places, column by column."""
+    classes = sum(float(a) * float(s) for a, s in zip(affinity[:-7], class_score[:-7], strict=True))
+    return classes * (1 + float(affinity[-7]) * float(class_score[-7]))
 
 
 def test_all_pairs_at_once_are_the_naive_loops_in_numpy_and_torch() -> None:
     generator = np.random.default_rng(0)
     captions, phrases, images, regions, width = 3, 2, 4, 5, 12
     affinity_CPE = generator.uniform(size=(captions, phrases, width)).astype(np.float32) / 5
-    evidence_BRE = generator.uniform(size=(images, regions, width)).astype(np.float32)
+    class_score_BRE = generator.uniform(size=(images, regions, width)).astype(np.float32)
     affinity_CPE[..., -6:] = generator.uniform(size=(captions, phrases, 6)) < 0.3
-    evidence_BRE[..., -6:] = generator.uniform(size=(images, regions, 6)) < 0.3
-    evidence_BRE[1, 3:] = 0  # padded regions
+    class_score_BRE[..., -6:] = generator.uniform(size=(images, regions, 6)) < 0.3
+    class_score_BRE[1, 3:] = 0  # padded regions
     by_loops = np.zeros((images, captions, phrases, regions))
     for b, c, p in np.ndindex(images, captions, phrases):
         phrase, place = affinity_CPE[c, p], affinity_CPE[c, p, -6:]
-        fit = [_naive(phrase, evidence_BRE[b, r]) for r in range(regions)]
-        there = [bool((place * evidence_BRE[b, r, -6:]).sum() >= 1) and fit[r] > 0 for r in range(regions)]
+        fit = [_naive(phrase, class_score_BRE[b, r]) for r in range(regions)]
+        there = [bool((place * class_score_BRE[b, r, -6:]).sum() >= 1) and fit[r] > 0 for r in range(regions)]
         by_loops[b, c, p] = [min(f, 1) if t or not any(there) else 0 for f, t in zip(fit, there, strict=True)]
     assert by_loops.std() > 0.01
-    np.testing.assert_allclose(scores(affinity_CPE[None], evidence_BRE[:, None]), by_loops, rtol=1e-5)
-    in_torch = scores(torch.from_numpy(affinity_CPE)[None], torch.from_numpy(evidence_BRE)[:, None])
+    np.testing.assert_allclose(scores(affinity_CPE[None], class_score_BRE[:, None]), by_loops, rtol=1e-5)
+    in_torch = scores(torch.from_numpy(affinity_CPE)[None], torch.from_numpy(class_score_BRE)[:, None])
     np.testing.assert_allclose(in_torch.numpy(), by_loops, rtol=1e-5)
-    own = scores(torch.from_numpy(affinity_CPE), torch.from_numpy(evidence_BRE[:captions]))  # caption c, image c
-    np.testing.assert_allclose(own.numpy(), by_loops[range(captions), range(captions)], rtol=1e-5)
+    paired = scores(torch.from_numpy(affinity_CPE), torch.from_numpy(class_score_BRE[:captions]))
+    np.testing.assert_allclose(paired.numpy(), by_loops[range(captions), range(captions)], rtol=1e-5)
 
 
-def test_wordnet_vectors_map_and_captions_answer_in_turn(tmp_path: Path) -> None:
+def test_map_wordnet_vectors_and_captions_are_tried_in_order(tmp_path: Path) -> None:
     WordNet({"dog": ["d"], "poodle": ["o"]}, {"o": ["d"]}).save(tmp_path / "w.gz")
     WordVectors(["dog", "wolf", "grass"], np.array([[1, 0.0], [0.9, 0.1], [0, 1.0]])).save(tmp_path / "v.npz")
     (tmp_path / "m.json").write_text('{"unicorn": "tie"}', encoding="utf-8")
@@ -140,7 +140,7 @@ def test_the_papers_prior_is_the_cosine_of_head_and_label(tmp_path: Path) -> Non
     np.testing.assert_allclose(got / got.max(), by_hand / by_hand.max(), rtol=1e-2)
 
 
-def test_saving_and_loading_answers_the_same_without_the_files(tmp_path: Path) -> None:
+def test_a_loaded_prior_needs_none_of_the_files_it_was_built_from(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     WordNet({"dog": ["d"], "poodle": ["o"]}, {"o": ["d"]}).save(source / "w.gz")
@@ -155,7 +155,7 @@ def test_saving_and_loading_answers_the_same_without_the_files(tmp_path: Path) -
     after = SemanticPrior.load(tmp_path / "prior")
     after.save(tmp_path / "again")
     for prior in (after, SemanticPrior.load(tmp_path / "again")):
-        np.testing.assert_array_equal(evidence(prior), evidence(before))
+        np.testing.assert_array_equal(class_scores(prior), class_scores(before))
         for phrase in [*PHRASES, "poodles", "a wolf", "a blob", "lawns", "the unicorn", "never seen before"]:
             np.testing.assert_array_equal(prior.affinity(phrase), before.affinity(phrase))
 
@@ -168,7 +168,7 @@ def test_vectors_counted_from_captions_are_saved_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(SemanticPrior.load(tmp_path).affinity("a wolf"), prior.affinity("a wolf"))
 
 
-def test_clothing_is_looked_for_in_persons_only_where_the_detector_does_not_know_it() -> None:
+def test_parts_of_persons_stand_for_clothing_only_without_clothing_classes() -> None:
     worn = ("shirt", "hat", "shoes", "jacket", "hair", "person")
     prior = SemanticPrior.build(PLAIN, worn)
     assert prior.affinity("a hat").argmax() == 1 and not prior.affinity("a helmet").any()
@@ -176,7 +176,7 @@ def test_clothing_is_looked_for_in_persons_only_where_the_detector_does_not_know
 
 def test_no_regions_no_classes() -> None:
     prior = SemanticPrior.build(PLAIN, CLASSES)
-    nothing = prior.evidence(np.zeros((0, 4), np.float32), np.zeros((0, 6), np.float32), (), 10, 10)
+    nothing = prior.class_scores(np.zeros((0, 4), np.float32), np.zeros((0, 6), np.float32), (), 10, 10)
     assert nothing.shape == (0, prior.width)
     empty = SemanticPrior.build(PLAIN, ())
     shown = empty.evidence(BOXES, np.zeros((5, 0), np.float32), SOURCES, 100, 40)

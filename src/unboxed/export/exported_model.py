@@ -95,10 +95,10 @@ class Exported:
             "content_Q": words.content_W if self.by_words else np.ones(len(member_QW), bool),
         }
         if self.prior is not None and caption.phrases:
-            shown = self.prior.evidence(
+            shown = self.prior.class_scores(
                 regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
             )
-            affinity_PK = np.stack([self.prior.affinity(phrase.text) for phrase in caption.phrases])
-            values["prior_PR"] = scores(affinity_PK, shown)
+            affinity_PE = np.stack([self.prior.affinity(phrase.text) for phrase in caption.phrases])
+            values["prior_PR"] = scores(affinity_PE, shown)
             values["prior_BCQR"] = values["prior_PR"][None, None]
         return values

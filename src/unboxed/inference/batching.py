@@ -104,7 +104,9 @@ class Batcher:
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The semantic prior's rows `[R, E]` of R regions; asked for only where there is a prior."""
         assert self.prior is not None
-        return self.prior.evidence(regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height)
+        return self.prior.class_scores(
+            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
+        )
 
     def check(self, regions: Regions) -> None:
         """Accept regions such as the run was trained on.

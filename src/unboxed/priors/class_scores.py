@@ -49,13 +49,13 @@ class ClassScorer:
 
     @property
     def width(self) -> int:
-        """The number of columns: N classes, three parts, one for unions, six places."""
+        """E, the number of columns: N classes, three parts, one for unions, six places."""
         return len(self.names) + len(PARTS) + 1 + len(SPATIAL_WORDS)
 
     def __call__(
         self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
     ) -> Array:
-        """The class scores `[R, N + 10]` in [0, 1] of R regions.
+        """The class scores `[R, E]` in [0, 1] of R regions.
 
         Args:
             boxes: `[R, 4]` pixels.

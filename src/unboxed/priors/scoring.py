@@ -1,6 +1,6 @@
 """Scores of phrases with regions from affinities and class scores: all pairs in a few matrix products.
 
-The columns of both are those of `unboxed.priors.semantic`: classes and parts of persons, one for boxes around several
+The E columns of both are those of `unboxed.priors.semantic`: classes and parts of persons, one for boxes around several
 things, and six places.
 """
 
@@ -15,18 +15,18 @@ __all__ = ["scores"]
 _PLACES = len(SPATIAL_WORDS)
 
 
-def scores(affinity_PK: Any, class_score_RK: Any) -> Any:
+def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
     """How well every region fits every phrase, `[…, P, R]` in [0, 1]; 0 for phrases that match no class.
 
     Args:
-        affinity_PK: `[…, P, K]`, rows of `SemanticPrior.affinity`; NumPy or torch, as `class_score_RK`.
-        class_score_RK: `[…, R, K]`, rows of `SemanticPrior.class_scores`; padded regions are zeros. Leading axes are
-            broadcast: `[1, C, P, K]` with `[B, 1, R, K]` gives `[B, C, P, R]`.
+        affinity_PE: `[…, P, E]`, rows of `SemanticPrior.affinity`; NumPy or torch, as `class_score_RE`.
+        class_score_RE: `[…, R, E]`, rows of `SemanticPrior.class_scores`; padded regions are zeros. Leading axes are
+            broadcast: `[1, C, P, E]` with `[B, 1, R, E]` gives `[B, C, P, R]`.
     """
-    things = affinity_PK.shape[-1] - _PLACES - 1
-    fit = _products(affinity_PK[..., :things], class_score_RK[..., :things])
-    fit = fit * (1 + _products(affinity_PK[..., things : things + 1], class_score_RK[..., things : things + 1]))
-    placed = _products(affinity_PK[..., things + 1 :], class_score_RK[..., things + 1 :])
+    things = affinity_PE.shape[-1] - _PLACES - 1
+    fit = _products(affinity_PE[..., :things], class_score_RE[..., :things])
+    fit = fit * (1 + _products(affinity_PE[..., things : things + 1], class_score_RE[..., things : things + 1]))
+    placed = _products(affinity_PE[..., things + 1 :], class_score_RE[..., things + 1 :])
     in_place = (placed >= 0.5) & (fit > 0)
     return (fit * (in_place | ~in_place.any(axis=-1, keepdims=True))).clip(0, 1)
 

@@ -2,7 +2,7 @@
 
 A phrase becomes a row of affinities, a region a row of class scores, and the score of the pair is a function of the
 two rows alone, so that `scores` compares all phrases with all regions in a few matrix products. Both rows have the same
-K columns:
+E columns:
 
     column     affinity of the phrase                            class score of the region
     classes    how well it fits the detector's class             the probability of the class
@@ -101,11 +101,11 @@ class SemanticPrior:
 
     @property
     def width(self) -> int:
-        """K, the number of columns."""
+        """E, the number of columns."""
         return self._scorer.width
 
     def affinity(self, phrase: str) -> Array:
-        """The affinities of a phrase, `[K]`; zeros when it matches no class."""
+        """The affinities of a phrase, `[E]`; zeros when it matches no class."""
         if phrase not in self._affinities:
             self._affinities[phrase] = self._affinity(phrase)
         return self._affinities[phrase]
@@ -123,10 +123,10 @@ class SemanticPrior:
         row.setflags(write=False)
         return row
 
-    def evidence(
+    def class_scores(
         self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
     ) -> Array:
-        """The class scores `[R, K]` in [0, 1] of the R regions of an image.
+        """The class scores `[R, E]` in [0, 1] of the R regions of an image.
 
         Args:
             boxes: `[R, 4]` pixels.

@@ -79,10 +79,10 @@ class CodeShard:
             else self._tensors[f"regions{c}"][rows]
             for c in range(self._codes)
         )
-        boxes_R4, label_R, sure_R, evidence_RE = (
+        boxes_R4, label_R, sure_R, class_score_RE = (
             self._tensors[name][rows] for name in ("boxes", "label", "sure", "evidence")
         )
-        return StoredImage(width, height, boxes_R4, label_R, sure_R, evidence_RE, codes)
+        return StoredImage(width, height, boxes_R4, label_R, sure_R, class_score_RE, codes)
 
 
 def write_code_shard(
@@ -105,7 +105,7 @@ def write_code_shard(
         "boxes": torch.cat([image.boxes_R4 for image in images]),
         "label": torch.cat([image.label_R for image in images]),
         "sure": torch.cat([image.sure_R for image in images]),
-        "evidence": torch.cat([image.evidence_RE for image in images]),
+        "evidence": torch.cat([image.class_score_RE for image in images]),
     }
     several = any(len(image.boxes_R4) > 1 for image in images)
     for c, parts in enumerate(zip(*(image.codes for image in images), strict=True)):

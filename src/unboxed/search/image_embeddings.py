@@ -26,7 +26,7 @@ class StoredImage(NamedTuple):
         boxes_R4: float32 pixels.
         label_R: int16, each region's most probable class, -1 for none.
         sure_R: float16, that class's probability.
-        evidence_RE: float16, what a semantic prior reads of the regions; E may be 0.
+        class_score_RE: float16, the class scores of the semantic prior; E may be 0.
         codes: float16, the model's codes `[R, D]`, or `[1, D]` of the image as a whole.
     """
 
@@ -35,7 +35,7 @@ class StoredImage(NamedTuple):
     boxes_R4: torch.Tensor
     label_R: torch.Tensor
     sure_R: torch.Tensor
-    evidence_RE: torch.Tensor
+    class_score_RE: torch.Tensor
     codes: tuple[torch.Tensor, ...]
 
 
@@ -91,10 +91,10 @@ def together(images: Sequence[StoredImage]) -> ImageEmbeddings:
         for row_RD, part in zip(block_BRD, parts, strict=True):
             row_RD[: len(part)] = part
         codes.append(block_BRD)
-    class_score_BRE = torch.zeros(len(images), most, images[0].evidence_RE.shape[1])
+    class_score_BRE = torch.zeros(len(images), most, images[0].class_score_RE.shape[1])
     if class_score_BRE.shape[2]:
         for row_RE, image in zip(class_score_BRE, images, strict=True):
-            row_RE[: len(image.boxes_R4)] = image.evidence_RE
+            row_RE[: len(image.boxes_R4)] = image.class_score_RE
     return ImageEmbeddings(RegionEmbeddings(tuple(codes), mask_BR), class_score_BRE)
 
 

@@ -28,7 +28,7 @@ class EncodedCaption:
         content_W: True for the nouns and adjectives of its phrases; all words when there are none of these, so that a
             caption always has something to contrast.
         phrase_PW: True where word w overlaps phrase p.
-        affinity_PK: what the semantic prior says of each phrase, where there is a prior.
+        affinity_PE: what the semantic prior says of each phrase, where there is a prior.
     """
 
     caption: Caption
@@ -37,7 +37,7 @@ class EncodedCaption:
     tokens_W: npt.NDArray[np.int64]
     content_W: npt.NDArray[np.bool_]
     phrase_PW: npt.NDArray[np.bool_]
-    affinity_PK: Array | None = None
+    affinity_PE: Array | None = None
 
     def __len__(self) -> int:
         return len(self.words)
@@ -65,7 +65,7 @@ def encode_caption(
         tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
         content_W=content_W,
         phrase_PW=np.array(phrase_PW, dtype=bool).reshape(len(caption.phrases), len(found)),
-        affinity_PK=np.stack([affinity(phrase.text) for phrase in caption.phrases])
+        affinity_PE=np.stack([affinity(phrase.text) for phrase in caption.phrases])
         if affinity is not None and caption.phrases
         else None,
     )
