@@ -1,4 +1,4 @@
-"""What captions of the drawn world say is true of what they mean, and of nothing else in the picture."""
+"""Phrases of the drawn world are true of the things that they refer to, and of nothing else in the picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unboxed.scenes.naming import Mention, Namer
 from unboxed.scenes.nouns import NOUNS
 from unboxed.scenes.writing import scene_and_captions
 
-# Every adjective of the captions and the attribute it claims, written down a second time on purpose.
+# Every adjective of the captions with its attribute, written a second time independently of the package.
 CLAIMS = {
     **{c: ("colour", c) for c in ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black")},
     **{c: ("colour", c) for c in ("white", "gray", "blond", "dark")},
@@ -30,8 +30,8 @@ CLAIMS = {
 SINGULAR = {noun.plural: word for word, noun in NOUNS.items() if noun.plural}
 
 
-def said_of(words: str) -> tuple[str, list[str]] | None:
-    """The noun (as in NOUNS) and the adjectives of a phrase, or None for a phrase that tells by place or pronoun."""
+def parsed(words: str) -> tuple[str, list[str]] | None:
+    """The noun (as in NOUNS) and the adjectives of a phrase; None for one with a place or a pronoun."""
     text = re.sub(
         r"^(a couple of|a group of|a|an|the|his|her|bare|two|three|four|five|six|some|several)\s", "", words.lower()
     )
@@ -44,7 +44,7 @@ def said_of(words: str) -> tuple[str, list[str]] | None:
 
 
 def fits(thing: Thing, noun: str, adjectives: list[str]) -> bool:
-    """Could a viewer call this thing so?"""
+    """Whether the noun and the adjectives are true of the thing."""
     claims = [CLAIMS[word] for word in adjectives if word != "dot"]
     claims += list(NOUNS[noun].requires.items())
     if KINDS[thing.kind].type == "people":
@@ -60,7 +60,7 @@ def drawn() -> list[tuple[Scene, tuple[Sentence, ...]]]:
     return [scene_and_captions(0, 11, image) for image in range(120)]
 
 
-def test_a_phrase_means_everything_it_could_mean_and_nothing_else(
+def test_a_phrase_refers_to_all_things_that_it_fits(
     drawn: list[tuple[Scene, tuple[Sentence, ...]]],
 ) -> None:
     outcome: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def test_a_phrase_means_everything_it_could_mean_and_nothing_else(
         for mention in (piece for sentence in sentences for piece in sentence if isinstance(piece, Mention)):
             if not mention.things:
                 continue
-            read = said_of(mention.words)
+            read = parsed(mention.words)
             if read is None:
                 outcome["by place or pronoun"] += 1
                 continue
@@ -76,7 +76,7 @@ def test_a_phrase_means_everything_it_could_mean_and_nothing_else(
             others = [t for t in scene.things if t not in mention.things and t.visible > 0.12 and fits(t, *read)]
             outcome["ambiguous" if others else "alone"] += 1
             if others:
-                # Only people may be told apart by what follows, such as what they wear.
+                # Only phrases for people may be ambiguous; the rest of the caption, such as clothing, decides.
                 assert mention.type == "people", f"{mention.words!r} fits {len(others)} more"
     assert outcome["ambiguous"] <= 0.03 * sum(outcome.values()), outcome
 
@@ -87,7 +87,7 @@ def test_what_is_mentioned_can_be_seen(drawn: list[tuple[Scene, tuple[Sentence, 
             assert all(thing.clear or thing.kind == "arm" for thing in mention.things)
 
 
-def test_of_two_dogs_each_is_named_by_what_the_other_has_not() -> None:
+def test_of_two_dogs_each_is_named_by_an_attribute_that_the_other_lacks() -> None:
     def dog(colour: str, x: float) -> Thing:
         return Thing("dog", {"colour": colour, "size": "big"}, (x, 50, x + 40, 90))
 
@@ -103,7 +103,7 @@ def test_of_two_dogs_each_is_named_by_what_the_other_has_not() -> None:
         assert both.things == frozenset(scene.things)
 
 
-def test_twins_that_stand_in_one_place_cannot_be_named() -> None:
+def test_equal_things_in_one_place_cannot_be_named() -> None:
     scene = Scene(picture=None, setting="meadow", night=False)  # type: ignore[arg-type]
     scene.things = [
         Thing("cat", {"colour": "gray"}, (50, 50, 90, 90)),
@@ -112,7 +112,7 @@ def test_twins_that_stand_in_one_place_cannot_be_named() -> None:
     assert Namer(scene, np.random.default_rng(0)).name(scene.things[0]) is None
 
 
-def test_a_sketch_knows_where_its_parts_are_after_it_is_placed_mirrored() -> None:
+def test_the_parts_of_a_sketch_have_extents_after_it_is_placed_mirrored() -> None:
     inner, outer = Sketch(), Sketch()
     with inner.thing("house"):
         inner.box(0, 0, 2, 1, (200, 200, 200))

@@ -1,4 +1,4 @@
-"""The drawn world as a dataset: the same from the same seed, in the native layout, with boxes where they belong."""
+"""The drawn world as a dataset: deterministic, in the native layout, with correct boxes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_detector_proposes_what_captions_speak_of(examples: tuple[Example, ...]) -> None:
+def test_the_detector_proposes_what_captions_mention(examples: tuple[Example, ...]) -> None:
     import onnxruntime
     from PIL import Image
 

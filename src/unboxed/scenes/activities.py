@@ -1,4 +1,4 @@
-"""What people and animals do: sketches of several things with the relations between them."""
+"""People in action: sketches of a person with the things involved and their relations."""
 
 from __future__ import annotations
 
@@ -163,12 +163,12 @@ _PLACES: dict[str, tuple[Activity, ...]] = {
 
 
 def person_doing(rng: np.random.Generator, setting: str) -> Sketch:
-    """Someone doing something that is done in this setting, with everything it takes."""
+    """A random person in a random activity of the setting, with the things involved."""
     return pick(rng, _PLACES[setting])(rng, dress_up(rng, cold=setting == "snow"))
 
 
 def laid_table(rng: np.random.Generator) -> Sketch:
-    """A table, often with one or two things on it."""
+    """A table, usually with one or two things on it."""
     s = FURNITURE["table"](rng)
     x, y = s.anchors["top"]
     table = s.marks[0]

@@ -33,6 +33,7 @@ def _spots(s: Sketch, rng: np.random.Generator, x1: float, x2: float, y: float, 
 
 
 def dog(rng: np.random.Generator) -> Sketch:
+    """A dog, with the attributes colour, pattern and size; part: tail; anchor: `neck`."""
     name, fur = _coat(rng, ("brown", "black", "white", "yellow", "gray"))
     spotted = chance(rng, 0.3)
     ink = shade(fur, 0.45) if sum(fur) > 300 else (236, 230, 220)
@@ -54,12 +55,13 @@ def dog(rng: np.random.Generator) -> Sketch:
         s.polygon([(0.25, 0.54), (0.2, 0.38), (0.27, 0.36), (0.31, 0.5)], shade(fur, 0.62))
     if chance(rng, 0.3):
         s.limb((0.195, 0.385), (0.315, 0.33), 0.035, COLOURS[pick_colour(rng, ("red", "blue", "green", "pink"))])
-    s.anchors.update(mouth=(0.46, 0.39), neck=(0.25, 0.38))
+    s.anchors.update(neck=(0.25, 0.38))
     whole.place(s, 0, 0, k)
     return whole
 
 
 def cat(rng: np.random.Generator) -> Sketch:
+    """A cat, with the attributes colour and pattern; part: tail."""
     name, fur = _coat(rng, ("orange", "black", "white", "gray", "brown"))
     striped = chance(rng, 0.35)
     s = Sketch()
@@ -86,6 +88,7 @@ def cat(rng: np.random.Generator) -> Sketch:
 
 
 def horse(rng: np.random.Generator) -> Sketch:
+    """A horse, with the attribute colour; parts: tail, mane; anchor: `back`."""
     name, coat = _coat(rng, ("brown", "black", "white", "gray"))
     hair = (40, 32, 28) if name != "black" else (96, 92, 90)
     s = Sketch()
@@ -104,11 +107,12 @@ def horse(rng: np.random.Generator) -> Sketch:
         if chance(rng, 0.6):
             with s.thing("mane"):
                 s.polygon([(0.39, 0.97), (0.3, 0.93), (0.21, 0.74), (0.2, 0.58), (0.28, 0.66), (0.34, 0.84)], hair)
-    s.anchors.update(back=(-0.02, 0.66), mouth=(0.6, 0.7))
+    s.anchors.update(back=(-0.02, 0.66))
     return s
 
 
 def cow(rng: np.random.Generator) -> Sketch:
+    """A cow, with the attributes colour and pattern; parts: tail, horns."""
     name, hide = _coat(rng, ("white", "brown", "black"))
     spotted = name == "white" or chance(rng, 0.3)
     s = Sketch()
@@ -135,6 +139,7 @@ def cow(rng: np.random.Generator) -> Sketch:
 
 
 def sheep(rng: np.random.Generator) -> Sketch:
+    """A sheep, with the attribute colour."""
     name, wool = _coat(rng, ("white", "white", "black", "gray", "brown"))
     face = (58, 50, 48) if name != "black" else (210, 196, 180)
     s = Sketch()
@@ -161,6 +166,7 @@ def sheep(rng: np.random.Generator) -> Sketch:
 
 
 def elephant(rng: np.random.Generator) -> Sketch:
+    """An elephant, with the attribute colour; parts: tail, tusks, trunk, ears."""
     skin = paint_of(rng, "gray")
     s = Sketch()
     with s.thing("elephant", colour="gray"):
@@ -182,6 +188,7 @@ def elephant(rng: np.random.Generator) -> Sketch:
 
 
 def rabbit(rng: np.random.Generator) -> Sketch:
+    """A rabbit, with the attribute colour; part: ears."""
     name, fur = _coat(rng, ("white", "brown", "gray", "black"))
     s = Sketch()
     with s.thing("rabbit", colour=name):
@@ -200,6 +207,7 @@ def rabbit(rng: np.random.Generator) -> Sketch:
 
 
 def duck(rng: np.random.Generator) -> Sketch:
+    """A duck, with the attribute colour."""
     name, down = _coat(rng, ("white", "yellow", "brown", "gray"))
     s = Sketch()
     with s.thing("duck", colour=name):
@@ -214,6 +222,7 @@ def duck(rng: np.random.Generator) -> Sketch:
 
 
 def chicken(rng: np.random.Generator) -> Sketch:
+    """A chicken, with the attribute colour."""
     name, down = _coat(rng, ("white", "brown", "black", "orange"))
     s = Sketch()
     with s.thing("chicken", colour=name):
@@ -232,6 +241,7 @@ def chicken(rng: np.random.Generator) -> Sketch:
 
 
 def bird(rng: np.random.Generator) -> Sketch:
+    """A bird, with the attribute colour; part: wings."""
     name, feather = _coat(rng, ("black", "white", "blue", "red", "gray", "yellow"))
     s = Sketch()
     with s.thing("bird", colour=name):

@@ -1,4 +1,4 @@
-"""Where scenes happen: sky, ground and rooms, painted in pixels from the back to the front."""
+"""Backgrounds of scenes: sky, ground and rooms, painted in pixels from the back to the front."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Zone:
-    """Where things may stand: their base between y1 and y2 pixels, drawn larger the lower they stand."""
+    """Where things may stand: with their base between y1 and y2 in pixels. Things further down are larger."""
 
     name: str
     y1: float
@@ -31,7 +31,7 @@ class Background:
 
     Attributes:
         setting: meadow, farm, lake, street, beach, snow, sea, hedge, yard, room or portrait.
-        surfaces: kind, attributes and box in pixels of each surface, the back ones first.
+        surfaces: kind, attributes and box in pixels of each surface, from back to front.
         zones: where things may stand.
         horizon: y in pixels where the ground begins.
         night: whether the sky is dark.
@@ -45,7 +45,7 @@ class Background:
 
 
 class _Painter:
-    """Gradients and jagged edges on the enlarged canvas, in pixels of the final picture."""
+    """Paints on the enlarged canvas, in pixels of the final image."""
 
     def __init__(self, canvas: Image.Image, fine: int, rng: np.random.Generator) -> None:
         self.canvas, self.fine, self.rng = canvas, fine, rng
@@ -75,7 +75,7 @@ class _Painter:
         self.draw.ellipse([(x - rx) * f, (y - ry) * f, (x + rx) * f, (y + ry) * f], fill=fill)
 
     def tufts(self, y1: float, y2: float, colour: Colour, count: int) -> None:
-        """Small strokes that make grass of a green plane."""
+        """Draws small strokes that turn a green plane into grass."""
         xs, ys = self.rng.uniform(0, self.width, count), self.rng.uniform(y1 + 2, y2, count)
         for x, y in zip(xs.tolist(), ys.tolist(), strict=True):
             h = 1.5 + 3.0 * (y - y1) / (y2 - y1)
@@ -122,7 +122,7 @@ def _mountains(p: _Painter, ground: Background, base: float) -> None:
 
 
 def _hills(p: _Painter, base: float) -> None:
-    """Low hills far away; too vague to be named."""
+    """Low hills far away, which captions do not mention."""
     for k, green in enumerate(((126, 176, 120), (106, 162, 102))):
         xs = np.linspace(0, p.width, 24)
         phase, high = float(p.rng.uniform(0, 6.3)), base * (0.16 - 0.06 * k)
@@ -266,7 +266,7 @@ def _bricks(p: _Painter, y2: float) -> str:
 
 
 def _yard(p: _Painter, ground: Background) -> None:
-    """In front of a brick wall: no sky."""
+    """A yard in front of a brick wall, without sky."""
     h = ground.horizon = p.height * float(p.rng.uniform(0.5, 0.62))
     name = _bricks(p, h)
     ground.surfaces.append(("brick wall", {"colour": name}, (0, 0, p.width, h)))
@@ -282,7 +282,7 @@ def _yard(p: _Painter, ground: Background) -> None:
 
 
 def _hedge(p: _Painter, ground: Background) -> None:
-    """In front of dense trees: no sky."""
+    """Grass in front of dense trees, without sky."""
     h = ground.horizon = p.height * float(p.rng.uniform(0.45, 0.58))
     p.gradient(0, h, (30, 84, 48), (58, 116, 62))
     for x, y in zip(p.rng.uniform(0, p.width, 60).tolist(), p.rng.uniform(0, h - 6, 60).tolist(), strict=True):
@@ -344,7 +344,7 @@ def _room(p: _Painter, ground: Background) -> None:
 
 
 def _portrait(p: _Painter, ground: Background) -> None:
-    """People from near: only what is behind their heads."""
+    """The background of people seen from near."""
     ground.horizon = p.height
     behind = pick(p.rng, ("wall", "bricks", "sky", "grass"))
     if behind == "wall":
@@ -373,7 +373,7 @@ _DECK = tuple(name for name, weight in _WEIGHTS.items() for _ in range(weight))
 
 
 def paint_background(canvas: Image.Image, fine: int, rng: np.random.Generator) -> Background:
-    """Paints a background by chance on a canvas that is enlarged `fine` times."""
+    """Paint a random background on a canvas that is enlarged `fine` times."""
     painter = _Painter(canvas, fine, rng)
     ground = Background(pick(rng, _DECK))
     ground.horizon = painter.height * float(rng.uniform(0.4, 0.52))

@@ -1,8 +1,8 @@
-"""Recorded vector drawing: shapes in a thing's own units, painted later at any place and size.
+"""Recorded vector drawings: shapes in local units, painted later at any place and size.
 
-A `Sketch` remembers what was drawn and where each named thing of it lies, so that a thing can be measured, placed where
-there is room, and only then painted. Local coordinates have x to the right and y *up*, with the origin on the ground
-below the middle of the thing; 1 is the height of a grown person.
+A `Sketch` records its shapes and the extent of each named thing, so that it can be measured and placed where there is
+room before it is painted. Local coordinates have x to the right and y *up*; the origin is on the ground below the
+middle of the thing; 1 is the height of an adult.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Point = tuple[float, float]
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """The colour made darker (factor < 1) or mixed with white (factor > 1, 2 is white)."""
+    """The colour made darker (factor < 1) or mixed with white (factor > 1; 2 is white)."""
     if factor <= 1:
         return tuple(int(c * factor) for c in colour[:3])
     return tuple(int(c + (255 - c) * (factor - 1)) for c in colour[:3])
@@ -29,7 +29,7 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 @dataclass(eq=False)
 class Mark:
-    """A named thing of a sketch: a kind, its attributes, the thing it is a part of, and its extent in local units."""
+    """A named thing of a sketch: kind, attributes, the thing that it is a part of, and extent in local units."""
 
     kind: str
     attributes: dict[str, str]
@@ -37,6 +37,7 @@ class Mark:
     extent: tuple[float, float, float, float] = (math.inf, math.inf, -math.inf, -math.inf)
 
     def cover(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Enlarge the extent to include a rectangle in local units."""
         a1, b1, a2, b2 = self.extent
         self.extent = (min(a1, x1), min(b1, y1), max(a2, x2), max(b2, y2))
 
@@ -52,7 +53,7 @@ class _Shape:
 
 @dataclass(eq=False)
 class Sketch:
-    """Shapes, marks and the relations between marks, in local units."""
+    """Shapes in painting order, marks, relations between marks, and named points, in local units."""
 
     shapes: list[_Shape] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Sketch:
 
     @contextmanager
     def thing(self, kind: str, **attributes: str) -> Iterator[Mark]:
-        """What is drawn inside belongs to a thing of this kind, which is a part of the thing being drawn around it."""
+        """Shapes of the block belong to a new thing of this kind, a part of the thing of the enclosing block."""
         mark = Mark(kind, attributes, self._open[-1] if self._open else None)
         self.marks.append(mark)
         self._open.append(mark)
@@ -73,7 +74,7 @@ class Sketch:
 
     @contextmanager
     def loose(self) -> Iterator[None]:
-        """What is drawn inside belongs to nothing: shadows, strings, things that are only decoration."""
+        """Shapes of the block belong to no thing: shadows, strings, decoration."""
         held, self._open = self._open, []
         try:
             yield
@@ -89,28 +90,31 @@ class Sketch:
                 mark.cover(min(xs) - margin, min(ys) - margin, max(xs) + margin, max(ys) + margin)
 
     def polygon(self, points: Sequence[Point], fill: Colour, edge: Colour | None = None) -> None:
-        """A filled polygon; its outline is a darker shade of the fill unless `edge` says otherwise."""
+        """Draw a filled polygon, with an outline in the colour `edge`, by default a darker shade of the fill."""
         self._add("polygon", list(points), fill, edge or shade(fill, 0.72), 0)
 
     def flat(self, points: Sequence[Point], fill: Colour) -> None:
-        """A filled polygon without an outline: shading, patterns, transparent colours (four channels)."""
+        """Draw a filled polygon without an outline: shading, patterns, transparent colours (four channels)."""
         self._add("polygon", list(points), fill, None, 0)
 
     def box(self, x1: float, y1: float, x2: float, y2: float, fill: Colour, edge: Colour | None = None) -> None:
+        """Draw a rectangle, outlined as a polygon is."""
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], fill, edge)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour | None = None) -> None:
+        """Draw an ellipse with centre (x, y) and radii rx and ry, outlined as a polygon is."""
         self._add("ellipse", [(x - rx, y - ry), (x + rx, y + ry)], fill, edge or shade(fill, 0.72), 0)
 
     def spot(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
-        """An ellipse without an outline."""
+        """Draw an ellipse without an outline."""
         self._add("ellipse", [(x - rx, y - ry), (x + rx, y + ry)], fill, None, 0)
 
     def line(self, points: Sequence[Point], fill: Colour, width: float) -> None:
+        """Draw connected lines of a width in local units."""
         self._add("line", list(points), fill, None, width)
 
     def limb(self, start: Point, end: Point, width: float, fill: Colour) -> None:
-        """A rounded bar: arms, legs, handles."""
+        """Draw a rounded bar: arms, legs, handles."""
         (x1, y1), (x2, y2) = start, end
         angle, r = math.atan2(y2 - y1, x2 - x1), width / 2
         outline = [
@@ -123,7 +127,7 @@ class Sketch:
     def sector(
         self, x: float, y: float, rx: float, ry: float, start: float, stop: float, fill: Colour, closed: bool = True
     ) -> None:
-        """The part of an ellipse between two angles in degrees, anticlockwise; a pie slice unless `closed` is False."""
+        """Draw the part of an ellipse between two angles in degrees, anticlockwise; `closed` adds the centre."""
         steps = 14
         arc = [
             (
@@ -135,7 +139,7 @@ class Sketch:
         self.polygon([(x, y), *arc] if closed and stop - start < 360 and stop - start != 180 else arc, fill)
 
     def place(self, other: Sketch, x: float, y: float, scale: float = 1.0, flip: bool = False) -> None:
-        """Draws another sketch into this one; its outermost things become parts of the thing being drawn, if any."""
+        """Draw another sketch at (x, y); its outermost things become parts of the thing of the block, if any."""
         sign = -scale if flip else scale
 
         def move(point: Point) -> Point:
@@ -157,6 +161,7 @@ class Sketch:
         self.anchors.update({name: move(point) for name, point in other.anchors.items()})
 
     def relate(self, subject: Mark, relation: str, thing: Mark) -> None:
+        """Record a relation, such as a person `holding` a cup."""
         self.relations.append((subject, relation, thing))
 
     @property
@@ -171,7 +176,7 @@ class Sketch:
         )
 
     def paint(self, draw: ImageDraw.ImageDraw, x: float, y: float, scale: float, flip: bool, fine: int) -> None:
-        """Paints with the origin at pixel (x, y), `scale` pixels a unit, on a canvas enlarged `fine` times."""
+        """Paint with the origin at pixel (x, y) and `scale` pixels per unit, on a canvas enlarged `fine` times."""
         ox, oy, k = x * fine, y * fine, scale * fine
         sign = -k if flip else k
         for shape in self.shapes:

@@ -1,4 +1,4 @@
-"""Five captions for a scene: sentences in varied shapes about different parts of it."""
+"""Captions of a scene: sentences of several forms about different things in it."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ _POSSESSIVE = {"man": "his", "boy": "his", "woman": "her", "girl": "her"}
 
 
 class _Writer:
-    """Writes the captions of one scene and remembers what it has spoken of, so that the next speaks of other things."""
+    """Writes the captions of one scene; things that were mentioned less are preferred for the next caption."""
 
     def __init__(self, scene: Scene, rng: np.random.Generator) -> None:
         self.scene, self.rng, self.namer = scene, rng, Namer(scene, rng)
-        self.spoken: Counter[Thing] = Counter()
+        self.mentioned: Counter[Thing] = Counter()
         self.acts = {
             thing: [(word, other) for s, word, other in scene.relations if s is thing] for thing in scene.things
         }
@@ -76,17 +76,17 @@ class _Writer:
         if not boxed or len(set(sets)) != len(sets):
             return None
         for mention in boxed:
-            self.spoken.update(mention.things)
+            self.mentioned.update(mention.things)
         return (*_capitalised(pieces), ".")
 
-    # Choosing what to speak of.
+    # Choice of what to mention.
 
     def _pick(self, fits: Callable[[Thing], bool]) -> Thing | None:
-        """A clear thing that fits, one that was spoken of little before the others."""
+        """A random clear thing that fits; things that were mentioned less are more likely."""
         found = [thing for thing in self.scene.things if thing.clear and fits(thing)]
         if not found:
             return None
-        keys = [self.spoken[thing] + float(self.rng.random()) * 1.4 for thing in found]
+        keys = [self.mentioned[thing] + float(self.rng.random()) * 1.4 for thing in found]
         return found[int(np.argmin(keys))]
 
     def _subject(self) -> Thing | None:
@@ -101,7 +101,7 @@ class _Writer:
     # Pieces of sentences.
 
     def _person_with(self, person: Thing) -> list[str | Mention] | None:
-        """Someone, often with what they wear, or with hair or a beard worth a word."""
+        """A person, often with clothing, hair or a beard."""
         worn = [p for p in self.parts[person] if KINDS[p.kind].type == "clothing" and p.clear]
         body = [
             p
@@ -109,11 +109,11 @@ class _Writer:
             if KINDS[p.kind].type == "bodyparts" and p.kind not in ("arm", "legs") and p.clear
         ]
         extra: list[str | Mention] = []
-        telling = False
+        distinct = False
         if worn and chance(self.rng, 0.5):
             first = self.namer.name(pick(self.rng, worn))
             if first:
-                extra, telling = [pick(self.rng, ("in", "in", "wearing", "dressed in")), first], True
+                extra, distinct = [pick(self.rng, ("in", "in", "wearing", "dressed in")), first], True
                 others = [p for p in worn if p not in first.things]
                 if others and chance(self.rng, 0.35):
                     second = self.namer.name(pick(self.rng, others))
@@ -122,9 +122,9 @@ class _Writer:
         elif body and chance(self.rng, 0.3):
             part = self.namer.name(pick(self.rng, body))
             if part:
-                extra, telling = ["with", part], True
-        who = self.namer.name(person, ambiguous=telling and chance(self.rng, 0.1))
-        if who is None and telling and chance(self.rng, 0.25):
+                extra, distinct = ["with", part], True
+        who = self.namer.name(person, ambiguous=distinct and chance(self.rng, 0.1))
+        if who is None and distinct and chance(self.rng, 0.25):
             who = self.namer.name(person, ambiguous=True)
         return [who, *extra] if who else None
 
@@ -146,67 +146,57 @@ class _Writer:
         return [name]
 
     def _place(self, thing: Thing) -> list[str | Mention]:
-        """Where it is: on the grass, next to a tree, in front of a wall, in the park, on a sunny day."""
+        """Where it is: on the grass, next to a tree, in front of a wall, in the park, on a fine day; or nothing."""
         rng, roll = self.rng, float(self.rng.random())
         if thing.kind in _ALOFT:
-            over = self._pick(lambda t: t.whole is None and KINDS[t.kind].type != "scene" and t.kind not in _ALOFT)
-            sky = next((t for t in self.scene.things if t.kind == "sky"), None)
-            name = (
-                self.namer.name(over) if over and roll < 0.4 else self.namer.name(sky) if sky and roll < 0.8 else None
-            )
-            return [pick(rng, ("above", "over")) if name.type != "scene" else "in", name] if name else []
-        if roll < 0.3:
-            grounds = [t for t in self.scene.things if t.kind in _GROUNDS and _inside(thing.box, t.box)]
-            name = self.namer.name(grounds[-1]) if grounds else None
-            if name:
-                return [
-                    pick(rng, ("on", "on", "across")) if name.words.split()[-1] in ("street", "road") else "on",
-                    name,
-                ]
-        if roll < 0.55:
-            near = [
-                t
-                for t in self.scene.things
-                if t.clear
-                and t.whole is None
-                and t is not thing
-                and t.kind not in _ALOFT
-                and KINDS[t.kind].type != "scene"
-                and _near(thing.box, t.box)
-            ]
-            if near:
-                other = self.namer.name(pick(rng, near))
-                if other:
-                    return [pick(rng, ("next to", "near", "beside", "close to")), other]
-        if roll < 0.68:
-            behind = [t for t in self.scene.things if t.kind in _BEHIND]
-            if behind:
-                surface = pick(rng, behind)
-                name = self.namer.name(surface)
-                if name:
-                    return ["under" if surface.kind == "sky" else "in front of", name]
+            return self._aloft(roll)
+        for limit, place in ((0.3, self._on_ground), (0.55, self._next_to), (0.68, self._in_front_of)):
+            pieces = place(thing) if roll < limit else None
+            if pieces:
+                return pieces
         if roll < 0.78 and self.scene.setting in _OUTSIDE:
             word = pick(rng, _OUTSIDE[self.scene.setting])
-            return [
-                "in" if word not in ("the seaside", "the coast", "a farm") else "at",
-                Mention(word, "scene", key=word, scene=True),
-            ]
+            at = "in" if word not in ("the seaside", "the coast", "a farm") else "at"
+            return [at, Mention(word, "scene", key=word, scene=True)]
         if roll < 0.84:
             return ["for", plain(pick(rng, ("a picture", "the camera", "a photo")))]
         if roll < 0.88 and self.scene.setting not in ("room", "portrait"):
-            return [
-                "on",
-                plain(
-                    pick(
-                        rng,
-                        ("a summer evening", "a quiet night") if self.scene.night else ("a fine day", "a quiet day"),
-                    )
-                ),
-            ]
+            times = ("a summer evening", "a quiet night") if self.scene.night else ("a fine day", "a quiet day")
+            return ["on", plain(pick(rng, times))]
         return []
 
+    def _aloft(self, roll: float) -> list[str | Mention]:
+        over = self._pick(lambda t: t.whole is None and KINDS[t.kind].type != "scene" and t.kind not in _ALOFT)
+        sky = next((t for t in self.scene.things if t.kind == "sky"), None)
+        name = self.namer.name(over) if over and roll < 0.4 else self.namer.name(sky) if sky and roll < 0.8 else None
+        if name is None:
+            return []
+        return [pick(self.rng, ("above", "over")) if name.type != "scene" else "in", name]
+
+    def _on_ground(self, thing: Thing) -> list[str | Mention] | None:
+        grounds = [t for t in self.scene.things if t.kind in _GROUNDS and _inside(thing.box, t.box)]
+        name = self.namer.name(grounds[-1]) if grounds else None
+        if name is None:
+            return None
+        return [pick(self.rng, ("on", "on", "across")) if name.words.split()[-1] in ("street", "road") else "on", name]
+
+    def _next_to(self, thing: Thing) -> list[str | Mention] | None:
+        def fits(t: Thing) -> bool:
+            stands = t.clear and t.whole is None and t.kind not in _ALOFT and KINDS[t.kind].type != "scene"
+            return stands and t is not thing and _near(thing.box, t.box)
+
+        near = [t for t in self.scene.things if fits(t)]
+        other = self.namer.name(pick(self.rng, near)) if near else None
+        return [pick(self.rng, ("next to", "near", "beside", "close to")), other] if other else None
+
+    def _in_front_of(self, _: Thing) -> list[str | Mention] | None:
+        behind = [t for t in self.scene.things if t.kind in _BEHIND]
+        surface = pick(self.rng, behind) if behind else None
+        name = self.namer.name(surface) if surface else None
+        return ["under" if surface and surface.kind == "sky" else "in front of", name] if name else None
+
     def _doing(self, thing: Thing) -> list[str | Mention]:
-        """What it does, with what it does it to."""
+        """What it does, and to which other thing."""
         acts = self.acts[thing]
         if acts and chance(self.rng, 0.85):
             word, other = pick(self.rng, acts)
@@ -333,7 +323,7 @@ class _Writer:
         return [*a, link, b]
 
     def _one_and_other(self) -> list[str | Mention] | None:
-        """“Two men , one in a red shirt and the other in a blue shirt”: pronouns that only what follows tells apart."""
+        """“Two men , one in a red shirt and the other in a blue shirt”: pronouns whose meaning the clothing decides."""
         people = [t for t in self.scene.things if KINDS[t.kind].type == "people" and t.visible > 0.12]
         them = self.namer.group(people) if len(people) == 2 and chance(self.rng, 0.4) else None
         if them is None:
@@ -369,7 +359,7 @@ def _capitalised(pieces: list[str | Mention]) -> list[str | Mention]:
 
 
 def captions_of(scene: Scene, rng: np.random.Generator, count: int = 5) -> tuple[Sentence, ...] | None:
-    """`count` different captions, or None for a scene in which nothing can be named without doubt."""
+    """`count` different captions, or None for a scene in which too little can be named unambiguously."""
     writer = _Writer(scene, rng)
     sentences: list[Sentence] = []
     texts: set[str] = set()

@@ -1,4 +1,4 @@
-"""A whole scene: a background, things placed where there is room, and what each of them is and does."""
+"""Composes scenes: a background, things placed where there is room, and the relations between them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SIZES = ((256, 192), (256, 192), (192, 256), (224, 224))
 
 @dataclass(eq=False)
 class Thing:
-    """Something drawn.
+    """Something that is drawn.
 
     Attributes:
         kind: such as dog or shirt.
-        attributes: such as colour, pattern, size, age; only what holds.
+        attributes: such as colour, pattern, size, age.
         box: x1, y1, x2, y2 in pixels, inside the picture.
-        whole: what it is a part of, or worn by.
-        visible: share of its full extent that is in the picture and not behind something else, 0 to 1.
+        whole: the thing that it is a part of or worn by, if any.
+        visible: fraction of its full extent that is in the picture and not behind something else, 0 to 1.
     """
 
     kind: str
@@ -44,18 +44,27 @@ class Thing:
 
     @property
     def centre(self) -> tuple[float, float]:
+        """The centre of the box, x and y in pixels."""
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
     @property
     def clear(self) -> bool:
-        """Large and free enough that someone would mention it and draw a box around it."""
+        """Whether it is large and visible enough to be mentioned and to get a box."""
         x1, y1, x2, y2 = self.box
         return self.visible > 0.6 and min(x2 - x1, y2 - y1) >= 6 and (x2 - x1) * (y2 - y1) >= 70
 
 
 @dataclass(eq=False)
 class Scene:
-    """A picture and everything that is in it; relations are subject, word, thing."""
+    """A picture with all its things.
+
+    Attributes:
+        picture: RGB.
+        setting: see `Background`.
+        night: whether the sky is dark.
+        things: surfaces of the background first, then in painting order.
+        relations: (subject, word, thing), such as a man, holding, a cup.
+    """
 
     picture: Image.Image
     setting: str
@@ -89,14 +98,14 @@ def _area(box: Box) -> float:
 
 
 class _Stage:
-    """Finds room for sketches, one after the other."""
+    """Places sketches one after the other where there is room."""
 
     def __init__(self, rng: np.random.Generator, ground: Background, width: int, height: int) -> None:
         self.rng, self.ground, self.width, self.height = rng, ground, width, height
         self.placed: list[_Placed] = []
 
     def put(self, sketch: Sketch, zone: Zone, *, factor: float = 1.0, crowd: float = 0.12, shadow: bool = True) -> bool:
-        """Places the sketch in the zone if there is room; `crowd` is the share of it that may overlap others."""
+        """Place the sketch in the zone if there is room; `crowd` is the fraction of it that may overlap others."""
         base = self.height * 0.49 if self.height <= self.width else self.height * 0.39
         x1, _, x2, _ = sketch.extent
         for _ in range(10):
@@ -187,38 +196,62 @@ def _any(rng: np.random.Generator, name: str) -> Sketch:
 
 
 def _outdoors(stage: _Stage) -> None:
-    rng, ground, setting = stage.rng, stage.ground, stage.ground.setting
-    zones = ground.zones
-    for _ in range(int(rng.integers(0, 4))):
-        if "back" in zones and setting in _BACKDROPS:
-            stage.put(_any(rng, pick(rng, _BACKDROPS[setting])), zones["back"], factor=1.15, crowd=0.15, shadow=False)
+    rng, zones, setting = stage.rng, stage.ground.zones, stage.ground.setting
+    _backdrop(stage)
     if "water" in zones:
-        for _ in range(int(rng.integers(0, 4)) + (setting == "sea")):
-            name = pick(rng, ("boat", "boat", "duck", "boat")) if setting != "lake" else pick(rng, ("boat", "duck"))
-            stage.put(_any(rng, name), zones["water"], factor=0.8 if name == "boat" else 0.95, crowd=0.05, shadow=False)
+        _on_water(stage, zones["water"])
     if "ground" not in zones:
         return
     for _ in range(pick(rng, (0, 1, 1, 2, 2, 2, 3, 3, 4))):
         stage.put(person_doing(rng, setting), zones["ground"])
     repeated = chance(rng, 0.45)
+    _traffic(stage, repeated)
+    _animals(stage, repeated)
+    for _ in range(pick(rng, (0, 1, 1, 2))):
+        stage.put(_any(rng, pick(rng, _PLANTED[setting])), zones["ground"], crowd=0.08)
+    _objects_on_ground(stage, 0.4)
+
+
+def _backdrop(stage: _Stage) -> None:
+    rng, zones, setting = stage.rng, stage.ground.zones, stage.ground.setting
+    for _ in range(int(rng.integers(0, 4))):
+        if "back" in zones and setting in _BACKDROPS:
+            stage.put(_any(rng, pick(rng, _BACKDROPS[setting])), zones["back"], factor=1.15, crowd=0.15, shadow=False)
+
+
+def _on_water(stage: _Stage, water: Zone) -> None:
+    rng, setting = stage.rng, stage.ground.setting
+    for _ in range(int(rng.integers(0, 4)) + (setting == "sea")):
+        name = pick(rng, ("boat", "boat", "duck", "boat")) if setting != "lake" else pick(rng, ("boat", "duck"))
+        stage.put(_any(rng, name), water, factor=0.8 if name == "boat" else 0.95, crowd=0.05, shadow=False)
+
+
+def _traffic(stage: _Stage, repeated: bool) -> None:
+    rng, zones, setting = stage.rng, stage.ground.zones, stage.ground.setting
     if setting in _TRAFFIC and chance(rng, 0.9 if setting == "street" else 0.3):
         name = pick(rng, _TRAFFIC[setting])
         for _ in range(1 + (repeated and chance(rng, 0.6))):
             stage.put(_any(rng, name), zones.get("road", zones["ground"]), factor=0.85)
         if setting == "street" and chance(rng, 0.5):
             stage.put(_any(rng, pick(rng, _TRAFFIC[setting])), zones["road"], factor=0.85)
+
+
+def _animals(stage: _Stage, repeated: bool) -> None:
+    rng, ground, setting = stage.rng, stage.ground.zones["ground"], stage.ground.setting
     if chance(rng, 0.62):
         name = pick(rng, _HABITATS[setting])
         for _ in range(pick(rng, (2, 2, 3)) if repeated else 1):
-            stage.put(ANIMALS[name](rng), zones["ground"])
+            stage.put(ANIMALS[name](rng), ground)
         if chance(rng, 0.3):
-            stage.put(ANIMALS[pick(rng, _HABITATS[setting])](rng), zones["ground"])
-    for _ in range(pick(rng, (0, 1, 1, 2))):
-        stage.put(_any(rng, pick(rng, _PLANTED[setting])), zones["ground"], crowd=0.08)
-    if chance(rng, 0.4):
+            stage.put(ANIMALS[pick(rng, _HABITATS[setting])](rng), ground)
+
+
+def _objects_on_ground(stage: _Stage, probability: float) -> None:
+    rng = stage.rng
+    if chance(rng, probability):
         name = pick(rng, tuple(GROUND_THINGS))
         for _ in range(pick(rng, (1, 1, 2, 3))):
-            stage.put(GROUND_THINGS[name](rng), zones["ground"], crowd=0.08)
+            stage.put(GROUND_THINGS[name](rng), stage.ground.zones["ground"], crowd=0.08)
 
 
 def _indoors(stage: _Stage) -> None:
@@ -237,14 +270,11 @@ def _indoors(stage: _Stage) -> None:
         name = pick(rng, _HABITATS["room"])
         for _ in range(pick(rng, (1, 1, 2))):
             stage.put(ANIMALS[name](rng), zones["ground"], crowd=0.08)
-    if chance(rng, 0.5):
-        name = pick(rng, tuple(GROUND_THINGS))
-        for _ in range(pick(rng, (1, 1, 2, 3))):
-            stage.put(GROUND_THINGS[name](rng), zones["ground"], crowd=0.08)
+    _objects_on_ground(stage, 0.5)
 
 
 def _things(stage: _Stage, scene: Scene) -> None:
-    """What was placed, as things with boxes in pixels; `stage.placed` is in painting order."""
+    """Adds what was placed as things with boxes in pixels; `stage.placed` is in painting order."""
     of_mark: dict[Mark, Thing] = {}
     frame = (0.0, 0.0, float(stage.width), float(stage.height))
     for order, placed in enumerate(stage.placed):
@@ -267,7 +297,7 @@ def _things(stage: _Stage, scene: Scene) -> None:
 
 
 def compose_scene(rng: np.random.Generator) -> Scene:
-    """Draws one scene by chance."""
+    """A random scene; the same state of `rng` gives the same bytes."""
     width, height = pick(rng, SIZES)
     canvas = Image.new("RGB", (width * FINE, height * FINE))
     ground = paint_background(canvas, FINE, rng)

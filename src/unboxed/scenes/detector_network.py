@@ -1,10 +1,9 @@
 """The network of the drawn world's detector, and its ONNX file.
 
 A small anchor-free detector: a residual trunk, a feature pyramid of strides 4, 8, 16 and 32, and on each level one
-class and one box prediction a cell (Tian et al., FCOS; class scores learn the overlap of their box as in Li et al.,
-Generalized Focal Loss). Beside it, as in detectors trained on Visual Genome, a linear head reads kinds and attributes
-from the mean of the finest features over a box: that is what makes these features worth pooling. The head is used in
-training only.
+class and one box prediction per grid cell (Tian et al., FCOS; class scores learn the IoU of their box as in Li et al.,
+Generalized Focal Loss). As in detectors trained on Visual Genome, a linear head predicts kinds and attributes from the
+mean of the finest features over a box, so that pooled features describe objects. The head is used in training only.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unboxed.runtime.atomic import atomic_path
 from unboxed.scenes.kinds import class_names
 
 __all__ = ["INPUT", "STRIDES", "SceneDetector", "cell_centres", "save_onnx"]
@@ -26,7 +26,7 @@ INPUT = 256
 STRIDES = (4, 8, 16, 32)
 _WIDTHS = (32, 72, 96, 96)
 _PYRAMID = 64
-# Of 5,440 cells, those whose boxes the ONNX file gives out, best first: what follows takes time for each.
+# The number of boxes that the ONNX file outputs, best first, of 5,440 grid cells.
 _KEPT = 400
 
 
@@ -42,7 +42,7 @@ def cell_centres() -> tuple[Tensor, Tensor]:
 
 
 class _Conv(nn.Module):
-    """Convolution and batch normalisation, folded into one convolution in the ONNX file."""
+    """Convolution and batch normalization, folded into one convolution in the ONNX file."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Conv(nn.Module):
         return y
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the one convolution that does the same in evaluation."""
+        """Weight and bias of the convolution that is equivalent in evaluation mode."""
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None and variance is not None
         factor = self.norm.weight / torch.sqrt(variance + self.norm.eps)
@@ -77,7 +77,7 @@ class SceneDetector(nn.Module):
         self.second = nn.ModuleList(_Conv(width, width) for width in _WIDTHS[:3])
         self.lateral = nn.ModuleList(_Conv(width, _PYRAMID, 1) for width in _WIDTHS)
         self.smooth = nn.ModuleList(_Conv(_PYRAMID, _PYRAMID) for _ in STRIDES)
-        # One for each level: what batch normalisation learns of one level does not hold for the next.
+        # One for each level, because the statistics of batch normalization differ between levels.
         self.tower = nn.ModuleList(_Conv(_PYRAMID, _PYRAMID, 1) for _ in STRIDES)
         self.classes = nn.Conv2d(_PYRAMID, len(class_names()), 1)
         self.sides = nn.Conv2d(_PYRAMID, 4, 1)
@@ -86,6 +86,7 @@ class SceneDetector(nn.Module):
         nn.init.constant_(self.sides.bias, 0.7)  # type: ignore[arg-type]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Class logits `[B, N, K]`, boxes `[B, N, 4]` in pixels, and features of the finest level, for N grid cells."""
         x = functional.relu(self.stem((pictures - 0.5) * 4))
         levels = []
         for level, down in enumerate(self.down):
@@ -127,7 +128,7 @@ class _Graph:
         self.count = 0
 
     def constant(self, values: Tensor | np.ndarray[tuple[int, ...], np.dtype[np.generic]], half: bool = False) -> str:
-        """A weight; `half` stores it in 16 bits, to be widened once when the file is loaded."""
+        """A weight; `half` stores it in 16 bits and casts it to 32 when the file is loaded."""
         from onnx import TensorProto, numpy_helper
 
         array = values.detach().numpy() if isinstance(values, Tensor) else values
@@ -159,14 +160,14 @@ class _Graph:
             kernel_shape=[kernel, kernel], strides=[stride, stride], pads=[kernel // 2] * 4,
         )  # fmt: skip
 
-    def unit(self, x: str, unit: nn.Module, relu: bool = True) -> str:
-        assert isinstance(unit, _Conv)
-        y = self.conv(x, *unit.folded(), stride=unit.conv.stride[0])
+    def block(self, x: str, block: nn.Module, relu: bool = True) -> str:
+        assert isinstance(block, _Conv)
+        y = self.conv(x, *block.folded(), stride=block.conv.stride[0])
         return self.node("Relu", y) if relu else y
 
 
 def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> None:
-    """Writes the detector in the layout “boxes + scores” (see `regions.detectors`), with `features` to pool from.
+    """Write the detector in the layout “boxes + scores” of `regions.sources.detectors`, with `features` to pool from.
 
     Needs the `onnx` package (the extra `scenes`); reading the file needs onnxruntime only.
     """
@@ -175,15 +176,15 @@ def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> N
 
     g, f32 = _Graph(), np.float32
     x = g.node("Mul", g.node("Sub", "images", g.constant(np.array(0.5, f32))), g.constant(np.array(4, f32)))
-    x = g.unit(x, network.stem)
+    x = g.block(x, network.stem)
     levels = []
     for level, down in enumerate(network.down):
-        x = g.unit(x, down)
-        y = g.unit(x, network.first[level])
+        x = g.block(x, down)
+        y = g.block(x, network.first[level])
         if level < 3:
-            y = g.node("Relu", g.node("Add", x, g.unit(y, network.second[level], relu=False)))
+            y = g.node("Relu", g.node("Add", x, g.block(y, network.second[level], relu=False)))
         x = y
-        levels.append(g.unit(x, network.lateral[level], relu=False))
+        levels.append(g.block(x, network.lateral[level], relu=False))
     twice = g.constant(np.array([1, 1, 2, 2], f32))
     for level in (2, 1, 0):
         up = g.node("Resize", levels[level + 1], "", twice, mode="nearest", coordinate_transformation_mode="asymmetric")
@@ -191,10 +192,10 @@ def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> N
     logits: list[str] = []
     sides: list[str] = []
     for level, x in enumerate(levels):
-        x = g.unit(x, network.smooth[level])
+        x = g.block(x, network.smooth[level])
         if level == 0:
             g.node("Identity", x, name="features")
-        tower = g.unit(x, network.tower[level])
+        tower = g.block(x, network.tower[level])
         cells = (INPUT // STRIDES[level]) ** 2
         for head, found in ((network.classes, logits), (network.sides, sides)):
             assert head.bias is not None
@@ -221,6 +222,5 @@ def save_onnx(network: SceneDetector, path: Path, metadata: dict[str, str]) -> N
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(model.SerializeToString(deterministic=True))
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))

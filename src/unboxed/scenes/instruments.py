@@ -1,4 +1,4 @@
-"""Musical instruments. Those that are held have their origin where the hand is; the others stand on the ground."""
+"""Musical instruments. The origin of held ones is the hand; the others stand on the ground."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Draw = Callable[[np.random.Generator], Sketch]
 
 
 def guitar(rng: np.random.Generator) -> Sketch:
+    """A guitar, with the attribute colour."""
     name = pick_colour(rng, ("brown", "red", "black", "orange", "blue", "white"))
     wood = paint_of(rng, name)
     s = Sketch()
@@ -30,6 +31,7 @@ def guitar(rng: np.random.Generator) -> Sketch:
 
 
 def violin(rng: np.random.Generator) -> Sketch:
+    """A violin, with the attribute colour."""
     wood = paint_of(rng, "brown")
     wood = shade(wood, 1.12)
     s = Sketch()
@@ -44,6 +46,7 @@ def violin(rng: np.random.Generator) -> Sketch:
 
 
 def trumpet(rng: np.random.Generator) -> Sketch:
+    """A trumpet, with the attribute colour."""
     brass = paint_of(rng, "yellow")
     brass = shade(brass, 0.88)
     s = Sketch()
@@ -58,6 +61,7 @@ def trumpet(rng: np.random.Generator) -> Sketch:
 
 
 def accordion(rng: np.random.Generator) -> Sketch:
+    """An accordion, with the attribute colour."""
     name = pick_colour(rng, ("red", "blue", "black", "green"))
     shell = paint_of(rng, name)
     s = Sketch()
@@ -76,6 +80,7 @@ def accordion(rng: np.random.Generator) -> Sketch:
 
 
 def drum(rng: np.random.Generator) -> Sketch:
+    """A drum, with the attribute colour."""
     name = pick_colour(rng, ("red", "blue", "green", "purple", "orange", "black"))
     shell = paint_of(rng, name)
     s = Sketch()
@@ -90,6 +95,7 @@ def drum(rng: np.random.Generator) -> Sketch:
 
 
 def piano(rng: np.random.Generator) -> Sketch:
+    """A piano, with the attribute colour."""
     name = pick_colour(rng, ("black", "brown", "white"))
     wood = paint_of(rng, name)
     s = Sketch()

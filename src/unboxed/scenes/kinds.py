@@ -1,4 +1,4 @@
-"""The kinds of things in the drawn world, their Entities types, and the coarse classes its detector knows."""
+"""The kinds of things in the drawn world, their Entities types, and the coarser classes of its detector."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["KINDS", "Kind", "class_names"]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing: its Entities type, and the coarse class a detector calls it."""
+    """A kind of thing: its Entities type, and its class of the detector."""
 
     type: str
     label: str

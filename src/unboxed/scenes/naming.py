@@ -1,4 +1,4 @@
-"""Noun phrases that mean exactly one thing, or exactly one set of things, of a scene."""
+"""Unambiguous noun phrases: each fits exactly one thing, or one set of things, of a scene."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Mention:
     Attributes:
         words: the words between the brackets.
         type: Entities type, or notvisual.
-        things: what it means; empty when it has no box.
-        key: what tells its chain apart when it means no thing, such as "the park"; "" for things.
-        scene: whether it stands for the whole picture.
+        things: what it refers to; empty for a phrase without boxes.
+        key: its coreference chain if it refers to no thing, such as "the park"; "" otherwise.
+        scene: whether it refers to the whole picture.
     """
 
     words: str
@@ -35,7 +35,7 @@ class Mention:
 
 
 def plain(words: str) -> Mention:
-    """A phrase that means nothing visible."""
+    """A phrase that refers to nothing visible."""
     return Mention(words, "notvisual", key="0")
 
 
@@ -57,8 +57,8 @@ _SKY_WORDS = {
     "dark": ("dark", "night"),
 }
 _CLOTH = {"shirt", "t-shirt", "dress", "skirt", "scarf"}
-# Attributes that need not be said of these to be plain: their colour goes without saying.
-_COLOUR_UNSAID = {
+# Kinds whose colour is mostly omitted, because it is always the same.
+_COLOUR_OMITTED = {
     "grass",
     "sea",
     "lake",
@@ -74,7 +74,7 @@ _COLOUR_UNSAID = {
 
 
 def _adjectives(thing: Thing) -> list[tuple[str, str, str]]:
-    """Word, attribute and value of everything that could be said of a thing before its noun."""
+    """(word, attribute, value) of every adjective that is true of a thing."""
     found: list[tuple[str, str, str]] = []
     for attribute, value in thing.attributes.items():
         if attribute == "colour":
@@ -89,10 +89,10 @@ def _adjectives(thing: Thing) -> list[tuple[str, str, str]]:
     return found
 
 
-def meaning(scene: Scene, noun: str, said: Sequence[tuple[str, str]]) -> frozenset[Thing]:
-    """All things of the scene that a noun with these (attribute, value) pairs fits, seen well or hardly."""
+def meaning(scene: Scene, noun: str, attributes: Sequence[tuple[str, str]]) -> frozenset[Thing]:
+    """All things of the scene, also hardly visible ones, that a noun with these (attribute, value) pairs fits."""
     noun_ = NOUNS[noun]
-    wanted = [*noun_.requires.items(), *said]
+    wanted = [*noun_.requires.items(), *attributes]
     return frozenset(
         thing
         for thing in scene.things
@@ -112,12 +112,12 @@ class Namer:
         self.scene, self.rng = scene, rng
 
     def name(self, thing: Thing, article: str | None = None, ambiguous: bool = False) -> Mention | None:
-        """A phrase that fits this thing and nothing else in the scene, or None where words cannot tell it apart.
+        """A phrase that fits this thing and nothing else in the scene, or None if there is none.
 
         Args:
             thing: what to name.
             article: such as "his"; by default a, an or the.
-            ambiguous: allow a phrase that fits others too, because what follows in the caption tells them apart.
+            ambiguous: allow a phrase that also fits others, because the rest of the caption decides.
         """
         if not thing.clear:
             return None
@@ -126,9 +126,9 @@ class Namer:
             adjectives = _adjectives(thing)
             if ambiguous:
                 return self._phrase(thing, noun, [], only, article)
-            for said in self._choices(thing, adjectives):
-                if meaning(self.scene, noun, [(a, v) for _, a, v in said]) == only:
-                    return self._phrase(thing, noun, said, only, article)
+            for chosen in self._choices(thing, adjectives):
+                if meaning(self.scene, noun, [(a, v) for _, a, v in chosen]) == only:
+                    return self._phrase(thing, noun, chosen, only, article)
             placed = self._by_place(thing, noun)
             if placed:
                 return placed
@@ -139,15 +139,15 @@ class Namer:
             (word, noun)
             for word, noun in NOUNS.items()
             if thing.kind in noun.kinds
-            and self._may_say(word, thing)
+            and self._suits(word, thing)
             and all(thing.attributes.get(a) == v for a, v in noun.requires.items())
         ]
         keys = [float(self.rng.random()) ** (1 / noun.weight) for _, noun in fitting]
         return [word for _, (word, _) in sorted(zip(keys, fitting, strict=True), key=lambda pair: -pair[0])]
 
     @staticmethod
-    def _may_say(word: str, thing: Thing) -> bool:
-        """Words that could mean a thing for a reader, but that nobody would choose for it."""
+    def _suits(word: str, thing: Thing) -> bool:
+        """False for words that a reader may understand as the thing, but that nobody would choose for it."""
         odd = {
             "hat": ("helmet",), "cap": ("helmet",), "bird": ("duck", "chicken"), "building": ("house", "barn"),
             "shoes": ("boots",), "sneakers": ("boots",), "pants": ("shorts",), "horns": ("tusks",), "road": ("path",),
@@ -157,16 +157,16 @@ class Namer:
         return thing.kind not in odd.get(word, ())
 
     def _choices(self, thing: Thing, adjectives: list[tuple[str, str, str]]) -> list[list[tuple[str, str, str]]]:
-        """Adjective choices to try, the likely ones first: usually a colour, sometimes nothing, else what is needed."""
+        """Sets of adjectives to try in order: mostly a colour first, sometimes none; pairs last."""
         rng = self.rng
         by_attribute: dict[str, tuple[str, str, str]] = {}
         for adjective in adjectives:
             if adjective[1] not in by_attribute or chance(rng, 0.5):
                 by_attribute[adjective[1]] = adjective
-        if thing.kind in _COLOUR_UNSAID and chance(rng, 0.75):
+        if thing.kind in _COLOUR_OMITTED and chance(rng, 0.75):
             by_attribute.pop("colour", None)
         singles = [[adjective] for adjective in by_attribute.values()]
-        singles.sort(key=lambda said: (said[0][1] != "colour" or chance(rng, 0.3), float(rng.random())))
+        singles.sort(key=lambda chosen: (chosen[0][1] != "colour" or chance(rng, 0.3), float(rng.random())))
         pairs = [[a[0], b[0]] for i, a in enumerate(singles) for b in singles[i + 1 :]]
         first = chance(rng, 0.42)
         choices: list[list[tuple[str, str, str]]] = [[], *singles, *pairs] if first else [*singles, [], *pairs]
@@ -174,12 +174,12 @@ class Namer:
             choices.remove([])
         if not first and pairs and chance(rng, 0.2):
             choices = [pairs[0], *choices]
-        for said in choices:
-            said.sort(key=lambda adjective: _ORDER.index(adjective[1]))
+        for chosen in choices:
+            chosen.sort(key=lambda adjective: _ORDER.index(adjective[1]))
         return choices
 
     def _by_place(self, thing: Thing, noun: str) -> Mention | None:
-        """“the left dog”, “the dog on the right”: for the outermost of two or three of a kind."""
+        """“the left dog” or “the dog on the right”, for the outermost of two or three of a kind."""
         others = [t for t in meaning(self.scene, noun, []) if t is not thing]
         if (
             not 1 <= len(others) <= 2
@@ -195,9 +195,9 @@ class Namer:
         return Mention(words, KINDS[thing.kind].type, frozenset((thing,)))
 
     def _phrase(
-        self, thing: Thing, noun: str, said: list[tuple[str, str, str]], things: frozenset[Thing], article: str | None
+        self, thing: Thing, noun: str, chosen: list[tuple[str, str, str]], things: frozenset[Thing], article: str | None
     ) -> Mention:
-        words = " ".join([*(word for word, _, _ in said), noun])
+        words = " ".join([*(word for word, _, _ in chosen), noun])
         kind = KINDS[thing.kind]
         pairs = NOUNS[noun].plural is None and noun.endswith("s") and not noun.endswith(("ss", "grass"))
         mass = noun in ("hair", "grass", "sand", "water", "snow", "food", "ice cream")
@@ -205,16 +205,16 @@ class Namer:
             definite = (
                 kind.type == "scene" or thing.kind in ("sun", "moon") or noun in ("grass", "sand", "snow", "water")
             )
-            if noun in ("sky", "sun", "moon") or (definite and not said):
-                article = "the" if not said or chance(self.rng, 0.6) or mass else _article(words)
+            if noun in ("sky", "sun", "moon") or (definite and not chosen):
+                article = "the" if not chosen or chance(self.rng, 0.6) or mass else _article(words)
             elif pairs or mass:
-                article = "" if not definite or said else "the"
+                article = "" if not definite or chosen else "the"
             else:
                 article = "the" if chance(self.rng, 0.15) else _article(words)
         return Mention(f"{article} {words}".strip(), kind.type, things)
 
     def group(self, kinds: Sequence[Thing]) -> Mention | None:
-        """A plural that means exactly these things: “two black dogs”, “some people”."""
+        """A plural that fits exactly these things: “two black dogs”, “some people”."""
         things = frozenset(kinds)
         if not 2 <= len(things) <= 6 or not all(thing.clear for thing in things):
             return None
@@ -222,14 +222,14 @@ class Namer:
         shared = [a for a in _adjectives(first) if all(t.attributes.get(a[1]) == a[2] for t in things)]
         for noun in self._nouns(first):
             plural = NOUNS[noun].plural
-            if plural is None or not all(t.kind in NOUNS[noun].kinds and self._may_say(noun, t) for t in things):
+            if plural is None or not all(t.kind in NOUNS[noun].kinds and self._suits(noun, t) for t in things):
                 continue
             choices: list[list[tuple[str, str, str]]] = [[], *([a] for a in shared)]
             if shared and chance(self.rng, 0.5):
                 choices.reverse()
-            for said in choices:
-                if meaning(self.scene, noun, [(a, v) for _, a, v in said]) == things:
-                    words = " ".join([*(word for word, _, _ in said), plural])
+            for chosen in choices:
+                if meaning(self.scene, noun, [(a, v) for _, a, v in chosen]) == things:
+                    words = " ".join([*(word for word, _, _ in chosen), plural])
                     return Mention(f"{self._count(len(things), first)} {words}", KINDS[first.kind].type, things)
         return None
 

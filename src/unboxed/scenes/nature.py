@@ -1,4 +1,4 @@
-"""Plants, buildings and what is in the sky."""
+"""Plants, buildings, and the sun, the moon and clouds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _BARK: Colour = (112, 76, 48)
 
 
 def tree(rng: np.random.Generator) -> Sketch:
+    """A tree, with the attributes colour and size."""
     name = pick(rng, ("green", "green", "green", "orange", "yellow"))
     leaf = paint_of(rng, name)
     leaf = shade(leaf, 0.9)
@@ -35,6 +36,7 @@ def tree(rng: np.random.Generator) -> Sketch:
 
 
 def pine(rng: np.random.Generator) -> Sketch:
+    """A pine tree, with the attribute colour."""
     leaf = paint_of(rng, "green")
     leaf = shade(leaf, 0.72)
     snowy = chance(rng, 0.3)
@@ -51,6 +53,7 @@ def pine(rng: np.random.Generator) -> Sketch:
 
 
 def palm(rng: np.random.Generator) -> Sketch:
+    """A palm tree, with the attribute colour."""
     leaf = paint_of(rng, "green")
     s = Sketch()
     with s.thing("palm tree", colour="green"):
@@ -71,6 +74,7 @@ def palm(rng: np.random.Generator) -> Sketch:
 
 
 def bush(rng: np.random.Generator) -> Sketch:
+    """A bush, with the attribute colour."""
     leaf = paint_of(rng, "green")
     s = Sketch()
     with s.thing("bush", colour="green"):
@@ -91,6 +95,7 @@ def bush(rng: np.random.Generator) -> Sketch:
 
 
 def flower_bed(rng: np.random.Generator) -> Sketch:
+    """A bed of flowers, with the attribute colour."""
     name = pick_colour(rng, ("red", "pink", "yellow", "purple", "white", "orange"))
     petal = paint_of(rng, name)
     s = Sketch()
@@ -104,6 +109,7 @@ def flower_bed(rng: np.random.Generator) -> Sketch:
 
 
 def rock(rng: np.random.Generator) -> Sketch:
+    """A rock, with the attribute size."""
     stone = pick(rng, ((136, 132, 130), (120, 122, 128), (148, 138, 124)))
     big = chance(rng, 0.4)
     k = 1.6 if big else 1.0
@@ -120,6 +126,7 @@ def rock(rng: np.random.Generator) -> Sketch:
 
 
 def fence(rng: np.random.Generator) -> Sketch:
+    """A fence, with the attribute colour."""
     name = pick_colour(rng, ("white", "brown", "green"))
     wood = paint_of(rng, name)
     s = Sketch()
@@ -135,6 +142,7 @@ def fence(rng: np.random.Generator) -> Sketch:
 
 
 def house(rng: np.random.Generator) -> Sketch:
+    """A house, with the attribute colour; part: roof."""
     name = pick_colour(rng, ("white", "yellow", "red", "blue", "pink", "gray", "brown"))
     wall = paint_of(rng, name)
     roof = pick(rng, ((152, 64, 48), (92, 66, 58), (78, 88, 106)))
@@ -153,6 +161,7 @@ def house(rng: np.random.Generator) -> Sketch:
 
 
 def tower(rng: np.random.Generator) -> Sketch:
+    """A building, with the attribute colour."""
     name = pick_colour(rng, ("gray", "brown", "white", "yellow", "red", "blue"))
     wall = paint_of(rng, name)
     w, floors = pick(rng, ((0.3, 4), (0.36, 5), (0.26, 6)))
@@ -173,6 +182,7 @@ def tower(rng: np.random.Generator) -> Sketch:
 
 
 def barn(rng: np.random.Generator) -> Sketch:
+    """A barn, with the attribute colour."""
     s = Sketch()
     wall = paint_of(rng, "red")
     with s.thing("barn", colour="red"):
@@ -188,6 +198,7 @@ def barn(rng: np.random.Generator) -> Sketch:
 
 
 def sun(rng: np.random.Generator) -> Sketch:
+    """The sun."""
     s = Sketch()
     with s.thing("sun"):
         s.spot(0, 0.15, 0.15, 0.15, (255, 226, 90))
@@ -196,6 +207,7 @@ def sun(rng: np.random.Generator) -> Sketch:
 
 
 def moon(rng: np.random.Generator) -> Sketch:
+    """The moon."""
     s = Sketch()
     with s.thing("moon"):
         s.spot(0, 0.13, 0.13, 0.13, (246, 244, 222))
@@ -205,6 +217,7 @@ def moon(rng: np.random.Generator) -> Sketch:
 
 
 def cloud(rng: np.random.Generator) -> Sketch:
+    """A cloud, with the attribute colour."""
     dark = chance(rng, 0.25)
     white = (150, 156, 168) if dark else (252, 253, 255)
     k = float(rng.uniform(0.8, 1.3))

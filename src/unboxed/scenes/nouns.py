@@ -1,4 +1,4 @@
-"""The nouns that name things in the drawn world: plain ones, synonyms, hypernyms, and what each could mean."""
+"""The nouns of the drawn world, with synonyms and hypernyms, and the kinds of things that each can mean."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["NOUNS", "Noun"]
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun, and everything it could mean.
+    """A noun and its possible meanings.
 
     Attributes:
         plural: the plural, or None for nouns used in the singular only.
-        kinds: all kinds that a viewer might call so; a phrase is ambiguous when two of them fit.
-        requires: attributes a thing must have, such as `{"age": "old"}`.
-        weight: how often it is chosen against the other nouns that fit.
+        kinds: all kinds that a viewer might name with it; a phrase is ambiguous if several things fit.
+        requires: attributes that a thing must have, such as `{"age": "old"}`.
+        weight: its relative frequency among the nouns that fit.
     """
 
     plural: str | None

@@ -1,4 +1,4 @@
-"""Toys, food and what people carry. Held things have their origin where the hand is, the others stand on their base."""
+"""Toys, food and other small objects. The origin of held things is the hand; the others stand on their base."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def _dye(rng: np.random.Generator, names: tuple[str, ...] = _BRIGHT) -> tuple[st
 
 
 def ball(rng: np.random.Generator) -> Sketch:
+    """A ball, with the attributes colour, pattern and size."""
     name, rubber = _dye(rng)
     striped = chance(rng, 0.35)
     big = chance(rng, 0.35)
@@ -38,6 +39,7 @@ def ball(rng: np.random.Generator) -> Sketch:
 
 
 def umbrella(rng: np.random.Generator) -> Sketch:
+    """An umbrella, with the attributes colour and pattern."""
     name, cloth = _dye(rng, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black"))
     striped = chance(rng, 0.35)
     s = Sketch()
@@ -56,6 +58,7 @@ def umbrella(rng: np.random.Generator) -> Sketch:
 
 
 def balloon(rng: np.random.Generator) -> Sketch:
+    """A balloon, with the attribute colour."""
     name, rubber = _dye(rng, ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white"))
     s = Sketch()
     with s.loose():
@@ -68,6 +71,7 @@ def balloon(rng: np.random.Generator) -> Sketch:
 
 
 def kite(rng: np.random.Generator) -> Sketch:
+    """A kite, with the attribute colour."""
     name, cloth = _dye(rng, ("red", "orange", "yellow", "green", "purple", "pink", "black"))
     s = Sketch()
     with s.thing("kite", colour=name):
@@ -79,6 +83,7 @@ def kite(rng: np.random.Generator) -> Sketch:
 
 
 def book(rng: np.random.Generator) -> Sketch:
+    """A book, with the attribute colour."""
     name, cover = _dye(rng, ("red", "blue", "green", "brown", "purple", "black"))
     s = Sketch()
     with s.thing("book", colour=name):
@@ -90,6 +95,7 @@ def book(rng: np.random.Generator) -> Sketch:
 
 
 def camera(rng: np.random.Generator) -> Sketch:
+    """A camera."""
     s = Sketch()
     shell = pick(rng, ((52, 52, 58), (70, 72, 80)))
     with s.thing("camera"):
@@ -102,6 +108,7 @@ def camera(rng: np.random.Generator) -> Sketch:
 
 
 def cup(rng: np.random.Generator) -> Sketch:
+    """A cup, with the attribute colour."""
     name, glaze = _dye(rng, ("red", "white", "blue", "yellow", "green"))
     s = Sketch()
     with s.thing("cup", colour=name):
@@ -112,6 +119,7 @@ def cup(rng: np.random.Generator) -> Sketch:
 
 
 def bottle(rng: np.random.Generator) -> Sketch:
+    """A bottle, with the attribute colour."""
     name, glass = _dye(rng, ("green", "brown", "blue", "red"))
     s = Sketch()
     with s.thing("bottle", colour=name):
@@ -133,6 +141,7 @@ def bottle(rng: np.random.Generator) -> Sketch:
 
 
 def bag(rng: np.random.Generator) -> Sketch:
+    """A bag, with the attribute colour."""
     name, leather = _dye(rng, ("red", "brown", "black", "blue", "pink", "yellow", "green"))
     s = Sketch()
     with s.thing("bag", colour=name):
@@ -144,6 +153,7 @@ def bag(rng: np.random.Generator) -> Sketch:
 
 
 def flowers(rng: np.random.Generator) -> Sketch:
+    """A bunch of flowers, with the attribute colour."""
     name, petal = _dye(rng, ("red", "pink", "yellow", "purple", "white", "orange"))
     s = Sketch()
     with s.thing("flowers", colour=name):
@@ -156,6 +166,7 @@ def flowers(rng: np.random.Generator) -> Sketch:
 
 
 def flag(rng: np.random.Generator) -> Sketch:
+    """A flag, with the attributes colour and pattern."""
     name, cloth = _dye(rng, ("red", "blue", "green", "yellow", "orange", "purple"))
     striped = chance(rng, 0.35)
     s = Sketch()
@@ -168,6 +179,7 @@ def flag(rng: np.random.Generator) -> Sketch:
 
 
 def racket(rng: np.random.Generator) -> Sketch:
+    """A racket, with the attribute colour."""
     name, frame = _dye(rng, ("red", "blue", "black", "yellow"))
     s = Sketch()
     with s.thing("racket", colour=name):
@@ -181,6 +193,7 @@ def racket(rng: np.random.Generator) -> Sketch:
 
 
 def ice_cream(rng: np.random.Generator) -> Sketch:
+    """An ice cream."""
     s = Sketch()
     scoop = pick(rng, ((250, 190, 206), (250, 240, 210), (150, 96, 60), (180, 226, 180)))
     with s.thing("ice cream"):
@@ -191,6 +204,7 @@ def ice_cream(rng: np.random.Generator) -> Sketch:
 
 
 def teddy(rng: np.random.Generator) -> Sketch:
+    """A teddy bear, with the attribute colour."""
     name, fur = _dye(rng, ("brown", "white", "pink", "yellow"))
     s = Sketch()
     with s.thing("teddy bear", colour=name):
@@ -209,6 +223,7 @@ def teddy(rng: np.random.Generator) -> Sketch:
 
 
 def cake(rng: np.random.Generator) -> Sketch:
+    """A cake, with the attribute colour."""
     name, icing = _dye(rng, ("pink", "white", "brown", "yellow"))
     s = Sketch()
     with s.thing("cake", colour=name):
@@ -234,6 +249,7 @@ def cake(rng: np.random.Generator) -> Sketch:
 
 
 def pizza(rng: np.random.Generator) -> Sketch:
+    """A pizza."""
     s = Sketch()
     with s.thing("pizza"):
         s.ellipse(0, 0.06, 0.2, 0.06, (206, 146, 78))
@@ -244,6 +260,7 @@ def pizza(rng: np.random.Generator) -> Sketch:
 
 
 def apple(rng: np.random.Generator) -> Sketch:
+    """An apple, with the attribute colour."""
     name, skin = _dye(rng, ("red", "green", "yellow"))
     s = Sketch()
     with s.thing("apple", colour=name):
@@ -256,6 +273,7 @@ def apple(rng: np.random.Generator) -> Sketch:
 
 
 def vase(rng: np.random.Generator) -> Sketch:
+    """A vase, with the attribute colour."""
     name, glaze = _dye(rng, ("blue", "white", "green", "red", "purple"))
     s = Sketch()
     blossoms = flowers(rng)
@@ -279,6 +297,7 @@ def vase(rng: np.random.Generator) -> Sketch:
 
 
 def laptop(rng: np.random.Generator) -> Sketch:
+    """A laptop."""
     s = Sketch()
     shell = pick(rng, ((176, 180, 188), (70, 72, 78)))
     with s.thing("laptop"):
@@ -289,6 +308,7 @@ def laptop(rng: np.random.Generator) -> Sketch:
 
 
 def box(rng: np.random.Generator) -> Sketch:
+    """A box, with the attribute size."""
     big = chance(rng, 0.4)
     k = 1.5 if big else 1.0
     card = pick(rng, ((198, 152, 98), (184, 138, 86)))
@@ -303,6 +323,7 @@ def box(rng: np.random.Generator) -> Sketch:
 
 
 def bucket(rng: np.random.Generator) -> Sketch:
+    """A bucket, with the attribute colour."""
     name, tin = _dye(rng, ("red", "blue", "yellow", "green", "gray", "pink"))
     s = Sketch()
     with s.thing("bucket", colour=name):
@@ -313,6 +334,7 @@ def bucket(rng: np.random.Generator) -> Sketch:
 
 
 def basket(rng: np.random.Generator) -> Sketch:
+    """A basket."""
     s = Sketch()
     cane = paint_of(rng, "brown")
     cane = shade(cane, 1.2)

@@ -1,4 +1,4 @@
-"""The named colours of the drawn world, and chance."""
+"""The named colours of the drawn world, and random choices."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
+    """True with the given probability, 0 to 1."""
     return float(rng.random()) < probability
 
 
 def pick_colour(rng: np.random.Generator, names: Sequence[str] = (), without: Sequence[str] = ()) -> str:
-    """The name of a colour, of `names` when given, never one of `without`."""
+    """The name of a random colour: one of `names`, or of all colours, but none of `without`."""
     return pick(rng, [name for name in (names or tuple(COLOURS)) if name not in without])
 
 
 def paint_of(rng: np.random.Generator, name: str, table: dict[str, Colour] | None = None) -> Colour:
-    """The named colour, a little different each time as dyes and lights are."""
+    """The named colour with a small random shift of each channel, as RGB."""
     offset = rng.integers(-12, 13, size=3)
     return tuple(int(min(255, max(0, c + d))) for c, d in zip((table or COLOURS)[name], offset, strict=True))

@@ -1,4 +1,4 @@
-"""People: age, hair, clothing and poses, every part of them a thing of its own."""
+"""People: age, hair, clothing and poses; every part is a thing with a box."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SIZES = {"man": 1.0, "woman": 0.95, "boy": 0.66, "girl": 0.64}
 
 @dataclass
 class Body:
-    """What a person looks like, decided before it is drawn.
+    """The appearance of a person, chosen before it is drawn.
 
     Attributes:
         kind: man, woman, boy or girl.
-        old: gray hair and a lighter beard.
+        old: whether the hair is gray and the beard lighter.
         upper, lower: kinds of clothing; a dress has no lower.
         colours: kind of clothing or hair -> colour name.
         patterns: kind of clothing -> plain, striped or spotted.
@@ -45,7 +45,7 @@ class Body:
 
 
 def dress_up(rng: np.random.Generator, kind: str | None = None, cold: bool = False) -> Body:
-    """A person by chance: everything that varies varies on its own, so that words can be told apart by contrast."""
+    """A random appearance. Attributes vary independently of each other, so that no word can stand for another."""
     kind = kind or pick(rng, ("man", "man", "woman", "woman", "boy", "girl"))
     female, grown = kind in ("woman", "girl"), kind in ("man", "woman")
     old = grown and chance(rng, 0.22)
@@ -116,7 +116,7 @@ def draw_person(
     """The sketch of one person and its mark.
 
     Args:
-        rng: source of chance for small things such as where arms hang.
+        rng: decides details such as the position of the arms.
         body: see `dress_up`.
         pose: standing, walking, sitting (seen from the front) or riding (one leg over something).
         arms: down, up (both raised), holding (one hand forward) or both (both hands forward).

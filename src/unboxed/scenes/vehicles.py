@@ -24,6 +24,7 @@ def _wheel(s: Sketch, x: float, r: float, y: float | None = None) -> None:
 
 
 def car(rng: np.random.Generator) -> Sketch:
+    """A car, with the attribute colour."""
     name = pick_colour(rng, _PAINT)
     body = paint_of(rng, name)
     s = Sketch()
@@ -42,6 +43,7 @@ def car(rng: np.random.Generator) -> Sketch:
 
 
 def truck(rng: np.random.Generator) -> Sketch:
+    """A truck, with the attribute colour."""
     name = pick_colour(rng, _PAINT)
     body = paint_of(rng, name)
     s = Sketch()
@@ -59,6 +61,7 @@ def truck(rng: np.random.Generator) -> Sketch:
 
 
 def bus(rng: np.random.Generator) -> Sketch:
+    """A bus, with the attribute colour."""
     name = pick_colour(rng, ("red", "yellow", "blue", "green", "white", "orange"))
     body = paint_of(rng, name)
     s = Sketch()
@@ -77,6 +80,7 @@ def bus(rng: np.random.Generator) -> Sketch:
 
 
 def bicycle(rng: np.random.Generator) -> Sketch:
+    """A bicycle, with the attribute colour; anchor: `back`."""
     name = pick_colour(rng, ("red", "blue", "green", "black", "pink", "orange", "yellow"))
     frame = paint_of(rng, name)
     s = Sketch()
@@ -100,6 +104,7 @@ def bicycle(rng: np.random.Generator) -> Sketch:
 
 
 def boat(rng: np.random.Generator) -> Sketch:
+    """A boat, with the attribute colour; part: sail."""
     name = pick_colour(rng, ("red", "blue", "white", "green", "yellow", "brown", "black"))
     hull = paint_of(rng, name)
     s = Sketch()
@@ -115,11 +120,11 @@ def boat(rng: np.random.Generator) -> Sketch:
             [(-0.49, 0.19), (0.52, 0.19), (0.49, 0.15), (-0.46, 0.15)],
             (250, 250, 250) if name != "white" else (60, 90, 160),
         )
-    s.anchors.update(back=(-0.25, 0.2))
     return s
 
 
 def plane(rng: np.random.Generator) -> Sketch:
+    """A plane, with the attribute colour."""
     name = pick_colour(rng, ("white", "red", "blue", "yellow", "gray"))
     skin = paint_of(rng, name)
     s = Sketch()
@@ -134,6 +139,7 @@ def plane(rng: np.random.Generator) -> Sketch:
 
 
 def hot_air_balloon(rng: np.random.Generator) -> Sketch:
+    """A hot air balloon, with the attributes colour and pattern."""
     name = pick_colour(rng, ("red", "orange", "yellow", "blue", "green", "purple"))
     silk = paint_of(rng, name)
     striped = chance(rng, 0.5)
@@ -151,6 +157,7 @@ def hot_air_balloon(rng: np.random.Generator) -> Sketch:
 
 
 def tractor(rng: np.random.Generator) -> Sketch:
+    """A tractor, with the attribute colour."""
     name = pick_colour(rng, ("green", "red", "blue", "yellow", "orange"))
     body = paint_of(rng, name)
     s = Sketch()
@@ -168,6 +175,7 @@ def tractor(rng: np.random.Generator) -> Sketch:
 
 
 def train(rng: np.random.Generator) -> Sketch:
+    """A train, with the attribute colour."""
     name = pick_colour(rng, ("red", "blue", "green", "black"))
     body = paint_of(rng, name)
     s = Sketch()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.errors import DatasetError
+from unboxed.runtime.atomic import atomic_folder
+from unboxed.runtime.cores import available_cores
 from unboxed.runtime.progress import track
 from unboxed.scenes.captions import Sentence, captions_of
 from unboxed.scenes.composition import Scene, Thing, compose_scene
@@ -24,7 +24,7 @@ __all__ = ["DETECTOR", "DrawnImage", "draw_image", "scene_and_captions", "write_
 
 DETECTOR = Path(__file__).with_name("detector.onnx")
 SPLITS = ("train", "val", "test")
-# Seeds are (purpose, seed, image): the detector's own training pictures can never be those of a dataset.
+# Seeds are (purpose, seed, image), so the training pictures of the detector are never those of a dataset.
 DATASET, DETECTOR_TRAINING = 0, 1
 _TOML = """\
 # The drawn world, seed {seed}. Paths are relative to this file.
@@ -42,7 +42,7 @@ detector = "detector.onnx"
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """One image as it is written: its id, the JPEG file, the sentence file and the annotation file."""
+    """The files of one image: its id, the JPEG file, the sentence file and the annotation file."""
 
     image_id: str
     jpeg: bytes
@@ -51,7 +51,7 @@ class DrawnImage:
 
 
 def scene_and_captions(purpose: int, seed: int, image: int) -> tuple[Scene, tuple[Sentence, ...]]:
-    """The scene and the five captions of one image; the same three numbers give the same picture everywhere."""
+    """The scene and the five captions of one image, which depend on the three numbers only."""
     rng = np.random.default_rng(np.random.SeedSequence((purpose, seed, image)))
     while True:
         scene = compose_scene(rng)
@@ -61,7 +61,7 @@ def scene_and_captions(purpose: int, seed: int, image: int) -> tuple[Scene, tupl
 
 
 def draw_image(seed: int, image: int) -> DrawnImage:
-    """Draws one image of a dataset and writes its files into memory."""
+    """The files of one image of a dataset."""
     scene, sentences = scene_and_captions(DATASET, seed, image)
     chains = _Chains(image)
     lines = [_line(sentence, chains) for sentence in sentences]
@@ -79,19 +79,19 @@ def write_scenes(
     progress: bool = True,
     workers: int | None = None,
 ) -> Path:
-    """Draws a dataset into the folder `out` and returns its `data.toml`.
+    """Draw a dataset into the folder `out`, and return the path of its `data.toml`.
 
-    The folder appears only when it is complete. A folder drawn earlier with the same seed and sizes is left as it is.
+    The folder is written atomically. A complete dataset of the same seed and sizes is left as it is.
 
     Args:
-        out: folder to make.
-        seed: 0 or more; the same seed gives the same bytes, however many processes draw.
-        train, val, test: images of each split.
-        progress: show a bar.
-        workers: processes that draw; by default one for each processor.
+        out: the folder to create.
+        seed: 0 or more; the same seed gives the same bytes, for any number of workers.
+        train, val, test: number of images of each split.
+        progress: show a progress bar.
+        workers: number of processes; by default one for each core.
 
     Raises:
-        DatasetError: `out` exists and is something else, or a number makes no sense.
+        DatasetError: `out` exists and is something else, or a number is out of range.
     """
     out, sizes = Path(out), dict(zip(SPLITS, (train, val, test), strict=True))
     if seed < 0 or min(sizes.values()) < 0 or train + val + test == 0 or max(sizes.values()) >= 1_000_000:
@@ -103,20 +103,14 @@ def write_scenes(
         if _is_same(out, toml, sizes):
             return out / "data.toml"
         raise DatasetError(f"{out} already holds something else; name a new folder for the scenes, or remove it.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    half_done = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        _write(half_done, seed, sizes, progress, workers)
-        (half_done / "data.toml").write_text(toml, encoding="utf-8")
-        half_done.chmod(0o755)
-        half_done.replace(out)  # also takes the place of an empty folder
-    finally:
-        shutil.rmtree(half_done, ignore_errors=True)
+    with atomic_folder(out, flush=False) as partial:  # thousands of files, which can be drawn again
+        _write(partial, seed, sizes, progress, workers or available_cores())
+        (partial / "data.toml").write_text(toml, encoding="utf-8")
     return out / "data.toml"
 
 
 def _ids(sizes: dict[str, int]) -> dict[str, list[int]]:
-    """Image numbers of each split: 1000001.. for train, 2000001.. for val, so that sizes do not change pictures."""
+    """Image numbers of each split: 1000001.. for train, 2000001.. for val, so that pictures do not depend on sizes."""
     return {name: [k * 1_000_000 + i + 1 for i in range(sizes[name])] for k, name in enumerate(SPLITS, start=1)}
 
 
@@ -137,11 +131,11 @@ def _is_same(out: Path, toml: str, sizes: dict[str, int]) -> bool:
         return False
 
 
-def _write(folder: Path, seed: int, sizes: dict[str, int], progress: bool, workers: int | None) -> None:
+def _write(folder: Path, seed: int, sizes: dict[str, int], progress: bool, workers: int) -> None:
     for name in ("images", "Sentences", "Annotations"):
         (folder / name).mkdir()
     jobs = [(seed, image) for ids in _ids(sizes).values() for image in ids]
-    for drawn in track(_drawn(jobs, workers or os.cpu_count() or 1), "Drawing scenes", len(jobs), progress):
+    for drawn in track(_drawn(jobs, workers), "Drawing scenes", len(jobs), progress):
         (folder / "images" / f"{drawn.image_id}.jpg").write_bytes(drawn.jpeg)
         (folder / "Sentences" / f"{drawn.image_id}.txt").write_bytes(drawn.sentences.encode())
         (folder / "Annotations" / f"{drawn.image_id}.xml").write_bytes(drawn.annotation.encode())
@@ -160,7 +154,7 @@ def _drawn(jobs: list[tuple[int, int]], workers: int) -> Iterator[DrawnImage]:
 
 
 class _Chains:
-    """Numbers the coreference chains of one image: phrases that mean the same share a chain."""
+    """Numbers the coreference chains of one image: phrases that refer to the same things share a chain."""
 
     def __init__(self, image: int) -> None:
         self.image = image
@@ -184,7 +178,7 @@ def _line(sentence: Sentence, chains: _Chains) -> str:
 
 
 def _annotation(scene: Scene, chains: _Chains) -> str:
-    """The XML of one image: one object for each box with the chains it belongs to, 1-based inclusive pixels."""
+    """The XML of one image: an object for each box, in inclusive pixels from 1, with the chains that it belongs to."""
     width, height = scene.picture.size
     names: dict[Thing, list[str]] = {}
     flags: list[tuple[str, bool]] = []
