@@ -18,7 +18,7 @@ import torch
 from benchmarks.harness import Result, Target, alternate
 from unboxed.attention.ranking import phrase_scores, rank_regions
 from unboxed.data.dataset import load_dataset
-from unboxed.evaluation.evaluate import ground_split
+from unboxed.evaluation.grounded_split import ground_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig

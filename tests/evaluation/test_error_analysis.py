@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unboxed.evaluation.error_analysis import ERROR_KINDS, ErrorTable, count_errors, error_kind
-from unboxed.evaluation.evaluate import GroundedExample
+from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Caption, Example, Phrase, Regions
 

@@ -15,6 +15,7 @@ from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import RegionsError
 from unboxed.evaluation.evaluate_run import evaluate_run
+from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict
 from unboxed.recipes.model import MatchingModel
@@ -58,7 +59,7 @@ def test_a_image_is_grounded_without_a_detector(run: Path, tiny_world: World) ->
 
 
 def test_evaluation_reports_the_heat_maps_beside_the_rest(run: Path, tiny_world: World) -> None:
-    result = evaluate_run(run, tiny_world[0], "test")
+    result = evaluate_run(run, tiny_world[0], EvaluationOptions(split="test"))
     found = json.loads(json.dumps(result.to_dict()))
     assert 0 <= found["heatmap"]["pointing_heatmap"] <= 100
     assert found["heatmap"]["pointing_heatmap"] == pytest.approx(_by_hand(run, tiny_world), abs=1e-3)
@@ -69,8 +70,8 @@ def test_evaluation_reports_the_heat_maps_beside_the_rest(run: Path, tiny_world:
 
 def test_proposals_of_a_store_are_ranked_by_their_heat(run: Path, tiny_world: World) -> None:
     data, store = tiny_world
-    found = evaluate_run(run, data, "test", report=False, proposals=store)
-    plain = evaluate_run(run, data, "test", report=False)
+    found = evaluate_run(run, data, EvaluationOptions(split="test", report=False, proposals=store))
+    plain = evaluate_run(run, data, EvaluationOptions(split="test", report=False))
     assert found.heat == plain.heat  # the maps are the same, the boxes are not
     assert found.scores["upper_bound_any"] > plain.scores["upper_bound_any"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.evaluation.evaluate_run import evaluate_run
+from unboxed.evaluation.options import EvaluationOptions
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.schedule import Schedule
@@ -54,7 +55,7 @@ def run_demo(
         write_scenes(world, seed=seed)
     fit("ckd", demo_config(seed), FitSettings(world / "data.toml", run, resume=True), show=show, report=report)
     show("Evaluating on the test split")
-    result = evaluate_run(run, world / "data.toml", "test", show=show)
+    result = evaluate_run(run, world / "data.toml", EvaluationOptions(split="test"), show=show)
     assert result.scores is not None  # Scenes has gold boxes
     show(
         f"pointing_any {result.scores['pointing_any']:.1f}, recall_any@1 {result.scores['recall_any@1']:.1f} on "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
+from unboxed.evaluation.options import EvaluationOptions
 from unboxed.experiments.options import CompareSettings
 from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.options import FitSettings
@@ -38,14 +39,8 @@ def evaluate(
     run: Positional[Path],
     /,
     data: Path,
-    split: str = "val",
-    regions: Path | None = None,
-    proposals: Path | None = None,
+    evaluation: OmitArgPrefixes[EvaluationOptions] = EvaluationOptions(),  # noqa: B008, a frozen value
     json: bool = False,
-    report: bool = True,
-    retrieval: bool = True,
-    folds: int = 1,
-    strict: bool = False,
 ) -> None:
     """Evaluate a run on a split with gold boxes, and write a report with pictures.
 
@@ -54,29 +49,12 @@ def evaluate(
     Args:
         run: folder of the run.
         data: the dataset's TOML file, CSV, JSONL or folder.
-        split: name of the split.
-        regions: store with regions of the split; by default they are extracted with the settings of the run.
-        proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
+        evaluation: the split, and what to evaluate.
         json: print one JSON object instead of a table.
-        report: write RUN/report-SPLIT.html.
-        retrieval: also rank all captions of the split for each image, and all images for each caption.
-        folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
-        strict: stop at the first image that cannot be read instead of skipping it.
     """
     from unboxed.evaluation.evaluate_run import evaluate_run
 
-    result = evaluate_run(
-        run,
-        data,
-        split,
-        regions,
-        report=report,
-        strict=strict,
-        proposals=proposals,
-        retrieval=retrieval,
-        folds=folds,
-        show=show,
-    )
+    result = evaluate_run(run, data, evaluation, show=show)
     if json:
         print_json(result.to_dict())
     else:
@@ -84,9 +62,7 @@ def evaluate(
 
         if result.scores is not None:
             Console().print(result.scores.table())
-        if result.heat is not None:
-            show(str(result.heat))
-        for name, line in result.more_facts.items():
+        for name, line in result.facts.items():
             show(f"{name}: {line}")
         if result.report is not None:
             show(f"Report: {result.report}")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unboxed.boxes import iou
-from unboxed.evaluation.evaluate import GroundedExample
+from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.types import Array, Phrase
 
 __all__ = ["ERROR_KINDS", "ErrorTable", "count_errors", "error_kind", "error_kinds"]

@@ -1,4 +1,4 @@
-"""How well every image of a split fits every caption of it: what retrieval ranks."""
+"""Scores of all pairs of images and captions of a split, which retrieval ranks."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from unboxed.types import Array, Caption, Example
 
 __all__ = ["PairScores", "ensemble", "score_pairs"]
 
-_TOGETHER = 128  # images, or captions, that are encoded together
+_BATCH = 128  # images, or captions, that are encoded in one batch
 
 
 @dataclass(frozen=True, eq=False)
 class PairScores:
-    """All pairs of B images and C captions.
+    """Scores of all pairs of B images and C captions.
 
     Attributes:
         image_ids: the B images, in the order of the split.
-        score_BC: higher is better, any sign; -inf in the row of an image without regions, which is found last.
-        image_of_C: index of each caption's image.
+        score_BC: higher is better, any sign; -inf in the row of an image without regions, which ranks last.
+        image_of_C: index of the image of each caption.
     """
 
     image_ids: tuple[str, ...]
@@ -36,7 +36,7 @@ class PairScores:
 
 
 def ensemble(*score_BC: Array) -> Array:
-    """The mean of several models' scores of the same pairs, as SCAN, BFAN and SGRAF publish theirs.
+    """The mean `[B, C]` of the scores of several models, as SCAN, BFAN and SGRAF report it.
 
     Raises:
         EvaluationError: no scores, or scores of different pairs.
@@ -48,13 +48,13 @@ def ensemble(*score_BC: Array) -> Array:
 
 @torch.inference_mode()
 def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: int = 1 << 30) -> PairScores:
-    """Scores all pairs; each caption is encoded once, and each image once as far as `split` keeps embeddings.
+    """Scores all pairs. Each caption is encoded once, and each image once while `split` keeps its embeddings.
 
     Args:
         split: the trained model and the regions.
         examples: the images with their captions.
-        memory: bytes that encoded captions may take, and scoring a quarter as many, roughly; it bounds the memory, not
-            the result.
+        memory: approximate limit in bytes of the embeddings of captions; scoring takes a quarter of it. The scores do
+            not depend on it.
 
     Raises:
         EvaluationError: no image has regions.
@@ -68,12 +68,12 @@ def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: in
             f"None of the {len(examples)} images has regions in {split.store.path}; extract them with "
             "`unboxed regions`."
         )
-    # Images with as many regions, and captions as long, are batched together: little is padding.
+    # Images with similar numbers of regions, and captions of similar length, share a batch, which reduces padding.
     counts = np.array([len(split.store.arrays(examples[b].image_id).boxes) for b in present])
     order_B = present[np.argsort(counts, kind="stable")]
     model = split.grounder.model
     for kept in _kept_captions(split.grounder, captions, memory):
-        for rows in _blocks(order_B, _TOGETHER):
+        for rows in _blocks(order_B, _BATCH):
             images = split.embeddings([examples[b].image_id for b in rows])
             for columns, encoded in kept:
                 score_BC[np.ix_(rows, columns)] = model.score(images, encoded, budget_bytes=memory // 4).numpy()
@@ -83,12 +83,12 @@ def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: in
 def _kept_captions(
     grounder: Grounder, captions: Sequence[Caption], memory: int
 ) -> Iterator[list[tuple[npt.NDArray[np.intp], CaptionEmbeddings]]]:
-    """Blocks of captions of like length, encoded, as many at a time as the memory holds; at least one block."""
+    """Lists of encoded batches of captions that fit into the memory, each of at least one batch."""
     kept: list[tuple[npt.NDArray[np.intp], CaptionEmbeddings]] = []
     taken = 0
     encoded = grounder.batcher.encode(captions)
     order_C = np.argsort([len(caption) for caption in encoded], kind="stable")
-    for columns in _blocks(order_C, _TOGETHER):
+    for columns in _blocks(order_C, _BATCH):
         block = grounder.model.encode_captions(grounder.batcher.captions([encoded[c] for c in columns]))
         if kept and taken + block.nbytes > memory:
             yield kept

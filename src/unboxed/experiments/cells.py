@@ -27,12 +27,16 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import ErrorTable, count_errors
-from unboxed.evaluation.evaluate import can_be_grounded, ground_split, score_examples
+from unboxed.evaluation.grounded_split import (
+    attention_metrics,
+    can_be_grounded,
+    ground_split,
+    heatmap_metrics,
+    score_groundings,
+)
 from unboxed.evaluation.grounding import GroundingScores
-from unboxed.evaluation.heatmap_bootstrap import heatmap_metrics
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
-from unboxed.evaluation.word_attention import attention_metrics
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, RecipeConfig
@@ -300,7 +304,7 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
         seconds=float(grounder.config.facts.get("best", {}).get("seconds", 0.0)),
         retrieval=score_retrieval(pairs.score_BC, pairs.image_of_C),
         image_ids=pairs.image_ids,
-        grounding=score_examples(grounded) if has_gold else None,
+        grounding=score_groundings(grounded) if has_gold else None,
         errors=count_errors(grounded) if has_gold else None,
         more={**attention_metrics(grounded), **heatmap_metrics(grounded)} if has_gold else {},
     )

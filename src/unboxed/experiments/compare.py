@@ -20,7 +20,7 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.evaluate import can_be_grounded
+from unboxed.evaluation.grounded_split import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, judge, tried_notes

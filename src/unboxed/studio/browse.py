@@ -10,7 +10,7 @@ from pathlib import Path
 from unboxed.data.dataset import Dataset
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.evaluation.error_analysis import ERROR_KINDS, error_kinds
-from unboxed.evaluation.evaluate import GroundedExample
+from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.studio.concurrency import LRUCache

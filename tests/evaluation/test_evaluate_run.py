@@ -14,7 +14,7 @@ from unboxed.evaluation.evaluate_run import evaluate_run
 
 def test_retrieval_is_scored_where_there_are_no_boxes(tiny_run: Path, tiny_dataset: Path) -> None:
     said: list[str] = []
-    result = evaluate_run(tiny_run, tiny_dataset, "val", show=said.append)
+    result = evaluate_run(tiny_run, tiny_dataset, show=said.append)
     assert result.scores is None and result.report is None
     assert result.retrieval is not None and result.retrieval.rsum > 0
     assert any("it has no gold boxes" in line for line in said)

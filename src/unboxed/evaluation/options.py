@@ -1,0 +1,31 @@
+"""Options of an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["EvaluationOptions"]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options of an evaluation.
+
+    Attributes:
+        split: name of the split; `val` of a dataset without one is the part that training holds out.
+        regions: store with regions of the split; by default they are extracted with the settings of the run.
+        proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
+        report: write RUN/report-SPLIT.html.
+        retrieval: also rank all captions of the split for each image, and all images for each caption.
+        folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
+        strict: stop at the first image that cannot be read instead of skipping it.
+    """
+
+    split: str = "val"
+    regions: Path | None = None
+    proposals: Path | None = None
+    report: bool = True
+    retrieval: bool = True
+    folds: int = 1
+    strict: bool = False
