@@ -32,8 +32,8 @@ SCORERS = {
     "i2t lse": AttentionScorer.scan("i2t", "lse"),
     "bfan": AttentionScorer.bfan("prob"),
     "pfan": AttentionScorer.pfan(),
-    "over contexts": AttentionScorer("both", normalised_over="contexts", slope=1.0, focal="equal"),
-    "sharp": AttentionScorer("both", normalised_over="none", sharpness=90.0, aggregation="max"),
+    "over contexts": AttentionScorer("both", normalized_over="contexts", slope=1.0, focal="equal"),
+    "sharp": AttentionScorer("both", normalized_over="none", sharpness=90.0, aggregation="max"),
 }
 ALIGNERS = {
     "best region": lambda: BestRegion(7, 6, joint_width=8, hidden_width=8, score="root"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.cosine_attention import AttentionScorer, FocalRule, focal_mask
+from unboxed.attention.cosine_attention import AttentionScorer, focal_mask
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import CrossAttention
 
@@ -57,7 +58,7 @@ def score(scorer: AttentionScorer, regions: torch.Tensor, words: torch.Tensor) -
     return total
 
 
-HOSTS = {
+SCORERS = {
     "scan t2i mean": AttentionScorer.scan("t2i"),
     "scan t2i lse": AttentionScorer.scan("t2i", "lse"),
     "scan t2i max": AttentionScorer.scan("t2i", "max"),
@@ -71,7 +72,7 @@ HOSTS = {
     "pfan i2t": AttentionScorer.pfan("i2t"),
 }
 REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
-every_host = pytest.mark.parametrize("scorer", HOSTS.values(), ids=HOSTS.keys())
+every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())
 
 
 def _embeddings(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
@@ -88,7 +89,7 @@ def _model(scorer: AttentionScorer) -> CrossAttention:
     return CrossAttention(7, 9, joint_width=8, scorer=scorer).double()
 
 
-@every_host
+@every_scorer
 @pytest.mark.parametrize("way", ["align", "scores"])
 def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: AttentionScorer, way: str) -> None:
     regions, words = _embeddings()
@@ -113,7 +114,7 @@ def test_scores_and_gradients_equal_loops_that_build_every_content(scorer: Atten
         torch.testing.assert_close(fast, slow, rtol=0, atol=1e-9)
 
 
-@every_host
+@every_scorer
 def test_single_precision_stays_within_a_millionth(scorer: AttentionScorer) -> None:
     regions, words = _embeddings(3)
     exact_BC = _model(scorer).align(regions, words).score_BC
@@ -124,7 +125,7 @@ def test_single_precision_stays_within_a_millionth(scorer: AttentionScorer) -> N
     torch.testing.assert_close(_model(scorer).align(regions, words).score_BC.double(), exact_BC, rtol=0, atol=2e-6)
 
 
-@every_host
+@every_scorer
 def test_each_caption_with_its_own_image_equals_the_diagonal_of_all_pairs(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     image_of_C, caption_C = torch.tensor([2, 0, 0, 1]), torch.arange(4)
@@ -136,7 +137,7 @@ def test_each_caption_with_its_own_image_equals_the_diagonal_of_all_pairs(scorer
         torch.testing.assert_close(alone[0], among[image_of_C, caption_C])
 
 
-@every_host
+@every_scorer
 def test_permuting_images_and_captions_permutes_the_matrix(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     image_B, caption_C = torch.tensor([1, 2, 0]), torch.tensor([3, 1, 0, 2])
@@ -146,7 +147,7 @@ def test_permuting_images_and_captions_permutes_the_matrix(scorer: AttentionScor
     torch.testing.assert_close(permuted_BC, score_BC[image_B][:, caption_C])
 
 
-@every_host
+@every_scorer
 def test_one_image_and_one_caption_of_any_length(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     all_BC = _model(scorer).align(regions, words).score_BC
@@ -159,7 +160,7 @@ def test_one_image_and_one_caption_of_any_length(scorer: AttentionScorer) -> Non
             torch.testing.assert_close(score_11[0, 0], all_BC[b, c])
 
 
-@every_host
+@every_scorer
 def test_padding_changes_nothing_even_if_it_is_not_a_number(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     expected = _model(scorer).align(regions, words).score_BC
@@ -169,7 +170,7 @@ def test_padding_changes_nothing_even_if_it_is_not_a_number(scorer: AttentionSco
         torch.testing.assert_close(_model(scorer).align(noisy_regions, noisy_words).score_BC, expected, rtol=0, atol=0)
 
 
-@every_host
+@every_scorer
 def test_rows_of_zeros_identical_regions_and_captions_without_queries_have_finite_gradients(
     scorer: AttentionScorer,
 ) -> None:
@@ -194,7 +195,7 @@ def test_rows_of_zeros_identical_regions_and_captions_without_queries_have_finit
     assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
 
 
-@every_host
+@every_scorer
 def test_attention_is_over_the_real_regions(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     alignment = _model(scorer).align(regions, words)
@@ -206,7 +207,7 @@ def test_attention_is_over_the_real_regions(scorer: AttentionScorer) -> None:
         torch.testing.assert_close(alignment.similarity_BCQR.softmax(-1), alignment.attention_BCQR)
 
 
-@every_host
+@every_scorer
 def test_an_image_without_regions_gets_no_attention_and_scores_zero(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     regions = regions._replace(mask_BR=regions.mask_BR & torch.tensor([True, False, True])[:, None])
@@ -229,7 +230,7 @@ def test_words_read_the_logits_of_i2t_the_other_way() -> None:
 
 
 @pytest.mark.parametrize("rule", ["equal", "prob"])
-def test_the_focal_threshold_is_the_outer_product_form(rule: FocalRule) -> None:
+def test_the_focal_threshold_is_the_outer_product_form(rule: Literal["equal", "prob"]) -> None:
     weights_NK = torch.randn(500, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(dim=1)
     mask_NK = torch.arange(7) < 1 + torch.arange(500)[:, None] % 7
     weights_NK = weights_NK * mask_NK / (weights_NK * mask_NK).sum(dim=1, keepdim=True)
@@ -241,8 +242,8 @@ def test_the_focal_threshold_is_the_outer_product_form(rule: FocalRule) -> None:
         assert kept[mask].tolist() == (focal if focal.any() else torch.ones_like(focal)).tolist()
 
 
-@every_host
-def test_matched_attention_is_the_hosts_own(scorer: AttentionScorer) -> None:
+@every_scorer
+def test_matched_attention_is_that_of_the_alignment(scorer: AttentionScorer) -> None:
     regions, words = _embeddings()
     image_of_C = torch.tensor([2, 0, 0, 1])
     found = _model(scorer).matched(regions.of(image_of_C), words)

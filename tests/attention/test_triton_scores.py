@@ -229,7 +229,7 @@ def test_other_choices_are_refused_and_say_why() -> None:
     for scorer, reason in (
         (AttentionScorer.bfan("prob"), "focal"),
         (AttentionScorer.pfan("t2i"), "bonus"),
-        (AttentionScorer(normalised_over="contexts"), "normalised_over"),
+        (AttentionScorer(normalized_over="contexts"), "normalized_over"),
         (AttentionScorer(aggregation="max"), "aggregation"),
         (AttentionScorer(sharpness=100), "sharpness"),
         (replace(SCORERS["t2i lse"], lse_sharpness=100), "lse_sharpness"),

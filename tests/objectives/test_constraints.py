@@ -11,8 +11,12 @@ from unboxed.attention.normalize import l2_normalize
 from unboxed.objectives.constraints import CcrVariant, CcsVariant, ccr_loss, ccs_loss, sample_swaps
 
 REGIONS, WORDS = [5, 2, 1, 4], [6, 3, 2, 4]  # the third pair has a single region
-HOSTS = {"t2i": AttentionScorer.scan("t2i"), "i2t": AttentionScorer.scan("i2t"), "bfan": AttentionScorer.bfan("equal")}
-every_host = pytest.mark.parametrize("scorer", HOSTS.values(), ids=HOSTS.keys())
+SCORERS = {
+    "t2i": AttentionScorer.scan("t2i"),
+    "i2t": AttentionScorer.scan("i2t"),
+    "bfan": AttentionScorer.bfan("equal"),
+}
+every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())
 
 
 def _matched(scorer: AttentionScorer, seed: int = 0, grad: bool = False) -> tuple[MatchedAttention, ...]:
@@ -39,7 +43,7 @@ def _mean(values: list[list[float]]) -> float:
     return sum(rows) / len(rows)
 
 
-@every_host
+@every_scorer
 @pytest.mark.parametrize("variant", ["reversed", "topk"])
 def test_ccr_equals_a_loop_that_builds_every_content(scorer: AttentionScorer, variant: CcrVariant) -> None:
     directions = []
@@ -62,7 +66,7 @@ def test_ccr_equals_a_loop_that_builds_every_content(scorer: AttentionScorer, va
     assert float(fast) == pytest.approx(sum(directions) / len(directions), abs=1e-10)
 
 
-@every_host
+@every_scorer
 @pytest.mark.parametrize("variant", ["query", "content"])
 def test_ccs_equals_a_loop_that_builds_every_content(scorer: AttentionScorer, variant: CcsVariant) -> None:
     matched = _matched(scorer)
@@ -112,7 +116,7 @@ def test_all_attention_on_the_right_one_of_orthogonal_contexts_costs_nothing() -
     assert float(ccr_loss([sharp], margin=1.2)) == pytest.approx(0.2)
 
 
-@every_host
+@every_scorer
 def test_padding_gets_no_reversed_weight(scorer: AttentionScorer) -> None:
     # The same pair alone, cut to its true size, and in a batch where it is padded.
     batch = _matched(scorer)
@@ -148,7 +152,7 @@ def _only(attention: MatchedAttention, c: int) -> MatchedAttention:
     )
 
 
-@every_host
+@every_scorer
 def test_gradients_are_finite_and_reach_words_and_regions(scorer: AttentionScorer) -> None:
     matched = _matched(scorer, grad=True)
     loss = ccr_loss(matched, 1.0) + ccs_loss(matched, _swaps(matched), 1.0)

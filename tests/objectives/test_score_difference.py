@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.objectives.score_difference import most_alike_image, score_difference
+from unboxed.objectives.score_difference import hardest_image, score_difference
 
 SCORE_BC = torch.tensor([[2.0, 0.1, 1.0], [0.3, 1.5, 0.2]])
 IMAGE_OF_C = torch.tensor([0, 1, 0])
@@ -15,7 +15,7 @@ def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> Non
     # captions 0 and 2 share the rare word 9, captions 0 and 1 only the frequent word 5
     tokens_CW = torch.tensor([[5, 9, 3], [5, 6, 3], [9, 7, 5], [5, 8, 0]])
     content_CW = torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 1, 0]], dtype=torch.bool)
-    chosen = most_alike_image(tokens_CW, content_CW, torch.tensor([0, 1, 2, 0]))
+    chosen = hardest_image(tokens_CW, content_CW, torch.tensor([0, 1, 2, 0]))
     assert int(chosen[0]) == 2
     assert all(int(chosen[c]) != own for c, own in enumerate([0, 1, 2, 0]))
 

@@ -1,20 +1,20 @@
-"""Cross-attention scores of all pairs: exact, block by block within a budget of memory, and differentiable.
+"""Cross-attention scores of all pairs: exact, differentiable, and computed in blocks within a memory budget.
 
-`attend` makes a score of cosines and Gram matrices alone. What is done here is to make the cosines so that this costs
-next to nothing beside the matrix product that no method can do without:
+`attend` computes scores from cosines and Gram matrices alone. The blocks here are laid out so that this costs little
+beside the matrix product that yields the cosines, which every exact method needs:
 
-* **No padding.** Captions of one length share a block; their real words, packed, are the columns of one product.
-* **Sums add rows to rows.** A block's cosines come out of the product as `[images, regions, words, captions]`. The
-  norm over words and the softmax over regions then run along outer axes, whole rows of captions at a time, and the
-  quadratic form `aᵀ G a` of all words is one batched product. The same block, turned round, serves regions over words.
-* **A core has a block to itself**, from the product to the scores, where no gradient is asked and blocks are many.
-* **In the cache.** The element-wise part takes a few images (or captions) of the block at a time, so that what one
-  operation writes the next one finds in the core's cache.
-* **On a GPU** a kernel that keeps the cosines on the chip takes over, for the scorers that it has (`triton_scores`).
-* **Nothing is kept for the gradient but the cosines**; the rest of a piece is computed again on the way back.
+* **No padding.** Captions of one length share a block. Their real words, packed, are the columns of one product.
+* **Sums add rows to rows.** The product yields the cosines of a block as `[images, regions, words, captions]`. The norm
+  over words and the softmax over regions then run along outer axes, whole rows of captions at a time, and the quadratic
+  form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
+* **Each core computes its own block**, from the product to the scores, where no gradient is needed and there are many.
+* **In the cache.** The element-wise operations take a few images (or captions) of the block at a time, so that the
+  results of one operation are still in the core's cache for the next.
+* **On a GPU** a kernel that keeps the cosines on the chip computes the scorers that it supports (`triton_scores`).
+* **For the gradient, only the cosines are kept**; everything else is recomputed in the backward pass.
 
-No compiler is needed. `torch.compile` of `attend` took a twentieth off the whole, a tenth for BFAN, for some ten
-seconds of compilation for every length of caption: on a CPU most of the time is the product's.
+`torch.compile` is not used. On a CPU most of the time is the product's: compiling `attend` saved a twentieth of the
+whole, a tenth for BFAN, and took some ten seconds for every length of caption.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from unboxed.runtime.core_pool import run_on_cores
 __all__ = ["BlockPlan", "CaptionBlock", "ImageBlock", "score_matrix"]
 
 PIECE = 2**17
-"""Cosines (or other numbers) of a block that are worked on at a time, to stay in a core's cache."""
+"""Numbers, such as cosines, that are processed at a time, to stay in the cache of a core."""
 
-_WORDS, _REGIONS = 512, 1152  # of a block: wide enough for the product to be as fast as a large one
+_WORDS, _REGIONS = 512, 1152  # of a block: large enough that its product is as fast as a larger one
 
 
 def score_matrix(
@@ -48,21 +48,21 @@ def score_matrix(
     *,
     budget_bytes: int = BUDGET_BYTES,
 ) -> torch.Tensor:
-    """Scores `[B, C]` of every image and caption, as `CrossAttention.align` has them; higher is better.
+    """Scores `[B, C]` of every image and caption, equal to those of `CrossAttention.align`; higher is better.
 
     Args:
         scorer: how words and regions attend and score.
-        regions_BRD: unit vectors; what is padded may be anything.
+        regions_BRD: unit vectors; padded ones may have any value.
         mask_BR: True for real regions.
-        queries_CQD: unit vectors of words or phrases.
-        mask_CQ: True for real ones.
-        budget_bytes: what may be taken above the inputs and the result, about; at the least, one image and one caption
-            are. It bounds the memory, not the result. A gradient takes the cosines of all pairs besides. The GPU's
-            kernel takes as much as the inputs, for their packed copies, whatever the budget.
+        queries_CQD: unit vectors of words or phrases; padded ones may have any value.
+        mask_CQ: True for real queries.
+        budget_bytes: about how much memory may be taken above inputs and result, at least that of one image and one
+            caption. It does not change the result. For a gradient, the cosines of all pairs are kept besides. The GPU
+            kernel takes as much as the inputs, for packed copies of them, whatever the budget.
 
     Returns:
-        Scores in single precision, or the inputs' if higher; 0 for a caption without queries and an image without
-        regions.
+        Scores in single precision, or in the inputs' if that is higher; 0 for a caption without queries and for an
+        image without regions.
     """
     if runs_on(regions_BRD, queries_CQD) and supports(scorer):
         return fused_scores(scorer, regions_BRD, mask_BR, queries_CQD, mask_CQ)
@@ -71,8 +71,8 @@ def score_matrix(
     if score_BC.numel() == 0:
         return score_BC
     kept = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
-    apart = not (kept or torch.is_autocast_enabled(regions_BRD.device.type))
-    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, apart)
+    parallel = not (kept or torch.is_autocast_enabled(regions_BRD.device.type))
+    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, parallel)
     plan.fill(score_BC, partial(_block, scorer, kept), "i2t" in scorer.directions)
     return score_BC
 
@@ -100,7 +100,7 @@ def _pieces(
     query_mask_JQ: torch.Tensor | None,
     kept: bool,
 ) -> torch.Tensor:
-    """Scores `[K, J]` of one direction, a few owners of contexts at a time."""
+    """Scores `[K, J]` of one direction, computed for a few owners of contexts at a time."""
     mask_1QJ = (
         cosine_KNQJ.new_ones(1, *cosine_KNQJ.shape[2:], dtype=torch.bool)
         if query_mask_JQ is None
@@ -121,7 +121,14 @@ def _pieces(
 
 
 class ImageBlock(NamedTuple):
-    """Images of a block: which they are, their regions, Gram matrices, and mask unless all regions are real."""
+    """The images of a block.
+
+    Attributes:
+        number_B: their indices.
+        regions_BRD: unit vectors; zero where padded.
+        gram_BRR: Gram matrices of the regions.
+        mask_BR: True for real regions; None: all are.
+    """
 
     number_B: torch.Tensor
     regions_BRD: torch.Tensor
@@ -129,13 +136,19 @@ class ImageBlock(NamedTuple):
     mask_BR: torch.Tensor | None
 
     def cosines(self, captions: CaptionBlock) -> torch.Tensor:
-        """`[B, R, Q, C]` of all regions and words of two blocks, as one matrix product."""
+        """Cosines `[B, R, Q, C]` of all regions and words of two blocks, as one matrix product."""
         product = self.regions_BRD.flatten(0, 1) @ captions.queries_QCD.flatten(0, 1).T
         return product.view(*self.regions_BRD.shape[:2], *captions.queries_QCD.shape[:2])
 
 
 class CaptionBlock(NamedTuple):
-    """Captions of one length: which they are, their words, all first words first, and their Gram matrices."""
+    """The captions of a block, all of one length.
+
+    Attributes:
+        number_C: their indices.
+        queries_QCD: unit vectors of their words: the first words of all captions, then the second ones, …
+        gram_CQQ: Gram matrices of the words, where the block was made with them.
+    """
 
     number_C: torch.Tensor
     queries_QCD: torch.Tensor
@@ -143,12 +156,12 @@ class CaptionBlock(NamedTuple):
 
 
 class BlockPlan:
-    """How images and captions are cut into blocks, and chunks of blocks that are prepared once, within a budget.
+    """Cuts images and captions into blocks, and prepares chunks of image blocks once, within a memory budget.
 
     Args:
-        regions_BRD, mask_BR, queries_CQD, mask_CQ: vectors and what is real; padded ones may be anything.
-        budget_bytes: what chunks and blocks may take, about, all cores together.
-        apart: give every core blocks of its own. Only without gradients, and where there are enough blocks.
+        regions_BRD, mask_BR, queries_CQD, mask_CQ: as for `score_matrix`.
+        budget_bytes: about how much memory chunks and blocks may take, all cores together.
+        parallel: let each core compute its own blocks; for scores without gradients only.
     """
 
     def __init__(
@@ -158,9 +171,9 @@ class BlockPlan:
         queries_CQD: torch.Tensor,
         mask_CQ: torch.Tensor,
         budget_bytes: int,
-        apart: bool = False,
+        parallel: bool = False,
     ) -> None:
-        self._cores = torch.get_num_threads() if apart and not regions_BRD.is_cuda else 1
+        self._cores = torch.get_num_threads() if parallel and not regions_BRD.is_cuda else 1
         self._regions_BRD, self._mask_BR = regions_BRD, mask_BR
         self._queries_CQD = queries_CQD
         self._length_C = mask_CQ.sum(dim=1).cpu()
@@ -171,7 +184,7 @@ class BlockPlan:
         self._item = torch.promote_types(regions_BRD.dtype, torch.float32).itemsize
         self._budget = budget_bytes // self._item
         self._words, self._columns = _WORDS, _REGIONS
-        # Half of the budget is for blocks: their vectors, their cosines, and what a piece of them becomes.
+        # Half of the budget is for blocks: their vectors, their cosines, and what is computed from a piece of them.
         while self._cores * self._working() > self._budget // 2 and max(self._words, self._columns) > 1:
             if self._words > self._columns:
                 self._words //= 2
@@ -179,18 +192,19 @@ class BlockPlan:
                 self._columns //= 2
 
     def _working(self) -> int:
+        """Numbers that a block of the current size takes."""
         cosines = self._words * self._columns
         return (self._words + self._columns) * self._width + 2 * cosines + 6 * min(cosines, PIECE)
 
     def fill(
         self, score_BC: torch.Tensor, block_scores: Callable[[ImageBlock, CaptionBlock], torch.Tensor], grams: bool
     ) -> None:
-        """Set the scores of all pairs, block by block; those of captions without queries stay what they are.
+        """Set the scores of all pairs, block by block; those of captions without queries are left unchanged.
 
         Args:
-            score_BC: where they go.
-            block_scores: makes the scores `[b, c]` of a block of images and one of captions.
-            grams: whether it needs the captions' Gram matrices.
+            score_BC: the scores to set.
+            block_scores: returns the scores `[b, c]` of a block of images and a block of captions.
+            grams: whether `block_scores` needs the captions' Gram matrices.
         """
         groups = self._caption_groups()
         for images in self._image_chunks():
@@ -223,7 +237,7 @@ class BlockPlan:
         return ImageBlock(index.to(device), regions_BRD, _gram(regions_BRD), mask_BR)
 
     def _caption_groups(self) -> list[torch.Tensor]:
-        """Captions of one length that make a block; those of no length are in none."""
+        """Indices of the captions of each block; captions without queries are in none."""
         groups: list[torch.Tensor] = []
         for length in sorted(set(self._length_C.tolist()) - {0}, reverse=True):
             same = (self._length_C == length).nonzero()[:, 0]
@@ -239,7 +253,7 @@ class BlockPlan:
 
 
 def _gram(vectors_KND: torch.Tensor) -> torch.Tensor:
-    """Cosines of each owner's vectors among themselves, never in less than single precision."""
+    """Gram matrices `[K, N, N]` of unit vectors, in single precision or higher."""
     with torch.autocast(vectors_KND.device.type, enabled=False):
         vectors_KND = vectors_KND.to(torch.promote_types(vectors_KND.dtype, torch.float32))
         return vectors_KND @ vectors_KND.transpose(1, 2)

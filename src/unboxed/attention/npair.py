@@ -1,7 +1,10 @@
-"""The match map of words and cells: a plain product, and what a caption scores by it (Das et al. 2019).
+"""The match map of words and grid cells (Das et al. 2019), and the convolutional networks that encode the cells.
 
-`M[t, y, x] = <h_t, F[:, y, x]>` says how well word t fits the cell at row y and column x. No attention is trained: the
-score of image and caption is a reduction of the map, and where a word is follows from training for retrieval alone.
+`M[t, y, x] = <h_t, F[:, y, x]>` is how well word t fits the cell at row y and column x. No attention is trained: the
+score of image and caption is a reduction of the map. Training for retrieval alone makes words localize.
+
+Cells are regions in the row-by-row order of `regions.sources.grid`. The networks look at neighbouring cells, so they
+need the whole square grid.
 """
 
 from __future__ import annotations
@@ -23,27 +26,30 @@ Reduction = Literal["mean", "max-cells", "max-words", "soft-cells"]
 
 
 class MatchMap(Aligner):
-    """Queries against the cells of a map, reduced to a score.
+    """Products of queries and grid cells, reduced to a score.
 
     Reductions, over real queries and real cells only:
 
-        mean        mean over queries and cells (`Avg_Both`); it factorises into the product of two means
+        mean        mean over queries and cells (`Avg_Both`); equal to the product of the two means
         max-cells   the best cell of each query, over both axes of the map; mean over queries (`Max_Img`)
-        max-words   the best query of each cell, mean over cells (`Max_Text`)
+        max-words   the best query of each cell; mean over cells (`Max_Text`)
         soft-cells  the logarithm of the mean exponential over cells, a smooth maximum whose gradient is the attention;
                     mean over queries (not in the paper)
 
-    Products are taken as they are: vectors are not normalised, and nothing scales the map.
+    Vectors are not normalized, and the map is not scaled.
 
     Args:
-        cells: turns inputs `[B, R, V]` and their mask `[B, R]` into cells `[B, R, D]`, such as
-            `convolution.PixelCells`, or `MaskedMLP` for regions that are no grid.
-        query_width: the first so many columns of a query's state are read. A recurrent encoder's states begin with
-            the words' own vectors, free of their context.
+        cells: a module from inputs `[B, R, V]` and their mask `[B, R]` to cells `[B, R, D]`: `PixelCells`,
+            `FeatureCells`, or `MaskedMLP` for regions that are no grid.
+        query_width: number of leading columns of a query's state that are used. The states of a recurrent encoder
+            begin with the vectors of the words, which do not depend on the context.
         joint_width: width D of the cells.
         reduction: how the map becomes a score.
-        hidden: share of the cells, at random, that do not count in a step of training, in [0, 1): the best cell of a
-            word is hidden now and then, so that others must learn to show it too (hide-and-seek; not in the paper).
+        hidden: share of the cells, in [0, 1), that are masked at random in each training step (hide-and-seek, not in
+            the paper): where the best cell of a word is masked, other cells of the same thing learn to match it.
+
+    Raises:
+        ValueError: an unknown reduction.
     """
 
     uses_prior = True
@@ -67,7 +73,7 @@ class MatchMap(Aligner):
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:
-        """The cells `[B, R, D]`, zero at padded ones. The edges are not looked at: a cell is its place in the map."""
+        """One tensor: cells `[B, R, D]`, zero where padded. The boxes are not used; the order of the cells is."""
         cells_BRD = self.cells(inputs_BRV, mask_BR)
         if self.training and self.hidden:
             seen_BR = mask_BR & (torch.rand(mask_BR.shape, device=mask_BR.device) >= self.hidden)
@@ -75,7 +81,7 @@ class MatchMap(Aligner):
         return RegionEmbeddings((cells_BRD * mask_BR[..., None],), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """The queries `[C, Q, D]`, zero at padded ones."""
+        """One tensor: queries `[C, Q, D]`, zero where padded."""
         return QueryEmbeddings((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
 
     def align(
@@ -86,16 +92,13 @@ class MatchMap(Aligner):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """The map under `similarity_BCQR`; the attention, for read-out, is its softmax over the cells.
-
-        A prior is added to the map before anything is reduced.
-        """
+        """The map as similarity and value, and its softmax over cells as attention. A prior is added to the map."""
         (cells_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
         map_BCQR = pair_products(queries_CQD, cells_BRD, paired)
         if prior_BCQR is not None:
             map_BCQR = map_BCQR + prior_BCQR
         mask_11R = pair_mask(regions.mask_BR, paired)
-        # The map is large, and most often all cells are real: each pass over it that is saved is time saved.
+        # The map is large, and mostly all cells are real: masking is skipped then, to save passes over it.
         whole = bool(regions.mask_BR.all())
         similarity_BCQR = map_BCQR if whole else map_BCQR.masked_fill(~mask_11R, float("-inf"))
         attention_BCQR = similarity_BCQR.softmax(dim=-1)
@@ -115,20 +118,24 @@ class MatchMap(Aligner):
 
 
 class PixelCells(nn.Module):
-    """A small convolutional network, trained from scratch, whose cells are those that the pixels came in.
+    """A small convolutional network from the pixels of grid cells to cells, trained from scratch.
 
     A 3 x 3 stage of stride 2 for every halving from pixels to cells, then residual stages among the cells, all with
-    batch norm. What a cell sees must stay small: one that sees its surroundings is as good for retrieval as the thing
-    itself, and the peak of the map wanders off the thing. With a patch of 4 and one block of reach 3 it sees 15 x 15.
+    batch norm. The receptive field of a cell must stay small: a cell beside a thing that sees the thing matches its
+    word as well as the thing's own cells, and the peak of the map moves off the thing. With a patch of 4 and one block
+    of kernel width 3, the receptive field is 15 x 15 pixels.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB
-            pixels, row by row. Further columns are not looked at.
+            pixels, row by row. Further columns are ignored.
         joint_width: width D of the cells.
-        channels: of the cells' stages; the stages before have half of the next one's each.
-        blocks: residual stages among the cells.
-        reach: width of their kernels: 1 mixes what a cell sees, 3 lets it see one cell further in each direction.
+        channels: of the residual stages; each stage before them has half of the next one's.
+        blocks: number of residual stages.
+        reach: width of their kernels; with 3, the receptive field grows by one cell in each direction a stage.
         half: compute in bfloat16 while training.
+
+    Raises:
+        ValueError: a patch that is no power of two.
     """
 
     def __init__(
@@ -149,13 +156,13 @@ class PixelCells(nn.Module):
         """`[B, R, V]` to `[B, R, D]`.
 
         Raises:
-            RegionsError: the regions are no square grid.
+            RegionsError: the regions are not all cells of a square grid.
         """
         side = _side(mask_BR)
         pixels = pixels_of(inputs_BRV, self.patch, side)
         if not self.training:
             return _rows(self._planes(pixels))
-        # The batch is moved by up to a cell, and half of it seen in a mirror, whose maps are turned back.
+        # Augmentation: the batch is shifted by up to a cell, and half of it mirrored (and its map mirrored back).
         down, across = (int(shift) for shift in torch.randint(2 * self.patch + 1, (2,)))
         height, width = pixels.shape[2:]
         padded = nn.functional.pad(pixels, (self.patch,) * 4, mode="replicate")
@@ -178,7 +185,7 @@ class FeatureCells(nn.Module):
     """A 3 x 3 convolution with batch norm and ReLU over a stored map of features (Das et al. 2019).
 
     Args:
-        width: V, columns of a cell's input.
+        width: width V of a cell's input.
         joint_width: width D of the cells.
     """
 
@@ -191,7 +198,7 @@ class FeatureCells(nn.Module):
         """`[B, R, V]` to `[B, R, D]`.
 
         Raises:
-            RegionsError: the regions are no square grid.
+            RegionsError: the regions are not all cells of a square grid.
         """
         side = _side(mask_BR)
         planes = inputs_BRV.transpose(1, 2).reshape(*inputs_BRV.shape[::2], side, side)
@@ -199,7 +206,13 @@ class FeatureCells(nn.Module):
 
 
 def pixels_of(inputs_BRV: torch.Tensor, patch: int, side: int) -> torch.Tensor:
-    """The images `[B, 3, side * patch, side * patch]` whose cells' pixels stand in rows, `[y, x, RGB]` each."""
+    """Images `[B, 3, side * patch, side * patch]` of the pixels of their cells, in rows of `[y, x, RGB]`.
+
+    Args:
+        inputs_BRV: the first `3 * patch**2` columns are pixels.
+        patch: pixels of a cell in each direction.
+        side: cells of the grid in each direction.
+    """
     images = len(inputs_BRV)
     tiles = inputs_BRV[..., : _COLOURS * patch * patch].reshape(images, side, side, patch, patch, _COLOURS)
     # [B, cell row, cell column, y, x, RGB] to [B, RGB, cell row, y, cell column, x]
@@ -222,12 +235,12 @@ def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3
 
 
 def _rows(planes_BDYX: torch.Tensor) -> torch.Tensor:
-    """Planes as cells row by row: `[B, R, D]`."""
+    """Planes `[B, D, Y, X]` as cells row by row, `[B, R, D]`."""
     return planes_BDYX.flatten(2).transpose(1, 2)
 
 
 def _side(mask_BR: torch.Tensor) -> int:
-    """Cells in each direction of the grid; all must be there."""
+    """Cells of the square grid in each direction."""
     side = isqrt(mask_BR.shape[1])
     if side * side != mask_BR.shape[1] or not bool(mask_BR.all()):
         raise RegionsError(

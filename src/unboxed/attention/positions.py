@@ -1,8 +1,9 @@
-"""Where a region is, as a vector: PFAN's blocks (Wang et al., IJCAI 2019).
+"""The position-focused region encoder of PFAN (Wang et al., IJCAI 2019).
 
-The image is cut into 16 x 16 blocks, each with a learned vector. A region takes the 15 blocks that it covers most
-of, and a softmax over how much of each it covers and how well the block's vector suits what the region shows mixes them
-into one position. The authors never released how boxes become blocks; here they are computed from the boxes.
+The image is cut into 16 x 16 blocks, each with a learned vector. The position of a region is a weighted mean of the
+vectors of the 15 blocks of which it covers most. The weights are a softmax over the covered share of a block times the
+attention of the region's features to the block's vector. The authors did not release how boxes become blocks;
+here the blocks are computed from the boxes.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ __all__ = ["PositionFocusedRegions"]
 
 
 class PositionFocusedRegions(nn.Module):
-    """Regions with a position vector beside their features, mapped to unit vectors: PFAN's regions.
+    """Unit vectors of the features and the position of each region.
 
     Args:
         region_width: width V of a region's input.
         joint_width: width D of the result.
         position_width: width of a block's vector.
-        masked: leave slots without block out of both softmaxes. The reference keeps them, so that a small region's
-            position is in good part the vector of "no block"; False is what the reference does.
+        masked: leave slots without a block out of both softmaxes. The reference implementation does not, so that the
+            position of a small region is largely the vector of "no block".
         grid, slots: of `cover_blocks`.
     """
 
@@ -46,16 +47,16 @@ class PositionFocusedRegions(nn.Module):
         self.grid, self.slots = grid, slots
 
     def positions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor) -> torch.Tensor:
-        """One position vector `[B, R, position_width]` for each region."""
+        """Position vectors `[B, R, position_width]`."""
         index_BRL, cover_BRL = cover_blocks(edges_BR4, self.grid, self.slots)
-        # One row for each of the 257 vectors, then looked up: nothing of [B, R, slots, position_width] is built.
+        # Products with all 257 vectors, then looked up: no tensor [B, R, slots, position_width] is built.
         block_BRK = self.content(inputs_BRV) @ self.embedding.weight.T
         suits_BRL = torch.tanh(block_BRK.gather(-1, index_BRL))
         real_BRL = index_BRL < self.grid**2 if self.masked else torch.ones_like(index_BRL, dtype=torch.bool)
         real_BRL = real_BRL | ~real_BRL.any(dim=-1, keepdim=True)
         content_BRL = suits_BRL.masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
         mixed_BRL = (cover_BRL * content_BRL).masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
-        # A block is in one slot only, but several slots may be without block: their weights add up.
+        # Each block is in one slot only, but several slots may have no block: their weights are added.
         weight_BRK = torch.zeros_like(block_BRK).scatter_add(-1, index_BRL, mixed_BRL)
         return weight_BRK @ self.embedding.weight
 

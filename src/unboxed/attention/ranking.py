@@ -1,4 +1,7 @@
-"""From what the words or phrases of a caption attend to, to a ranking of the regions."""
+"""Ranking of the regions of an image for each phrase of a caption, from the attention of words or phrases.
+
+Importing this module does not load torch.
+"""
 
 from __future__ import annotations
 
@@ -27,24 +30,25 @@ __all__ = [
 Pooling = Literal["max", "mean", "sum-log"]
 
 PRIOR_FLOOR = 0.01
-"""Added to the semantic prior before it is multiplied with what was learned: it may err, so it never rules out."""
+"""Added to the semantic prior before its logarithm: the prior may err, so a prior of 0 must not exclude a region."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How the regions of a phrase are ranked. `Ranking.plain()` is by attention alone.
+    """How the regions of a phrase are ranked. `Ranking.plain()` ranks them by attention alone.
 
-    Attention is trained to find a region that gives a word away, not to find the extent of what the word means: of a
-    dog, its head does as well. What is offered here leans towards whole things.
+    Attention is trained to find a region from which a word can be recognized. That region need not cover the whole
+    thing: for "dog", the head of a dog is enough. The other options prefer regions that cover whole things.
 
     Attributes:
-        pooling: how the words of a phrase share their attention (InfoGround: `max`).
-        phrase_words: `content` lets nouns and adjectives decide, `all` articles and the rest too (InfoGround).
-        value_weight: of the product of a word's and a region's values beside the attention's logit.
-        confidence_weight: of the logarithm of the region's highest class probability.
-        prior_weight: of the logarithm of the semantic prior, where the model has one.
-        exclusivity: how much a phrase shuns the regions that the caption's other phrases are about.
-        expected_overlap: choose by expected overlap (IoU) with the attended region, not by attention.
+        pooling: how the attentions of the words of a phrase are combined (InfoGround: `max`).
+        phrase_words: `content` uses nouns and adjectives only, `all` all words of the phrase (InfoGround).
+        value_weight: factor of the product of the word's and the region's value, added to the logarithm of the
+            attention.
+        confidence_weight: factor of the logarithm of the region's highest class probability.
+        prior_weight: factor of the logarithm of the semantic prior, where the model has one.
+        exclusivity: how much the score of a region falls with the probability that another phrase means it.
+        expected_overlap: score regions by their expected overlap (IoU) with the phrase's region, not by probability.
     """
 
     pooling: Pooling = "max"
@@ -57,26 +61,34 @@ class Ranking:
 
     @staticmethod
     def plain() -> Ranking:
-        """By the attention of all words alone (InfoGround, section 3.4)."""
+        """By the attention of all words alone (InfoGround, Gupta et al., ECCV 2020, section 3.4)."""
         return Ranking(phrase_words="all", prior_weight=0, exclusivity=0, expected_overlap=False)
 
 
 def mean_weights(member_PQ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """`[…, P, Q]` weights that make the mean over each phrase's own rows of Q; 0 for a phrase without any."""
+    """Weights `[..., P, Q]` of the mean over the queries of each phrase; 0 for a phrase without any.
+
+    Args:
+        member_PQ: True where query q belongs to phrase p.
+        dtype: of the weights.
+    """
     weight_PQ = member_PQ.to(dtype)
     return weight_PQ / weight_PQ.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Pooling = "max") -> torch.Tensor:
-    """Scores `[P, R]` of every region for every phrase, from the attention `[W, R]` of the phrase's words.
+    """Scores `[P, R]` of every region for every phrase, from the attention of the phrase's words.
 
     Axes before these are kept.
 
     Args:
-        attention_WR: rows sum to 1 over regions.
+        attention_WR: attention weights; rows sum to 1.
         phrase_PW: True where word w belongs to phrase p; each phrase has at least one word.
         pooling: `max` over the words (InfoGround's rule), their `mean`, or `sum-log`, the mean of their logarithms,
-            under which a region must suit every word.
+            which is low where any word has little attention.
+
+    Raises:
+        ValueError: an unknown pooling.
     """
     if pooling == "max":
         return attention_WR[..., None, :, :].masked_fill(~phrase_PW[..., None], 0).amax(dim=-2)
@@ -95,7 +107,7 @@ def phrase_scores(
     content_Q: torch.Tensor,
     ranking: Ranking,
 ) -> torch.Tensor:
-    """Scores `[P, R]` >= 0 of every region for every phrase, from the attention of its words or its own.
+    """Scores `[P, R]` >= 0 of every region for every phrase, from the attention of its words, or its own attention.
 
     Axes before these, such as that of several captions, are kept: `[C, Q, R]` gives `[C, P, R]`.
 
@@ -119,9 +131,9 @@ def rank_regions(
     """Scores `[P, R]` in [0, 1] of every region for every phrase; higher is better.
 
     Args:
-        score_PR: what `phrase_scores` gave.
+        score_PR: of `phrase_scores`.
         regions: the R regions.
-        ranking: the rule.
+        ranking: the options.
         prior_PR: the semantic prior in [0, 1], where there is one.
     """
     sure_R = None
@@ -142,12 +154,12 @@ def ranked_scores(
     """`rank_regions` of tensors alone; axes before these are kept.
 
     Args:
-        score_PR: what `phrase_scores` gave.
+        score_PR: of `phrase_scores`.
         overlap_RR: IoU of the regions.
-        ranking: the rule.
+        ranking: the options.
         sure_R: each region's highest class probability; None leaves it out.
         prior_PR: the semantic prior in [0, 1], where there is one.
-        mask_P, mask_R: True for real phrases and regions, the others being padding; None: all are real.
+        mask_P, mask_R: True for real phrases and regions; None: all are real.
     """
     logit_PR = score_PR.clamp(min=1e-12).log()
     if sure_R is not None and ranking.confidence_weight:
@@ -163,10 +175,10 @@ def ranked_scores(
 def _exclusive(
     logit_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float, mask_P: torch.Tensor | None
 ) -> torch.Tensor:
-    """The phrases' distributions over regions after each has made room for the others, a few times over.
+    """Distributions `[P, R]` of the phrases over regions that avoid the regions of the other phrases; three iterations.
 
-    A phrase's log score of a region falls by `weight` times the probability that another phrase means that region, or
-    one that is nearly the same (IoU > 0.6).
+    The log score of a region falls by `weight` times the probability that another phrase means that region, or one that
+    is nearly the same (IoU > 0.6).
     """
     probability_PR = logit_PR.softmax(dim=-1)
     if weight == 0:

@@ -16,7 +16,7 @@ from torch import nn
 
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.chunked_scores import score_matrix
-from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, shares_to_weights
+from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, scaled_to_one
 from unboxed.attention.matched import MatchedAttention, matched_attention
 from unboxed.attention.normalize import l2_normalize
 
@@ -216,7 +216,7 @@ def align_words(
     gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
     prior_BRQC = None if prior_BCQR is None else pairs.from_BCQR(prior_BCQR)
     words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC)
-    attention_BRQC = shares_to_weights(words.shares_KNQJ, context_dim=1)
+    attention_BRQC = scaled_to_one(words.raw_KNQJ, context_dim=1)
     score_BC = scorer.score(words, pairs.query_mask, "t2i")
     return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.matched_KQJ, score_BC), words
 

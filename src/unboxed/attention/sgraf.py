@@ -32,30 +32,27 @@ _NUMBERS = 2**20  # of the attended vectors that are worked on at a time where n
 
 
 class GlobalVector(nn.Module):
-    """One unit vector for all rows: their weighted mean, the weights from how each row suits the plain mean.
+    """Attention pooling: a weighted mean of rows, scaled to unit length, with weights from the rows and their mean.
 
-    The reference normalises regions with one channel of batch norm for each of exactly 36 regions; here one channel is
-    shared by all real regions, so that there may be any number of them.
+    The reference implementation normalizes regions with one channel of batch norm for each of exactly 36 regions. Here
+    all real regions share one channel, so that there may be any number of them.
 
     Args:
         width: D.
-        normalised: with batch norm, as for regions; words go without.
+        normalized: with batch norm, as for regions; words have none.
         dropout: probability in [0, 1).
     """
 
-    def __init__(self, width: int, normalised: bool, dropout: float = 0.4) -> None:
+    def __init__(self, width: int, normalized: bool, dropout: float = 0.4) -> None:
         super().__init__()
-        self.local, self.whole, self.weigh = (
-            xavier_linear(width, width),
-            xavier_linear(width, width),
-            xavier_linear(width, 1),
-        )
-        self.local_norm = SharedBatchNorm() if normalised else nn.Identity()
-        self.whole_norm = RowBatchNorm(width) if normalised else nn.Identity()
+        self.local, self.whole = xavier_linear(width, width), xavier_linear(width, width)
+        self.weigh = xavier_linear(width, 1)
+        self.local_norm = SharedBatchNorm() if normalized else nn.Identity()
+        self.whole_norm = RowBatchNorm(width) if normalized else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows_NRD: torch.Tensor, mask_NR: torch.Tensor) -> torch.Tensor:
-        """`[N, D]` of rows that are zero where padded."""
+        """Rows `[N, R, D]`, zero where padded, and their mask `[N, R]` to unit vectors `[N, D]`."""
         mean_ND = rows_NRD.sum(dim=1) / mask_NR.sum(dim=1, keepdim=True).clamp(min=1)
         local_NRD = torch.zeros_like(rows_NRD)
         local_NRD[mask_NR] = self.local_norm(self.local(rows_NRD[mask_NR]))
@@ -103,8 +100,8 @@ class SimilarityReasoning(CrossAttention):
         if reasoning not in ("graph", "filter"):
             raise ValueError(f"reasoning is 'graph' or 'filter', not {reasoning!r}.")
         super().__init__(region_width, word_width, joint_width, AttentionScorer("t2i", sharpness=sharpness))
-        self.whole_image = GlobalVector(joint_width, normalised=True, dropout=dropout)
-        self.whole_caption = GlobalVector(joint_width, normalised=False, dropout=dropout)
+        self.whole_image = GlobalVector(joint_width, normalized=True, dropout=dropout)
+        self.whole_caption = GlobalVector(joint_width, normalized=False, dropout=dropout)
         self.compare_local = xavier_linear(joint_width, similarity_width)
         self.compare_whole = xavier_linear(joint_width, similarity_width)
         self.head: nn.Module = (
@@ -167,12 +164,14 @@ class SimilarityReasoning(CrossAttention):
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
     ) -> torch.Tensor | None:
-        """Without a gradient: words are packed, and attended vectors stay in the core's cache. None with one."""
+        """Scores of packed words; attended vectors stay in the core's cache. None where a gradient is needed."""
         if torch.is_grad_enabled() or self.training:
             return None
         score_BC = regions.tensors[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
-        apart = not torch.is_autocast_enabled(score_BC.device.type)
-        plan = BlockPlan(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, budget_bytes, apart)
+        parallel = not torch.is_autocast_enabled(score_BC.device.type)
+        plan = BlockPlan(
+            regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, budget_bytes, parallel
+        )
         with self._merged():
             plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
         empty_C = ~queries.mask_CQ.any(dim=1)
@@ -184,7 +183,7 @@ class SimilarityReasoning(CrossAttention):
     def _scores_of_block(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, images: ImageBlock, captions: CaptionBlock
     ) -> torch.Tensor:
-        """Scores `[b, c]`, a few images at a time."""
+        """Scores `[b, c]` of a block, computed for a few images at a time."""
         cosine_BRQC, caption_1CD = images.cosines(captions), queries.tensors[1][captions.number_C, 0][None]
         words_1QCD, image_BD = captions.queries_QCD[None], regions.tensors[1][images.number_B, 0]
         mask_CN = queries.mask_CQ.new_ones(len(captions.number_C), len(captions.queries_QCD) + 1)
@@ -208,22 +207,22 @@ class SimilarityReasoning(CrossAttention):
         image_KD: torch.Tensor,
         caption_JD: torch.Tensor,
     ) -> torch.Tensor:
-        """Similarity vectors `[K, J, 1 + Q, S]` of K images and J captions, the global one first.
+        """Similarity vectors `[K, J, 1 + Q, S]` of K images and J captions, that of the whole image and caption first.
 
         Args:
-            weights_KNQJ: weights of the regions that make an attended vector of unit length (`Attended.unit_weights`).
+            weights_KNQJ: weights of the regions that make attended vectors of unit length (`Attended.unit_weights`).
             regions_KND: unit vectors.
-            words_QJD: `[1, Q, J, D]`, or `[K, Q, J, D]` where each image has captions of its own.
+            words_QJD: unit vectors, `[1, Q, J, D]`, or `[K, Q, J, D]` where each image has other captions.
             image_KD: of the whole images.
             caption_JD: of the whole captions, `[1, J, D]` or `[K, J, D]`.
         """
-        apart_KMD = torch.baddbmm(
+        difference_KMD = torch.baddbmm(
             words_QJD.flatten(1, 2).expand(len(regions_KND), -1, -1),
             weights_KNQJ.flatten(2).transpose(1, 2),
             regions_KND,
             beta=-1,
         )
-        local_KMS = l2_normalize(self.compare_local(apart_KMD.square()))
+        local_KMS = l2_normalize(self.compare_local(difference_KMD.square()))
         local_KQJS = local_KMS.view(len(local_KMS), *weights_KNQJ.shape[2:], -1)
         whole_KJS = l2_normalize(self.compare_whole((image_KD[:, None] - caption_JD).square()))
         return torch.cat([whole_KJS[:, :, None], local_KQJS.transpose(1, 2)], dim=2)
@@ -233,11 +232,11 @@ class SimilarityReasoning(CrossAttention):
         return self.score(self.head(nodes_BCNS, mask_CN))[..., 0].sigmoid()  # type: ignore[no-any-return]
 
     def _merged(self) -> AbstractContextManager[None]:
-        """While it is open, the graph's maps are not merged anew for every block."""
+        """A context in which the layers of the graph are merged once, not for every block."""
         return self.head.merged() if isinstance(self.head, GraphReasoning) else nullcontext()
 
     def _blocks(self, shape: torch.Size, words_CQD: torch.Tensor) -> list[tuple[int, int]]:
-        """First and last (exclusive) caption of each block; three tensors of the contents' size exist at once."""
+        """First and last (exclusive) caption of each block. Three tensors of attended vectors exist together."""
         images, _, queries, captions = shape
         caption_bytes = 3 * images * queries * words_CQD.shape[2] * words_CQD.element_size()
         size = max(1, self.block_bytes // max(1, caption_bytes))
@@ -245,7 +244,7 @@ class SimilarityReasoning(CrossAttention):
 
 
 def _recomputed(function: Callable[[int, int], torch.Tensor], start: int, stop: int, keep: bool) -> torch.Tensor:
-    """`function(start, stop)`, computed again for the gradient instead of kept, unless `keep`."""
+    """`function(start, stop)`, recomputed in the backward pass unless `keep`."""
     if keep or not torch.is_grad_enabled():
         return function(start, stop)
     result: torch.Tensor = checkpoint(function, start, stop, use_reentrant=False, preserve_rng_state=False)

@@ -1,7 +1,7 @@
-"""From the similarity vectors of a pair to one vector: by a graph (SGR) or by a gate (SAF).
+"""Graph (SGR) and gate (SAF) that reduce the similarity vectors of an image and a caption to one vector.
 
 Diao et al., AAAI 2021 (SGRAF). Nodes are similarity vectors `[B, C, N, S]`: the first compares the whole image with the
-whole caption, each further one a word with what it attends to.
+whole caption, each further one a word with the vector that it attends to.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["AttentionFilter", "GraphReasoning", "GraphStep"]
 
 
 class GraphStep(nn.Module):
-    """One exchange among all nodes: `X ← ReLU(W (A X) + b)`, A the softmax of the products of queries and keys.
+    """One step of self-attention among the nodes: `X ← ReLU(W (A X) + b)`, A the softmax of query–key products.
 
-    The softmax over keys does not see what is the same for all keys. With `q = Wq x + bq` and `k = Wk y + bk`, `q·k`
-    may therefore be `(Wkᵀ Wq x + Wkᵀ bq)·y`: one map instead of two, and the same result. A key's bias has no part in
-    it, and there is none.
+    Adding the same number to the logits of all keys does not change a softmax. With `q = Wq x + bq` and
+    `k = Wk y + bk`, `q·k` may therefore be replaced by `(Wkᵀ Wq x + Wkᵀ bq)·y`: one layer instead of two, with the same
+    result. The bias of the keys has no effect, and is left out.
     """
 
     def __init__(self, width: int) -> None:
@@ -33,29 +33,29 @@ class GraphStep(nn.Module):
         self.query, self.value = xavier_linear(width, width), xavier_linear(width, width)
         self.key = nn.Linear(width, width, bias=False)
         nn.init.xavier_uniform_(self.key.weight)
-        self.held: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.kept: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def merged(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of the one map."""
+        """Weight and bias of the layer that replaces queries and keys."""
         return self.key.weight.T @ self.query.weight, self.key.weight.T @ self.query.bias
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor, first_only: bool = False) -> torch.Tensor:
         """`[..., N, S]` to the same, or with `first_only` to `[..., 1, S]`, the first node alone.
 
         Args:
-            nodes: the first of each graph is real.
+            nodes: of which the first of each graph is real.
             mask: `[..., N]`, True for real nodes; broadcasts.
-            first_only: the other nodes are not looked at any more after the last step.
+            first_only: compute the first node only, as in the last step, after which the others are not used.
         """
-        asking = nodes[..., :1, :] if first_only else nodes
-        asked = linear(asking, *(self.held if self.held is not None else self.merged()))
-        logits = (asked @ nodes.transpose(-1, -2)).masked_fill(~mask[..., None, :], float("-inf"))
+        queries = nodes[..., :1, :] if first_only else nodes
+        logit_vectors = linear(queries, *(self.kept if self.kept is not None else self.merged()))
+        logits = (logit_vectors @ nodes.transpose(-1, -2)).masked_fill(~mask[..., None, :], float("-inf"))
         found: torch.Tensor = self.value(logits.softmax(dim=-1) @ nodes)
         return found.relu()
 
 
 class GraphReasoning(nn.Module):
-    """SGR: a few steps of exchange, and the first node is the result."""
+    """SGR: a few graph steps; the first node is the result."""
 
     def __init__(self, width: int, steps: int = 3) -> None:
         super().__init__()
@@ -63,15 +63,15 @@ class GraphReasoning(nn.Module):
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """While it is open, each step's maps are merged once and held; the weights must stay what they are."""
+        """A context in which the layers of each step are merged once and kept; the weights must not change in it."""
         steps = [cast(GraphStep, step) for step in self.steps]
         try:
             for step in steps:
-                step.held = step.merged()
+                step.kept = step.merged()
             yield
         finally:
             for step in steps:
-                step.held = None
+                step.kept = None
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[..., N, S]` to `[..., S]`."""
@@ -81,10 +81,10 @@ class GraphReasoning(nn.Module):
 
 
 class AttentionFilter(nn.Module):
-    """SAF: each node has a gate in (0, 1), and the result is their weighted mean, of unit length.
+    """SAF: a gate in (0, 1) weights each node; the result is the weighted mean, scaled to unit length.
 
-    The gates' batch norm takes its statistics in training from the real nodes of all pairs at once. The reference works
-    caption by caption and takes them from one caption with all images; trained, in evaluation, both are the same.
+    In training, the batch norm of the gates computes its statistics from the real nodes of all pairs. The reference
+    implementation computes them from one caption with all images at a time. In evaluation, both are equal.
     """
 
     def __init__(self, width: int) -> None:

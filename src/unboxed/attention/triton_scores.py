@@ -62,8 +62,8 @@ def why_not(scorer: AttentionScorer) -> str:
         return f"focal={scorer.focal!r} needs each weight twice"
     if scorer.bonus:
         return "a bonus needs the largest weight"
-    if scorer.normalised_over != "queries":
-        return f"normalised_over={scorer.normalised_over!r}; only 'queries' is there"
+    if scorer.normalized_over != "queries":
+        return f"normalized_over={scorer.normalized_over!r}; only 'queries' is there"
     if scorer.aggregation not in ("mean", "lse"):
         return f"aggregation={scorer.aggregation!r}; only 'mean' and 'lse' are there"
     if not 0 < scorer.sharpness * (1 + scorer.slope) <= _STEEPEST:

@@ -52,7 +52,7 @@ class PooledEmbedding(Aligner):
         self.region_map = xavier_linear(region_width, joint_width)
         self.word_map = xavier_linear(word_width, joint_width)
         self.text_pooling = text_pooling
-        self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalised_over="none")
+        self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalized_over="none")
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor

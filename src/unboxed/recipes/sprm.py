@@ -82,10 +82,10 @@ class SPRM(RecipeConfig):
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The own image over a hard negative one."""
         from unboxed.objectives.contrastive import caption_image_infonce
-        from unboxed.objectives.score_difference import most_alike_image, score_difference
+        from unboxed.objectives.score_difference import hardest_image, score_difference
 
         score_BC, image_of_C = pairs.score_BC, pairs.image_of_C
         if self.contrast == "infonce":
             return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
-        negative_C = most_alike_image(pairs.batch.captions.tokens_CW, pairs.batch.captions.content_CW, image_of_C)
+        negative_C = hardest_image(pairs.batch.captions.tokens_CW, pairs.batch.captions.content_CW, image_of_C)
         return {"difference": score_difference(score_BC, image_of_C, negative_C)}
