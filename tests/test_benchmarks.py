@@ -9,7 +9,6 @@ from types import ModuleType
 import pytest
 from defusedxml.ElementTree import fromstring
 
-from unboxed.cli import main, tools
 from unboxed.types import Caption, Phrase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as the verb does
@@ -85,18 +84,6 @@ def test_every_benchmark_has_a_title_and_targets() -> None:
         module = import_module(f"benchmarks.{name}")
         assert module.__doc__ and callable(module.measure)
         assert all(isinstance(target, harness.Target) for target in module.TARGETS)
-
-
-def test_an_unknown_benchmark_and_an_installation_without_any_are_said(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["bench", "nope"])
-    assert "there are" in capsys.readouterr().err
-    monkeypatch.setattr(tools, "_CHECKOUT", tmp_path)
-    with pytest.raises(SystemExit, match="2"):
-        main(["bench"])
-    assert "--editable" in capsys.readouterr().err
 
 
 def test_span_scores_by_hand() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import unboxed
+import unboxed.cli
 from unboxed.cli import COMMANDS, main, recipe_commands
+from unboxed.errors import UnboxedError
 from unboxed.recipes import RECIPES
 
 
@@ -100,6 +102,50 @@ def test_help_loads_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "printed"),
+    [
+        (UnboxedError("No such thing; make one."), 2, "error: No such thing; make one.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted. Finished work is kept; `--resume` continues a fit.\n"),
+    ],
+)
+def test_errors_and_interrupts_end_with_a_line_and_a_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: BaseException,
+    code: int,
+    printed: str,
+) -> None:
+    def fail(args: list[str]) -> None:
+        raise raised
+
+    monkeypatch.setattr(unboxed.cli, "_run", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"])
+    assert ended.value.code == code
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["doctor", "--json"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_ends_without_a_traceback(arguments: list[str], unbuffered: str) -> None:
+    """As in `unboxed --help | head`: the reader is gone before the output is written."""
+    program = f"import sys; from unboxed.cli import main; sys.stdin.read(); main({arguments})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    process.stdin.close()  # the program starts to print
+    with process.stderr as stderr:
+        assert stderr.read() == b""
+    assert process.wait() == 141
 
 
 def test_ground_prints_one_json_object_in_pixels_of_the_upright_image(

@@ -73,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
+        try:
+            _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
