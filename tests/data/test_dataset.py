@@ -59,7 +59,7 @@ def test_a_split_holds_what_is_stored_and_names_what_is_missing(folder: Path) ->
 
 
 def test_a_file_that_is_no_image_is_counted_not_fatal(folder: Path) -> None:
-    (folder / "photos" / "2.png").write_text("not a photograph")
+    (folder / "photos" / "2.png").write_text("not an image")
     train = load_dataset(folder / "data.toml").split("train")
     assert [example.image_id for example in train.examples] == ["1"]
     assert "is not an image" in train.unreadable["2"]

@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written. `path` is unchanged, as after any other error in the block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _beside(path)
+    partial = _temporary(path)
     try:
         yield partial
         _flush(partial)
@@ -62,7 +62,7 @@ def atomic_folder(path: Path, flush: bool = True) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written. `path` is unchanged, as after any other error in the block.
     """
-    partial, old = _beside(path), _beside(path)
+    partial, old = _temporary(path), _temporary(path)
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -89,7 +89,7 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _beside(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     """A hidden name in the same folder; the suffix stays, because NumPy and Pillow choose the format by it."""
     return path.with_name(f".{path.stem}.{os.getpid()}-{next(_number)}{path.suffix}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,13 @@ WANTED = {"1.jpg": ["a dog"], "2.jpg": ["a cat", "two cats"]}
     [
         ("photos.csv", "image,caption,licence\n1.jpg,a dog,4\n2.jpg,a cat,4\n2.jpg,two cats,4\n"),
         ("metadata.csv", "file_name,text\n1.jpg,a dog\n2.jpg,a cat\n2.jpg,two cats\n"),
-        ("own.jsonl", '{"image": "1.jpg", "caption": "a dog"}\n{"image": "2", "captions": ["a cat", "two cats"]}\n'),
+        ("mine.jsonl", '{"image": "1.jpg", "caption": "a dog"}\n{"image": "2", "captions": ["a cat", "two cats"]}\n'),
         (
-            "own.json",
+            "mine.json",
             json.dumps([{"file_name": "1.jpg", "caption": "a dog"}, {"image": "2", "captions": ["a cat", "two cats"]}]),
         ),
         (
-            "own.json",
+            "mine.json",
             json.dumps(
                 {
                     "images": [
@@ -50,7 +51,7 @@ WANTED = {"1.jpg": ["a dog"], "2.jpg": ["a cat", "two cats"]}
                 }
             ),
         ),
-        ("own.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["a cat", "two cats"]})),
+        ("mine.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["a cat", "two cats"]})),
         (
             "captions_val.json",
             json.dumps(
@@ -101,3 +102,9 @@ def test_several_tables_are_not_chosen_from_unless_one_has_the_usual_name(tmp_pa
         load_dataset(folder)
     shutil.copy(folder / "a.csv", folder / "captions.csv")
     assert _captions(load_dataset(folder)) == WANTED
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
+    (folder / "captions.csv").write_text("image,caption\n1.jpg,a dog\n2.jpg,a cat\n")
+    check_gold_boxes(load_dataset(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,7 @@ def test_real_captions_and_boxes(shared_data: Path, tmp_path: Path) -> None:
         for caption in example.captions:
             for phrase in caption.phrases:
                 assert (phrase.boxes <= np.array([example.width, example.height] * 2) + 0.5).all()
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    check_gold_boxes(_dataset(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_folder import StoredImage
-from unboxed.data.readers.flickr30k_entities import parse_boxes, parse_sentence, read_examples, read_unrelated
+from unboxed.data.readers.flickr30k_entities import (
+    EntitiesReader,
+    parse_boxes,
+    parse_sentence,
+    read_examples,
+    read_unrelated,
+)
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Caption
 
@@ -195,3 +203,11 @@ def test_a_bad_list_of_unrelated_captions_is_named(tmp_path: Path) -> None:
     (tmp_path / "UNRELATED").write_text("7 2\n7 second\n")
     with pytest.raises(DatasetError, match=r"UNRELATED:2: '7 second' is not an image id and a sentence number"):
         read_unrelated(tmp_path / "UNRELATED")
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    _write(tmp_path / "annotations")
+    (tmp_path / "train.txt").write_text("7\n")
+    toml = f'format = "{EntitiesReader.format}"\nimages = false\nannotations = "annotations"\n'
+    (tmp_path / "data.toml").write_text(toml + '[splits]\ntrain = "train.txt"\n')
+    check_gold_boxes(load_dataset(tmp_path / "data.toml"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_image_ids_are_those_of_the_features(tmp_path: Path, ids: str, expected:
 def test_images_with_or_without_the_folders_of_the_release(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(parents=True)
     Image.new("RGB", (40, 30)).save(tmp_path / folder / "COCO_val2014_000000000101.jpg")
-    (tmp_path / folder / "COCO_val2014_000000000103.jpg").write_text("not a photograph")
+    (tmp_path / folder / "COCO_val2014_000000000103.jpg").write_text("not an image")
     dataset = _dataset(tmp_path, extra='images = "photos"\nids = "cocoid"')
     train = dataset.split("train")
     assert [(e.image_id, e.width, e.height) for e in train.examples] == [("101", 40, 30)]
@@ -94,3 +95,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (tmp_path / "dataset_coco.json").write_text(content)
         with pytest.raises(DatasetError, match=message):
             dataset.split("train")
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    check_gold_boxes(_dataset(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,7 @@ def test_the_boxes_lie_beside(tmp_path: Path) -> None:
     (tmp_path / "instances.json").unlink()
     with pytest.raises(DatasetError, match=r"instances\.json, which holds the boxes; put it beside it"):
         dataset.split("train")
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    check_gold_boxes(_dataset(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,8 @@ def test_keys_that_do_not_belong(tmp_path: Path) -> None:
         (tmp_path / "data.toml").write_text(f'format = "scan"\nannotations = "precomp"\n{line}\n')
         with pytest.raises(DatasetError, match=message):
             load_dataset(tmp_path / "data.toml")
+
+
+def test_gold_boxes_are_as_declared(tmp_path: Path, check_gold_boxes: Callable[[Dataset], None]) -> None:
+    _write(tmp_path / "precomp", "train", 1, _captions(1))
+    check_gold_boxes(_dataset(tmp_path))

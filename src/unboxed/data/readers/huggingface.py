@@ -21,7 +21,7 @@ from unboxed.runtime.atomic import atomic_folder, write_json
 
 __all__ = ["dataset_files", "unpacked"]
 
-_BESIDE = "unboxed"
+_UNPACKED = "unboxed"
 _CAPTIONS = ("caption", "captions", "sentences", "text", "alt_text", "answer")
 _SPLIT = re.compile(r"(?:^|[/_-])(train|validation|valid|val|dev|test)(?=[/._-]|$)")
 _NAMES = {"validation": "val", "valid": "val", "dev": "val"}
@@ -29,9 +29,9 @@ _NAMES = {"validation": "val", "valid": "val", "dev": "val"}
 
 def dataset_files(folder: Path) -> list[Path]:
     """The parquet files in `folder` and below, or the arrow files that `datasets` saves; empty if it has neither."""
-    beside = folder / _BESIDE
+    unpacked_into = folder / _UNPACKED
     for pattern in ("*.parquet", "*.arrow"):
-        if files := sorted(file for file in folder.rglob(pattern) if beside not in file.parents):
+        if files := sorted(file for file in folder.rglob(pattern) if unpacked_into not in file.parents):
             return files
     return []
 
@@ -43,7 +43,7 @@ def unpacked(folder: Path) -> Path:
         DatasetError: no `pyarrow`, no column of images or of captions, damaged files, or a folder that cannot be
             written.
     """
-    files, out = dataset_files(folder), folder / _BESIDE
+    files, out = dataset_files(folder), folder / _UNPACKED
     source = [[file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     stamp = out / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
