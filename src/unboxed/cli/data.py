@@ -138,6 +138,6 @@ def import_features(
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
     """
     from unboxed.data.dataset import load_dataset
-    from unboxed.regions.importers.precomputed import import_regions, open_features
+    from unboxed.regions.importing import import_regions, open_features
 
     show(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from unboxed.errors import RegionsError
 from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV, parse_row
-from unboxed.regions.importers.precomputed import open_features
+from unboxed.regions.importing import open_features
 
 
 def _line(image_id: str, size: tuple[int, int], boxes: np.ndarray, features: np.ndarray, wrapped: bool) -> bytes:

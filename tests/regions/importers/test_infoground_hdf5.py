@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.precomputed import open_features
+from unboxed.regions.importing import open_features
 
 h5py = pytest.importorskip("h5py")
 

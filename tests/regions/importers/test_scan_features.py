@@ -9,7 +9,7 @@ import pytest
 
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.precomputed import import_regions, open_features
+from unboxed.regions.importing import import_regions, open_features
 from unboxed.regions.store.region_store import RegionStore
 
 LINES = "".join(f"A dog number {k} .\n" for k in range(10))

@@ -1,10 +1,10 @@
-"""Features of bottom-up attention (Anderson et al., CVPR 2018) in tab-separated lines, one image each.
+"""Importer of features of bottom-up attention (Anderson et al., CVPR 2018): tab-separated values, one line an image.
 
     image_id, width, height, number of boxes, boxes, features                                   bottom-up attention
-    image_id, height, width, labels, scores, attributes, their scores, number, boxes, features  as LXMERT has it
+    image_id, height, width, labels, scores, attributes, their scores, number, boxes, features  LXMERT
 
-The last ones are base64 of float32 (labels: whole numbers), boxes x1, y1, x2, y2 in pixels. Some ports to Python 3
-wrote the base64 as `b'...'`. Lines are shuffled and files striped over several; images are joined by their ids.
+Labels, scores, boxes and features are base64 of float32, labels of integers; boxes are x1, y1, x2, y2 in pixels. Some
+ports to Python 3 wrote the base64 as `b'...'`. Lines may be in any order and spread over several files.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["BottomUpTSV", "parse_row"]
 
 _MAX_LINE = 64_000_000  # bytes; a line of a hundred boxes has about one million
 
 
-class BottomUpTSV:
-    """One such file, or a folder of them.
+class BottomUpTSV(FeatureImporter):
+    """The features of one TSV file, or of a folder of them.
 
     Raises:
         RegionsError: a folder without any.
     """
 
-    format: FeatureFormat = "tsv"
-    has_boxes = True
+    format = "tsv"
+    reads = "a TSV file of bottom-up attention, or a folder of them; six columns, or the ten of LXMERT"
 
     def __init__(self, path: Path) -> None:
         self._files = sorted(path.glob("*.tsv")) if path.is_dir() else [path]
@@ -41,10 +41,10 @@ class BottomUpTSV:
             raise RegionsError(f"{path} has no .tsv files; --features names a TSV file or a folder of them.")
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """Line by line, one line in memory.
+        """The images in the order of the lines; one line is in memory at a time.
 
         Raises:
-            RegionsError: a malformed line, named with its number.
+            RegionsError: a malformed line, reported with its number.
         """
         for path in self._files:
             with path.open("rb") as stream:
@@ -56,7 +56,7 @@ class BottomUpTSV:
                     try:
                         if len(line) == _MAX_LINE:
                             raise RegionsError(f"the line has more than {_MAX_LINE:,} bytes")
-                        if image_key(_text(line.partition(b"\t")[0])) in wanted:
+                        if join_id(_text(line.partition(b"\t")[0])) in wanted:
                             yield parse_row(line)
                     except RegionsError as error:
                         reason = str(error).rstrip(".")
@@ -64,10 +64,10 @@ class BottomUpTSV:
 
 
 def parse_row(line: bytes) -> PrecomputedImage:
-    """The image that one line describes, in either order of columns.
+    """The image of one line in either layout of columns.
 
     Raises:
-        RegionsError: another number of columns, no base64, or values that are not as many as the boxes.
+        RegionsError: another number of columns, invalid base64, or other than one value or row for each box.
     """
     fields = line.strip(b"\r\n").split(b"\t")
     labels = scores = None
@@ -95,7 +95,7 @@ def parse_row(line: bytes) -> PrecomputedImage:
 def _numbers(
     field: bytes, count: int, what: str, kinds: tuple[np.dtype[np.generic], ...] = (np.dtype("<f4"),)
 ) -> npt.NDArray[np.float32]:
-    """`[count, n]` from base64; of several kinds of number, the one that gives one for each box."""
+    """`[count, n]` from base64; of several number types the one that gives one number for each box."""
     if field[:2] in (b"b'", b'b"') and field[-1:] == field[1:2]:
         field = field[2:-1]
     try:

@@ -1,7 +1,7 @@
-"""The HDF5 files of InfoGround (Gupta et al., ECCV 2020): `<subset>/{boxes,features,scores,labels}.hdf5`.
+"""Importer of InfoGround's HDF5 files (Gupta et al., ECCV 2020): `<subset>/{boxes,features,scores,labels}.hdf5`.
 
 Each file has one data set for each image, named by its id: boxes `[T, 4]` in pixels, features `[T, V]`, scores `[T]`
-(or of each class `[T, K]`, of which the highest counts) and labels `[T]`. The last two may be absent.
+(or scores of classes `[T, K]`, of which the highest is taken) and labels `[T]`. Scores and labels are optional.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["InfoGroundHDF5"]
 
 
-class InfoGroundHDF5:
-    """The features of a folder that holds these files, or a folder for each subset.
+class InfoGroundHDF5(FeatureImporter):
+    """The features of a folder with these files, or with a folder for each subset.
 
     Raises:
         RegionsError: h5py is not installed, or there are no such files.
     """
 
-    format: FeatureFormat = "hdf5"
-    has_boxes = True
+    format = "hdf5"
+    reads = "InfoGround's `<detector>/<subset>/features.hdf5` and `boxes.hdf5`, `scores.hdf5`, `labels.hdf5`"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         try:
             import h5py
         except ImportError:
             raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
         self._open = h5py.File
-        self._subsets = sorted(file.parent for file in (*folder.glob("features.hdf5"), *folder.glob("*/features.hdf5")))
+        self._subsets = sorted(file.parent for file in (*path.glob("features.hdf5"), *path.glob("*/features.hdf5")))
         if not self._subsets:
             raise RegionsError(
-                f"{folder} has no features.hdf5, and none of its folders has; --features names the folder of a "
+                f"{path} has no features.hdf5, and none of its folders has; --features names the folder of a "
                 "detector, with a folder for each subset."
             )
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """Subset by subset.
+        """The images of one subset after the other.
 
         Raises:
-            RegionsError: a damaged file, or arrays that do not fit each other.
+            RegionsError: a damaged file, or arrays whose shapes do not agree.
         """
         for subset in self._subsets:
             with ExitStack() as stack:
                 files = {}
                 for name in ("features", "boxes", "scores", "labels"):
-                    path = subset / f"{name}.hdf5"
-                    if path.is_file():
-                        files[name] = stack.enter_context(self._file(path))
+                    file = subset / f"{name}.hdf5"
+                    if file.is_file():
+                        files[name] = stack.enter_context(self._file(file))
                     elif name == "boxes":
                         raise RegionsError(f"{subset} has no boxes.hdf5; put it beside features.hdf5.")
                 for image_id in files["features"]:
-                    if image_key(image_id) in wanted:
+                    if join_id(image_id) in wanted:
                         yield _image(image_id, files, subset)
 
     def _file(self, path: Path) -> Any:
@@ -96,7 +96,7 @@ def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedIma
         np.asarray(boxes, np.float32),
         None,
         None if scores is None else np.asarray(scores, np.float32),
-        # Labels may be names instead of numbers; only numbers can be looked up in a list of classes.
+        # Labels may be names; only numbers can be looked up in a list of classes.
         labels.astype(np.int64) if labels is not None and labels.dtype.kind in "iu" else None,
     )
 

@@ -1,8 +1,8 @@
-"""SCAN's precomputed features: `{split}_ims.npy`, mapped into memory, and `{split}_boxes.npy` where somebody has them.
+"""Importer of SCAN's precomputed features: `{split}_ims.npy`, mapped into memory, and optionally `{split}_boxes.npy`.
 
 The released files have no boxes. A file of boxes has four columns, x1, y1, x2, y2, and the rows of the features. PFAN's
-file of the same name has thirty: they name blocks of the image, from which no box can be told, and are passed over
-(see `pfan`).
+file of the same name has thirty columns. They name blocks of the image, from which boxes cannot be computed (see
+`regions.blocks`), so it is ignored.
 """
 
 from __future__ import annotations
@@ -14,35 +14,37 @@ import numpy as np
 
 from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
-from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
+from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["ScanFeatures"]
 
 
-class ScanFeatures:
+class ScanFeatures(FeatureImporter):
     """The features of a SCAN directory.
 
     Raises:
         RegionsError: no such directory, or a split without features.
     """
 
-    format: FeatureFormat = "scan"
+    format = "scan"
+    reads = "the directory of SCAN: `train_ims.npy`, …"
+    boxes = "none in the released files; `train_boxes.npy` with four columns, if you have one"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         try:
-            self._folder = ScanFolder(folder)
+            self._folder = ScanFolder(path)
         except DatasetError as error:
             raise RegionsError(str(error)) from None
         self._splits = [name for name in self._folder.split_names if self._folder.features(name).is_file()]
         if not self._splits:
-            raise RegionsError(f"{folder} has captions but no features such as train_ims.npy; put them beside them.")
+            raise RegionsError(f"{path} has captions but no features such as train_ims.npy; put them beside them.")
         self.has_boxes = all(self._box_columns(name) == 4 for name in self._splits)
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """Split by split; each image once, though a release may hold it five times.
+        """The images of one split after the other; each once, although a release may have it five times.
 
         Raises:
-            RegionsError: counts that do not fit, or boxes of other regions.
+            RegionsError: counts that do not agree, or boxes of other regions.
         """
         for split in self._splits:
             try:
@@ -57,7 +59,7 @@ class ScanFeatures:
                     "one box for each region."
                 )
             for image in images:
-                if image_key(image.image_id) in wanted:
+                if join_id(image.image_id) in wanted:
                     yield PrecomputedImage(
                         image.image_id,
                         np.array(features[image.row], np.float32),

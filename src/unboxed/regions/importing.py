@@ -1,27 +1,21 @@
-"""Region features that others have computed and published, streamed into a store.
-
-What is read is one of `scan_features`, `bottom_up_tsv` and `info_ground_hdf5`; each hands over one image at a
-time, so that a file of tens of gigabytes needs the memory of a few images.
-"""
+"""Import of precomputed region features into a store, resumable."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from unboxed.data.dataset import Dataset
 from unboxed.data.image_folder import UNKNOWN_SIZE
 from unboxed.errors import RegionsError, StoreError
-from unboxed.regions.importers.base import FeatureFormat, FeatureSource, PrecomputedImage, image_key
-from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
-from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
-from unboxed.regions.importers.scan_features import ScanFeatures
+from unboxed.regions import importers
+from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.progress import track
@@ -30,20 +24,20 @@ from unboxed.types import Array, Example, Regions
 __all__ = ["ImportSummary", "import_regions", "open_features"]
 
 _SOURCE = "imported"
-_SAME_SHAPE = 0.03  # sizes of files are rounded, and features were computed from other copies of an image
-_BEYOND = 0.02  # share of an image that boxes may reach beyond it, which detectors' rounding explains
+_SAME_SHAPE = 0.03  # relative difference of aspect ratios: sizes are rounded, and features come from resized images
+_BEYOND = 0.02  # share of an image by which boxes may reach beyond it, because detectors round
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What an import did.
+    """The counts of an import.
 
     Attributes:
         done: images imported.
         reused: images that the store had already, with the same features.
-        missing: image ids of the dataset that the source has no features of.
-        has_boxes: whether groundings can be scored.
-        seconds: how long it took.
+        missing: ids of images of the dataset without features.
+        has_boxes: whether the features have boxes, so that groundings can be scored.
+        seconds: duration.
     """
 
     done: int
@@ -62,54 +56,54 @@ class ImportSummary:
         return "\n".join(lines)
 
 
-def open_features(path: Path, form: FeatureFormat) -> FeatureSource:
-    """The features in `path`: a SCAN directory, a TSV file or a folder of them, or a folder of HDF5 files.
+def open_features(path: Path, form: str) -> FeatureImporter:
+    """The importer of the features in `path`.
+
+    Args:
+        path: a file or folder, see `importer_table`.
+        form: the `format` of an importer.
 
     Raises:
-        RegionsError: nothing of that format there.
+        RegionsError: no such path, an unknown format, or nothing of that format in `path`.
     """
-    # Each is imported when it is asked for: h5py is an extra.
     if not path.exists():
         raise RegionsError(f"{path} does not exist; --features names the file or folder of precomputed features.")
-    if form == "scan":
-        return ScanFeatures(path)
-    if form == "tsv":
-        return BottomUpTSV(path)
-    if form == "hdf5":
-        return InfoGroundHDF5(path)
-    raise RegionsError(f"unknown format {form!r}; expected one of: {', '.join(get_args(FeatureFormat))}.")
+    by_format = {importer.format: importer for importer in importers.IMPORTERS}
+    if form not in by_format:
+        raise RegionsError(f"unknown format {form!r}; expected one of: {', '.join(by_format)}.")
+    return by_format[form](path)
 
 
 def import_regions(
     dataset: Dataset,
-    source: FeatureSource,
+    source: FeatureImporter,
     out: Path,
     *,
     class_names: Path | None = None,
     progress: bool = True,
 ) -> ImportSummary:
-    """Stream the features of a dataset's images into the store `out`, which is made or gone on with.
+    """Writes the features of a dataset's images into the store `out`, which is created or continued.
 
-    Images are joined by their ids (`image_key`). Boxes are scaled to the images of the dataset; where it has none
-    and does not know their sizes, they are kept as shares.
+    Images are joined by their ids (`join_id`). Boxes are scaled to the images of the dataset; if their sizes are not
+    known, boxes are stored as shares of an image of 1 x 1 pixels.
 
     Args:
         dataset: all its splits are imported.
-        source: what `open_features` gave.
+        source: what `open_features` returned.
         out: folder of the store.
-        class_names: a text file that names the classes of the source's labels, one a line from number 0; without it
-            labels are not kept.
+        class_names: a text file with the names of the classes, one a line in the order of their numbers; without it
+            the labels of the features are ignored.
         progress: show rate and time left.
 
     Raises:
-        StoreError: `out` holds other regions, is damaged, or another folder; features of several widths.
-        RegionsError: the source is malformed, or has no image of the dataset.
+        StoreError: `out` is a store of other regions, a damaged one, or another folder; features of several widths.
+        RegionsError: the features are malformed, or belong to no image of the dataset.
     """
     start = time.monotonic()
     examples = {
-        image_key(example.image_id): example for name in dataset.split_names for example in dataset.split(name).examples
+        join_id(example.image_id): example for name in dataset.split_names for example in dataset.split(name).examples
     }
-    names = _class_names(class_names) if class_names else ()
+    names = _read_class_names(class_names) if class_names else ()
     settings = ImportedRegions(imported=source.format, boxes=source.has_boxes, class_names=class_names)
     found = track(source.images(examples.keys()), "Features", len(examples), progress)
     images = (image for image in found if len(image.features))
@@ -120,36 +114,39 @@ def import_regions(
             f"named such as {next(iter(examples.values())).image_id!r}. Images are joined by these names; for a "
             "dataset of format 'karpathy', `ids` chooses among its names."
         )
-    done, reused, seen = 0, 0, set()
     with RegionStore.create_or_resume(out, settings) as store:
         store.define_columns(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
-        for image in _chained(first, images):
-            example = examples[image_key(image.image_id)]
-            if example.image_id in seen:
-                continue
-            seen.add(example.image_id)
-            content = _content(image, example)
-            if store.image_key(example.image_id) == content:
-                reused += 1
-                continue
-            if image.features.shape[1] != store.feature_width:
-                raise StoreError(
-                    f"{image.image_id} has {image.features.shape[1]} features a region, those before "
-                    f"{store.feature_width}; import features of one network into one store."
-                )
-            store.append(example.image_id, content, _regions(image, example, names))
-            done += 1
+        seen, done = _write(store, chain([first], images), examples)
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
-    return ImportSummary(done, reused, missing, source.has_boxes, time.monotonic() - start)
+    return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start)
 
 
-def _chained(first: PrecomputedImage, rest: Iterator[PrecomputedImage]) -> Iterator[PrecomputedImage]:
-    yield first
-    yield from rest
+def _write(
+    store: RegionStore, images: Iterable[PrecomputedImage], examples: Mapping[str, Example]
+) -> tuple[set[str], int]:
+    """Adds new and changed images to the store; the ids of all of them, and how many were added."""
+    seen: set[str] = set()
+    done = 0
+    for image in images:
+        example = examples[join_id(image.image_id)]
+        if example.image_id in seen:
+            continue
+        seen.add(example.image_id)
+        key = _image_key(image, example)
+        if store.image_key(example.image_id) == key:
+            continue
+        if image.features.shape[1] != store.feature_width:
+            raise StoreError(
+                f"{image.image_id} has {image.features.shape[1]} features a region, those before "
+                f"{store.feature_width}; import features of one network into one store."
+            )
+        store.append(example.image_id, key, _regions(image, example, store.class_names))
+        done += 1
+    return seen, done
 
 
-def _content(image: PrecomputedImage, example: Example) -> str:
-    """What identifies the regions and the frame that they are stored in."""
+def _image_key(image: PrecomputedImage, example: Example) -> str:
+    """Identifies the regions of an image and the frame of their boxes."""
     digest = hashlib.sha256(f"{example.width} x {example.height} {image.size}".encode())
     for values in (image.features, image.boxes, image.scores, image.labels):
         digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
@@ -174,41 +171,43 @@ def _regions(image: PrecomputedImage, example: Example, names: tuple[str, ...]) 
         )
     except RegionsError as error:
         raise RegionsError(
-            f"The features of {image.image_id} are not usable: {error} Mend them, or leave the image out."
+            f"The features of {image.image_id} are not usable: {error} Fix them, or leave the image out."
         ) from None
 
 
 def _stored_boxes(image: PrecomputedImage, example: Example) -> Array:
-    """The boxes in the frame of the example; the whole image for each region where there are none."""
+    """The boxes in pixels of the example; without boxes the whole image for each region."""
     stored = (example.width, example.height)
     if image.boxes is None:
         return np.tile(np.array([0, 0, *stored], np.float32), (len(image.features), 1))
-    known = None if stored == UNKNOWN_SIZE else example.original_size or stored
-    if image.boxes.max(initial=0) <= 1:
-        frame = (1.0, 1.0)
-    elif image.size is not None:
-        frame = image.size
-        if known is not None and abs(frame[0] * known[1] / (frame[1] * known[0]) - 1) > _SAME_SHAPE:
-            raise RegionsError(
-                f"they are of an image of {frame[0]} x {frame[1]} pixels, the dataset's has {known[0]} x "
-                f"{known[1]}; let `images` name the originals."
-            )
-    elif known is not None:
-        frame = known
-    else:  # neither says; the regions of an image nearly always reach its edges
-        frame = (float(image.boxes[:, 2].max()), float(image.boxes[:, 3].max()))
-    shares = image.boxes / np.array([*frame, *frame], np.float32)
+    width, height = _frame(image, image.boxes, None if stored == UNKNOWN_SIZE else example.original_size or stored)
+    shares = image.boxes / np.array([width, height] * 2, np.float32)
     if shares.min(initial=0) < -_BEYOND or shares.max(initial=0) > 1 + _BEYOND:
         raise RegionsError(
-            f"their boxes reach beyond the image of {frame[0]:g} x {frame[1]:g} pixels. They were computed from "
+            f"their boxes reach beyond the image of {width:g} x {height:g} pixels. They were computed from "
             "another copy of it: let `images` name the originals, or leave `images` out."
         )
     boxes: Array = shares.clip(0, 1) * np.array([*stored, *stored], np.float32)
     return boxes
 
 
+def _frame(image: PrecomputedImage, boxes: Array, known: tuple[int, int] | None) -> tuple[float, float]:
+    """(width, height) of the image that the boxes refer to; `known` is the size of the dataset's image."""
+    if boxes.max(initial=0) <= 1:
+        return 1.0, 1.0
+    if image.size is None and known is None:  # the regions of an image nearly always reach its edges
+        return float(boxes[:, 2].max()), float(boxes[:, 3].max())
+    width, height = frame = image.size or known or UNKNOWN_SIZE
+    if known is not None and abs(width * known[1] / (height * known[0]) - 1) > _SAME_SHAPE:
+        raise RegionsError(
+            f"they are of an image of {width} x {height} pixels, the dataset's has {known[0]} x {known[1]}; let "
+            "`images` name the originals."
+        )
+    return frame
+
+
 def _class_probs(image: PrecomputedImage, scores: Array, names: tuple[str, ...]) -> Array:
-    """`[R, K]`: each region's score at its label."""
+    """`[R, K]`: the score of each region in the column of its label, else 0."""
     probs = np.zeros((len(image.features), len(names)), np.float32)
     if names and image.labels is not None:
         if image.labels.min(initial=0) < 0 or image.labels.max(initial=0) >= len(names):
@@ -217,7 +216,7 @@ def _class_probs(image: PrecomputedImage, scores: Array, names: tuple[str, ...])
     return probs
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
+def _read_class_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
-from unboxed.regions.importers.precomputed import import_regions, open_features
+from unboxed.regions.importing import import_regions, open_features
 from unboxed.training.fit import FitSettings, fit
 
 COLOURS = ("red", "blue", "green")

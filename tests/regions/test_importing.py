@@ -15,8 +15,8 @@ from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
 from unboxed.errors import DatasetError, RegionsError, StoreError
 from unboxed.regions.extractor import RegionExtractor
-from unboxed.regions.importers.base import FeatureFormat, PrecomputedImage, image_key
-from unboxed.regions.importers.precomputed import import_regions, open_features
+from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.importing import import_regions, open_features
 from unboxed.regions.settings import ImportedRegions, RegionSettings, settings_from_dict
 from unboxed.regions.store.region_store import RegionStore
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.pfan_boxes import block_columns, read_blocks
+from unboxed.regions.blocks import block_columns, read_blocks
 
 
 def _naive(box: np.ndarray, width: float, height: float) -> dict[int, float]:
