@@ -89,7 +89,7 @@ def test_the_help_of_fit_has_its_options_and_names_every_recipe(capsys: pytest.C
             main(arguments)
         page = capsys.readouterr().out
         assert all(f"\n  {name} " in page for name in RECIPES)
-        assert all(option in page for option in ("--data PATH", "--out PATH", "--detector PATH", "--epochs INT"))
+        assert all(option in page for option in ("--data PATH", "--out PATH", "--detector [PATH", "--epochs INT"))
         assert "None}" not in page
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +20,15 @@ from unboxed.regions.settings import ImportedRegions, RegionSettings, settings_f
 from unboxed.regions.store.region_store import RegionStore
 
 
-@dataclass
-class _Source:
+class _Source(FeatureImporter):
     """Images from a list."""
 
-    listed: Sequence[PrecomputedImage]
-    format: FeatureFormat = "tsv"
-    has_boxes: bool = True
+    def __init__(self, listed: Sequence[PrecomputedImage], form: str = "tsv", has_boxes: bool = True) -> None:
+        self.listed, self.has_boxes = listed, has_boxes
+        self.format = form  # type: ignore[misc]
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        return (image for image in self.listed if image_key(image.image_id) in wanted)
+        return (image for image in self.listed if join_id(image.image_id) in wanted)
 
 
 def _features(count: int, width: int = 3) -> np.ndarray:
@@ -185,3 +183,19 @@ def test_a_dataset_without_images_has_no_default_regions(table: Dataset) -> None
 def test_features_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match="does not exist; --features names"):
         open_features(tmp_path / "none", "tsv")
+    with pytest.raises(RegionsError, match="unknown format 'csv'; expected one of: scan, tsv, hdf5"):
+        open_features(tmp_path, "csv")
+
+
+def test_the_file_of_class_names_must_have_some(table: Dataset, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    with pytest.raises(RegionsError, match=r"names\.txt cannot be read .*one class a line"):
+        _import(table, tmp_path / "store", class_names=names)
+    names.write_text("\n")
+    with pytest.raises(RegionsError, match=r"names\.txt is empty; write one class a line"):
+        _import(table, tmp_path / "store", class_names=names)
+
+
+def test_a_summary_names_images_without_features(table: Dataset, tmp_path: Path) -> None:
+    summary = import_regions(table, _Source([_image("b", [[0, 0, 1, 1]])]), tmp_path / "store", progress=False)
+    assert str(summary).splitlines()[1] == "1 images of the dataset have no features, such as a.jpg."

@@ -12,7 +12,6 @@ from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.transformers_detector import cached_detector
 from unboxed.training.auto import default_recipe, default_regions
 from unboxed.training.estimate import estimate
 
@@ -59,27 +58,20 @@ def test_the_detector_that_is_named_comes_before_the_cached_one_and_that_before_
     pytest.importorskip("transformers")
     dataset = load_dataset(tiny_dataset)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    assert default_regions(dataset, None)[0].segments
+    assert default_regions(dataset)[0].segments
     snapshot = _cache(tmp_path / "cache")
-    settings, which = default_regions(dataset, None)
+    settings, which = default_regions(dataset)
     assert (settings.detector_hf, settings.segments) == (str(snapshot), False)
     assert which == "Regions: the detector someone/boxes of the local Hugging Face cache"
     (tmp_path / "own.onnx").touch()
-    assert default_regions(dataset, tmp_path / "own.onnx")[0].detectors == (tmp_path / "own.onnx",)
+    assert default_regions(dataset, [tmp_path / "own.onnx"])[0].detectors == (tmp_path / "own.onnx",)
+    settings, which = default_regions(dataset, [tmp_path / "own.onnx", snapshot])
+    assert (settings.detectors, settings.detector_hf) == ((tmp_path / "own.onnx",), str(snapshot))
+    assert which == f"Regions: the detectors {tmp_path / 'own.onnx'}, {snapshot}"
     with pytest.raises(RegionsError, match=r"none\.onnx does not exist; name an ONNX file"):
-        default_regions(dataset, tmp_path / "none.onnx")
-
-
-@pytest.mark.parametrize(
-    ("kind", "architecture"),
-    [("grounding-dino", "GroundingDinoForObjectDetection"), ("yolos", "YolosModel"), ("bert", "BertForMaskedLM")],
-)
-def test_models_that_do_not_detect_by_themselves_are_passed_over(
-    kind: str, architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    _cache(tmp_path, kind, architecture)
-    assert cached_detector() is None
+        default_regions(dataset, [tmp_path / "none.onnx"])
+    with pytest.raises(RegionsError, match="are folders; name at most one detector of transformers"):
+        default_regions(dataset, [snapshot, tmp_path])
 
 
 def test_an_estimate_grows_with_what_is_to_be_done(tiny_dataset: Path) -> None:

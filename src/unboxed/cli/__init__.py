@@ -15,7 +15,7 @@ import tyro
 
 from unboxed import __version__
 from unboxed.cli.bench import bench
-from unboxed.cli.data import import_features, init, regions, scenes
+from unboxed.cli.data import import_command, import_features, init, regions, scenes
 from unboxed.cli.doctor import doctor
 from unboxed.cli.ground import ground
 from unboxed.cli.label import export, label
@@ -99,6 +99,8 @@ def _run(args: list[str]) -> None:
         _run_one_of(summaries, args or ["--help"])
     else:
         _check_name("command", args[0], COMMANDS)
+        if args[0] == "import":
+            import_command()
         _run_one_of(COMMANDS, args)
 
 

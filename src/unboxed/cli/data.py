@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from unboxed.regions.settings import RegionSettings
+from unboxed.regions.settings import PROPOSES, RegionSettings
 from unboxed.runtime.progress import show
 
-__all__ = ["import_features", "init", "regions", "scenes"]
+__all__ = ["import_command", "import_features", "init", "regions", "scenes"]
 
 
 def init(
     folder: Positional[Path],
     /,
     out: Path | None = None,
-    detector: Path | None = None,
+    detector: tuple[Path, ...] = (),
     measure: bool = True,
 ) -> None:
     """Survey a folder of images and captions, write its dataset file, and estimate the time to train.
@@ -26,7 +28,7 @@ def init(
         folder: images with a table of captions (CSV, JSONL, JSON), with a text file of the same name beside each
             image, or a Hugging Face dataset.
         out: the dataset file; FOLDER/data.toml by default.
-        detector: the detector to use in the estimate: an ONNX file, or the folder of a detector of transformers.
+        detector: the detectors to use in the estimate: ONNX files, or the folder of a detector of transformers.
         measure: estimate the time for regions and training from a few images.
     """
     from unboxed.data.dataset import load_dataset
@@ -50,7 +52,7 @@ def init(
                 f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "
                 f"{_duration(found.training)} ({found.recipe}, {found.epochs} epochs)"
             )
-    option = f" --detector {detector}" if detector else ""
+    option = f" --detector {' '.join(map(str, detector))}" if detector else ""
     show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
 
 
@@ -75,12 +77,19 @@ def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int 
     show(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
 
 
+@dataclass(frozen=True)
+class _RegionOptions(RegionSettings):
+    """`RegionSettings` with the names of their options."""
+
+    detectors: Annotated[tuple[Path, ...], arg(name="detector")] = field(default=(), metadata=PROPOSES)
+    """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
+
+
 def regions(
     data: Positional[Path],
     /,
     out: Path,
-    detector: tuple[Path, ...] = (),
-    settings: OmitArgPrefixes[RegionSettings] = RegionSettings(),  # noqa: B008, a frozen value
+    settings: OmitArgPrefixes[_RegionOptions] = _RegionOptions(),
     workers: int | None = None,
     strict: bool = False,
 ) -> None:
@@ -89,26 +98,22 @@ def regions(
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
         out: folder of the store; an interrupted extraction continues where it stopped.
-        detector: ONNX object detectors, the same as --detectors.
         settings: sources of regions and their features.
         workers: images processed at the same time; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
     """
-    from dataclasses import replace
-
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.extraction import extract
 
     dataset = load_dataset(data)
     dataset.require_images()
-    chosen = replace(settings, detectors=(*settings.detectors, *detector))
     splits = [dataset.split(name) for name in dataset.split_names]
     for split in splits:
         show(split.describe())
         if strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
-    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict)
+    summary = extract(list(examples.values()), RegionSettings(**vars(settings)), out, workers=workers, strict=strict)
     skipped = dict(summary.skipped)
     for split in splits:
         skipped.update(split.unreadable)
@@ -124,16 +129,16 @@ def import_features(
     data: Positional[Path],
     /,
     features: Path,
-    format: Literal["scan", "tsv", "hdf5"],  # noqa: A002, the name of the option
+    format: str,  # noqa: A002, the name of the option
     out: Path,
     classes: Path | None = None,
 ) -> None:
-    """Import precomputed region features into a store: those of SCAN, bottom-up attention or InfoGround.
+    """Import precomputed region features into a store, such as those of SCAN or bottom-up attention.
 
     Args:
         data: the dataset's TOML file, CSV or JSONL.
-        features: the folder of SCAN, a TSV file or a folder of them, or a folder of HDF5 files.
-        format: format of the features.
+        features: the file or folder of the features.
+        format: format of the features; docs/regions.md describes the formats.
         out: folder of the store; an interrupted import continues where it stopped.
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
     """
@@ -141,3 +146,11 @@ def import_features(
     from unboxed.regions.importing import import_regions, open_features
 
     show(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")
+
+
+def import_command() -> Callable[..., None]:
+    """`import_features` with the formats of all importers as choices of `--format`. Imports the importers."""
+    from unboxed.regions.importers import IMPORTERS
+
+    import_features.__annotations__["format"] = Literal[tuple(importer.format for importer in IMPORTERS)]
+    return import_features

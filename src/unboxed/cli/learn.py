@@ -89,7 +89,7 @@ def _is_drawn(dataset: Dataset) -> bool:
 
 def fit_by_default(
     settings: OmitArgPrefixes[FitSettings],
-    detector: Path | None = None,
+    detector: tuple[Path, ...] = (),
     epochs: int | None = None,
     seed: int = 0,
 ) -> None:
@@ -97,14 +97,14 @@ def fit_by_default(
 
     Args:
         settings: data, output folder and training.
-        detector: the detector to find regions with: an ONNX file, or the folder of a detector of transformers. By
+        detector: the detectors to find regions with: ONNX files, or the folder of a detector of transformers. By
             default the models that the dataset names, else a detector in the local Hugging Face cache, else segments.
         epochs: passes over all captions; by default chosen from the number of images.
         seed: random seed of training.
     """
     from unboxed.training.auto import default_fit
 
-    default_fit(settings, detector=detector, epochs=epochs, seed=seed, show=show, report=TrainingProgress())
+    default_fit(settings, detectors=detector, epochs=epochs, seed=seed, show=show, report=TrainingProgress())
     show(f"Run: {settings.out}. Next:")
     for command in _next_commands(settings.data, settings.out):
         show(f"  {command}")

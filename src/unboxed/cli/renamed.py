@@ -9,6 +9,7 @@ from unboxed.runtime.progress import show
 __all__ = ["RENAMED_OPTIONS", "replace_renamed_options"]
 
 RENAMED_OPTIONS: dict[str, dict[str, str]] = {
+    "regions": {"--detectors": "--detector"},
     "label": {"--review-photos": "--review-images"},
     "search": {"--photo": "--image"},
     "studio": {"--photos": "--images"},

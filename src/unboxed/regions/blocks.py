@@ -1,9 +1,9 @@
 """PFAN's positions: the blocks of an image that boxes cover, computed from boxes or read from its `{split}_boxes.npy`.
 
-The file (Wang et al., IJCAI 2019) is float64 `[N, R, 30]`: 15 numbers of blocks of a 16 x 16 grid, `column · 16 + row`, or
-256 if a box covers fewer blocks; then the share of each, largest first, summing to 1. The order of the columns follows the
-one sample that could be inspected. PFAN's computation of blocks from boxes was never released; `cover_blocks` reconstructs
-it.
+The file (Wang et al., IJCAI 2019) is float64 `[N, R, 30]`: 15 numbers of blocks of a 16 x 16 grid, `column · 16 + row`,
+or 256 if a box covers fewer blocks; then the share of each, largest first, summing to 1. The order of the columns
+follows the one sample that could be inspected. PFAN's computation of blocks from boxes was never released;
+`cover_blocks` reconstructs it.
 """
 
 from __future__ import annotations

@@ -18,33 +18,33 @@ from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKind
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
 
-__all__ = ["ImportedRegions", "RegionSettings", "settings_from_dict"]
+__all__ = ["PROPOSES", "ImportedRegions", "RegionSettings", "settings_from_dict"]
 
 _VERSION = 1
-_PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
+PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
 
 
 @dataclass(frozen=True)
 class RegionSettings:
     """Which sources propose regions, and which features describe them."""
 
-    detectors: tuple[Path, ...] = field(default=(), metadata=_PROPOSES)
+    detectors: tuple[Path, ...] = field(default=(), metadata=PROPOSES)
     """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
-    segmenter: Path | None = field(default=None, metadata=_PROPOSES)
+    segmenter: Path | None = field(default=None, metadata=PROPOSES)
     """Semantic segmenter, an ONNX file, for streets, grass and walls."""
     backbone: Path | None = None
     """Convolutional network, an ONNX file, whose feature maps describe the regions."""
-    detector_hf: str | None = field(default=None, metadata=_PROPOSES)
+    detector_hf: str | None = field(default=None, metadata=PROPOSES)
     """Object detector of transformers: hub name or local folder."""
     backbone_hf: str | None = None
     """Backbone of transformers: hub name or local folder."""
     class_names: Path | None = None
     """Text file, one class a line, for detectors that do not carry their class names."""
-    whole_image: bool = field(default=True, metadata=_PROPOSES)
+    whole_image: bool = field(default=True, metadata=PROPOSES)
     """Propose the whole image."""
-    grid: int = field(default=0, metadata=_PROPOSES)
+    grid: int = field(default=0, metadata=PROPOSES)
     """Propose the cells of an n x n grid; 0: none."""
-    segments: bool = field(default=False, metadata=_PROPOSES)
+    segments: bool = field(default=False, metadata=PROPOSES)
     """Propose segments of similar colour, which need no weights."""
     parts: int = 3
     """Propose head, torso and legs of at most this many persons; 0: none."""

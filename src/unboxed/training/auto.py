@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 def default_fit(
     settings: FitSettings,
     *,
-    detector: Path | None = None,
+    detectors: Sequence[Path] = (),
     epochs: int | None = None,
     seed: int = 0,
     show: Callable[[str], None] = lambda line: None,
@@ -39,7 +39,7 @@ def default_fit(
 
     Args:
         settings: data, folder and the rest.
-        detector: an ONNX file, or the folder of a detector of transformers.
+        detectors: ONNX files, or the folder of a detector of transformers.
         epochs: passes over all captions; chosen by the number of images when None.
         seed: of everything random in training.
         say: is given a line for people at every stage.
@@ -52,7 +52,7 @@ def default_fit(
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     if settings.regions is None:
-        region_settings, which = default_regions(dataset, detector)
+        region_settings, which = default_regions(dataset, detectors)
         show(which)
         store = settings.out / "store"
         examples = [*training.examples, *validation.examples]
@@ -67,26 +67,34 @@ def default_fit(
     return fit(name, options, settings, show=show, report=report)
 
 
-def default_regions(dataset: Dataset, detector: Path | None) -> tuple[RegionSettings, str]:
-    """How regions are found, and a line that says so.
+def default_regions(dataset: Dataset, detectors: Sequence[Path] = ()) -> tuple[RegionSettings, str]:
+    """The settings of the regions of a dataset, and a sentence that describes them.
 
-    By the detector that is named; else by the models that the dataset names; else by a detector of transformers that
-    was fetched before; else without weights.
+    The first of these that exists is used: `detectors`; the models that the dataset names; a detector of transformers
+    in the local Hugging Face cache; segments, which need no weights.
+
+    Args:
+        dataset: a dataset with images.
+        detectors: ONNX files, and at most one folder of a detector of transformers.
 
     Raises:
         DatasetError: a dataset without images.
-        RegionsError: the detector does not exist.
+        RegionsError: a detector that does not exist, or two folders.
     """
     dataset.require_images()
-    if detector is not None:
-        if detector.is_dir():
-            return RegionSettings(detector_hf=str(detector)), f"Regions: the detector in {detector}"
-        if not detector.is_file():
+    for detector in detectors:
+        if not detector.exists():
             raise RegionsError(
                 f"The detector {detector} does not exist; name an ONNX file, or the folder of a detector of "
                 "transformers."
             )
-        return RegionSettings(detectors=(detector,)), f"Regions: the detector {detector}"
+    folders = [str(detector) for detector in detectors if detector.is_dir()]
+    if len(folders) > 1:
+        raise RegionsError(f"{folders[0]} and {folders[1]} are folders; name at most one detector of transformers.")
+    if detectors:
+        files = tuple(detector for detector in detectors if not detector.is_dir())
+        settings = RegionSettings(detectors=files, detector_hf=folders[0] if folders else None)
+        return settings, f"Regions: the detector{'s' * (len(detectors) > 1)} {', '.join(map(str, detectors))}"
     if dataset.regions is None and (cached := cached_detector()) is not None:
         name = cached.parents[1].name.removeprefix("models--").replace("--", "/")
         return RegionSettings(detector_hf=str(cached)), f"Regions: the detector {name} of the local Hugging Face cache"
