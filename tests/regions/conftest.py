@@ -8,6 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from unboxed.regions.store import region_store
+from unboxed.types import Caption, Example
 
 
 class Graphs:
@@ -80,6 +84,25 @@ class Graphs:
         ]
         result = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4, "h4", "w4"])
         return _save(path, nodes, [image], [result], [numpy_helper.from_array(kernel, "kernel")], {"classes": classes})
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> list[Example]:
+    """Nine small images of noise."""
+    rng = np.random.default_rng(0)
+    made = []
+    for i in range(9):
+        path = tmp_path / "images" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 30 + i, 3), dtype=np.uint8)).save(path)
+        made.append(Example(f"image{i}", path, (Caption("noise"),), 30 + i, 20))
+    return made
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores write a shard after every second image."""
+    monkeypatch.setattr(region_store, "_IMAGES_PER_SHARD", 2)
 
 
 @pytest.fixture(scope="session")
