@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.attention import chunked_scores as all_pairs
+from unboxed.attention import chunked_scores
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import l2_normalize
@@ -210,14 +210,14 @@ def test_narrow_products_stay_near(precision: Precision, score_error: float, gra
 
 @on_a_kernel
 def test_all_pairs_are_scored_by_the_kernel_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(all_pairs, "runs_on", lambda regions_BRD, queries_CQD: True)
+    monkeypatch.setattr(chunked_scores, "runs_on", lambda regions_BRD, queries_CQD: True)
     vectors = _vectors([5, 2], [6, 3])
     inputs_BRV, mask_BR, states_CQH, mask_CQ = (tensor.to(DEVICE) for tensor in vectors)
     for scorer, direct in (
         (SCORERS["t2i mean"], _fused(SCORERS["t2i mean"], vectors)[0]),
         (AttentionScorer.bfan("prob"), _core(AttentionScorer.bfan("prob"), vectors)[0]),
     ):
-        score_BC = all_pairs.score_matrix(
+        score_BC = chunked_scores.score_matrix(
             scorer, l2_normalize(inputs_BRV.float()), mask_BR, l2_normalize(states_CQH.float()), mask_CQ
         )
         torch.testing.assert_close(score_BC.double().cpu(), direct, rtol=0, atol=2e-6)

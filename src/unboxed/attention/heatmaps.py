@@ -1,9 +1,9 @@
-"""Heat maps over the pixels of an image: from the cells of a match map to a point and to boxes.
+"""Heat maps over the pixels of an image: points and boxes from the grid cells of a match map.
 
-A map is an array `[h, w]`: row y from the top, column x from the left. A point is (x, y), as boxes are. The heat of a
-pixel is the bilinear reading of the map at the pixel's centre, cells being centred in their boxes; outside the outer
-cells' centres it stays constant (OpenCV's and PyTorch's convention without aligned corners). Of several pixels that
-are equally hot, the first in reading order is the hottest.
+A map is an array `[h, w]`: row y from the top, column x from the left. A point is (x, y), like the corners of boxes.
+The heat of a pixel is the bilinear interpolation of the map at the pixel's centre. Cells have their values at their
+centres; beyond the centres of the outer cells the heat is constant (the convention of OpenCV, and of PyTorch without
+aligned corners). Of several equally hot pixels, the first in reading order is the hottest.
 """
 
 from __future__ import annotations
@@ -36,12 +36,15 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class BoxReadOut:
-    """How boxes are read off a heat map.
+    """How boxes are made from a heat map.
 
     Attributes:
-        thresholds: shares of the peak's heat, each in (0, 1). A connected region that is at least that hot becomes the
-            box around it; the best box is the first threshold's region around the peak.
-        proposal_alpha: where proposals are given, they are ranked by the heat inside over the area to this power.
+        thresholds: shares of the highest heat, each in (0, 1). Each connected set of pixels of at least that heat gives
+            the box around it; the best box is that of the first threshold around the hottest pixel.
+        proposal_alpha: proposals, where there are any, are ranked by the heat inside divided by the area to this power.
+
+    Raises:
+        EvaluationError: no thresholds, or one outside (0, 1).
     """
 
     thresholds: tuple[float, ...] = (0.5, 0.35, 0.65, 0.2, 0.8)
@@ -54,10 +57,10 @@ class BoxReadOut:
 
 
 def phrase_maps(map_QR: Floats, phrase_PQ: npt.NDArray[np.bool_], content_Q: npt.NDArray[np.bool_]) -> Array:
-    """The map `[P, h, w]` of each phrase: the mean of its nouns' and adjectives' maps, of all words where it has none.
+    """The map `[P, h, w]` of each phrase: the mean over its nouns and adjectives, or over all words if it has none.
 
     Args:
-        map_QR: of each word, the cells of a square grid row by row.
+        map_QR: each word's values of the cells of a square grid, row by row.
         phrase_PQ: True where word q belongs to phrase p; each phrase has at least one.
         content_Q: True for nouns and adjectives.
     """
@@ -68,17 +71,17 @@ def phrase_maps(map_QR: Floats, phrase_PQ: npt.NDArray[np.bool_], content_Q: npt
 
 
 def upsampled(map_YX: Floats, width: int, height: int) -> Array:
-    """The map read bilinearly at the centre of every pixel: `[height, width]`."""
+    """The map `[h, w]` interpolated bilinearly at the centre of every pixel: `[height, width]`."""
     rows, columns = map_YX.shape
-    heat = _readings(height, rows) @ map_YX @ _readings(width, columns).T
+    heat = _interpolation(height, rows) @ map_YX @ _interpolation(width, columns).T
     return np.asarray(heat, dtype=np.float32)
 
 
 def positive_heat(heat_HW: Floats) -> Array:
-    """Heat from any map of products: what rises above the map's median, as shares of the peak, in [0, 1].
+    """Heat in [0, 1] of a map of any values: 0 at the median of the map and below, 1 at its highest value.
 
-    Most of an image is not what a phrase means, so the median is what the map says where it says nothing. A map
-    without any rise is 1 everywhere.
+    Most of an image does not show what a phrase means, so the median is the value of the background. The heat of a
+    constant map is 1 everywhere.
     """
     floor, peak = float(np.median(heat_HW)), float(heat_HW.max())
     if peak <= floor:
@@ -93,15 +96,15 @@ def hottest_point(heat_HW: Floats) -> tuple[float, float]:
 
 
 def heat_boxes(heat_HW: Floats, read_out: BoxReadOut = BoxReadOut()) -> tuple[Array, Array]:
-    """Boxes around the hot regions of a map, best first, and their scores.
+    """Boxes around the connected hot areas of a map, best first, and their scores.
 
     Args:
-        heat_HW: heat >= 0 of every pixel, some of it positive.
+        heat_HW: heat >= 0 of every pixel, positive somewhere.
         read_out: the thresholds.
 
     Returns:
-        `[N, 4]` pixels, no two equal, and `[N]` the highest heat in each region, not increasing; N >= 1. Regions of
-        one peak come in the order of the thresholds.
+        Distinct boxes `[N, 4]` in pixels, N >= 1, and the highest heat in each, `[N]`, in descending order. Boxes of
+        the same heat are in the order of the thresholds.
     """
     peak = float(heat_HW.max())
     found: dict[tuple[float, ...], float] = {}
@@ -114,12 +117,12 @@ def heat_boxes(heat_HW: Floats, read_out: BoxReadOut = BoxReadOut()) -> tuple[Ar
 
 
 def rank_by_heat(heat_HW: Floats, boxes: Array, alpha: float = 0.5) -> tuple[npt.NDArray[np.intp], Array]:
-    """Proposals by the heat that they hold, divided by `area ** alpha`: the order `[R]`, best first, and scores `[R]`.
+    """Order `[R]`, best first, and scores `[R]` of proposals by the heat inside divided by `area ** alpha`.
 
     Args:
         heat_HW: heat >= 0 of every pixel.
-        boxes: `[R, 4]` pixels of the map; edges are rounded to whole pixels.
-        alpha: 0 favours the whole image, 1 the hottest spot.
+        boxes: `[R, 4]` in pixels; edges are rounded to whole pixels.
+        alpha: 0 prefers the whole image, 1 the hottest spot.
     """
     total = np.zeros((heat_HW.shape[0] + 1, heat_HW.shape[1] + 1))
     total[1:, 1:] = heat_HW.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
@@ -130,7 +133,7 @@ def rank_by_heat(heat_HW: Floats, boxes: Array, alpha: float = 0.5) -> tuple[npt
 
 
 def heat_inside(heat_HW: Floats, boxes: Array) -> float:
-    """The share in [0, 1] of the heat that lies inside the boxes `[N, 4]` together; edges are rounded to pixels."""
+    """The share in [0, 1] of the heat inside the union of the boxes `[N, 4]`; edges are rounded to pixels."""
     inside = np.zeros(heat_HW.shape, dtype=bool)
     for x1, y1, x2, y2 in _whole_pixels(boxes, heat_HW):
         inside[y1:y2, x1:x2] = True
@@ -138,7 +141,7 @@ def heat_inside(heat_HW: Floats, boxes: Array) -> float:
 
 
 def _hot_regions(heat_HW: Floats, least: float) -> Iterator[tuple[tuple[float, ...], float]]:
-    """The box around each connected region of at least this heat, and the highest heat in it."""
+    """The box around each connected area of at least this heat, and the highest heat in it."""
     from skimage.measure import label, regionprops
 
     labels = label(heat_HW >= least, connectivity=1)  # type: ignore[no-untyped-call]
@@ -147,8 +150,8 @@ def _hot_regions(heat_HW: Floats, least: float) -> Iterator[tuple[tuple[float, .
         yield (float(left), float(top), float(right), float(bottom)), float(region.intensity_max)
 
 
-def _readings(pixels: int, cells: int) -> npt.NDArray[np.float64]:
-    """`[pixels, cells]`: how much each cell counts at each pixel's centre; rows sum to 1."""
+def _interpolation(pixels: int, cells: int) -> npt.NDArray[np.float64]:
+    """Weights `[pixels, cells]` of the cells at the centre of each pixel; rows sum to 1."""
     place = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     low = np.minimum(place.astype(np.intp), max(cells - 2, 0))
     weights = np.zeros((pixels, cells))

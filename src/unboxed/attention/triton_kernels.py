@@ -1,8 +1,7 @@
-"""The GPU kernels of `triton_scores`, which says what a program holds and why; import this only where triton is.
+"""The Triton kernels of `triton_scores`, where their design is described. Importing this module needs triton.
 
-Letters here: M rows of the tile, queries; N columns, contexts; P slots, the groups (captions, images) of a bin.
-This file is in Triton's language, which looks like Python: its functions are compiled for the GPU, or run by Triton's
-interpreter (TRITON_INTERPRET=1, when this file is imported).
+Axis letters: M rows of the tile, queries; N columns, contexts; P slots, the groups (captions, images) of a bin. The
+functions are compiled for the GPU, or run by Triton's interpreter if TRITON_INTERPRET=1 is set before the import.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ def _spread(weight_MN, gram_ptr, context_bin, M: tl.constexpr, N: tl.constexpr, 
 
 @triton.jit
 def _members(slot_ptr, bin_number, size: tl.constexpr, P: tl.constexpr):
-    """Which row of a bin is in which slot, and the other way round: 0 and 1, in bfloat16."""
+    """The slot of each row of a bin, and the 0/1 matrices of rows and slots and of slots and rows, in bfloat16."""
     slot_S = tl.load(slot_ptr + bin_number * size + tl.arange(0, size))
     member_SP = (slot_S[:, None] == tl.arange(0, P)[None, :]).to(tl.float32).to(tl.bfloat16)
     member_PS = (tl.arange(0, P)[:, None] == slot_S[None, :]).to(tl.float32).to(tl.bfloat16)
@@ -104,7 +103,7 @@ def _tile(
     M: tl.constexpr, N: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr,
     DOT: tl.constexpr, TERMS: tl.constexpr, GRAM_TERMS: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """Cosines, attention before it is scaled to sum to 1, and the sums that scores and gradients are made of."""
+    """Cosines, raw attention weights, and the sums that scores and gradients are computed from."""
     inner = tl.arange(0, BLOCK)
     queries = query_ptr + (query_bin.to(tl.int64) * M + tl.arange(0, M))[:, None] * width + inner[None, :]
     contexts = context_ptr + (context_bin.to(tl.int64) * N + tl.arange(0, N))[None, :] * width + inner[:, None]
@@ -119,13 +118,13 @@ def _tile(
         queries += BLOCK
         contexts += BLOCK
 
-    # Each context's row of clipped cosines to unit length over the queries of each caption (or image) in the bin.
+    # Scale each context's clipped cosines to unit length over the queries of each caption (or image) in the bin.
     clipped_MN = tl.where(cosine_MN > 0, cosine_MN, cosine_MN * slope)
     square_PN = _over_queries(clipped_MN * clipped_MN, member_PM, P, N, TERMS, WIDEN)
     inverse_PN = tl.rsqrt(tl.maximum(square_PN, 1e-16))
     scale_MN = _to_queries(inverse_PN * sharpness, member_MP, M, N, WIDEN)
 
-    # No logit is above the sharpness. The cosine of a query and its content does not depend on the weights' sum.
+    # No logit exceeds the sharpness. The cosine of query and attended vector does not depend on the sum of the weights.
     weight_MN = tl.exp(clipped_MN * scale_MN - sharpness)
     weight_MN = tl.where((context_slot_N >= 0)[None, :], weight_MN, 0.0)
     total_MP = _over_contexts(weight_MN, member_NP, M, P, TERMS, WIDEN)
@@ -138,7 +137,7 @@ def _tile(
 
 @triton.jit
 def _places(query_group_ptr, context_group_ptr, query_bin, context_bin, query_count, P: tl.constexpr):
-    """Where the scores of the tile are in the matrix [context groups, query groups], and which there are."""
+    """The places of the tile's scores in the matrix [context groups, query groups], and which of them exist."""
     slot_P = tl.arange(0, P)
     query_P = tl.load(query_group_ptr + query_bin * P + slot_P)
     context_P = tl.load(context_group_ptr + context_bin * P + slot_P)
@@ -154,7 +153,7 @@ def forward_kernel(
     M: tl.constexpr, N: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr, NEAR: tl.constexpr, SMALLEST: tl.constexpr,
     LSE: tl.constexpr, DOT: tl.constexpr, TERMS: tl.constexpr, GRAM_TERMS: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """The scores of one tile. Programs that run together share NEAR bins of queries, so that these stay in the L2."""
+    """Stores the scores of one tile. Programs that run together share NEAR bins of queries, which stay in the L2."""
     program = tl.program_id(0)
     strip = program // (NEAR * context_bins)
     height = tl.minimum(query_bins - strip * NEAR, NEAR)
@@ -180,16 +179,16 @@ def forward_kernel(
 
 @triton.jit
 def backward_kernel(
-    cosine_grad_ptr, attention_ptr, drawn_ptr, score_grad_ptr, query_ptr, context_ptr, gram_ptr,
+    cosine_grad_ptr, attention_ptr, scaled_ptr, score_grad_ptr, query_ptr, context_ptr, gram_ptr,
     query_slot_ptr, context_slot_ptr, query_group_ptr, context_group_ptr,
     query_bins, first_context_bin, columns, query_count, width, slope, sharpness, lse_sharpness,
     M: tl.constexpr, N: tl.constexpr, P: tl.constexpr, BLOCK: tl.constexpr, SMALLEST: tl.constexpr,
     LSE: tl.constexpr, DOT: tl.constexpr, TERMS: tl.constexpr, GRAM_TERMS: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """The tile again, and three of it for the products outside.
+    """Recomputes the tile and stores three tiles for the products outside the kernel.
 
-    Written, at the tile's place in `[all queries, columns]`: the gradient of the cosines; the attention; and the
-    attention times the gradient of its content's squared length.
+    Stored at the tile's place in `[all queries, columns]`: the gradient of the cosines; the attention weights; and the
+    attention weights times the gradient of the squared length of the attended vector.
     """
     program = tl.program_id(0)
     query_bin = program % query_bins
@@ -203,7 +202,7 @@ def backward_kernel(
     )  # fmt: skip
     root_MP = tl.rsqrt(tl.maximum(length_MP, SMALLEST))
 
-    # From the scores to each query's cosine with its content, and to the two sums that this is made of.
+    # Gradients of each query's cosine with its attended vector, and of the two sums that it is computed from.
     place_PP, there_PP = _places(query_group_ptr, context_group_ptr, query_bin, context_bin, query_count, P)
     score_grad_PP = tl.load(score_grad_ptr + place_PP, mask=there_PP, other=0.0)
     if LSE:
@@ -223,7 +222,7 @@ def backward_kernel(
     row_M = query_bin.to(tl.int64) * M + tl.arange(0, M)
     place_MN = row_M[:, None] * columns + block * N + tl.arange(0, N)[None, :]
     length_grad_MN = _to_contexts(length_grad_MP * share_MP, member_PN, M, N, WIDEN)
-    tl.store(drawn_ptr + place_MN, (weight_MN * length_grad_MN).to(kind))
+    tl.store(scaled_ptr + place_MN, (weight_MN * length_grad_MN).to(kind))
     attention_grad_MN = 2 * length_grad_MN * spread_MN
     attention_MN = weight_MN * _to_contexts(share_MP, member_PN, M, N, WIDEN)
     tl.store(attention_ptr + place_MN, attention_MN.to(kind))
@@ -232,7 +231,7 @@ def backward_kernel(
     attention_grad_MN -= _to_contexts(mean_MP, member_PN, M, N, WIDEN)
     logit_grad_MN = attention_MN * attention_grad_MN  # through the softmax
 
-    # Through the unit length, which ties the queries of a group together, and the slope.
+    # Through the scaling to unit length, which involves all queries of a group, and the slope.
     slope_MN = tl.where(cosine_MN > 0, 1.0, slope)
     clipped_MN = cosine_MN * slope_MN
     scale_grad_PN = _over_queries(logit_grad_MN * clipped_MN, member_PM, P, N, TERMS, WIDEN) * sharpness

@@ -1,32 +1,33 @@
-"""Scores of all pairs by a fused GPU kernel: cosines stay on the chip, only scores are written.
+"""Scores of all pairs by a fused GPU kernel: cosines stay on the chip, and only scores are stored.
 
-What `CrossAttention.align` computes with a tensor of every query and context, these kernels compute tile by tile:
+The kernels compute tile by tile what `CrossAttention.align` computes with tensors of all queries and contexts:
 
 * **One kernel for both directions.** Rows of a tile are queries, columns contexts: words and regions for "t2i", regions
   and words for "i2t", whose scores come out transposed. The sum of both is "both".
-* **Nothing is padded.** The queries of whole captions (or the regions of whole images) are laid end to end in bins of
-  rows (`packed_groups`); a program takes one bin of queries and one of contexts, up to 16 captions x 16 images. Padding
-  36 regions to 64 and 13 words to 16 would more than double the product; of bins a sixth is left over at 36 regions
-  (half at 65, the worst), and of captions about a twentieth. Rows left over are zero vectors of no group.
-* **What a program holds.** A tile of 128 x 128 cosines in float32, accumulated over D in steps of 64 (bf16) or 32
-  (float32), and two more of its size (weights; weights times Gram matrix): 192 KB of a multiprocessor's 256 KB of
-  registers, over 8 warps. What is larger does not fit, and a smaller tile reads more from the L2: 128 x 128 does 64
+* **Hardly any padding.** The queries of whole captions (or the regions of whole images) are laid end to end in bins of
+  rows (`plan_bins`); a program takes one bin of queries and one of contexts, up to 16 captions x 16 images. Groups
+  never straddle bins, and are packed longest first: three images of 36 regions fill 108 rows of 128, captions of 8 to
+  20 words about nineteen rows in twenty (the worst case, images of 65 regions, fills half). Padding 36 regions to 64
+  and 13 words to 16 would more than double the product. Rows left over are zero vectors of no group.
+* **Registers.** A program holds a tile of 128 x 128 cosines in float32, accumulated over D in steps of 64 (bf16) or 32
+  (float32), and two more tiles of that size (weights; weights times Gram matrix): 192 KB of the 256 KB of registers of
+  a multiprocessor, over 8 warps. Larger tiles do not fit. Smaller ones read more from the L2 cache: 128 x 128 does 64
   multiply-adds for each number read, 64 x 128 does 43. The backward pass holds about twice as many tiles, so in
   training captions of up to 64 words go into bins of 64.
-* **Sums over a caption's words or an image's regions are matrix products** with the 0/1 matrix that says which row is
-  in which of the 16 slots, whatever the lengths: at most a 64th of the main product each. Values go in as two bfloat16
-  that add up to them (to 2^-17, far below the error of such cosines), in the exact modes as three (to 2^-24, float32):
-  these leave the registers as packed pairs, where TF32 in three passes spilled several times as much.
-* **No running maximum.** A unit row times the sharpness is at most the sharpness; with `sharpness · (1 + slope) <= 40`
-  neither the weights nor their squares leave float32's range. `cos(query, content) = a·s / √(aᵀ G a)` does not depend
-  on the sum of `a`, which is divided by only at the end, one number for each query and image. G comes from outside,
-  once for each bin, by a batched product; it is 0 between different images of a bin.
-* **Backward** recomputes the tile. It writes the gradient `dS` of the cosines, the attention `A`, and `A` times the
-  gradient `q` of `aᵀ G a`, for as many bins of contexts as `block_bytes` hold. Three products by cuBLAS follow: `dS K`
-  for queries, `dSᵀ Q` for contexts, `(q A)ᵀ A` for G, whose own gradient (both sides of `K Kᵀ`) autograd does. Nothing
-  is added atomically: two runs give the same bits.
+* **Sums over the words of a caption or the regions of an image are matrix products** with the 0/1 matrix of rows and
+  their slots, of which a bin has 16: each at most a 64th of the main product. Values are split into two bfloat16 that
+  add up to them (to 2^-17, far below the error of such cosines), in the exact modes into three (to 2^-24, as float32).
+  These leave the registers as packed pairs; TF32 in three passes spilled several times as much.
+* **No running maximum.** A logit is at most the sharpness; with `sharpness · (1 + slope) <= 40` neither the weights nor
+  their squares leave the range of float32. `cos(query, attended) = a·s / √(aᵀ G a)` does not depend on the sum of `a`;
+  only one number for each query and image is divided by it, at the end. G is computed outside the kernel, once for each
+  bin, by a batched product; it is 0 between different images of a bin.
+* **The backward pass** recomputes the tile. It stores the gradient `dS` of the cosines, the attention `A`, and `A`
+  times the gradient `q` of `aᵀ G a`, for as many bins of contexts as `block_bytes` hold. Three products by cuBLAS
+  follow: `dS K` for queries, `dSᵀ Q` for contexts, `(q A)ᵀ A` for G. The gradient of `G = K Kᵀ` is left to autograd.
+  There are no atomic additions: two runs give the same bits.
 
-Vectors are read as bf16 or float32; cosines accumulate in float32, and everything after them is float32.
+Vectors are read in bf16 or float32. Cosines are accumulated in float32, and everything after them is float32.
 """
 
 from __future__ import annotations
@@ -46,18 +47,18 @@ __all__ = ["LONGEST", "Precision", "fused_scores", "runs_on", "supports", "why_n
 
 Precision = Literal["ieee", "tf32x3", "tf32", "bf16"]
 
-SLOTS = 16  # groups in a bin; a sum over each of them is a matrix product of this width
+SLOTS = 16  # groups of a bin; sums over them are matrix products of this width
 LONGEST = 128  # words of a caption, regions of an image: a bin
 _STEEPEST = 40.0  # exp(-2 · 40) is still a normal float32
-_SMALLEST = 4 * torch.finfo(torch.float32).eps  # as `cosine_to_attended` has it
+_SMALLEST = 4 * torch.finfo(torch.float32).eps  # as in `cosine_to_attended`
 _NEAR = 8
-# Of how many bfloat16 a number is made, in the sums and in the products with G.
+# The number of bfloat16 terms of a value in the sums, and in the products with G.
 _TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 2}
 _GRAM_TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 1}
 
 
 def why_not(scorer: AttentionScorer) -> str:
-    """Why the kernel does not compute this scorer; empty where it does."""
+    """The reason why the kernel does not support this scorer; empty if it does."""
     if scorer.focal != "none":
         return f"focal={scorer.focal!r} needs each weight twice"
     if scorer.bonus:
@@ -74,12 +75,12 @@ def why_not(scorer: AttentionScorer) -> str:
 
 
 def supports(scorer: AttentionScorer) -> bool:
-    """Whether the kernel computes this scorer: SCAN in either direction or both, by mean or log-sum-exp."""
+    """Whether the kernel supports this scorer: SCAN in either direction or both, by mean or log-sum-exp."""
     return not why_not(scorer)
 
 
 def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
-    """Whether `fused_scores` takes these tensors here: on a GPU with bf16, with triton, and within its sizes."""
+    """Whether `fused_scores` takes these tensors: on a GPU with bf16, with triton installed, of at most 128 rows."""
     return (
         regions_BRD.is_cuda
         and torch.version.hip is None
@@ -100,33 +101,32 @@ def fused_scores(
     precision: Precision | None = None,
     block_bytes: int = 2**28,
 ) -> torch.Tensor:
-    """How well each image and caption fit, `[B, C]`, float32; as `CrossAttention.align` scores them.
+    """Scores `[B, C]` of every image and caption in float32, equal to those of `CrossAttention.align`.
 
     Args:
         scorer: one that the kernel `supports`.
-        regions_BRD: unit vectors, on a CUDA device (on any, in Triton's interpreter).
-        mask_BR: True for real regions, at most 128 of an image; what is in the others does not matter.
-        queries_CQD: unit vectors of words or phrases.
+        regions_BRD: unit vectors, on a CUDA device (on any in Triton's interpreter); padded ones may have any value.
+        mask_BR: True for real regions, at most 128 of an image.
+        queries_CQD: unit vectors of words or phrases; padded ones may have any value.
         mask_CQ: True for real queries, at most 128 of a caption.
         precision: of the products of vectors: `ieee`, float32 without tensor cores; `tf32x3`, TF32 in three passes, as
-            exact as float32; `tf32`, cosines to about 5e-4; `bf16`, to about 2e-3. None asks
-            `torch.get_float32_matmul_precision()` (`highest`: tf32x3; `high`: tf32; `medium`: bf16), and is `bf16` for
-            vectors that are, and under autocast.
-        block_bytes: of memory that the backward pass may take for each of its three blocks of gradients.
+            exact as float32; `tf32`, cosines to about 5e-4; `bf16`, to about 2e-3. None follows
+            `torch.get_float32_matmul_precision()` (`highest`: tf32x3; `high`: tf32; `medium`: bf16); for half-precision
+            vectors and under autocast it is `bf16`.
+        block_bytes: memory that the backward pass may take for each of its three blocks of gradients.
 
     Returns:
-        Scores; 0 for a caption without queries and for an image without regions. Differentiable to both kinds of
-        vectors, once.
+        Scores; 0 for a caption without queries and for an image without regions. Differentiable once.
 
     Raises:
-        ValueError: a scorer that the kernel does not support, or more than 128 rows; `all_pairs.score_matrix` computes
-            these.
+        ValueError: a scorer that the kernel does not support, or more than 128 rows; `chunked_scores.score_matrix`
+            computes these.
     """
     if reason := why_not(scorer):
-        raise ValueError(f"The GPU kernel does not compute this scorer: {reason}; `all_pairs.score_matrix` does.")
+        raise ValueError(f"The GPU kernel does not compute this scorer: {reason}; `chunked_scores.score_matrix` does.")
     precision = precision or _torch_precision((regions_BRD, queries_CQD))
     with torch.autocast(regions_BRD.device.type, enabled=False):
-        # The rest of a step may be half precision; what is in float32 here must not be.
+        # The rest of a training step may run in half precision; the products in float32 here must not.
         trains = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
         image_bins = _bins(mask_BR)
         caption_bins = _bins(mask_CQ, LONGEST // 2 if trains and mask_CQ.shape[1] <= LONGEST // 2 else LONGEST)
@@ -168,7 +168,7 @@ def _bins(mask_GL: torch.Tensor, size: int = LONGEST) -> Bins:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One direction's work, beside its vectors."""
+    """All arguments of the kernels in one direction, except the vectors."""
 
     scorer: AttentionScorer
     queries: Bins
@@ -180,7 +180,7 @@ class _Plan:
     block_bytes: int
 
     def options(self) -> dict[str, Any]:
-        """What both kernels are compiled for."""
+        """The compile-time arguments of both kernels."""
         from unboxed.attention.triton_kernels import INTERPRETED
 
         return {
@@ -208,13 +208,13 @@ def _scores(plan: _Plan, query_TD: torch.Tensor, context_TD: torch.Tensor) -> to
 
 
 def _stages(query_TD: torch.Tensor) -> int:
-    """How many steps of the product are read ahead: three take 100 KB, which only data centres' cards have."""
+    """Number of prefetched steps of the product: three take 100 KB, which only data-centre cards have."""
     large = query_TD.is_cuda and torch.cuda.get_device_capability(query_TD.device) in ((8, 0), (9, 0), (10, 0))
     return 3 if large else 2
 
 
 def _in_terms(gram_NSS: torch.Tensor, terms: int) -> torch.Tensor:
-    """bfloat16 `[N, terms, S, S]` whose sum over terms is the matrix, to 8 bits a term."""
+    """bfloat16 `[N, terms, S, S]` whose sum over terms is the matrix; each term adds 8 bits of precision."""
     parts = []
     for _ in range(terms):
         parts.append(gram_NSS.to(torch.bfloat16))
@@ -258,9 +258,9 @@ class _FusedScores(torch.autograd.Function):
         gram_grad_NSS = torch.empty(len(contexts), size, size, device=gram_NTSS.device)
         for first in range(0, len(contexts), at_once):
             count = min(at_once, len(contexts) - first)
-            cosine_grad, attention, drawn = query_TD.new_empty(3, rows, count * size)
+            cosine_grad, attention, scaled = query_TD.new_empty(3, rows, count * size)
             backward_kernel[(len(queries) * count,)](
-                cosine_grad, attention, drawn, score_grad, query_TD, context_TD, gram_NTSS,
+                cosine_grad, attention, scaled, score_grad, query_TD, context_TD, gram_NTSS,
                 queries.slot_NS, contexts.slot_NS, queries.group_NP, contexts.group_NP,
                 len(queries), first, count * size, plan.query_groups, query_TD.shape[1],
                 float(scorer.slope), float(scorer.sharpness), float(scorer.lse_sharpness),
@@ -270,21 +270,21 @@ class _FusedScores(torch.autograd.Function):
             query_grad_TD += cosine_grad @ context_TD[here]
             context_grad_TD[here] = cosine_grad.T @ query_TD
             attention_NTS = attention.view(rows, count, size).transpose(0, 1)
-            drawn_NTS = drawn.view(rows, count, size).transpose(0, 1)
-            gram_grad_NSS[first : first + count] = drawn_NTS.transpose(1, 2) @ attention_NTS
+            scaled_NTS = scaled.view(rows, count, size).transpose(0, 1)
+            gram_grad_NSS[first : first + count] = scaled_NTS.transpose(1, 2) @ attention_NTS
         return None, query_grad_TD.to(query_TD.dtype), context_grad_TD, gram_grad_NSS
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Where every real row of the groups goes.
+    """Groups of rows (the words of a caption, the regions of an image) laid end to end in bins of one size.
 
     Attributes:
         size: rows of a bin.
-        source_T: the real rows, as places in the flattened groups `[G · L]`.
-        target_T: where each of them goes, as places in the flattened bins `[N · size]`.
-        slot_NS: which of its bin's groups a row belongs to, `[N, size]`, int32; -1 where there is no row.
-        group_NP: which group is in which slot, `[N, SLOTS]`, int32; -1 where there is none.
+        source_T: indices of the real rows in the flattened groups `[G · L]`.
+        target_T: index of each of them in the flattened bins `[N · size]`.
+        slot_NS: slot of the group that a row belongs to, `[N, size]`, int32; -1 where there is no row.
+        group_NP: group in each slot, `[N, SLOTS]`, int32; -1 where there is none.
     """
 
     size: int
@@ -297,7 +297,7 @@ class Bins:
         return len(self.slot_NS)
 
     def packed(self, rows_GLD: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor:
-        """The real rows in their bins, `[N · size, width]`; zero where there is no row and beyond the width D."""
+        """The real rows in their bins, `[N · size, width]`; zero where there is no row, and in columns beyond D."""
         real_TD = rows_GLD.flatten(0, 1).index_select(0, self.source_T).to(dtype)
         if width > real_TD.shape[1]:
             real_TD = torch.nn.functional.pad(real_TD, (0, width - real_TD.shape[1]))
@@ -305,13 +305,13 @@ class Bins:
 
 
 def plan_bins(mask_GL: torch.Tensor, size: int) -> Bins:
-    """Lay the groups into bins of `size` rows, longest first; groups without a real row are in none.
+    """Assign the groups to bins of `size` rows, longest first; groups without a real row are in none.
 
-    The mask is read on the host, which waits for the device once.
+    The mask is read on the CPU, which waits for the device once.
 
     Args:
-        mask_GL: True for real rows, on any device; the plan's tensors are put on the same one.
-        size: at least the longest group's count of rows.
+        mask_GL: True for real rows, on any device; the tensors of the result are on the same one.
+        size: at least the number of rows of the longest group.
 
     Raises:
         ValueError: a group is longer than a bin.
@@ -345,7 +345,7 @@ def plan_bins(mask_GL: torch.Tensor, size: int) -> Bins:
 
 
 def _next_fit(lengths: list[int], size: int) -> tuple[list[int], list[int], list[int]]:
-    """The bin, the slot and the first row of each group: a new bin whenever the next group no longer fits."""
+    """The bin, the slot and the first row of each group: a new bin begins whenever the next group no longer fits."""
     bin_of, slot_of, first_of = [], [], []
     number, slot, used = -1, SLOTS, size
     for length in lengths:

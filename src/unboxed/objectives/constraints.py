@@ -1,14 +1,14 @@
-"""Contrastive constraints on attention itself: CCR and CCS, for any host that tells its attention (`MatchedAttention`).
+"""Contrastive constraints on attention weights, CCR and CCS, for any attention that is `Constrainable`.
 
-After Chen et al., WACV 2023, "More Than Just Attention". **Both are reconstructions**: the paper's abstract says that
-content is re-sourced (CCR) and swapped (CCS) in a contrastive way without annotated attention, and no more than that
-could be checked; formulas, sampling, margins and means are this library's reading.
+After Chen et al., WACV 2023, "More Than Just Attention". **Both are reconstructions**: the paper's abstract states that
+content is re-sourced (CCR) and swapped (CCS) contrastively without annotated attention. No more than that could be
+checked; formulas, sampling, margins and means are this library's reading.
 
-* CCR: a query must be closer to what it attended than to what it would find if the weights were turned round.
-* CCS: what a query attended must be closer to the query than to one of the same kind that belongs to another image.
+* CCR: a query must be closer to its attended vector than to the vector that the reversed weights make.
+* CCS: the attended vector must be closer to its query than to a query of another image.
 
-Only matched pairs are looked at, so the cost grows with the batch and not with its square; cosines with contents come
-from `s` and `G` alone (see `attention_scorer`), in a few more sums over the contexts.
+Only matched pairs are used, so the cost grows with the batch and not with its square. Cosines with attended vectors are
+computed from cosines `s` and Gram matrices `G` alone (see `cosine_attention`).
 """
 
 from __future__ import annotations
@@ -30,21 +30,24 @@ CcsVariant = Literal["query", "content"]
 def ccr_loss(
     matched: Sequence[MatchedAttention], margin: float = 0.2, variant: CcrVariant = "reversed", keys: int = 5
 ) -> torch.Tensor:
-    """`[margin + S(q, ã) - S(q, a)]₊`: the attended content a must beat ã, made of what was not attended.
+    """`[margin + S(q, ã) - S(q, a)]₊`: the attended vector a must be closer to q than ã, made of ignored contexts.
 
-    `reversed`: ã has the weights (1 - w) / (n - 1) over the query's n real contexts. `topk`: a and ã are the plain
-    means of the `keys` contexts with the largest and the smallest weights (of half of the contexts each, when there are
-    not as many); the weights then choose, and have no gradient.
+    `reversed`: ã has the weights (1 - w) / (n - 1) over the n real contexts. `topk`: a and ã are the plain means of the
+    `keys` contexts with the largest and the smallest weights (of half of the contexts each, where there are fewer); the
+    weights get no gradient then.
 
     Args:
-        matched: the host's directions; their losses are averaged.
+        matched: the attention in each direction; the losses of the directions are averaged.
         margin: in cosine.
-        variant: how the two contents are made.
+        variant: how the two vectors are made.
         keys: of `topk`.
 
     Returns:
-        The mean over queries of each pair, then over pairs, then over directions. A pair with one context does not
-        count: nothing is left when its weight is turned round. 0 with a gradient where nothing counts.
+        The mean over the queries of each pair, then over pairs, then over directions. A pair with one context does not
+        count: its reversed weight is 0. 0 with a gradient where nothing counts.
+
+    Raises:
+        ValueError: an unknown variant.
     """
     if variant not in ("reversed", "topk"):
         raise ValueError(f"variant is 'reversed' or 'topk', not {variant!r}.")
@@ -68,20 +71,23 @@ def ccs_loss(
     margin: float = 0.2,
     variant: CcsVariant = "query",
 ) -> torch.Tensor:
-    """`[margin + S(q', a) - S(q, a)]₊`: what q attended must be closer to q than to a query q' of another image.
+    """`[margin + S(q', a) - S(q, a)]₊`: the attended vector a must be closer to q than to a query q' of another image.
 
-    The other reading, `content`, keeps the query and swaps what is attended: `[margin + S(q, a') - S(q, a)]₊`, a' being
-    what the host gives the swapped queries, put all together in the place of the pair's own.
+    The variant `content` keeps the query and swaps the attended vector: `[margin + S(q, a') - S(q, a)]₊`, where a' is
+    the attended vector of the swapped query, computed with all queries of the pair swapped.
 
     Args:
-        matched: the host's directions; their losses are averaged.
+        matched: the attention in each direction; the losses of the directions are averaged.
         swaps: for each direction `[C, Q]`, of `sample_swaps`.
         margin: in cosine.
         variant: what is swapped.
 
     Returns:
-        The mean over queries of each pair, then over pairs, then over directions. A query without swap does not count.
-        0 with a gradient where nothing counts.
+        The mean over the queries of each pair, then over pairs, then over directions. A query without a swap does not
+        count. 0 with a gradient where nothing counts.
+
+    Raises:
+        ValueError: an unknown variant.
     """
     if variant not in ("query", "content"):
         raise ValueError(f"variant is 'query' or 'content', not {variant!r}.")
@@ -105,21 +111,19 @@ def sample_swaps(
     generator: torch.Generator,
     word_ids_CQ: torch.Tensor | None = None,
     eligible_CQ: torch.Tensor | None = None,
-    said_BN: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
-    """For every query one of another image, drawn at random from the batch.
+    """For every query, a query of another image of the batch, sampled at random.
 
     Args:
-        matched: the host's directions.
-        image_of_C: index of each caption's own image.
-        generator: the draw's; the same state gives the same draw.
-        word_ids_CQ: what each word (or phrase) is. A word is never swapped for one that a caption of its image says.
-        eligible_CQ: the words that may be drawn, when not all (no markers, no punctuation).
-        said_BN: ids of further words said of each image, by captions that are not in the batch; -1 is padding.
+        matched: the attention in each direction.
+        image_of_C: index of the image that each caption is paired with.
+        generator: of the random numbers; the same state gives the same samples.
+        word_ids_CQ: id of each word (or phrase). A word is never swapped for one that a caption of its image contains.
+        eligible_CQ: True for the words that may be sampled; None: all.
 
     Returns:
-        For each direction indices `[C, Q]` into the batch's C · Q queries; -1 at padded queries, and where there is
-        none to be drawn. Regions as queries know no words: theirs are of any other image.
+        For each direction indices `[C, Q]` into the C · Q queries of the batch; -1 at padded queries, and where no
+        query can be sampled. In direction "i2t" the queries are regions: words and eligibility do not apply to them.
     """
     swaps = []
     image_of_C = image_of_C.to(generator.device)
@@ -132,39 +136,30 @@ def sample_swaps(
             allowed = allowed & eligible_CQ.to(generator.device)
         allowed_CCQ = allowed & elsewhere_CC[..., None]
         if attention.direction == "t2i" and word_ids_CQ is not None:
-            allowed_CCQ = allowed_CCQ & ~_said(word_ids_CQ.to(generator.device), mask_CQ, image_of_C, said_BN)
+            allowed_CCQ = allowed_CCQ & ~_in_captions_of_image(word_ids_CQ.to(generator.device), mask_CQ, image_of_C)
         possible_C = allowed_CCQ.flatten(1).any(dim=1)
         weight = allowed_CCQ.flatten(1) | ~possible_C[:, None]
-        drawn_CQ = torch.multinomial(weight.float(), queries, replacement=True, generator=generator)
-        drawn_CQ = drawn_CQ.masked_fill(~(mask_CQ & possible_C[:, None]), -1)
-        swaps.append(drawn_CQ.to(attention.query_mask_CQ.device))
+        sampled_CQ = torch.multinomial(weight.float(), queries, replacement=True, generator=generator)
+        sampled_CQ = sampled_CQ.masked_fill(~(mask_CQ & possible_C[:, None]), -1)
+        swaps.append(sampled_CQ.to(attention.query_mask_CQ.device))
     return tuple(swaps)
 
 
-def _said(
-    word_ids_CQ: torch.Tensor, mask_CQ: torch.Tensor, image_of_C: torch.Tensor, said_BN: torch.Tensor | None
-) -> torch.Tensor:
-    """`[C, C, Q]`: is word q of caption c' said of the image of caption c?"""
-    images = int(image_of_C.max()) + 1
-    image_of_word, said = image_of_C[:, None].expand_as(word_ids_CQ)[mask_CQ], word_ids_CQ[mask_CQ]
-    if said_BN is not None:
-        said_BN = said_BN.to(said.device)
-        images = max(images, len(said_BN))
-        image_of_more = torch.arange(len(said_BN), device=said.device)[:, None].expand_as(said_BN)
-        image_of_word = torch.cat([image_of_word, image_of_more[said_BN >= 0]])
-        said = torch.cat([said, said_BN[said_BN >= 0]])
-    ids, place = torch.unique(torch.cat([said, word_ids_CQ.flatten()]), return_inverse=True)
-    says_BU = torch.zeros(images, len(ids), dtype=torch.bool, device=said.device)
-    says_BU[image_of_word, place[: len(said)]] = True
-    return says_BU[image_of_C][:, place[len(said) :]].view(-1, *word_ids_CQ.shape)
+def _in_captions_of_image(word_ids_CQ: torch.Tensor, mask_CQ: torch.Tensor, image_of_C: torch.Tensor) -> torch.Tensor:
+    """`[C, C, Q]`: whether a caption of the image of caption c contains word q of caption c'."""
+    ids, index_CQ = torch.unique(word_ids_CQ, return_inverse=True)
+    image_CQ = image_of_C[:, None].expand_as(word_ids_CQ)
+    contains_BU = torch.zeros(int(image_of_C.max()) + 1, len(ids), dtype=torch.bool, device=ids.device)
+    contains_BU[image_CQ[mask_CQ], index_CQ[mask_CQ]] = True
+    return contains_BU[image_of_C][:, index_CQ]
 
 
 def _cosine_with_reversed(attention: MatchedAttention) -> torch.Tensor:
-    """`[C, Q]` cosines of queries with the content of reversed weights, (1 - w) / (n - 1).
+    """Cosines `[C, Q]` of queries and the vectors that the reversed weights, (1 - w) / (n - 1), make of the contexts.
 
-    With `σ = Σ s`, `g = G 1` and `γ = 1ᵀ G 1`, that content's product with the query is `(σ - a·s) / (n - 1)`, and its
-    squared length `(γ - 2 a·g + aᵀ G a) / (n - 1)²`. Padded contexts are zero vectors, so that their reversed weight
-    weighs nothing.
+    With `σ = Σ s`, `g = G 1` and `γ = 1ᵀ G 1`, the product of that vector and the query is `(σ - a·s) / (n - 1)`, and
+    its squared length is `(γ - 2 a·g + aᵀ G a) / (n - 1)²`. Padded contexts are zero vectors, so their reversed weights
+    have no effect.
     """
     weights_CQN, similarity_CQN, gram_CNN = attention.weights_CQN, attention.similarity_CQN, attention.gram_CNN
     others_C1 = (attention.context_mask_CN.sum(dim=1, keepdim=True) - 1).clamp(min=1)
@@ -179,8 +174,8 @@ def _cosine_with_reversed(attention: MatchedAttention) -> torch.Tensor:
 
 
 def _extremes(weights_CQN: torch.Tensor, mask_CN: torch.Tensor, keys: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Plain means, as weights, over the `keys` real contexts of the largest and of the smallest weight."""
-    last_CQN = weights_CQN.detach().masked_fill(~mask_CN[:, None], -1)  # padded contexts come last of all
+    """The weights of the plain means over the `keys` real contexts with the largest and with the smallest weights."""
+    last_CQN = weights_CQN.detach().masked_fill(~mask_CN[:, None], -1)  # padded contexts come last
     rank_CQN = last_CQN.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
     count_C11 = mask_CN.sum(dim=1)[:, None, None]
     taken_C11 = (count_C11 // 2).clamp(max=keys)
