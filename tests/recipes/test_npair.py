@@ -14,7 +14,7 @@ from unboxed.attention.heatmaps import hottest_point, upsampled
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
 from unboxed.errors import RegionsError
-from unboxed.evaluation.evaluate_run import evaluate_run
+from unboxed.evaluation.evaluate import evaluate_run
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import recipe_from_dict, recipe_to_dict

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unboxed.evaluation.evaluate_run import evaluate_run
+from unboxed.evaluation.evaluate import evaluate_run
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig

@@ -52,7 +52,7 @@ def evaluate(
         evaluation: the split, and what to evaluate.
         json: print one JSON object instead of a table.
     """
-    from unboxed.evaluation.evaluate_run import evaluate_run
+    from unboxed.evaluation.evaluate import evaluate_run
 
     result = evaluate_run(run, data, evaluation, show=show)
     if json:
@@ -74,7 +74,7 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
     Args:
         settings: datasets and recipes to compare.
     """
-    from unboxed.experiments.compare import compare as run_comparison
+    from unboxed.experiments.comparison import compare as run_comparison
 
     run_comparison(settings, show, is_drawn=_is_drawn)
 

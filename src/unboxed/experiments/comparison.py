@@ -1,138 +1,294 @@
-"""Results of a comparison: the runs of each recipe averaged, on each dataset, and the differences of recipes."""
+"""Compares recipes over seeds and datasets: trains what is missing, keeps the outcomes, and writes one results page.
+
+    FOLDER/regions/DATASET     regions, extracted once for all cells
+    FOLDER/negatives/DATASET   negatives, made once for all cells of a seed
+    FOLDER/runs, FOLDER/cells  see `cells`
+    FOLDER/results.md, FOLDER/results.html
+
+Called again with more recipes, seeds or datasets, a comparison trains only the missing cells.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
-from unboxed.evaluation.error_analysis import ErrorTable
-from unboxed.evaluation.grounding import GroundingScores, mean_scores
-from unboxed.experiments.cells import Outcome
-from unboxed.experiments.claims import ClaimResult, DatasetKind
+from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.errors import EvaluationError, UnboxedError
+from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.grounded_split import can_be_grounded
+from unboxed.evaluation.grounding import GroundingScores
+from unboxed.experiments.cells import Cell, Outcome, parse_recipe
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, judge, tried_notes
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.pages import write_results
+from unboxed.experiments.results import HEADLINE, Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.workers import run_cells
+from unboxed.recipes import RecipeConfig
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store.region_store import RegionStore
+from unboxed.training.fit import training_and_validation
+from unboxed.types import Example, Regions
 
-__all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
+__all__ = ["compare"]
 
-HEADLINE = "recall_any@1"
-
-
-@dataclass(frozen=True, eq=False)
-class RecipeResult:
-    """A recipe on a dataset: the mean over its seeds.
-
-    Attributes:
-        recipe: name and options.
-        seeds: of its runs.
-        runs: one outcome per seed.
-        grounding: mean over the runs, with intervals; None without gold boxes.
-        metrics: all metrics by name, mean over the runs.
-    """
-
-    recipe: str
-    seeds: tuple[int, ...]
-    runs: tuple[Outcome, ...]
-    grounding: GroundingScores | None
-    metrics: dict[str, PerImageMetric]
-
-    @staticmethod
-    def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
-        """The result of at least one run, by seed."""
-        scores = [run.grounding for run in runs.values() if run.grounding is not None]
-        metrics = [run.metrics for run in runs.values()]
-        means = {name: mean_metric([each[name] for each in metrics]) for name in metrics[0]}
-        grounding = mean_scores(scores) if scores else None
-        return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
-
-    def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
-        """The result of the runs whose seeds the other recipe was run with too; scores also depend on the seed.
-
-        Raises:
-            EvaluationError: there are no such runs.
-        """
-        runs = {seed: run for seed, run in zip(self.seeds, self.runs, strict=True) if seed in other.seeds}
-        if not runs:
-            raise EvaluationError(f"“{self.recipe}” and “{other.recipe}” have no seed in common.")
-        return self if len(runs) == len(self.runs) else RecipeResult.of(self.recipe, runs)
-
-    @property
-    def minutes(self) -> float:
-        """Duration of training, mean over the runs."""
-        return float(np.mean([run.seconds for run in self.runs])) / 60
-
-    @property
-    def errors(self) -> ErrorTable | None:
-        """Kinds of errors, mean over the runs."""
-        tables = [run.errors for run in self.runs if run.errors is not None]
-        return ErrorTable.mean(tables) if tables else None
-
-    def seed_values(self, metric: str) -> list[float]:
-        """The value of a metric for each run."""
-        return [run.metrics[metric].value for run in self.runs]
+Show = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class DatasetResult:
-    """The results on one dataset.
+class _Prepared:
+    """A dataset that is ready for training.
 
     Attributes:
-        name: of the dataset, unique in the comparison.
-        kind: of its images.
+        name, kind: see `DatasetResult`.
+        options: of its recipes, see `CompareSettings`.
         split: name of the evaluated split.
-        images: number of images of the split.
+        dataset: the loaded dataset.
+        store: regions of the images: the given store, or the dataset's default regions.
+        examples: of the evaluated split.
+        images: all images that need regions.
         training_images: number of training images.
-        recipes: the requested recipes that are finished, in the order of the request.
-        baselines: scores of the untrained baselines; empty without gold boxes.
-        claims: the judged claims, if requested.
     """
 
     name: str
     kind: DatasetKind
+    options: str
     split: str
-    images: int
+    dataset: Dataset
+    store: Path
+    examples: tuple[Example, ...]
+    images: tuple[Example, ...]
     training_images: int
-    recipes: tuple[RecipeResult, ...]
-    baselines: dict[str, GroundingScores] = field(default_factory=dict)
-    claims: tuple[ClaimResult, ...] = ()
-
-    @property
-    def headline(self) -> str:
-        """The metric that selects the best recipe: recall_any@1, or rsum without gold boxes."""
-        return HEADLINE if self.baselines else "rsum"
-
-    @property
-    def best(self) -> RecipeResult | None:
-        """The recipe with the highest headline metric."""
-        return max(self.recipes, key=lambda result: result.metrics[self.headline].value, default=None)
-
-    def behind_best(self, metric: str) -> dict[str, PairedDifference]:
-        """The best recipe minus each other one, paired over images."""
-        best = self.best
-        others = [result for result in self.recipes if result is not best]
-        if best is None or metric not in best.metrics:
-            return {}
-        return {other.recipe: paired_difference(best.metrics[metric], other.metrics[metric]) for other in others}
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """The results of a comparison.
+class _Plan:
+    """The cells of a comparison.
 
     Attributes:
-        settings: of the comparison.
-        datasets: one result per dataset.
-        failed: names of the cells that failed, with the reason.
+        cells: by dataset name and recipe, one for each seed.
+        unusable: recipes of claims that cannot be trained on a dataset, with the reason.
+        failed: names of cells that failed, with the reason.
     """
 
-    settings: CompareSettings
-    datasets: tuple[DatasetResult, ...]
+    cells: dict[tuple[str, str], list[Cell]]
+    unusable: dict[tuple[str, str], str]
     failed: dict[str, str]
 
     @property
-    def best(self) -> RecipeResult | None:
-        """The best recipe on the first dataset of real images that has one, else on the first of drawn images."""
-        real_first = sorted(self.datasets, key=lambda dataset: dataset.kind != "real")
-        return next((dataset.best for dataset in real_first if dataset.best is not None), None)
+    def all_cells(self) -> list[Cell]:
+        return [cell for cells in self.cells.values() for cell in cells]
+
+
+def compare(
+    settings: CompareSettings,
+    show: Show = lambda line: None,
+    *,
+    is_drawn: Callable[[Dataset], bool] = lambda dataset: False,
+) -> Comparison:
+    """Trains the missing cells, and writes `results.md` and `results.html` to `settings.out`.
+
+    Args:
+        settings: what to compare.
+        show: called with a line for people at every stage.
+        is_drawn: tells datasets of `unboxed scenes` from datasets of real images; claims may be about one kind.
+
+    Raises:
+        EvaluationError: nothing to compare, options that do not fit, or cells that failed; the results of the others
+            are written.
+        UnboxedError: a dataset or a store is unusable; the message names the fix.
+    """
+    _check(settings)
+    prepared = [_prepare(settings, number, show, is_drawn) for number in range(len(settings.data))]
+    plan = _Plan({}, {}, {})
+    for dataset in prepared:
+        _add_cells(dataset, settings, plan, show)
+    _run(plan, settings, show)
+    results = tuple(_result(dataset, settings, plan) for dataset in prepared)
+    comparison = Comparison(settings, results, plan.failed)
+    write_results(comparison)
+    show(f"Results: {settings.out / 'results.md'} and {settings.out / 'results.html'}")
+    if plan.failed:
+        first, reason = next(iter(plan.failed.items()))
+        raise EvaluationError(
+            f"{len(plan.failed)} of {len(plan.all_cells)} cells failed; the first, {first}: {reason} "
+            f"({settings.out / 'cells' / first}.log). The results are of the others."
+        )
+    return comparison
+
+
+def _check(settings: CompareSettings) -> None:
+    """Raises before any work starts what is wrong with the settings themselves."""
+    if not settings.data or not (settings.recipes or settings.claims):
+        raise EvaluationError("There is nothing to compare; name --data and --recipes, or use --claims.")
+    several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}
+    for name, given in several.items():
+        if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
+            raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
+    for recipe in settings.recipes:
+        parse_recipe(recipe.rpartition("@")[0] or recipe)
+
+
+def _prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callable[[Dataset], bool]) -> _Prepared:
+    data = settings.data[number].resolve()
+    dataset = load_dataset(data)
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", dataset.name)
+    if [load_dataset(path).name for path in settings.data].count(dataset.name) > 1:
+        name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]  # datasets of one name differ by their paths
+    training, validation = training_and_validation(dataset)
+    split = dataset.split(settings.split_of(number))
+    show(f"{name}: {training.describe()}; {split.describe()}")
+    images = {example.image_id: example for part in (training, validation, split) for example in part.examples}
+    prepared = _Prepared(
+        name=name,
+        kind="drawn" if is_drawn(dataset) else "real",
+        options=settings.options[number if len(settings.options) > 1 else 0] if settings.options else "",
+        split=split.name,
+        dataset=dataset,
+        store=(settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve(),
+        examples=split.examples,
+        images=tuple(images.values()),
+        training_images=len(training.examples),
+    )
+    if not settings.regions:
+        _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
+    RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
+    return prepared
+
+
+def _add_cells(dataset: _Prepared, settings: CompareSettings, plan: _Plan, show: Show) -> None:
+    """Adds the cells of a dataset to the plan."""
+    requested = settings.recipes_for(dataset.name)
+    claimed = [recipe for claim in _claims(dataset.kind) for recipe in claim.recipes] if settings.claims else []
+    for recipe in dict.fromkeys((*requested, *claimed)):
+        try:
+            store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        except UnboxedError as error:
+            if recipe in requested:
+                raise
+            plan.unusable[dataset.name, recipe] = str(error)
+            continue
+        data, seeds = (
+            str(dataset.dataset.path.resolve()),
+            settings.seeds if recipe in requested else settings.claim_seeds,
+        )
+        plan.cells[dataset.name, recipe] = [
+            Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store)) for seed in range(seeds)
+        ]
+
+
+def _claims(kind: DatasetKind) -> list[Claim]:
+    return [claim for claim in CLAIMS if kind in claim.kinds]
+
+
+def _store_of(dataset: _Prepared, config: RecipeConfig, settings: CompareSettings, show: Show) -> Path:
+    """The dataset's regions, or those that the recipe needs instead, such as the cells of a feature map."""
+    default, needed = RegionSettings.default_for(dataset.dataset), config.region_settings(dataset.dataset)
+    if needed[0].fingerprint() == default[0].fingerprint():
+        return dataset.store
+    store = (settings.out / "regions" / f"{dataset.name}-{needed[0].fingerprint()[:10]}").resolve()
+    if not settings.finished_only:
+        _extract(dataset, needed, store, show)
+    return store
+
+
+def _extract(dataset: _Prepared, needed: tuple[RegionSettings, str], store: Path, show: Show) -> None:
+    settings, description = needed
+    show(f"{dataset.name}: {description}")
+    for image_id, reason in extract(dataset.images, settings, store).skipped:
+        show(f"Skipped {image_id}: {reason}")
+
+
+def _run(plan: _Plan, settings: CompareSettings, show: Show) -> None:
+    """Runs the cells that are not finished, unless `settings.finished_only`; adds failed ones to `plan.failed`."""
+    cells, folder = plan.all_cells, settings.out
+    missing = [cell for cell in cells if not cell.is_finished(folder)]
+    show(f"{len(cells)} cells, {len(cells) - len(missing)} of them finished already")
+    if settings.finished_only:
+        return
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    done = 0
+
+    def finished(cell: Cell, reason: str) -> None:
+        nonlocal done
+        done += 1
+        if reason:
+            plan.failed[cell.name] = reason
+        outcome = cell.outcome(folder)
+        result = f" failed: {reason}" if outcome is None else f": {_summary(outcome)}"
+        show(f"[{done}/{len(missing)}] {cell.recipe}, seed {cell.seed}, {cell.dataset}{result}")
+
+    run_cells(missing, folder, settings.jobs, finished)
+
+
+def _summary(outcome: Outcome) -> str:
+    metrics = outcome.metrics
+    shown = [f"{name} {metrics[name].value:.1f}" for name in (HEADLINE, "rsum") if name in metrics]
+    return f"{', '.join(shown)}, {outcome.seconds / 60:.1f} min of training"
+
+
+def _result(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> DatasetResult:
+    results = _finished(dataset, settings, plan)
+    baselines = _baselines(dataset)
+    per_image = {name: scores.per_image() for name, scores in baselines.items()}
+
+    def metrics(side: str, other: str) -> dict[str, PerImageMetric]:
+        if side in results:
+            return (results[side].sharing_seeds(results[other]) if other in results else results[side]).metrics
+        if side.startswith(BASELINE):
+            return _baseline_metrics(side.removeprefix(BASELINE), per_image)
+        cells = plan.cells.get((dataset.name, side), [])
+        reasons = [plan.failed[cell.name] for cell in cells if cell.name in plan.failed]
+        reason = plan.unusable.get((dataset.name, side)) or "; ".join(reasons)
+        raise EvaluationError(reason or f"“{side}” was not run.")
+
+    notes, requested = tried_notes(), settings.recipes_for(dataset.name)
+    claims = _claims(dataset.kind) if settings.claims else []
+    return DatasetResult(
+        name=dataset.name,
+        kind=dataset.kind,
+        split=dataset.split,
+        images=len(dataset.examples),
+        training_images=dataset.training_images,
+        recipes=tuple(results[recipe] for recipe in dict.fromkeys(requested) if recipe in results),
+        baselines=baselines,
+        claims=tuple(judge(claim, dataset.name, metrics, notes.get(claim.name, "")) for claim in claims),
+    )
+
+
+def _finished(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> dict[str, RecipeResult]:
+    """The results of the recipes whose cells are all finished; with `finished_only`, of those with any."""
+    results = {}
+    for (name, recipe), cells in plan.cells.items():
+        if name != dataset.name:
+            continue
+        outcomes = {cell.seed: outcome for cell in cells if (outcome := cell.outcome(settings.out)) is not None}
+        if outcomes and (settings.finished_only or len(outcomes) == len(cells)):
+            results[recipe] = RecipeResult.of(recipe, outcomes)
+    return results
+
+
+def _baselines(dataset: _Prepared) -> dict[str, GroundingScores]:
+    store = RegionStore.open(dataset.store)
+    if not can_be_grounded(dataset.examples, store):
+        return {}
+
+    def regions_of(example: Example) -> Regions | None:
+        return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store has no `get`
+
+    return untrained_baselines(dataset.examples, regions_of)
+
+
+def _baseline_metrics(name: str, per_image: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:
+    """The metrics of one baseline, or of the `best`, which may be another one in each metric."""
+    if name != "best":
+        return per_image.get(name, {})
+    metrics = next(iter(per_image.values()), {})
+    return {
+        metric: max((each[metric] for each in per_image.values()), key=lambda found: found.value) for metric in metrics
+    }

@@ -16,7 +16,7 @@ from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import claims_markdown
-from unboxed.experiments.comparison import Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.results import Comparison, DatasetResult, RecipeResult
 from unboxed.runtime.atomic import write_text
 
 __all__ = ["command_line", "results_markdown", "write_results"]
@@ -258,7 +258,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(files("unboxed.experiments").joinpath("compare.html").read_text(encoding="utf-8"))
+    return environment.from_string(files("unboxed.experiments").joinpath("results.html").read_text(encoding="utf-8"))
 
 
 def _short(path: Path) -> str:

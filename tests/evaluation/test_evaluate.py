@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
-from unboxed.evaluation.evaluate_run import evaluate_run
+from unboxed.evaluation.evaluate import evaluate_run
 
 
 def test_retrieval_is_scored_where_there_are_no_boxes(tiny_run: Path, tiny_dataset: Path) -> None:

@@ -15,10 +15,10 @@ from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
-from unboxed.experiments.compare import compare
-from unboxed.experiments.comparison import Comparison, RecipeResult
+from unboxed.experiments.comparison import compare
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import write_results
+from unboxed.experiments.results import Comparison, RecipeResult
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.scenes import write_scenes
@@ -184,7 +184,7 @@ def test_cells_in_processes_of_their_own_and_one_that_fails(
 def test_claims_are_judged_where_both_sides_were_run(
     comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unboxed.experiments import compare as module
+    from unboxed.experiments import comparison as module
     from unboxed.experiments.claims import BASELINE, Claim
 
     claims = (

@@ -1,0 +1,52 @@
+from .attention import ATTENTION_METRICS, AttendedWord, AttentionScores, score_attention
+from .attention_protocol import AttentionProtocol
+from .baselines import BASELINES, untrained_baselines
+from .bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
+from .error_analysis import ERROR_KINDS, ErrorTable, count_errors
+from .evaluate import EvaluatedRun, evaluate_run
+from .grounded_split import GroundedExample, ground_split
+from .grounding import METRICS, GroundedMention, GroundingScores, score_grounding
+from .heatmap import HeatMention, HeatScores, score_heat
+from .options import EvaluationOptions
+from .pair_scores import PairScores, ensemble, score_pairs
+from .presence import PresenceScores, score_presence
+from .report import GalleryItem, write_report
+from .retrieval import RetrievalScores, score_retrieval
+
+__all__ = [
+    "ATTENTION_METRICS",
+    "BASELINES",
+    "ERROR_KINDS",
+    "METRICS",
+    "AttendedWord",
+    "AttentionProtocol",
+    "AttentionScores",
+    "ErrorTable",
+    "EvaluatedRun",
+    "EvaluationOptions",
+    "GalleryItem",
+    "GroundedExample",
+    "GroundedMention",
+    "GroundingScores",
+    "HeatMention",
+    "HeatScores",
+    "PairScores",
+    "PairedDifference",
+    "PerImageMetric",
+    "PresenceScores",
+    "RetrievalScores",
+    "count_errors",
+    "ensemble",
+    "evaluate_run",
+    "ground_split",
+    "mean_metric",
+    "paired_difference",
+    "score_attention",
+    "score_grounding",
+    "score_heat",
+    "score_pairs",
+    "score_presence",
+    "score_retrieval",
+    "untrained_baselines",
+    "write_report",
+]

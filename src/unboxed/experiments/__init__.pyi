@@ -1,0 +1,21 @@
+from .cells import Cell, Outcome, parse_recipe, run_cell
+from .claims import CLAIMS, Claim, ClaimResult, judge
+from .comparison import compare
+from .options import CompareSettings
+from .results import Comparison, DatasetResult, RecipeResult
+
+__all__ = [
+    "CLAIMS",
+    "Cell",
+    "Claim",
+    "ClaimResult",
+    "CompareSettings",
+    "Comparison",
+    "DatasetResult",
+    "Outcome",
+    "RecipeResult",
+    "compare",
+    "judge",
+    "parse_recipe",
+    "run_cell",
+]

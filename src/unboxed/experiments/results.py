@@ -1,0 +1,138 @@
+"""Results of a comparison: the runs of each recipe averaged, on each dataset, and the differences of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
+from unboxed.evaluation.error_analysis import ErrorTable
+from unboxed.evaluation.grounding import GroundingScores, mean_scores
+from unboxed.experiments.cells import Outcome
+from unboxed.experiments.claims import ClaimResult, DatasetKind
+from unboxed.experiments.options import CompareSettings
+
+__all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
+
+HEADLINE = "recall_any@1"
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeResult:
+    """A recipe on a dataset: the mean over its seeds.
+
+    Attributes:
+        recipe: name and options.
+        seeds: of its runs.
+        runs: one outcome per seed.
+        grounding: mean over the runs, with intervals; None without gold boxes.
+        metrics: all metrics by name, mean over the runs.
+    """
+
+    recipe: str
+    seeds: tuple[int, ...]
+    runs: tuple[Outcome, ...]
+    grounding: GroundingScores | None
+    metrics: dict[str, PerImageMetric]
+
+    @staticmethod
+    def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
+        """The result of at least one run, by seed."""
+        scores = [run.grounding for run in runs.values() if run.grounding is not None]
+        metrics = [run.metrics for run in runs.values()]
+        means = {name: mean_metric([each[name] for each in metrics]) for name in metrics[0]}
+        grounding = mean_scores(scores) if scores else None
+        return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
+
+    def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
+        """The result of the runs whose seeds the other recipe was run with too; scores also depend on the seed.
+
+        Raises:
+            EvaluationError: there are no such runs.
+        """
+        runs = {seed: run for seed, run in zip(self.seeds, self.runs, strict=True) if seed in other.seeds}
+        if not runs:
+            raise EvaluationError(f"“{self.recipe}” and “{other.recipe}” have no seed in common.")
+        return self if len(runs) == len(self.runs) else RecipeResult.of(self.recipe, runs)
+
+    @property
+    def minutes(self) -> float:
+        """Duration of training, mean over the runs."""
+        return float(np.mean([run.seconds for run in self.runs])) / 60
+
+    @property
+    def errors(self) -> ErrorTable | None:
+        """Kinds of errors, mean over the runs."""
+        tables = [run.errors for run in self.runs if run.errors is not None]
+        return ErrorTable.mean(tables) if tables else None
+
+    def seed_values(self, metric: str) -> list[float]:
+        """The value of a metric for each run."""
+        return [run.metrics[metric].value for run in self.runs]
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetResult:
+    """The results on one dataset.
+
+    Attributes:
+        name: of the dataset, unique in the comparison.
+        kind: of its images.
+        split: name of the evaluated split.
+        images: number of images of the split.
+        training_images: number of training images.
+        recipes: the requested recipes that are finished, in the order of the request.
+        baselines: scores of the untrained baselines; empty without gold boxes.
+        claims: the judged claims, if requested.
+    """
+
+    name: str
+    kind: DatasetKind
+    split: str
+    images: int
+    training_images: int
+    recipes: tuple[RecipeResult, ...]
+    baselines: dict[str, GroundingScores] = field(default_factory=dict)
+    claims: tuple[ClaimResult, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The metric that selects the best recipe: recall_any@1, or rsum without gold boxes."""
+        return HEADLINE if self.baselines else "rsum"
+
+    @property
+    def best(self) -> RecipeResult | None:
+        """The recipe with the highest headline metric."""
+        return max(self.recipes, key=lambda result: result.metrics[self.headline].value, default=None)
+
+    def behind_best(self, metric: str) -> dict[str, PairedDifference]:
+        """The best recipe minus each other one, paired over images."""
+        best = self.best
+        others = [result for result in self.recipes if result is not best]
+        if best is None or metric not in best.metrics:
+            return {}
+        return {other.recipe: paired_difference(best.metrics[metric], other.metrics[metric]) for other in others}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The results of a comparison.
+
+    Attributes:
+        settings: of the comparison.
+        datasets: one result per dataset.
+        failed: names of the cells that failed, with the reason.
+    """
+
+    settings: CompareSettings
+    datasets: tuple[DatasetResult, ...]
+    failed: dict[str, str]
+
+    @property
+    def best(self) -> RecipeResult | None:
+        """The best recipe on the first dataset of real images that has one, else on the first of drawn images."""
+        real_first = sorted(self.datasets, key=lambda dataset: dataset.kind != "real")
+        return next((dataset.best for dataset in real_first if dataset.best is not None), None)
