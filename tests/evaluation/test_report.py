@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from unboxed.evaluation.grounding import GroundedMention, score_grounding
-from unboxed.evaluation.report import GalleryItem, _heat, _runs, write_report
+from unboxed.evaluation.report import GalleryItem, _heat, _parts, write_report
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Caption, Phrase, Regions
 
@@ -169,10 +169,10 @@ def test_forty_images_stay_small(tmp_path):
 
 def test_the_caption_is_cut_into_phrases_and_words_without_loss(tmp_path):
     grounding = item(tmp_path).grounding
-    runs = _runs(grounding)
-    assert "".join(piece["text"] for run in runs for piece in run["pieces"]) == grounding.caption
-    assert [run["phrase"] for run in runs] == [0, None, 1]
-    assert [piece["text"] for piece in runs[0]["pieces"]] == ["A", " ", "dog"]
+    parts = _parts(grounding)
+    assert "".join(piece["text"] for part in parts for piece in part["pieces"]) == grounding.caption
+    assert [part["phrase"] for part in parts] == [0, None, 1]
+    assert [piece["text"] for piece in parts[0]["pieces"]] == ["A", " ", "dog"]
 
 
 def test_a_word_keeps_its_strongest_regions(tmp_path):

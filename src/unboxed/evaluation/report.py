@@ -1,21 +1,16 @@
-"""The report: one HTML file with the numbers, the curves and a gallery to look at, and nothing to load from anywhere.
+"""The report of an evaluation: one HTML file with metrics, training curves and a gallery of grounded images.
 
-Pictures are inside as reduced JPEGs, drawings as SVG, and the heat of a word is painted in the page from the regions'
-weights. Captions and names are data: everything is escaped, and the page's own policy forbids any request.
+The file loads nothing: images are inside it as reduced JPEGs, plots as SVG, and a script of the page draws the heat map
+of a word from the attention weights of the regions. Captions and names are escaped, and the content security policy of
+the page forbids every request.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from PIL import Image
 
@@ -24,20 +19,22 @@ from unboxed.data.images import open_image
 from unboxed.errors import ImageError
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
 from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.runtime.atomic import write_text
 from unboxed.types import Array, Caption, Phrase
 from unboxed.visualization.curves import Chart, training_charts
 from unboxed.visualization.draw import PALETTE, heat_colours, ink
+from unboxed.visualization.html import html_template, jpeg_data_uri
 
 __all__ = ["GalleryItem", "write_report"]
 
-_LONG_SIDE = 480  # of a picture in the file; 40 of them take about 2 MB
+_LONG_SIDE = 480  # pixels of an image in the file; 40 images take about 2 MB
 _JPEG_QUALITY = 80
-_HEAT_REGIONS = 24  # regions kept per word: the rest of its attention would not be seen
+_HEAT_REGIONS = 24  # regions in the file per word, those with the largest attention weights
 _HEADLINES = {
     "recall_any@1": "of phrases: the first box has IoU ≥ 0.5 with a gold box",
-    "pointing_any": "of phrases: the first box's centre is inside a gold box",
+    "pointing_any": "of phrases: the centre of the first box is inside a gold box",
     "recall_any@5": "of phrases: one of the first five boxes has IoU ≥ 0.5 with a gold box",
-    "upper_bound_any": "of phrases: some proposal has IoU ≥ 0.5 with a gold box, which bounds recall",
+    "upper_bound_any": "of phrases: one of all proposals has IoU ≥ 0.5 with a gold box; no recall can exceed it",
 }
 _COMPARED = (*(f"recall_any@{k}" for k in RANKS), "recall_union@1", "pointing_any", "pointing_union")
 
@@ -46,13 +43,14 @@ _Rectangle = tuple[float, float, float, float]  # x, y, width, height
 
 @dataclass(frozen=True, eq=False)
 class GalleryItem:
-    """One image with one caption, as annotated and as grounded.
+    """One image with one caption, its annotation and its grounding.
 
     Attributes:
-        image: the stored image's file.
+        image: the image's file.
         caption: with its gold phrases; a gold phrase belongs to the grounded phrase of the same span.
-        grounding: the answer for the same caption; boxes in pixels of the stored image.
-        original_size: (width, height) before it was stored, when its shape was another; it is shown in this shape.
+        grounding: of the same caption; boxes are in pixels of the stored image.
+        original_size: (width, height) before it was stored, if its aspect ratio was different; the report shows the
+            image with this aspect ratio.
     """
 
     image: Path
@@ -75,14 +73,14 @@ def write_report(
     """Writes the report as one file; an older one at `path` is replaced only when the new one is complete.
 
     Args:
-        path: the HTML file; its folder is made when missing.
-        title: what was evaluated, such as "InfoGround on Scenes".
-        scores: of the trained grounder.
-        baselines: of untrained ones on the same split; may be empty.
+        path: the HTML file; its folder is created if needed.
+        title: such as "infoground on scenes, test".
+        scores: of the trained model.
+        baselines: scores of the untrained baselines on the same split; may be empty.
         gallery: images to show, in this order. One whose file cannot be read is left out and named.
-        log: entries of the training log, with `step` and, where known, `loss`, `val_loss` and other `val_…` figures;
-            may be empty.
-        facts: names and values for the top of the page, such as the run, the split and the time.
+        log: entries of the training log with `step` and, where known, `loss`, `val_loss` and other `val_…` metrics; may
+            be empty.
+        facts: names and values for the top of the page, such as the run, the split and the duration.
         curves: further charts beside those of training.
     """
     cards: list[_Card] = []
@@ -92,8 +90,8 @@ def write_report(
             cards.append(_card(item, number=len(cards)))
         except ImageError as error:
             unreadable.append(str(error))
-    strongest = {metric: max((own[metric] for own in baselines.values()), default=None) for metric in METRICS}
-    page = _template().render(
+    strongest = {metric: max((scores[metric] for scores in baselines.values()), default=None) for metric in METRICS}
+    page = html_template("unboxed.evaluation", "report.html").render(
         title=title,
         facts=facts,
         scores=scores,
@@ -108,26 +106,12 @@ def write_report(
         palette=[(colour, ink(colour)) for colour in PALETTE],
         heat_colours=[[round(c) for c in colour] for colour in heat_colours(np.linspace(0, 1, 32)).tolist()],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(files("unboxed.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
+    write_text(path, page)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """A phrase as the page shows it; `right` and `overlap` are None without a gold box."""
+    """A phrase on the page; `right` and `overlap` (IoU) are None without a gold box."""
 
     colour: int
     box: list[_Rectangle]
@@ -139,7 +123,7 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Card:
-    """An image as the page shows it."""
+    """An image on the page."""
 
     number: int
     image: str
@@ -147,13 +131,13 @@ class _Card:
     height: int
     shape: tuple[int, int]
     caption: str
-    runs: list[dict[str, object]]
+    parts: list[dict[str, object]]
     phrases: list[_Answer]
     types: list[str]
     heat: dict[str, object]
 
     @property
-    def judged(self) -> int:
+    def scored(self) -> int:
         return sum(phrase.right is not None for phrase in self.phrases)
 
     @property
@@ -164,28 +148,33 @@ class _Card:
 def _card(item: GalleryItem, number: int) -> _Card:
     grounding = item.grounding
     gold = {(phrase.start, phrase.end): phrase for phrase in item.caption.phrases}
+    image = open_image(item.image)
+    image.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page restores the original aspect ratio
+    phrases = [_answer(phrase, gold.get((phrase.start, phrase.end)), i) for i, phrase in enumerate(grounding.phrases)]
     return _Card(
         number=number,
-        image=_data_uri(item.image),
+        image=jpeg_data_uri(image, _JPEG_QUALITY),
         width=grounding.width,
         height=grounding.height,
         shape=item.original_size or (grounding.width, grounding.height),
         caption=grounding.caption,
-        runs=_runs(grounding),
-        phrases=[_answer(own, gold.get((own.start, own.end)), i) for i, own in enumerate(grounding.phrases)],
+        parts=_parts(grounding),
+        phrases=[
+            _answer(phrase, gold.get((phrase.start, phrase.end)), i) for i, phrase in enumerate(grounding.phrases)
+        ],
         types=sorted({name for phrase in item.caption.phrases if len(phrase.boxes) for name in phrase.types}),
         heat=_heat(grounding),
     )
 
 
-def _answer(phrase: GroundedPhrase, gold: Phrase | None, place: int) -> _Answer:
+def _answer(phrase: GroundedPhrase, gold: Phrase | None, number: int) -> _Answer:
     right, overlap = None, None
     if gold is not None and len(gold.boxes):
         mention = GroundedMention("", gold.types, gold.boxes, phrase.boxes, phrase.boxes)
         right = bool(mention_outcomes([mention])[0, METRICS.index("recall_any@1")])
         overlap = float(iou(phrase.boxes[:1], gold.boxes).max(initial=0))
     return _Answer(
-        colour=place % len(PALETTE),
+        colour=number % len(PALETTE),
         box=_rectangles(phrase.boxes[:1]),
         gold=_rectangles(gold.boxes) if gold is not None else [],
         types=gold.types if gold is not None else (),
@@ -195,51 +184,44 @@ def _answer(phrase: GroundedPhrase, gold: Phrase | None, place: int) -> _Answer:
 
 
 def _rectangles(boxes: Array) -> list[_Rectangle]:
-    """(x, y, width, height) of each box, to a tenth of a pixel."""
+    """(x, y, width, height) of each box, rounded to a tenth of a pixel."""
     return [(round(x1, 1), round(y1, 1), round(x2 - x1, 1), round(y2 - y1, 1)) for x1, y1, x2, y2 in boxes.tolist()]
 
 
-def _runs(grounding: Grounding) -> list[dict[str, object]]:
-    """The caption as runs inside or outside a phrase, each cut into words and what stands between them.
+def _parts(grounding: Grounding) -> list[dict[str, object]]:
+    """The caption as parts inside or outside a phrase, each split into words and the text between them.
 
-    Every character is in exactly one piece; where spans overlap, the earlier phrase or word keeps the character.
+    Each character is in exactly one piece of one part; where spans overlap, it belongs to the first phrase or word.
     """
-    phrase_of = _owners([(phrase.start, phrase.end) for phrase in grounding.phrases], len(grounding.caption))
-    word_of = _owners(grounding.words, len(grounding.caption))
-    runs: list[dict[str, object]] = []
+    phrase_of = _span_of_characters([(phrase.start, phrase.end) for phrase in grounding.phrases], grounding.caption)
+    word_of = _span_of_characters(grounding.words, grounding.caption)
+    parts: list[dict[str, object]] = []
     pieces: list[dict[str, object]] = []
     for i, character in enumerate(grounding.caption):
         if i == 0 or phrase_of[i] != phrase_of[i - 1]:
             pieces = []
-            runs.append({"phrase": phrase_of[i], "pieces": pieces})
+            parts.append({"phrase": phrase_of[i], "pieces": pieces})
         if not pieces or word_of[i] != word_of[i - 1]:
             pieces.append({"word": word_of[i], "text": ""})
         pieces[-1]["text"] = f"{pieces[-1]['text']}{character}"
-    return runs
+    return parts
 
 
-def _owners(spans: Sequence[tuple[int, int]], length: int) -> list[int | None]:
-    owner: list[int | None] = [None] * length
-    for place, (start, end) in reversed(list(enumerate(spans))):
-        owner[start:end] = [place] * (end - start)
-    return owner
+def _span_of_characters(spans: Sequence[tuple[int, int]], text: str) -> list[int | None]:
+    """The index of the first span that contains each character of the text; None where there is none."""
+    index: list[int | None] = [None] * len(text)
+    for number, (start, end) in reversed(list(enumerate(spans))):
+        index[start:end] = [number] * (end - start)
+    return index
 
 
 def _heat(grounding: Grounding) -> dict[str, object]:
-    """The regions in thousandths of the image; for each word [region, weight in 0..255, …] of the strongest."""
+    """Regions in thousandths of the image, and for each word [region, weight in 0..255, …] of the largest weights."""
     extent = np.array([grounding.width, grounding.height] * 2)
     boxes = np.rint(grounding.regions.boxes / extent * 1000).astype(int)
     words = []
     for weights_R in grounding.attention_WR:
-        strongest = np.argsort(-weights_R, kind="stable")[:_HEAT_REGIONS]
-        level = np.rint(255 * weights_R[strongest] / max(float(weights_R.max(initial=0)), 1e-9)).astype(int)
-        words.append([int(v) for r, w in zip(strongest, level, strict=True) if w > 0 for v in (r, w)])
+        largest = np.argsort(-weights_R, kind="stable")[:_HEAT_REGIONS]
+        level = np.rint(255 * weights_R[largest] / max(float(weights_R.max(initial=0)), 1e-9)).astype(int)
+        words.append([int(v) for r, w in zip(largest, level, strict=True) if w > 0 for v in (r, w)])
     return {"boxes": boxes.tolist(), "words": words}
-
-
-def _data_uri(path: Path) -> str:
-    image = open_image(path)
-    image.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page stretches it to its original shape
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")

@@ -5,11 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-
-import jinja2
 
 from unboxed.evaluation.baselines import baselines_markdown
 from unboxed.evaluation.bootstrap import PerImageMetric
@@ -18,6 +14,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import claims_markdown
 from unboxed.experiments.results import Comparison, DatasetResult, RecipeResult
 from unboxed.runtime.atomic import write_text
+from unboxed.visualization.html import html_template
 
 __all__ = ["command_line", "results_markdown", "write_results"]
 
@@ -241,7 +238,7 @@ def _plot(dataset: DatasetResult, metric: str) -> _Plot:
 
 
 def _html(comparison: Comparison) -> str:
-    return _template().render(
+    return html_template("unboxed.experiments", "results.html").render(
         comparison=comparison,
         command=command_line(comparison),
         columns={dataset.name: _columns(dataset.recipes) for dataset in comparison.datasets},
@@ -251,14 +248,6 @@ def _html(comparison: Comparison) -> str:
         compared=_COMPARED,
         error_kinds=ERROR_KINDS,
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(files("unboxed.experiments").joinpath("results.html").read_text(encoding="utf-8"))
 
 
 def _short(path: Path) -> str:

@@ -6,17 +6,12 @@ request.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
 
@@ -27,6 +22,7 @@ from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
 from unboxed.runtime.atomic import write_text
 from unboxed.visualization.draw import PALETTE, ink
+from unboxed.visualization.html import html_template, jpeg_data_uri
 
 __all__ = ["write_review"]
 
@@ -84,7 +80,7 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
         except ImageError:  # the file is gone since it was labelled
             continue
     names = Counter(box.category for image in images for box in image.boxes)
-    page = _template().render(
+    page = html_template("unboxed.export", "review.html").render(
         title="Boxes to review",
         facts={**facts, "In the file": labelled.selection.describe()},
         cards=cards,
@@ -134,11 +130,9 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
 def _card(image: LabelledImage, path: Path) -> _Card:
     picture = open_image(path)
     picture.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return _Card(
         name=image.name,
-        image="data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii"),
+        image=jpeg_data_uri(picture, _JPEG_QUALITY),
         shape=image.width / image.height,
         rows=[_row(box, number, image) for number, box in enumerate(reversed(image.boxes))],
     )
@@ -162,11 +156,3 @@ def _row(box: LabelledBox, number: int, image: LabelledImage) -> _Row:
         after=caption[end:],
         others=len(box.also),
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(files("unboxed.export").joinpath("review.html").read_text(encoding="utf-8"))

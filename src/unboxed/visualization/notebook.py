@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from io import BytesIO
@@ -18,6 +17,7 @@ from unboxed.visualization.draw import (
     ink,
     phrase_colours,
 )
+from unboxed.visualization.html import jpeg_data_uri
 
 __all__ = ["grounding_html", "grounding_png"]
 
@@ -34,7 +34,9 @@ def grounding_png(image: Image.Image, caption: str, phrases: Sequence[BoxedPhras
         caption: the text that the spans of `phrases` index.
         phrases: those to box, with boxes in pixels of `image`.
     """
-    return _encoded(draw_grounding(image, caption, phrases, scale=_scale(image)), "PNG")
+    content = BytesIO()
+    draw_grounding(image, caption, phrases, scale=_scale(image)).save(content, "PNG", optimize=True)
+    return content.getvalue()
 
 
 def grounding_html(
@@ -50,7 +52,7 @@ def grounding_html(
     """
     colours = phrase_colours(phrases)
     picture = draw_boxes(image, phrases, colours, _scale(image))
-    source = "data:image/jpeg;base64," + base64.b64encode(_encoded(picture, "JPEG")).decode("ascii")
+    source = jpeg_data_uri(picture, _JPEG_QUALITY)
     spans = [(phrase.start, phrase.end, colours[phrase.start, phrase.end]) for phrase in phrases if len(phrase.boxes)]
     below = _coloured(caption, spans)
     if absent:
@@ -73,9 +75,3 @@ def _coloured(caption: str, spans: Sequence[tuple[int, int, str]]) -> str:
 
 def _scale(image: Image.Image) -> float:
     return _LONG_SIDE / max(image.size)
-
-
-def _encoded(picture: Image.Image, form: str) -> bytes:
-    content = BytesIO()
-    picture.save(content, form, quality=_JPEG_QUALITY, optimize=True)
-    return content.getvalue()
