@@ -159,9 +159,7 @@ def _card(item: GalleryItem, number: int) -> _Card:
         shape=item.original_size or (grounding.width, grounding.height),
         caption=grounding.caption,
         parts=_parts(grounding),
-        phrases=[
-            _answer(phrase, gold.get((phrase.start, phrase.end)), i) for i, phrase in enumerate(grounding.phrases)
-        ],
+        phrases=phrases,
         types=sorted({name for phrase in item.caption.phrases if len(phrase.boxes) for name in phrase.types}),
         heat=_heat(grounding),
     )
