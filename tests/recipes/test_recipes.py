@@ -28,6 +28,8 @@ from unboxed.recipes.vse import VSE
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fit import fit
 from unboxed.training.options import FitSettings
+from unboxed.runtime.json_values import UnknownFieldError
+from unboxed.training.splits import sample_images
 
 World = tuple[Path, Path]
 SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8}
@@ -39,8 +41,8 @@ def _small(name: str, **more: object) -> RecipeConfig:
     return RECIPES[name](**{**SMALL, "schedule": BRIEF, "negatives": "none", **more})  # type: ignore[arg-type]
 
 
-def _fit(name: str, choices: RecipeConfig, world: World, run: Path) -> Grounder:
-    return fit(name, choices, FitSettings(world[0], run, world[1]))
+def _fit(name: str, options: RecipeConfig, world: World, run: Path) -> Grounder:
+    return fit(name, options, FitSettings(world[0], run, world[1]))
 
 
 @pytest.fixture(scope="module", params=ON_REGIONS)
@@ -110,16 +112,16 @@ def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(trained: Pat
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_choices_survive_being_written_down(name: str) -> None:
-    choices = RECIPES[name]()
-    assert recipe_from_dict(name, json.loads(json.dumps(recipe_to_dict(choices)))) == choices
-    with pytest.raises(TypeError, match="no choice 'speed'"):
+def test_options_go_through_json(name: str) -> None:
+    options = RECIPES[name]()
+    assert recipe_from_dict(name, json.loads(json.dumps(recipe_to_dict(options)))) == options
+    with pytest.raises(UnknownFieldError, match="unknown name 'speed'"):
         recipe_from_dict(name, {"speed": 1})
 
 
 def test_distilled_grounding_needs_no_class_names_and_no_class_scores(tiny_world: World, tmp_path: Path) -> None:
-    choices = _small("ckd", class_inputs=False, distillation=DistillationConfig(distillation=1.0))
-    grounder = _fit("ckd", choices, tiny_world, tmp_path / "run")
+    options = _small("ckd", class_inputs=False, distillation=DistillationConfig(distillation=1.0))
+    grounder = _fit("ckd", options, tiny_world, tmp_path / "run")
     example = load_dataset(tiny_world[0]).split("test").examples[0]
     regions = RegionStore.open(tiny_world[1])[example.image_id]
     nameless = replace(
@@ -167,10 +169,8 @@ def test_a_prior_without_class_names_says_what_to_do(tiny_dataset: Path, tmp_pat
 
 
 def test_a_share_of_the_images_is_part_of_a_larger_one(tiny_world: World, tmp_path: Path) -> None:
-    from unboxed.training.fit import share_of
-
     split = load_dataset(tiny_world[0]).split("train")
-    quarter, half = (share_of(split, fraction, seed=3).examples for fraction in (0.25, 0.5))
+    quarter, half = (sample_images(split, fraction, seed=3).examples for fraction in (0.25, 0.5))
     assert (len(quarter), len(half)) == (6, 12)
     assert {e.image_id for e in quarter} < {e.image_id for e in half}
 
@@ -178,11 +178,11 @@ def test_a_share_of_the_images_is_part_of_a_larger_one(tiny_world: World, tmp_pa
 def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
     tiny_world: World, tmp_path: Path
 ) -> None:
-    for name, choices in (
+    for name, options in (
         ("infoground", InfoGround(negatives="random", schedule=BRIEF, **SMALL)),  # type: ignore[arg-type]
         ("scan", SCAN(negatives="random", schedule=BRIEF, **SMALL)),  # type: ignore[arg-type]
     ):
-        fit(name, choices, FitSettings(tiny_world[0], tmp_path / name, tiny_world[1], cache=tmp_path / "cache"))
+        fit(name, options, FitSettings(tiny_world[0], tmp_path / name, tiny_world[1], cache=tmp_path / "cache"))
     assert [path.name for path in sorted((tmp_path / "cache").glob("*.safetensors"))] == [
         "negatives-random-0.safetensors"
     ]

@@ -37,13 +37,13 @@ def test_a_training_batch_depends_on_its_number_only(
     images = [image for image, its in zip(loader.image_ids, loader.captions, strict=True) for _ in its]
     positions = [np.flatnonzero(caption.content_W)[:2].tolist() for caption in captions]
     nouns = CaptionNouns.from_texts([caption.caption.text for caption in captions], positions, images)
-    negatives = RandomWords(count=5).find(nouns)
+    loader.negatives, loader.negative_count = RandomWords(count=5).find(nouns), 3
     schedule = Schedule(images_per_batch=4, captions_per_image=2)
 
     def batches(first: int, thread_count: int) -> list[PairedBatch]:
         prefetcher = functools.partial(Prefetcher, threads=thread_count)
         monkeypatch.setattr("unboxed.training.split_loader.Prefetcher", prefetcher)
-        return list(loader.batches(schedule, 3, start=first, negatives=negatives, negative_count=3))
+        return list(loader.batches(schedule, 3, start=first))
 
     for one, other in zip(batches(start, threads), batches(0, 1)[start:], strict=True):
         assert torch.equal(one.image_of_C, other.image_of_C)

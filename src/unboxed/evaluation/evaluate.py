@@ -37,7 +37,7 @@ from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.seeds import generator
-from unboxed.training.fit import training_and_validation
+from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
 from unboxed.visualization.curves import Chart, precision_recall_chart
 

@@ -32,7 +32,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.training.fit import training_and_validation
+from unboxed.training.splits import training_and_validation
 from unboxed.types import Example, Regions
 
 __all__ = ["compare"]

@@ -3,8 +3,8 @@
 Liu, Mao, Liu, Zhang, Wang, Zhang: Focus Your Attention: A Bidirectional Focal Attention Network for Image-Text
 Matching. ACM Multimedia 2019.
 
-SCAN in both directions at once, with weak contexts cut off and their weight given to the others. Where it differs from
-the paper by default: as `scan.py` does from its own.
+SCAN in both directions at once. Attention weights below a threshold are set to 0, and the others are normalized again.
+Where this differs from the paper by default: as listed in `scan.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class BFAN(MatchingConfig):
     """BFAN. The paper: joint width 1024, lambda 20.
 
     Attributes:
-        focal: contexts stay that have more than their equal share of the attention (`equal`), or more than its mean
-            weighed by its root (`prob`).
+        focal: the threshold: the mean weight (`equal`), or the mean weighted by the square root of the weights
+            (`prob`).
     """
 
     focal: Literal["equal", "prob"] = "equal"

@@ -1,16 +1,16 @@
-"""CKD: contrastive learning with knowledge distilled from a detector, which is not needed any more at test time.
+"""CKD: contrastive learning with knowledge distillation from a detector, which is not needed at test time.
 
 Wang, Huang, Li, Xu, Yang, Yu: Improving Weakly Supervised Visual Grounding by Contrastive Knowledge Distillation.
 CVPR 2021.
 
-A phrase is matched by its best region; the sum over a sentence's phrases must tell its own image from the others of
-the batch. While it trains, the model is also taught by a detector: among the regions around its choice it should
-prefer those that show the class that the phrase's head noun names.
+A phrase is matched with its best region. The score of a caption is the sum over its phrases, and it must be higher for
+the paired image than for the other images of the batch. A detector teaches the model during training: among the regions
+around the best one, those whose detected class fits the phrase's head noun should score highest.
 
-Where this differs from the paper by default: phrases are means of the GRU's states in their caption (the paper: an LSTM
-over each phrase alone, the maximum over its words); the scale of the cosines is trained (the paper: 2); a contrast of
-single phrases stands beside that of sentences; the ramp is a straight line; regions are also described by the
-detector's class probabilities (`--no-class-inputs` leaves them out, as the paper does).
+Where this differs from the paper by default: a phrase is the mean of the GRU's states of its words in the caption (the
+paper: the maximum of the states of an LSTM that reads the phrase only); the scale of the cosines is trained (the paper:
+2); single phrases are contrasted too, not only captions; the weight of the distillation grows linearly (the paper: in
+steps); region inputs include the detector's class probabilities (`--no-class-inputs` removes them, as in the paper).
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ __all__ = ["CKD"]
 
 @dataclass(frozen=True)
 class CKD(RecipeConfig):
-    """CKD. The paper: hidden width 1024, joint width 512, sentence contrast from captions to images only.
+    """CKD. The paper: hidden width 1024, joint width 512, contrast from captions to images only.
 
     Attributes:
-        perceptron_width: width of the hidden layers.
-        scale: what cosines are multiplied by; where `learned_scale`, at the start.
-        learned_scale: train it.
-        sentence_weight: of the contrast of sentences, which pick their image.
-        both_ways: images pick their sentences too.
-        phrase_weight: of the contrast of single phrases.
-        sentence_score: how its phrases make a sentence's score.
+        perceptron_width: hidden width of the MLPs.
+        scale: factor of the cosines; with `learned_scale` its initial value.
+        learned_scale: train the scale.
+        sentence_weight: weight of the contrast of captions.
+        both_ways: also contrast from images to captions.
+        phrase_weight: weight of the contrast of single phrases.
+        sentence_score: the score of a caption from those of its phrases: their sum, sum over the square root of their
+            number (`root`), or mean.
     """
 
     units: ClassVar[Units] = "phrases"
@@ -56,7 +57,7 @@ class CKD(RecipeConfig):
     sentence_score: Literal["sum", "root", "mean"] = "root"
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """The best region."""
+        """Matching by the best region."""
         from unboxed.attention.best_region import BestRegion
 
         return BestRegion(
@@ -70,7 +71,7 @@ class CKD(RecipeConfig):
         )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """Sentences, and phrases, must pick their own image."""
+        """Contrastive losses of captions, of images and of phrases."""
         from unboxed.objectives.contrastive import caption_image_infonce, image_caption_infonce, word_image_infonce
 
         image_of_C = pairs.image_of_C

@@ -1,4 +1,4 @@
-"""What every recipe offers: the parts that combine with each other."""
+"""Options that every recipe has: the parts that combine with each attention and objective."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ __all__ = ["DistillationConfig", "RecipeConfig"]
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """How a model is taught the untrained prior while it trains (CKD, section 3.3).
+    """Distillation of the semantic prior into the model during training (CKD, section 3.3).
 
-    The teacher is a softmax over the regions of the caption's own image: of the prior's scores, divided by its
-    temperature; phrases of which the prior knows nothing teach nothing.
+    The teacher is a softmax of the prior's scores over the regions of the caption's image. Phrases for which the prior
+    is 0 everywhere are left out.
 
     Attributes:
-        distillation: weight of the cross-entropy from teacher to student, once the ramp is over; 0 for none.
-        teacher_temperature: of the teacher; CKD's, with detector probabilities as scores, is 2.
-        neighbours: teacher and student are compared on the regions that overlap the student's choice most, this many
-            (CKD: 8); 0 compares them on all regions.
-        ramp_steps: steps over which the weight grows; CKD's rises by one each 500 steps.
+        distillation: weight of the cross-entropy between teacher and student after the ramp; 0: no distillation.
+        teacher_temperature: of the teacher's softmax; 2 in CKD, where the scores are detector probabilities.
+        neighbours: number of regions that teacher and student are compared on, those that overlap the student's best
+            region most (CKD: 8); 0: all regions.
+        ramp_steps: steps over which the weight grows linearly; in CKD it grows by one every 500 steps.
     """
 
     distillation: float = 0.0
@@ -46,36 +46,36 @@ class DistillationConfig:
     ramp_steps: int = 0
 
     def weight_at(self, step: int) -> float:
-        """The weight of the distillation at a step, counted from 0."""
+        """The weight at a step, counted from 0."""
         return self.distillation * min((step + 1) / (self.ramp_steps + 1), 1)
 
 
 @dataclass(frozen=True)
 class RecipeConfig:
-    """What every recipe offers. A recipe is a subclass with its own defaults, an attention and an objective.
+    """The options that every recipe has. A recipe is a subclass with its own defaults, an attention and an objective.
 
     Attributes:
-        negatives: substitutes of nouns that make a caption false: `lm` (a language model's, re-ranked), `random`
-            nouns, `none`.
-        negative_count: substitutes contrasted with a true word in one step.
-        negative_weight: weight of that contrast.
-        prior: `semantic` multiplies the untrained semantic prior (class names against phrases) with what was learned,
-            to the power of `prior_weight` of the ranking.
-        semantic: how that prior finds and weighs things.
-        distillation: how the prior teaches the model while it trains.
-        intra_caption: weight of the contrast between the phrases of one caption: what one phrase attends to must fit
-            it better than what another one attends to.
-        joint_width: width that queries and regions share.
-        text: `gru`, trained along, or the folder or hub name of a transformers encoder, which stays frozen.
-        embedding_width, hidden_width: sizes of the GRU.
-        dropout: of word vectors and region inputs while training, in [0, 1).
-        class_inputs: describe regions by the detector's class probabilities too.
-        backbone_features: also describe regions by the pooled maps of a backbone. Their receptive fields reach over
-            the whole image, so that any region gives its image away: captions are found better, phrases
-            worse. Regions that have no class probabilities are described by all there is.
-        region_hidden: width of a layer with ReLU that region inputs pass before the recipe's own maps; 0 for none.
+        negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
+            (random nouns), `none`.
+        negative_count: negatives contrasted with a true word in one step.
+        negative_weight: weight of this contrast.
+        prior: `semantic` multiplies the learned attention with the semantic prior (class names compared with phrases),
+            to the power `prior_weight` of the ranking; `none` does not.
+        semantic: the settings of the semantic prior.
+        distillation: the settings of the distillation of the prior into the model.
+        intra_caption: weight of the contrast between the phrases of one caption: the regions that a phrase attends to
+            must match it better than those that another phrase attends to.
+        joint_width: width D of the embeddings of queries and regions.
+        text: `gru` (trained with the model), or the folder or hub name of a transformers encoder (frozen).
+        embedding_width, hidden_width: widths of the word vectors and of the states of the GRU.
+        dropout: of word vectors and region inputs in training, in [0, 1).
+        class_inputs: region inputs include the detector's class probabilities.
+        backbone_features: region inputs include the pooled feature maps of a backbone. The receptive fields of these
+            maps cover the whole image, so that each region identifies its image: retrieval improves, grounding gets
+            worse. Regions without class probabilities always use all features.
+        region_hidden: width of a linear layer with ReLU between the region inputs and the attention; 0: no layer.
         ranking: how the regions of a phrase are ranked.
-        schedule: how long and how fast.
+        schedule: epochs, batches and learning rates.
     """
 
     units: ClassVar[Units] = "words"
@@ -102,17 +102,17 @@ class RecipeConfig:
         """The untrained attention.
 
         Args:
-            region_width: V, of a region's input.
-            state_width: H, of a contextual word or of a phrase.
+            region_width: width V of a region's input.
+            state_width: width H of the state of a word or phrase.
         """
         raise NotImplementedError
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """What training minimises, by name; the terms are added up."""
+        """The loss terms by name; their sum is minimized."""
         raise NotImplementedError
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
-        """How regions are found where the user names no store, and a sentence that says so."""
+        """The region settings for a dataset when no store is given, and a line of text that describes them."""
         return RegionSettings.default_for(dataset)
 
     @property
@@ -122,28 +122,28 @@ class RecipeConfig:
 
     @property
     def reads_prior(self) -> bool:
-        """Does the trained model read the semantic prior?"""
+        """Whether the trained model uses the semantic prior."""
         return self.prior != "none"
 
     @property
     def needs_prior(self) -> bool:
-        """Does training or ranking read the semantic prior?"""
+        """Whether training or ranking uses the semantic prior."""
         return self.reads_prior or self.distillation.distillation > 0
 
     @property
     def trains(self) -> bool:
-        """Does the recipe train at all?"""
+        """Whether the recipe has a training phase."""
         return True
 
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
         """The untrained model.
 
         Args:
-            vocabulary: the words it knows.
-            region_width: width of a region's input.
-            encoder: where a run keeps its pretrained text encoder, once it has one.
+            vocabulary: the known words.
+            region_width: width V of a region's input.
+            encoder: folder of the pretrained text encoder in a saved run, if it exists.
         """
-        from unboxed.recipes.model import MatchingModel  # torch is loaded only where something is computed
+        from unboxed.recipes.model import MatchingModel  # loads torch
 
         kept = encoder is not None and encoder.is_dir()
         return MatchingModel(self, vocabulary, region_width, str(encoder) if kept else self.text)

@@ -2,14 +2,15 @@
 
 Gupta, Vahdat, Chechik, Yang, Kautz, Hoiem: Contrastive Learning for Weakly Supervised Phrase Grounding. ECCV 2020.
 
-Words attend to regions through keys and values; the attended value must tell a caption's own image from the others of
-the batch for each noun and adjective (a lower bound on the information that words and images share), and the true noun
-must beat substitutes that a masked language model finds plausible but that would change what the caption says.
+Words attend to regions through keys and values. For each noun and adjective, the attended value must match the word
+better in the paired image than in the other images of the batch (InfoNCE, a lower bound on the mutual information of
+words and images). The true noun must also match better than negatives that a masked language model finds plausible in
+the caption.
 
-Where this differs from the paper by default: the text encoder is a small GRU trained along (the paper: frozen BERT),
-so the learning rate is larger and has a one-cycle schedule; padding is masked everywhere; two captions of one image are
-never each other's negatives; a new noun is drawn for substitution each time instead of one for good; regions are ranked
-by more than attention (`Ranking.plain()` is the paper's rule).
+Where this differs from the paper by default: the text encoder is a small GRU trained with the model (the paper: frozen
+BERT), so the learning rate is larger and has a one-cycle schedule; padding is masked everywhere; two captions of one
+image are never each other's negatives; a noun to replace is sampled anew in each epoch (the paper: one fixed noun a
+caption); the ranking of regions uses more than the attention (`Ranking.plain()` is the paper's rule).
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ __all__ = ["InfoGround"]
 
 @dataclass(frozen=True)
 class InfoGround(RecipeConfig):
-    """InfoGround. The paper: 25 substitutes, joint width 384, two layers.
+    """InfoGround. The paper: 25 negatives, joint width 384, two layers.
 
     Attributes:
-        layers: linear maps of each of the four networks.
+        layers: linear layers of each of the four key and value networks.
     """
 
     units: ClassVar[Units] = "content"
@@ -45,13 +46,13 @@ class InfoGround(RecipeConfig):
     ranking: Ranking = field(default_factory=lambda: Ranking(value_weight=0.2, confidence_weight=2.0))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Keys and values."""
+        """Key-value attention."""
         from unboxed.attention.key_value import KeyValueAttention
 
         return KeyValueAttention(region_width, state_width, self.joint_width, self.layers)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """Each noun and adjective must pick its own image."""
+        """InfoNCE of each noun and adjective over the images of the batch."""
         from unboxed.objectives.contrastive import word_image_infonce
 
         matched_BCQ = pairs.alignment.matched_BCQ

@@ -1,4 +1,4 @@
-"""What the recipes of image–text matching by cross attention share: the hinge, and the constraints on attention."""
+"""Options and objective that the recipes of image-text matching share: hinge loss, and constraints on attention."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ __all__ = ["ConstraintConfig", "MatchingConfig"]
 
 @dataclass(frozen=True)
 class ConstraintConfig:
-    """Contrastive constraints on the attention of matched pairs (Chen et al., WACV 2023); reconstructions, see
-    `objectives/constraints.py`.
+    """Contrastive constraints on the attention of paired images and captions (Chen et al., WACV 2023).
+
+    The paper's code is not public; `objectives/constraints.py` states what was reconstructed.
 
     Attributes:
-        constraints: CCR, `ccr`: what is attended fits better than what is ignored; CCS, `ccs`: it fits its own query
-            better than one of another image; `both`; `none`.
-        constraint_weight: of each, in units of the ranking loss of one caption.
+        constraints: `ccr` (content re-sourcing: the attended content matches the query better than the rest), `ccs`
+            (content swapping: the attended content matches its query better than a query of another image), `both`,
+            or `none`.
+        constraint_weight: of each constraint, relative to the ranking loss of one caption.
         constraint_margin: in cosine.
-        ccr_variant: turn the weights round, or contrast the means of the largest and the smallest (`topk`).
-        ccs_variant: swap the query, or the content that is attended.
+        ccr_variant: `reversed` contrasts with reversed attention weights, `topk` contrasts the means of the regions
+            with the largest and the smallest weights.
+        ccs_variant: `query` swaps the query, `content` swaps the attended content.
     """
 
     constraints: Literal["none", "ccr", "ccs", "both"] = "none"
@@ -41,13 +44,13 @@ class ConstraintConfig:
 
 @dataclass(frozen=True)
 class MatchingConfig(RecipeConfig):
-    """A recipe of image–text matching. By default an image brings one caption to a batch, as in the papers.
+    """A recipe of image-text matching. By default a batch has one caption of each image, as in the papers.
 
     Attributes:
-        contrast: the `hinge` of the papers, or `npair`, a softmax over all negatives in both directions.
-        scale: of the scores under `npair`.
+        contrast: `hinge` (the papers), or `npair`, a softmax over all negatives in both directions.
+        scale: factor of the scores for `npair`.
         margin: of the hinge.
-        warm_up: epochs in which all negatives count, before only the hardest do.
+        warm_up: epochs in which all negatives count; after them only the hardest negative does.
         constraint: constraints on the attention.
     """
 
@@ -65,7 +68,7 @@ class MatchingConfig(RecipeConfig):
     )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """The hinge, a caption's share of it, and the constraints asked for."""
+        """The hinge per caption (or the N-pair loss), and the constraints."""
         from unboxed.objectives.contrastive import npair_loss
         from unboxed.objectives.triplet import triplet_loss
 

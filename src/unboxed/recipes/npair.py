@@ -1,17 +1,18 @@
-"""N-pair retrieval whose match map localises: words against the cells of a map, no region proposed.
+"""N-pair retrieval whose match map localizes: words are compared with the cells of a map, without region proposals.
 
 Das et al.: Semi Supervised Phrase Localization in a Bidirectional Caption-Image Retrieval Framework.
 arXiv 1908.02950, 2019.
 
-Every word meets every cell of the photograph's map in a plain product; the mean of these products is the score of
-image and caption, and each must pick the other from the batch. A phrase is where its words' maps are hottest.
+The match map is the inner product of every word with every cell of the image's feature map. Its mean is the score of
+image and caption, which is trained with the N-pair loss in both directions. A phrase is localized where the maps of its
+words are highest.
 
-Where this differs from the paper by default: the map comes from a small network trained from pixels, from scratch (the
-paper: VGG-19, pretrained on ImageNet and tuned along; `--map features` puts the paper's 3 x 3 convolution on a stored,
-frozen map); the best cell of a word stands in the place of the mean over cells; nouns and adjectives alone are matched,
-and each has to pick its images by itself too, from those whose captions do not say it (`--words-weight`);
-word vectors are learned, and read without their context (the paper: GloVe and an LSTM). Padding is masked, batch norm
-uses its running statistics in evaluation, and points are read in the order of the axes.
+Where this differs from the paper by default: the feature map comes from a small network trained on pixels from scratch
+(the paper: VGG-19, pretrained on ImageNet and fine-tuned; `--map features` applies the paper's 3 x 3 convolution to a
+stored, frozen map); the score uses the best cell of each word instead of the mean over cells; only nouns and adjectives
+are matched, and each is also contrasted by itself with the images whose captions do not contain it (`--words-weight`);
+word vectors are learned, without context (the paper: GloVe and an LSTM). Padding is masked, batch norm uses its running
+statistics in evaluation, and points are read in the order of the axes.
 """
 
 from __future__ import annotations
@@ -46,23 +47,22 @@ class NPair(RecipeConfig):
     """N-pair. The paper: reduction `mean`, joint width 1024, a 14 x 14 map, batches of 64, SGD at 1e-3.
 
     Attributes:
-        map: `pixels` trains a network from the photographs' pixels; `features` reads a stored map of a frozen backbone
-            (regions of a grid with backbone features, see `unboxed regions --grid`), or of the dataset's detector.
-        reduction: how a map becomes a score: `mean` over words and cells (the paper), `max-cells` (the best cell of
-            each word), `max-words` (the best word of each cell), `soft-cells` (a smooth maximum over cells).
+        map: `pixels` trains a network on the image's pixels; `features` uses the stored map of a frozen backbone
+            (regions of a grid with backbone features, see `unboxed regions --grid`) or of the dataset's detector.
+        reduction: from the match map to the score: `mean` over words and cells (the paper), `max-cells` (the best cell
+            of each word), `max-words` (the best word of each cell), `soft-cells` (a smooth maximum over cells).
         cells: of the map in each direction.
         patch: pixels of a cell in each direction, a power of two; for `pixels`.
-        channels: of the network's stages among the cells; for `pixels`.
-        blocks: how many of these stages there are; for `pixels`.
-        reach: width of their kernels; for `pixels`. With 3 each stage lets a cell see one cell further, and what sees
-            far localises badly.
-        hidden: share of the cells that do not count in a step of training, at random (the paper: 0).
-        words_weight: weight of the contrast of single words beside that of captions (the paper: 0); only without
-            context.
-        context: match words as the recurrent network reads them (the paper), or their own vectors alone.
-        half: compute the convolutions in 16 bits (bfloat16) while training: twice as fast on processors that can
-            multiply these, slower on others.
-        read_out: how boxes are read off the map of a phrase.
+        channels: of the residual blocks; for `pixels`.
+        blocks: number of residual blocks over the cells; for `pixels`.
+        reach: kernel width of these blocks; for `pixels`. With 3, each block widens the receptive field by one cell
+            in every direction; a wide receptive field localizes worse.
+        hidden: fraction of the cells that are dropped at random in a training step (the paper: 0).
+        words_weight: weight of the contrast of single words (the paper: 0); only without context.
+        context: match the states of the recurrent network (the paper) instead of the word vectors.
+        half: compute the convolutions in bfloat16 in training: twice as fast on processors with bfloat16 products,
+            slower on others.
+        read_out: how boxes are read off the heat map of a phrase.
     """
 
     units: ClassVar[Units] = "content"
@@ -89,10 +89,10 @@ class NPair(RecipeConfig):
     )
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
-        """The cells of a grid, described by their pixels, or by the map of the dataset's backbone or detector.
+        """The cells of a grid, with their pixels, or with the feature map of the dataset's backbone or detector.
 
         Raises:
-            RegionsError: features are wanted, and the dataset names neither.
+            RegionsError: `map` is `features`, and the dataset names neither.
         """
         grid = RegionSettings(whole_image=False, grid=self.cells, colour=False, texture=False)
         shape = f"{self.cells} x {self.cells}"
@@ -122,7 +122,7 @@ class NPair(RecipeConfig):
         """The match map.
 
         Raises:
-            RegionsError: regions without as many pixels as the choices say.
+            RegionsError: regions without the pixels or features that the options ask for.
         """
         from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
         from unboxed.data.collate import GEOMETRY_WIDTH
@@ -145,14 +145,14 @@ class NPair(RecipeConfig):
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """Captions pick their images, and images their captions."""
+        """The N-pair loss in both directions."""
         from unboxed.objectives.contrastive import npair_loss
 
         return {"npair": npair_loss(pairs.score_BC, pairs.image_of_C)}
 
     @property
     def shares_maps(self) -> bool:
-        """Do all captions of a batch share the map of a word? They do where no word depends on its caption."""
+        """Whether all captions of a batch share the map of a word: words have no context, and no other loss needs one."""
         alone = not self.context and self.text == "gru" and self.reduction != "max-words"
         return alone and not (self.distillation.distillation or self.intra_caption or self.negatives != "none")
 

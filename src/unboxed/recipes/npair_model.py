@@ -1,4 +1,4 @@
-"""N-pair training in which each word of a batch is looked for once, however many captions say it."""
+"""The model of the N-pair recipe: each distinct word of a batch is matched once, for all captions that contain it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["WordMapModel"]
 
 
 class WordMapModel(MatchingModel):
-    """The same model, scores and loss as `MatchingModel`, for words that are read without their context.
+    """The model, scores and losses of `MatchingModel`, computed faster for words without context.
 
-    A word without context has one map in each image. The maps of a batch's distinct nouns and adjectives are a
-    tenth of those of all captions, and the caption scores are means of their evidence: one matrix product more.
+    A word without context has one map in each image. A batch has about a tenth as many distinct nouns and adjectives as
+    words, and the score of a caption is the mean over its words: one more matrix product.
     """
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:

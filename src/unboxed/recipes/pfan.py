@@ -2,8 +2,8 @@
 
 Wang, Yang, Qian, Ma, Lu, Li, Fan: Position Focused Attention Network for Image-Text Matching. IJCAI 2019.
 
-SCAN whose regions know where they are: each has a vector made of those of the blocks of a 16 x 16 grid that its box
-covers, computed here from the boxes. Where it differs from the paper by default: as `scan.py` does from its own.
+SCAN with position embeddings of regions: each is a mixture of the vectors of those blocks of a 16 x 16 grid that the box
+covers, which are computed from the boxes. Where this differs from the paper by default: as listed in `scan.py`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class PFAN(MatchingConfig):
     """PFAN. The paper: joint width 1024, position width 200.
 
     Attributes:
-        direction: who attends.
-        position_width: of a block's vector.
-        mask_empty_blocks: leave slots without a block out (the original code lets them take part).
+        direction: words attend to regions (`t2i`), or regions to words (`i2t`).
+        position_width: width of a block's vector.
+        mask_empty_blocks: leave slots without a block out of the mixture (the original code includes them).
     """
 
     direction: Literal["t2i", "i2t"] = "t2i"
@@ -34,7 +34,7 @@ class PFAN(MatchingConfig):
     mask_empty_blocks: bool = False
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Cross attention over placed regions."""
+        """Cross attention over regions with position embeddings."""
         from unboxed.attention.cosine_attention import AttentionScorer
         from unboxed.attention.positions import PositionFocusedRegions
         from unboxed.attention.scan import CrossAttention

@@ -2,12 +2,12 @@
 
 Lee, Chen, Hua, Hu, He: Stacked Cross Attention for Image-Text Matching. ECCV 2018.
 
-Each word attends to regions (`t2i`), or each region to words (`i2t`); the mean cosine of each query with what it
-attended to is the score, trained by a hinge with the hardest negatives.
+Each word attends to regions (`t2i`), or each region attends to words (`i2t`). The score is the mean cosine of each query
+with its attended feature. It is trained with a hinge loss on the hardest negatives.
 
-Where this differs from the paper by default: narrower codes and a one-cycle schedule, for smaller data; captions carry
-no start and end markers; words keep both directions of the GRU beside their vector and are mapped linearly (the paper:
-the mean of the directions); captions of one image are never each other's negatives.
+Where this differs from the paper by default: narrower embeddings and a one-cycle schedule, for smaller data; captions
+have no start and end tokens; the state of a word is its vector with both directions of the GRU, mapped linearly (the
+paper: the mean of the directions); captions of one image are never each other's negatives.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class SCAN(MatchingConfig):
     """SCAN. The paper: joint width 1024, lambda 9 (t2i) or 4 (i2t).
 
     Attributes:
-        direction: who attends.
-        aggregation: how the queries' cosines become the score.
+        direction: words attend to regions (`t2i`), or regions to words (`i2t`).
+        aggregation: of the queries' cosines to the score: `mean`, or `lse` (log-sum-exp).
     """
 
     direction: Literal["t2i", "i2t"] = "t2i"

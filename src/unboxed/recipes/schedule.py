@@ -1,4 +1,4 @@
-"""How long and how fast a model trains."""
+"""The training schedule: epochs, batches, learning rates and the choice of the best epoch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a model trains.
+    """The training schedule.
 
     Attributes:
         epochs: passes over all captions.
-        images_per_batch: distinct images that meet in a batch; each is the others' negative.
-        captions_per_image: captions that an image brings along.
-        learning_rate: the highest one.
-        curve: `one-cycle` (linear warm-up over a tenth of the steps, then cosine to 0) or `constant`.
+        images_per_batch: distinct images in a batch; they are each other's in-batch negatives.
+        captions_per_image: captions of each image in a batch.
+        learning_rate: the maximum.
+        curve: `one-cycle` (linear warm-up over a tenth of the steps, then cosine decay to 0) or `constant`.
         weight_decay: of AdamW.
-        clip: largest norm of the gradient.
-        seed: of everything random in training.
-        select_on: what chooses the best epoch and stops early: validation `loss` or `retrieval` (rsum); no box is
-            looked at.
-        checkpoint_steps: steps between two checkpoints; one is also written after every epoch.
+        clip: maximum norm of the gradient.
+        seed: of all random numbers in training.
+        select_on: the validation figure that chooses the best epoch and stops early: `loss`, or `retrieval` (rsum).
+            Neither uses boxes.
+        checkpoint_steps: steps between two checkpoints; one is also saved after every epoch.
         patience: epochs without improvement before training stops; 0 never stops early.
     """
 

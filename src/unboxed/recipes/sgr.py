@@ -1,10 +1,10 @@
-"""SGR and SAF: similarity vectors, reasoned about by a graph or filtered by attention; their mean is SGRAF.
+"""SGR and SAF: similarity vectors with graph reasoning or attention filtration; the mean of their scores is SGRAF.
 
 Diao, Zhang, Ma, Lu: Similarity Reasoning and Filtration for Image-Text Matching. AAAI 2021.
 
-Each word and what it attends to, and the whole caption and the whole image, are compared by a vector instead of a
-number; a graph (SGR) or a gate (SAF) makes a score of these vectors. Where they differ from the paper by default: as
-`scan.py` does from its own; similarity vectors are narrower; batch norm over regions takes any number of them.
+The similarity of each word with its attended feature, and of the whole caption with the whole image, is a vector. A graph
+network (SGR) or an attention filter (SAF) turns these vectors into a score. Where this differs from the paper by default:
+as listed in `scan.py`; similarity vectors are narrower; batch norm over regions works for any number of regions.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class SGR(MatchingConfig):
     """SGR. The paper: joint width 1024, similarity width 256, 3 steps, dropout 0.4.
 
     Attributes:
-        similarity_width: of a similarity vector.
-        steps: of the graph.
+        similarity_width: width of a similarity vector.
+        steps: of graph reasoning.
         reasoning_dropout: of the global vectors.
     """
 
@@ -37,7 +37,7 @@ class SGR(MatchingConfig):
     reasoning_dropout: float = 0.4
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Similarity vectors and a graph over them."""
+        """Similarity vectors with graph reasoning or attention filtration."""
         from unboxed.attention.sgraf import SimilarityReasoning
 
         return SimilarityReasoning(

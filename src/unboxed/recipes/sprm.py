@@ -1,16 +1,16 @@
-"""SPRM: an untrained semantic prior, and a trained refinement of it.
+"""SPRM: an untrained semantic prior and a trained refinement.
 
 Rigoni, Parolari, Serafini, Sperduti, Ballan: Weakly-Supervised Visual-Textual Grounding with Semantic Prior Refinement.
 BMVC 2023.
 
-The prior compares the detector's names of the regions with a phrase's head noun, by word vectors, and heeds spatial
-words; alone it grounds without any training (`--untrained`). The refinement is a cosine between the phrase, read by a
-recurrent network, and the region. Both distributions over the regions are mixed. Training raises the score of a
-caption with its own image over that with a hard negative: the image of the batch whose caption is most alike.
+The prior compares the detected class of each region with the phrase's head noun by word vectors, and uses spatial words.
+It grounds without training (`--untrained`). The refinement is the cosine of the phrase, encoded by a recurrent network,
+and the region. The two distributions over regions are mixed. Training increases the difference between the score of a
+caption with its paired image and with a hard negative: the image of the batch whose caption is most similar.
 
-Where this differs from the paper by default: phrases without boxes are not left out of training (they cannot be known
-from captions alone); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; and the
-prior is our own, richer one (`--match vectors …` and the other choices of the prior give the paper's).
+Where this differs from the paper by default: training includes phrases without boxes (captions alone do not show which
+phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the prior
+uses more evidence than the paper's (`--match vectors` and the other options of the prior restore it).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class SPRM(RecipeConfig):
     """SPRM. The paper: omega 0.4, temperatures 1, batches of 16, learning rate 1e-5 for 25 epochs.
 
     Attributes:
-        omega: share of the refinement in the mixture, in [0, 1].
+        omega: weight of the refinement in the mixture, in [0, 1].
         refinement_temperature: of the refinement's softmax over regions (the paper: 1).
-        prior_temperature: of the prior's (the paper: 1).
-        refinement_hidden: hidden width of the refinement's region network; 0 for a single linear map (the paper).
-        contrast: `difference` of the scores with the own and the hard negative image (the paper), or `infonce` over all
-            images of the batch.
-        untrained: stop before the first step: the prior alone.
+        prior_temperature: of the prior's softmax over regions (the paper: 1).
+        refinement_hidden: hidden width of the refinement's region network; 0: a single linear map (the paper).
+        contrast: `difference` of the scores of the paired and of the hard negative image (the paper), or `infonce`
+            over all images of the batch.
+        untrained: no training; regions are ranked by the prior alone.
     """
 
     units: ClassVar[Units] = "phrases"
@@ -57,16 +57,16 @@ class SPRM(RecipeConfig):
 
     @property
     def reads_prior(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     @property
     def trains(self) -> bool:
-        """Not when it is the prior alone."""
+        """Whether the refinement is trained."""
         return not self.untrained
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """The prior mixed with its refinement."""
+        """The mixture of the prior and its refinement."""
         from unboxed.attention.refinement import PriorRefinement
 
         return PriorRefinement(
@@ -80,7 +80,7 @@ class SPRM(RecipeConfig):
         )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """The own image over a hard negative one."""
+        """The paired image against the hard negative image, or against all images of the batch."""
         from unboxed.objectives.contrastive import caption_image_infonce
         from unboxed.objectives.score_difference import hardest_image, score_difference
 

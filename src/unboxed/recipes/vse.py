@@ -1,8 +1,8 @@
-"""VSE: the baseline without attention, one vector for the image and one for the caption.
+"""VSE: the baseline without attention, with one vector for the image and one for the caption.
 
 Faghri, Fleet, Kiros, Fidler: VSE++: Improving Visual-Semantic Embeddings with Hard Negatives. BMVC 2018.
 
-The mean of the regions and the mean of the words, trained by the same hinge as the attending recipes.
+The cosine of the mean of the regions and the mean of the words, trained with the hinge loss of the other recipes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class VSE(MatchingConfig):
     """VSE++ on regions. The paper: joint width 1024, the last state of a GRU.
 
     Attributes:
-        text_pooling: how words become a caption.
+        text_pooling: the vector of a caption: the `mean` of its words' states, or the `last` state.
 
     Raises:
-        RunError: constraints on attention, of which there is none.
+        RunError: constraints on attention, which this recipe does not have.
     """
 
     text_pooling: Literal["mean", "last"] = "mean"
@@ -37,7 +37,7 @@ class VSE(MatchingConfig):
             raise RunError("vse has no attention that could be constrained; leave out --constraints, or train scan.")
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Two pooled vectors."""
+        """Pooled embeddings."""
         from unboxed.attention.vse import PooledEmbedding
 
         return PooledEmbedding(region_width, state_width, self.joint_width, self.text_pooling)

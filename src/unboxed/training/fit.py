@@ -1,4 +1,4 @@
-"""From a dataset to a run: regions, vocabulary, negatives, training, each kept so that an interrupted fit goes on."""
+"""`fit`: from a dataset to a run, with regions, vocabulary, negatives and training in one call."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
-from unboxed.errors import DatasetError, RegionsError, RunError
+from unboxed.errors import RegionsError, RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import load_weights, save_weights
-from unboxed.negatives.base import Negatives
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig, recipe_to_dict
@@ -32,13 +30,15 @@ from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
+from unboxed.training.splits import sample_images, training_and_validation
+from unboxed.types import Example
 
 if TYPE_CHECKING:
-    from unboxed.priors.semantic import SemanticPrior
+    from unboxed.recipes.model import MatchingModel
 
-__all__ = ["FitSettings", "fit", "require_free", "share_of", "training_and_validation"]
+__all__ = ["FitSettings", "fit", "require_free"]
 
-_MEASURED_PHOTOS = 500
+_MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
 
 def fit(
@@ -51,114 +51,206 @@ def fit(
 ) -> Grounder:
     """Train a recipe on a dataset and leave the run in `settings.out`.
 
+    Regions, vocabulary, negatives and checkpoints are kept in the run, so that an interrupted fit continues where it
+    stopped.
+
     Args:
-        recipe: its name, such as `infoground`.
+        recipe: its name in `RECIPES`, such as `infoground`.
         options: its options.
-        settings: data, folder and the rest.
-        say: is given a line for people at every stage.
-        report: is given every entry of the training log.
+        settings: the data, the run's folder, and the rest.
+        show: called with a line of text at every stage.
+        report: called with every entry of the training log.
 
     Returns:
         The trained model, as `Grounder.load(settings.out)` gives it.
 
     Raises:
-        UnboxedError: anything wrong with the dataset, the store or the run, with the fix named.
+        UnboxedError: the dataset, the store or the run cannot be used; the message names the fix.
     """
     run = settings.out
-    previous = _previous_run(run, recipe, options, settings.resume)
+    previous = _previous_run(recipe, options, settings)
     if previous is not None and previous.facts.get("finished"):
         show(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
-    if previous is not None and previous.facts.get("precision", "32") != settings.precision:
-        raise RunError(f"{run} was started with --precision {previous.facts.get('precision', '32')}; repeat it.")
-    dataset = load_dataset(settings.data)
-    training, validation = training_and_validation(dataset)
-    training = share_of(training, settings.train_fraction, options.schedule.seed)
-    for split in (training, validation):
-        show(split.describe())
-        if settings.strict:
-            split.require_readable()
-
-    store = _store(options, dataset, (training, validation), run, settings, show)
-    captions = [caption for example in training.examples for caption in example.captions]
-    vocabulary = Vocabulary.from_captions((caption.text for caption in captions), settings.min_count)
-    if previous is not None and Vocabulary.load(run / "vocab.json") != vocabulary:
-        raise RunError(f"The captions of {dataset.path} are not those that {run} was started with; start another run.")
+    data = _read_data(options, settings, show)
+    if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
+        raise RunError(
+            f"The captions of {data.dataset.path} are not those that {run} was started with; start another run."
+        )
     run.mkdir(parents=True, exist_ok=True)
-    config = RunConfig(
-        recipe=recipe,
-        options=options,
-        regions=store.settings.copied_to(run / "regions"),
-        feature_blocks=store.feature_blocks,
-        class_names=store.class_names,
-        facts={
-            "unboxed": __version__,
-            "data": str(dataset.path.resolve()),
-            "store": str(store.path.resolve()),
-            "precision": settings.precision,
-            "finished": False,
-        },
-    )
-    prior = _prior(options, store, training, show)
-    batcher = Batcher(config, vocabulary, prior)
-    loader = SplitLoader(training.examples, store, batcher)
-    held_out = SplitLoader(validation.examples, store, batcher)
+    config = _run_config(recipe, options, settings, data)
+    prior = _prior(options, data, show)
+    batcher = Batcher(config, data.vocabulary, prior)
+    training = SplitLoader(data.training.examples, data.store, batcher)
+    validation = SplitLoader(data.validation.examples, data.store, batcher)
     config.facts["train"] = {
-        "photos": len(loader),
-        "captions": loader.caption_count,
-        "without_regions": len(loader.missing),
+        "photos": len(training),
+        "captions": training.caption_count,
+        "without_regions": len(training.missing),
     }
-    config.facts["validation"] = {"photos": len(held_out), "captions": held_out.caption_count}
-    with file_lock(_negatives_file(options, settings)):
-        negatives = _negatives(options, settings, loader, show)
-    vocabulary.save(run / "vocab.json")
+    config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
+    _find_negatives(options, settings, training, show)
+    data.vocabulary.save(run / "vocab.json")
     if prior is not None:
         prior.save(run / "prior")
     config.save(run)
-
-    torch.manual_seed(seed_of(options.schedule.seed, "weights"))
-    model = options.build(vocabulary, config.region_width)
-    if options.text != "gru":
-        model.text.save(run / "text")  # type: ignore[operator]
-    sample = generator(options.schedule.seed, "measure").permutation(len(loader))[:_MEASURED_PHOTOS]
-    model.standardise.measure(loader.region_inputs(int(image)) for image in sample)
+    model = _untrained_model(config, data.vocabulary, training, run)
     if options.trains:
         started = time.monotonic()
         best = train(
             model,
             options.schedule,
-            loader,
-            held_out,
+            training,
+            validation,
             run,
-            negatives=negatives,
-            negative_count=options.negative_count,
             tensorboard=settings.tensorboard,
             precision=settings.precision,
             report=report,
         )
         show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
         config.facts["best"] = best
+        load_weights(run / "model.safetensors", model)
     else:
         show("Nothing is trained: the prior alone")
         save_weights(run / "model.safetensors", model)
-    for split in (training, validation):
+    for split in (data.training, data.validation):
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
-    load_weights(run / "model.safetensors", model)  # of the best epoch
-    grounder = Grounder(config, model, vocabulary, prior if options.needs_prior else None)
-    presence = calibrated(EmbeddedSplit(grounder, store), validation.examples)
-    config.facts.update(finished=True)
-    grounder.config = replace(config, presence=presence)
+    return _finished(Grounder(config, model, data.vocabulary, prior), data, run)
+
+
+class _Data(NamedTuple):
+    """What a fit reads of its dataset."""
+
+    dataset: Dataset
+    training: Split
+    validation: Split
+    store: RegionStore
+    vocabulary: Vocabulary
+
+
+def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str], None]) -> _Data:
+    dataset = load_dataset(settings.data)
+    training, validation = training_and_validation(dataset)
+    training = sample_images(training, settings.train_fraction, options.schedule.seed)
+    for split in (training, validation):
+        show(split.describe())
+        if settings.strict:
+            split.require_readable()
+    store = _store(options, dataset, [*training.examples, *validation.examples], settings, show)
+    texts = (caption.text for example in training.examples for caption in example.captions)
+    return _Data(dataset, training, validation, store, Vocabulary.from_captions(texts, settings.min_count))
+
+
+def _store(
+    options: RecipeConfig,
+    dataset: Dataset,
+    examples: Sequence[Example],
+    settings: FitSettings,
+    show: Callable[[str], None],
+) -> RegionStore:
+    """The store that the settings name, or the regions of the examples, extracted into the run."""
+    if settings.regions is not None:
+        return RegionStore.open(settings.regions)
+    region_settings, line = options.region_settings(dataset)
+    show(line)
+    summary = extract(examples, region_settings, settings.out / "store", strict=settings.strict)
+    for image_id, reason in summary.skipped:
+        show(f"Skipped {image_id}: {reason}")
+    return RegionStore.open(settings.out / "store")
+
+
+def _run_config(recipe: str, options: RecipeConfig, settings: FitSettings, data: _Data) -> RunConfig:
+    return RunConfig(
+        recipe=recipe,
+        options=options,
+        regions=data.store.settings.copied_to(settings.out / "regions"),
+        feature_blocks=data.store.feature_blocks,
+        class_names=data.store.class_names,
+        facts={
+            "unboxed": __version__,
+            "data": str(data.dataset.path.resolve()),
+            "store": str(data.store.path.resolve()),
+            "precision": settings.precision,
+            "finished": False,
+        },
+    )
+
+
+def _prior(options: RecipeConfig, data: _Data, show: Callable[[str], None]) -> SemanticPrior | None:
+    """The semantic prior of the regions' classes, for recipes that need one."""
+    if not options.needs_prior:
+        return None
+    if not data.store.class_names:
+        raise RegionsError(
+            "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
+            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
+        )
+    show("Preparing the semantic prior")
+    examples = [example for example in data.training.examples if example.image_id in data.store]
+    return SemanticPrior.build(
+        options.semantic,
+        data.store.class_names,
+        captions=(caption.text for example in examples for caption in example.captions),
+        images=(
+            (
+                [phrase.text for caption in example.captions for phrase in caption.phrases],
+                data.store.arrays(example.image_id).class_probs,
+            )
+            for example in examples
+        ),
+    )
+
+
+def _find_negatives(
+    options: RecipeConfig, settings: FitSettings, training: SplitLoader, show: Callable[[str], None]
+) -> None:
+    """Give the training captions the substitutes of their nouns, which are found once and kept in a file."""
+    file = settings.out / "negatives.safetensors"
+    if settings.cache is not None:
+        # In a folder that several runs share, negatives of different kinds and seeds have different names.
+        name = negatives_file_name(options.negatives, settings.language_model, options.schedule.seed)
+        file = settings.cache / name
+    with file_lock(file):
+        training.negatives = make_negatives(
+            options.negatives,
+            [caption for captions in training.captions for caption in captions],
+            [image for image, captions in zip(training.image_ids, training.captions, strict=True) for _ in captions],
+            file,
+            language_model=settings.language_model,
+            seed=options.schedule.seed,
+            show=show,
+        )
+    training.negative_count = options.negative_count
+
+
+def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLoader, run: Path) -> MatchingModel:
+    """The model with random weights of the seed, and the scale of its region inputs."""
+    options = config.options
+    torch.manual_seed(seed_of(options.schedule.seed, "weights"))
+    model = options.build(vocabulary, config.region_width)
+    if options.text != "gru":
+        model.text.save(run / "text")  # type: ignore[operator]
+    sample = generator(options.schedule.seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
+    model.standardise.measure(training.region_inputs(int(image)) for image in sample)
+    return model
+
+
+def _finished(grounder: Grounder, data: _Data, run: Path) -> Grounder:
+    """The run with its calibration, marked as finished."""
+    calibration = calibrated(EmbeddedSplit(grounder, data.store), data.validation.examples)
+    grounder.config.facts.update(finished=True)
+    grounder.config = replace(grounder.config, presence=calibration)
     grounder.config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     return grounder
 
 
 def require_free(run: Path, resume: bool) -> None:
-    """Stop before another run is written over, unless it is to be resumed.
+    """Raise an error before another run is overwritten, unless it is to be resumed.
 
     Raises:
-        RunError: there is a run in the folder, or something else in its place.
+        RunError: the folder holds a run, or the path is a file.
     """
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; --out names the folder of the run.")
@@ -166,50 +258,10 @@ def require_free(run: Path, resume: bool) -> None:
         raise RunError(f"{run} already holds a run; continue it with --resume, or choose another --out.")
 
 
-def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
-    """The `train` and `val` splits; without a `val`, a tenth of the training images, chosen at random.
-
-    Raises:
-        DatasetError: no split `train`, or fewer than two images in either: what is contrasted is one with another.
-    """
-    if "train" not in dataset.split_names:
-        raise DatasetError(f"{dataset.path} has no split `train`; name its list of images under [splits].")
-    training = dataset.split("train")
-    if "val" in dataset.split_names:
-        validation = dataset.split("val")
-    else:
-        order = generator(0, "held-out").permutation(len(training.examples))
-        held_out = set(order[: max(len(order) // 10, 2)].tolist())
-        kept = tuple(example for i, example in enumerate(training.examples) if i not in held_out)
-        validation = Split("val", tuple(example for i, example in enumerate(training.examples) if i in held_out))
-        training = replace(training, examples=kept)
-    for split in (training, validation):
-        if len(split.examples) < 2:
-            found = len(training.examples) + len(validation.examples)
-            raise DatasetError(
-                f"{dataset.path} has {len(split.examples)} of its {found} images in the split {split.name!r}; "
-                "training and validation contrast images with each other and need at least two each."
-            )
-    return training, validation
-
-
-def share_of(split: Split, fraction: float, seed: int) -> Split:
-    """A share of the images at random, at least two; the smaller share of a seed is part of the larger one.
-
-    Raises:
-        DatasetError: a share outside (0, 1].
-    """
-    if not 0 < fraction <= 1:
-        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the images, in (0, 1].")
-    if fraction == 1:
-        return split
-    count = max(round(fraction * len(split.examples)), 2)
-    chosen = np.sort(generator(seed, "fraction").permutation(len(split.examples))[:count])
-    return replace(split, examples=tuple(split.examples[i] for i in chosen))
-
-
-def _previous_run(run: Path, recipe: str, options: RecipeConfig, resume: bool) -> RunConfig | None:
-    require_free(run, resume)
+def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings) -> RunConfig | None:
+    """The config of the run that is to be resumed, which must have been started with the same options."""
+    run = settings.out
+    require_free(run, settings.resume)
     if not (run / "config.json").exists():
         return None
     previous = RunConfig.load(run)
@@ -217,86 +269,22 @@ def _previous_run(run: Path, recipe: str, options: RecipeConfig, resume: bool) -
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
-    ours, theirs = recipe_to_dict(options), recipe_to_dict(previous.options)
-    for part in [name for name, value in ours.items() if isinstance(value, dict)]:
-        ours.update(ours.pop(part))
-        theirs.update(theirs.pop(part))
-    differing = [
-        f"{name} was {theirs[name]!r} and now is {ours[name]!r}" for name in ours if ours[name] != theirs[name]
-    ]
+    now, before = _flat(recipe_to_dict(options)), _flat(recipe_to_dict(previous.options))
+    differing = [f"{name} was {before[name]!r} and now is {now[name]!r}" for name in now if now[name] != before[name]]
     if differing:
         raise RunError(
             f"{run} was started with other options: {'; '.join(differing)}. Repeat them, or start another run."
         )
+    precision = previous.facts.get("precision", "32")
+    if not previous.facts.get("finished") and precision != settings.precision:
+        raise RunError(f"{run} was started with --precision {precision}; repeat it.")
     return previous
 
 
-def _store(
-    options: RecipeConfig,
-    dataset: Dataset,
-    splits: Sequence[Split],
-    run: Path,
-    settings: FitSettings,
-    show: Callable[[str], None],
-) -> RegionStore:
-    if settings.regions is not None:
-        return RegionStore.open(settings.regions)
-    region_settings, which = options.region_settings(dataset)
-    show(which)
-    examples = [example for split in splits for example in split.examples]
-    summary = extract(examples, region_settings, run / "store", strict=settings.strict)
-    for image_id, reason in summary.skipped:
-        show(f"Skipped {image_id}: {reason}")
-    return RegionStore.open(run / "store")
-
-
-def _prior(
-    options: RecipeConfig, store: RegionStore, training: Split, show: Callable[[str], None]
-) -> SemanticPrior | None:
-    """The semantic prior of the regions' classes, where the recipe wants one."""
-    if not options.needs_prior:
-        return None
-
-    if not store.class_names:
-        raise RegionsError(
-            "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
-            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
-        )
-    show("Preparing the semantic prior")
-    examples = [example for example in training.examples if example.image_id in store]
-    return SemanticPrior.build(
-        options.semantic,
-        store.class_names,
-        captions=(caption.text for example in examples for caption in example.captions),
-        images=(
-            (
-                [phrase.text for caption in example.captions for phrase in caption.phrases],
-                store.arrays(example.image_id).class_probs,
-            )
-            for example in examples
-        ),
-    )
-
-
-def _negatives_file(options: RecipeConfig, settings: FitSettings) -> Path:
-    """Where the negatives are kept; in a shared folder, those of another kind or seed lie beside them."""
-    if settings.cache is None:
-        return settings.out / "negatives.safetensors"
-    return settings.cache / negatives_file_name(options.negatives, settings.language_model, options.schedule.seed)
-
-
-def _negatives(
-    options: RecipeConfig, settings: FitSettings, loader: SplitLoader, show: Callable[[str], None]
-) -> Negatives | None:
-    """Substitutes for the nouns of the training captions, found once and kept in the run."""
-    encoded = [caption for captions in loader.captions for caption in captions]
-    images = [image for image, captions in zip(loader.image_ids, loader.captions, strict=True) for _ in captions]
-    return make_negatives(
-        options.negatives,
-        encoded,
-        images,
-        _negatives_file(options, settings),
-        language_model=settings.language_model,
-        seed=options.schedule.seed,
-        show=show,
-    )
+def _flat(options: dict[str, Any]) -> dict[str, Any]:
+    """The options with those of nested parts beside the others, as on the command line."""
+    flat = {name: value for name, value in options.items() if not isinstance(value, dict)}
+    for part in options.values():
+        if isinstance(part, dict):
+            flat.update(part)
+    return flat

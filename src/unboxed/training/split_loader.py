@@ -44,6 +44,8 @@ class SplitLoader:
         image_ids: the images that have regions.
         captions: their encoded captions.
         missing: the images left out.
+        negatives: substitutes for words of the captions, which batches then bring along; None: no substitutes.
+        negative_count: substitutes of a caption in one batch.
 
     Raises:
         DatasetError: no image has regions.
@@ -52,6 +54,8 @@ class SplitLoader:
     def __init__(self, examples: Sequence[Example], store: RegionStore, batcher: Batcher) -> None:
         self._store = store
         self._batcher = batcher
+        self.negatives: Negatives | None = None
+        self.negative_count = 0
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
@@ -83,34 +87,25 @@ class SplitLoader:
         counts = [len(captions) for captions in self.captions]
         return epoch_batches(counts, schedule.images_per_batch, schedule.captions_per_image, rng)
 
-    def batches(
-        self,
-        schedule: Schedule,
-        epoch: int,
-        *,
-        start: int = 0,
-        negatives: Negatives | None = None,
-        negative_count: int = 0,
-    ) -> Prefetcher[int, PairedBatch]:
+    def batches(self, schedule: Schedule, epoch: int, *, start: int = 0) -> Prefetcher[int, PairedBatch]:
         """The batches of an epoch from number `start` on, prefetched from now on."""
         plan = self.plan(schedule, epoch)
 
         def make(index: int) -> PairedBatch:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
-            return self._batch(plan[index], negatives, negative_count, rng)
+            return self._batch(plan[index], rng)
 
         return Prefetcher(make, range(start, len(plan)))
 
-    def _batch(
-        self, shares: Sequence[Share], negatives: Negatives | None, count: int, rng: np.random.Generator
-    ) -> PairedBatch:
+    def _batch(self, shares: Sequence[Share], rng: np.random.Generator) -> PairedBatch:
         captions, image_of_C, slots, substitutes = [], [], [], []
         for position, (image, numbers) in enumerate(shares):
             for number in numbers:
                 captions.append(self.captions[image][number])
                 image_of_C.append(position)
-                if negatives is not None:
-                    sampled = negatives.sample(int(self._first_caption[image]) + number, rng, count)
+                if self.negatives is not None:
+                    caption = int(self._first_caption[image]) + number
+                    sampled = self.negatives.sample(caption, rng, self.negative_count)
                     ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
                     slots.append(sampled.position if sampled else -1)
                     substitutes.append(np.array(ids, dtype=np.int64))

@@ -1,0 +1,62 @@
+"""The images that a run is trained on and validated on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from unboxed.data.dataset import Dataset, Split
+from unboxed.errors import DatasetError
+from unboxed.runtime.seeds import generator
+
+__all__ = ["sample_images", "training_and_validation"]
+
+
+def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
+    """The splits `train` and `val`; without a `val`, a tenth of the training images, sampled at random.
+
+    Raises:
+        DatasetError: no split `train`, or fewer than two images in either: images are contrasted with each other.
+    """
+    if "train" not in dataset.split_names:
+        raise DatasetError(f"{dataset.path} has no split `train`; name its list of images under [splits].")
+    training = dataset.split("train")
+    if "val" in dataset.split_names:
+        validation = dataset.split("val")
+    else:
+        order = generator(0, "held-out").permutation(len(training.examples))
+        held_out = set(order[: max(len(order) // 10, 2)].tolist())
+        kept = tuple(example for i, example in enumerate(training.examples) if i not in held_out)
+        validation = Split("val", tuple(example for i, example in enumerate(training.examples) if i in held_out))
+        training = replace(training, examples=kept)
+    for split in (training, validation):
+        if len(split.examples) < 2:
+            found = len(training.examples) + len(validation.examples)
+            raise DatasetError(
+                f"{dataset.path} has {len(split.examples)} of its {found} images in the split {split.name!r}; "
+                "training and validation contrast images with each other and need at least two each."
+            )
+    return training, validation
+
+
+def sample_images(split: Split, fraction: float, seed: int) -> Split:
+    """A fraction of the images, sampled at random, at least two.
+
+    The smaller sample of a seed is part of every larger one.
+
+    Args:
+        split: the images.
+        fraction: in (0, 1]; 1 keeps all.
+        seed: of the sample.
+
+    Raises:
+        DatasetError: a fraction outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise DatasetError(f"--train-fraction is {fraction}; it is a share of the images, in (0, 1].")
+    if fraction == 1:
+        return split
+    count = max(round(fraction * len(split.examples)), 2)
+    chosen = np.sort(generator(seed, "fraction").permutation(len(split.examples))[:count])
+    return replace(split, examples=tuple(split.examples[i] for i in chosen))

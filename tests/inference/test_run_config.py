@@ -1,0 +1,80 @@
+"""`config.json` of a run: read and written without a change, and refused with a clear error when it is damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unboxed.errors import RunError
+from unboxed.inference.run_config import RunConfig
+from unboxed.recipes import RECIPES, recipe_from_dict, recipe_to_dict
+from unboxed.scenes.writing import DETECTOR
+
+GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "run_41071e2" / "run" / "config.json"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder with the config of a run that commit 41071e2 wrote, and its detector."""
+    (tmp_path / "regions").mkdir()
+    shutil.copy(DETECTOR, tmp_path / "regions" / "detector.onnx")
+    shutil.copy(GOLDEN, tmp_path / "config.json")
+    return tmp_path
+
+
+def test_a_config_is_written_as_it_was_read(run: Path) -> None:
+    RunConfig.load(run).save(run)
+    assert (run / "config.json").read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "something"}, "is not the config of a run"),
+        ({"version": 99}, "newer unboxed"),
+        ({"recipe": "nothing"}, "names the recipe 'nothing'; known are infoground"),
+        ({"choices": {"scale": "large"}}, "damaged.*scale is 'large'; expected float"),
+        ({"choices": {"schedule": {"speed": 1}}}, "damaged.*schedule.speed"),
+        ({"feature_blocks": [["x"]]}, "damaged"),
+        ({"presence": {"slope": 1}}, "damaged"),
+    ],
+)
+def test_a_damaged_config_is_named(run: Path, change: dict[str, object], message: str) -> None:
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    (run / "config.json").write_text(json.dumps({**content, **change}), encoding="utf-8")
+    with pytest.raises(RunError, match=message):
+        RunConfig.load(run)
+
+
+def test_what_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="There is no folder"):
+        RunConfig.load(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="it has no config"):
+        RunConfig.load(tmp_path)
+
+
+@given(
+    name=st.sampled_from(sorted(RECIPES)),
+    width=st.integers(1, 999),
+    dropout=st.floats(0, 1, exclude_max=True),
+    epochs=st.integers(1, 99),
+)
+def test_options_of_every_recipe_go_through_json(name: str, width: int, dropout: float, epochs: int) -> None:
+    options = recipe_to_dict(RECIPES[name]()) | {"joint_width": width, "dropout": dropout}
+    options["schedule"] = {**options["schedule"], "epochs": epochs}
+    recipe = recipe_from_dict(name, json.loads(json.dumps(options)))
+    assert type(recipe) is RECIPES[name]
+    assert (recipe.joint_width, recipe.dropout, recipe.schedule.epochs) == (width, dropout, epochs)
+    assert recipe_to_dict(recipe) == options
+
+
+def test_without_paths_no_folder_of_this_disk_is_left(run: Path) -> None:
+    config = RunConfig.load(run)
+    config.facts.update(data="/home/somebody/scenes/data.toml", store="/home/somebody/store")
+    assert "/home" not in json.dumps(config.without_paths().facts)
+    assert config.without_paths().facts["data"] == "scenes"
