@@ -72,4 +72,4 @@ def test_the_card_says_what_the_run_was_made_from(tiny_run: Path, tmp_path: Path
     bare.save(tmp_path / "bare")
     card = (tmp_path / "bare" / "README.md").read_text(encoding="utf-8")
     assert "infoground on an unnamed dataset" in card and "not calibrated" in card.replace("\n", " ")
-    assert "| chosen" not in card and "\n\nHow well" in card
+    assert "| chosen" not in card and "\n\nMeasure it" in card

@@ -1,4 +1,4 @@
-"""A trained grounding model in the hand: load it, give it an image and a caption, look at the boxes."""
+"""`Grounder`: a trained model that grounds captions in images, and ranks images and captions for each other."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _RETRIEVED = 32  # images whose regions are held at a time while they are ranked
 
 
 ImageLike = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
-"""An image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before."""
+"""An image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions."""
 
 
 class Grounder:
-    """A model with its vocabulary and its way of finding regions.
+    """A trained model with its vocabulary and its region extractor.
 
     >>> grounder = unboxed.load("runs/first")                                            # doctest: +SKIP
     >>> grounder.ground("photo.jpg", "A man in a red hat plays a guitar.").phrases[1]     # doctest: +SKIP
@@ -83,7 +83,7 @@ class Grounder:
         return cls(config, model, vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
-        """Write the model, all that it needs and a card for readers (README.md) to the folder `run`."""
+        """Write the model, all files that it needs, and a model card (README.md) to the folder `run`."""
         run = Path(run)
         run.mkdir(parents=True, exist_ok=True)
         regions = self.config.regions.copied_to(run / "regions")
@@ -98,24 +98,24 @@ class Grounder:
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | Path, *, revision: str | None = None) -> Grounder:
-        """A model from a folder, or by name from the Hugging Face Hub, where it is kept once fetched.
+        """A model from a folder, or by name from the Hugging Face Hub (downloaded once, then cached).
 
         Args:
             name_or_folder: a run's folder, or `owner/name` on the Hub (the extra `hub`).
             revision: branch, tag or commit on the Hub.
 
         Raises:
-            RunError: no such folder or name, or nothing there that is a run.
+            RunError: no such folder or name, or it holds no run.
         """
         return cls.load(name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision))
 
     def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model to the Hugging Face Hub (the extra `hub`), with its card, and without any path of this disk.
+        """Upload the model and its card to the Hugging Face Hub (the extra `hub`), without any path of this disk.
 
         Args:
-            repo: `owner/name`; made where it does not exist.
-            private: make it a private one.
-            token: of the Hub; the one that `hf auth login` keeps by default.
+            repo: `owner/name`; created if it does not exist.
+            private: create a private repository.
+            token: of the Hub; by default the one saved by `hf auth login`.
 
         Returns:
             The address of the upload.
@@ -128,25 +128,25 @@ class Grounder:
 
     @cached_property
     def extractor(self) -> RegionExtractor:
-        """Finds the regions of a new image as it was done for training; made when first needed."""
+        """Extracts the regions of a new image as for training; created on first use."""
         return RegionExtractor(self.config.regions)
 
     @property
     def batcher(self) -> Batcher:
-        """Makes the model's batches of regions and captions."""
+        """Makes image and caption batches for the model."""
         return Batcher(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
 
     def ground(self, image: ImageLike, caption: str | Caption) -> Grounding:
-        """Box the phrases of a caption in an image.
+        """Ground the phrases of a caption in an image.
 
         Args:
-            image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions, found before. EXIF
-                orientation is applied.
-            caption: a text, whose noun phrases are found, or a `Caption` with phrases of your own.
+            image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions. EXIF orientation is
+                applied.
+            caption: a text, whose noun phrases are grounded, or a `Caption` with your own phrases.
 
         Returns:
-            Every phrase with all regions ranked, boxes in pixels of the upright image. `phrase.present` and
-            `phrase.confidence` say whether the phrase is there at all.
+            Every phrase with all regions ranked, boxes in pixels of the upright image. `phrase.confidence` is the
+            calibrated probability that the phrase is present, `phrase.present` whether it is at least one half.
 
         Raises:
             ImageError: the image cannot be read.
@@ -157,29 +157,29 @@ class Grounder:
     def ground_batch(
         self, images: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
     ) -> list[list[Grounding]]:
-        """Box the phrases of many captions in many images; each image is looked at once.
+        """Ground the phrases of many captions in many images; each image is processed once.
 
         Args:
             images: as for `ground`.
-            captions: of each image one caption, or several.
+            captions: one caption of each image, or a list of captions.
 
         Returns:
-            For each image the groundings of its captions.
+            The groundings of each image's captions.
 
         Raises:
             ImageError: an image cannot be read.
             CaptionError: a caption has no words.
-            ValueError: not as many captions, or lists of them, as images.
+            ValueError: the numbers of images and of captions (or lists of captions) differ.
         """
         given = [[own] if isinstance(own, str | Caption) else list(own) for own in captions]
         of_each = [[_caption(caption) for caption in own] for own in given]
         if len(of_each) != len(images):
-            raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give each its own.")
+            raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give captions for each image.")
         found = self._regions_of_all(images)
         return list(ground_stream(self, zip(found, of_each, strict=True)))
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
-        """Where a word or phrase of a caption looks in an image.
+        """The heat map of a word or phrase of a caption in an image.
 
         Args:
             image: as for `ground`.
@@ -196,15 +196,15 @@ class Grounder:
         return span_heat(self.ground(image, caption), span)
 
     def retrieve(self, text: str | Caption, images: Sequence[ImageLike], k: int = 10) -> list[RankedImage]:
-        """The images that a text fits best, best first, with its phrases boxed in each.
+        """The images that match a text best, best first, with its phrases grounded in each.
 
-        Every image is looked at; for a collection that is asked more than once, `unboxed index` keeps what is
-        seen.
+        Every image is processed. For a collection that is searched more than once, `unboxed index` keeps the
+        embeddings.
 
         Args:
-            text: a sentence, or a `Caption` with phrases of your own.
+            text: a sentence, or a `Caption` with your own phrases.
             images: as for `ground`.
-            k: how many at most.
+            k: the maximum number of images.
 
         Raises:
             ImageError: an image cannot be read.
@@ -272,16 +272,16 @@ class Grounder:
         return self.model.align(images, captions, paired=paired)
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words of a text, lower-cased, that the model has not learned; each is to it like any other of them.
+        """The words of a text, in lower case, that are not in the vocabulary; the model treats them all alike.
 
-        A pretrained text encoder has words of its own, and none is unknown.
+        Models with a pretrained text encoder have no unknown words.
         """
         if self.config.options.text != "gru":
             return []
         return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
     def regions_of(self, image: ImageLike) -> Regions:
-        """The regions of an image, as `ground` finds them; `Regions` are given back as they are.
+        """The regions of an image, extracted as by `ground`; `Regions` are returned unchanged.
 
         Raises:
             ImageError: the image cannot be read.
@@ -290,11 +290,11 @@ class Grounder:
 
     def _regions_of_all(self, images: Sequence[ImageLike]) -> Iterator[Regions]:
         if any(not isinstance(image, Regions) for image in images):
-            _ = self.extractor  # made here, not by several threads at once
+            _ = self.extractor  # created here, not by several threads at once
         return ordered_map(self.regions_of, images, min(torch.get_num_threads(), max(len(images), 1)))
 
     def ground_regions(self, regions: Regions, captions: Sequence[Caption]) -> list[Grounding]:
-        """The same for captions of one image whose regions are known already.
+        """The groundings of captions of one image whose regions are given.
 
         Raises:
             RegionsError: regions of other features or classes than the model was trained on.
@@ -303,7 +303,7 @@ class Grounder:
 
     @torch.inference_mode()
     def score(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
-        """How well each image and caption fit, `[B, C]`; higher is better, any sign.
+        """How well each image and caption match, `[B, C]`; higher is better, any sign.
 
         Args:
             images: B of them, as for `ground`.

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: fetched by name, uploaded with their card. The extra `hub`."""
+"""Download and upload of models on the Hugging Face Hub; needs the extra `hub`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FILES = ("*.json", "*.safetensors", "README.md", "prior/*", "regions/*", "text/
 
 
 def fetched(name: str, revision: str | None = None) -> Path:
-    """The folder of a model of the Hub, from the local cache where it is there already.
+    """The local folder of a model of the Hub, downloaded unless the local cache has it.
 
     Raises:
         RunError: no such model, no way to reach the Hub, or no `huggingface_hub`.
@@ -31,7 +31,7 @@ def fetched(name: str, revision: str | None = None) -> Path:
 
 
 def uploaded(save: Callable[[Path], None], repo: str, private: bool, token: str | None) -> str:
-    """Upload what `save` writes to the repository `repo`; gives back its address.
+    """Upload the files that `save` writes to the repository `repo`, and return its address.
 
     Raises:
         RunError: the Hub cannot be reached or refuses, or no `huggingface_hub`.

@@ -1,4 +1,4 @@
-"""The card of a model: what it is, what it was trained on, how to use it; `model_card.md` with the run's own facts."""
+"""The model card of a run: `model_card.md` filled in with the run's facts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NOT_COUNTED = {"photos": 0, "captions": 0}
 
 
 def model_card(config: RunConfig) -> str:
-    """Markdown with the header that the Hugging Face Hub reads."""
+    """The card as Markdown, with the metadata header of the Hugging Face Hub."""
     facts = config.facts
     data = Path(str(facts.get("data", "an unnamed dataset")))
     detectors = [path.name for path in config.regions.detectors]

@@ -28,11 +28,11 @@ class GroundedPhrase:
     Attributes:
         text, start, end: the phrase and its character span in the caption.
         boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
-        scores: `[N]`, not increasing; they rank the boxes of one phrase, and say nothing about whether it is there.
+        scores: `[N]`, not increasing. They rank the boxes of one phrase; they are no probability that it is present.
         match: how well the phrase matches the image, in the model's own unit; None where it was not computed.
         confidence: the calibrated probability in [0, 1] that the phrase is in the image; None of a model that was not
             calibrated.
-        types: Entities types such as `people`, where the caption that was asked for came with them.
+        types: Entities types such as `people`, if the given caption has them.
     """
 
     text: str
@@ -50,23 +50,23 @@ class GroundedPhrase:
 
     @property
     def present(self) -> bool:
-        """Is the phrase in the image, as likely as not? True where nobody knows."""
+        """Whether the probability that the phrase is present is at least one half; True without a calibration."""
         return self.confidence is None or self.confidence >= 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Grounding:
-    """The answer for one image and one caption.
+    """The phrases of one caption grounded in one image.
 
     Attributes:
         caption: the caption's text.
         phrases: its phrases in reading order, each with ranked boxes.
         words: the words of the caption as (start, end) character spans.
         regions: the candidate regions that were ranked.
-        attention_WR: `[W, R]` in [0, 1], how much each word attends to each region; rows sum to 1.
+        attention_WR: `[W, R]` in [0, 1], the attention of each word over the regions; rows sum to 1.
         width, height: size of the image in pixels.
-        heat_PYX: `[P, h, w]`, how well each phrase fits each cell of a grid over the image, any sign; None where
-            phrases choose among regions.
+        heat_PYX: `[P, h, w]`, the match of each phrase with each cell of a grid over the image, any sign; None for
+            recipes that choose among regions.
         image: the image or its file, for pictures in notebooks; None draws boxes on white.
     """
 
@@ -155,12 +155,12 @@ class Grounding:
 
 @dataclass(frozen=True, eq=False)
 class RankedImage:
-    """An image that was found for a text.
+    """An image of a ranking for a text.
 
     Attributes:
-        index: its place among the images that were ranked.
-        score: how well it fits, higher is better, any sign; it compares with those of the same text alone.
-        grounding: where the text's phrases are in it.
+        index: its position among the given images.
+        score: how well it matches, higher is better, any sign; comparable between images of the same text.
+        grounding: the text's phrases in this image.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""What `config.json` of a run says. Reading it loads no PyTorch: a command may do other things while that loads."""
+"""`config.json` of a run. Reading it does not import PyTorch, so that commands start fast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What `config.json` of a run says.
+    """The content of `config.json` of a run.
 
     Attributes:
         recipe: the recipe's name.
@@ -34,8 +34,8 @@ class RunConfig:
         regions: how regions of a new image are found; model files lie in the run's folder.
         feature_blocks: (name, width) of each run of columns of the regions' features.
         class_names: of the regions' class probabilities.
-        facts: what was trained on and how it went, for people to read.
-        presence: how sure a phrase's evidence makes that it is in an image; None where nothing could be learned.
+        facts: the data, the training and the versions, for people to read.
+        presence: the calibration of a phrase's match to the probability that it is present; None without one.
     """
 
     recipe: str
@@ -56,7 +56,7 @@ class RunConfig:
 
     @cached_property
     def columns(self) -> npt.NDArray[np.bool_]:
-        """`[V]`: which columns of the regions' features the model is given."""
+        """`[V]`: which columns of the regions' features are part of the model's input."""
         everything = self.options.backbone_features or not self.class_names or not self.options.class_inputs
         taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
         return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
@@ -69,7 +69,7 @@ class RunConfig:
         width: int,
         height: int,
     ) -> Array:
-        """What the model is given of R regions, `[R, region_width]`."""
+        """The model's input of R regions, `[R, region_width]`."""
         from unboxed.data.collate import region_inputs
 
         probs = class_probs if self.options.class_inputs else class_probs[:, :0]
@@ -77,7 +77,7 @@ class RunConfig:
         return region_inputs(boxes, taken, probs, width, height)
 
     def without_paths(self) -> RunConfig:
-        """The same without the folders of this disk among its facts: to be given away."""
+        """A copy whose facts name no folder of this disk, for publishing."""
         facts = {key: value for key, value in self.facts.items() if key != "store"}
         if "data" in facts:
             data = Path(str(facts["data"]))

@@ -1,4 +1,4 @@
-"""Where a part of a caption looks: its words' attention painted over the image."""
+"""The heat map of a part of a caption: the attention of its words over the pixels of the image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["span_heat"]
 
 
 def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Array:
-    """The heat `[H, W]` in [0, 1] of every pixel of the image, 1 where the span looks most.
+    """The heat `[H, W]` in [0, 1] of every pixel of the image; the maximum is 1.
 
-    The attention of the span's nouns and adjectives, of all its words where it has none, lies over the regions' boxes;
-    with a model that has heat maps, the map of the span's phrases is read at every pixel instead.
+    The attention of the span's nouns and adjectives (of all its words without any) is spread over the boxes of the
+    regions. Models with heat maps use the mean map of the span's phrases instead.
 
     Args:
         grounding: of the image and the caption.
@@ -36,9 +36,9 @@ def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Arra
         )
     size = (grounding.width, grounding.height)
     if grounding.heat_PYX is not None:
-        own = [p for p, phrase in enumerate(grounding.phrases) if phrase.start < end and phrase.end > start]
-        if own:
-            return positive_heat(upsampled(grounding.heat_PYX[own].mean(axis=0), *size))
+        inside = [p for p, phrase in enumerate(grounding.phrases) if phrase.start < end and phrase.end > start]
+        if inside:
+            return positive_heat(upsampled(grounding.heat_PYX[inside].mean(axis=0), *size))
     found = [Word(grounding.caption[first:last].lower(), first, last) for first, last in grounding.words]
     chosen_W = content_or_all(inside_W, content_mask(found, grounding.phrases))
     weight_R = grounding.attention_WR[chosen_W].mean(axis=0)

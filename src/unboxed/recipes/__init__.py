@@ -1,23 +1,56 @@
-"""One file per paper: its choices, and the parts that they pick."""
+"""Recipes: one short file a paper, with its options, its attention and its objective.
+
+A recipe is a frozen dataclass. It builds its model, and its objective turns the pairs of a batch into losses:
+
+    recipe = CKD(joint_width=256)
+    model = recipe.build(vocabulary, region_width)                   # a MatchingModel, untrained
+    losses = model.loss(batch, TrainingStep(step=0, steps=100))      # of a PairedBatch; "loss" is the total
+    images = model.encode_images(batch.images)
+    captions = model.encode_captions(batch.captions)
+    score_BC = model.score(images, captions)
+
+`RECIPES` names them; adding a recipe to it makes it available to `fit`, the command line and the documentation.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.matching import ConstraintConfig, MatchingConfig
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pfan import PFAN
 from unboxed.recipes.scan import SCAN
+from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sgr import SAF, SGR
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
+from unboxed.runtime.json_values import FieldHooks, from_json, to_json
 
-__all__ = ["RECIPES", "RecipeConfig", "recipe_from_dict", "recipe_to_dict"]
+__all__ = [
+    "BFAN",
+    "CKD",
+    "PFAN",
+    "RECIPES",
+    "SAF",
+    "SCAN",
+    "SGR",
+    "SPRM",
+    "VSE",
+    "ConstraintConfig",
+    "DistillationConfig",
+    "InfoGround",
+    "MatchingConfig",
+    "NPair",
+    "RecipeConfig",
+    "Schedule",
+    "recipe_from_dict",
+    "recipe_to_dict",
+]
 
 RECIPES: dict[str, type[RecipeConfig]] = {
     "infoground": InfoGround,
@@ -31,25 +64,21 @@ RECIPES: dict[str, type[RecipeConfig]] = {
     "vse": VSE,
     "npair": NPair,
 }
+"""The recipes by the name that `unboxed fit NAME` and saved runs have."""
+
+_HOOKS = {"semantic": FieldHooks(PriorSettings.from_dict, lambda settings: settings.to_dict())}
 
 
 def recipe_to_dict(options: RecipeConfig) -> dict[str, Any]:
-    """Plain JSON values of all choices."""
-    return {**asdict(options), "semantic": options.semantic.to_dict()}
+    """The options of a recipe as plain JSON values."""
+    return to_json(options, hooks=_HOOKS)
 
 
 def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
-    """The recipe that `recipe_to_dict` made the choices of.
+    """The recipe `name` with the options that `recipe_to_dict` wrote; options that are left out take their defaults.
 
     Raises:
-        TypeError: a choice that this recipe does not have.
+        UnknownFieldError: an option that this recipe does not have.
+        WrongKindError: a value of the wrong kind.
     """
-    standard = RECIPES[name]()
-    known = {field.name: getattr(standard, field.name) for field in fields(standard)}
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise TypeError(f"{name} has no choice {unknown[0]!r}")
-    parts = {part: type(known[part])(**value) for part, value in options.items() if is_dataclass(known[part])}
-    if "semantic" in options:
-        parts["semantic"] = PriorSettings.from_dict(options["semantic"])
-    return RECIPES[name](**{**options, **parts})
+    return from_json(RECIPES[name], options, hooks=_HOOKS)

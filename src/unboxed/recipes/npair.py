@@ -152,7 +152,7 @@ class NPair(RecipeConfig):
 
     @property
     def shares_maps(self) -> bool:
-        """Whether all captions of a batch share the map of a word: words have no context, and no other loss needs one."""
+        """Whether all captions of a batch share the map of a word: no word and no loss depends on the caption."""
         alone = not self.context and self.text == "gru" and self.reduction != "max-words"
         return alone and not (self.distillation.distillation or self.intra_caption or self.negatives != "none")
 

@@ -2,8 +2,8 @@
 
 Wang, Yang, Qian, Ma, Lu, Li, Fan: Position Focused Attention Network for Image-Text Matching. IJCAI 2019.
 
-SCAN with position embeddings of regions: each is a mixture of the vectors of those blocks of a 16 x 16 grid that the box
-covers, which are computed from the boxes. Where this differs from the paper by default: as listed in `scan.py`.
+SCAN with position embeddings of regions: mixtures of the vectors of those blocks of a 16 x 16 grid that a box covers.
+The blocks are computed from the boxes. Where this differs from the paper by default: as listed in `scan.py`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Lee, Chen, Hua, Hu, He: Stacked Cross Attention for Image-Text Matching. ECCV 2018.
 
-Each word attends to regions (`t2i`), or each region attends to words (`i2t`). The score is the mean cosine of each query
-with its attended feature. It is trained with a hinge loss on the hardest negatives.
+Each word attends to regions (`t2i`), or each region attends to words (`i2t`). The score is the mean cosine of the
+queries with their attended features. It is trained with a hinge loss on the hardest negatives.
 
 Where this differs from the paper by default: narrower embeddings and a one-cycle schedule, for smaller data; captions
 have no start and end tokens; the state of a word is its vector with both directions of the GRU, mapped linearly (the

@@ -2,9 +2,9 @@
 
 Diao, Zhang, Ma, Lu: Similarity Reasoning and Filtration for Image-Text Matching. AAAI 2021.
 
-The similarity of each word with its attended feature, and of the whole caption with the whole image, is a vector. A graph
-network (SGR) or an attention filter (SAF) turns these vectors into a score. Where this differs from the paper by default:
-as listed in `scan.py`; similarity vectors are narrower; batch norm over regions works for any number of regions.
+The similarity of each word with its attended feature, and of the caption with the image, is a vector. A graph
+network (SGR) or an attention filter (SAF) turns these vectors into a score. Where this differs from the paper by
+default: as listed in `scan.py`; similarity vectors are narrower; batch norm works for any number of regions.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Rigoni, Parolari, Serafini, Sperduti, Ballan: Weakly-Supervised Visual-Textual Grounding with Semantic Prior Refinement.
 BMVC 2023.
 
-The prior compares the detected class of each region with the phrase's head noun by word vectors, and uses spatial words.
-It grounds without training (`--untrained`). The refinement is the cosine of the phrase, encoded by a recurrent network,
-and the region. The two distributions over regions are mixed. Training increases the difference between the score of a
-caption with its paired image and with a hard negative: the image of the batch whose caption is most similar.
+The prior compares the detected class of each region with the phrase's head noun by word vectors, and uses spatial
+words. It grounds without training (`--untrained`). The refinement is the cosine of the phrase, encoded by a recurrent
+network, and the region. The two distributions over regions are mixed. Training increases the difference between the
+score of a caption with its paired image and with a hard negative: the image of the batch whose caption is most similar.
 
 Where this differs from the paper by default: training includes phrases without boxes (captions alone do not show which
 phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the prior

@@ -1,4 +1,4 @@
-"""A fit where neither a recipe nor regions are named: what is at hand decides, and it is said which."""
+"""`fit` without a recipe: region sources and recipe are chosen by the data and models at hand, and reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unboxed.training.splits import training_and_validation
 
 __all__ = ["default_fit", "default_recipe", "default_regions"]
 
-_STEPS = 100  # a small collection is retrieved twice as well after so many as after a quarter; grounding needs fewer
+_STEPS = 100  # on small collections, rsum after this many is twice that after a quarter; grounding needs fewer
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 
 
@@ -36,15 +36,15 @@ def default_fit(
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
-    """Find regions with what there is, and train the recipe that suits them.
+    """Extract regions with the available models, and train the recipe that suits them.
 
     Args:
         settings: data, folder and the rest.
-        detectors: ONNX files, or the folder of a detector of transformers.
-        epochs: passes over all captions; chosen by the number of images when None.
-        seed: of everything random in training.
-        say: is given a line for people at every stage.
-        report: is given every entry of the training log.
+        detectors: ONNX files, and at most one folder of a transformers detector.
+        epochs: passes over all captions; None: chosen by the number of images.
+        seed: of all random numbers in training.
+        show: called with a line of text at every stage.
+        report: called with every entry of the training log.
 
     Raises:
         UnboxedError: as `fit`.
@@ -106,9 +106,9 @@ def default_recipe(named: bool, images: int, epochs: int | None = None, seed: in
     """The recipe and its options.
 
     Args:
-        named: do the regions have class names? Then CKD, taught by the semantic prior; else InfoGround.
-        photos: of the training split.
-        epochs: None chooses them by the number of images.
+        named: whether the regions have class names. If so, CKD with the semantic prior; else InfoGround.
+        images: the number of training images.
+        epochs: None: chosen by the number of images.
         seed: of training.
     """
     options: RecipeConfig = (

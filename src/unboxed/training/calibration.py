@@ -1,9 +1,9 @@
-"""Phrases that are in an image and phrases that are not, from captions alone: what presence is calibrated on.
+"""Phrases that are present and phrases that are absent, from captions alone, for the calibration.
 
-Each of some held-out images is grounded with captions of its own, and with captions of another image. What
-its own captions say is there. What the other's say is not, unless its own captions speak of the same kind of thing:
-then nobody knows, and the phrase is left out, as pronouns are. Captions do not say all that an image shows, so a
-few phrases that count as absent are there.
+A sample of held-out images is grounded with their own captions and with the captions of another image. Phrases of an
+image's own captions are present. Phrases of the other captions are absent, unless the own captions mention the same
+kind of thing; these are left out, as are pronouns. Captions do not mention everything that an image shows, so a few of
+the phrases that count as absent are present.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from unboxed.types import Caption, Example
 
 __all__ = ["SwappedPhrases", "calibrated", "swapped_phrases"]
 
-_CALIBRATION_PHOTOS = 200
+_CALIBRATION_IMAGES = 200
 
 
 class SwappedPhrases(NamedTuple):
-    """N phrases of photographs' own and of others' captions.
+    """N phrases of images' own captions and of captions of other images.
 
     Attributes:
-        match_N: how well each fits.
-        present_N: True for those of the photograph's own captions.
-        photos: how many images were asked.
+        match_N: how well each phrase matches the image.
+        present_N: True for phrases of the image's own captions.
+        images: the number of images.
     """
 
     match_N: npt.NDArray[np.float64]
@@ -83,17 +83,17 @@ def calibrated(split: EmbeddedSplit, examples: Sequence[Example]) -> PresenceCal
         split: the model and the regions.
         examples: held-out images with captions.
     """
-    found = swapped_phrases(split, examples, images=_CALIBRATION_PHOTOS)
+    found = swapped_phrases(split, examples, images=_CALIBRATION_IMAGES)
     return fit_presence(found.match_N, found.present_N)
 
 
 def _kinds(caption: Caption) -> list[str | None]:
-    """What kind of thing each phrase names; None for a pronoun."""
+    """The kind of thing that each phrase names; None for a pronoun."""
     heads = [head_noun(phrase.text).lower() for phrase in caption.phrases]
     return [None if not head or head in PRONOUNS else _kind(head) for head in heads]
 
 
 def _kind(word: str) -> str:
-    """A key that nouns for one kind of thing share: “dogs” and “dog”, and all words for persons."""
+    """A key shared by nouns for one kind of thing: “dogs” and “dog”, and all words for persons."""
     key = noun_key(word.lower())
     return "person" if key in PERSONS or key in GROUPS else key

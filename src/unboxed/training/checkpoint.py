@@ -1,4 +1,4 @@
-"""Checkpoints: all that training needs to continue bit by bit."""
+"""Checkpoints: all that training needs to continue exactly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 def save_checkpoint(
     path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
 ) -> None:
-    """Write all that training needs to go on bit by bit: weights, buffers, optimiser state and `progress` (JSON)."""
+    """Write all that training needs to continue exactly: weights, buffers, optimizer state and `progress` (JSON)."""
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         for name, value in state.items():
@@ -26,7 +26,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put back what `save_checkpoint` wrote and return its progress.
+    """Restore what `save_checkpoint` wrote, and return its progress.
 
     Raises:
         RunError: the file is damaged or belongs to another model.

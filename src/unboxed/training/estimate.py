@@ -1,4 +1,4 @@
-"""How long regions and training will take, measured on a few images and a few steps."""
+"""Estimates of the time for region extraction and training, measured on a few images and steps."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from unboxed.types import Example, PairedBatch, Regions
 
 __all__ = ["Estimate", "estimate"]
 
-_PHOTOS = 6
+_IMAGES = 6
 _STEPS = 3
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds, by what was measured.
+    """Estimated seconds.
 
     Attributes:
-        photo: to find the regions of one image, on all cores.
-        regions: of all of them.
-        training: the default recipe's epochs.
-        recipe, epochs: that recipe.
+        image: to extract the regions of one image, with all cores.
+        regions: to extract the regions of all images.
+        training: to train the default recipe.
+        recipe, epochs: the default recipe and its epochs.
     """
 
     image: float
@@ -45,20 +45,20 @@ class Estimate:
     epochs: int
 
 
-def estimate(examples: Sequence[Example], training_photos: int, settings: RegionSettings) -> Estimate | None:
-    """Measure a few images, chosen at random, and a few steps of the default recipe on them.
+def estimate(examples: Sequence[Example], training_images: int, settings: RegionSettings) -> Estimate | None:
+    """Measure a few images, sampled at random, and a few training steps of the default recipe on them.
 
     Args:
         examples: of all splits.
-        training_photos: how many of them are trained on.
-        settings: how regions are found.
+        training_images: the number of training images.
+        settings: of the regions.
 
     Returns:
-        None where none of the chosen images can be read.
+        None if none of the sampled images can be read.
     """
-    chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_PHOTOS]]
+    chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_IMAGES]]
     extractor = RegionExtractor(settings)
-    blocks = extractor.feature_blocks  # the networks have run once before anything is timed
+    blocks = extractor.feature_blocks  # runs the networks once before anything is timed
 
     def found(example: Example) -> Regions | None:
         try:
@@ -71,10 +71,10 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
     if not regions:
         return None
     image = (time.perf_counter() - started) / len(regions)
-    recipe, options = default_recipe(bool(extractor.class_names), training_photos)
+    recipe, options = default_recipe(bool(extractor.class_names), training_images)
     config = RunConfig(recipe, options, settings, blocks, extractor.class_names, {})
     schedule = options.schedule
-    batch_images = min(schedule.images_per_batch, training_photos)
+    batch_images = min(schedule.images_per_batch, training_images)
     captions = [e.captions[: schedule.captions_per_image] for e in examples[:batch_images]]
     vocabulary = Vocabulary.from_captions((caption.text for e in examples for caption in e.captions), 2)
     batcher = Batcher(config, vocabulary)
@@ -83,7 +83,7 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
         batcher.captions(batcher.encode([caption for several in captions for caption in several])),
         torch.tensor([number for number, several in enumerate(captions) for _ in several]),
     )
-    # What a teacher adds is little, and it would have to be prepared first.
+    # The distillation adds little time, and its prior would have to be built first.
     plain = type(options)(negatives="none", distillation=type(options.distillation)(0.0), schedule=schedule)
     model = plain.build(vocabulary, config.region_width)
     seconds = []
@@ -91,5 +91,5 @@ def estimate(examples: Sequence[Example], training_photos: int, settings: Region
         started = time.perf_counter()
         model.loss(batch, TrainingStep(0, 1))["loss"].backward()  # type: ignore[no-untyped-call]
         seconds.append(time.perf_counter() - started)
-    steps = schedule.epochs * max(training_photos // batch_images, 1)
+    steps = schedule.epochs * max(training_images // batch_images, 1)
     return Estimate(image, image * len(examples), min(seconds) * steps, recipe, schedule.epochs)

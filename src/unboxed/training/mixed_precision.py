@@ -1,4 +1,4 @@
-"""Mixed precision that begins and ends at the matrix product of a linear map."""
+"""Mixed precision restricted to the matrix products of linear layers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["half_products"]
 
 @contextmanager
 def half_products(model: nn.Module) -> Iterator[None]:
-    """While open, the linear maps of `model` multiply in bfloat16, forward and backward, and give single precision.
+    """A context in which the linear layers of `model` multiply in bfloat16, forward and backward.
 
-    Autocast over a whole step would leave half precision in whatever follows a product: norms, softmaxes and sums of
-    squares, differently on every device. Here nothing sees it but the product: weights, gradients, norms, attention,
-    scores and losses are single. What a checkpoint computes again while this is open is computed the same way.
+    Their outputs, and everything else (weights, gradients, norms, attention, scores and losses), are in single
+    precision. Autocast over a whole step would also affect norms, softmaxes and sums of squares, differently on every
+    device. What gradient checkpointing computes again inside the context is computed in the same way.
     """
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     for linear in linears:
-        vars(linear)["forward"] = partial(_multiply, linear)  # before the class's own
+        vars(linear)["forward"] = partial(_multiply, linear)  # takes precedence over the method of the class
     try:
         yield
     finally:

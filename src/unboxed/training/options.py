@@ -1,4 +1,4 @@
-"""What a fit needs beside a recipe."""
+"""The settings of a fit besides those of its recipe."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Precision = Literal["32", "bf16-mixed"]
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What a fit needs beside a recipe.
+    """The settings of a fit besides those of its recipe.
 
     Attributes:
         data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with images.
         out: folder of the run.
-        regions: store made by `unboxed regions`; None extracts the dataset's default regions into the run first.
-        resume: go on with the run in `out` where it stopped.
+        regions: store made by `unboxed regions`; None: the default regions are extracted into the run first.
+        resume: continue the run in `out` where it stopped.
         strict: stop at the first image that cannot be read.
         tensorboard: also write TensorBoard event files.
-        language_model: folder or hub name of a transformers masked language model for the negatives; None trains a
-            small one on the captions at hand.
+        language_model: folder or hub name of a transformers masked language model for the negatives; None: a small
+            one is trained on the captions.
         min_count: a word that occurs less often in the training captions is unknown.
-        train_fraction: share of the training images, in (0, 1], at random from the seed; a smaller share is part of a
-            larger one.
-        precision: `32`, or `bf16-mixed`: in training steps linear maps multiply in bfloat16. Weights, norms, attention,
-            scores and losses, and all that is measured, stay in single precision.
-        cache: folder where several runs share their negatives; None keeps them in the run.
+        train_fraction: fraction of the training images, in (0, 1], sampled at random from the seed; a smaller sample is
+            part of a larger one.
+        precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
+            attention, scores, losses and validation stay in single precision.
+        cache: folder in which several runs share their negatives; None: they are kept in the run.
     """
 
     data: Path
