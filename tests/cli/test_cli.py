@@ -1,4 +1,4 @@
-"""The command line: what it prints for programs, and how it answers bad input."""
+"""The command line as a whole: its help, its JSON, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """The one error line of a command that must end with exit code 2."""
+    """The error line of a command, which must end with exit code 2."""
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     assert ended.value.code == 2
@@ -51,7 +51,7 @@ def test_the_commands_are_these() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["label", "photos", "--run", "run"], ["Missing from unboxed label", "--out PATH", "unboxed label --help"]),
         (["fit", "ckd", "--out", "run"], ["Missing from unboxed fit ckd", "--data PATH", "unboxed fit ckd --help"]),
@@ -59,17 +59,17 @@ def test_the_commands_are_these() -> None:
         (["fit", "--data", "photos", "--out", "run", "--epochs", "ten"], ["--epochs INT", "'ten'"]),
     ],
 )
-def test_an_option_that_is_missing_misspelt_or_no_number_is_named(
-    arguments: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_missing_or_misspelt_option_and_a_bad_value_are_named(
+    arguments: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
     error = capsys.readouterr().err
-    assert all(words in error for words in said), error
+    assert all(words in error for words in expected), error
 
 
-def test_the_first_help_is_short_and_shows_the_way(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_the_commands_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     pages = []
     for arguments in (["--help"], []):
         with pytest.raises(SystemExit) as ended:
@@ -169,13 +169,13 @@ def test_ground_prints_one_json_object_in_pixels_of_the_upright_image(
         assert all(0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64 for x1, y1, x2, y2 in phrase["boxes"])
 
 
-def test_words_that_the_run_has_not_learned_are_named(
+def test_words_outside_of_the_vocabulary_are_named(
     tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["ground", str(tiny_run), str(_image(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
-    said = capsys.readouterr()
-    assert said.err == "Words that are not in the vocabulary of the run: guitar\n"
-    assert json.loads(said.out)["phrases"]
+    printed = capsys.readouterr()
+    assert printed.err == "Words that are not in the vocabulary of the run: guitar\n"
+    assert json.loads(printed.out)["phrases"]
 
 
 def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_caption_without_words(tiny_run: Path, tiny_dataset: Path, capsys: pyt
     assert "has no words" in _fails(capsys, "ground", tiny_run, _image(tiny_dataset), "… !")
 
 
-def test_a_run_that_is_none_and_one_of_a_newer_version(
+def test_a_folder_that_is_not_a_run_and_a_run_of_a_newer_version(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "unboxed fit" in _fails(capsys, "ground", tmp_path, _image(tiny_dataset), "a box")

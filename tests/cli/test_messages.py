@@ -1,4 +1,4 @@
-"""The usual mistakes, and word for word what the command line says of each: what was found, and what to do."""
+"""Common mistakes with the exact message of each, which says what was found and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.cli import main
+from unboxed.cli import COMMANDS, main
 
 TABLES = {
     "columns.csv": "picture,words\n0.png,a box\n",
@@ -98,7 +98,7 @@ MISTAKES = [
     (
         "evaluate RUN --data DATA --regions STORE",
         "STORE was made with other settings than the run: grid: 3 there, 2 here; segments: true there, false here. "
-        "Leave out --regions, and regions are extracted the run's way.",
+        "Leave out --regions, and regions are extracted with the settings of the run.",
     ),
     ("evaluate RUN --data DATA --split tset", "DATA has no split 'tset'; expected one of: val, train."),
     (
@@ -106,9 +106,9 @@ MISTAKES = [
         "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
         "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation.",
     ),
-    ("ground T/gone PHOTO box", "There is no folder T/gone; name that of a run, or train one with `unboxed fit`."),
+    ("ground T/gone IMAGE box", "There is no folder T/gone; name that of a run, or train one with `unboxed fit`."),
     (
-        "ground T/nothing PHOTO box",
+        "ground T/nothing IMAGE box",
         "T/nothing is not a run: it has no config.json. Train one with `unboxed fit`, or name its folder.",
     ),
     ("ground RUN T/gone.jpg box", "T/gone.jpg does not exist; check the path of the image."),
@@ -118,9 +118,9 @@ MISTAKES = [
         "GIF, TIFF. Convert it or fetch it again.",
     ),
     ("ground RUN T/nothing box", "T/nothing is a folder; name one image in it."),
-    ("ground RUN PHOTO …", "The caption '…' has no words; give it at least one."),
+    ("ground RUN IMAGE …", "The caption '…' has no words; give it at least one."),
     (
-        "ground RUN PHOTO box --save T/boxed.xyz",
+        "ground RUN IMAGE box --save T/boxed.xyz",
         "Cannot save a picture as 'boxed.xyz'; let its name end in .png, .jpg or .webp.",
     ),
 ]
@@ -128,7 +128,7 @@ MISTAKES = [
 
 @pytest.fixture(scope="session")
 def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What stands for the names in capitals."""
+    """The paths that stand for the names in capitals."""
     folder = tmp_path_factory.mktemp("mistakes")
     for name, content in TABLES.items():
         (folder / name).write_text(content, encoding="utf-8")
@@ -138,11 +138,11 @@ def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPath
         shutil.copy(tiny_dataset.parent / "photos" / name, folder / "some")
     main(["regions", str(tiny_dataset), "--out", str(folder / "store"), "--grid", "2"])
     image = tiny_dataset.parent / "photos" / "2.png"
-    paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "PHOTO": image, "T": folder}
+    paths = {"DATA": tiny_dataset, "RUN": tiny_run, "STORE": folder / "store", "IMAGE": image, "T": folder}
     return {name: str(path) for name, path in paths.items()}
 
 
-def _spelt_out(text: str, places: dict[str, str]) -> str:
+def _with_paths(text: str, places: dict[str, str]) -> str:
     words = []
     for word in text.split(" "):
         name, slash, rest = word.partition("/")
@@ -152,14 +152,12 @@ def _spelt_out(text: str, places: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(("command", "message"), MISTAKES, ids=[command for command, _ in MISTAKES])
-def test_a_usual_mistake(
+def test_a_common_mistake(
     command: str, message: str, places: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from unboxed.cli import COMMANDS
-
     with pytest.raises(SystemExit) as ended:
-        main([_spelt_out(argument, places) for argument in command.split(" ")])
+        main([_with_paths(argument, places) for argument in command.split(" ")])
     assert ended.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said == "error: " + _spelt_out(message, places).replace("{commands}", ", ".join(COMMANDS))
+    printed = capsys.readouterr().err.strip().splitlines()[-1]
+    assert printed == "error: " + _with_paths(message, places).replace("{commands}", ", ".join(COMMANDS))
     assert not Path(places["T"], "new", "config.json").exists()
