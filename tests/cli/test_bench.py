@@ -9,9 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from unboxed.cli import main
-
-bench = sys.modules["unboxed.cli.bench"]  # the attribute `bench` of unboxed.cli is the command
+from unboxed.cli import bench, main
 
 
 @pytest.fixture

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from unboxed.cli import main
+from unboxed.cli import demo, main
 from unboxed.cli.demo import demo_config, run_demo
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.schedule import Schedule
 from unboxed.scenes import write_scenes
-
-demo = sys.modules["unboxed.cli.demo"]  # the attribute `demo` of unboxed.cli is the command
 
 
 @pytest.fixture

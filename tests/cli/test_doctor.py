@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.cli import main
+from unboxed.cli import doctor, main
 from unboxed.cli.doctor import Finding, check_installation, torchvision_error
 
-doctor = sys.modules["unboxed.cli.doctor"]  # the attribute `doctor` of unboxed.cli is the command
 PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

@@ -14,15 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 import tyro
 
 from unboxed import __version__
-from unboxed.cli.bench import bench
-from unboxed.cli.data import import_command, import_features, init, regions, scenes
-from unboxed.cli.doctor import doctor
-from unboxed.cli.ground import ground
-from unboxed.cli.label import export, label
-from unboxed.cli.learn import compare, demo, evaluate, fit_by_default, recipe_commands
+from unboxed.cli import bench, data, doctor, ground, label, learn, search, studio
+from unboxed.cli.learn import fit_by_default, recipe_commands
 from unboxed.cli.renamed import replace_renamed_options
-from unboxed.cli.search import index, search
-from unboxed.cli.studio import studio
 from unboxed.errors import UnboxedError
 
 __all__ = ["COMMANDS", "main", "recipe_commands"]
@@ -42,23 +36,24 @@ def fit() -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo,
-    "init": init,
-    "scenes": scenes,
-    "regions": regions,
-    "import": import_features,
+    "demo": learn.demo,
+    "init": data.init,
+    "scenes": data.scenes,
+    "regions": data.regions,
+    "import": data.import_features,
     "fit": fit,
-    "evaluate": evaluate,
-    "compare": compare,
-    "ground": ground,
-    "label": label,
-    "export": export,
-    "index": index,
-    "search": search,
-    "studio": studio,
-    "doctor": doctor,
-    "bench": bench,
+    "evaluate": learn.evaluate,
+    "compare": learn.compare,
+    "ground": ground.ground,
+    "label": label.label,
+    "export": label.export,
+    "index": search.index,
+    "search": search.search,
+    "studio": studio.studio,
+    "doctor": doctor.doctor,
+    "bench": bench.bench,
 }
+"""Every command by its name, in the order of the help."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,9 +94,7 @@ def _run(args: list[str]) -> None:
         _run_one_of(summaries, args or ["--help"])
     else:
         _check_name("command", args[0], COMMANDS)
-        if args[0] == "import":
-            import_command()
-        _run_one_of(COMMANDS, args)
+        _run_one_of(COMMANDS | {"import": data.import_command()} if args[0] == "import" else COMMANDS, args)
 
 
 def _run_one_of(commands: dict[str, Callable[..., None]], args: list[str]) -> None:
