@@ -1,13 +1,24 @@
-"""Attention of words or phrases over the regions of images, and the scores that follow.
+"""Attention of words or phrases over the regions of images, and the scores of images and captions that follow.
 
-Every attention is a module with the same four steps (`Aligner`, in `base`): embed regions, embed queries, align them,
-score images and captions. It works in any training loop:
+Every attention is an `Aligner`, a module that embeds regions and queries, each once, and then compares them all:
 
-    attention = CrossAttention.scan(region_width=2048, state_width=256, joint_width=1024)
-    regions = attention.embed_regions(inputs_BRV, edges_BR4, mask_BR)      # of B images
-    queries = attention.embed_queries(states_CQH, mask_CQ)                 # words or phrases of C captions
-    score_BC = attention.scores(regions, queries)                    # all pairs
-    alignment = attention.align(regions, queries)                    # similarity_BCQR, attention_BCQR, matched_BCQ, …
+    >>> import torch
+    >>> from unboxed.attention import AttentionScorer, CrossAttention
+    >>> attention = CrossAttention(region_width=20, word_width=12, joint_width=8, scorer=AttentionScorer.scan("t2i"))
+    >>> inputs_BRV, edges_BR4 = torch.randn(2, 5, 20), torch.rand(2, 5, 4)  # 2 images of 5 regions
+    >>> states_CQH = torch.randn(3, 7, 12)                                  # 3 captions of 7 words
+    >>> mask_BR, mask_CQ = torch.ones(2, 5, dtype=torch.bool), torch.ones(3, 7, dtype=torch.bool)
+    >>> regions = attention.embed_regions(inputs_BRV, edges_BR4, mask_BR)
+    >>> queries = attention.embed_queries(states_CQH, mask_CQ)
+    >>> attention.scores(regions, queries).shape                            # [B, C], all pairs
+    torch.Size([2, 3])
+    >>> attention.align(regions, queries).attention_BCQR.shape              # weights of each word over the regions
+    torch.Size([2, 3, 7, 5])
+    >>> image_of_C = torch.tensor([0, 0, 1])
+    >>> attention.align(regions.of(image_of_C), queries, paired=True).attention_BCQR.shape  # each caption's image only
+    torch.Size([1, 3, 7, 5])
+
+A new attention is a subclass of `Aligner` with three methods: `embed_regions`, `embed_queries` and `align`.
 """
 
 import lazy_loader

@@ -19,12 +19,10 @@ __all__ = [
     "Alignment",
     "QueryEmbeddings",
     "RegionEmbeddings",
-    "all_products",
     "block_scores",
     "mean_over_queries",
     "pair_mask",
     "pair_products",
-    "paired_products",
     "used_columns",
 ]
 
@@ -156,20 +154,12 @@ class Aligner(nn.Module, ABC):
         return None
 
 
-def all_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor) -> torch.Tensor:
-    """Products of every query with every region, `[B, C, Q, R]`: a view of one matrix product."""
+def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, paired: bool) -> torch.Tensor:
+    """Products `[B, C, Q, R]` of every query and region, a view of one matrix product; `[1, C, Q, R]` with `paired`."""
+    if paired:
+        return (queries_CQD @ regions_BRD.transpose(1, 2))[None]
     products = queries_CQD.flatten(0, 1) @ regions_BRD.flatten(0, 1).T
     return products.view(*queries_CQD.shape[:2], *regions_BRD.shape[:2]).permute(2, 0, 1, 3)
-
-
-def paired_products(queries_CQD: torch.Tensor, regions_CRD: torch.Tensor) -> torch.Tensor:
-    """Products of each caption's queries with the regions of its row, `[1, C, Q, R]`."""
-    return (queries_CQD @ regions_CRD.transpose(1, 2))[None]
-
-
-def pair_products(queries_CQD: torch.Tensor, regions_BRD: torch.Tensor, paired: bool) -> torch.Tensor:
-    """`paired_products` or `all_products`."""
-    return paired_products(queries_CQD, regions_BRD) if paired else all_products(queries_CQD, regions_BRD)
 
 
 def pair_mask(mask_BR: torch.Tensor, paired: bool) -> torch.Tensor:

@@ -26,7 +26,6 @@ __all__ = [
     "ProjectedQueries",
     "ProjectedRegions",
     "RegionEncoder",
-    "align_pairs",
     "align_words",
     "pair_cosines",
     "xavier_linear",
@@ -131,7 +130,7 @@ class CrossAttention(Aligner):
         logits before the rule, and the attention the weights after it.
         """
         pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
-        return align_pairs(self.scorer, pairs, prior_BCQR)
+        return _align(self.scorer, pairs, prior_BCQR)
 
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
@@ -192,7 +191,7 @@ def pair_cosines(
     return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, paired)
 
 
-def align_pairs(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
+def _align(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
     """Attention and score of every pair; see `CrossAttention.align`."""
     if "t2i" in scorer.directions:
         alignment, _ = align_words(scorer, pairs, prior_BCQR)

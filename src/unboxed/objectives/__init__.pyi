@@ -1,0 +1,32 @@
+from .constraints import ccr_loss, ccs_loss, sample_swaps
+from .contrastive import (
+    caption_image_infonce,
+    contrast,
+    image_caption_infonce,
+    intra_caption_contrast,
+    negative_word_infonce,
+    npair_loss,
+    word_image_infonce,
+    word_npair,
+)
+from .distillation import distillation
+from .score_difference import hardest_image, score_difference
+from .triplet import triplet_loss
+
+__all__ = [
+    "caption_image_infonce",
+    "ccr_loss",
+    "ccs_loss",
+    "contrast",
+    "distillation",
+    "hardest_image",
+    "image_caption_infonce",
+    "intra_caption_contrast",
+    "negative_word_infonce",
+    "npair_loss",
+    "sample_swaps",
+    "score_difference",
+    "triplet_loss",
+    "word_image_infonce",
+    "word_npair",
+]
