@@ -80,7 +80,7 @@ def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
 
 
 def _is_drawn(dataset: Dataset) -> bool:
-    """Is it a dataset of `unboxed scenes`? Those contain the detector of drawn images."""
+    """Whether a dataset was written by `unboxed scenes`: then it contains the detector of drawn images."""
     from unboxed.scenes.writing import DETECTOR
 
     detector = dataset.regions.detector if dataset.regions is not None else None

@@ -1,0 +1,30 @@
+"""`unboxed label` and `unboxed export`: the files they write, and the lines they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from unboxed.cli import main
+
+
+def test_labels_are_written_with_a_review_page(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, review = tmp_path / "coco.json", tmp_path / "review.html"
+    command = ["label", str(tiny_dataset), "--run", str(tiny_run), "--out", str(out), "--min-score", "0"]
+    main([*command, "--min-confidence", "0", "--review", str(review), "--review-images", "3", "--split", "val"])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == f"Review: {review}, 3 of 8 images, the least certain first"
+    assert len(json.loads(out.read_text(encoding="utf-8"))["images"]) == 8
+    assert str(out) in review.read_text(encoding="utf-8")
+
+
+def test_a_run_is_exported_as_onnx_graphs(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxscript")
+    main(["export", str(tiny_run), "--out", str(tmp_path / "graphs")])
+    expected = f"{tmp_path / 'graphs'}: see docs/onnx.md for a program of 30 lines that uses it"
+    assert capsys.readouterr().err.splitlines()[-1] == expected
+    assert list((tmp_path / "graphs").glob("*.onnx"))
