@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from unboxed.errors import ModelError
-from unboxed.priors.semantic import PriorSettings, SemanticPrior, scores
+from unboxed.priors.scoring import scores
+from unboxed.priors.semantic import SemanticPrior
+from unboxed.priors.settings import PriorSettings
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
@@ -179,7 +181,7 @@ def test_no_regions_no_classes() -> None:
     nothing = prior.class_scores(np.zeros((0, 4), np.float32), np.zeros((0, 6), np.float32), (), 10, 10)
     assert nothing.shape == (0, prior.width)
     empty = SemanticPrior.build(PLAIN, ())
-    shown = empty.evidence(BOXES, np.zeros((5, 0), np.float32), SOURCES, 100, 40)
+    shown = empty.class_scores(BOXES, np.zeros((5, 0), np.float32), SOURCES, 100, 40)
     assert not scores(empty.affinity("a dog")[None], shown).any()
 
 

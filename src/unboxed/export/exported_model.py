@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import ExportError
-from unboxed.priors.semantic import SemanticPrior, scores
+from unboxed.priors.scoring import scores
+from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.text.encoding import encode_caption

@@ -29,7 +29,6 @@ from unboxed.priors.class_map import load_class_map
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.matching import MatchingResources, PhraseMatcher
-from unboxed.priors.scoring import scores
 from unboxed.priors.settings import PriorSettings
 from unboxed.priors.spatial import phrase_places
 from unboxed.runtime.atomic import write_json
@@ -39,7 +38,7 @@ from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
 
-__all__ = ["PriorSettings", "SemanticPrior", "scores"]
+__all__ = ["SemanticPrior"]
 
 _FORMAT, _VERSION = "unboxed-prior", 1
 _VECTORS, _WORDNET, _CLASS_MAP = "word_vectors.npz", "wordnet.tsv.gz", "class_map.json"

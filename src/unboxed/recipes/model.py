@@ -14,15 +14,13 @@ from unboxed.objectives.contrastive import intra_caption_contrast, negative_word
 from unboxed.objectives.distillation import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
-from unboxed.text.encoders.frozen import FrozenEncoder
-from unboxed.text.encoders.pretrained import PretrainedEncoder
+from unboxed.text.encoders.pretrained import FrozenEncoder, PretrainedEncoder
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import CaptionBatch, ImageBatch, PairedBatch, Units
 
 if TYPE_CHECKING:
     from unboxed.recipes.config import RecipeConfig
-    from unboxed.text.encoders.frozen import FrozenEncoder
 
 __all__ = ["MatchingModel", "PhraseAttention", "queries"]
 

@@ -1,4 +1,4 @@
-"""Captions as word ids, with the words of each phrase and the words that an objective may contrast."""
+"""Captions as arrays: word ids, content words, and the words of each phrase."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ class EncodedCaption:
         words: its W lower-cased words.
         spans: W character spans.
         tokens_W: word ids.
-        content_W: True for the nouns and adjectives of its phrases; all words when there are none of these, so that a
-            caption always has something to contrast.
+        content_W: True for the content words, which objectives contrast; all words of a caption without any.
         phrase_PW: True where word w overlaps phrase p.
-        affinity_PE: what the semantic prior says of each phrase, where there is a prior.
+        affinity_PE: the semantic prior's row of each phrase; None without a prior or phrases.
     """
 
     caption: Caption
@@ -46,12 +45,12 @@ class EncodedCaption:
 def encode_caption(
     caption: Caption, vocabulary: Vocabulary, affinity: Callable[[str], Array] | None = None
 ) -> EncodedCaption:
-    """The arrays of `caption`; words that `vocabulary` does not know become its unknown word.
+    """The arrays of a caption.
 
     Args:
         caption: the caption with its phrases.
-        vocabulary: the known words.
-        affinity: what the semantic prior says of a phrase, `SemanticPrior.affinity`.
+        vocabulary: other words get the id of `<unk>`.
+        affinity: from a phrase to the semantic prior's row `[E]`: `SemanticPrior.affinity`.
     """
     found = words(caption.text)
     texts = tuple(word.text for word in found)

@@ -1,4 +1,4 @@
-"""Telling that two words are forms of one noun: enough English to keep “dogs” from being a negative of “dog”."""
+"""Keys of English nouns that are equal for singular, plural and possessive."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _SILENT_E = re.compile(r"(?<=ch|sh)e$|(?<=[sxzo])e$")
 def noun_key(word: str) -> str:
     """A key that is equal for the singular, the plural and the possessive of a lower-cased English noun.
 
-    The key is for comparing, not for showing: where a plural in “-es” leaves open whether the singular ends in “e”, the
-    key has none (“horse” and “horses” give “hors”), and “-ie” is “-y”.
+    A key is only for comparison. It is not always a word: since a plural in “-es” may come from a singular with or
+    without “e”, the key has no “e” (“horse” and “horses” give “hors”), and “-ie” becomes “-y”.
 
     Examples:
         >>> [noun_key(word) for word in ("dogs", "women", "babies", "cookie", "glasses", "horse", "man's", "bus")]

@@ -1,20 +1,17 @@
-"""Classes of English words and inflections of common verbs: what a rule-based chunker knows of the language.
+"""Classes of English words and inflections of common verbs, for the rules of the chunker.
 
-Everything here is general knowledge of English; every word that is in no class counts as a noun.
+A word may be in several classes. A word in no class counts as a noun.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "ADJECTIVES",
-    "ADVERBS",
     "ARTICLES",
     "AUXILIARIES",
     "COLLECTIVES",
     "COLOURS",
     "CONJUNCTIONS",
     "DETERMINERS",
-    "ED_FORMS",
     "ING_HEADS",
     "ING_NOUNS",
     "IRREGULAR_PAST",
@@ -23,36 +20,37 @@ __all__ = [
     "PLURAL_DETERMINERS",
     "POSSESSIVES",
     "PREPOSITIONS",
-    "PRONOMINAL_DETERMINERS",
     "PRONOUNS",
     "SINGULAR_DETERMINERS",
-    "SINGULAR_S",
     "S_FORMS",
     "TRANSITIVE_ING",
     "VERBS",
     "is_adjective",
     "is_adverb",
     "is_numeral",
+    "is_past_form",
     "is_plural",
     "is_pronominal",
+    "word_set",
 ]
 
 
-def _set(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text that are separated by blanks."""
     return frozenset(text.split())
 
 
-ARTICLES = _set("a an the")
-POSSESSIVES = _set("my your his her its our their whose")
-_NUMERALS = _set(
+ARTICLES = word_set("a an the")
+POSSESSIVES = word_set("my your his her its our their whose")
+_NUMERALS = word_set(
     """
     one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen twenty
     thirty forty fifty hundred thousand dozen dozens hundreds thousands
     """
 )
-SINGULAR_DETERMINERS = _set("a an one this another each every")
-PLURAL_DETERMINERS = (_NUMERALS - {"one"}) | _set("these those several many few both various multiple numerous")
-PRONOMINAL_DETERMINERS = (_NUMERALS | _set("another some both all several many few each others most none")) - {
+SINGULAR_DETERMINERS = word_set("a an one this another each every")
+PLURAL_DETERMINERS = (_NUMERALS - {"one"}) | word_set("these those several many few both various multiple numerous")
+_PRONOMINAL_DETERMINERS = (_NUMERALS | word_set("another some both all several many few each others most none")) - {
     "hundred"
 }
 DETERMINERS = (
@@ -61,9 +59,9 @@ DETERMINERS = (
     | _NUMERALS
     | SINGULAR_DETERMINERS
     | PLURAL_DETERMINERS
-    | _set("some any no all either neither much more most other what which enough half such")
+    | word_set("some any no all either neither much more most other what which enough half such")
 )
-PRONOUNS = _set(
+PRONOUNS = word_set(
     """
     i you he she it we they me him us them who whom myself yourself himself herself itself ourselves themselves
     someone somebody something anyone anybody anything everyone everybody everything nobody nothing none others
@@ -71,7 +69,7 @@ PRONOUNS = _set(
     """
 )
 
-PREPOSITIONS = _set(
+PREPOSITIONS = word_set(
     """
     in on at of with by for from to into onto upon over under above below beneath underneath behind beside
     besides between among amongst amidst amid through throughout across along alongside around round near
@@ -81,18 +79,18 @@ PREPOSITIONS = _set(
     uphill including
     """
 )
-CONJUNCTIONS = _set(
+CONJUNCTIONS = word_set(
     """
     and or but nor so yet if because although though whether when where why how plus whereas once
     """
 )
-AUXILIARIES = _set(
+AUXILIARIES = word_set(
     """
     is are was were be been being am has have had having do does did done can could will would shall should may
     might must isn't aren't doesn't don't didn't can't won't it's he's she's they're
     """
 )
-ADVERBS = _set(
+_ADVERBS = word_set(
     """
     not very too also just only even still again almost always never often already quite rather really perhaps
     maybe somewhat here now then soon together alone apart else ever once twice well fast indoors nearby
@@ -101,7 +99,7 @@ ADVERBS = _set(
     straight aside overseas currently forth hand-in-hand
     """
 )
-_LY_NOT_ADVERBS = _set(
+_LY_NOT_ADVERBS = word_set(
     """
     family fly belly jelly butterfly assembly elderly curly friendly lovely early silly hilly ugly bully lonely
     trolley lively daily only woolly wooly bubbly wobbly italy july supply reply ally lily holly jolly chilly
@@ -109,14 +107,14 @@ _LY_NOT_ADVERBS = _set(
     """
 )
 
-COLOURS = _set(
+COLOURS = word_set(
     """
     black white red blue green yellow orange purple pink brown gray grey tan beige gold golden silver maroon
     navy teal turquoise khaki cream violet magenta burgundy lavender blond blonde brunette neon pastel
     camouflage camo plaid denim
     """
 )
-ADJECTIVES = COLOURS | _set(
+_ADJECTIVES = COLOURS | word_set(
     """
     young old older younger elderly middle-aged aged little small big large huge tiny tall short long giant
     great good bad new high low deep shallow wide narrow thick thin heavy light dark bright pale dim clear
@@ -138,14 +136,14 @@ ADJECTIVES = COLOURS | _set(
 )
 
 # Adjectives that are as much at home as nouns: "a female in a hat", "a tank top".
-NOUN_ADJECTIVES = _set(
+NOUN_ADJECTIVES = word_set(
     """
     male female adult human orange blond blonde brunette public concrete top bottom plaid denim gold metal stone
     brick leather plastic individual professional dark light cold native american
     """
 )
 
-VERBS = _set(
+VERBS = word_set(
     """
     accept act add address adjust admire aim allow appear applaud apply approach argue arrange arrive ask
     assemble assist attach attack attempt attend bake balance bark bask bat bathe battle be beat become beg
@@ -180,7 +178,7 @@ VERBS = _set(
     write yell crumble converge
     """
 )
-IRREGULAR_PAST = _set(
+IRREGULAR_PAST = word_set(
     """
     ate beat began bent bit blew bought bound broke broken brought built burnt came caught chosen clad clung cut
     dove drank drawn drew driven drove drunk eaten fallen fed fell felt flew flown fought found gave given gone
@@ -190,12 +188,12 @@ IRREGULAR_PAST = _set(
     took torn underway went withdrawn woken won wore worn woven wrote written
     """
 )
-_NOT_ED_FORMS = _set(
+_NOT_ED_FORMS = word_set(
     """
     red bed shed sled speed seed weed need feed naked wicked rugged breed reed steed kid bobsled moped
     """
 )
-ING_NOUNS = _set(
+ING_NOUNS = word_set(
     """
     building buildings clothing wedding railing railings ceiling string strings ring rings king thing things
     wing wings spring evening morning lighting crossing parking painting paintings carving carvings offering
@@ -208,7 +206,7 @@ ING_NOUNS = _set(
     """
 )
 # -ing words that mean "who does this to what follows": after a number or "another" they are no modifiers.
-TRANSITIVE_ING = _set(
+TRANSITIVE_ING = word_set(
     """
     wearing holding playing carrying riding using making doing having taking looking watching pushing pulling
     throwing reading eating drinking giving getting putting facing pointing
@@ -216,7 +214,7 @@ TRANSITIVE_ING = _set(
 )
 
 # What an -ing word may stand before without being a verb: "a shopping cart".
-ING_HEADS = _set(
+ING_HEADS = word_set(
     """
     pool pools suit suits trunks shoes shorts board boards wall gear lot lots cart carts bag bags mall center
     pole poles boat boats rod equipment machine machines rink area areas room court club competition table
@@ -226,7 +224,7 @@ ING_HEADS = _set(
     """
 )
 
-COLLECTIVES = _set(
+COLLECTIVES = word_set(
     """
     group groups pair pairs couple couples bunch bunches crowd crowds team teams number lot lots variety set
     sets row rows line lines pile piles stack stacks piece pieces bit herd herds flock flocks pack packs kind
@@ -236,14 +234,14 @@ COLLECTIVES = _set(
     none half part
     """
 )
-PLURALS = _set(
+PLURALS = word_set(
     """
     people men women children kids police cattle sheep feet teeth fish deer folks others boys girls guys adults
     dogs clothes couple group crowd family team audience band crew class pair trio firemen policemen workmen
     businessmen fishermen gentlemen sportsmen servicemen snowmen horsemen salesmen firefighters
     """
 )
-SINGULAR_S = _set(
+_SINGULAR_S = word_set(
     """
     bus gas glass grass dress class cross tennis canvas cactus circus campus lens atlas chess mattress fitness
     business princess waitress actress hostess harness address asparagus walrus octopus hippopotamus hibiscus
@@ -252,7 +250,7 @@ SINGULAR_S = _set(
     """
 )
 _ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "-colored", "-sized", "-haired", "ese", "ical")
-_NOT_ADJECTIVES = _set(
+_NOT_ADJECTIVES = word_set(
     """
     table vegetable cable fish dish stable radish british-isles starfish goldfish crayfish jellyfish handful
     """
@@ -270,42 +268,33 @@ def _s_form(verb: str) -> str:
 S_FORMS = frozenset(map(_s_form, VERBS))
 
 
-def _is_ed_form(word: str) -> bool:
+def is_past_form(word: str) -> bool:
+    """Whether a word is a past form of a verb, from the list or by its ending."""
     return word in IRREGULAR_PAST or (word.endswith("ed") and len(word) > 3 and word not in _NOT_ED_FORMS)
 
 
-class _EdForms:
-    """The set of past forms, most of them known by their ending."""
-
-    def __contains__(self, word: str) -> bool:
-        return _is_ed_form(word)
-
-
-ED_FORMS = _EdForms()
-
-
 def is_pronominal(word: str) -> bool:
-    """May the determiner stand without a noun, as in "two are playing"?"""
-    return word in PRONOMINAL_DETERMINERS or is_numeral(word)
+    """Whether a determiner may stand without a noun, as in "two are playing"."""
+    return word in _PRONOMINAL_DETERMINERS or is_numeral(word)
 
 
 def is_numeral(word: str) -> bool:
-    """A number, in digits or as a word."""
+    """Whether a word is a number, in digits or as a word."""
     return word in _NUMERALS or word[0].isdigit()
 
 
 def is_adverb(word: str) -> bool:
-    """An adverb, from the list or by its ending."""
-    return word in ADVERBS or (word.endswith("ly") and len(word) > 4 and word not in _LY_NOT_ADVERBS)
+    """Whether a word is an adverb, from the list or by its ending."""
+    return word in _ADVERBS or (word.endswith("ly") and len(word) > 4 and word not in _LY_NOT_ADVERBS)
 
 
 def is_adjective(word: str) -> bool:
-    """An adjective, from the list or by its ending."""
-    return word in ADJECTIVES or (word.endswith(_ADJECTIVE_ENDINGS) and len(word) > 4 and word not in _NOT_ADJECTIVES)
+    """Whether a word is an adjective, from the list or by its ending."""
+    return word in _ADJECTIVES or (word.endswith(_ADJECTIVE_ENDINGS) and len(word) > 4 and word not in _NOT_ADJECTIVES)
 
 
 def is_plural(noun: str) -> bool:
-    """Does the noun stand for several, or a group that takes a plural verb?"""
-    if noun in PLURALS or noun in SINGULAR_S:
+    """Whether a noun stands for several things, or for a group that takes a plural verb."""
+    if noun in PLURALS or noun in _SINGULAR_S:
         return noun in PLURALS
     return noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s"))

@@ -1,4 +1,4 @@
-"""Words of a caption with their character offsets."""
+"""The words of a text with their character offsets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*", re.UNICODE)
 
 
 class Word(NamedTuple):
-    """A lower-cased word and the characters `start:end` of the caption that it stands for."""
+    """A word, lower-cased, and its characters `start:end` in the text."""
 
     text: str
     start: int

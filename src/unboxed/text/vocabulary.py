@@ -1,4 +1,4 @@
-"""The words a model knows, and their ids."""
+"""Words and their ids."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Vocabulary:
         return word in self._ids
 
     def id(self, word: str) -> int:
-        """The id of a lower-cased word, or that of `<unk>`."""
+        """The id of a lower-cased word, that of `<unk>` for a word that is not in the vocabulary."""
         return self._ids.get(word, UNKNOWN_ID)
 
     def encode(self, words: Iterable[str]) -> list[int]:
-        """The id of each lower-cased word; `<unk>` for the ones not known."""
+        """The id of each lower-cased word, that of `<unk>` for words that are not in the vocabulary."""
         return [self._ids.get(word, UNKNOWN_ID) for word in words]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -75,7 +75,7 @@ class Vocabulary:
 
     @classmethod
     def from_words(cls, captions: Iterable[Iterable[str]], min_count: int = 1) -> Vocabulary:
-        """The same, from captions that are split into lower-cased words already."""
+        """The vocabulary of `from_captions`, given the lower-cased words of each caption."""
         counts = Counter(word for caption in captions for word in caption)
         kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
         return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))

@@ -1,4 +1,4 @@
-"""Word vectors from a file, or counted from the captions at hand.
+"""Word vectors: read from a file, or counted from the training captions.
 
 A file is GloVe text (`word v1 v2 … vN`, one word a line) or a NumPy archive `NAME.npz` whose array `vectors` has a row
 for each line of `NAME.vocab.txt` beside it.
@@ -21,7 +21,7 @@ from unboxed.types import Array
 
 __all__ = ["WordVectors"]
 
-_UNIT = 0.02  # a row this near to length 1 is a unit row that was rounded to half precision
+_UNIT = 0.02  # a row whose length is this close to 1 is a unit vector that was rounded to half precision
 _WINDOW, _MOST_WORDS = 4, 4000
 
 
@@ -29,8 +29,8 @@ class WordVectors:
     """Unit vectors of words, kept in half precision.
 
     Args:
-        words: the N words, lower-cased, none twice.
-        vectors: `[N, D]`, of any length; rows of zeros are words that nothing is known of.
+        words: N different lower-cased words.
+        vectors: `[N, D]`, of any length; a row of zeros for a word without a vector.
 
     Raises:
         ModelError: counts that do not agree, or values that are not finite.
@@ -54,7 +54,7 @@ class WordVectors:
 
         Args:
             path: GloVe text, or `.npz` with its `.vocab.txt`.
-            only: keep no other words, which saves memory with a large text file.
+            only: the words to keep, to save memory with a large text file; None keeps all.
 
         Raises:
             ModelError: no such file, or another form.
@@ -67,10 +67,10 @@ class WordVectors:
 
     @classmethod
     def from_captions(cls, texts: Iterable[str], width: int = 64, min_count: int = 3) -> WordVectors:
-        """Vectors counted from captions: words with the same neighbours are alike. The same captions give the same.
+        """Vectors of the most frequent words, at most 4,000: words with the same neighbours get similar vectors.
 
-        Positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular value
-        decomposition (`U √S`). At most the 4,000 most frequent words.
+        They are the positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular
+        value decomposition (`U √S`). Equal captions give equal vectors.
 
         Args:
             texts: the captions.
@@ -99,7 +99,7 @@ class WordVectors:
         together += together.T
         total = together.sum()
         frequent = np.maximum(together.sum(axis=1), 1e-9)
-        smoothed = frequent**0.75 / (frequent**0.75).sum()  # rare neighbours are not as telling as they look
+        smoothed = frequent**0.75 / (frequent**0.75).sum()  # gives rare neighbours less weight (Levy et al. 2015)
         with np.errstate(divide="ignore"):
             information = np.log(together / frequent[:, None] / smoothed) if total else together
         return cls(kept, _reduced(np.maximum(information, 0), width))
@@ -112,7 +112,7 @@ class WordVectors:
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, the width of a vector."""
         return int(self._vectors.shape[1])
 
     def __len__(self) -> int:
@@ -122,10 +122,10 @@ class WordVectors:
         return word in self._rows
 
     def vector(self, text: str) -> Array | None:
-        """The unit vector `[D]` of a word or a name, or None when nothing is known of it.
+        """The unit vector `[D]` of a word or a name; None where no word of it has a vector.
 
-        A name that is no word itself is taken apart (SPRM, supplement): the mean over its variants, separated by
-        commas, of the mean over their known words.
+        The vector of a name that is no word itself is the mean over its variants, separated by commas, of the mean
+        over their words (SPRM, supplement).
         """
         text = " ".join(text.lower().split())
         if text in self._rows:
@@ -138,7 +138,7 @@ class WordVectors:
         return _unit(np.mean(variants, axis=0)) if variants else None
 
     def matrix(self, texts: Sequence[str]) -> Array:
-        """`vector` of each text, `[N, D]`; zeros where nothing is known."""
+        """`vector` of each text, `[N, D]`; zeros where there is none."""
         rows = [self.vector(text) for text in texts]
         return np.array([np.zeros(self.width) if row is None else row for row in rows], np.float32).reshape(
             len(texts), self.width
@@ -177,7 +177,7 @@ def _glove(path: Path, only: Collection[str] | None) -> tuple[list[str], npt.NDA
             for number, line in enumerate(lines, start=1):
                 fields = line.rstrip("\n").rstrip().split(" ")
                 if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-                    continue  # word2vec's own header: how many, how wide
+                    continue  # the header of word2vec files: count and width
                 width = width or len(fields) - 1
                 word = " ".join(fields[: len(fields) - width]) if width else ""  # "at name@domain.com" is one word
                 if width < 1 or not word:

@@ -1,4 +1,4 @@
-"""Nouns and what they are kinds of: WordNet, from one file or from NLTK where its data are installed.
+"""The nouns of WordNet and their hypernyms, read from one file, or from NLTK where its data are installed.
 
 The file holds one noun synset or one lemma a line, tab separated, UTF-8, plain or gzipped:
 
@@ -31,18 +31,18 @@ _INFLECTED = 0.03
 
 
 class WordNet:
-    """Noun synsets, their hypernyms and the lemmas that stand for them.
+    """Noun synsets, their hypernyms and their lemmas.
 
     Args:
-        senses: lemma -> its synsets, the most frequent sense first. Lemmas are looked up in lower case.
-        hypernyms: synset -> the synsets that it is directly a kind of; a synset without any may be left out.
+        senses: lemma -> its synsets, the most frequent sense first. Lemmas are compared in lower case.
+        hypernyms: synset -> the synsets that it is directly a kind of; a synset without any may be missing.
     """
 
     def __init__(self, senses: Mapping[str, Sequence[str]], hypernyms: Mapping[str, Sequence[str]]) -> None:
         lower: dict[str, tuple[str, ...]] = {}
         for lemma, synsets in senses.items():
             key = lemma.lower().replace("_", " ")
-            # "china" the porcelain comes before "China" the country.
+            # The senses of "china" (porcelain) come before those of "China" (the country).
             lower[key] = tuple(synsets) + lower.get(key, ()) if lemma == key else lower.get(key, ()) + tuple(synsets)
         self._senses = lower
         self._hypernyms = {synset: tuple(above) for synset, above in hypernyms.items() if above}
@@ -107,7 +107,7 @@ class WordNet:
         return cls({lemma: synsets for lemma, synsets in senses.items() if synsets}, hypernyms)
 
     def save(self, path: Path) -> None:
-        """Writes the file that `open` reads, gzipped; lexicographer files and the lemmas of synsets are left empty."""
+        """Write the file that `open` reads, gzipped; the lexicographer files and the lemmas of synsets are empty."""
         lines = [f"S\t{synset}\t\t\t{' '.join(above)}" for synset, above in self._hypernyms.items()]
         lines += [f"L\t{lemma}\t{' '.join(synsets)}" for lemma, synsets in self._senses.items()]
         with atomic_path(path) as partial:
@@ -121,17 +121,17 @@ class WordNet:
         return isinstance(noun, str) and bool(self.lemmas(noun))
 
     def lemmas(self, noun: str) -> tuple[str, ...]:
-        """The lemmas that a noun may be a form of: itself where it is one, then those it inflects ("dogs": dog)."""
+        """The lemmas that a noun may be a form of: itself if it is a lemma, then those of which it is an inflection."""
         noun = " ".join(noun.lower().split())
         inflected = self._by_key.get(_key(noun), ())
         return (noun, *(lemma for lemma in inflected if lemma != noun)) if noun in self._senses else inflected
 
     def synsets(self, lemma: str) -> tuple[str, ...]:
-        """The senses of a lemma, the most frequent first; none for what is not one."""
+        """The senses of a lemma, the most frequent first; none for a word that is no lemma."""
         return self._senses.get(lemma.lower(), ())
 
     def ancestors(self, synset: str) -> Mapping[str, int]:
-        """Everything a synset is a kind of, itself included, with the least number of steps to it."""
+        """The synsets that a synset is a kind of, itself included, each with its least number of steps."""
         if synset not in self._ancestors:
             found = {synset: 0}
             level = [synset]
@@ -146,11 +146,18 @@ class WordNet:
     def affinity(self, noun: str, class_name: str) -> float:
         """How well a noun of a caption fits a detector's class, in [0, 1].
 
-        1 for the same lemma; .95 - .02 per step where the noun is a kind of the class ("poodle", dog), .7 - .08 per
-        step where the class is a kind of the noun ("animal", dog), each times 1 - .15 for every sense of the noun that
-        is more frequent; else 0. The noun has three senses, the class its first. A noun that is a lemma and may be a
-        plural too ("glasses") is the plural of another .03 less. Of a class name of several words that WordNet does
-        not know, the last is taken ("sports ball": ball); variants are separated by commas.
+        * 1 for the same lemma.
+        * .95 - .02 a step, at least .5, where the noun is a kind of the class ("poodle", dog).
+        * .7 - .08 a step, at least 0, where the class is a kind of the noun ("animal", dog).
+        * 0 otherwise.
+
+        The last two are multiplied by 1 - .15 for every more frequent sense of the noun, and by .97 where the noun is
+        read as an inflection of another lemma. The noun has its three most frequent senses, the class its first.
+
+        Args:
+            noun: a word or a compound such as "hot dog", in any inflection.
+            class_name: may have variants, separated by commas, and a source before a colon. Of a name that WordNet
+                does not have, the last word is taken ("sports ball": ball).
         """
         if class_name not in self._targets:
             self._targets[class_name] = [self._target(name) for name in _variants(class_name)]
@@ -160,7 +167,7 @@ class WordNet:
         return max((self._fit(noun, synsets) for _, synsets in targets), default=0.0)
 
     def _target(self, name: str) -> tuple[str, tuple[str, ...]]:
-        """The key of a class name, and the synsets that it means."""
+        """The key of a class name, and its synsets."""
         lemmas = self.lemmas(name) or self.lemmas(name.split()[-1])
         return _key(name), self.synsets(lemmas[0])[:_CLASS_SENSES] if lemmas else ()
 
@@ -181,12 +188,12 @@ class WordNet:
         found: dict[str, list[str]] = defaultdict(list)
         for lemma in self._senses:
             found[_key(lemma)].append(lemma)
-        return {key: tuple(sorted(lemmas, key=lambda own: (len(own), own))) for key, lemmas in found.items()}
+        return {key: tuple(sorted(lemmas, key=lambda lemma: (len(lemma), lemma))) for key, lemmas in found.items()}
 
 
 @lru_cache(maxsize=16384)
 def _key(noun: str) -> str:
-    """`noun_key` of the last word, the words before it as they are."""
+    """The noun in lower case, its last word replaced by its `noun_key`."""
     before, _, last = " ".join(noun.lower().split()).rpartition(" ")
     return f"{before} {noun_key(last)}" if before else noun_key(last)
 

@@ -1,4 +1,4 @@
-"""The pretrained encoder: features of words beside a naive loop, padding, the kept file, and what cannot be loaded."""
+"""The pretrained encoder: features of words beside a naive loop, padding, models that cannot be loaded, a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import unboxed
 from unboxed.errors import CaptionError, ModelError
-from unboxed.text.encoders.pretrained import PretrainedEncoder
+from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.schedule import Schedule
+from unboxed.text.encoders import pretrained
+from unboxed.text.encoders.pretrained import FrozenEncoder, PretrainedEncoder
 from unboxed.text.tokens import words
+from unboxed.text.vocabulary import Vocabulary
+from unboxed.training.fit import FitSettings, fit
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
 
@@ -63,19 +69,16 @@ def test_a_words_feature_is_the_mean_over_its_sub_tokens(encoder: PretrainedEnco
         offsets = tokens.pop("offset_mapping")[0].tolist()
         hidden_TH = model(**tokens).last_hidden_state[0]
         for w, word in enumerate(found):
-            own = [t for t, (start, end) in enumerate(offsets) if word.start <= start < end <= word.end]
-            several += len(own) > 1
-            torch.testing.assert_close(features_CWH[index, w], hidden_TH[own].mean(dim=0))
+            of_word = [t for t, (start, end) in enumerate(offsets) if word.start <= start < end <= word.end]
+            several += len(of_word) > 1
+            torch.testing.assert_close(features_CWH[index, w], hidden_TH[of_word].mean(dim=0))
     assert several >= 3  # “man's”, “t-shirt”, “dogs”
 
 
-def test_frozen_means_no_gradient_and_no_dropout(encoder: PretrainedEncoder, folder: Path) -> None:
+def test_the_encoder_is_frozen_without_gradient_or_dropout(encoder: PretrainedEncoder) -> None:
     encoder.train()
     assert not encoder.training and not encoder.model.training
     assert not encoder(CAPTIONS)[0].requires_grad
-    tuned = PretrainedEncoder.load(folder, frozen=False)
-    tuned(CAPTIONS)[0].sum().backward()
-    assert tuned.training and tuned.model.embeddings.word_embeddings.weight.grad is not None
 
 
 def test_a_caption_without_letters_of_the_vocabulary_has_a_feature_for_each_word(encoder: PretrainedEncoder) -> None:
@@ -126,6 +129,67 @@ def test_a_model_that_does_not_read_text_alone_is_refused(tmp_path: Path) -> Non
     transformers.T5Model(config).save_pretrained(folder)
     with pytest.raises(ModelError, match="not an encoder of text alone"):
         PretrainedEncoder.load(folder)
+
+
+WORDS = [("a", "man", "in", "the", "park"), ("two", "dogs")]
+MASK_CW = torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+
+
+@pytest.fixture
+def frozen(encoder: PretrainedEncoder) -> FrozenEncoder:
+    return FrozenEncoder(encoder, Vocabulary.from_captions(["a man in the park", "two dogs", "a drum"]))
+
+
+def test_a_frozen_encoder_gives_the_features_of_the_joined_words(
+    frozen: FrozenEncoder, encoder: PretrainedEncoder
+) -> None:
+    expected, mask_CW = encoder([" ".join(words) for words in WORDS])
+    assert torch.equal(mask_CW, MASK_CW)
+    for _ in range(2):  # encoded, then from memory
+        words_CWH = frozen(torch.zeros(2, 5, dtype=torch.long), MASK_CW, WORDS)
+        torch.testing.assert_close(words_CWH, expected, atol=2e-3, rtol=1e-3)  # kept in half precision
+    assert not words_CWH[1, 2:].any()
+    assert not list(frozen.parameters())
+
+
+def test_captions_are_encoded_once_while_the_memory_has_room(
+    encoder: PretrainedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "_KEPT_CAPTIONS", 2)
+    encoded: list[str] = []
+    frozen = FrozenEncoder(encoder, Vocabulary())
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    with encoder.register_forward_hook(lambda module, args, output: encoded.extend(args[0])):
+        for word in ("dog", "ball", "dog", "ball", "man", "ball"):
+            frozen(torch.zeros(1, 1, dtype=torch.long), mask, [(word,)])
+    assert encoded == ["dog", "ball", "man", "ball"]  # the third caption empties the memory
+
+
+def test_a_substituted_word_is_encoded_in_the_changed_caption(
+    frozen: FrozenEncoder, encoder: PretrainedEncoder
+) -> None:
+    vocabulary = Vocabulary.from_captions(["a man in the park", "two dogs", "a drum"])
+    substitutes_CN = torch.tensor([[vocabulary.id("dogs"), vocabulary.id("drum")]])
+    slot_C = torch.tensor([1])
+    vectors_CNH = frozen.substitute(torch.zeros(1, 5, 16), MASK_CW[:1], slot_C, substitutes_CN, WORDS[:1])
+    for n, caption in enumerate(("a dogs in the park", "a drum in the park")):
+        torch.testing.assert_close(vectors_CNH[0, n], encoder([caption])[0][0, 1])
+
+
+def test_a_run_keeps_a_copy_of_its_encoder(folder: Path, tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
+    options = InfoGround(
+        text=str(folder), negatives="random", negative_count=2, joint_width=16, schedule=Schedule(1, 8)
+    )
+    run = tmp_path / "run"
+    trained = fit("infoground", options, FitSettings(tiny_dataset, run, tiny_run / "store"))
+    assert (run / "text" / "config.json").is_file()
+    folder.rename(folder.with_name("moved"))
+    try:
+        loaded = unboxed.load(run)
+    finally:
+        folder.with_name("moved").rename(folder)
+    image = tiny_dataset.parent / "photos" / "1.png"
+    assert trained.ground(image, "a red box").to_dict() == loaded.ground(image, "a red box").to_dict()
 
 
 def test_a_real_encoder_tells_words_apart_by_meaning() -> None:

@@ -1,4 +1,4 @@
-"""A bidirectional GRU over learned word vectors: contextual words from the captions at hand, nothing pretrained."""
+"""A bidirectional GRU over learned word embeddings: the text encoder without anything pretrained."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ __all__ = ["RecurrentEncoder"]
 
 
 class RecurrentEncoder(nn.Module):
-    """Word vectors and their bidirectional context, side by side.
+    """Contextual words: each word's embedding, concatenated with the states of both directions.
 
     Args:
-        vocabulary_size: number of word ids, 0 being padding.
-        embedding_width: width of a word's own vector.
+        vocabulary_size: number of word ids; id 0 is padding.
+        embedding_width: width of a word's embedding.
         hidden_width: width of each direction's state.
-        dropout: probability in [0, 1) of dropping an entry of a word vector while training.
+        dropout: probability in [0, 1) of dropping an entry of an embedding during training.
+
+    Attributes:
+        output_width: H = embedding_width + 2 * hidden_width.
     """
 
     def __init__(
@@ -34,12 +37,12 @@ class RecurrentEncoder(nn.Module):
     def forward(
         self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, words_C: Sequence[Sequence[str]] = ()
     ) -> torch.Tensor:
-        """Contextual words `[C, W, output_width]`, zero where `mask_CW` is False.
+        """Contextual words `[C, W, H]`, zero where `mask_CW` is False.
 
         Args:
             tokens_CW: word ids.
             mask_CW: True for real words, which stand before all padding; at least one a caption.
-            words_C: the words as text; not needed here, pretrained encoders read them.
+            words_C: not used; `FrozenEncoder` needs the words as text.
         """
         embedded_CWE = self.dropout(self.embedding(tokens_CW))
         packed = pack_padded_sequence(embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
@@ -54,18 +57,18 @@ class RecurrentEncoder(nn.Module):
         substitutes_CN: torch.Tensor,
         words_C: Sequence[Sequence[str]] = (),
     ) -> torch.Tensor:
-        """What a word's contextual vector becomes when another word stands in its place: `[C, N, output_width]`.
+        """Contextual vectors `[C, N, H]` of other words in the place of one.
 
-        Equal to encoding the N changed captions and reading each at the changed place, but nothing is encoded anew: in
-        one layer, the state before the place (forward) and behind it (backward) do not depend on the word at the place,
-        so one step of each direction's cell is enough.
+        Equal to `forward` of the N changed captions, read at the changed place, without encoding the captions again:
+        in a single layer, the forward state before the place and the backward state behind it do not depend on the
+        word there, so that one step of each direction's cell is enough.
 
         Args:
-            words_CWH: what `forward` gave for the captions as they are.
+            words_CWH: the result of `forward` for the unchanged captions.
             mask_CW: True for real words.
-            slot_C: the place, a real word of each caption.
-            substitutes_CN: the ids to put there.
-            words_C: the words as text; not needed here, pretrained encoders read them.
+            slot_C: the index of the word that is replaced, a real word of each caption.
+            substitutes_CN: ids of the words that replace it.
+            words_C: not used; `FrozenEncoder` needs the words as text.
         """
         caption_C = torch.arange(len(slot_C), device=slot_C.device)
         width = self.gru.hidden_size

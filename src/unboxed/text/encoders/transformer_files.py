@@ -1,4 +1,4 @@
-"""Loading transformers models from a folder or the hub: safetensors weights only, no code from the model's side."""
+"""Loading models of transformers from a folder or the hub, without pickled weights or code of the model's authors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
 
     Args:
         source: a folder with `config.json`, `model.safetensors` and the tokenizer's files, or the name of a model on
-            the Hugging Face hub, which is downloaded once. A folder is never looked up on the network.
+            the Hugging Face hub, which is downloaded once. For a folder, nothing is looked up on the network.
         kind: the class of transformers that loads it, such as `AutoModel` or `AutoModelForMaskedLM`.
 
     Raises:
         ModelError: transformers is not installed; no such folder or name; no safetensors weights; weights of this kind
-            missing from the file; a tokenizer that does not tell character offsets.
+            missing from the file; a tokenizer without character offsets.
     """
     try:
         import transformers
@@ -51,7 +51,7 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
             "tokenizer's files, or the name of a model on the Hugging Face hub."
         ) from None
     if not tokenizer.is_fast:
-        raise ModelError(f"{source} has no fast tokenizer, which is what tells where in the caption a token stands.")
+        raise ModelError(f"{source} has no fast tokenizer; only these give the position of each token in the caption.")
     # A pooler is not used, and a tied weight is stored once under another name.
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
     missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key and key not in tied)
@@ -70,7 +70,13 @@ def token_limit(model: Any, tokenizer: Any) -> int:
 
 
 def content_fingerprint(model: Any, tokenizer: Any, purpose: str) -> str:
-    """A digest of the weights and the tokenizer: equal for equal answers, wherever the files lie."""
+    """A digest of the weights and the tokenizer, which does not depend on the folder that holds them.
+
+    Args:
+        model: a model of transformers.
+        tokenizer: its fast tokenizer.
+        purpose: digests for different purposes differ.
+    """
     digest = hashlib.sha256(f"{purpose}\0{tokenizer.backend_tokenizer.to_str()}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -80,7 +86,7 @@ def content_fingerprint(model: Any, tokenizer: Any, purpose: str) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' progress bars and load reports: what matters in them is checked and raised."""
+    """Turn off transformers' progress bars and load reports; `load_transformer` checks what matters itself."""
     from transformers.utils import logging as transformers_logging
 
     logging: Any = transformers_logging

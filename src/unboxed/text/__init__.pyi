@@ -1,0 +1,29 @@
+from .encoders.pretrained import FrozenEncoder, PretrainedEncoder
+from .encoders.recurrent import RecurrentEncoder
+from .encoding import EncodedCaption, encode_caption
+from .inflection import noun_key
+from .phrases import PhraseWords, content_mask, content_or_all, head_noun, noun_phrases, phrase_words
+from .tokens import Word, words
+from .vocabulary import Vocabulary
+from .word_vectors import WordVectors
+from .wordnet import WordNet
+
+__all__ = [
+    "EncodedCaption",
+    "FrozenEncoder",
+    "PhraseWords",
+    "PretrainedEncoder",
+    "RecurrentEncoder",
+    "Vocabulary",
+    "Word",
+    "WordNet",
+    "WordVectors",
+    "content_mask",
+    "content_or_all",
+    "encode_caption",
+    "head_noun",
+    "noun_key",
+    "noun_phrases",
+    "phrase_words",
+    "words",
+]
