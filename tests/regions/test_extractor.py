@@ -161,3 +161,26 @@ def test_a_segmenter_and_a_backbone_need_their_outputs(tmp_path: Path, graphs: A
     backbone = graphs.picture(tmp_path / "b.onnx")
     with pytest.raises(RegionsError, match=r"no feature map 'c4'"):
         RegionExtractor(RegionSettings(backbone=backbone, feature_maps=("c4",)))
+
+
+def test_images_of_other_modes_are_converted(image: Image.Image) -> None:
+    extractor = RegionExtractor(RegionSettings(grid=2))
+    grey = image.convert("L")
+    np.testing.assert_array_equal(extractor(grey).features, extractor(grey.convert("RGB")).features)
+
+
+def test_an_image_without_any_region_is_refused(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.zeros((1, 1, 4)), "scores": np.ones((1, 1, 1))}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), whole_image=False, detector_size=64, evidence_sizes=())
+    extractor = RegionExtractor(settings)
+    with pytest.raises(RegionsError, match="No source proposed a region for this image; turn on whole_image"):
+        extractor(Image.new("RGB", (64, 64)))
+
+
+def test_feature_maps_of_a_detector_can_be_left_out(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.zeros((1, 1, 4)), "scores": np.ones((1, 1, 1)), "p3": np.ones((1, 5, 8, 8))}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), colour=False, texture=False)
+    assert RegionExtractor(settings).feature_blocks == (("p3", 5),)
+    assert RegionExtractor(replace(settings, detector_features=False)).feature_blocks == ()

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import ImportedRegions, RegionSettings, settings_from_dict
+from unboxed.scenes import write_scenes
 from unboxed.scenes.writing import DETECTOR
 
 SAVED = Path(__file__).resolve().parents[1] / "assets" / "run_41071e2"
@@ -170,3 +172,12 @@ def test_settings_that_make_no_sense() -> None:
         RegionSettings(crops=True)
     with pytest.raises(RegionsError, match="does not exist"):
         RegionSettings(detectors=(Path("nowhere.onnx"),)).fingerprint()
+
+
+def test_the_models_that_a_dataset_names_are_the_default(tiny_dataset: Path, tmp_path: Path) -> None:
+    dataset = load_dataset(tiny_dataset)
+    assert RegionSettings.default_for(dataset)[0] == RegionSettings.weight_free()
+    models = load_dataset(write_scenes(tmp_path / "world", train=1, val=1, test=1))
+    settings, description = RegionSettings.default_for(models)
+    assert [path.name for path in settings.detectors] == ["detector.onnx"] and not settings.segments
+    assert description.startswith("Regions: the models that") and "data.toml names under [regions]" in description

@@ -125,7 +125,7 @@ class RegionExtractor:
             found.append(proposals)
         joined = Proposals.joined(found)
         boxes = box_arithmetic.clip(joined.boxes, *view.size)
-        always = [source.always_kept for source, own in zip(self._sources, found, strict=True) for _ in range(len(own))]
+        always = [s.always_kept for s, part in zip(self._sources, found, strict=True) for _ in range(len(part))]
         overlap = box_arithmetic.iou(boxes, boxes)
         keep: list[int] = []
         for row in np.flatnonzero(box_arithmetic.area(boxes) > 0).tolist():

@@ -89,6 +89,13 @@ def test_a_bad_line_is_named_with_its_number(tmp_path: Path, line: bytes, messag
         list(BottomUpTSV(tmp_path / "a.tsv").images({"7"}))
 
 
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unboxed.regions.importers.bottom_up_tsv._MAX_LINE", 50)
+    (tmp_path / "a.tsv").write_bytes(b"7" * 60)
+    with pytest.raises(RegionsError, match=r"a\.tsv:1: the line has more than 50 bytes"):
+        list(BottomUpTSV(tmp_path / "a.tsv").images({"7"}))
+
+
 def test_a_folder_without_files(tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match=r"has no \.tsv files"):
         open_features(tmp_path, "tsv")

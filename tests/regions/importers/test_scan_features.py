@@ -60,6 +60,10 @@ def test_files_that_do_not_fit(folder: Path) -> None:
     np.save(folder / "dev_boxes.npy", np.zeros((10, 3, 4)))
     with pytest.raises(RegionsError, match=r"boxes \[2, 5, 4\] for features \[2, 3, 4\]"):
         list(open_features(folder, "scan").images({"7"}))
+    (folder / "train_boxes.npy").write_bytes(b"no array")
+    with pytest.raises(RegionsError, match=r"train_boxes\.npy"):
+        open_features(folder, "scan")
+    np.save(folder / "train_boxes.npy", np.zeros((2, 3, 4)))
     (folder / "train_caps.txt").write_text(LINES * 2)
     (folder / "dev_boxes.npy").unlink()
     with pytest.raises(RegionsError, match="20 lines for 2 images"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import Network, class_list
 from unboxed.regions.sources.onnx_detector import OnnxDetector, detr_scores
 
 CLASSES = {"classes": "cat\ndog"}
@@ -113,17 +113,17 @@ def test_class_names_come_from_a_file_or_the_metadata_and_must_be_as_many(tmp_pa
         OnnxDetector.open(bare, longest=64, class_file=names)
 
 
-@pytest.mark.parametrize(
-    "text", ["cat\ndog", "cat,dog", '["cat", "dog"]', "{0: 'cat', 1: 'dog'}", '{"1": "dog", "0": "cat"}']
-)
-def test_class_names_in_the_ways_exporters_write_them(tmp_path: Path, graphs: Any, text: str) -> None:
-    path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, metadata={"names": text})
-    assert class_list(Network.open(path), None, 2) == ("cat", "dog")
+def test_detr_class_names_decide_between_softmax_and_sigmoid(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"logits": np.zeros((1, 1, 3)), "pred_boxes": np.zeros((1, 1, 4))}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat\ndog\ncow"})
+    np.testing.assert_allclose(OnnxDetector.open(path, longest=64).detect(view(8, 8)).class_scores, [[0.5] * 3])
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    with pytest.raises(RegionsError, match="3 class columns, so 2 or 3 class names are expected, but 1 are given"):
+        OnnxDetector.open(path, longest=64)
 
 
-def test_files_that_are_no_graphs(tmp_path: Path) -> None:
-    with pytest.raises(RegionsError, match="no model file"):
-        Network.open(tmp_path / "none.onnx")
-    (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(RegionsError, match="cannot be opened as an ONNX graph"):
-        Network.open(tmp_path / "text.onnx")
+def test_a_detector_whose_class_axis_is_not_fixed_is_checked_when_it_runs(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.zeros((1, 1, 4)), "scores": np.zeros((1, 1, 2))}
+    detector = OnnxDetector.open(graphs.constant(tmp_path / "d.onnx", outputs, metadata=CLASSES), longest=64)
+    with pytest.raises(RegionsError, match="puts out 2 classes, but 1 are named"):
+        replace(detector, class_names=("cat",)).detect(view(8, 8))

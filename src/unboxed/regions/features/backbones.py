@@ -45,6 +45,7 @@ class NetworkFeatures(RegionFeature):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Opens the backbones; without any, feature maps of the detectors may still be pooled."""
         backbones: list[Backbone] = []
         crops_by = None
         if settings.backbone:
@@ -62,6 +63,7 @@ class NetworkFeatures(RegionFeature):
     def blocks(
         self, view: View, outputs: Sequence[Sequence[FeatureMap]], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
+        """A block for each map of the backbones, then of the detectors, then `crop`."""
         pooled = [plane for found in (*outputs, maps) for plane in found]
         blocks = [FeatureBlock(plane.name, pool(plane, boxes)) for plane in pooled]
         if self._crops_by:

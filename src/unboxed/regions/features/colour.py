@@ -40,11 +40,13 @@ class ColourFeatures(RegionFeature):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `colour`."""
         return cls() if settings.colour else None
 
     def blocks(
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
+        """One block, `colour`, `[R, 36]`."""
         return [FeatureBlock("colour", colour_features(view.small, boxes, *view.size))]
 
 

@@ -30,11 +30,13 @@ class PixelFeatures(RegionFeature):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `pixels`, the number of pixels along each side."""
         return cls(settings.pixels) if settings.pixels else None
 
     def blocks(
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
+        """One block, `pixels`, `[R, 3 * pixels²]`."""
         return [FeatureBlock("pixels", pixel_features(view, boxes, self._side))]
 
 

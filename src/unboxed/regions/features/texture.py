@@ -37,11 +37,13 @@ class TextureFeatures(RegionFeature):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `texture`, and by default without a backbone."""
         return cls() if settings.with_texture else None
 
     def blocks(
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
+        """One block, `texture`, `[R, 191]`."""
         return [FeatureBlock("texture", texture_features(view.small, boxes, *view.size))]
 
 
@@ -98,7 +100,7 @@ def _on_cells(plane: FeatureMap, boxes: Array, *grids: int) -> list[Array]:
 
 
 def _cells(n: int) -> Array:
-    """The n x n cells of the unit square, row by row."""
+    """The n x n cells of a square with sides of 1, row by row."""
     y, x = np.mgrid[:n, :n].reshape(2, -1)
     return np.asarray(np.stack([x, y, x + 1, y + 1], axis=1) / n, dtype=np.float32)
 

@@ -1,6 +1,6 @@
 """Importers of precomputed region features: `IMPORTERS`, one for each format.
 
-Each is a subclass of `FeatureImporter` and hands over one image at a time:
+Each is a subclass of `FeatureImporter` and yields one image at a time:
 
     for image in BottomUpTSV(Path("features.tsv")).images({"36979", "65567"}):
         image.features, image.boxes                                              # [R, V], [R, 4]

@@ -41,7 +41,7 @@ class PrecomputedImage:
 class FeatureImporter(ABC):
     """Reads one format of precomputed features. An importer is a subclass, listed in `importers.IMPORTERS`.
 
-    It hands over one image at a time, so that a file of tens of gigabytes takes the memory of a few images.
+    It yields one image at a time, so a file of tens of gigabytes takes the memory of a few images.
 
     Args:
         path: the file or folder; it exists.

@@ -29,7 +29,7 @@ class RegionSource(ABC):
         settings: the fields of `RegionSettings` that turn it on.
         needs: what the user has to provide, for the documentation.
         finds: what it is good for, for the documentation.
-        ranked: its scores rank its regions; otherwise they are constant or say little.
+        ranked: its scores rank its regions; otherwise they are constant, or not comparable.
         one_thing: each of its boxes is meant to hold one whole thing.
         always_kept: its boxes are kept where they repeat boxes of an earlier source.
         class_names: the K_s classes that it scores; none by default.

@@ -45,9 +45,11 @@ class PersonParts(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `parts`, the largest number of persons."""
         return cls(settings) if settings.parts else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """The parts of one person after the other, see `person_parts`."""
         shape = (view.original_size[0] / view.size[0], view.original_size[1] / view.size[1])
         options = self._options
         return person_parts(detected.boxes, detected.person_scores, shape, options.parts, options.member_score)
@@ -68,9 +70,11 @@ class Unions(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `unions`, their largest number."""
         return cls(settings) if settings.unions else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """The unions of the best members first, see `unions`."""
         return unions(detected.boxes, detected.class_scores, self._options.unions, self._options.member_score)
 
 

@@ -71,6 +71,7 @@ class Detectors(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Opens the files of `detectors`, then the model `detector_hf`."""
         detectors: list[Detector] = [
             OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors
         ]
@@ -83,6 +84,7 @@ class Detectors(RegionSource):
         return [detector.detect for detector in (*self._detectors, *(again for _, again in self._other_sizes))]
 
     def propose(self, view: View, outputs: Sequence[Detections], detected: Detected) -> Detected:
+        """The best `top_k` boxes after a suppression of the boxes of all detectors without regard to class."""
         options = self._options
         boxes, scores, ranks, class_scores, persons = [], [], [], [], []
         for number, (detector, found) in enumerate(zip(self._detectors, outputs, strict=False)):
@@ -110,6 +112,7 @@ class Detectors(RegionSource):
         )
 
     def class_scores(self, view: View, outputs: Sequence[Detections], proposals: Proposals) -> Array:
+        """`[R, K]`; the scores of a union are at least those that its members have in common."""
         scores_RK = self._scores_at(outputs, proposals.boxes)
         for row, members in proposals.members.items():
             # No raw box covers several things. Where all members are horses, their union shows horses.
@@ -117,6 +120,7 @@ class Detectors(RegionSource):
         return scores_RK
 
     def feature_maps(self, outputs: Sequence[Detections]) -> Sequence[FeatureMap]:
+        """The feature maps of each detector at the size of its proposals, if `detector_features` is on."""
         if not self._options.detector_features:
             return ()
         return [plane for found in outputs[: len(self._detectors)] for plane in found.maps]
@@ -127,7 +131,11 @@ class Detectors(RegionSource):
         for (number, _), found in zip(self._other_sizes, outputs[len(self._detectors) :], strict=True):
             sizes[number].append(found)
         return np.concatenate(
-            [np.mean([scores_at(found, boxes) for found in own], axis=0, dtype=np.float32) for own in sizes], axis=1
+            [
+                np.mean([scores_at(found, boxes) for found in outputs_of], axis=0, dtype=np.float32)
+                for outputs_of in sizes
+            ],
+            axis=1,
         )
 
 

@@ -29,9 +29,11 @@ class WholeImage(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `whole_image`."""
         return cls() if settings.whole_image else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """One box."""
         return Proposals.of([(0, 0, *view.size)], "image")
 
 
@@ -47,9 +49,11 @@ class Grid(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `grid`, the number of cells along each side."""
         return cls(settings.grid) if settings.grid else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """The cells, row by row."""
         return Proposals.of(grid_cells(*view.size, self._cells), "grid")
 
 

@@ -46,6 +46,7 @@ class Segmenter(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Opens the file of `segmenter`."""
         if settings.segmenter is None:
             return None
         return cls(OnnxSegmenter.open(settings.segmenter, settings.segmenter_size), settings.stuff)
@@ -55,9 +56,11 @@ class Segmenter(RegionSource):
         return [self._network.probabilities]
 
     def propose(self, view: View, outputs: Sequence[Array], detected: Detected) -> Proposals:
+        """At most `stuff` boxes, see `class_boxes`."""
         return class_boxes(outputs[0], *view.size, self._count)
 
     def class_scores(self, view: View, outputs: Sequence[Array], proposals: Proposals) -> Array:
+        """`[R, K]`, see `coverage_scores`."""
         return coverage_scores(outputs[0], proposals.boxes, *view.size)
 
 

@@ -41,9 +41,11 @@ class Segments(RegionSource):
 
     @classmethod
     def open(cls, settings: RegionSettings) -> Self | None:
+        """Turned on by `segments`."""
         return cls(settings) if settings.segments else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """At most `top_k` boxes, see `segment_boxes`."""
         return segment_boxes(view.fitted(_LONGEST).pixels, *view.size, self._options.top_k, self._options.nms)
 
 
@@ -65,8 +67,6 @@ def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count:
     tree.merge_all()
     rows, columns = labels.shape
     large = [i for i in range(len(tree.sizes)) if tree.sizes[i] >= _SMALLEST * rows * columns]
-    if not large:
-        return Proposals.none()
     factors = np.array([width / columns, height / rows] * 2, np.float32)
     boxes = np.array([tree.boxes[i] for i in large], np.float32) * factors
     scores = np.array([tree.contrasts[i] for i in large], np.float32)
