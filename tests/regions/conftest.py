@@ -28,11 +28,11 @@ class Graphs:
         metadata: dict[str, str] | None = None,
         declared: dict[str, list[int | str]] | None = None,
     ) -> Path:
-        """A graph that answers every picture with `outputs`; `size` (height, width) fixes its input."""
+        """A graph with constant `outputs`; `size` (height, width) fixes its input."""
         height, width = size or ("h", "w")
         image = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, height, width])
         nodes = [
-            # Adding nothing times the picture makes the output depend on the input, as a graph's must.
+            # Adding nothing times the image makes the output depend on the input, as a graph's must.
             helper.make_node("ReduceSum", ["images"], ["sum"], keepdims=0),
             helper.make_node("Mul", ["sum", "zero"], ["nothing"]),
         ]
@@ -45,7 +45,7 @@ class Graphs:
             results.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         return _save(path, nodes, [image], results, weights, metadata)
 
-    def picture(
+    def averaging(
         self, path: Path, *, stride: int = 8, name: str = "map", metadata: dict[str, str] | None = None
     ) -> Path:
         """A backbone whose feature map [n, 3, H / stride, W / stride] is the mean of its input over each cell."""

@@ -139,10 +139,10 @@ def test_progress_off_a_terminal_is_a_line_for_every_tenth(
     tmp_path: Path, examples: list[Example], capsys: pytest.CaptureFixture[str]
 ) -> None:
     extract(examples, SETTINGS, tmp_path / "store")
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines()[-1].startswith("Regions: 9 of 9, ")
-    assert len(said.err.splitlines()) <= 10
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1].startswith("Regions: 9 of 9, ")
+    assert len(printed.err.splitlines()) <= 10
 
 
 def test_copies_of_an_image_are_extracted_once(

@@ -28,7 +28,7 @@ def settings(tmp_path: Path, graphs: Any) -> RegionSettings:
     return RegionSettings(
         detectors=(detector,),
         segmenter=graphs.segmenter(tmp_path / "segmenter.onnx"),
-        backbone=graphs.picture(tmp_path / "backbone.onnx"),
+        backbone=graphs.averaging(tmp_path / "backbone.onnx"),
         detector_size=64,
         evidence_sizes=(),
         segmenter_size=64,
@@ -87,7 +87,7 @@ def test_crops_and_texture_are_more_blocks(settings: RegionSettings, image: Imag
 
 
 def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any, image: Image.Image) -> None:
-    path = graphs.picture(tmp_path / "b.onnx", metadata={"mean": "0, 100, 200", "std": "255"})
+    path = graphs.averaging(tmp_path / "b.onnx", metadata={"mean": "0, 100, 200", "std": "255"})
     features = RegionExtractor(RegionSettings(backbone=path, backbone_size=64))(image).features
     np.testing.assert_allclose(features[0, :3], [0.5, -100 / 255, (127.5 - 200) / 255], atol=1e-4)
 
@@ -158,7 +158,7 @@ def test_a_segmenter_and_a_backbone_need_their_outputs(tmp_path: Path, graphs: A
         RegionExtractor(RegionSettings(segmenter=flat))
     with pytest.raises(RegionsError, match=r"no feature map; its outputs are embedding \[1, 4\]"):
         RegionExtractor(RegionSettings(backbone=flat))
-    backbone = graphs.picture(tmp_path / "b.onnx")
+    backbone = graphs.averaging(tmp_path / "b.onnx")
     with pytest.raises(RegionsError, match=r"no feature map 'c4'"):
         RegionExtractor(RegionSettings(backbone=backbone, feature_maps=("c4",)))
 

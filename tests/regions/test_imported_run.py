@@ -86,6 +86,6 @@ def test_a_scan_directory_is_trained_on_and_its_grounding_is_not_scored(
     import_regions(load_dataset(data), open_features(tmp_path, "scan"), store, progress=False)
     fit("infoground", CHOICES, FitSettings(data, run, regions=store))
     main(["evaluate", str(run), "--data", str(data), "--split", "val"])
-    said = capsys.readouterr()
-    assert "Retrieval: captions R@1" in said.out + said.err
-    assert "scored for retrieval alone" in said.out + said.err
+    printed = capsys.readouterr()
+    assert "Retrieval: captions R@1" in printed.out + printed.err
+    assert "scored for retrieval alone" in printed.out + printed.err

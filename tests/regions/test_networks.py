@@ -55,7 +55,7 @@ def test_a_size_that_a_graph_cannot_take_is_named(tmp_path: Path, graphs: Any) -
 
 @pytest.mark.parametrize(("mean", "std"), [("a", "1"), ("1, 2", "1"), ("1", "nan"), ("", "1")])
 def test_mean_and_deviation_must_be_numbers(tmp_path: Path, graphs: Any, mean: str, std: str) -> None:
-    path = graphs.picture(tmp_path / "b.onnx", metadata={"mean": mean, "std": std})
+    path = graphs.averaging(tmp_path / "b.onnx", metadata={"mean": mean, "std": std})
     with pytest.raises(RegionsError, match="the metadata `mean` and `std` must be one or three numbers"):
         Network.open(path).normalization()
 

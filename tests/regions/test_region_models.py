@@ -1,4 +1,4 @@
-"""Small public detectors, a segmenter and a backbone on real images, where these lie beside the project."""
+"""Small public detectors, a segmenter and a backbone on real images; skipped where these are not stored."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def test_all_of_them_together(weights: Path, annotated: list[tuple[Image.Image, 
         assert overlap.max() > 0.6
         assert len(regions) <= 64
         assert regions.names[int(overlap.argmax())] == "person"
-        # Squashed and told so, nearly the same regions: only the resampling differs.
+        # Stored squashed, with its original size given, it has nearly the same regions: only the resampling differs.
         squashed = extractor(image.resize((224, 224)), image.size)
         factors = np.array([image.width / 224, image.height / 224] * 2, np.float32)
         assert box_arithmetic.iou(squashed.boxes[:1] * factors, regions.boxes[:3]).max() > 0.8
 
 
 def _with_one_person(folder: Path, listing: dict[str, list[dict[str, Any]]]) -> list[tuple[Image.Image, np.ndarray]]:
-    """Up to ten images with exactly one person, who fills more than a tenth of the picture."""
+    """Up to ten images with exactly one person, who fills more than a tenth of the image."""
     chosen = []
     for entry in listing["images"]:
         persons = [thing["bbox_xywh"] for thing in entry["objects"] if thing["category"] == "person"]

@@ -23,7 +23,7 @@ def test_texture_knows_upright_from_level_stripes() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_flat_and_noisy_pictures_have_finite_descriptors(seed: int) -> None:
+def test_flat_and_noisy_images_have_finite_descriptors(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pixels = np.full((24, 31, 3), rng.integers(0, 256, 3), np.uint8)
     pixels[5:9, 3:20] = rng.integers(0, 256, 3)

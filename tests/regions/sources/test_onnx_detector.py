@@ -96,8 +96,8 @@ def test_an_unknown_layout_is_named_with_the_known_ones(
     path = graphs.constant(tmp_path / "d.onnx", outputs, metadata=CLASSES)
     with pytest.raises(RegionsError) as error:
         OnnxDetector.open(path, longest=64)
-    for said in (*outputs, "`boxes`", "YOLOX", "`pred_boxes`"):
-        assert said in str(error.value)
+    for part in (*outputs, "`boxes`", "YOLOX", "`pred_boxes`"):
+        assert part in str(error.value)
 
 
 def test_class_names_come_from_a_file_or_the_metadata_and_must_be_as_many(tmp_path: Path, graphs: Any) -> None:

@@ -172,7 +172,7 @@ def test_a_store_of_a_newer_version_or_with_a_broken_header(tmp_path: Path, exam
 
 
 def test_a_store_is_complete_in_its_folder(tmp_path: Path, graphs: object, examples: list[Example]) -> None:
-    backbone = graphs.picture(tmp_path / "backbone.onnx")  # type: ignore[attr-defined]
+    backbone = graphs.averaging(tmp_path / "backbone.onnx")  # type: ignore[attr-defined]
     settings = replace(SETTINGS, backbone=backbone, backbone_size=32)
     extract(examples[:2], settings, tmp_path / "store", progress=False)
     backbone.unlink()
