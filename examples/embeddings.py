@@ -16,10 +16,8 @@ import tyro
 
 import unboxed
 from unboxed.data import load_dataset
-from unboxed.evaluation.retrieval import score_retrieval
-from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import DistillationConfig
-from unboxed.recipes.schedule import Schedule
+from unboxed.evaluation import score_retrieval
+from unboxed.recipes import CKD, DistillationConfig, Schedule
 from unboxed.scenes import write_scenes
 from unboxed.training.fit import FitSettings, fit
 

@@ -14,9 +14,7 @@ import tyro
 
 import unboxed
 from unboxed.data import load_dataset, open_image
-from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import DistillationConfig
-from unboxed.recipes.schedule import Schedule
+from unboxed.recipes import CKD, DistillationConfig, Schedule
 from unboxed.scenes import write_scenes
 from unboxed.training.fit import FitSettings, fit
 from unboxed.visualization import draw_grounding, save_picture
@@ -37,7 +35,7 @@ def main(
     run: Path | None = None,
     image: Path | None = None,
     caption: str | None = None,
-    out: Path = Path("grounded.png"),
+    out: Path = Path("example/grounded.png"),
     folder: Path = Path("example"),
     images: int = 200,
 ) -> None:

@@ -15,15 +15,13 @@ import torch
 import tyro
 
 from unboxed.attention import Alignment, KeyValueAttention
-from unboxed.attention.standardize import Standardize
+from unboxed.attention.normalize import Standardize
 from unboxed.data import load_dataset
 from unboxed.data.collate import collate_captions, collate_images, region_inputs
 from unboxed.data.sampler import epoch_batches
-from unboxed.evaluation.retrieval import score_retrieval
-from unboxed.objectives.infonce import word_image_infonce
-from unboxed.regions.extraction import extract
-from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.evaluation import score_retrieval
+from unboxed.objectives.contrastive import word_image_infonce
+from unboxed.regions import RegionSettings, RegionStore, extract
 from unboxed.scenes import write_scenes
 from unboxed.text.encoders.recurrent import RecurrentEncoder
 from unboxed.text.encoding import encode_caption

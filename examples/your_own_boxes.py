@@ -21,7 +21,7 @@ import tyro
 
 from unboxed import Example
 from unboxed.data import load_dataset
-from unboxed.evaluation.grounding import GroundedMention, score_grounding
+from unboxed.evaluation import GroundedMention, score_grounding
 from unboxed.scenes import write_scenes
 
 

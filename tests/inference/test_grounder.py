@@ -103,6 +103,18 @@ def test_scores_are_the_same_one_by_one_and_from_regions(tiny_run: Path, tiny_da
     assert grounder.score(images, []).shape == (3, 0)
 
 
+def test_a_grounding_shows_the_image_that_it_was_made_from(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    path = tiny_dataset.parent / "photos" / "3.png"
+    regions = grounder.regions_of(path)
+    one = grounder.ground(path, "a red box")
+    (of_path,), (of_regions,) = grounder.ground_batch([path, regions], ["a red box", "a red box"])
+    (hit,) = grounder.retrieve("a red box", [path], k=1)
+    assert [grounding.image for grounding in (one, of_path, hit.grounding)] == [path] * 3
+    assert of_regions.image is None  # its picture has white paper
+    assert one._repr_png_() == of_path._repr_png_() != of_regions._repr_png_()
+
+
 def test_a_text_retrieves_the_images_that_score_best(
     tiny_run: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

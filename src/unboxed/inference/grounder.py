@@ -152,7 +152,7 @@ class Grounder:
             ImageError: the image cannot be read.
             CaptionError: the caption has no words.
         """
-        return self.ground_regions(self.regions_of(image), [_caption(caption)])[0]
+        return _with_image(image, self.ground_regions(self.regions_of(image), [_caption(caption)]))[0]
 
     def ground_batch(
         self, images: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
@@ -176,7 +176,8 @@ class Grounder:
         if len(of_each) != len(images):
             raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give captions for each image.")
         found = self._regions_of_all(images)
-        return list(ground_stream(self, zip(found, of_each, strict=True)))
+        groundings = ground_stream(self, zip(found, of_each, strict=True))
+        return [_with_image(image, own) for image, own in zip(images, groundings, strict=True)]
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
         """The heat map of a word or phrase of a caption in an image.
@@ -223,7 +224,10 @@ class Grounder:
         found = ground_embedded(
             self, pad_images([row for *_, row in best]), [regions for _, _, regions, _ in best], [[query]] * len(best)
         )
-        return [RankedImage(number, score, own[0]) for (score, number, *_), own in zip(best, found, strict=True)]
+        return [
+            RankedImage(number, score, _with_image(images[number], own)[0])
+            for (score, number, *_), own in zip(best, found, strict=True)
+        ]
 
     def encode_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings:
         """The region embeddings of B images, for `align`, `score` of the model, or a use of one's own.
@@ -338,3 +342,8 @@ class Grounder:
 
 def _caption(given: str | Caption) -> Caption:
     return given if isinstance(given, Caption) else Caption(given, noun_phrases(given))
+
+
+def _with_image(image: ImageLike, groundings: Sequence[Grounding]) -> list[Grounding]:
+    """The groundings with the image for their pictures; regions have none."""
+    return [grounding if isinstance(image, Regions) else replace(grounding, image=image) for grounding in groundings]
