@@ -1,4 +1,4 @@
-"""Images of one's own have captions and no gold boxes: what can be scored is, and the rest is said."""
+"""A run evaluated on a split: with gold boxes and a report, without them, and with each option."""
 
 from __future__ import annotations
 
@@ -9,25 +9,135 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.evaluate import evaluate_run
+from unboxed.evaluation.grounding import METRICS
+from unboxed.evaluation.options import EvaluationOptions
+from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.schedule import Schedule
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.training.fit import fit
+from unboxed.training.options import FitSettings
+
+World = tuple[Path, Path]
+NO_REPORT = EvaluationOptions(split="test", report=False, retrieval=False)
+
+
+@pytest.fixture(scope="module")
+def drawn_run(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("evaluate") / "run"
+    options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(epochs=1, images_per_batch=8))
+    fit("infoground", options, FitSettings(tiny_world[0], run, regions=tiny_world[1]))
+    return run
+
+
+def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, tiny_world: World) -> None:
+    result = evaluate_run(drawn_run, tiny_world[0], EvaluationOptions(split="test"))
+    assert result.scores is not None and result.retrieval is not None and result.attention is not None
+    assert set(result.scores.estimates) == set(METRICS)
+    assert result.scores.images == 8
+    assert result.heat is None
+    assert set(result.facts) >= {"Attention", "Retrieval"} and "Heat maps" not in result.facts
+    assert len(result.baselines) == 5
+    found = json.loads(json.dumps(result.to_dict()))
+    assert list(found)[:5] == ["run", "data", "split", "photos", "phrases"]
+    assert found["retrieval"]["rsum"] == pytest.approx(result.retrieval.rsum, abs=1e-3)
+    assert result.report == drawn_run / "report-test.html"
+    page = result.report.read_text(encoding="utf-8")
+    assert f"{result.scores['recall_any@1']:.1f}" in page
+    assert "Precision" in page or "precision" in page
+    assert "1 epochs, seed 0" in page
+
+
+def test_the_command_prints_the_scores_and_where_the_report_is(
+    drawn_run: Path, tiny_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["evaluate", str(drawn_run), "--data", str(tiny_world[0]), "--split", "test", "--folds", "2"])
+    printed = capsys.readouterr()
+    assert "recall_any@1" in printed.out
+    assert "mean of 2 folds of 4 images" in printed.err
+    assert f"Report: {drawn_run / 'report-test.html'}" in printed.err
+
+
+def test_what_is_not_requested_is_not_evaluated(drawn_run: Path, tiny_world: World) -> None:
+    result = evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
+    assert (result.retrieval, result.report, result.baselines) == (None, None, {})
+    assert result.scores is not None
+
+
+def test_a_given_store_is_used_if_its_settings_are_those_of_the_run(
+    drawn_run: Path, tiny_world: World, tmp_path: Path
+) -> None:
+    given = EvaluationOptions(split="test", regions=tiny_world[1], report=False)
+    whole, plain = evaluate_run(drawn_run, tiny_world[0], given), evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
+    assert whole.scores is not None and plain.scores is not None
+    assert whole.scores.estimates == plain.scores.estimates
+    examples = load_dataset(tiny_world[0]).split("test").examples
+    extract(examples, RegionSettings.weight_free(), tmp_path / "other", progress=False)
+    with pytest.raises(StoreError, match="made with other settings than the run"):
+        evaluate_run(drawn_run, tiny_world[0], EvaluationOptions(split="test", regions=tmp_path / "other"))
+
+
+def test_without_the_store_of_training_regions_are_extracted_into_the_run(
+    drawn_run: Path, tiny_world: World, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(drawn_run, run)
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config["facts"]["store"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    shown: list[str] = []
+    found = evaluate_run(run, tiny_world[0], NO_REPORT, show=shown.append)
+    expected = evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
+    assert found.scores is not None and expected.scores is not None
+    assert found.scores.estimates == expected.scores.estimates
+    assert shown == ["Extracting regions of 8 images of the split test"]
+    assert (run / "store").is_dir()
+
+
+def test_proposals_need_a_heat_map(drawn_run: Path, tiny_world: World) -> None:
+    with pytest.raises(EvaluationError, match=r"infoground ranks regions.*--proposals"):
+        evaluate_run(drawn_run, tiny_world[0], EvaluationOptions(split="test", proposals=tiny_world[1]))
 
 
 def test_retrieval_is_scored_where_there_are_no_boxes(tiny_run: Path, tiny_dataset: Path) -> None:
-    said: list[str] = []
-    result = evaluate_run(tiny_run, tiny_dataset, show=said.append)
+    shown: list[str] = []
+    result = evaluate_run(tiny_run, tiny_dataset, show=shown.append)
     assert result.scores is None and result.report is None
     assert result.retrieval is not None and result.retrieval.rsum > 0
-    assert any("it has no gold boxes" in line for line in said)
+    assert any("it has no gold boxes" in line for line in shown)
+
+
+def unsplit_copy(dataset: Path, folder: Path) -> Path:
+    """The tiny dataset as a table without a column of splits."""
+    shutil.copytree(dataset.parent / "photos", folder / "photos")
+    rows = (dataset.parent / "captions.csv").read_text(encoding="utf-8").splitlines()
+    without = [row.rpartition(",")[0] for row in rows]
+    table = folder / "photos.csv"
+    table.write_text("\n".join([without[0], *(f"photos/{row}" for row in without[1:])]) + "\n", encoding="utf-8")
+    return table
 
 
 def test_a_table_without_val_is_evaluated_on_what_training_held_out(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(tiny_dataset.parent / "photos", tmp_path / "photos")
-    rows = (tiny_dataset.parent / "captions.csv").read_text(encoding="utf-8").splitlines()
-    unsplit = [row.rpartition(",")[0] for row in rows]
-    table = tmp_path / "photos.csv"
-    table.write_text("\n".join([unsplit[0], *(f"photos/{row}" for row in unsplit[1:])]) + "\n", encoding="utf-8")
-    main(["evaluate", str(tiny_run), "--data", str(table), "--json"])
+    main(["evaluate", str(tiny_run), "--data", str(unsplit_copy(tiny_dataset, tmp_path)), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["split"] == "val" and "recall_any@1" not in found and found["retrieval"]["rsum"] > 0
+
+
+def test_an_unreadable_image_is_skipped_or_stops_the_evaluation(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_dataset.parent, tmp_path / "broken")
+    (tmp_path / "broken" / "photos" / "5.png").write_bytes(b"not an image")
+    command = ["evaluate", str(tiny_run), "--data", str(tmp_path / "broken" / "data.toml"), "--json"]
+    main(command)
+    printed = capsys.readouterr()
+    assert "Skipped 5.png" in printed.err
+    assert "full, 7 images" in json.loads(printed.out)["retrieval"]["protocol"]
+    with pytest.raises(SystemExit):
+        main([*command, "--strict"])
+    assert "5.png" in capsys.readouterr().err

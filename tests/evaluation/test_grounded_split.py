@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RegionsError
+from unboxed.errors import EvaluationError, RegionsError
 from unboxed.evaluation.attention import score_attention
 from unboxed.evaluation.error_analysis import count_errors
 from unboxed.evaluation.grounded_split import (
     GroundedExample,
+    answer_with_proposals,
     attended_words,
     attention_metrics,
+    can_be_grounded,
     ground_split,
     has_gold_boxes,
     heatmap_metrics,
@@ -26,6 +30,7 @@ from unboxed.evaluation.grounded_split import (
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase, Grounding
+from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.types import Caption, Example, Phrase, Regions
 
@@ -88,6 +93,32 @@ class TestGroundings:
         assert [len(item.groundings) for item in ground_split(split, examples)] == [2, 2]
         with pytest.raises(RegionsError, match="96 x 64"):
             list(ground_split(split, [replace(examples[0], width=50)]))
+
+    def test_imported_regions_without_boxes_cannot_be_grounded(self) -> None:
+        settings = ImportedRegions(imported="features", boxes=False)
+        split: Any = SimpleNamespace(store=SimpleNamespace(settings=settings, path=Path("store")))
+        assert not can_be_grounded([grounded(1).example], split.store)
+        with pytest.raises(EvaluationError, match="without boxes"):
+            list(ground_split(split, [grounded(1).example]))
+
+
+class TestProposals:
+    def test_boxes_of_a_store_are_ranked_by_the_heat_map(self) -> None:
+        item, stored = with_heat(0), regions(CELLS, 20, 20)
+        assert item.groundings[0].heat_PYX is not None
+        hottest = int(item.groundings[0].heat_PYX[0].argmax())
+        proposals: Any = {"image 0": stored}
+        (answered,) = answer_with_proposals([item], proposals, 0.5)
+        (phrase,) = answered.groundings[0].phrases
+        assert phrase.boxes[0].tolist() == CELLS[hottest].tolist()
+        assert sorted(map(tuple, phrase.boxes.tolist())) == sorted(map(tuple, CELLS.tolist()))
+        assert (np.diff(phrase.scores) <= 0).all()
+
+    def test_other_images_and_groundings_without_heat_maps_keep_their_answers(self) -> None:
+        proposals: Any = {"image 1": regions(CELLS, 100, 50)}
+        other, without = answer_with_proposals([with_heat(0), grounded(1)], proposals, 0.5)
+        np.testing.assert_array_equal(other.groundings[0].phrases[0].boxes, CELLS[3:])
+        np.testing.assert_array_equal(without.groundings[0].phrases[0].boxes, BOXES[:2])
 
 
 class TestHeatMaps:

@@ -1,8 +1,7 @@
-"""A comparison from end to end on a small drawn world: cells, what is kept, what is resumed, and the pages."""
+"""A comparison from end to end: which cells are trained, what is reported of them, and what is refused."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -12,68 +11,31 @@ import numpy as np
 import pytest
 
 from unboxed.cli import main
-from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
-from unboxed.experiments.cells import Cell, Outcome, parse_recipe, run_cell
+from unboxed.experiments import comparison as module
+from unboxed.experiments.cells import Cell
+from unboxed.experiments.claims import BASELINE, Claim
 from unboxed.experiments.comparison import compare
 from unboxed.experiments.options import CompareSettings
-from unboxed.experiments.pages import write_results
 from unboxed.experiments.results import Comparison, RecipeResult
-from unboxed.regions.extraction import extract
-from unboxed.regions.settings import RegionSettings
-from unboxed.scenes import write_scenes
-from unboxed.training import loop
-
-OPTIONS = "--epochs 2 --images-per-batch 8 --joint-width 16 --hidden-width 16 --checkpoint-steps 1"
-RECIPES = ("infoground --negatives none", "ckd --distillation 0")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world") / "scenes"
-    write_scenes(folder, train=16, val=6, test=2)
-    return folder / "data.toml"
-
-
-@pytest.fixture(scope="module")
-def store(world: Path) -> Path:
-    dataset = load_dataset(world)
-    examples = [example for name in ("train", "val") for example in dataset.split(name).examples]
-    extract(examples, RegionSettings.weight_free(), world.parent.parent / "store", progress=False)
-    return world.parent.parent / "store"
-
-
-@pytest.fixture(scope="module")
-def settings(world: Path, store: Path, tmp_path_factory: pytest.TempPathFactory) -> CompareSettings:
-    out = tmp_path_factory.mktemp("compare")
-    return CompareSettings((world,), out, RECIPES, (store,), (OPTIONS,), seeds=2)
-
-
-@pytest.fixture(scope="module")
-def comparison(settings: CompareSettings) -> Comparison:
-    return compare(settings, is_drawn=lambda dataset: True)
-
-
-def cell(settings: CompareSettings, seed: int = 0) -> Cell:
-    data, regions = str(settings.data[0]), str(settings.regions[0])
-    return Cell(RECIPES[0], OPTIONS, seed, "scenes", data, "val", regions)
-
-
-def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison) -> None:
+def test_every_recipe_has_its_seeds_as_one_row(comparison: Comparison, settings: CompareSettings) -> None:
     (dataset,) = comparison.datasets
     assert dataset.kind == "drawn"
     assert (dataset.images, dataset.training_images) == (6, 16)
-    assert [own.recipe for own in dataset.recipes] == list(RECIPES)
-    for own in dataset.recipes:
-        assert len(own.runs) == 2
-        assert own.grounding is not None
-        values = own.seed_values("recall_any@1")
-        assert own.grounding["recall_any@1"] == pytest.approx(np.mean(values))
-        assert own.metrics["rsum"].value == pytest.approx(np.mean(own.seed_values("rsum")))
-        assert 0 < own.minutes < 5
-        assert own.errors is not None
-        assert sum(own.errors.total) == own.grounding.phrases
-    assert dataset.best is comparison.best is max(dataset.recipes, key=lambda own: own.metrics["recall_any@1"].value)
+    assert [result.recipe for result in dataset.recipes] == list(settings.recipes)
+    for result in dataset.recipes:
+        assert len(result.runs) == 2
+        assert result.grounding is not None
+        assert result.grounding["recall_any@1"] == pytest.approx(np.mean(result.seed_values("recall_any@1")))
+        assert result.metrics["rsum"].value == pytest.approx(np.mean(result.seed_values("rsum")))
+        assert 0 < result.minutes < 5
+        assert result.errors is not None
+        assert sum(result.errors.total) == result.grounding.phrases
+    by_recall = max(dataset.recipes, key=lambda result: result.metrics["recall_any@1"].value)
+    assert dataset.best is comparison.best is by_recall
+    assert dataset.behind_best("not a metric") == {}
 
 
 def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison) -> None:
@@ -87,170 +49,129 @@ def test_recipes_are_compared_on_the_seeds_that_both_have(comparison: Comparison
         RecipeResult.of(one.recipe, {0: one.runs[0]}).sharing_seeds(second)
 
 
-def test_the_page_says_what_was_found(comparison: Comparison, settings: CompareSettings) -> None:
-    write_results(comparison)  # other tests of this module write theirs to the same files
-    page = (settings.out / "results.md").read_text(encoding="utf-8")
-    assert comparison.best is not None
-    assert re.findall(r"^best: `(.*)`$", page, flags=re.MULTILINE) == [comparison.best.recipe]
-    assert "full, 6 images and 30 captions" in page
-    for own in comparison.datasets[0].recipes:
-        low, high = own.metrics["recall_any@1"].interval()
-        assert f"| `{own.recipe}` | 2 | {own.metrics['recall_any@1'].value:.1f} ({low:.1f}–{high:.1f}) |" in page
-    assert "minus each other recipe, paired over images" in page
-    assert "| detector name |" in page
-    assert "| all |" in page
-    html = (settings.out / "results.html").read_text(encoding="utf-8")
-    assert all(f"<code>{recipe}</code>" in html for recipe in RECIPES)
-    assert "://" not in html
-
-
 def test_finished_cells_are_kept_and_only_new_ones_run(comparison: Comparison, settings: CompareSettings) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     files = {path: path.stat().st_mtime_ns for path in (settings.out / "cells").glob("*.npz")}
     page = settings.out / "docs.md"
-    again = compare(replace(settings, recipes=RECIPES[:1], write=page), said.append)
-    assert "2 cells, 2 of them finished already" in said
+    again = compare(replace(settings, recipes=settings.recipes[:1], write=page), lines.append)
+    assert "2 cells, 2 of them finished already" in lines
     assert {path: path.stat().st_mtime_ns for path in files} == files
-    assert [own.recipe for own in again.datasets[0].recipes] == [RECIPES[0]]
+    assert [result.recipe for result in again.datasets[0].recipes] == [settings.recipes[0]]
     assert page.read_text() == (settings.out / "results.md").read_text()
 
 
 def test_only_what_is_finished_is_written_and_nothing_trained(
     comparison: Comparison, settings: CompareSettings
 ) -> None:
-    asked = replace(settings, recipes=(RECIPES[0], "vse --epochs 1"), seeds=3, finished_only=True)
-    (dataset,) = compare(asked).datasets
-    assert [(own.recipe, len(own.runs)) for own in dataset.recipes] == [(RECIPES[0], 2)]
+    found = compare(replace(settings, recipes=(settings.recipes[0], "vse --epochs 1"), seeds=3, finished_only=True))
+    (dataset,) = found.datasets
+    assert [(result.recipe, len(result.runs)) for result in dataset.recipes] == [(settings.recipes[0], 2)]
 
 
 def test_a_recipe_may_be_for_one_dataset_alone(comparison: Comparison, settings: CompareSettings) -> None:
     (name,) = (dataset.name for dataset in comparison.datasets)
-    asked = replace(settings, recipes=(f"{RECIPES[0]} @{name}", "vse @another"))
-    assert asked.recipes_for(name) == (RECIPES[0],)
-    (dataset,) = compare(asked).datasets
-    assert [own.recipe for own in dataset.recipes] == [RECIPES[0]]
+    chosen = replace(settings, recipes=(f"{settings.recipes[0]} @{name}", "vse @another"))
+    assert chosen.recipes_for(name) == (settings.recipes[0],)
+    (dataset,) = compare(chosen).datasets
+    assert [result.recipe for result in dataset.recipes] == [settings.recipes[0]]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the log that the killed fit had open
-def test_an_interrupted_cell_goes_on_and_ends_as_if_it_had_not_been(
-    comparison: Comparison, settings: CompareSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(Exception):
-        pass
-
-    def kill(entry: dict[str, object]) -> None:
-        if "val_loss" in entry:  # the first epoch is over, the second not begun
-            raise KilledError
-
-    monkeypatch.setattr(loop, "LOG_STEPS", 1)
-    own = cell(settings)
-    with pytest.raises(KilledError):
-        run_cell(own, tmp_path, report=kill)
-    assert own.outcome(tmp_path) is None
-    entries: list[dict[str, object]] = []
-    run_cell(own, tmp_path, report=entries.append)
-    assert {entry["epoch"] for entry in entries if "loss" in entry} == {1}
-    whole, broken = own.outcome(settings.out), own.outcome(tmp_path)
-    assert whole is not None
-    assert broken is not None
-    assert whole.grounding is not None
-    assert broken.grounding is not None
-    np.testing.assert_array_equal(broken.grounding.outcomes_MX, whole.grounding.outcomes_MX)
-    np.testing.assert_array_equal(broken.retrieval.rank_C, whole.retrieval.rank_C)
-
-
-def test_cells_in_processes_of_their_own_and_one_that_fails(
-    comparison: Comparison, settings: CompareSettings, tmp_path: Path
-) -> None:
+def copy_of(settings: CompareSettings, folder: Path) -> CompareSettings:
     for name in ("cells", "runs"):
-        shutil.copytree(settings.out / name, tmp_path / name)
-    unfinished, broken = cell(settings, seed=1), replace(cell(settings, seed=1), recipe=RECIPES[1])
-    for own in (unfinished, broken):
+        shutil.copytree(settings.out / name, folder / name)
+    return replace(settings, out=folder)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_cell_that_fails_does_not_stop_the_others(
+    comparison: Comparison, settings: CompareSettings, tmp_path: Path, jobs: int
+) -> None:
+    copy = replace(copy_of(settings, tmp_path), jobs=jobs)
+    data, regions = str(settings.data[0].resolve()), str(settings.regions[0].resolve())
+    unfinished = Cell(settings.recipes[0], settings.options[0], 1, "scenes", data, "val", regions)
+    broken = replace(unfinished, recipe=settings.recipes[1])
+    for cell in (unfinished, broken):
         for suffix in ("json", "npz"):
-            (tmp_path / "cells" / f"{own.name}.{suffix}").unlink()
+            (tmp_path / "cells" / f"{cell.name}.{suffix}").unlink()
     shutil.rmtree(tmp_path / "runs" / broken.run_name)
     (tmp_path / "runs" / broken.run_name).write_text("not a folder")
+    lines: list[str] = []
     with pytest.raises(EvaluationError, match=f"1 of 4 cells failed; the first, {broken.name}"):
-        compare(replace(settings, out=tmp_path, jobs=2))
+        compare(copy, lines.append)
     ours, theirs = unfinished.outcome(tmp_path), unfinished.outcome(settings.out)
-    assert ours is not None
-    assert theirs is not None
+    assert ours is not None and theirs is not None
     assert ours.retrieval.rsum == theirs.retrieval.rsum
+    assert sum(line.startswith(("[1/2]", "[2/2]")) for line in lines) == 2
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert f"best: `{RECIPES[0]}`" in page  # the results are of the others
+    assert f"best: `{settings.recipes[0]}`" in page  # the results are of the others
     assert f"* `{broken.name}` failed" in page
 
 
 def test_claims_are_judged_where_both_sides_were_run(
-    comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch
+    comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from unboxed.experiments import comparison as module
-    from unboxed.experiments.claims import BASELINE, Claim
-
     claims = (
-        Claim("one", "Us", "one beats the other", *RECIPES, "recall_any@1"),
-        Claim("best", "Us", "training helps", RECIPES[0], f"{BASELINE}best", "pointing_any"),
-        Claim("unknown", "Us", "a recipe of tomorrow", "ckd --tomorrow", RECIPES[0], "rsum"),
-        Claim("elsewhere", "Us", "on images only", *RECIPES, "rsum", ("real",)),
+        Claim("one", "Us", "one beats the other", *settings.recipes, "recall_any@1"),
+        Claim("best", "Us", "training helps", settings.recipes[0], f"{BASELINE}best", "pointing_any"),
+        Claim("centre", "Us", "training helps", settings.recipes[0], f"{BASELINE}image centre", "pointing_any"),
+        Claim("unknown", "Us", "a recipe of tomorrow", "ckd --tomorrow", settings.recipes[0], "rsum"),
+        Claim("missing", "Us", "a recipe that was not run", "vse", settings.recipes[0], "rsum"),
+        Claim("elsewhere", "Us", "on real images only", *settings.recipes, "rsum", ("real",)),
     )
     monkeypatch.setattr(module, "CLAIMS", claims)
-    again = compare(replace(settings, claims=True), is_drawn=lambda dataset: True)
-    results = {result.claim.name: result for result in again.datasets[0].claims}
-    assert list(results) == ["one", "best", "unknown"]
+    copy = replace(copy_of(settings, tmp_path), claims=True, finished_only=True)
+    (dataset,) = compare(copy, is_drawn=lambda dataset: True).datasets
+    results = {result.claim.name: result for result in dataset.claims}
+    assert list(results) == ["one", "best", "centre", "unknown", "missing"]
     found = results["one"].difference
     assert found is not None
     assert found.difference == pytest.approx((results["one"].first or 0) - (results["one"].second or 0))
-    assert results["best"].second == max(own["pointing_any"] for own in again.datasets[0].baselines.values())
+    assert results["best"].second == max(scores["pointing_any"] for scores in dataset.baselines.values())
+    assert results["centre"].second == dataset.baselines["image centre"]["pointing_any"]
     assert results["unknown"].verdict == "not run"
     assert "--tomorrow" in results["unknown"].reason
-    assert "## Claims of the papers" in (settings.out / "results.md").read_text(encoding="utf-8")
+    assert "was not run" in results["missing"].reason
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "## Claims of the papers" in page
+    assert "Claims of the papers" in (tmp_path / "results.html").read_text(encoding="utf-8")
 
 
-def test_an_outcome_is_read_back_as_it_was_written(comparison: Comparison, tmp_path: Path) -> None:
-    outcome = comparison.datasets[0].recipes[0].runs[0]
-    outcome.save(tmp_path / "cell", {"note": 1})
-    again = Outcome.load(tmp_path / "cell")
-    assert {name: metric.value for name, metric in again.metrics.items()} == {
-        name: metric.value for name, metric in outcome.metrics.items()
-    }
-    assert json.loads((tmp_path / "cell.json").read_text())["note"] == 1
-    (tmp_path / "cell.npz").write_bytes(b"")
-    with pytest.raises(EvaluationError, match="damaged"):
-        Outcome.load(tmp_path / "cell")
-
-
-def test_what_decides_the_outcome_decides_the_name(settings: CompareSettings) -> None:
-    own = cell(settings)
-    assert own.name == cell(settings).name
-    same = replace(own, options="", recipe=f"{RECIPES[0]} {OPTIONS}")
-    assert same.run_name == own.run_name  # said otherwise, meant the same
-    others = [
-        replace(own, seed=1),
-        replace(own, recipe=f"{RECIPES[0]} --dropout 0.2"),
-        replace(own, recipe=f"{RECIPES[0]} --train-fraction 0.5"),
-        replace(own, data="another.toml"),
-    ]
-    assert len({other.run_name for other in [own, *others]}) == 5
-    assert replace(own, split="test").run_name == own.run_name
-    assert replace(own, split="test").name != own.name
-
-
-def test_recipes_are_parsed_as_on_the_command_line() -> None:
-    name, choices, rest = parse_recipe("infoground --epochs 3 --negatives random", "--epochs 9 --train-fraction 0.1")
-    assert (name, choices.schedule.epochs, choices.negatives, rest.train_fraction) == ("infoground", 3, "random", 0.1)
-    with pytest.raises(EvaluationError, match="infoground"):
-        parse_recipe("unheard-of")
+def test_recipes_get_the_regions_that_they_need(
+    settings: CompareSettings, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Without stores, the default regions are extracted once, and those of a feature map beside them."""
+    recipes = ("npair --cells 3 --patch 8 --channels 8",)
+    wanted = CompareSettings((tiny_world[0],), tmp_path, recipes, split=("test",), options=settings.options, seeds=1)
+    (dataset,) = compare(wanted).datasets
+    stores = sorted(path.name for path in (tmp_path / "regions").iterdir() if path.is_dir())
+    assert len(stores) == 2 and stores[1].startswith(f"{stores[0]}-")
+    assert "pointing_heatmap" in dataset.recipes[0].metrics
     with pytest.raises(EvaluationError, match="--colour"):
-        parse_recipe("infoground --colour red")
+        compare(replace(wanted, options=("--colour red",)))
 
 
-def test_without_gold_boxes_retrieval_decides(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+def test_datasets_of_one_name_are_told_apart_by_their_paths(
+    comparison: Comparison, settings: CompareSettings, tmp_path: Path
+) -> None:
+    shutil.copytree(settings.data[0].parent, tmp_path / "copy" / settings.data[0].parent.name)
+    other = tmp_path / "copy" / settings.data[0].parent.name / settings.data[0].name
+    both = replace(
+        settings, data=(settings.data[0], other), regions=settings.regions * 2, out=tmp_path, finished_only=True
+    )
+    first, second = compare(both).datasets
+    assert first.name != second.name
+    assert first.name.startswith("scenes_") and second.name.startswith("scenes_")
+
+
+def test_without_gold_boxes_retrieval_decides(
+    settings: CompareSettings, tiny_run: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
     recipes = ("vse", "infoground --negatives none")
     store = (tiny_run / "store",)
-    found = compare(CompareSettings((tiny_dataset,), tmp_path, recipes, store, (OPTIONS,), seeds=1))
+    found = compare(CompareSettings((tiny_dataset,), tmp_path, recipes, store, settings.options, seeds=1))
     (dataset,) = found.datasets
     assert (dataset.kind, dataset.headline, dataset.baselines) == ("real", "rsum", {})
-    assert found.best is max(dataset.recipes, key=lambda own: own.metrics["rsum"].value)
+    assert found.best is max(dataset.recipes, key=lambda result: result.metrics["rsum"].value)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| recipe | seeds | `rsum` | minutes |" in page
     assert "Untrained baselines" not in page
@@ -261,11 +182,26 @@ def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSetti
     for more, expected in (
         ([], "nothing to compare"),
         (["--recipes", "infoground", "--options=--epochs 1", "--options=--epochs 2"], "2 --options for 1 --data"),
+        (["--recipes", "infoground", "--regions", "one", "two"], "2 --regions for 1 --data"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["compare", *data, *more])
         assert ended.value.code == 2
         assert expected in capsys.readouterr().err
+
+
+def test_the_command_recognizes_drawn_images(
+    comparison: Comparison, settings: CompareSettings, tiny_dataset: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    for data, regions, kind in (
+        (settings.data[0], settings.regions[0], "Drawn images"),
+        (tiny_dataset, tiny_run / "store", "Real images"),
+    ):
+        main(
+            ["compare", "--data", str(data), "--regions", str(regions), "--recipes", "vse", "--out", str(tmp_path),
+             "--finished-only"]
+        )  # fmt: skip
+        assert f"{kind}: " in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 
 def test_the_guide_runs() -> None:

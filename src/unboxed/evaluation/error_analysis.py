@@ -108,8 +108,7 @@ def _answers(
     item: GroundedExample, phrases: Sequence[Phrase]
 ) -> Iterator[tuple[Phrase, list[Phrase], Array, Array | None]]:
     """The arguments of `error_kind` for each phrase with gold boxes; `phrases` are those of all captions."""
-    groundings = item.groundings or (None,) * len(item.example.captions)
-    for caption, grounding in zip(item.example.captions, groundings, strict=True):
+    for caption, grounding in item.pairs:
         for number, phrase in enumerate(caption.phrases):
             if not len(phrase.boxes):
                 continue

@@ -209,19 +209,6 @@ class GroundingScores:
             },
         }
 
-    def to_markdown(self) -> str:
-        """Two Markdown tables: all metrics with their intervals, and the entity types."""
-        counted = f"{self.phrases:,} phrases of {self.images:,} images"
-        lines = [f"| metric | {counted} | 95 % interval |", "| --- | ---: | ---: |"]
-        for metric, (low, high) in self.intervals.items():
-            lines.append(f"| `{metric}` | {self.estimates[metric]:.1f} | {low:.1f} – {high:.1f} |")
-        if self.by_type:
-            lines += ["", "| type | phrases | `recall_any@1` | `pointing_any` |", "| --- | ---: | ---: | ---: |"]
-        for name, percent in self.by_type.items():
-            recall, pointing = percent["recall_any@1"], percent["pointing_any"]
-            lines.append(f"| {name} | {self.phrases_by_type[name]:,} | {recall:.1f} | {pointing:.1f} |")
-        return "\n".join(lines) + "\n"
-
     def table(self) -> Group:
         """Two tables for the terminal: all metrics with their intervals, and the entity types."""
         from rich import box

@@ -1,0 +1,137 @@
+"""Cells: their names, their outcomes on disk, and a fit that is interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unboxed.errors import EvaluationError
+from unboxed.experiments.cells import Cell, Outcome, main, parse_recipe, run_cell
+from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.results import Comparison
+from unboxed.training import loop
+
+
+def cell(settings: CompareSettings, seed: int = 0) -> Cell:
+    data, regions = str(settings.data[0]), str(settings.regions[0])
+    return Cell(settings.recipes[0], settings.options[0], seed, "scenes", data, "val", regions)
+
+
+class TestRecipes:
+    def test_they_are_parsed_as_on_the_command_line(self) -> None:
+        name, config, fit = parse_recipe("infoground --epochs 3 --negatives random", "--epochs 9 --train-fraction 0.1")
+        assert (name, config.schedule.epochs, config.negatives, fit.train_fraction) == ("infoground", 3, "random", 0.1)
+
+    @pytest.mark.parametrize(
+        ("text", "message"), [("unheard-of", "infoground"), ("", "infoground"), ("infoground --colour red", "--colour")]
+    )
+    def test_unknown_recipes_and_options_are_refused(self, text: str, message: str) -> None:
+        with pytest.raises(EvaluationError, match=message):
+            parse_recipe(text)
+
+
+class TestNames:
+    def test_all_that_determines_the_outcome_determines_the_name(self) -> None:
+        one = Cell("infoground --negatives none", "--epochs 2", 0, "scenes", "data.toml", "val", "store")
+        same = replace(one, options="", recipe=f"{one.recipe} {one.options}")
+        assert same.name == one.name  # written differently, parsed to the same config
+        others = [
+            replace(one, seed=1),
+            replace(one, recipe=f"{one.recipe} --dropout 0.2"),
+            replace(one, recipe=f"{one.recipe} --train-fraction 0.5"),
+            replace(one, data="another.toml"),
+            replace(one, regions="another"),
+        ]
+        assert len({other.run_name for other in [one, *others]}) == 6
+        assert replace(one, split="test").run_name == one.run_name
+        assert replace(one, split="test").name != one.name
+
+    @pytest.mark.parametrize(
+        ("recipe", "name"),
+        [
+            ("infoground --negatives none", "scenes-infoground-920e62dd11-3-val"),
+            ("ckd --prior semantic --negatives lm", "scenes-ckd-5a48c125f0-3-val"),
+            ("scan --contrast npair --constraints both", "scenes-scan-7db7b31809-3-val"),
+            ("npair --map features", "scenes-npair-0d27cc728d-3-val"),
+            ("sprm --train-fraction 0.1", "scenes-sprm-67664f52a5-3-val"),
+            ("bfan --focal prob", "scenes-bfan-620448522a-3-val"),
+            ("pfan", "scenes-pfan-2115c9d3de-3-val"),
+            ("sgr", "scenes-sgr-d0261ed821-3-val"),
+            ("saf", "scenes-saf-1681704f22-3-val"),
+            ("vse", "scenes-vse-003c45441c-3-val"),
+        ],
+    )
+    def test_outcomes_on_disk_keep_their_names(self, recipe: str, name: str) -> None:
+        """The names that version 0.1 gave: a renamed field of a config would train everything again."""
+        assert Cell(recipe, "--epochs 2", 3, "scenes", "data.toml", "val", "store").name == name
+
+
+class TestOutcomes:
+    def test_they_are_read_as_they_were_written(self, comparison: Comparison, tmp_path: Path) -> None:
+        outcome = comparison.datasets[0].recipes[0].runs[0]
+        outcome.save(tmp_path / "cell", {"note": 1})
+        again = Outcome.load(tmp_path / "cell")
+        assert {name: metric.value for name, metric in again.metrics.items()} == {
+            name: metric.value for name, metric in outcome.metrics.items()
+        }
+        assert again.errors == outcome.errors
+        content = json.loads((tmp_path / "cell.json").read_text())
+        assert list(content) == ["note", "seconds", "metrics", "retrieval", "failures"]
+        assert content["note"] == 1
+        with np.load(tmp_path / "cell.npz") as stored:
+            assert {"image_ids", "rank_B", "outcomes_MX", "more/attention_f1/hits"} <= set(stored.files)
+
+    @pytest.mark.parametrize("suffix", ["json", "npz"])
+    def test_damaged_ones_are_named(self, comparison: Comparison, tmp_path: Path, suffix: str) -> None:
+        comparison.datasets[0].recipes[0].runs[0].save(tmp_path / "cell", {})
+        (tmp_path / f"cell.{suffix}").write_bytes(b"{}")
+        with pytest.raises(EvaluationError, match="damaged"):
+            Outcome.load(tmp_path / "cell")
+
+
+class TestRuns:
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the killed fit's open log
+    def test_an_interrupted_cell_resumes_and_ends_as_if_it_had_not_been_interrupted(
+        self, comparison: Comparison, settings: CompareSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class KilledError(Exception):
+            pass
+
+        def kill(entry: dict[str, object]) -> None:
+            if "val_loss" in entry:  # the first epoch is over, the second has not begun
+                raise KilledError
+
+        monkeypatch.setattr(loop, "LOG_STEPS", 1)
+        first = cell(settings)
+        with pytest.raises(KilledError):
+            run_cell(first, tmp_path, report=kill)
+        assert first.outcome(tmp_path) is None
+        entries: list[dict[str, object]] = []
+        run_cell(first, tmp_path, report=entries.append)
+        assert {entry["epoch"] for entry in entries if "loss" in entry} == {1}
+        whole, resumed = first.outcome(settings.out), first.outcome(tmp_path)
+        assert whole is not None and whole.grounding is not None
+        assert resumed is not None and resumed.grounding is not None
+        np.testing.assert_array_equal(resumed.grounding.outcomes_MX, whole.grounding.outcomes_MX)
+        np.testing.assert_array_equal(resumed.retrieval.rank_C, whole.retrieval.rank_C)
+
+    def test_a_finished_cell_is_not_run_again(self, comparison: Comparison, settings: CompareSettings) -> None:
+        lines: list[str] = []
+        run_cell(cell(settings), settings.out, show=lines.append)
+        assert lines == []
+
+    def test_a_cell_is_run_from_a_file(
+        self, comparison: Comparison, settings: CompareSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        order = tmp_path / "cell.json"
+        order.write_text(json.dumps({"folder": str(settings.out), "cell": asdict(cell(settings))}))
+        main([str(order)])
+        broken = replace(cell(settings), data=str(tmp_path / "missing.toml"))
+        order.write_text(json.dumps({"folder": str(tmp_path), "cell": asdict(broken)}))
+        with pytest.raises(SystemExit, match="2"):
+            main([str(order)])
+        assert "error: " in capsys.readouterr().err
