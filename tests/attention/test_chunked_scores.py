@@ -131,6 +131,13 @@ def test_the_order_of_images_and_captions_and_what_is_padded_change_nothing(scor
     torch.testing.assert_close(turned_BC, score_BC[image_B][:, caption_C], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("images", "captions"), [(0, 3), (3, 0)])
+def test_without_images_or_captions_there_are_no_scores(images: int, captions: int) -> None:
+    regions_BRD, mask_BR, words_CQD, mask_CQ = _embeddings()
+    parts = regions_BRD[:images], mask_BR[:images], words_CQD[:captions], mask_CQ[:captions]
+    assert score_matrix(SCORERS["t2i"], *parts).shape == (images, captions)
+
+
 @pytest.mark.parametrize("name", ["t2i", "bfan"])
 def test_no_tensor_is_larger_than_the_budget(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = torch.Generator().manual_seed(0)

@@ -12,6 +12,7 @@ from unboxed.attention.heatmaps import (
     heat_boxes,
     heat_inside,
     hottest_point,
+    phrase_maps,
     positive_heat,
     rank_by_heat,
     upsampled,
@@ -32,6 +33,14 @@ def naive_reading(map_YX: np.ndarray, x: float, y: float, width: int, height: in
 
 
 class TestMaps:
+    def test_the_map_of_a_phrase_is_the_mean_of_its_content_words_or_of_all(self):
+        map_QR = np.random.default_rng(0).normal(size=(4, 9)).astype(np.float32)
+        phrase_PQ = np.array([[1, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 1]], dtype=bool)
+        content_Q = np.array([False, True, True, False])  # the last two phrases have no content word
+        found = phrase_maps(map_QR, phrase_PQ, content_Q)
+        for p, words in enumerate(([1, 2], [0, 3], [3])):
+            np.testing.assert_allclose(found[p], sum(map_QR[q] for q in words).reshape(3, 3) / len(words), rtol=1e-5)
+
     @settings(max_examples=25)
     @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 5), st.integers(1, 12), st.integers(1, 12))
     def test_upsampling_equals_reading_pixel_by_pixel(self, seed, rows, columns, width, height):

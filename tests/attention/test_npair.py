@@ -110,6 +110,15 @@ def test_an_unknown_reduction_names_the_known_ones() -> None:
         MatchMap(torch.nn.Identity(), 1, 1, "max")  # type: ignore[arg-type]
 
 
+def test_a_prior_is_added_to_the_map() -> None:
+    aligner, regions, queries = _embeddings("max-cells")
+    prior_BCQR = torch.rand(B, C, Q, R, dtype=torch.float64)
+    plain, with_prior = aligner.align(regions, queries), aligner.align(regions, queries, prior_BCQR=prior_BCQR)
+    torch.testing.assert_close(with_prior.value_BCQR, plain.value_BCQR + prior_BCQR)
+    best_BCQ = with_prior.value_BCQR.masked_fill(~regions.mask_BR[:, None, None], float("-inf")).amax(dim=-1)
+    torch.testing.assert_close(with_prior.matched_BCQ, best_BCQ)
+
+
 def test_hidden_cells_do_not_count_in_training_and_count_in_evaluation() -> None:
     aligner = MatchMap(MaskedMLP(1, 1, 1, layers=1), 1, 1, "max-cells", hidden=0.5)
     inputs_1R1 = torch.arange(1.0, 101)[None, :, None]

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.attention.ranking import PRIOR_FLOOR, Ranking, phrase_scores, rank_regions
+from unboxed.attention.ranking import (
+    PRIOR_FLOOR,
+    Pooling,
+    Ranking,
+    phrase_scores,
+    pool_words,
+    rank_regions,
+    ranked_scores,
+)
 from unboxed.boxes import iou
 from unboxed.types import Regions
 
@@ -120,3 +128,46 @@ def test_a_phrase_of_which_the_prior_knows_nothing_goes_by_what_was_learned() ->
     with_prior, without = (_ranked(similarity_WR, value_WR, ranking, prior) for prior in (PRIOR_PR, None))
     torch.testing.assert_close(with_prior[2], without[2])
     assert not torch.allclose(with_prior[0], without[0])
+
+
+def test_padded_phrases_and_regions_change_nothing() -> None:
+    similarity_WR, value_WR = _logits(0)
+    ranking = Ranking(confidence_weight=2)
+    score_PR = phrase_scores(similarity_WR.softmax(dim=1), value_WR, PHRASES_PW, CONTENT_W, ranking)
+    overlap_RR = torch.from_numpy(iou(REGIONS.boxes, REGIONS.boxes))
+    sure_R = torch.from_numpy(REGIONS.class_probs.max(axis=1))
+
+    def padded(values: torch.Tensor, filler: float = 1.0) -> torch.Tensor:
+        return torch.nn.functional.pad(values, (0, 2) * values.ndim, value=filler)
+
+    found = ranked_scores(
+        padded(score_PR),
+        padded(overlap_RR, 0.0),
+        ranking,
+        padded(sure_R),
+        padded(PRIOR_PR),
+        mask_P=torch.arange(5) < 3,
+        mask_R=torch.arange(6) < 4,
+    )
+    torch.testing.assert_close(found[:3, :4], rank_regions(score_PR, REGIONS, ranking, PRIOR_PR))
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "sum-log"])
+def test_words_are_pooled_as_in_a_loop(pooling: Pooling) -> None:
+    attention_WR = _logits(0)[0].softmax(dim=1)
+    scores_PR = pool_words(attention_WR, PHRASES_PW, pooling)
+    for p in range(3):
+        words = [w for w in range(4) if PHRASES_PW[p, w]]
+        for r in range(4):
+            values = [float(attention_WR[w, r]) for w in words]
+            expected = {
+                "max": max(values),
+                "mean": sum(values) / len(words),
+                "sum-log": math.prod(values) ** (1 / len(words)),
+            }[pooling]
+            assert float(scores_PR[p, r]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_unknown_pooling_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"pooling is one of .*not 'median'"):
+        pool_words(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), "median")  # type: ignore[arg-type]

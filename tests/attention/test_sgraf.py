@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.sgraf import GlobalVector, Reasoning, SimilarityReasoning
-from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep, SharedBatchNorm
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep
 
 REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
 both = pytest.mark.parametrize("reasoning", ["graph", "filter"])
@@ -178,12 +178,6 @@ def test_the_merged_map_of_a_graph_step_is_the_product_of_queries_and_keys() -> 
     torch.testing.assert_close(step(nodes, mask, first_only=True), expected[:, :1])
 
 
-def test_a_shared_channel_is_a_batch_norm_over_everything() -> None:
-    rows = torch.randn(5, 7, dtype=torch.float64)
-    normed = SharedBatchNorm().double()(rows)
-    torch.testing.assert_close(normed, (rows - rows.mean()) / (rows.var(unbiased=False) + 1e-5).sqrt())
-
-
 def test_attention_for_constraints_is_that_of_words_over_regions() -> None:
     model = _model("graph").eval()
     regions, queries = _encode(model)
@@ -192,6 +186,14 @@ def test_attention_for_constraints_is_that_of_words_over_regions() -> None:
     attention = model.align(regions, queries).attention_BCQR[image_of_C, torch.arange(4)]
     real = queries.mask_CQ[..., None].expand_as(attention)
     torch.testing.assert_close(found.weights_CQN[real], attention[real])
+
+
+def test_scores_with_a_gradient_are_those_of_the_alignment() -> None:
+    model = _model("graph").eval()
+    regions, queries = _encode(model)
+    score_BC = model.scores(regions, queries)
+    assert score_BC.requires_grad
+    torch.testing.assert_close(score_BC, model.align(regions, queries).score_BC)
 
 
 def test_an_unknown_kind_of_reasoning_is_refused() -> None:

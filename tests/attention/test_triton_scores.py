@@ -1,7 +1,8 @@
-"""The GPU kernel beside loops that build every content, and beside `CrossAttention.align`: scores and gradients.
+"""The GPU kernel beside loops that build every attended vector, and beside `CrossAttention.align`, with gradients.
 
-Where there is a GPU the kernel runs on it. Elsewhere these tests run once more in a process of their own, in which
-Triton interprets the kernel on the CPU: its arithmetic is checked, its machine code is not.
+Where there is a GPU, the kernel runs on it. Elsewhere these tests run once more in their own process, in which Triton
+interprets the kernel on the CPU: its arithmetic is tested, its machine code is not. (The interpreter must be chosen
+before triton is first imported, which PyTorch may do in other tests.)
 """
 
 from __future__ import annotations
@@ -22,14 +23,22 @@ from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import CrossAttention
-from unboxed.attention.triton_scores import Precision, fused_scores, plan_bins, runs_on, supports, why_not
+from unboxed.attention.triton_scores import (
+    Precision,
+    _torch_precision,
+    fused_scores,
+    plan_bins,
+    runs_on,
+    supports,
+    why_not,
+)
 
 INTERPRETER = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETER else "cpu"
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 on_a_kernel = pytest.mark.skipif(
     not HAS_TRITON or not (INTERPRETER or torch.cuda.is_available()),
-    reason="no GPU here: these run in the interpreter, in a process of their own" if HAS_TRITON else "no triton",
+    reason="no GPU here: these run in the interpreter, in their own process" if HAS_TRITON else "no triton",
 )
 
 SCORERS = {
@@ -113,7 +122,7 @@ def _weight(score_BC: torch.Tensor) -> torch.Tensor:
 
 
 def _loop(scorer: AttentionScorer, contexts_KD: torch.Tensor, queries_QD: torch.Tensor) -> float:
-    """One pair as SCAN has it, every content built; for `i2t`, the words are the contexts."""
+    """The score of one pair by SCAN's formulas; for `i2t`, the words are the contexts."""
     rows = []
     for context in contexts_KD:
         row = torch.stack([context @ query for query in queries_QD])
@@ -130,7 +139,7 @@ def _loop(scorer: AttentionScorer, contexts_KD: torch.Tensor, queries_QD: torch.
 
 @on_a_kernel
 @every_scorer
-def test_scores_equal_a_loop_that_builds_every_content(scorer: AttentionScorer) -> None:
+def test_scores_equal_a_loop_that_builds_every_attended_vector(scorer: AttentionScorer) -> None:
     inputs_BRV, mask_BR, states_CQH, mask_CQ = vectors = _vectors([5, 2, 1], [6, 3, 1, 4])
     score_BC, _, _ = _fused(scorer, vectors)
     for b, c in np.ndindex(3, 4):
@@ -238,6 +247,24 @@ def test_other_choices_are_refused_and_say_why() -> None:
         with pytest.raises(ValueError, match="score_matrix"):
             fused_scores(scorer, *one, *one)
     assert not runs_on(one[0], one[0])  # on the CPU the core is faster
+
+
+def test_the_precision_follows_torch_and_the_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = [torch.zeros(1, 1, 4)]
+    for named, expected in (("highest", "tf32x3"), ("high", "tf32"), ("medium", "bf16")):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda named=named: named)
+        assert _torch_precision(vectors) == expected
+    monkeypatch.undo()
+    assert _torch_precision([vectors[0].half()]) == "bf16"
+    with torch.autocast("cpu"):
+        assert _torch_precision(vectors) == "bf16"
+
+
+def test_more_rows_than_a_bin_has_are_refused() -> None:
+    few, many = torch.ones(1, 3, 4), torch.ones(1, 129, 4)
+    masks = torch.ones(1, 3, dtype=torch.bool), torch.ones(1, 129, dtype=torch.bool)
+    with pytest.raises(ValueError, match="128 rows a group, not 129"):
+        fused_scores(SCORERS["t2i mean"], many, masks[1], few, masks[0])
 
 
 def test_bins_hold_every_real_row_once_and_whole_groups() -> None:

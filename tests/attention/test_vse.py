@@ -42,6 +42,11 @@ def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooli
         torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(3)])
 
 
+def test_an_unknown_pooling_is_refused() -> None:
+    with pytest.raises(ValueError, match="not 'max'"):
+        PooledEmbedding(7, 9, text_pooling="max")  # type: ignore[arg-type]
+
+
 def test_nothing_but_zeros_gives_scores_of_zero_and_finite_gradients() -> None:
     model = PooledEmbedding(7, 9, joint_width=8)
     regions = model.embed_regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))

@@ -172,6 +172,14 @@ def test_where_nothing_counts_the_loss_is_zero_with_a_finite_gradient() -> None:
     assert embeddings.grad is not None and torch.isfinite(embeddings.grad).all()
 
 
+def test_unknown_variants_are_refused() -> None:
+    matched = _matched(AttentionScorer.scan("t2i"))
+    with pytest.raises(ValueError, match="not 'mean'"):
+        ccr_loss(matched, variant="mean")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="not 'both'"):
+        ccs_loss(matched, _swaps(matched), variant="both")  # type: ignore[arg-type]
+
+
 class TestSwaps:
     IMAGE_OF_C = torch.tensor([0, 1, 0, 2])
     WORD_IDS = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 9, 0, 0, 0], [7, 8, 0, 0, 0, 0], [1, 7, 9, 10, 0, 0]])
