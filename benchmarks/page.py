@@ -1,4 +1,4 @@
-"""The measurements as a Markdown page with drawings beside it; neither is written by hand."""
+"""Writes the measurements as a Markdown page with drawings."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 
 from benchmarks.harness import Outcome, Target
+from unboxed.runtime.atomic import write_text
 
 __all__ = ["lines_for_people", "write"]
 
 
 def write(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write the page, and its drawings to files `NAME-DRAWING.svg` in the same folder.
+    """Write the page, and its drawings to `assets/NAME-DRAWING.svg` beside it.
 
-    Of a page that is there already, the sections of other benchmarks stay as they are.
+    The sections of other benchmarks in an existing page are kept.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     sections = _sections(path.read_text("utf-8") if path.is_file() else "")
     kept = len(sections.keys() - {_title(outcome) for outcome in outcomes})
     by = f"Written by `{_command(path, outcomes)}`" + ("; other sections by the commands they name." if kept else ".")
@@ -33,7 +33,7 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         sections[_title(outcome)] = "\n".join(_section(path, outcome))
     lines += [section + "\n" for section in sections.values()]
-    _replace(path, "\n".join(lines).rstrip() + "\n")
+    write_text(path, "\n".join(lines).rstrip() + "\n")
 
 
 def _sections(text: str) -> dict[str, str]:
@@ -81,9 +81,9 @@ def _section(path: Path, outcome: Outcome) -> list[str]:
     ]
     lines += ["", f"`unboxed bench {outcome.name}`, {outcome.seconds:.0f} s."]
     for name, drawing in getattr(outcome.module, "plots", lambda _: {})(outcome.result).items():
-        file = path.with_name(f"{path.stem}-{outcome.name}-{name}.svg")
-        _replace(file, drawing)
-        lines += ["", f"![{title.rstrip('.')}: {name}]({file.name})"]
+        file = f"assets/{path.stem}-{outcome.name}-{name}.svg"
+        write_text(path.parent / file, drawing)
+        lines += ["", f"![{title.rstrip('.')}: {name}]({file})"]
     return lines
 
 
@@ -131,9 +131,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)

@@ -45,8 +45,8 @@ def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_p
     assert "| t2i, over the product | <= 1.35 | 1.5 | **no** |" in text
     assert "**Missed**: t2i, over the product." in text
     assert "**Not run here**: no card." in text
-    assert "![All pairs: growth](performance-scoring-growth.svg)" in text
-    assert (tmp_path / "docs" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
+    assert "![All pairs: growth](assets/performance-scoring-growth.svg)" in text
+    assert (tmp_path / "docs" / "assets" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
     assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
 
 

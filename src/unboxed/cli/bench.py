@@ -24,7 +24,7 @@ def bench(names: Positional[tuple[str, ...]] = (), /, json: bool = False, write:
     Args:
         names: benchmarks to run, each a file of `benchmarks/`; all by default.
         json: print one JSON object with the results by name.
-        write: also write the results as a page, such as docs/performance.md, with its plots in the same folder.
+        write: also write the results as a page, such as docs/performance.md, with its plots in assets/ beside it.
     """
     if not (_CHECKOUT / "benchmarks" / "harness.py").is_file():
         raise BenchmarkError(
