@@ -38,13 +38,10 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.regions.settings import RegionSettings
-from unboxed.search.candidates import ExactScan, FaissScan
-from unboxed.search.embedding_shards import ShardImage, write_code_shard
-from unboxed.search.image_embeddings import StoredImage, together
+from unboxed.search.candidates import ExactSearch, FaissSearch, LowRankScores, anchor_captions
+from unboxed.search.image_embeddings import ShardEntry, StoredImage, image_batch, shard_path, write_shard
 from unboxed.search.index import Index
 from unboxed.search.index_table import ImageTable, Texts
-from unboxed.search.low_rank import Sketch
-from unboxed.search.probe_captions import probe_sentences
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Caption
@@ -77,8 +74,8 @@ def measure(show: Callable[[str], None]) -> Result:
         show(f"{_STORED:,} photographs")
         shards = Path(folder) / "shards"
         shards.mkdir()
-        probes = probe_sentences(grounder.vocabulary)
-        (Path(folder) / "probes.json").write_text(json.dumps(probes), "utf-8")
+        anchors = anchor_captions(grounder.vocabulary)
+        (Path(folder) / "probes.json").write_text(json.dumps(anchors), "utf-8")
         small, mean_ND = _small_table(grounder, shards, phrases, torch.tensor(scenes))
         index = Index(grounder, small, shards)
         recall = {"two_stages": index.recall(sentences), **_recall_otherwise(index, mean_ND, sentences)}
@@ -90,8 +87,8 @@ def measure(show: Callable[[str], None]) -> Result:
             show("faiss")
             faiss = {"recall": Index(grounder, small, shards, faiss=True).recall(sentences)}
             large = Index(grounder, large.table, shards, faiss=True)
-            cells = cast(FaissScan, large.scan)
-            faiss |= {"kept": _kept(large, sentences), "cells_share": cells.probes / cells.cells}
+            search = cast(FaissSearch, large.vector_search)
+            faiss |= {"kept": _kept(large, sentences), "cells_share": search.nprobe / search.cells}
             result["faiss"] = faiss | {"median_ms": _median_ms(large, sentences)}
         except SearchError as missing:
             show(str(missing))
@@ -114,7 +111,7 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
     for number in range(_ROUNDS):
         weights_E = torch.randn(index.table.vectors_NE.shape[1])
         start = time.perf_counter()
-        rows = index.scan.top(weights_E, 2048)[:100]
+        rows = index.vector_search.top(weights_E, 2048)[:100]
         between = time.perf_counter()
         asked = index.grounder.encode_captions([_caption(sentences[number % len(sentences)])])
         index._scores(rows, asked)
@@ -127,10 +124,10 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
 def _kept(index: Index, sentences: list[str]) -> float:
     """The share of the exact product's best hundred that the index's own scan finds."""
     asked = index.grounder.encode_captions([_caption(text) for text in sentences])
-    weights_FC = index.table.sketch.weights(index.grounder.model.score(index._sample, asked))
-    exact, shares = ExactScan(index.table.vectors_NE), []
+    weights_FC = index.table.low_rank.weights(index.grounder.model.score(index._sample, asked))
+    exact, shares = ExactSearch(index.table.vectors_NE), []
     for weights_F in weights_FC.T:
-        found = index.scan.top(weights_F[:-1], 100)
+        found = index.vector_search.top(weights_F[:-1], 100)
         shares.append(torch.isin(exact.top(weights_F[:-1], 100), found).float().mean())
     return float(torch.stack(shares).mean())
 
@@ -141,7 +138,7 @@ def _recall_otherwise(index: Index, mean_ND: torch.Tensor, sentences: list[str])
     asked = index.grounder.encode_captions([_caption(text) for text in sentences])
     best_KC = index._scores(torch.arange(len(index)), asked).topk(10, dim=0).indices
     query_CD = (asked.queries.tensors[0] * asked.queries.mask_CQ[..., None]).sum(dim=1)
-    weights_FC = index.table.sketch.weights(index.grounder.model.score(index._sample, asked))
+    weights_FC = index.table.low_rank.weights(index.grounder.model.score(index._sample, asked))
     close = {"one_round": index.table.vectors_NE.float() @ weights_FC[:-1], "mean_of_codes": mean_ND @ query_CD.T}
     recall = {}
     for name, close_NC in close.items():
@@ -172,9 +169,9 @@ def _small_table(
 ) -> tuple[ImageTable, torch.Tensor]:
     """10,000 made-up images, written as an index has them, and the means of their regions' codes."""
     generator = torch.Generator().manual_seed(0)
-    shown_PD = _phrase_codes(grounder, phrases, generator)
-    probes = grounder.encode_captions([_caption(text) for text in probe_sentences(grounder.vocabulary)])
-    probes_NA, mean_ND, entries = [], [], []
+    shown_PD = _phrase_embeddings(grounder, phrases, generator)
+    anchors = grounder.encode_captions([_caption(text) for text in anchor_captions(grounder.vocabulary)])
+    score_NA, mean_ND, entries = [], [], []
     for number in range(_STORED // _SHARD):
         images = []
         for _ in range(_SHARD):
@@ -182,22 +179,22 @@ def _small_table(
             typical_R = scene_P[torch.randint(_OF_A_SCENE, (_REGIONS,), generator=generator)]
             other_R = torch.randint(len(phrases), (_REGIONS,), generator=generator)
             typical = torch.rand(_REGIONS, generator=generator) < _IN_SCENE
-            codes_RD = shown_PD[torch.where(typical, typical_R, other_R)]
-            codes_RD = codes_RD + torch.randn(_REGIONS, _WIDTH, generator=generator) * 0.7 * _WIDTH**-0.5
-            images.append(_image(torch.nn.functional.normalize(codes_RD, dim=1).half(), generator))
-        blocks = [together(images[first : first + 100]) for first in range(0, _SHARD, 100)]
-        scores = [grounder.model.score(block, probes) for block in blocks]
+            embeddings_RD = shown_PD[torch.where(typical, typical_R, other_R)]
+            embeddings_RD = embeddings_RD + torch.randn(_REGIONS, _WIDTH, generator=generator) * 0.7 * _WIDTH**-0.5
+            images.append(_image(torch.nn.functional.normalize(embeddings_RD, dim=1).half(), generator))
+        blocks = [image_batch(images[first : first + 100]) for first in range(0, _SHARD, 100)]
+        scores = [grounder.model.score(block, anchors) for block in blocks]
         mean_ND += [block.regions.tensors[0].mean(dim=1) for block in blocks]
-        probes_NA += scores
+        score_NA += scores
         keys = [f"{number}/{n}" for n in range(_SHARD)]
-        shard = write_code_shard(folder / f"{number:06d}.safetensors", keys, images, torch.cat(scores))
+        shard = write_shard(shard_path(folder, number), keys, images, torch.cat(scores))
         entries += [(number, entry) for entry in shard]
     sample_S = torch.randperm(_STORED, generator=generator)[:_SAMPLE]
-    sketch = Sketch.fit(torch.cat(probes_NA), sample_S)
-    return _table(entries, sketch, sample_S, sketch.vectors(torch.cat(probes_NA)).half()), torch.cat(mean_ND)
+    low_rank = LowRankScores.fit(torch.cat(score_NA), sample_S)
+    return _table(entries, low_rank, sample_S, low_rank.vectors(torch.cat(score_NA)).half()), torch.cat(mean_ND)
 
 
-def _phrase_codes(grounder: Grounder, phrases: list[str], generator: torch.Generator) -> torch.Tensor:
+def _phrase_embeddings(grounder: Grounder, phrases: list[str], generator: torch.Generator) -> torch.Tensor:
     """Unit vectors `[P, D]`: the mean code of each phrase in some sentences, less that of all phrases."""
     total_PD = torch.zeros(len(phrases), _WIDTH)
     for _ in range(_SENTENCES):
@@ -207,33 +204,35 @@ def _phrase_codes(grounder: Grounder, phrases: list[str], generator: torch.Gener
     return torch.nn.functional.normalize(total_PD - total_PD.mean(dim=0), dim=1)
 
 
-def _image(codes_RD: torch.Tensor, generator: torch.Generator) -> StoredImage:
+def _image(embeddings_RD: torch.Tensor, generator: torch.Generator) -> StoredImage:
     corner_R2 = torch.rand(_REGIONS, 2, generator=generator) * 200
     boxes_R4 = torch.cat([corner_R2, corner_R2 + 40], dim=1)
     label_R = torch.full((_REGIONS,), -1, dtype=torch.int16)
     nothing_R0 = torch.zeros(_REGIONS, 0, dtype=torch.float16)
-    return StoredImage(240, 240, boxes_R4, label_R, torch.zeros(_REGIONS, dtype=torch.float16), nothing_R0, (codes_RD,))
+    return StoredImage(
+        240, 240, boxes_R4, label_R, torch.zeros(_REGIONS, dtype=torch.float16), nothing_R0, (embeddings_RD,)
+    )
 
 
 def _table(
-    entries: list[tuple[int, ShardImage]], sketch: Sketch, sample_S: torch.Tensor, vectors_NE: torch.Tensor
+    entries: list[tuple[int, ShardEntry]], low_rank: LowRankScores, sample_S: torch.Tensor, vectors_NE: torch.Tensor
 ) -> ImageTable:
     count = len(entries)
     return ImageTable(
         root=Path("photos"),
         names=Texts.of([f"{n:07d}.jpg" for n in range(count)]),
-        key_NK=torch.zeros(count, 32, dtype=torch.uint8),
+        digest_NK=torch.zeros(count, 32, dtype=torch.uint8),
         shard_N=torch.tensor([shard for shard, _ in entries], dtype=torch.int32),
         number_N=torch.tensor([entry.number for _, entry in entries], dtype=torch.int32),
         start_N=torch.tensor([entry.start for _, entry in entries]),
         count_N=torch.tensor([entry.count for _, entry in entries], dtype=torch.int32),
         size_N2=torch.tensor([(entry.width, entry.height) for _, entry in entries], dtype=torch.int32),
         vectors_NE=vectors_NE,
-        sketch=sketch,
+        low_rank=low_rank,
         sample_S=sample_S,
         captions=Texts.of([]),
         image_C=torch.zeros(0, dtype=torch.int32),
-        weights_CF=torch.zeros(0, len(sketch.solver_FS), dtype=torch.float16),
+        weights_CF=torch.zeros(0, len(low_rank.solver_FS), dtype=torch.float16),
     )
 
 
@@ -247,7 +246,7 @@ def _large_table(small: ImageTable) -> ImageTable:
     spread_E = 0.3 * small.vectors_NE.float().std(dim=0)
     for part in torch.split(vectors_NE[_STORED:], 100_000):
         part += (torch.randn(part.shape, generator=generator) * spread_E).half()
-    rows = ("key_NK", "shard_N", "number_N", "start_N", "count_N", "size_N2")
+    rows = ("digest_NK", "shard_N", "number_N", "start_N", "count_N", "size_N2")
     return replace(
         small,
         names=Texts.of([f"{n:07d}.jpg" for n in range(_PHOTOS)]),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json, print_unknown_words
 from unboxed.errors import SearchError
 from unboxed.runtime.progress import show
+from unboxed.search.options import IndexOptions
 
 if TYPE_CHECKING:
     from unboxed.inference.results import GroundedPhrase
@@ -25,11 +26,7 @@ def index(
     images: Positional[Path],
     /,
     out: Path,
-    split: str | None = None,
-    regions: Path | None = None,
-    again: bool = False,
-    workers: int | None = None,
-    strict: bool = False,
+    indexing: OmitArgPrefixes[IndexOptions] = IndexOptions(),  # noqa: B008, a frozen value
     recall: int = 20,
     faiss: bool = False,
     json: bool = False,
@@ -44,11 +41,7 @@ def index(
         images: a folder of images (with its subfolders), or a dataset's TOML file, CSV or JSONL, whose captions can
             then be searched too.
         out: folder of the index.
-        split: only this split of a dataset.
-        regions: store with regions of the dataset; by default they are extracted with the settings of the run.
-        again: encode all images again if the index was made by another run.
-        workers: threads that extract regions; by default one for each core.
-        strict: stop at the first image that cannot be read instead of skipping it.
+        indexing: which images, and how their regions are found.
         recall: number of queries with which the recall of the two-stage search is measured, for an index of over 1,000
             images; 0 measures nothing.
         faiss: also measure the recall of a search with `--faiss`.
@@ -56,14 +49,12 @@ def index(
     """
     from unboxed.search import Index, index_images
 
-    summary = index_images(
-        run, images, out, split=split, regions=regions, again=again, workers=workers, strict=strict, show=show
-    )
+    summary = index_images(run, images, out, indexing, show=show)
     show(str(summary))
-    measured = Index.open(out).own_recall(recall) if recall > 0 else None
+    measured = Index.open(out).estimated_recall(recall) if recall > 0 else None
     if measured is not None:
         show(f"Recall of the search: {measured:.1%} of the 10 best images of an exact ranking ({recall} queries)")
-    measured_faiss = Index.open(out, faiss=True).own_recall(recall) if measured is not None and faiss else None
+    measured_faiss = Index.open(out, faiss=True).estimated_recall(recall) if measured is not None and faiss else None
     if measured_faiss is not None:
         show(f"With --faiss: {measured_faiss:.1%}")
     show(f'Next: unboxed search {out} "…"')
@@ -130,8 +121,7 @@ def _search_captions(index: Index, image: Path, k: int, candidates: int, save: P
         from unboxed.data.images import open_image
         from unboxed.visualization.draw import draw_grounding, save_picture
 
-        shown = [phrase for phrase in hits[0].phrases if phrase.present]
-        save_picture(save, draw_grounding(open_image(image), hits[0].caption, shown))
+        save_picture(save, draw_grounding(open_image(image), hits[0].caption, hits[0].grounding.present))
     if json:
         found = [_hit_json({"caption": hit.caption, "photo": str(hit.image)}, hit) for hit in hits]
         print_json({"photo": str(image), "captions": index.captions, "hits": found})

@@ -22,7 +22,8 @@ from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.runtime.atomic import write_text
 from unboxed.types import Array, Caption, Phrase
 from unboxed.visualization.curves import Chart, training_charts
-from unboxed.visualization.draw import PALETTE, heat_colours, ink
+from unboxed.visualization.draw import PALETTE, ink
+from unboxed.visualization.heat import heat_colours
 from unboxed.visualization.html import html_template, jpeg_data_uri
 
 __all__ = ["GalleryItem", "write_report"]

@@ -80,6 +80,11 @@ class Grounding:
     heat_PYX: Array | None = None
     image: str | Path | PIL.Image.Image | npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def present(self) -> tuple[GroundedPhrase, ...]:
+        """The phrases that are in the image, more likely than not; all of them where the model was not calibrated."""
+        return tuple(phrase for phrase in self.phrases if phrase.present)
+
     def to_dict(self, top: int | None = None) -> dict[str, object]:
         """The plain dictionary that `unboxed ground --json` prints; at most `top` boxes a phrase when given."""
         return {
@@ -135,13 +140,12 @@ class Grounding:
 
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows: the image with its phrases boxed, and the caption in matching colours."""
-        return grounding_png(self._picture(), self.caption, [phrase for phrase in self.phrases if phrase.present])
+        return grounding_png(self._picture(), self.caption, self.present)
 
     def _repr_html_(self) -> str:
         """The same with the caption as text, and the phrases that are not in the image listed below it."""
-        present = [phrase for phrase in self.phrases if phrase.present]
         absent = [phrase for phrase in self.phrases if not phrase.present]
-        return grounding_html(self._picture(), self.caption, present, absent)
+        return grounding_html(self._picture(), self.caption, self.present, absent)
 
     def _picture(self) -> PIL.Image.Image:
         """The image, or white paper of its size where the image is not known or its file is gone."""

@@ -10,7 +10,7 @@ from unboxed.inference.results import Grounding
 from unboxed.text.phrases import content_mask, content_or_all
 from unboxed.text.tokens import Word
 from unboxed.types import Array
-from unboxed.visualization.draw import heat_map
+from unboxed.visualization.heat import heat_map
 
 __all__ = ["span_heat"]
 

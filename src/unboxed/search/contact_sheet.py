@@ -1,4 +1,4 @@
-"""A picture of what a search found: the images in a grid, with what matched in the colours of the query."""
+"""A picture of the hits of a search: the images in a grid, with the boxes of each phrase in its colour."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, 
 
 __all__ = ["draw_contact_sheet"]
 
-_SMOOTH = 2  # letters and corners are drawn at twice the size
-_WIDE, _HIGH = 340, 272  # of a photograph's place
+_SMOOTH = 2  # letters and corners are drawn at twice the size and reduced
+_WIDE, _HIGH = 340, 272  # of the place of an image
 _GAP, _MARGIN = 22, 28
 _LINE = 26
 _PAPER, _MAT, _TEXT, _QUIET = "#FFFFFF", "#EEF0F2", "#1B1F24", "#5B6570"
@@ -24,47 +24,48 @@ Colours = Mapping[tuple[int, int], str]
 
 
 def draw_contact_sheet(query: str, hits: Sequence[Hit], *, columns: int | None = None) -> Image.Image:
-    """The query, and below it each hit with its boxes, its score, its file's name and its phrases.
+    """The query, and below it each hit: the image with its boxes, its score, its file name and its phrases.
 
-    A chip tells how sure the phrase is to be in the image, or, of a run that cannot tell, its best box's score. A
-    phrase that does not seem to be in an image has no box there, and a chip with an outline only. An image that
-    was moved since it was indexed leaves an empty place.
+    The number beside a phrase is the probability that it is in the image, or the score of its best box where the model
+    was not calibrated. A phrase that is not in an image has no box there, and only an outline around its text. The
+    place of an image whose file is gone is empty.
 
     Args:
         query: the text that was searched for.
-        hits: what was found, best first, at least one.
-        columns: images side by side; None: as suits their number.
+        hits: best first, at least one.
+        columns: images side by side; None chooses by their number.
 
     Returns:
-        RGB.
+        An RGB picture.
     """
     across = min(columns or _columns(len(hits)), len(hits))
     colours = phrase_colours(hits[0].phrases)
-    cells = [_cell(rank, hit, colours) for rank, hit in enumerate(hits, start=1)]
+    places = [_place(rank, hit, colours) for rank, hit in enumerate(hits, start=1)]
     width = 2 * _MARGIN + across * _WIDE + (across - 1) * _GAP
     spans = [(phrase.start, phrase.end, colours[phrase.start, phrase.end]) for phrase in hits[0].phrases]
     head = caption_strip(query, spans, width - 2 * _MARGIN + 30)
-    rows = [cells[first : first + across] for first in range(0, len(cells), across)]
-    height = head.height + sum(max(cell.height for cell in row) + _GAP for row in rows) + _MARGIN - _GAP // 2
+    rows = [places[first : first + across] for first in range(0, len(places), across)]
+    height = head.height + sum(max(place.height for place in row) + _GAP for row in rows) + _MARGIN - _GAP // 2
     sheet = Image.new("RGB", (width, height), _PAPER)
     sheet.paste(head, (_MARGIN - 22, 6))
     top = head.height
     for row in rows:
-        for column, cell in enumerate(row):
-            sheet.paste(cell, (_MARGIN + column * (_WIDE + _GAP), top))
-        top += max(cell.height for cell in row) + _GAP
+        for column, place in enumerate(row):
+            sheet.paste(place, (_MARGIN + column * (_WIDE + _GAP), top))
+        top += max(place.height for place in row) + _GAP
     return sheet
 
 
 def _columns(count: int) -> int:
+    """Columns that fill their rows well."""
     return next(
         (columns for most, columns in ((4, count), (6, 3), (8, 4), (9, 3), (10, 5), (12, 4)) if count <= most), 5
     )
 
 
-def _cell(rank: int, hit: Hit, colours: Colours) -> Image.Image:
-    chips = _chip_lines(hit.phrases, colours)
-    height = _HIGH + 12 + _LINE + _LINE * len(chips)
+def _place(rank: int, hit: Hit, colours: Colours) -> Image.Image:
+    labels = _label_lines(hit.phrases, colours)
+    height = _HIGH + 12 + _LINE + _LINE * len(labels)
     large = Image.new("RGB", (_WIDE * _SMOOTH, height * _SMOOTH), _PAPER)
     draw = ImageDraw.Draw(large)
     middle = _HIGH + 8 + _LINE / 2
@@ -76,7 +77,7 @@ def _cell(rank: int, hit: Hit, colours: Colours) -> Image.Image:
     draw.text(_at(0, middle), f"{rank}", font=label, fill=_QUIET, anchor="lm")
     left = label.getlength(f"{rank}  ") / _SMOOTH
     draw.text(_at(left, middle), _shortened(hit.name, label, room), font=label, fill=_TEXT, anchor="lm")
-    for line, row in enumerate(chips):
+    for line, row in enumerate(labels):
         for left, right, text, colour, present in row:
             upper = _HIGH + 12 + _LINE + line * _LINE
             box = (*_at(left, upper), *_at(right, upper + _LINE - 5))
@@ -85,14 +86,14 @@ def _cell(rank: int, hit: Hit, colours: Colours) -> Image.Image:
             else:
                 draw.rounded_rectangle(box, radius=6 * _SMOOTH, outline=colour, width=_SMOOTH)
             fill = ink(colour) if present else _QUIET
-            draw.text(_at(left + 8, upper + (_LINE - 5) / 2), text, font=_chip_font(), fill=fill, anchor="lm")
-    cell = large.resize((_WIDE, height), Image.Resampling.BOX)
-    cell.paste(_framed(hit, colours), (0, 0))
-    return cell
+            draw.text(_at(left + 8, upper + (_LINE - 5) / 2), text, font=_label_font(), fill=fill, anchor="lm")
+    place = large.resize((_WIDE, height), Image.Resampling.BOX)
+    place.paste(_framed(hit, colours), (0, 0))
+    return place
 
 
 def _framed(hit: Hit, colours: Colours) -> Image.Image:
-    """The image with its boxes in the middle of its place."""
+    """The image with its boxes, centred in its place."""
     mat = Image.new("RGB", (_WIDE, _HIGH), _MAT)
     try:
         image = open_image(hit.image)
@@ -100,20 +101,21 @@ def _framed(hit: Hit, colours: Colours) -> Image.Image:
         ImageDraw.Draw(mat).text((_WIDE / 2, _HIGH / 2), "not there", font=lettering(16), fill=_QUIET, anchor="mm")
         return mat
     scale = min(_WIDE / image.width, _HIGH / image.height)
-    shown = [phrase for phrase in hit.phrases if phrase.present]
-    picture = draw_boxes(image, shown, colours, scale, tagged=False)
+    picture = draw_boxes(image, hit.grounding.present, colours, scale, tagged=False)
     mat.paste(picture, ((_WIDE - picture.width) // 2, (_HIGH - picture.height) // 2))
     return mat
 
 
-def _chip_lines(phrases: Sequence[GroundedPhrase], colours: Colours) -> list[list[tuple[float, float, str, str, bool]]]:
-    """(left, right, text, colour, present) of each phrase's chip, line by line."""
+def _label_lines(
+    phrases: Sequence[GroundedPhrase], colours: Colours
+) -> list[list[tuple[float, float, str, str, bool]]]:
+    """(left, right, text, colour, whether present) of the label of each phrase, line by line."""
     lines: list[list[tuple[float, float, str, str, bool]]] = [[]]
     left = 0.0
-    font = _chip_font()
+    font = _label_font()
     for phrase in phrases:
-        sure = phrase.confidence if phrase.confidence is not None else float(phrase.scores[0])
-        text = f"{_shortened(phrase.text, font, 220 * _SMOOTH)}  {sure:.2f}"
+        number = phrase.confidence if phrase.confidence is not None else float(phrase.scores[0])
+        text = f"{_shortened(phrase.text, font, 220 * _SMOOTH)}  {number:.2f}"
         width = font.getlength(text) / _SMOOTH + 16
         if lines[-1] and left + width > _WIDE:
             lines.append([])
@@ -124,12 +126,12 @@ def _chip_lines(phrases: Sequence[GroundedPhrase], colours: Colours) -> list[lis
     return lines
 
 
-def _chip_font() -> ImageFont.FreeTypeFont:
+def _label_font() -> ImageFont.FreeTypeFont:
     return lettering(13 * _SMOOTH)
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """The text, without its middle where it is too long."""
+    """The text, with its middle replaced by an ellipsis where it is wider than `room`."""
     if font.getlength(text) <= room:
         return text
     kept = len(text)

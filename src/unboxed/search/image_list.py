@@ -1,4 +1,4 @@
-"""The images that are to be in an index: those of a folder, or of a dataset, with their captions."""
+"""Lists the images to index: those of a folder or of a dataset, with their captions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.caption_files import image_files
 from unboxed.errors import DatasetError, SearchError
 
-__all__ = ["ListedImage", "Listing", "listed"]
+__all__ = ["ImageList", "ListedImage", "list_images"]
 
 
 @dataclass(frozen=True)
 class ListedImage:
-    """A photograph's file, its captions, and what its dataset says of it."""
+    """The file of an image, its captions, and its id and original size where it comes from a dataset."""
 
     path: Path
     captions: tuple[str, ...] = ()
@@ -25,54 +25,54 @@ class ListedImage:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """What was found.
+class ImageList:
+    """The images to index.
 
     Attributes:
         root: the folder that names are relative to.
-        photos: by name.
-        skipped: name -> why it is not among them.
+        images: by name, in alphabetical order.
+        skipped: name -> why an image is not among them.
     """
 
     root: Path
-    photos: Mapping[str, ListedImage]
+    images: Mapping[str, ListedImage]
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
-def listed(photos: Path, split: str | None = None) -> Listing:
-    """Look for images.
+def list_images(source: Path, split: str | None = None) -> ImageList:
+    """List the images of a folder or a dataset.
 
     Args:
-        photos: a folder, whose images, its subfolders' too, are all taken, with the captions that it has; or a
-            dataset's file.
-        split: only this split of a dataset; None: all.
+        source: a folder, of which all images are listed, those of subfolders too, with the captions that the folder
+            has; or the file of a dataset.
+        split: only this split of a dataset; None: all splits.
 
     Raises:
         DatasetError: a dataset that cannot be read.
-        SearchError: no images there.
+        SearchError: there are no images.
     """
-    if not photos.is_dir():
-        return _of_dataset(load_dataset(photos), split)
+    if not source.is_dir():
+        return _of_dataset(load_dataset(source), split)
     try:
-        own: Listing | None = _of_dataset(load_dataset(photos), split)
+        dataset = _of_dataset(load_dataset(source), split)
     except DatasetError:
-        if split is not None or (photos / "data.toml").is_file():
+        if split is not None or (source / "data.toml").is_file():
             raise
-        own = None  # images without captions
-    if own is not None and split is not None:
-        return own
-    root = photos.resolve()
-    known = {image.path.resolve(): image for image in own.photos.values()} if own else {}
-    found = {file.resolve(): ListedImage(file) for file in image_files(photos)} | known
+        dataset = ImageList(source, {})  # images without captions
+    if split is not None:
+        return dataset
+    captioned = {image.path.resolve(): image for image in dataset.images.values()}
+    found = {file.resolve(): ListedImage(file) for file in image_files(source)} | captioned
     if not found:
-        raise SearchError(f"There are no images in {photos}; expected files that end in {', '.join(SUFFIXES)}.")
-    inside = all(path.is_relative_to(root) for path in found)
-    root = root if inside else Path(root.anchor)
+        raise SearchError(f"There are no images in {source}; expected files that end in {', '.join(SUFFIXES)}.")
+    root = source.resolve()
+    if not all(path.is_relative_to(root) for path in found):
+        root = Path(root.anchor)
     named = {path.relative_to(root).as_posix(): image for path, image in found.items()}
-    return Listing(root, dict(sorted(named.items())), own.skipped if own else {})
+    return ImageList(root, dict(sorted(named.items())), dataset.skipped)
 
 
-def _of_dataset(dataset: Dataset, split: str | None) -> Listing:
+def _of_dataset(dataset: Dataset, split: str | None) -> ImageList:
     dataset.require_images()
     assert dataset.images is not None
     found: dict[str, ListedImage] = {}
@@ -84,4 +84,4 @@ def _of_dataset(dataset: Dataset, split: str | None) -> Listing:
             captions = tuple(caption.text for caption in example.captions)
             image = ListedImage(example.path, captions, example.image_id, example.original_size)
             found[example.path.relative_to(dataset.images).as_posix()] = image
-    return Listing(dataset.images.resolve(), dict(sorted(found.items())), skipped)
+    return ImageList(dataset.images.resolve(), dict(sorted(found.items())), skipped)

@@ -1,13 +1,12 @@
-"""Which images an index has, where their codes are, their captions, and what finds candidates: one file.
+"""The table of an index: its images and captions, where their embeddings are, and the vectors of the candidates.
 
-The file is written in one step at the end of a call. Until then the index answers as before, and a call that is killed
-leaves nothing but finished shards behind.
+The table is one file, written atomically at the end of a call. Until then searches use the old one, and a call that is
+killed leaves nothing but complete shards.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -21,18 +20,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from unboxed.errors import SearchError
-from unboxed.search.low_rank import Sketch
+from unboxed.runtime.atomic import atomic_path
+from unboxed.search.candidates import LowRankScores
 
 __all__ = ["ImageTable", "Texts"]
 
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Many short texts as two tensors; one is decoded when it is asked for.
+    """Many short texts in two tensors; a text is decoded when it is indexed.
 
     Attributes:
-        characters: uint8, UTF-8.
-        ends: int64, where each text ends.
+        characters: uint8, all texts in UTF-8.
+        ends: int64, the end of each text in `characters`.
     """
 
     characters: torch.Tensor
@@ -40,7 +40,7 @@ class Texts:
 
     @staticmethod
     def of(texts: Sequence[str]) -> Texts:
-        """Pack them."""
+        """Encode texts; lone surrogates, which file names may have, are kept."""
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         ends = np.cumsum([len(text) for text in encoded], dtype=np.int64) if encoded else np.zeros(0, np.int64)
         characters = np.frombuffer(b"".join(encoded), np.uint8).copy()
@@ -59,7 +59,10 @@ class Texts:
         return [whole[first:last].decode("utf-8", "surrogatepass") for first, last in pairwise(ends)]
 
 
-_NAME_IN_FILE = {"image_C": "photo_C"}  # the file format keeps the name of its first version
+_NAME_IN_FILE = {"image_C": "photo_C", "digest_NK": "key_NK", "low_rank": "sketch"}
+"""Names that the file format keeps from its first version."""
+
+_NESTED = {"names": Texts, "captions": Texts, "low_rank": LowRankScores}
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,28 +71,29 @@ class ImageTable:
 
     Attributes:
         root: the folder that names are relative to.
-        names: the photographs' files.
-        key_NK: uint8, sha256 of what identifies each content.
-        shard_N, number_N, start_N, count_N: where the codes are.
+        names: the files of the images.
+        digest_NK: uint8, the sha256 of the key of each image's content.
+        shard_N: number of the shard of each image.
+        number_N, start_N, count_N: its rows in the shard, as in `ShardEntry`.
         size_N2: width and height in pixels.
-        vectors_NE: float16, what finds candidates.
-        sketch: what made them.
+        vectors_NE: float16, the candidates' vectors.
+        low_rank: computes the vectors, and weights of captions.
         sample_S: rows of the sample.
         captions: texts.
         image_C: row of each caption's image.
-        weights_CF: float16, each caption's weights.
+        weights_CF: float16, weights of the captions.
     """
 
     root: Path
     names: Texts
-    key_NK: torch.Tensor
+    digest_NK: torch.Tensor
     shard_N: torch.Tensor
     number_N: torch.Tensor
     start_N: torch.Tensor
     count_N: torch.Tensor
     size_N2: torch.Tensor
     vectors_NE: torch.Tensor
-    sketch: Sketch
+    low_rank: LowRankScores
     sample_S: torch.Tensor
     captions: Texts
     image_C: torch.Tensor
@@ -99,45 +103,43 @@ class ImageTable:
         return len(self.names)
 
     @cached_property
-    def keys(self) -> list[bytes]:
-        """The contents, by row."""
-        return [bytes(row) for row in self.key_NK.numpy()]
+    def digests(self) -> list[bytes]:
+        """`digest_NK` as bytes, by row."""
+        return [bytes(row) for row in self.digest_NK.numpy()]
 
     def path(self, row: int) -> Path:
         """The file of an image."""
         return self.root / self.names[row]
 
     def save(self, path: Path) -> None:
-        """Write the file in one step."""
+        """Write the table atomically."""
         tensors: dict[str, torch.Tensor] = {}
-        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
-            if isinstance(value, torch.Tensor):
-                tensors[_NAME_IN_FILE.get(name, name)] = value.contiguous()
-            elif isinstance(value, Texts | Sketch):
-                parts = ((field.name, getattr(value, field.name)) for field in fields(value))
-                tensors |= {f"{name}.{part}": tensor.contiguous() for part, tensor in parts}
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(tensors, beside, {"root": json.dumps(str(self.root))})
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
+        for field in fields(self):
+            value, name = getattr(self, field.name), _NAME_IN_FILE.get(field.name, field.name)
+            if field.name in _NESTED:
+                tensors |= {f"{name}.{part.name}": getattr(value, part.name).contiguous() for part in fields(value)}
+            elif isinstance(value, torch.Tensor):
+                tensors[name] = value.contiguous()
+        with atomic_path(path) as partial:
+            save_file(tensors, partial, {"root": json.dumps(str(self.root))})
 
     @staticmethod
     def load(path: Path) -> ImageTable:
-        """Read what `save` wrote; large tensors are maps of the file.
+        """Read what `save` wrote. Tensors are maps of the file.
 
         Raises:
-            SearchError: damaged.
+            SearchError: the file is damaged.
         """
         try:
             opened: Any = safe_open(str(path), framework="pt")
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            tensors["image_C"] = tensors.pop(_NAME_IN_FILE["image_C"])
-            nested: dict[str, Any] = {
-                "names": Texts(*(tensors.pop(f"names.{field.name}") for field in fields(Texts))),
-                "captions": Texts(*(tensors.pop(f"captions.{field.name}") for field in fields(Texts))),
-                "sketch": Sketch(*(tensors.pop(f"sketch.{field.name}") for field in fields(Sketch))),
-            }
-            return ImageTable(root=Path(json.loads(opened.metadata()["root"])), **tensors, **nested)
+            values: dict[str, Any] = {"root": Path(json.loads(opened.metadata()["root"]))}
+            for field in fields(ImageTable):
+                name, nested = _NAME_IN_FILE.get(field.name, field.name), _NESTED.get(field.name)
+                if nested is not None:
+                    parts = (opened.get_tensor(f"{name}.{part.name}") for part in fields(nested))
+                    values[field.name] = nested(*parts)
+                elif field.name != "root":
+                    values[field.name] = opened.get_tensor(name)
+            return ImageTable(**values)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise SearchError(f"{path} is damaged ({error}); delete it and run `unboxed index` again.") from None

@@ -41,7 +41,8 @@ from unboxed.studio.schemas import (
     ground_response,
 )
 from unboxed.studio.search import SearchIndex, progress_lines, search
-from unboxed.visualization.draw import PALETTE, heat_colours, ink
+from unboxed.visualization.draw import PALETTE, ink
+from unboxed.visualization.heat import heat_colours
 
 __all__ = ["Studio", "create_app"]
 

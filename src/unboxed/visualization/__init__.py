@@ -16,11 +16,10 @@ from unboxed.visualization.draw import (
     caption_strip,
     draw_boxes,
     draw_grounding,
-    heat_colours,
-    heat_map,
     phrase_colours,
     save_picture,
 )
+from unboxed.visualization.heat import heat_colours, heat_map
 from unboxed.visualization.notebook import grounding_html, grounding_png
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Pictures of groundings: an image with its phrases boxed, its caption in matching colours, and heat maps.
+"""Pictures of groundings: an image with its phrases boxed, and its caption in matching colours.
 
 Shapes and letters are drawn at twice the size and then reduced, which smooths round corners and dashes. The font is
 Pillow's built-in one, so a picture is the same on every machine.
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.errors import ImageError
@@ -25,8 +24,6 @@ __all__ = [
     "character_colours",
     "draw_boxes",
     "draw_grounding",
-    "heat_colours",
-    "heat_map",
     "ink",
     "lettering",
     "phrase_colours",
@@ -37,25 +34,11 @@ PALETTE = ("#0072B2", "#E69F00", "#00875F", "#C25200", "#B5508B", "#3FA7DC", "#E
 """The colours of phrases in order: those of Okabe and Ito, which colour-blind readers can tell apart, darkened where
 white letters need more contrast, and two more."""
 
-# From dark to light in even steps of lightness: more heat always looks lighter.
-_HEAT = np.array(
-    [
-        [0, 0, 4],
-        [40, 11, 84],
-        [101, 21, 110],
-        [159, 42, 99],
-        [212, 72, 66],
-        [245, 125, 21],
-        [250, 193, 39],
-        [252, 255, 164],
-    ]
-)
 _SMOOTH = 2  # drawn at twice the size
 _LONG_SIDE = 800  # a smaller image is enlarged to it
 _PAPER, _TEXT = "#FFFFFF", "#1B1F24"
 
 Rectangle = tuple[float, float, float, float]
-Floats = npt.NDArray[np.float64]
 
 
 class BoxedPhrase(Protocol):
@@ -163,31 +146,6 @@ def save_picture(path: Path, picture: Image.Image) -> None:
         raise ImageError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
     with atomic_path(path) as partial:
         picture.save(partial)
-
-
-def heat_map(boxes: Array, weights: Array, extent: tuple[int, int], size: tuple[int, int]) -> Floats:
-    """The sum of the weights of the boxes over each point, divided by its maximum: `[height, width]` in [0, 1].
-
-    Args:
-        boxes: `[R, 4]` in a frame of `extent`.
-        weights: `[R]`, not negative.
-        extent: (width, height) of the frame of the boxes.
-        size: (width, height) of the map.
-    """
-    width, height = size
-    columns = (np.arange(width) + 0.5) * extent[0] / width
-    rows = (np.arange(height) + 0.5) * extent[1] / height
-    across = (columns >= boxes[:, 0, None]) & (columns <= boxes[:, 2, None])
-    down = (rows >= boxes[:, 1, None]) & (rows <= boxes[:, 3, None])
-    weighted: Floats = np.asarray(weights, dtype=np.float64)[:, None] * across
-    total: Floats = down.T.astype(np.float64) @ weighted
-    return total / total.max() if total.size and total.max() > 0 else total
-
-
-def heat_colours(level: Floats) -> Floats:
-    """RGB colours `[..., 3]` in 0..255 of heat `[...]` in [0, 1]; more heat is lighter."""
-    at = np.linspace(0, 1, len(_HEAT))
-    return np.stack([np.interp(level, at, _HEAT[:, channel]) for channel in range(3)], axis=-1)
 
 
 def ink(colour: str) -> str:

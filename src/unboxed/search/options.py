@@ -1,0 +1,27 @@
+"""The options of building an index. Loads neither PyTorch nor NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["IndexOptions"]
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """What is indexed, and how its regions are found.
+
+    Attributes:
+        split: only this split of a dataset.
+        regions: store with regions of the dataset; by default they are extracted with the settings of the run.
+        again: encode all images again if the index was made by another run.
+        workers: threads that extract regions; by default one for each core.
+        strict: stop at the first image that cannot be read instead of skipping it.
+    """
+
+    split: str | None = None
+    regions: Path | None = None
+    again: bool = False
+    workers: int | None = None
+    strict: bool = False
