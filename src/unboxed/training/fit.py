@@ -83,40 +83,20 @@ def fit(
     batcher = Batcher(config, data.vocabulary, prior)
     training = SplitLoader(data.training.examples, data.store, batcher)
     validation = SplitLoader(data.validation.examples, data.store, batcher)
-    config.facts["train"] = {
-        "photos": len(training),
-        "captions": training.caption_count,
-        "without_regions": len(training.missing),
-    }
-    config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
+    _count(config, training, validation)
     _find_negatives(options, settings, training, show)
-    data.vocabulary.save(run / "vocab.json")
-    if prior is not None:
-        prior.save(run / "prior")
-    config.save(run)
-    model = _untrained_model(config, data.vocabulary, training, run)
+    model = _untrained_model(config, data.vocabulary, training)
+    grounder = Grounder(config, model, data.vocabulary, prior)
+    _save_start(grounder, run)
     if options.trains:
-        started = time.monotonic()
-        best = train(
-            model,
-            options.schedule,
-            training,
-            validation,
-            run,
-            tensorboard=settings.tensorboard,
-            precision=settings.precision,
-            report=report,
-        )
-        show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
-        config.facts["best"] = best
-        load_weights(run / "model.safetensors", model)
+        _train(grounder, (training, validation), settings, show, report)
     else:
         show("Nothing is trained: the prior alone")
         save_weights(run / "model.safetensors", model)
     for split in (data.training, data.validation):
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
-    return _finished(Grounder(config, model, data.vocabulary, prior), data, run)
+    return _finished(grounder, data, run)
 
 
 class _Data(NamedTuple):
@@ -224,16 +204,58 @@ def _find_negatives(
     training.negative_count = options.negative_count
 
 
-def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLoader, run: Path) -> MatchingModel:
+def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) -> None:
+    """Note in the config how many images and captions there are."""
+    config.facts["train"] = {
+        "photos": len(training),
+        "captions": training.caption_count,
+        "without_regions": len(training.missing),
+    }
+    config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
+
+
+def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLoader) -> MatchingModel:
     """The model with random weights of the seed, and the scale of its region inputs."""
-    options = config.options
-    torch.manual_seed(seed_of(options.schedule.seed, "weights"))
-    model = options.build(vocabulary, config.region_width)
-    if options.text != "gru":
-        model.text.save(run / "text")  # type: ignore[operator]
-    sample = generator(options.schedule.seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
+    seed = config.options.schedule.seed
+    torch.manual_seed(seed_of(seed, "weights"))
+    model = config.options.build(vocabulary, config.region_width)
+    sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
     model.standardise.measure(training.region_inputs(int(image)) for image in sample)
     return model
+
+
+def _save_start(grounder: Grounder, run: Path) -> None:
+    """Write all files of the run that do not change in training; with the config the run counts as started."""
+    grounder.vocabulary.save(run / "vocab.json")
+    if grounder.prior is not None:
+        grounder.prior.save(run / "prior")
+    if grounder.config.options.text != "gru":
+        grounder.model.text.save(run / "text")  # type: ignore[operator]
+    grounder.config.save(run)
+
+
+def _train(
+    grounder: Grounder,
+    loaders: tuple[SplitLoader, SplitLoader],
+    settings: FitSettings,
+    show: Callable[[str], None],
+    report: Callable[[dict[str, Any]], None],
+) -> None:
+    """Train the model, and leave it with the weights of the best epoch."""
+    started = time.monotonic()
+    best = train(
+        grounder.model,
+        grounder.config.options.schedule,
+        *loaders,
+        settings.out,
+        tensorboard=settings.tensorboard,
+        precision=settings.precision,
+        report=report,
+    )
+    show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
+    grounder.config.facts["best"] = best
+    load_weights(settings.out / "model.safetensors", grounder.model)
+    grounder.model.eval()
 
 
 def _finished(grounder: Grounder, data: _Data, run: Path) -> Grounder:
