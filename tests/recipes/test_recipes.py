@@ -16,7 +16,7 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.evaluation import pair_scores as score_pairs_module
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.infoground import InfoGround
@@ -117,6 +117,12 @@ def test_options_go_through_json(name: str) -> None:
     assert recipe_from_dict(name, json.loads(json.dumps(recipe_to_dict(options)))) == options
     with pytest.raises(UnknownFieldError, match="unknown name 'speed'"):
         recipe_from_dict(name, {"speed": 1})
+
+
+@pytest.mark.parametrize("name", REMOVED_OPTIONS)
+def test_options_without_effect_in_saved_runs_are_ignored(name: str) -> None:
+    options = RECIPES[name]()
+    assert recipe_from_dict(name, {**recipe_to_dict(options), **REMOVED_OPTIONS[name]}) == options
 
 
 def test_distilled_grounding_needs_no_class_names_and_no_class_scores(tiny_world: World, tmp_path: Path) -> None:

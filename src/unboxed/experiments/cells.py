@@ -39,7 +39,7 @@ from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes import RECIPES, RecipeConfig
+from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.locks import file_lock
@@ -146,7 +146,8 @@ class Cell:
     def run_name(self) -> str:
         """Name of the run's folder; the same for cells that train the same model."""
         name, config, options = self.parsed
-        hashed = [name, asdict(config), asdict(options), self.data, self.regions]
+        recipe = {**asdict(config), **REMOVED_OPTIONS.get(name, {})}
+        hashed = [name, recipe, asdict(options), self.data, self.regions]
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
 

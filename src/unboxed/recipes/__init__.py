@@ -36,6 +36,7 @@ __all__ = [
     "CKD",
     "PFAN",
     "RECIPES",
+    "REMOVED_OPTIONS",
     "SAF",
     "SCAN",
     "SGR",
@@ -69,6 +70,10 @@ RECIPES: dict[str, type[RecipeConfig]] = {
 _HOOKS = {"semantic": FieldHooks(PriorSettings.from_dict, lambda settings: settings.to_dict())}
 
 
+REMOVED_OPTIONS: dict[str, dict[str, Any]] = {"saf": {"steps": 3}}
+"""Options of earlier releases without effect, and their defaults: saved runs and the names of cells contain them."""
+
+
 def recipe_to_dict(options: RecipeConfig) -> dict[str, Any]:
     """The options of a recipe as plain JSON values."""
     return to_json(options, hooks=_HOOKS)
@@ -81,4 +86,5 @@ def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
         UnknownFieldError: an option that this recipe does not have.
         WrongKindError: a value of the wrong kind.
     """
-    return from_json(RECIPES[name], options, hooks=_HOOKS)
+    known = {option: value for option, value in options.items() if option not in REMOVED_OPTIONS.get(name, {})}
+    return from_json(RECIPES[name], known, hooks=_HOOKS)

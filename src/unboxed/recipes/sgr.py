@@ -10,7 +10,7 @@ default: as listed in `scan.py`; similarity vectors are narrower; batch norm wor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from unboxed.recipes.matching import MatchingConfig
 
@@ -21,38 +21,56 @@ __all__ = ["SAF", "SGR"]
 
 
 @dataclass(frozen=True)
-class SGR(MatchingConfig):
-    """SGR. The paper: joint width 1024, similarity width 256, 3 steps, dropout 0.4.
+class _Reasoning(MatchingConfig):
+    """What SGR and SAF have in common.
 
     Attributes:
         similarity_width: width of a similarity vector.
-        steps: of graph reasoning.
         reasoning_dropout: of the global vectors.
     """
 
-    reasoning: ClassVar[Literal["graph", "filter"]] = "graph"
-
     similarity_width: int = 64
-    steps: int = 3
     reasoning_dropout: float = 0.4
 
+
+@dataclass(frozen=True)
+class SGR(_Reasoning):
+    """SGR. The paper: joint width 1024, similarity width 256, 3 steps, dropout 0.4.
+
+    Attributes:
+        steps: of graph reasoning.
+    """
+
+    steps: int = 3
+
     def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Similarity vectors with graph reasoning or attention filtration."""
+        """Similarity vectors with graph reasoning."""
         from unboxed.attention.sgraf import SimilarityReasoning
 
         return SimilarityReasoning(
             region_width,
             state_width,
             self.joint_width,
-            self.reasoning,
+            "graph",
             self.similarity_width,
-            self.steps,
-            self.reasoning_dropout,
+            steps=self.steps,
+            dropout=self.reasoning_dropout,
         )
 
 
 @dataclass(frozen=True)
-class SAF(SGR):
-    """SAF. The paper: joint width 1024, similarity width 256, dropout 0.4; the steps are the graph's and idle here."""
+class SAF(_Reasoning):
+    """SAF. The paper: joint width 1024, similarity width 256, dropout 0.4."""
 
-    reasoning: ClassVar[Literal["graph", "filter"]] = "filter"
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """Similarity vectors with attention filtration."""
+        from unboxed.attention.sgraf import SimilarityReasoning
+
+        return SimilarityReasoning(
+            region_width,
+            state_width,
+            self.joint_width,
+            "filter",
+            self.similarity_width,
+            dropout=self.reasoning_dropout,
+        )
