@@ -20,7 +20,7 @@ class TableLM:
     def __init__(self, unknown: Sequence[str] = ()) -> None:
         self.unknown = set(unknown)
 
-    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def in_vocabulary(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
         return np.array([word not in self.unknown for word in candidates], dtype=bool)
 
     def log_probabilities(
@@ -55,11 +55,11 @@ def nouns() -> CaptionNouns:
 
 @pytest.fixture
 def table_lm() -> TableLM:
-    """Knows every word."""
+    """Has every word in its vocabulary."""
     return TableLM()
 
 
 @pytest.fixture
-def ignorant_lm() -> TableLM:
-    """Knows neither "ball" nor "guy"."""
+def lm_without_ball_and_guy() -> TableLM:
+    """Has neither "ball" nor "guy" in its vocabulary."""
     return TableLM(unknown=["ball", "guy"])

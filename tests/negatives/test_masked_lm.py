@@ -102,8 +102,8 @@ def test_equal_seeds_give_equal_weights_whatever_the_global_generator() -> None:
     assert one.fingerprint != three.fingerprint
 
 
-def test_it_knows_words_of_its_vocabulary(model: MaskedLM) -> None:
-    assert model.knows(["camel", "spaceship", "<mask>", "<unk>"]).tolist() == [True, False, False, False]
+def test_special_words_are_not_in_its_vocabulary(model: MaskedLM) -> None:
+    assert model.in_vocabulary(["camel", "spaceship", "<mask>", "<unk>"]).tolist() == [True, False, False, False]
 
 
 def test_few_or_unusable_captions() -> None:
@@ -115,7 +115,7 @@ def test_few_or_unusable_captions() -> None:
     rare = train_masked_lm(
         ["dog", "cat"], MaskedLMSettings(width=16, layers=1, heads=2, min_count=5, min_steps=3, epochs=1)
     )
-    assert not rare.knows(["dog"]).any()
+    assert not rare.in_vocabulary(["dog"]).any()
     with pytest.raises(CaptionError, match="no caption with a word"):
         train_masked_lm(["...", ""], tiny)
 

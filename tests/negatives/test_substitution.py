@@ -82,10 +82,10 @@ def test_nouns_that_are_true_of_the_image_are_not_chosen(
             assert others.isdisjoint(found) if exclude_seen else others <= set(found)
 
 
-def test_candidates_are_nouns_of_the_captions_that_the_model_knows(
-    nouns: CaptionNouns, ignorant_lm: MaskedLanguageModel
+def test_candidates_are_nouns_of_the_captions_in_the_models_vocabulary(
+    nouns: CaptionNouns, lm_without_ball_and_guy: MaskedLanguageModel
 ) -> None:
-    negatives = LanguageModelWords(ignorant_lm).find(nouns)
+    negatives = LanguageModelWords(lm_without_ball_and_guy).find(nouns)
     found = {word for index in range(len(negatives)) for _, best in negatives.substitutions(index) for word in best}
     assert found <= set(negatives.words) - {"ball", "guy"}
     assert {"dog", "guitar"} <= found
@@ -102,8 +102,9 @@ def test_a_word_that_is_hardly_ever_a_noun_is_no_substitute(kind: str, table_lm:
     assert negatives.substitutions(0)[1].words == ("cat",)  # it may itself be replaced
 
 
-def test_a_model_that_knows_no_noun_gives_no_substitutes(ignorant_lm: MaskedLanguageModel) -> None:
-    negatives = LanguageModelWords(ignorant_lm).find(CaptionNouns.from_texts(["a guy", "a ball"], [[1], [1]], "ab"))
+def test_a_model_without_any_of_the_nouns_gives_no_substitutes(lm_without_ball_and_guy: MaskedLanguageModel) -> None:
+    nouns = CaptionNouns.from_texts(["a guy", "a ball"], [[1], [1]], ["a", "b"])
+    negatives = LanguageModelWords(lm_without_ball_and_guy).find(nouns)
     assert negatives.substitutions(0) == ()
     assert negatives.sample(0, np.random.default_rng(0), 3) is None
 

@@ -43,8 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bert(tmp_path_factory.mktemp("models") / "bert", "BertForMaskedLM")
 
 
-def test_it_knows_words_that_are_one_token(folder: Path) -> None:
-    assert TransformersLM.load(folder).knows([*NOUNS, "zebra", "日本"]).tolist() == [True] * 6 + [False] * 3
+def test_its_vocabulary_are_words_of_one_token(folder: Path) -> None:
+    assert TransformersLM.load(folder).in_vocabulary([*NOUNS, "zebra", "日本"]).tolist() == [True] * 6 + [False] * 3
 
 
 def test_it_agrees_with_a_direct_computation(folder: Path) -> None:
@@ -100,3 +100,10 @@ def test_a_caption_that_is_too_long_is_a_caption_error(folder: Path) -> None:
 def test_a_folder_that_is_missing_is_a_model_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no folder"):
         TransformersLM.load(tmp_path / "nothing")
+
+
+def test_a_model_without_a_mask_token_is_refused(folder: Path) -> None:
+    loaded = TransformersLM.load(folder)
+    loaded._tokenizer.mask_token = None
+    with pytest.raises(ModelError, match="no mask token"):
+        TransformersLM(loaded._model, loaded._tokenizer)

@@ -193,9 +193,10 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
         SemanticPrior.build(PriorSettings.paper(), CLASSES)
     with pytest.raises(ModelError, match="no semantic prior"):
         SemanticPrior.load(tmp_path)
-    (tmp_path / "prior.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelError, match="damaged"):
-        SemanticPrior.load(tmp_path)
+    for content in ("{}", '{"format": "another"}', "[", "[]"):
+        (tmp_path / "prior.json").write_text(content, encoding="utf-8")
+        with pytest.raises(ModelError, match="damaged"):
+            SemanticPrior.load(tmp_path)
     SemanticPrior.build(PLAIN, CLASSES).save(tmp_path)
     content = json.loads((tmp_path / "prior.json").read_text(encoding="utf-8"))
     (tmp_path / "prior.json").write_text(json.dumps(content | {"version": 99}), encoding="utf-8")

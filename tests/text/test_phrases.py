@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.errors import CaptionError
-from unboxed.text.phrases import content_mask, content_or_all, head_noun, noun_phrases, phrase_words
+from unboxed.text.phrases import content_mask, content_or_all, head_noun, is_content, noun_phrases, phrase_words
 from unboxed.text.tokens import words
-from unboxed.types import Caption
+from unboxed.types import Phrase
 
 
 def _bracketed(caption: str) -> str:
@@ -38,6 +38,18 @@ def _bracketed(caption: str) -> str:
         "[A snow covered mountain] behind [people] on top of [a hill]",
         "[The older man] walks [his dogs] and takes [a walk] to [the store].",
         "[Men], [women] and [children] watch [the parade] from [the back of a truck].",
+        "[The letter s] and half of [the people]",
+        "[a trash can] near [the wall], [a can] full of [paint]",
+        "[someone 's dog] is dressed warmly",
+        "[a man] dressed as [a clown]",
+        "[They] dance and skip along [the street]",
+        "[he] and [a boy] sit on [the back]",
+        "[a skier] slaloms down [a slope], [women] crochet [a blanket]",
+        "[Two friends] try to crochet [a blanket]",
+        "[two dance moves] and [such a dog] [that] barks",
+        "[snow covered cars] behind [the injured]",
+        "[The man] in [red] rides [a bike]",
+        "[A man] in [a hard hat] beside [the white one] runs much",
     ],
 )
 def test_typical_captions(expected: str) -> None:
@@ -61,12 +73,34 @@ _english = st.sampled_from(
 _sentence = st.lists(_english, min_size=1, max_size=25).map(" ".join)
 
 
-@given((_sentence | st.text()).map("x ".__add__))
-def test_spans_are_sound_whatever_the_caption(text: str) -> None:
+_texts = _sentence | st.text() | st.text(alphabet="ab's,.-3 ’É日", max_size=40)
+
+
+@given(_texts)
+def test_phrases_are_sorted_parts_of_the_text_without_overlap(text: str) -> None:
+    if not words(text):
+        with pytest.raises(CaptionError):
+            noun_phrases(text)
+        return
     phrases = noun_phrases(text)
     assert phrases, "there is always something to ground"
-    assert Caption(text, phrases)  # spans lie in the text and say what the phrases say
+    assert all(0 <= phrase.start < phrase.end <= len(text) for phrase in phrases)
+    assert all(phrase.text == text[phrase.start : phrase.end] for phrase in phrases)
     assert all(first.end <= second.start for first, second in pairwise(phrases))
+    edges = {(word.start, word.end) for word in words(text)}
+    assert all(any(start == phrase.start for start, _ in edges) for phrase in phrases), "phrases begin with a word"
+    assert all(any(end == phrase.end for _, end in edges) for phrase in phrases), "and end with one"
+
+
+@given(_texts)
+def test_head_nouns_and_content_words_are_words(text: str) -> None:
+    found = words(text)
+    texts = [word.text for word in found]
+    assert head_noun(text) in texts if texts else head_noun(text) == ""
+    assert phrase_words(text).words == tuple(texts)
+    assert phrase_words(text).up_to_head[-1:] == ((head_noun(text),) if texts else ())
+    content_W = content_mask(found, [Phrase(text, 0, len(text))]) if text else content_mask(found, [])
+    assert content_W.tolist() == [is_content(word) for word in texts]
 
 
 def test_a_very_long_text_takes_linear_time() -> None:

@@ -163,7 +163,7 @@ class MaskedLanguageModel(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def in_vocabulary(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
         """`[V]`: True for each lower-cased word that the model has a probability for."""
         ...
 
@@ -175,7 +175,7 @@ class MaskedLanguageModel(Protocol):
         Args:
             captions: N captions. One that occurs several times is best given in consecutive rows.
             positions: N indices into `unboxed.text.tokens.words(caption)`.
-            candidates: V words that the model `knows`.
+            candidates: V words for which `in_vocabulary` is True.
 
         Returns:
             `log p [N, V]` with the word masked, and `log q [N, V]` with the word visible. Each row is normalized over

@@ -127,7 +127,7 @@ class MaskedLM(nn.Module):
         )
         return functional.linear(state_ND, weight, bias)
 
-    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def in_vocabulary(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
         """See `MaskedLanguageModel`."""
         return np.array([word in self.vocabulary and word not in SPECIAL for word in candidates], dtype=bool)
 

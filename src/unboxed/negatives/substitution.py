@@ -58,7 +58,8 @@ class SubstitutionSettings:
 class LanguageModelWords:
     """Substitutes chosen by a masked language model. Implements `NegativeSource`.
 
-    The candidates are the nouns of the captions that the model knows, without words that are mostly something else.
+    The candidates are the nouns of the captions that are in the model's vocabulary. Words that are mostly no nouns are
+    left out.
 
     Attributes:
         model: a small one of `train_masked_lm`, or a pretrained `TransformersLM`.
@@ -75,7 +76,7 @@ class LanguageModelWords:
     def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
         """See `NegativeSource`."""
         exclusions = Exclusions(nouns, self.settings.exclude_seen)
-        column_V = np.flatnonzero(self.model.knows(exclusions.nouns)).astype(np.int32)
+        column_V = np.flatnonzero(self.model.in_vocabulary(exclusions.nouns)).astype(np.int32)
         candidates = [exclusions.nouns[column] for column in column_V]
         found_SN = np.full((len(nouns.position_S), self.settings.keep), -1, dtype=np.int32)
         # Captions of one length together, so that hardly anything is padded; the slots of a caption stay together.

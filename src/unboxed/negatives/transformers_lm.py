@@ -24,8 +24,8 @@ _ROWS = 32
 class TransformersLM:
     """A pretrained masked language model; implements `MaskedLanguageModel` as the paper does.
 
-    All sub-tokens of a word are masked, one mask each, and the probabilities are those at the first. The model knows
-    words that are one token of its vocabulary.
+    All sub-tokens of a word are masked, one mask each, and the probabilities are those at the first. Its
+    vocabulary are the words of one token.
 
     Args:
         model: a masked language model of transformers.
@@ -56,7 +56,7 @@ class TransformersLM:
         """
         return cls(*load_transformer(source, "AutoModelForMaskedLM"))
 
-    def knows(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def in_vocabulary(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
         """See `MaskedLanguageModel`."""
         return np.array([self._single_token(word) is not None for word in candidates], dtype=bool)
 

@@ -115,12 +115,6 @@ class WordVectors:
         """D, the width of a vector."""
         return int(self._vectors.shape[1])
 
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __contains__(self, word: object) -> bool:
-        return word in self._rows
-
     def vector(self, text: str) -> Array | None:
         """The unit vector `[D]` of a word or a name; None where no word of it has a vector.
 

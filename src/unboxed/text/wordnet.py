@@ -57,7 +57,7 @@ class WordNet:
             ModelError: no such file, or lines of another form.
         """
         if not path.is_file():
-            raise ModelError(f"There is no WordNet file {path}; name one (docs/priors.md says of what form), or none.")
+            raise ModelError(f"There is no WordNet file {path}; name one (docs/priors.md describes its form), or none.")
         senses: dict[str, tuple[str, ...]] = {}
         hypernyms: dict[str, tuple[str, ...]] = {}
         try:
@@ -112,10 +112,6 @@ class WordNet:
         lines += [f"L\t{lemma}\t{' '.join(synsets)}" for lemma, synsets in self._senses.items()]
         with atomic_path(path) as partial:
             partial.write_bytes(gzip.compress("\n".join([*lines, ""]).encode("utf-8"), mtime=0))
-
-    def __len__(self) -> int:
-        """The number of lemmas."""
-        return len(self._senses)
 
     def __contains__(self, noun: object) -> bool:
         return isinstance(noun, str) and bool(self.lemmas(noun))

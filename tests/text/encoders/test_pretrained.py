@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,30 @@ def test_what_cannot_be_loaded_says_what_to_give(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"config\.json"):
         PretrainedEncoder.load(tmp_path / "empty")
+
+
+def test_without_transformers_the_error_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ModelError, match=r"unboxed\[hf\]"):
+        PretrainedEncoder.load(folder)
+
+
+def test_a_slow_tokenizer_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers.BertTokenizerFast, "is_fast", False)
+    with pytest.raises(ModelError, match="no fast tokenizer"):
+        PretrainedEncoder.load(folder)
+
+
+def test_loading_leaves_the_progress_bars_of_transformers_as_they_were(folder: Path) -> None:
+    logging = transformers.utils.logging
+    before = logging.is_progress_bar_enabled()
+    try:
+        for turn_on in (True, False):
+            (logging.enable_progress_bar if turn_on else logging.disable_progress_bar)()
+            PretrainedEncoder.load(folder)
+            assert logging.is_progress_bar_enabled() is turn_on
+    finally:
+        (logging.enable_progress_bar if before else logging.disable_progress_bar)()
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
