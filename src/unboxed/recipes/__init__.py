@@ -50,6 +50,7 @@ __all__ = [
     "RecipeConfig",
     "Schedule",
     "recipe_from_dict",
+    "recipe_table",
     "recipe_to_dict",
 ]
 
@@ -88,3 +89,12 @@ def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
     """
     known = {option: value for option, value in options.items() if option not in REMOVED_OPTIONS.get(name, {})}
     return from_json(RECIPES[name], known, hooks=_HOOKS)
+
+
+def recipe_table() -> str:
+    """The table of recipes in docs/recipes.md, in Markdown: a line for each recipe."""
+    queries = {"words": "words", "content": "nouns and adjectives", "phrases": "phrases"}
+    lines = ["| recipe | queries | attention | objective | paper |", "| --- | --- | --- | --- | --- |"]
+    for name, recipe in RECIPES.items():
+        lines.append(f"| `{name}` | {queries[recipe.units]} | {recipe.attention} | {recipe.loss} | {recipe.paper} |")
+    return "\n".join(lines)

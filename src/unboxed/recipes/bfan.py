@@ -10,7 +10,7 @@ Where this differs from the paper by default: as listed in `scan.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.matching import MatchingConfig
 
@@ -28,6 +28,9 @@ class BFAN(MatchingConfig):
         focal: the threshold: the mean weight (`equal`), or the mean weighted by the square root of the weights
             (`prob`).
     """
+
+    attention: ClassVar[str] = "cross attention in both directions, focal"
+    paper: ClassVar[str] = "Liu et al., ACM MM 2019"
 
     focal: Literal["equal", "prob"] = "equal"
 

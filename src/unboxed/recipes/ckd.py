@@ -46,6 +46,9 @@ class CKD(RecipeConfig):
     """
 
     units: ClassVar[Units] = "phrases"
+    attention: ClassVar[str] = "best region"
+    loss: ClassVar[str] = "InfoNCE: phrases and captions pick their image; distillation of the prior"
+    paper: ClassVar[str] = "Wang et al., CVPR 2021"
 
     distillation: DistillationConfig = field(default_factory=lambda: DistillationConfig(distillation=1.0))
     perceptron_width: int = 512

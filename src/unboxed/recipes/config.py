@@ -55,6 +55,8 @@ class RecipeConfig:
     """The options that every recipe has. A recipe is a subclass with its own defaults, an attention and an objective.
 
     Attributes:
+        units: what the queries are: the words of a caption, its nouns and adjectives (`content`), or its phrases.
+        attention, loss, paper: the attention, the objective and the source, for the table of recipes.
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
             (random nouns), `none`.
         negative_count: negatives contrasted with a true word in one step.
@@ -79,6 +81,9 @@ class RecipeConfig:
     """
 
     units: ClassVar[Units] = "words"
+    attention: ClassVar[str] = ""
+    loss: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10

@@ -40,6 +40,9 @@ class InfoGround(RecipeConfig):
     """
 
     units: ClassVar[Units] = "content"
+    attention: ClassVar[str] = "key–value attention"
+    loss: ClassVar[str] = "InfoNCE: words pick their image"
+    paper: ClassVar[str] = "Gupta et al., ECCV 2020"
 
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2

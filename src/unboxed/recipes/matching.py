@@ -55,6 +55,7 @@ class MatchingConfig(RecipeConfig):
     """
 
     units: ClassVar[Units] = "words"
+    loss: ClassVar[str] = "hinge with the hardest negatives"
 
     contrast: Literal["hinge", "npair"] = "hinge"
     scale: float = 20.0

@@ -66,6 +66,9 @@ class NPair(RecipeConfig):
     """
 
     units: ClassVar[Units] = "content"
+    attention: ClassVar[str] = "match map over the cells of a grid"
+    loss: ClassVar[str] = "N-pair loss in both directions"
+    paper: ClassVar[str] = "Das et al., 2019"
 
     map: Literal["pixels", "features"] = "pixels"
     reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "max-cells"

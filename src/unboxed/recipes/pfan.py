@@ -9,7 +9,7 @@ The blocks are computed from the boxes. Where this differs from the paper by def
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.matching import MatchingConfig
 
@@ -28,6 +28,9 @@ class PFAN(MatchingConfig):
         position_width: width of a block's vector.
         mask_empty_blocks: leave slots without a block out of the mixture (the original code includes them).
     """
+
+    attention: ClassVar[str] = "cross attention over regions with position embeddings"
+    paper: ClassVar[str] = "Wang et al., IJCAI 2019"
 
     direction: Literal["t2i", "i2t"] = "t2i"
     position_width: int = 64

@@ -13,7 +13,7 @@ paper: the mean of the directions); captions of one image are never each other's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.matching import MatchingConfig
 
@@ -31,6 +31,9 @@ class SCAN(MatchingConfig):
         direction: words attend to regions (`t2i`), or regions to words (`i2t`).
         aggregation: of the queries' cosines to the score: `mean`, or `lse` (log-sum-exp).
     """
+
+    attention: ClassVar[str] = "cross attention, words to regions or regions to words"
+    paper: ClassVar[str] = "Lee et al., ECCV 2018"
 
     direction: Literal["t2i", "i2t"] = "t2i"
     aggregation: Literal["mean", "lse"] = "mean"

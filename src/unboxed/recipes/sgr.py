@@ -10,7 +10,7 @@ default: as listed in `scan.py`; similarity vectors are narrower; batch norm wor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from unboxed.recipes.matching import MatchingConfig
 
@@ -29,6 +29,8 @@ class _Reasoning(MatchingConfig):
         reasoning_dropout: of the global vectors.
     """
 
+    paper: ClassVar[str] = "Diao et al., AAAI 2021"
+
     similarity_width: int = 64
     reasoning_dropout: float = 0.4
 
@@ -40,6 +42,8 @@ class SGR(_Reasoning):
     Attributes:
         steps: of graph reasoning.
     """
+
+    attention: ClassVar[str] = "cross attention; a graph over similarity vectors"
 
     steps: int = 3
 
@@ -61,6 +65,8 @@ class SGR(_Reasoning):
 @dataclass(frozen=True)
 class SAF(_Reasoning):
     """SAF. The paper: joint width 1024, similarity width 256, dropout 0.4."""
+
+    attention: ClassVar[str] = "cross attention; a filter over similarity vectors"
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Similarity vectors with attention filtration."""

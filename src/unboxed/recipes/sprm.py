@@ -46,6 +46,9 @@ class SPRM(RecipeConfig):
     """
 
     units: ClassVar[Units] = "phrases"
+    attention: ClassVar[str] = "the prior, mixed with a trained refinement"
+    loss: ClassVar[str] = "score difference of the paired image and a hard negative"
+    paper: ClassVar[str] = "Rigoni et al., BMVC 2023"
 
     omega: float = 0.4
     refinement_temperature: float = 0.1

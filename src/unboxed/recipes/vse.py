@@ -8,7 +8,7 @@ The cosine of the mean of the regions and the mean of the words, trained with th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RunError
 from unboxed.recipes.matching import MatchingConfig
@@ -29,6 +29,9 @@ class VSE(MatchingConfig):
     Raises:
         RunError: constraints on attention, which this recipe does not have.
     """
+
+    attention: ClassVar[str] = "none: one vector for the image and one for the caption"
+    paper: ClassVar[str] = "Faghri et al., BMVC 2018"
 
     text_pooling: Literal["mean", "last"] = "mean"
 

@@ -1,0 +1,113 @@
+"""What a new recipe costs: the recipe, its test, and one line in `RECIPES`. The rest derives from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import unboxed
+from unboxed.attention import Aligner, BestRegion
+from unboxed.cli import main
+from unboxed.data import load_dataset
+from unboxed.errors import RunError
+from unboxed.objectives import triplet_loss
+from unboxed.recipes import RECIPES, RecipeConfig, Schedule, recipe_from_dict, recipe_table, recipe_to_dict
+from unboxed.recipes.pairs import Pairs
+from unboxed.training.fit import FitSettings, fit
+from unboxed.types import Units
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Toy(RecipeConfig):
+    """The best region of each word, trained with a hinge.
+
+    Attributes:
+        margin: of the hinge.
+    """
+
+    units: ClassVar[Units] = "words"
+    attention: ClassVar[str] = "best region"
+    loss: ClassVar[str] = "hinge"
+    paper: ClassVar[str] = "a test"
+
+    margin: float = 0.5
+
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        return BestRegion(region_width, state_width, self.joint_width, hidden_width=16, score="mean")
+
+    def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
+        return {"hinge": triplet_loss(pairs.score_BC, pairs.image_of_C, self.margin)}
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one line that makes the recipe known."""
+    monkeypatch.setitem(RECIPES, "toy", Toy)
+
+
+def test_the_command_line_trains_it_with_its_option_and_those_of_all_recipes(
+    tiny_world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, store = tiny_world
+    with pytest.raises(SystemExit):
+        main(["fit", "toy", "--help"])
+    shown = capsys.readouterr().out
+    assert "--margin FLOAT" in shown and "of the hinge" in shown
+    assert all(option in shown for option in ("--joint-width", "--prior", "--distillation", "--negatives", "--epochs"))
+
+    widths = ["--joint-width", "8", "--embedding-width", "8", "--hidden-width", "4"]
+    options = [
+        *widths,
+        "--epochs",
+        "1",
+        "--images-per-batch",
+        "8",
+        "--margin",
+        "0.3",
+        "--prior",
+        "semantic",
+        "--distillation",
+        "0.5",
+    ]
+    main(["fit", "toy", "--data", str(data), "--regions", str(store), "--out", str(tmp_path / "run"), *options])
+    recipe = unboxed.load(tmp_path / "run").config.options
+    assert isinstance(recipe, Toy)
+    assert (recipe.margin, recipe.prior, recipe.distillation.distillation) == (0.3, "semantic", 0.5)
+
+
+def test_a_saved_run_grounds_the_same_and_is_not_resumed_with_other_options(
+    tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, store = tiny_world
+    options = Toy(joint_width=8, embedding_width=8, hidden_width=4, schedule=Schedule(epochs=1, images_per_batch=8))
+    settings = FitSettings(data, tmp_path / "run", regions=store, resume=True)
+    trained = fit("toy", options, settings)
+    loaded = unboxed.load(tmp_path / "run")
+    example = load_dataset(data).split("test").examples[0]
+    caption = example.captions[0]
+    first, second = (grounder.ground(example.path, caption) for grounder in (trained, loaded))
+    assert first.to_dict() == second.to_dict()
+    np.testing.assert_array_equal(trained.score([example.path], [caption]), loaded.score([example.path], [caption]))
+    with pytest.raises(RunError, match=r"margin was 0\.5 and now is 0\.1"):
+        fit("toy", replace(options, margin=0.1), settings)
+
+
+def test_its_options_go_through_json() -> None:
+    assert recipe_from_dict("toy", recipe_to_dict(Toy(margin=0.1))) == Toy(margin=0.1)
+    assert "attention" not in recipe_to_dict(Toy())  # descriptions are no options
+
+
+def test_the_table_of_the_guide_has_a_line_for_it() -> None:
+    assert recipe_table().splitlines()[-1] == "| `toy` | words | best region | hinge | a test |"
+
+
+def test_the_guide_has_the_table_of_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(RECIPES, "toy")
+    assert recipe_table() in (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
