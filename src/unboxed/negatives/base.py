@@ -154,14 +154,12 @@ class NegativeSource(Protocol):
 
 
 class MaskedLanguageModel(Protocol):
-    """A model that gives the probability of words at a place of a caption.
-
-    Attributes:
-        fingerprint: equal for models that give equal probabilities.
-    """
+    """A model that gives the probability of words at a place of a caption."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Equal for models that give equal probabilities."""
+        ...
 
     def in_vocabulary(self, candidates: Sequence[str]) -> npt.NDArray[np.bool_]:
         """`[V]`: True for each lower-cased word that the model has a probability for."""

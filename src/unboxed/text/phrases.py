@@ -1,8 +1,8 @@
-"""Noun phrases of a bare caption, by rules.
+"""Noun phrases of a caption by rules, head nouns of phrases, and content words.
 
-The convention is that of Flickr30K Entities: base noun phrases with their determiner ("a red shirt"), joined over "of"
-("a group of people", "the side of a building"), pronouns included, coordinated nouns apart ("a man" and "a woman").
-The chunker needs no model and no data; it reads a caption once, left to right.
+Noun phrases follow the convention of Flickr30K Entities: base noun phrases with their determiner ("a red shirt"),
+joined over "of" ("a group of people", "the side of a building"), pronouns included, coordinated nouns apart ("a man"
+and "a woman"). The rules need no model and no data.
 """
 
 from __future__ import annotations
@@ -39,10 +39,14 @@ class Span(Protocol):
     """A part of a caption: the characters from `start` to `end`."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """The first character."""
+        ...
 
     @property
-    def end(self) -> int: ...
+    def end(self) -> int:
+        """The character behind the last one."""
+        ...
 
 
 _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
@@ -51,8 +55,8 @@ _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
 def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     """The noun phrases of an English caption in reading order, without overlap.
 
-    A caption in which the rules find none is itself returned as the one phrase, from its first word to its last, so
-    that there is always something to ground.
+    A caption in which the rules find no phrase is one phrase, from its first word to its last, so that there is always
+    something to ground.
 
     Examples:
         >>> [phrase.text for phrase in noun_phrases("A man in a red shirt rides a bike down the side of a hill.")]
@@ -89,7 +93,9 @@ class PhraseWords:
 
 @lru_cache(maxsize=2**16)
 def phrase_words(phrase: str) -> PhraseWords:
-    """The words of a phrase and its head noun; kept for the most recent phrases, since captions repeat them.
+    """The words of a phrase and its head noun.
+
+    The results for the last 65,536 different phrases are cached, since captions repeat phrases.
 
     Examples:
         >>> phrase_words("A hot dog on a plate").head, phrase_words("A hot dog on a plate").up_to_head
@@ -135,7 +141,7 @@ def is_content(word: str) -> bool:
         word in lexicon.DETERMINERS
         or word in lexicon.PRONOUNS
         or word in lexicon.CONJUNCTIONS
-        or word in lexicon.PREPOSITIONS - {"back"}
+        or (word in lexicon.PREPOSITIONS and word != "back")
         or lexicon.is_numeral(word)
         or lexicon.is_adverb(word)
         or len(word) == 1

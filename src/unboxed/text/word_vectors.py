@@ -89,20 +89,19 @@ class WordVectors:
                 "captions, or a file of word vectors."
             )
         ids = {word: i for i, word in enumerate(kept)}
-        together = np.zeros((len(kept), len(kept)), np.float32)
+        weight_VV = np.zeros((len(kept), len(kept)), np.float32)  # of two words beside each other: 1 / distance
         encoded = [np.array([ids.get(word, -1) for word in caption]) for caption in captions]
         line = np.concatenate([np.append(caption, [-1] * _WINDOW) for caption in encoded]).astype(np.intp)
-        for apart in range(1, _WINDOW + 1):
-            left, right = line[:-apart], line[apart:]
+        for distance in range(1, _WINDOW + 1):
+            left, right = line[:-distance], line[distance:]
             both = (left >= 0) & (right >= 0)
-            np.add.at(together, (left[both], right[both]), 1 / apart)
-        together += together.T
-        total = together.sum()
-        frequent = np.maximum(together.sum(axis=1), 1e-9)
-        smoothed = frequent**0.75 / (frequent**0.75).sum()  # gives rare neighbours less weight (Levy et al. 2015)
+            np.add.at(weight_VV, (left[both], right[both]), 1 / distance)
+        weight_VV += weight_VV.T
+        weight_V = np.maximum(weight_VV.sum(axis=1), 1e-9)
+        smoothed_V = weight_V**0.75 / (weight_V**0.75).sum()  # gives rare neighbours less weight (Levy et al. 2015)
         with np.errstate(divide="ignore"):
-            information = np.log(together / frequent[:, None] / smoothed) if total else together
-        return cls(kept, _reduced(np.maximum(information, 0), width))
+            information_VV = np.log(weight_VV / weight_V[:, None] / smoothed_V) if weight_VV.any() else weight_VV
+        return cls(kept, _reduced(np.maximum(information_VV, 0), width))
 
     def save(self, path: Path) -> None:
         """Write `path` (`NAME.npz`) and `NAME.vocab.txt`, from which `open` reads the very same vectors."""
@@ -123,13 +122,13 @@ class WordVectors:
         """
         text = " ".join(text.lower().split())
         if text in self._rows:
-            return _unit(self._row(text))
+            return _normalized(self._row(text))
         variants = []
         for variant in text.split(","):
             known = [self._row(word) for word in variant.split() if word in self._rows]
             if known:
                 variants.append(np.mean(known, axis=0))
-        return _unit(np.mean(variants, axis=0)) if variants else None
+        return _normalized(np.mean(variants, axis=0)) if variants else None
 
     def matrix(self, texts: Sequence[str]) -> Array:
         """`vector` of each text, `[N, D]`; zeros where there is none."""
@@ -142,7 +141,7 @@ class WordVectors:
         return np.asarray(self._vectors[self._rows[word]], dtype=np.float32)
 
 
-def _unit(vector: Array) -> Array | None:
+def _normalized(vector: Array) -> Array | None:
     length = float(np.linalg.norm(vector))
     return np.asarray(vector / length, dtype=np.float32) if length else None
 
