@@ -1,0 +1,109 @@
+"""`unboxed ground`: its JSON, its lines, its picture, and its errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unboxed.cli import main
+from unboxed.cli.ground import _phrase_line
+from unboxed.inference.results import GroundedPhrase
+
+
+def _image(data: Path) -> Path:
+    return data.parent / "photos" / "0.png"
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_ground_prints_one_json_object_in_pixels_of_the_upright_image(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upright = Image.open(_image(tiny_dataset)).convert("RGB")
+    turned, exif = upright.rotate(90, expand=True), Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn to the right
+    turned.save(tmp_path / "turned.png", exif=exif)
+    answers = []
+    for image in (_image(tiny_dataset), tmp_path / "turned.png"):
+        main(["ground", str(tiny_run), str(image), "A red box beside a blue box.", "--json"])
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+    phrases = answers[0]["phrases"]
+    assert [phrase["text"] for phrase in phrases] == ["A red box", "a blue box"]
+    assert [(phrase["start"], phrase["end"]) for phrase in phrases] == [(0, 9), (17, 27)]
+    for phrase in phrases:
+        assert len(phrase["boxes"]) == len(phrase["scores"]) >= 1
+        assert phrase["scores"] == sorted(phrase["scores"], reverse=True)
+        assert all(0 <= x1 < x2 <= 96 and 0 <= y1 < y2 <= 64 for x1, y1, x2, y2 in phrase["boxes"])
+
+
+def test_words_outside_of_the_vocabulary_are_named(
+    tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["ground", str(tiny_run), str(_image(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
+    printed = capsys.readouterr()
+    assert printed.err == "Words that are not in the vocabulary of the run: guitar\n"
+    assert json.loads(printed.out)["phrases"]
+
+
+def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    main(["ground", str(tiny_run), str(_image(tiny_dataset)), "a red box", "--save", str(tmp_path / "new" / "a.png")])
+    with Image.open(tmp_path / "new" / "a.png") as picture:
+        assert picture.width >= 640
+
+
+def test_phrases_are_printed_with_their_best_boxes(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["ground", str(tiny_run), str(_image(tiny_dataset)), "A red box beside a blue box."]
+    main([*command, "--json", "--top", "1"])
+    phrases = json.loads(capsys.readouterr().out)["phrases"]
+    main([*command, "--absent", "--save", str(tmp_path / "a.png")])
+    printed = capsys.readouterr()
+    assert printed.err == f"Picture: {tmp_path / 'a.png'}\n"
+    for line, phrase in zip(printed.out.splitlines(), phrases, strict=True):
+        box = ", ".join(f"{edge:.0f}" for edge in phrase["boxes"][0])
+        assert line.startswith(f"{phrase['text']}: [{box}]  {phrase['scores'][0]:.2f}")
+    main(command)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_absent_phrase_is_printed_with_its_box_on_request() -> None:
+    phrase = GroundedPhrase("a dog", 0, 5, [[1.4, 2, 3, 4]], [0.5], confidence=0.25)
+    assert _phrase_line(phrase, absent=False) == "a dog: not in the image (confidence 0.25)"
+    assert _phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  0.50  not in the image (confidence 0.25)"
+
+
+def test_bad_images(tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:
+    truncated = tmp_path / "truncated.png"
+    truncated.write_bytes(_image(tiny_dataset).read_bytes()[:120])
+    assert "truncated.png" in error_line("ground", tiny_run, truncated, "a box")
+    huge = tmp_path / "huge.png"
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)  # ten gigapixels in 60 bytes
+    huge.write_bytes(b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + _png_chunk(b"IDAT", b""))
+    assert "100000" in error_line("ground", tiny_run, huge, "a box").replace(",", "").replace(" ", "")
+    assert "missing.jpg" in error_line("ground", tiny_run, tmp_path / "missing.jpg", "a box")
+
+
+def test_a_caption_without_words(tiny_run: Path, tiny_dataset: Path, error_line: Callable[..., str]) -> None:
+    assert "has no words" in error_line("ground", tiny_run, _image(tiny_dataset), "… !")
+
+
+def test_a_folder_that_is_not_a_run_and_a_run_of_a_newer_version(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]
+) -> None:
+    assert "unboxed fit" in error_line("ground", tmp_path, _image(tiny_dataset), "a box")
+    newer = tmp_path / "newer"
+    shutil.copytree(tiny_run, newer)
+    config = json.loads((newer / "config.json").read_text())
+    (newer / "config.json").write_text(json.dumps(config | {"version": 99}))
+    assert "pip install -U unboxed" in error_line("ground", newer, _image(tiny_dataset), "a box")
