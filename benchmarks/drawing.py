@@ -1,4 +1,4 @@
-"""A plot with logarithmic axes as an SVG drawing."""
+"""A plot with logarithmic axes as SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 300, 74, 16, 34, 46
 
 
 class Point(NamedTuple):
-    """A value, and whether it was measured in full."""
+    """A point of a plot, and whether it was measured in full or extrapolated."""
 
     x: float
     y: float
@@ -22,7 +22,7 @@ class Point(NamedTuple):
 
 
 def log_log(title: str, across: str, up: str, points: Sequence[Point]) -> str:
-    """Values joined by a line: measured ones as full dots, the others hollow, joined by dashes."""
+    """Points joined by lines; extrapolated points are hollow and joined by dashed lines."""
     x_low, x_high = _decades([point.x for point in points])
     y_low, y_high = _decades([point.y for point in points])
 

@@ -1,11 +1,12 @@
-"""Regions of images, from files to the store.
+"""Extraction of regions, from image files to the store.
 
-NanoDet and DeepLab at the default settings, without and with MobileNet's feature maps, on real images; where there
-are none (set UNBOXED_SHARED), the detector that comes with the drawn world, on drawn photographs: `real.photographs` is
-1 or 0. The reference takes one image after the other: decode, networks, pooling, store. `networks_share` is the
-time of the networks alone, on all cores, over ours: the rest is decoding, proposing, pooling and writing.
-`max_difference` is the largest difference of a stored value from the reference's. `batch.ratio` says why images
-are not batched on a processor: a network's time on one image after the other over that on four together.
+NanoDet and DeepLab with the default settings, without and with the feature maps of MobileNet, on real images. Where
+there are none (set UNBOXED_SHARED), the detector of `unboxed scenes` on drawn images; `real.photographs` is then 0
+instead of 1. The reference processes one image after another: decode, run the networks, pool, store. `networks_share`
+is the time of the networks alone, on all cores, divided by ours; the rest is decoding, proposals, pooling and writing.
+`max_difference` is the largest difference between stored values of ours and of the reference. `batch.ratio` is the
+time of a network on single images divided by its time on batches of four: it shows why images are not batched on a
+CPU.
 """
 
 from __future__ import annotations
@@ -33,45 +34,45 @@ from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
 TARGETS = (
-    Target("images a second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
+    Target("images per second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
     Target("largest difference of a stored value", "plain.max_difference", "at most", 0),
 )
 
 
-def measure(show: Callable[[str], None], photographs: int = 64, rounds: int = 3) -> Result:
-    """Images a second, and ratios of time."""
+def measure(show: Callable[[str], None], images: int = 64, rounds: int = 3) -> Result:
+    """Images per second, and ratios of time."""
     with tempfile.TemporaryDirectory() as folder:
-        examples, settings, batched = _material(Path(folder), photographs, show)
+        examples, settings, batched = _inputs(Path(folder), images, show)
         result: Result = {"real": {"photographs": float("plain_backbone" in settings)}}
         names = count()
 
         def fresh() -> Path:
             return Path(folder) / f"store{next(names)}"
 
-        for name, own in settings.items():
-            result[name] = _measured(examples, own, fresh, rounds)
-            show(f"{name}: {result[name]['photos_per_second']:.1f} photographs/s")
+        for name, each in settings.items():
+            result[name] = _measured(examples, each, fresh, rounds)
+            show(f"{name}: {result[name]['photos_per_second']:.1f} images/s")
         if batched is not None:
             result["batch"] = {"ratio": _batch_ratio(batched, examples, rounds)}
     return result
 
 
-def _material(
-    folder: Path, photographs: int, show: Callable[[str], None]
+def _inputs(
+    folder: Path, images: int, show: Callable[[str], None]
 ) -> tuple[Sequence[Example], dict[str, RegionSettings], Path | None]:
-    """Images, settings by name, and a network that takes images in batches."""
+    """Images, settings by name, and a network that accepts batches, if there is one."""
     try:
         shared = shared_folder()
     except SkippedError as reason:
-        show(f"{reason}: drawn images and their own detector instead")
-        dataset = load_dataset(write_scenes(folder / "scenes", train=photographs, val=1, test=1))
+        show(f"{reason}: using drawn images and their detector")
+        dataset = load_dataset(write_scenes(folder / "scenes", train=images, val=1, test=1))
         return dataset.split("train").examples, {"plain": RegionSettings.default_for(dataset)[0]}, None
     models = shared / "weights"
     plain = RegionSettings(
         detectors=(models / "nanodet_plus_m_416_coco80.onnx",), segmenter=models / "deeplabv3_mnv2_ade32.onnx"
     )
     backbone = models / "mobilenet_edgetpu_imagenet1001.onnx"
-    examples = load_dataset(shared / "data" / "flickr.toml").split("val").examples[:photographs]
+    examples = load_dataset(shared / "data" / "flickr.toml").split("val").examples[:images]
     return examples, {"plain": plain, "plain_backbone": replace(plain, backbone=backbone)}, plain.segmenter
 
 
@@ -109,21 +110,21 @@ def _measured(
 
 
 def _difference(first: RegionStore, second: RegionStore) -> float:
-    worst = 0.0
+    largest = 0.0
     for image_id in first.image_ids:
         for one, other in zip(first.arrays(image_id), second.arrays(image_id), strict=True):
             if one.shape != other.shape:
                 return float("inf")
-            worst = max(worst, float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)))
-    return worst
+            largest = max(largest, float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)))
+    return largest
 
 
 def _batch_ratio(model: Path, examples: Sequence[Example], rounds: int) -> float:
     network = Network.open(model)
     mean, scale = network.normalization()
     names = [name for name, shape in network.outputs if len(shape) == 4]
-    photos = [open_image(example.path) for example in examples[:16]]
-    pixels = np.stack([View(photo, photo.size).resized(352, 256).pixels for photo in photos])
+    images = [open_image(example.path) for example in examples[:16]]
+    pixels = np.stack([View(image, image.size).resized(352, 256).pixels for image in images])
 
     def runs(size: int) -> Callable[[], object]:
         return lambda: [network.run(pixels[i : i + size], mean, scale, names) for i in range(0, len(pixels), size)]

@@ -1,11 +1,11 @@
 """Cross-attention scores of all pairs on a GPU.
 
 1,000 images of 36 regions against 5,000 captions of 8 to 20 words, width 1024, by the fused kernel: with products in
-bf16, in TF32, and in TF32 in three passes, which is as exact as single precision. Beside it the bare product of all
-regions and words in the same precision (in single precision for the three passes), and the largest difference from
-double precision on a part. `coco` is 5,000 x 25,000 in bf16. `step` is scores and their gradients of a batch of 128
-images and captions of 20 words by the kernel in bf16, beside a loop over captions that builds every attended content,
-as SCAN's code has it, in single precision. Peaks are above the inputs.
+bf16, in TF32, and in TF32 with three passes, which is as exact as single precision. For comparison: the bare product of
+all regions and words in the same precision (in single precision for the three passes), and the largest difference from
+double precision on a subset. `coco` is 5,000 x 25,000 in bf16. `step` is the scores and their gradients for a batch of
+128 images and 128 captions of 20 words by the kernel in bf16, compared with a loop over captions in single precision
+that builds all attended features, as the implementation of SCAN does. Peaks are above the inputs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TARGETS = (
 )
 
 _WIDTH, _REGIONS = 1024, 36
-_BLOCK = 250  # images of a bare product at a time: its result is not kept
+_BLOCK = 250  # images of the bare product at a time; its result is overwritten
 
 
 class _Pairs(NamedTuple):
@@ -49,20 +49,20 @@ def measure(show: Callable[[str], None]) -> Result:
         SkippedError: no GPU, or no triton.
     """
     if not torch.cuda.is_available():
-        raise SkippedError("no GPU at hand: not measured")
+        raise SkippedError("there is no GPU")
     if not runs_on(torch.empty(1, 1, 1, device="cuda"), torch.empty(1, 1, 1, device="cuda")):
-        raise SkippedError("this GPU or its PyTorch has no triton: not measured")
+        raise SkippedError("triton is not available for this GPU or this PyTorch")
     show(torch.cuda.get_device_name())
     result: Result = {}
-    pairs = _drawn(1_000, 5_000, 8, 20)
+    pairs = _random_pairs(1_000, 5_000, 8, 20)
     for direction in ("t2i", "i2t"):
         scorer = AttentionScorer.scan(direction)
         for precision in ("bf16", "tf32", "tf32x3"):
             result[f"{direction}_{precision}"] = _scoring(scorer, pairs, precision)
             show(f"{direction} {precision}: {result[f'{direction}_{precision}']['milliseconds']:.1f} ms")
     del pairs
-    result["coco"] = _coco(AttentionScorer.scan("t2i"), _drawn(5_000, 25_000, 8, 20))
-    result["step"] = _step(AttentionScorer.scan("t2i"), _drawn(128, 128, 20, 20))
+    result["coco"] = _coco(AttentionScorer.scan("t2i"), _random_pairs(5_000, 25_000, 8, 20))
+    result["step"] = _step(AttentionScorer.scan("t2i"), _random_pairs(128, 128, 20, 20))
     return result
 
 
@@ -80,7 +80,10 @@ def _scoring(scorer: AttentionScorer, pairs: _Pairs, precision: Precision) -> di
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     try:
         seconds = alternate(
-            {"fused": lambda: _done(lambda: _fused(scorer, pairs, precision)), "product": lambda: _done(product)},
+            {
+                "fused": lambda: _synchronized(lambda: _fused(scorer, pairs, precision)),
+                "product": lambda: _synchronized(product),
+            },
             rounds=7,
         )
     finally:
@@ -100,13 +103,13 @@ def _scoring(scorer: AttentionScorer, pairs: _Pairs, precision: Precision) -> di
 
 def _coco(scorer: AttentionScorer, pairs: _Pairs) -> dict[str, float]:
     def scored() -> None:
-        _done(lambda: _fused(scorer, pairs, "bf16"))
+        _synchronized(lambda: _fused(scorer, pairs, "bf16"))
 
     return {"seconds": alternate({"fused": scored}, rounds=3)["fused"], "peak_gb": _peak_gb(scored)}
 
 
 def _step(scorer: AttentionScorer, pairs: _Pairs) -> dict[str, float]:
-    """Scores and gradients of a batch; a fixed weighted sum stands for the loss."""
+    """Scores and gradients of a batch; the loss is a fixed weighted sum of the scores."""
     pairs.regions_BRD.requires_grad_(), pairs.queries_CQD.requires_grad_()
     weight_BC = torch.randn(len(pairs.mask_BR), len(pairs.mask_CQ), device="cuda")
 
@@ -119,7 +122,7 @@ def _step(scorer: AttentionScorer, pairs: _Pairs) -> dict[str, float]:
     def loop() -> None:
         step(lambda: _loop(scorer, pairs))
 
-    seconds = alternate({"fused": lambda: _done(fused), "loop": lambda: _done(loop)}, rounds=7)
+    seconds = alternate({"fused": lambda: _synchronized(fused), "loop": lambda: _synchronized(loop)}, rounds=7)
     return {
         "milliseconds": 1e3 * seconds["fused"],
         "loop_milliseconds": 1e3 * seconds["loop"],
@@ -130,7 +133,7 @@ def _step(scorer: AttentionScorer, pairs: _Pairs) -> dict[str, float]:
 
 
 def _loop(scorer: AttentionScorer, pairs: _Pairs) -> torch.Tensor:
-    """t2i scores as SCAN's code has them: caption by caption, all images at once, with contents of the joint width."""
+    """t2i scores as in the implementation of SCAN: caption by caption, with attended features of the joint width."""
     columns = []
     for words_QD, mask_Q in zip(pairs.queries_CQD, pairs.mask_CQ, strict=True):
         words_BQD = words_QD[mask_Q].expand(len(pairs.regions_BRD), -1, -1)
@@ -145,7 +148,7 @@ def _fused(scorer: AttentionScorer, pairs: _Pairs, precision: Precision) -> torc
     return fused_scores(scorer, *pairs, precision=precision)
 
 
-def _done(work: Callable[[], object]) -> None:
+def _synchronized(work: Callable[[], object]) -> None:
     work()
     torch.cuda.synchronize()
 
@@ -154,12 +157,12 @@ def _peak_gb(work: Callable[[], object]) -> float:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    _done(work)
+    _synchronized(work)
     return (torch.cuda.max_memory_allocated() - before) / 1e9
 
 
-def _drawn(images: int, captions: int, shortest: int, longest: int) -> _Pairs:
-    """Random unit vectors, all regions real, captions of evenly drawn lengths."""
+def _random_pairs(images: int, captions: int, shortest: int, longest: int) -> _Pairs:
+    """Random unit vectors; regions have no padding, lengths of captions are uniform."""
     rng = torch.Generator("cuda").manual_seed(0)
     regions_BRD = l2_normalize(torch.randn(images, _REGIONS, _WIDTH, generator=rng, device="cuda"))
     queries_CQD = l2_normalize(torch.randn(captions, longest, _WIDTH, generator=rng, device="cuda"))

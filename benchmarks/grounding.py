@@ -1,9 +1,9 @@
-"""Captions grounded from stored regions.
+"""Grounding of captions from stored regions.
 
-CKD at its default size, untrained, on 200 images of the drawn world with the regions that its detector finds and
-their 1,000 captions, phrases given: from the store to ranked boxes, as `unboxed evaluate` does it. The reference takes
-one caption at a time: encode, pad, run the model, rank each phrase's regions. `max_difference` is the largest
-difference of a region's score from the reference's.
+CKD at its default size, untrained, on 200 drawn images with the regions of their detector and their 1,000 captions with
+given phrases: from the store to ranked boxes, as in `unboxed evaluate`. The reference processes one caption at a time:
+encode, pad, run the model, rank the regions of each phrase. `max_difference` is the largest difference between region
+scores of ours and of the reference.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Example
 
 TARGETS = (
-    Target("captions a second, CKD", "ckd.captions_per_second", "at least", 2000, "/s"),
+    Target("captions per second, CKD", "ckd.captions_per_second", "at least", 2000, "/s"),
     Target("largest difference of a score", "ckd.max_difference", "at most", 1e-5),
 )
 
 
 def measure(show: Callable[[str], None], images: int = 200, rounds: int = 5) -> Result:
-    """Captions a second, and times the reference's rate."""
+    """Captions per second, and the ratio to the reference."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = load_dataset(write_scenes(Path(folder) / "scenes", train=images, val=1, test=1))
         examples = dataset.split("train").examples

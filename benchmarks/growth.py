@@ -1,12 +1,13 @@
-"""How scoring grows with images x captions.
+"""Growth of scoring with images x captions.
 
-SCAN t2i on the CPU: 36 regions, captions of 8 to 20 words, width 1024, five captions for each image, from 10^4 to 10^8
-pairs, each size in a process of its own. Up to 10^6 pairs everything is scored. Beyond, only some of the captions are:
-`seconds` is then scaled to all of them, and memory is what was measured plus the rest of the scores; these are the
-hollow dots. Memory is the process's highest resident size above its inputs, the scores included.
+SCAN t2i on the CPU: 36 regions, captions of 8 to 20 words, width 1024, five captions per image, from 10^4 to 10^8
+pairs, each size in a separate process. Up to 10^6 pairs all are scored. Beyond that only some of the captions are
+scored: `seconds` is scaled to all captions, and memory is the measured memory plus the size of the missing scores;
+these are the hollow dots. Memory is the highest resident size of the process above its inputs, including the scores.
 
-`coco` is 5,000 images x 25,000 captions in both directions, whose blocks take more: all inputs are there, scoring is
-stopped after some seconds, when blocks of every kind have come by, and all scores are added to what was measured.
+`coco` is 5,000 images x 25,000 captions in both directions, whose blocks are the largest: all inputs are in memory,
+scoring is stopped after some seconds, when blocks of all kinds have been computed, and the size of all scores is added
+to the measured memory.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ import torch
 
 from benchmarks.drawing import Point, log_log
 from benchmarks.harness import Result, Target
-from benchmarks.inputs import draw
+from benchmarks.inputs import random_embeddings
 from benchmarks.memory import cost
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import AttentionScorer
 
 TARGETS = (Target("5,000 x 25,000: peak above the inputs", "coco.peak_gb", "at most", 2, "GB"),)
 
-_FULL, _PART = 1_000_000, 1_500_000  # pairs that are all scored at most, and the part of more
+_FULL, _PART = 1_000_000, 1_500_000  # pairs up to which all are scored, and the number that is scored of more
 _SECONDS = 20
 
 
 def measure(show: Callable[[str], None]) -> Result:
-    """Seconds and memory of each size; sizes that were measured in part are listed apart."""
+    """Seconds and memory of each size; scaled sizes are listed separately."""
     result: Result = {"seconds": {}, "peak_mb": {}, "seconds_scaled": {}, "peak_mb_scaled": {}}
     for power in range(4, 9):
         images = round((10**power / 5) ** 0.5)
@@ -49,7 +50,7 @@ def measure(show: Callable[[str], None]) -> Result:
 
 
 def plots(result: Result) -> Mapping[str, str]:
-    """Time and memory over the number of pairs."""
+    """Plots of time and memory over the number of pairs."""
     return {
         "seconds": log_log("Seconds", "images x captions", "seconds", _points(result, "seconds")),
         "memory": log_log("Memory above the inputs", "images x captions", "MB", _points(result, "peak_mb")),
@@ -57,17 +58,17 @@ def plots(result: Result) -> Mapping[str, str]:
 
 
 def scoring(images: str, captions: str) -> Callable[[], object]:
-    """For `memory.cost`: all of them."""
-    codes = draw(int(images), int(captions))
-    pairs = codes.regions_BRD, codes.mask_BR, codes.words_CWD, codes.mask_CW
-    score_matrix(AttentionScorer.scan("t2i"), *(part[:2] for part in pairs))  # what is loaded once is no growth
+    """Scoring of all pairs, for `memory.cost`."""
+    embeddings = random_embeddings(int(images), int(captions))
+    pairs = embeddings.regions_BRD, embeddings.mask_BR, embeddings.words_CWD, embeddings.mask_CW
+    score_matrix(AttentionScorer.scan("t2i"), *(part[:2] for part in pairs))  # loads what is loaded only once
     return torch.inference_mode()(lambda: score_matrix(AttentionScorer.scan("t2i"), *pairs))
 
 
 def scoring_coco() -> Callable[[], object]:
-    """For `memory.cost`: as far as some seconds reach."""
-    codes = draw(5000, 25000)
-    pairs = codes.regions_BRD, codes.mask_BR, codes.words_CWD, codes.mask_CW
+    """Scoring that stops after some seconds, for `memory.cost`."""
+    embeddings = random_embeddings(5000, 25000)
+    pairs = embeddings.regions_BRD, embeddings.mask_BR, embeddings.words_CWD, embeddings.mask_CW
 
     def stop(*_: object) -> None:
         raise TimeoutError

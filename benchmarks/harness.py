@@ -1,10 +1,10 @@
-"""What every benchmark is made of: its targets, its result, candidates timed in turns, and how it is run.
+"""Parts of a benchmark: targets, results, alternating measurements, and the function that runs benchmarks.
 
-A benchmark is a file here with a docstring, whose first line is its title, and three names:
+A benchmark is a module of this folder with three names and a docstring, whose first line is its title:
 
     TARGETS: tuple[Target, ...]
-    def measure(say: Callable[[str], None]) -> Result
-    def plots(result: Result) -> Mapping[str, str]      # optional: SVG drawings by name
+    def measure(show: Callable[[str], None]) -> Result
+    def plots(result: Result) -> Mapping[str, str]      # optional: SVG plots by name
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _NO_BENCHMARKS = {"__init__", "drawing", "harness", "inputs", "memory", "page", 
 
 
 class SkippedError(Exception):
-    """Raised by `measure` where something it needs is not there; the message says what, and how to give it."""
+    """Raised by `measure` if something that it needs is missing; the message names it and the fix."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure is asked to be.
+    """A limit for one measured value.
 
     Attributes:
-        label: what is measured, for the table.
-        value: where it is in the result, such as `t2i.ratio`.
-        bound: whether the limit is the least or the most.
+        label: of the value, for the table.
+        value: path of the value in the result, such as `t2i.ratio`.
+        bound: whether the limit is the smallest or the largest accepted value.
         limit: in `unit`.
-        unit: of the limit and the figure; empty for a pure number.
+        unit: of the limit and the value; empty for a pure number.
     """
 
     label: str
@@ -49,19 +49,19 @@ class Target:
     unit: str = ""
 
     def measured(self, result: Result) -> float | None:
-        """The figure, or None where the result has none."""
+        """The value, or None if the result does not have it."""
         part, _, name = self.value.partition(".")
         return result.get(part, {}).get(name)
 
     def met(self, result: Result) -> bool:
-        """Whether the figure is there and within the limit."""
+        """Whether the result has the value, and it is within the limit."""
         value = self.measured(result)
         return value is not None and (value >= self.limit if self.bound == "at least" else value <= self.limit)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One benchmark, run: its result, or why there is none."""
+    """The result of one benchmark, or the reason why it was skipped."""
 
     name: str
     module: ModuleType
@@ -71,9 +71,9 @@ class Outcome:
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each candidate, run in turns in this process, after one turn that does not count.
+    """Median seconds of each candidate, run in turns in this process after one warm-up turn.
 
-    What else happens on the machine, and how warm it is, then falls on all of them alike.
+    Because candidates alternate, other load on the machine affects all of them alike.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(rounds + 1):
@@ -89,16 +89,16 @@ def shared_folder() -> Path:
     """The folder of real images and small detectors beside the project.
 
     Raises:
-        SkippedError: there is none.
+        SkippedError: the folder does not exist.
     """
     folder = Path(os.environ.get("UNBOXED_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     if not (folder / "data" / "flickr.toml").is_file():
-        raise SkippedError(f"no real photographs: {folder.name}/data/flickr.toml is missing (set UNBOXED_SHARED)")
+        raise SkippedError(f"no real images: {folder.name}/data/flickr.toml is missing (set UNBOXED_SHARED)")
     return folder
 
 
 def names() -> tuple[str, ...]:
-    """All benchmarks of this folder, in alphabetic order."""
+    """Names of all benchmarks of this folder, in alphabetical order."""
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_BENCHMARKS))
 
 

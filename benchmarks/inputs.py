@@ -1,4 +1,4 @@
-"""Unit vectors of images and captions of the shapes that the papers work with, drawn at random."""
+"""Random embeddings of images and captions with the shapes of the papers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import torch
 
 from unboxed.attention.normalize import l2_normalize
 
-__all__ = ["Codes", "draw"]
+__all__ = ["RandomEmbeddings", "random_embeddings"]
 
-
-_AT_ONCE = 500  # images or captions that are drawn together, so that drawing needs little besides
+_CHUNK = 500  # images or captions that are sampled at once, to bound the temporary memory
 
 
 @dataclass(frozen=True, eq=False)
-class Codes:
-    """Regions and words, padded, with their masks.
+class RandomEmbeddings:
+    """Unit vectors of regions and words, padded, with their masks.
 
     Attributes:
-        regions_BRD, mask_BR: every region is real.
+        regions_BRD, mask_BR: without padding; the mask is True everywhere.
         words_CWD, mask_CW: padded to the longest caption.
     """
 
@@ -31,25 +30,25 @@ class Codes:
 
     @cached_property
     def captions(self) -> tuple[torch.Tensor, ...]:
-        """The real words `[w, D]` of each caption."""
-        return tuple(words[mask] for words, mask in zip(self.words_CWD, self.mask_CW, strict=True))
+        """The words `[W, D]` of each caption without padding."""
+        return tuple(words_WD[mask_W] for words_WD, mask_W in zip(self.words_CWD, self.mask_CW, strict=True))
 
 
-def draw(
+def random_embeddings(
     images: int, captions: int, shortest: int = 8, longest: int = 20, regions: int = 36, width: int = 1024
-) -> Codes:
-    """The same vectors every time; captions of `shortest` to `longest` words, each length as often."""
+) -> RandomEmbeddings:
+    """The same embeddings for the same sizes; lengths of captions are uniform from `shortest` to `longest` words."""
     rng = torch.Generator().manual_seed(0)
     length_C = torch.randint(shortest, longest + 1, (captions,), generator=rng)
     mask_CW = torch.arange(longest) < length_C[:, None]
     regions_BRD = _unit_vectors(images, regions, width, rng)
     words_CWD = _unit_vectors(captions, longest, width, rng).masked_fill_(~mask_CW[..., None], 0)
-    return Codes(regions_BRD, torch.ones(images, regions, dtype=torch.bool), words_CWD, mask_CW)
+    return RandomEmbeddings(regions_BRD, torch.ones(images, regions, dtype=torch.bool), words_CWD, mask_CW)
 
 
 def _unit_vectors(groups: int, rows: int, width: int, rng: torch.Generator) -> torch.Tensor:
-    """`[groups, rows, width]`; a common part makes cosines of both signs, and contents that are not all alike."""
+    """`[groups, rows, width]`; the common offset makes most cosines positive, as those of trained models are."""
     vectors = torch.empty(groups, rows, width)
-    for some in vectors.split(_AT_ONCE):
-        some.copy_(l2_normalize(torch.randn(some.shape, generator=rng) + 0.3))
+    for chunk in vectors.split(_CHUNK):
+        chunk.copy_(l2_normalize(torch.randn(chunk.shape, generator=rng) + 0.3))
     return vectors

@@ -22,12 +22,14 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
     """
     sections = _sections(path.read_text("utf-8") if path.is_file() else "")
     kept = len(sections.keys() - {_title(outcome) for outcome in outcomes})
-    by = f"Written by `{_command(path, outcomes)}`" + ("; other sections by the commands they name." if kept else ".")
+    by = f"Written by `{_command(path, outcomes)}`" + (
+        "; other sections by the commands that they name." if kept else "."
+    )
     lines = ["# Performance", "", by, "", *_machine(), ""]
     lines += [
-        "A ratio is the reference's time over ours, both run in turns in one process, medians. The references are "
-        "written in `benchmarks/` the way the methods' original codes work. A target that is not met stays, "
-        "with what was measured.",
+        "A ratio is the time of the reference divided by ours: medians of alternating runs in one process. The "
+        "references in `benchmarks/` are written like the original implementations of the methods. Targets that are "
+        "not met stay on this page, with the measured value.",
         "",
     ]
     for outcome in outcomes:
@@ -37,7 +39,7 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The sections of a page that was written before, by title."""
+    """The sections of an existing page, by title."""
     parts = text.split("\n## ")[1:]
     return {part.partition("\n")[0]: "## " + part.strip() for part in parts}
 
@@ -50,10 +52,10 @@ def lines_for_people(outcome: Outcome) -> Iterator[str]:
     """The figures of one benchmark, each with its target where it has one."""
     if outcome.skipped:
         yield f"{outcome.name}: not run: {outcome.skipped}"
-    asked = {target.value: target for target in _targets(outcome)}
+    targets = {target.value: target for target in _targets(outcome)}
     for part, figures in outcome.result.items():
         for name, value in figures.items():
-            target = asked.get(f"{part}.{name}")
+            target = targets.get(f"{part}.{name}")
             verdict = f"   ({_limit(target)}: {'met' if target.met(outcome.result) else 'MISSED'})" if target else ""
             yield f"{outcome.name} {part} {name}: {value:.4g}{verdict}"
 
@@ -67,13 +69,13 @@ def _section(path: Path, outcome: Outcome) -> list[str]:
         return [*lines, f"**Not run here**: {outcome.skipped}."]
     targets = _targets(outcome)
     if targets:
-        lines += ["| | asked | measured | met |", "| --- | ---: | ---: | --- |"]
+        lines += ["| | target | measured | met |", "| --- | ---: | ---: | --- |"]
         lines += [_target_row(target, outcome) for target in targets]
         missed = [target.label for target in targets if not target.met(outcome.result)]
         if missed:
             lines += ["", f"**Missed**: {'; '.join(missed)}."]
         lines.append("")
-    lines += ["| | figure | value |", "| --- | --- | ---: |"]
+    lines += ["| | name | value |", "| --- | --- | ---: |"]
     lines += [
         f"| {part} | {name.replace('_', ' ')} | {_number(value)} |"
         for part, figures in outcome.result.items()

@@ -1,8 +1,7 @@
 """The phrase chunker against gold phrases.
 
-How well the phrases that the rules find in bare captions agree, span by span, with the gold phrases of the Flickr30K
-Entities validation captions (`notvisual` ones included), and how many captions it reads a second. No image is
-looked at.
+Agreement of the phrases that the chunker finds in the Flickr30K Entities validation captions with the gold phrases
+(including `notvisual` ones), by exact spans, and the number of captions per second. No images are used.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ TARGETS: tuple[Target, ...] = ()
 
 
 def measure(show: Callable[[str], None]) -> Result:
-    """Precision, recall and F1 in [0, 1], and captions a second."""
+    """Precision, recall and F1 in [0, 1], and captions per second."""
     release = shared_folder() / "data" / "flickr30k_entities"
     gold = _gold_captions(release / "annotations.tar.gz", release / "val.txt")
     show(f"{len(gold):,} captions, {sum(len(caption.phrases) for caption in gold):,} gold phrases")
@@ -48,7 +47,7 @@ def span_scores(predicted: Sequence[Caption], gold: Sequence[Caption]) -> dict[s
 
 
 def _gold_captions(annotations: Path, split_list: Path) -> list[Caption]:
-    """The captions of a split with their gold phrases; boxes are in no useful frame, for there is no image."""
+    """The captions of a split with their gold phrases; boxes are meaningless, because image sizes are unknown."""
     image_ids = split_list.read_text("utf-8").split()
     examples = read_examples(annotations, {image_id: StoredImage(Path(image_id), 1, 1) for image_id in image_ids})
     return [caption for example in examples for caption in example.captions]

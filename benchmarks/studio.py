@@ -1,11 +1,11 @@
-"""Studio: an answer for a typical image, and sixteen people at once.
+"""Studio: response time for one image, and for sixteen clients at once.
 
-The service runs as in use, on an address of this machine, and is asked over HTTP. *New image* sends an image that
-it has not seen, 384 pixels wide, with a caption of four phrases; *same image* asks a second caption about it. *Large
-image* is a new one enlarged to the 12 million pixels of a telephone. Then sixteen clients at once ask again and again,
-each with an image of its own; and last more come than the queue takes, of whom each has to be answered either with
-boxes or with 429 and a time to come again. The run was trained for a moment: what an answer costs does not depend on
-how good it is.
+The service runs as in production, on a local address, and receives HTTP requests. *New image* sends an image that the
+service has not seen, 384 pixels wide, with a caption of four phrases; *same image* sends a second caption for it.
+*Large image* is a new image enlarged to the 12 million pixels of a telephone. Then sixteen clients send requests at
+the same time, each with different images. Finally more clients send requests than the queue accepts; each must receive
+either boxes, or status 429 with a time to try again. The run is trained for one epoch: the response time does not
+depend on the quality of the model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from benchmarks.harness import Result, SkippedError, Target, shared_folder
 
 TARGETS = (
-    Target("a new image, median", "answer.new_ms", "at most", 250, "ms"),
+    Target("new image, median", "answer.new_ms", "at most", 250, "ms"),
     Target("sixteen clients, errors", "crowd.errors", "at most", 0),
     Target("beyond the queue, neither boxes nor 429", "overflow.other", "at most", 0),
 )
@@ -36,7 +36,7 @@ _CAPTIONS = (
     "A man in a red shirt plays a guitar beside a dog.",
     "Two children in blue coats run across the grass with a ball.",
 )
-_ROUNDS, _CLIENTS, _EACH, _BEYOND = 30, 16, 4, 80
+_ROUNDS, _CLIENTS, _REQUESTS, _OVERFLOW = 30, 16, 4, 80
 
 
 def measure(show: Callable[[str], None]) -> Result:
@@ -44,20 +44,20 @@ def measure(show: Callable[[str], None]) -> Result:
     shared = shared_folder()
     contents = [path.read_bytes() for path in sorted((shared / "data/flickr8k_images_384_sample/images").glob("*.jpg"))]
     if len(contents) < _ROUNDS:
-        raise SkippedError(f"{len(contents)} images of 384 pixels; {_ROUNDS} are asked about")
+        raise SkippedError(f"{len(contents)} images of 384 pixels; {_ROUNDS} are needed")
     with tempfile.TemporaryDirectory() as folder, _service(_run(shared, Path(folder))) as address:
         show("one client")
         new, same, large = [], [], []
         for number, content in enumerate(contents[:_ROUNDS]):
-            seconds, _, answer = _ask(address, _CAPTIONS[0], image=content)
+            seconds, _, answer = _request(address, _CAPTIONS[0], image=content)
             new.append(seconds)
-            same.append(_ask(address, _CAPTIONS[1], photo_id=json.loads(answer)["photo"]["id"])[0])
+            same.append(_request(address, _CAPTIONS[1], photo_id=json.loads(answer)["photo"]["id"])[0])
             if number % 6 == 0:
-                large.append(_ask(address, _CAPTIONS[0], image=_enlarged(content, number))[0])
+                large.append(_request(address, _CAPTIONS[0], image=_enlarged(content, number))[0])
         show(f"{_CLIENTS} clients")
-        crowd = _crowd(address, contents, _CLIENTS, _EACH)
-        show(f"{_BEYOND} clients")
-        overflow = _crowd(address, contents, _BEYOND, 1)
+        crowd = _simultaneous(address, contents, _CLIENTS, _REQUESTS)
+        show(f"{_OVERFLOW} clients")
+        overflow = _simultaneous(address, contents, _OVERFLOW, 1)
     served = [seconds for seconds, status in crowd.answers if status == 200]
     statuses = [status for _, status in overflow.answers]
     return {
@@ -79,40 +79,40 @@ def measure(show: Callable[[str], None]) -> Result:
     }
 
 
-class _Crowd:
-    """What came of clients that ask at the same time: seconds and status of each request, and of all together."""
+class _Responses:
+    """Seconds and status of each request of simultaneous clients, and seconds for all of them."""
 
     def __init__(self, answers: list[tuple[float, int]], seconds: float) -> None:
         self.answers, self.seconds = answers, seconds
 
 
-def _crowd(address: str, contents: list[bytes], clients: int, each: int) -> _Crowd:
-    together = threading.Barrier(clients)
+def _simultaneous(address: str, contents: list[bytes], clients: int, requests: int) -> _Responses:
+    barrier = threading.Barrier(clients)
 
     def client(number: int) -> list[tuple[float, int]]:
-        together.wait()
+        barrier.wait()
         answers = []
-        for turn in range(each):
-            image = _unseen(contents[(number + turn) % len(contents)])
-            answers.append(_ask(address, _CAPTIONS[turn % 2], image=image)[:2])
+        for turn in range(requests):
+            image = _as_new_file(contents[(number + turn) % len(contents)])
+            answers.append(_request(address, _CAPTIONS[turn % 2], image=image)[:2])
         return answers
 
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         answers = [answer for found in pool.map(client, range(clients)) for answer in found]
-    return _Crowd(answers, time.perf_counter() - start)
+    return _Responses(answers, time.perf_counter() - start)
 
 
-def _ask(address: str, caption: str, image: bytes | None = None, photo_id: str = "") -> tuple[float, int, bytes]:
+def _request(address: str, caption: str, image: bytes | None = None, photo_id: str = "") -> tuple[float, int, bytes]:
     """Seconds, status and body of one request."""
-    edge = uuid.uuid4().hex
+    boundary = uuid.uuid4().hex
     fields = {"caption": caption} | ({"photo_id": photo_id} if photo_id else {})
-    named = f'--{edge}\r\nContent-Disposition: form-data; name="'
-    parts = [f'{named}{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
+    prefix = f'--{boundary}\r\nContent-Disposition: form-data; name="'
+    parts = [f'{prefix}{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields.items()]
     if image is not None:
-        parts += [f'{named}photo"; filename="p.jpg"\r\n\r\n'.encode(), image, b"\r\n"]
-    body = b"".join([*parts, f"--{edge}--\r\n".encode()])
-    request = urllib.request.Request(address, body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
+        parts += [f'{prefix}photo"; filename="p.jpg"\r\n\r\n'.encode(), image, b"\r\n"]
+    body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
+    request = urllib.request.Request(address, body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
     start = time.perf_counter()
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -124,8 +124,8 @@ def _ask(address: str, caption: str, image: bytes | None = None, photo_id: str =
         return time.perf_counter() - start, 0, b""
 
 
-def _unseen(content: bytes) -> bytes:
-    """The same image as a file of another content: bytes after the end of a JPEG are not read."""
+def _as_new_file(content: bytes) -> bytes:
+    """The same image as a different file: bytes after the end of a JPEG are ignored."""
     return content + uuid.uuid4().bytes
 
 
@@ -141,7 +141,7 @@ def _enlarged(content: bytes, number: int) -> bytes:
 
 
 def _run(shared: Path, folder: Path) -> Path:
-    """A run of `ckd` with the semantic prior and the three networks of the demo on images."""
+    """A run of `ckd` with the semantic prior and three networks on real images."""
     import csv
 
     from unboxed.data.dataset import load_dataset
@@ -171,7 +171,7 @@ def _run(shared: Path, folder: Path) -> Path:
 
 @contextmanager
 def _service(run: Path) -> Iterator[str]:
-    """`/api/ground` of the studio on a free port."""
+    """The address of `/api/ground` of a studio on a free port."""
     import socket
 
     import uvicorn

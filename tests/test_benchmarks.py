@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery: targets, candidates in turns, the page; and the verb that runs them."""
+"""Parts of the benchmarks: targets, alternating candidates, the page, and the command that runs them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_page_keeps_the_sections_of_benchmarks_that_were_not_run_again(tmp_pat
     text = path.read_text("utf-8")
     assert text.index("## One") < text.index("## Two") and text.count("\n## ") == 2
     assert "| a | x | 3 |" in text and "| a | x | 2 |" in text and "| a | x | 1 |" not in text
-    assert "other sections by the commands they name" in text
+    assert "other sections by the commands that they name" in text
 
 
 def test_a_drawing_places_decades_evenly_and_shows_what_was_not_measured_in_full() -> None:
