@@ -123,11 +123,13 @@ class _Service:
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Close the work queues when the application stops."""
         yield
         self._work.close()
         self._pictures.close()
 
     def add_routes(self, app: FastAPI) -> None:
+        """Add the API to an application."""
         app.get("/api/facts", summary="The run, the data and the limits of this studio")(self.info)
         app.post("/api/session", summary="Exchange the token for a cookie", status_code=204)(self.session)
         app.get("/api/photos", summary="Images of the folder")(self.images)
@@ -144,6 +146,7 @@ class _Service:
         )(self.search)
 
     async def info(self) -> StudioInfo:
+        """Everything the page needs to know before it shows its views."""
         studio, config = self._studio, self._cache.grounder.config
         training = config.facts.get("train", {})
         images, captions = training.get("photos", 0), training.get("captions", 0)
@@ -164,6 +167,7 @@ class _Service:
         )
 
     async def session(self, given: TokenRequest, request: Request, response: Response) -> None:
+        """The cookie is valid until the studio is restarted."""
         token = self._studio.token
         if token is None:
             return
@@ -179,16 +183,19 @@ class _Service:
         count: Annotated[int, Query(ge=1, le=200)] = 60,
         name: Annotated[str, Query(max_length=200, description="Part of the name.")] = "",
     ) -> ImageList:
+        """A page of the images of the folder, sorted by name."""
         found = [image for image in self._cache.library.listed if name.lower() in image.name.lower()]
         entries = [ImageEntry(id=image.image_id, name=image.name) for image in found[start : start + count]]
         return ImageList(photos=entries, total=len(found))
 
     async def picture(self, photo_id: str, size: Literal["thumbnail", "full"] = "full") -> Response:
+        """The image without its metadata; the longest side has 480 (`thumbnail`) or 1600 pixels (`full`) at most."""
         image = self._library_image(photo_id)
         content = await self._pictures.run(lambda: self._cache.library.picture(image, size), self._limits.seconds)
         return _Jpeg(content, headers={"Cache-Control": "private, max-age=3600"})
 
     async def convert(self, photo: Annotated[UploadFile, File(description="An image.")]) -> Response:
+        """For image formats that a browser cannot show."""
         content, name = await photo.read(), _file_name(photo)
 
         def work() -> bytes:
@@ -203,6 +210,8 @@ class _Service:
         photo_id: _ImageId = None,
         top: Annotated[int, Form(ge=1, le=50, description="Boxes for each phrase, at most.")] = 10,
     ) -> GroundResponse:
+        """Boxes for each noun phrase, and the attention weights of each word."""
+
         def respond(image: ExtractedImage, began: float) -> GroundResponse:
             grounding = self._cache.ground(image, caption)
             return ground_response(image, grounding, top, time.perf_counter() - began)
@@ -220,6 +229,7 @@ class _Service:
         absent: Annotated[bool, Form(description="Keep boxes of phrases that are probably absent.")] = False,
         name: Annotated[str | None, Form(max_length=200, description="Name of the image in the file.")] = None,
     ) -> Response:
+        """The boxes of a caption in one of the formats of /api/facts."""
         if form not in FORMATS:
             raise HTTPException(404, f"There is no format {form!r}; there are {', '.join(FORMATS)}.")
 
@@ -239,6 +249,7 @@ class _Service:
         type: Annotated[str | None, Query(max_length=100)] = None,  # noqa: A002, the name of the parameter
         outcome: Literal[OUTCOMES] | None = None,  # type: ignore[valid-type]
     ) -> BrowsePage:
+        """Captions with a phrase of the type and outcome. A page may be shorter than `count` before the end."""
         browser = self._studio.browser
         if browser is None:
             raise HTTPException(404, "There is no dataset to browse; start the studio with --data DATASET.")
@@ -252,6 +263,7 @@ class _Service:
         text: Annotated[str, Query(max_length=10_000)],
         k: Annotated[int, Query(ge=1, le=200)] = 24,
     ) -> StreamingResponse:
+        """Lines with the progress of the search; the last line has the hits or an error."""
         index = self._studio.index
         if index is None:
             raise HTTPException(404, "There is no index to search; start the studio with --index INDEX.")
