@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 import types
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import COMMANDS, main
-from unboxed.recipes import RECIPES
+from unboxed.data import readers
+from unboxed.recipes import RECIPES, InfoGround, recipe_table
+from unboxed.regions import sources
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -45,22 +48,22 @@ def test_the_examples_of_a_guide_run(page: str, tmp_path: Path, monkeypatch: pyt
         exec(compile(block, page, "exec"), names)
 
 
-def test_an_objective_is_added_as_the_guide_says(
-    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_parts_are_added_as_the_guide_says(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "extending.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
-    names = {"__name__": "guide", "DATA": tiny_dataset, "OUT": tmp_path / "run"}
-    monkeypatch.setitem(sys.modules, "guide", types.ModuleType("guide"))  # where dataclasses look their module up
-    monkeypatch.setitem(RECIPES, "smooth", RECIPES["infoground"])  # put back what the guide puts in
+    guide = types.ModuleType("guide")
+    monkeypatch.setitem(sys.modules, "guide", guide)  # where the types of annotations are looked up
+    monkeypatch.setattr(readers, "READERS", readers.READERS)  # what the guide adds is removed after the test
+    monkeypatch.setattr(sources, "SOURCES", sources.SOURCES)
+    monkeypatch.setitem(RECIPES, "smooth", InfoGround)
     for block in blocks:
-        exec(compile(block, "docs/extending.md", "exec"), names)
-    assert (tmp_path / "run" / "model.safetensors").is_file()
-
-
-def test_the_guide_of_recipes_names_all_of_them() -> None:
-    page = (DOCS / "recipes.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in page for name in RECIPES)
+        exec(compile(block, "docs/extending.md", "exec", dont_inherit=True), vars(guide))
+    tests = {name: test for name, test in vars(guide).items() if name.startswith("test_")}
+    assert len(tests) == 6
+    for test in tests.values():
+        test(**{name: request.getfixturevalue(name) for name in inspect.signature(test).parameters})
+    assert recipe_table().splitlines()[-1].startswith("| `smooth` | phrases | mean cosine")
+    assert readers.format_table().splitlines()[-1].startswith("| `lines` | lines of text |")
+    assert sources.source_table().splitlines()[-1].startswith("| `middle` | `whole_image` |")
 
 
 def test_what_is_raised_is_named_as_the_reference_reads_it() -> None:
