@@ -17,6 +17,8 @@ from unboxed.data import readers
 from unboxed.recipes import RECIPES, InfoGround, recipe_table
 from unboxed.regions import sources
 
+from .test_imports import ORDER
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -64,6 +66,13 @@ def test_the_parts_are_added_as_the_guide_says(request: pytest.FixtureRequest, m
     assert recipe_table().splitlines()[-1].startswith("| `smooth` | phrases | mean cosine")
     assert readers.format_table().splitlines()[-1].startswith("| `lines` | lines of text |")
     assert sources.source_table().splitlines()[-1].startswith("| `middle` | `whole_image` |")
+
+
+def test_contributing_states_the_import_order_that_is_tested() -> None:
+    page = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (order,) = re.findall(r"^    (errors < .*\n.*)$", page, re.MULTILINE)
+    stated = [set(re.split(r",\s*", names.strip())) for names in order.split("<")]
+    assert stated == [folders for folders in ORDER if folders != {"__main__"}]
 
 
 def test_what_is_raised_is_named_as_the_reference_reads_it() -> None:
