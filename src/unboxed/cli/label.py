@@ -38,7 +38,7 @@ def export(run: Positional[Path], /, out: Path) -> None:
     """Export a run as ONNX graphs that need no PyTorch. Each graph is checked against the model.
 
     Args:
-        run: folder of a run of infoground, ckd, sprm, scan, bfan, pfan or vse.
+        run: folder of a run; docs/onnx.md lists the recipes that can be exported.
         out: folder for the graphs, their vocabulary and the models that find regions; an earlier export is replaced.
     """
     from unboxed.export.onnx import export_onnx

@@ -1,4 +1,4 @@
-"""A folder that `unboxed export` wrote, read without PyTorch: what its graphs are to be given."""
+"""Reads a folder that `unboxed export` wrote, and prepares the inputs of its graphs. Loads no PyTorch."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ FORMAT, VERSION = "unboxed-onnx", 1
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """A run's graphs and what belongs to them.
+    """An exported run.
 
     Attributes:
-        folder: that holds NAME.onnx of each graph.
-        graphs: name -> the names of its `inputs` and `outputs`, in the order in which they are used.
-        extractor: finds regions as the run did.
-        vocabulary: the words that it knows.
-        by_words: do words look for regions? Else phrases do.
-        prior: its semantic prior, where it has one.
+        folder: contains NAME.onnx for each graph.
+        graphs: the names of the `inputs` and `outputs` of each graph, by its name, in the order of use.
+        extractor: finds regions with the settings of the run.
+        vocabulary: of the run.
+        by_words: whether queries are words; otherwise they are phrases.
+        prior: the semantic prior, where the run has one.
     """
 
     folder: Path
@@ -47,37 +47,40 @@ class Exported:
 
     @classmethod
     def open(cls, folder: str | Path) -> Exported:
-        """Read the folder; the graphs themselves are not opened.
+        """Read the folder, without opening the graphs.
 
         Raises:
-            ExportError: it is no export, or one of another version.
+            ExportError: the folder is no export, or one of another version.
         """
         folder = Path(folder)
         try:
-            about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+            content = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise ExportError(
                 f"{folder} is no export: it has no export.json. Make one with `unboxed export`."
             ) from None
-        if not isinstance(about, dict) or (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+        if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
             raise ExportError(
                 f"{folder} was written by another version of unboxed; make it anew with `unboxed export`."
             )
         return cls(
             folder=folder,
-            graphs=about["graphs"],
-            extractor=RegionExtractor(RegionSettings.from_dict(about["regions"], folder)),
+            graphs=content["graphs"],
+            extractor=RegionExtractor(RegionSettings.from_dict(content["regions"], folder)),
             vocabulary=Vocabulary.load(folder / "vocab.json"),
-            by_words=about["queries"] == "words",
-            prior=SemanticPrior.load(folder / "prior") if about["prior"] else None,
+            by_words=content["queries"] == "words",
+            prior=SemanticPrior.load(folder / "prior") if content["prior"] else None,
         )
 
     def inputs(self, regions: Regions, caption: Caption) -> dict[str, npt.NDArray[Any]]:
-        """What the graphs take in for one caption in one image, by name; each takes some of it.
+        """The inputs of the graphs for one caption in one image, by name; each graph takes some of them.
 
         Args:
             regions: of the image, R >= 1.
             caption: with its phrases.
+
+        Returns:
+            All inputs but those that are outputs of another graph.
         """
         words = encode_caption(caption, self.vocabulary)
         member_QW = np.eye(len(words), dtype=bool) if self.by_words else words.phrase_PW
@@ -96,10 +99,10 @@ class Exported:
             "content_Q": words.content_W if self.by_words else np.ones(len(member_QW), bool),
         }
         if self.prior is not None and caption.phrases:
-            shown = self.prior.class_scores(
+            class_score_RE = self.prior.class_scores(
                 regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
             )
             affinity_PE = np.stack([self.prior.affinity(phrase.text) for phrase in caption.phrases])
-            values["prior_PR"] = scores(affinity_PE, shown)
+            values["prior_PR"] = scores(affinity_PE, class_score_RE)
             values["prior_BCQR"] = values["prior_PR"][None, None]
         return values

@@ -1,20 +1,19 @@
-"""A run as ONNX graphs: written, checked against PyTorch, and put in a folder with all that grounding needs.
+"""Writes a run as ONNX graphs, checks them against PyTorch, and adds everything else that grounding needs.
 
-    regions.onnx     boxes, features and class probabilities of regions  ->  codes of regions
-    text.onnx        word ids                                            ->  words, codes of queries
-    alignment.onnx   both codes                                          ->  similarity, attention, score of every pair
-    ranking.onnx     the attention of one caption in one image      ->  scores of its phrases' regions
+    regions.onnx     boxes, features and class probabilities of regions  ->  embeddings of regions
+    text.onnx        word ids                                            ->  states of words, embeddings of queries
+    alignment.onnx   both embeddings                                     ->  similarity, attention, score of every pair
+    ranking.onnx     attention of one caption in one image               ->  scores of the regions of its phrases
 
-Inputs and outputs have the library's names, whose last letters are their axes (`types`): those of B, C, W, Q, P and R
-are free, and what one graph puts out another takes in under the same name. The guide `docs/onnx.md` grounds with them.
+The last letters of the names of inputs and outputs are their axes (see `types`), of which B, C, W, Q, P and R are
+dynamic. An output of one graph is an input of the next one under the same name. The guide `docs/onnx.md` grounds with
+the graphs.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,8 +29,8 @@ from torch import nn
 from unboxed.errors import ExportError
 from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
-from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, code_names, uses_prior
-from unboxed.runtime.atomic import write_json
+from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embedding_names, uses_prior
+from unboxed.runtime.atomic import atomic_folder, write_json
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["PARITY", "Graph", "export_onnx", "graphs_of"]
 
 PARITY = 1e-4
-"""The largest difference between a graph's output and PyTorch's that is let pass."""
+"""The largest accepted difference between an output of a graph and PyTorch's."""
 
 _AXES = {"B": "images", "C": "captions", "W": "words", "Q": "queries", "P": "phrases", "R": "regions"}
 
@@ -49,61 +48,62 @@ class Graph:
     """One of the four graphs, before it is written.
 
     Attributes:
-        module: called by keyword.
-        arguments: the names of its inputs by keyword; a tuple of names is a list of tensors.
-        outputs: the names of its outputs.
+        module: computes it; it is called with keyword arguments.
+        arguments: the name of the graph's input for each keyword; several names stand for a list of tensors.
+        outputs: the names of the outputs, in order.
     """
 
     module: nn.Module
     arguments: dict[str, str | tuple[str, ...]]
     outputs: tuple[str, ...]
 
-    def given(self, values: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
-        """The module's arguments as tensors."""
+    def tensors(self, values: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """The keyword arguments of the module.
 
-        def tensors(names: str | tuple[str, ...]) -> Any:
-            return torch.from_numpy(values[names]) if isinstance(names, str) else [tensors(name) for name in names]
+        Args:
+            values: the inputs by name; others are ignored.
+        """
 
-        return {keyword: tensors(names) for keyword, names in self.arguments.items()}
+        def of(names: str | tuple[str, ...]) -> Any:
+            return torch.from_numpy(values[names]) if isinstance(names, str) else [of(name) for name in names]
+
+        return {keyword: of(names) for keyword, names in self.arguments.items()}
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The names of its inputs, in order."""
+        """The names of the inputs, in order."""
         return tuple(
             name for names in self.arguments.values() for name in ([names] if isinstance(names, str) else names)
         )
 
 
 def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = print) -> dict[str, float]:
-    """Write a run's graphs, its vocabulary, its prior and the models that find its regions to the folder `out`.
+    """Write the graphs of a run, its vocabulary, its prior and the models that find its regions to a folder.
 
-    Every output is compared with PyTorch's, on random regions and captions of several sizes, before anything takes the
-    place of an older export; `export.json` says what the inputs and outputs are and how far apart they were.
+    Every output is compared with PyTorch's, on random regions and captions of several sizes, before an older export is
+    replaced. `export.json` lists inputs, outputs and the largest differences.
 
     Args:
         grounder: the run.
-        out: the folder; made, or replaced where it holds an older export.
-        say: is told each graph's largest difference.
+        out: the folder; it is created, or replaced if it is an older export.
+        show: is called with a line about each graph.
 
     Returns:
         The largest difference by graph.
 
     Raises:
-        ExportError: a recipe that has no such graphs, a folder of other things, onnxscript or a new enough PyTorch
-            missing, or a graph that differs from PyTorch by more than `PARITY`.
+        ExportError: the attention or the text encoder has no ONNX form, `out` is something else, onnxscript or a recent
+            PyTorch is missing, or a graph differs from PyTorch by more than `PARITY`.
     """
     _check(grounder, out)
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
+    with atomic_folder(out) as folder:
         graphs, example = graphs_of(grounder), Example.random(grounder, TRACED, seed=0)
         values = example.values()
         for name, graph in graphs.items():
             if name == "ranking":
                 values |= example.of_one_pair(values)
-            values |= _write(beside / f"{name}.onnx", graph, values)
-        differences = _differences(grounder, graphs, beside)
+            values |= _write(folder / f"{name}.onnx", graph, values)
+        differences = _differences(grounder, graphs, folder)
         for name, difference in differences.items():
             show(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
         worst = max(differences, key=lambda name: differences[name])
@@ -112,12 +112,7 @@ def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = pri
                 f"{worst}.onnx differs from PyTorch by {differences[worst]:.1e}, more than {PARITY:.0e}; nothing was "
                 "written. Try other versions of torch, onnxscript and onnxruntime."
             )
-        _write_rest(grounder, graphs, beside, differences)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.replace(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        _write_rest(grounder, graphs, folder, differences)
     return differences
 
 
@@ -143,9 +138,9 @@ def _check(grounder: Grounder, out: Path) -> None:
 
 
 def graphs_of(grounder: Grounder) -> dict[str, Graph]:
-    """The four graphs of a run, in the order in which they are used."""
+    """The four graphs of a run by name, in the order in which they are used."""
     config, model = grounder.config, exportable(grounder.model)
-    region_names, query_names = code_names(grounder)
+    region_names, query_names = embedding_names(grounder)
     regions: dict[str, str | tuple[str, ...]] = {"boxes_BR4": "boxes_BR4", "size_B2": "size_B2"}
     regions |= {"mask_BR": "region_mask_BR"}
     regions |= {"features_BRV": "features_BRV"} if config.columns.any() else {}
@@ -156,9 +151,9 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
         "member_CQW": "member_CQW",
     }
     alignment: dict[str, str | tuple[str, ...]] = {
-        "region_codes": region_names,
+        "region_tensors": region_names,
         "region_mask_BR": "region_mask_BR",
-        "query_codes": query_names,
+        "query_tensors": query_names,
         "query_mask_CQ": "query_mask_CQ",
     }
     alignment |= {"prior_BCQR": "prior_BCQR"} if uses_prior(grounder) else {}
@@ -177,7 +172,7 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
 
 
 def _write(path: Path, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Trace one graph with the values of its inputs, and return those of its outputs."""
+    """Trace a graph with these values of its inputs, write it, and return the values of its outputs."""
 
     def axes(names: str | tuple[str, ...]) -> Any:
         if not isinstance(names, str):
@@ -188,7 +183,7 @@ def _write(path: Path, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dic
     with _quiet():
         program = torch.onnx.export(
             graph.module.eval(),
-            kwargs=graph.given(values),
+            kwargs=graph.tensors(values),
             dynamic_shapes={keyword: axes(names) for keyword, names in graph.arguments.items()},
             input_names=graph.inputs,
             output_names=graph.outputs,
@@ -197,12 +192,12 @@ def _write(path: Path, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dic
             verbose=False,
         )
         assert program is not None
-        path.write_bytes(_bare(program.model_proto).SerializeToString())
+        path.write_bytes(_without_notes(program.model_proto).SerializeToString())
     return _run(_session(path), graph, values)
 
 
-def _bare(model: Any) -> Any:
-    """The model without what the exporter notes of each node: the lines it came from, with the paths of this disk."""
+def _without_notes(model: Any) -> Any:
+    """The model without the exporter's notes on every node: the source lines it came from, with paths of this disk."""
     graph = model.graph
     for noted in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del noted.metadata_props[:]
@@ -212,7 +207,7 @@ def _bare(model: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of operators of torchvision and of axes that two inputs share."""
+    """Suppress the exporter's warnings about operators of torchvision and about axes that two inputs share."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -231,15 +226,15 @@ def _session(path: Path) -> Any:
 
 
 def _run(session: Any, graph: Graph, values: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    given = {name: values[name] for name in graph.inputs}
-    return dict(zip(graph.outputs, session.run(list(graph.outputs), given), strict=True))
+    inputs = {name: values[name] for name in graph.inputs}
+    return dict(zip(graph.outputs, session.run(list(graph.outputs), inputs), strict=True))
 
 
 def _differences(grounder: Grounder, graphs: dict[str, Graph], folder: Path) -> dict[str, float]:
-    """The largest difference from PyTorch of each graph, fed with what PyTorch makes of what comes before it.
+    """The largest difference from PyTorch of the outputs of each graph, whose inputs are PyTorch's.
 
-    (Fed with each other's, a logit could seem wrong that is not: a word that hardly fits any region has cosines near
-    zero, which are normalised, and their last bits with them.)
+    With the outputs of other graphs as inputs, rounding errors would grow: a word that matches no region has cosines
+    near zero, and normalization enlarges the differences of their last bits.
     """
     sessions = {name: _session(folder / f"{name}.onnx") for name in graphs}
     worst = dict.fromkeys(graphs, 0.0)
@@ -250,14 +245,14 @@ def _differences(grounder: Grounder, graphs: dict[str, Graph], folder: Path) -> 
             if name == "ranking":
                 values |= example.of_one_pair(expected)
             found = _run(sessions[name], graph, values)
-            apart = [_apart(found[output], expected[output]) for output in graph.outputs]
+            differences = [_difference(found[output], expected[output]) for output in graph.outputs]
             values |= {output: expected[output] for output in graph.outputs}
-            worst[name] = max(worst[name], *apart)
+            worst[name] = max(worst[name], *differences)
     return worst
 
 
-def _apart(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """The largest difference; infinite where shapes differ, or one is infinite and the other is not."""
+def _difference(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    """The largest difference; infinite if the shapes differ, or if only one value is infinite."""
     if found.shape != expected.shape or not np.array_equal(np.isfinite(found), np.isfinite(expected)):
         return float("inf")
     finite = np.isfinite(found)
@@ -265,7 +260,7 @@ def _apart(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
 
 
 def _write_rest(grounder: Grounder, graphs: dict[str, Graph], folder: Path, differences: dict[str, float]) -> None:
-    """Everything beside the graphs: `export.json`, the vocabulary, the prior, the models that find regions."""
+    """Write everything but the graphs: `export.json`, the vocabulary, the prior, the models that find regions."""
     config = grounder.config
     grounder.vocabulary.save(folder / "vocab.json")
     if grounder.prior is not None:

@@ -1,7 +1,7 @@
-"""A model as four graphs that `torch.onnx` can write: regions, text, alignment, ranking.
+"""A model as four modules that `torch.onnx` can write: regions, text, alignment, ranking.
 
-The same arithmetic as the model's own, in forms that have an ONNX equivalent: rows of padding are computed and set to
-zero instead of left out, and the GRU is ONNX's own operator, which takes the captions' lengths as packing does.
+They compute what the model computes, in operations that ONNX has: padded rows are computed and set to zero instead of
+being left out, and the GRU is the operator of ONNX, which takes the lengths of the captions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPSET = 18
 
 
 def exportable(model: MatchingModel) -> MatchingModel:
-    """A copy of the model, in evaluation, whose perceptrons compute padded rows too."""
+    """A copy of the model in evaluation mode, whose MLPs compute padded rows too."""
     copy = deepcopy(model).eval().requires_grad_(False)
     for module in copy.modules():
         if isinstance(module, MaskedMLP):
@@ -37,7 +37,7 @@ def exportable(model: MatchingModel) -> MatchingModel:
 
 
 class _DenseMLP(MaskedMLP):
-    """In evaluation no row of a perceptron knows of another: all can be computed, and those of padding set to zero."""
+    """Computes all rows and sets those of padding to zero. In evaluation mode, rows do not depend on each other."""
 
     def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         mapped: torch.Tensor = self.map(rows.flatten(0, 1)).view(*mask.shape, self.output_width)
@@ -45,7 +45,7 @@ class _DenseMLP(MaskedMLP):
 
 
 class RegionGraph(nn.Module):
-    """Regions as an extractor gives them, to the codes of the aligner."""
+    """From the regions of an extractor to their embeddings."""
 
     columns: torch.Tensor
 
@@ -63,6 +63,7 @@ class RegionGraph(nn.Module):
         features_BRV: torch.Tensor | None = None,
         class_probs_BRK: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
+        """The tensors of `RegionEmbeddings`; boxes are in pixels, `size_B2` has width and height of the images."""
         edges_BR4 = boxes_BR4 / torch.cat([size_B2, size_B2], dim=1)[:, None]
         extent_BR2 = (edges_BR4[..., 2:] - edges_BR4[..., :2]).clamp(min=0)
         area_BR1 = extent_BR2[..., :1] * extent_BR2[..., 1:]
@@ -78,7 +79,7 @@ class RegionGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """Word ids to contextual words, and from them to the codes of queries: words, or means of words."""
+    """From word ids to the states of words, and to the embeddings of queries: of words, or of means of words."""
 
     weight_ih: torch.Tensor
     weight_hh: torch.Tensor
@@ -101,6 +102,7 @@ class TextGraph(nn.Module):
     def forward(
         self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, member_CQW: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
+        """The states of the words, the mask of the queries, and the tensors of `QueryEmbeddings`."""
         embedded_CWE = cast(RecurrentEncoder, self.model.text).embedding(tokens_CW)
         rows_WCE, length_C = embedded_CWE.transpose(0, 1), mask_CW.sum(dim=1).to(torch.int32)
         context_WDCH = torch.onnx.ops.symbolic(
@@ -119,13 +121,13 @@ class TextGraph(nn.Module):
 
 
 def _onnx_gates(weights: torch.Tensor) -> torch.Tensor:
-    """Rows of a GRU's gates in ONNX's order (update, reset, new); PyTorch's is reset, update, new."""
+    """The rows of a GRU's gates in the order of ONNX: update, reset, new. PyTorch has reset, update, new."""
     reset, update, new = weights.detach().chunk(3)
     return torch.cat([update, reset, new])
 
 
 class AlignmentGraph(nn.Module):
-    """Codes to similarity, attention, value, evidence and score of every pair."""
+    """From both embeddings to the fields of `Alignment` for every image and caption."""
 
     def __init__(self, model: MatchingModel) -> None:
         super().__init__()
@@ -133,19 +135,20 @@ class AlignmentGraph(nn.Module):
 
     def forward(
         self,
-        region_codes: list[torch.Tensor],
+        region_tensors: list[torch.Tensor],
         region_mask_BR: torch.Tensor,
-        query_codes: list[torch.Tensor],
+        query_tensors: list[torch.Tensor],
         query_mask_CQ: torch.Tensor,
         prior_BCQR: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        regions = RegionEmbeddings(tuple(region_codes), region_mask_BR)
-        queries = QueryEmbeddings(tuple(query_codes), query_mask_CQ)
+        """The fields of `Alignment`, in order."""
+        regions = RegionEmbeddings(tuple(region_tensors), region_mask_BR)
+        queries = QueryEmbeddings(tuple(query_tensors), query_mask_CQ)
         return tuple(self.model.aligner.align(regions, queries, prior_BCQR=prior_BCQR))
 
 
 class RankingGraph(nn.Module):
-    """What the queries of a caption attend to in one image, to the scores of its phrases' regions."""
+    """From the attention of one caption in one image to the scores of the regions of its phrases."""
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
@@ -161,6 +164,7 @@ class RankingGraph(nn.Module):
         class_probs_RK: torch.Tensor | None = None,
         prior_PR: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """The scores `[P, R]`; `member_PQ` is True where query q belongs to phrase p."""
         score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
-        sure_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
-        return ranked_scores(score_PR, tensor_iou(boxes_R4, boxes_R4), self.ranking, sure_R, prior_PR)
+        confidence_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
+        return ranked_scores(score_PR, tensor_iou(boxes_R4, boxes_R4), self.ranking, confidence_R, prior_PR)

@@ -1,4 +1,4 @@
-"""Random regions and captions, and what PyTorch makes of them: what exported graphs are compared with."""
+"""Random inputs of the exported graphs, and the outputs that PyTorch computes from them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from unboxed.types import Array, Caption, Regions
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
 
-__all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "code_names", "uses_prior"]
+__all__ = ["ALIGNMENT", "CHECKED", "TRACED", "Example", "Size", "embedding_names", "uses_prior"]
 
 
 @dataclass(frozen=True)
 class Size:
-    """The free axes of an example; phrases are as many as queries."""
+    """The dynamic axes of an example; there are as many phrases as queries."""
 
     images: int
     regions: int
@@ -32,25 +32,26 @@ class Size:
 
 
 TRACED = Size(images=2, regions=5, captions=3, words=7, queries=4)
-"""All different, so that no axis is taken for another."""
+"""The size to trace with. All axes differ, so that none is mistaken for another."""
 
 CHECKED = (TRACED, Size(1, 1, 1, 1, 1), Size(1, 60, 5, 14, 6), Size(4, 33, 1, 9, 9))
+"""The sizes to compare with."""
 
 ALIGNMENT = ("similarity_BCQR", "attention_BCQR", "value_BCQR", "evidence_BCQ", "score_BC")
-"""What the alignment puts out, in the order of `Alignment`."""
+"""The outputs of the alignment graph in the order of `Alignment`; the export format keeps these names."""
 
 _Values = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """Regions, captions and queries of random content, padded.
+    """Random regions, captions and queries.
 
     Attributes:
-        grounder: whose inputs they are.
-        inputs: the graphs' inputs by name.
-        regions: the real regions of each image.
-        captions: the captions; the queries are their phrases.
+        grounder: the run that is exported.
+        inputs: the inputs of the graphs by name, padded.
+        regions: the regions of each image, without padding.
+        captions: the captions, without padding; the queries are their phrases.
     """
 
     grounder: Grounder
@@ -60,7 +61,7 @@ class Example:
 
     @classmethod
     def random(cls, grounder: Grounder, size: Size, seed: int) -> Example:
-        """The example of a seed."""
+        """The example of a size and a seed."""
         rng, config = np.random.default_rng(seed), grounder.config
         extent = rng.integers(200, 800, (size.images, 2))
         regions = []
@@ -95,26 +96,26 @@ class Example:
         return cls(grounder, _padded(regions, captions, size, rng), tuple(regions), tuple(captions))
 
     def values(self) -> _Values:
-        """The graphs' inputs by name, in a dictionary that may be added to."""
+        """A copy of `inputs`, to which outputs may be added."""
         return dict(self.inputs)
 
     @torch.inference_mode()
-    def codes(self) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """The codes of regions and of queries, by PyTorch."""
+    def embeddings(self) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """The tensors of `RegionEmbeddings` and of `QueryEmbeddings`."""
         _, regions, queries = self._encoded()
         return regions.tensors, queries.tensors
 
     @torch.inference_mode()
     def expected(self) -> _Values:
-        """Every graph's outputs by name, by PyTorch and the functions that the library itself uses."""
+        """The outputs of all graphs by name, computed with PyTorch by the functions that the library itself uses."""
         words_CWH, regions, queries = self._encoded()
         aligner = self.grounder.model.aligner
         prior = torch.from_numpy(self.inputs["prior_BCQR"]) if uses_prior(self.grounder) else None
         alignment = aligner.align(regions, queries, prior_BCQR=prior)
         found = dict(zip(ALIGNMENT, alignment, strict=True))
         found |= {"words_CWH": words_CWH, "query_mask_CQ": queries.mask_CQ}
-        for names, codes in zip(code_names(self.grounder), (regions.tensors, queries.tensors), strict=True):
-            found |= dict(zip(names, codes, strict=True))
+        for names, tensors in zip(embedding_names(self.grounder), (regions.tensors, queries.tensors), strict=True):
+            found |= dict(zip(names, tensors, strict=True))
         arrays = {name: value.numpy() for name, value in found.items()}
         pair = {name: torch.from_numpy(value) for name, value in self.of_one_pair(arrays).items()}
         rule = self.grounder.config.options.ranking
@@ -123,7 +124,11 @@ class Example:
         return {**arrays, "score_PR": rank_regions(score_PR, self.regions[0], rule, prior_PR).numpy()}
 
     def of_one_pair(self, values: _Values) -> _Values:
-        """The inputs of the ranking, of the first caption in the first image, without padding."""
+        """The inputs of the ranking graph for the first caption in the first image, without padding.
+
+        Args:
+            values: the outputs of the alignment graph.
+        """
         regions, queries = len(self.regions[0]), len(self.captions[0].phrase_PW)
         rng = np.random.default_rng(regions)
         member_PQ = np.eye(queries, dtype=bool) | (rng.random((queries, queries)) < 0.2)
@@ -145,22 +150,22 @@ class Example:
         return words_CWH, model.encode_images(batcher.images(self.regions)).regions, queries
 
 
-def code_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of the codes of regions and of queries; one of a whole image or caption has 1 for an axis."""
-    regions, queries = Example.random(grounder, TRACED, seed=0).codes()
+def embedding_names(grounder: Grounder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the embeddings of regions and of queries; that of a whole image or caption has the axis 1."""
+    regions, queries = Example.random(grounder, TRACED, seed=0).embeddings()
     return (
-        tuple(f"region_code{i}_{'BRD' if code.shape[1] > 1 else 'B1D'}" for i, code in enumerate(regions)),
-        tuple(f"query_code{i}_{'CQD' if code.shape[1] > 1 else 'C1D'}" for i, code in enumerate(queries)),
+        tuple(f"region_code{i}_{'BRD' if tensor.shape[1] > 1 else 'B1D'}" for i, tensor in enumerate(regions)),
+        tuple(f"query_code{i}_{'CQD' if tensor.shape[1] > 1 else 'C1D'}" for i, tensor in enumerate(queries)),
     )
 
 
 def uses_prior(grounder: Grounder) -> bool:
-    """Whether the scores of the semantic prior are an input of the alignment: it has scores of phrases only."""
+    """Whether scores of the semantic prior are an input of the alignment graph. They exist for phrases only."""
     return grounder.model.aligner.uses_prior and grounder.config.options.units == "phrases"
 
 
 def _like_training(grounder: Grounder, rng: np.random.Generator, count: int) -> Array:
-    """Features `[count, V]` of the columns that the model is given, spread as those it was trained on."""
+    """Random features `[count, V]` with the mean and standard deviation of the training data."""
     standard = grounder.model.standardise
     width = int(grounder.config.columns.sum())
     mean, deviation = standard.mean[:width].numpy(), standard.deviation[:width].numpy()
@@ -168,11 +173,11 @@ def _like_training(grounder: Grounder, rng: np.random.Generator, count: int) -> 
 
 
 def _padded(regions: list[Regions], captions: list[EncodedCaption], size: Size, rng: np.random.Generator) -> _Values:
-    """The graphs' inputs by name; boxes of padding are zeros."""
+    """The inputs of the graphs by name; padding is zero."""
     first = regions[0]
     values: _Values = {
         "boxes_BR4": np.zeros((size.images, size.regions, 4), np.float32),
-        "size_B2": np.array([[own.width, own.height] for own in regions], np.float32),
+        "size_B2": np.array([[found.width, found.height] for found in regions], np.float32),
         "features_BRV": np.zeros((size.images, size.regions, first.features.shape[1]), np.float32),
         "class_probs_BRK": np.zeros((size.images, size.regions, len(first.class_names)), np.float32),
         "region_mask_BR": np.zeros((size.images, size.regions), bool),
@@ -181,11 +186,11 @@ def _padded(regions: list[Regions], captions: list[EncodedCaption], size: Size, 
         "member_CQW": np.zeros((size.captions, size.queries, size.words), bool),
         "prior_BCQR": rng.random((size.images, size.captions, size.queries, size.regions), np.float32),
     }
-    for b, own in enumerate(regions):
+    for b, found in enumerate(regions):
         for name in ("boxes", "features", "class_probs"):
             axes = {"boxes": "BR4", "features": "BRV", "class_probs": "BRK"}[name]
-            values[f"{name}_{axes}"][b, : len(own)] = getattr(own, name)
-        values["region_mask_BR"][b, : len(own)] = True
+            values[f"{name}_{axes}"][b, : len(found)] = getattr(found, name)
+        values["region_mask_BR"][b, : len(found)] = True
     for c, caption in enumerate(captions):
         values["tokens_CW"][c, : len(caption)] = caption.tokens_W
         values["word_mask_CW"][c, : len(caption)] = True
