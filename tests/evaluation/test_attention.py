@@ -18,12 +18,12 @@ DOG, DOGS_HEAD, BALL, SKY = [0, 0, 10, 10], [0, 0, 10, 5], [30, 30, 40, 40], [0,
 REGIONS = [DOG, DOGS_HEAD, BALL, SKY]
 
 
-def word(weights, gold, *, image="photo", phrase=0, regions=REGIONS, **options) -> AttendedWord:
+def word(weights, gold, *, image="image", phrase=0, regions=REGIONS, **options) -> AttendedWord:
     return AttendedWord(image, phrase, weights, regions, gold, **options)
 
 
-def scores(*words: AttendedWord, **choices):
-    return score_attention(words, AttentionProtocol(**choices), resamples=20)
+def scores(*words: AttendedWord, **parameters):
+    return score_attention(words, AttentionProtocol(**parameters), resamples=20)
 
 
 class TestHandMade:
@@ -187,9 +187,9 @@ def test_a_metric_per_image_averages_over_words():
 class TestIntervals:
     def test_one_image_has_an_interval_of_no_width_and_the_same_seed_the_same_one(self):
         words = [word(np.random.default_rng(i).dirichlet(np.ones(4)), [DOG], image=f"image {i}") for i in range(30)]
-        alone = scores(*(word(one.weights_R, [DOG]) for one in words))
+        single = scores(*(word(one.weights_R, [DOG]) for one in words))
         for metric in ATTENTION_METRICS:
-            assert alone.intervals[metric] == pytest.approx((alone[metric], alone[metric]))
+            assert single.intervals[metric] == pytest.approx((single[metric], single[metric]))
         first, again = score_attention(words, seed=1), score_attention(words, seed=1)
         assert first.intervals == again.intervals != score_attention(words, seed=2).intervals
         for metric, (low, high) in first.intervals.items():
@@ -203,7 +203,7 @@ class TestIntervals:
 
 
 class TestReporting:
-    def test_every_choice_is_printed_with_the_numbers(self):
+    def test_every_parameter_is_printed_with_the_numbers(self):
         found = scores(word([0.4, 0.3, 0.28, 0.02], [DOG]), attention_threshold=1.5, iou_threshold=0.4)
         for part in ("attention > 1.5 / R", "IoU ≥ 0.4 with any gold box", "all words", "mean over words", "left out"):
             assert part in str(found)
@@ -217,10 +217,10 @@ class TestReporting:
 
     @pytest.mark.parametrize("weights", [[1, 0, 0], [2, -1, 0, 0], [np.nan, 0, 0, 0]])
     def test_weights_that_are_no_attention_over_the_regions_are_refused(self, weights):
-        with pytest.raises(EvaluationError, match="A word of 'photo' has weights"):
+        with pytest.raises(EvaluationError, match="A word of 'image' has weights"):
             word(weights, [DOG])
 
-    def test_unknown_choices_are_refused(self):
+    def test_unknown_parameters_are_refused(self):
         with pytest.raises(EvaluationError, match=r"gold is one of \('any', 'union'\), not 'all'"):
             AttentionProtocol(gold="all")
         with pytest.raises(EvaluationError, match="thresholds is empty"):

@@ -1,4 +1,4 @@
-"""Each baseline's rule, on a drawing board of four regions."""
+"""The rule of each untrained baseline, on hand-made regions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ REGIONS = Regions(
 )
 
 
-def example(text: str, gold: list[list[float]], image: str = "photo") -> Example:
+def example(text: str, gold: list[list[float]], image: str = "image") -> Example:
     phrase = Phrase(text, 0, len(text), ("other",), boxes=np.array(gold, dtype=np.float32))
-    return Example(image, Path("photo.jpg"), (Caption(text, (phrase,)),), 100, 100)
+    return Example(image, Path("image.jpg"), (Caption(text, (phrase,)),), 100, 100)
 
 
 def scores(*examples: Example, regions: Regions | None = REGIONS) -> dict[str, GroundingScores]:
@@ -57,7 +57,7 @@ def test_the_largest_region_is_not_the_whole_image():
     assert scores(example("a scene", [[40, 40, 60, 60]]))["image centre"]["pointing_any"] == 100
 
 
-def test_the_random_region_is_drawn_from_the_seed_and_hits_one_time_in_five():
+def test_the_random_region_depends_on_the_seed_and_hits_one_time_in_five():
     examples = [example("a dog", [DOG], f"image {i}") for i in range(500)]
     once, again = scores(*examples)["random region"], scores(*examples)["random region"]
     assert once.estimates == again.estimates
@@ -65,7 +65,7 @@ def test_the_random_region_is_drawn_from_the_seed_and_hits_one_time_in_five():
     assert once["recall_any@5"] == 100
 
 
-def test_a_image_without_regions_is_wrong_and_counted():
+def test_an_image_without_regions_is_wrong_and_counted():
     found = scores(example("a dog", [DOG]), regions=None)
     assert found["detector name"].without_answer == 1
     assert found["detector name"]["upper_bound_any"] == 0

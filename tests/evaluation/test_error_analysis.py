@@ -1,4 +1,4 @@
-"""Hand-made answers, one of each kind of failure."""
+"""Error analysis: hand-made answers of each kind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_kind(answer: list[int], kind: str) -> None:
     assert error_kind(man, others, np.array([answer], np.float32), np.array([MAN, TREE], np.float32)) == kind
 
 
-def test_what_cannot_be_right_is_the_proposals_fault_and_no_answer_is_background() -> None:
+def test_without_a_matching_proposal_the_proposals_are_the_error_and_no_answer_is_background() -> None:
     man, *others = phrases()
     tree = np.array([TREE], np.float32)
     assert error_kind(man, others, np.array([OTHER_MAN], np.float32), tree) == "no proposal"
@@ -53,13 +53,13 @@ def test_what_cannot_be_right_is_the_proposals_fault_and_no_answer_is_background
 def grounded(answers: list[list[int]], chains: bool = True) -> GroundedExample:
     boxes = np.array([MAN, OTHER_MAN, HAT, TREE], np.float32)
     regions = Regions(boxes, np.ones(4), np.zeros((4, 0)), np.zeros((4, 0)), (), ("segments",) * 4, 100, 20)
-    said = phrases(chains)
-    caption = Caption(TEXT, said)
+    gold = phrases(chains)
+    caption = Caption(TEXT, gold)
     answered = tuple(
-        GroundedPhrase(p.text, p.start, p.end, np.array([a]), np.ones(1)) for p, a in zip(said, answers, strict=True)
+        GroundedPhrase(p.text, p.start, p.end, np.array([a]), np.ones(1)) for p, a in zip(gold, answers, strict=True)
     )
     grounding = Grounding(TEXT, answered, ((0, 1),), regions, np.ones((1, 4), np.float32), 100, 20)
-    return GroundedExample(Example("photo", Path("photo.jpg"), (caption,), 100, 20), (grounding,))
+    return GroundedExample(Example("image", Path("image.jpg"), (caption,), 100, 20), (grounding,))
 
 
 @pytest.mark.parametrize("chains", [True, False])
@@ -71,7 +71,7 @@ def test_answers_are_sorted_by_type(chains: bool) -> None:
 
 
 @pytest.mark.parametrize(("chain", "kind"), [("1", "background"), ("4", "wrong instance")])
-def test_other_captions_tell_of_other_entities_by_their_chains(chain: str, kind: str) -> None:
+def test_chains_of_other_captions_give_the_other_entities(chain: str, kind: str) -> None:
     item = grounded([TREE, HAT, OTHER_MAN])
     elsewhere = Caption("The man", (Phrase("The man", 0, 7, ("people",), chain, np.array([TREE])),))
     both = replace(item.example, captions=(*item.example.captions, elsewhere))
@@ -81,7 +81,7 @@ def test_other_captions_tell_of_other_entities_by_their_chains(chain: str, kind:
     assert table.total[ERROR_KINDS.index("ok")] == 3
 
 
-def test_a_image_without_regions_has_no_proposals() -> None:
+def test_an_image_without_regions_has_no_proposals() -> None:
     item = grounded([MAN, HAT, OTHER_MAN])
     assert count_errors([replace(item, groundings=())]).total == (0, 3, 0, 0, 0, 0)
 

@@ -28,7 +28,7 @@ BOTH = [0, 0, 40, 10]
 NOWHERE = [80, 80, 90, 90]
 
 
-def mention(gold, ranked, proposals=None, *, image="photo", types=("other",)) -> GroundedMention:
+def mention(gold, ranked, proposals=None, *, image="image", types=("other",)) -> GroundedMention:
     return GroundedMention(image, types, gold, ranked, ranked if proposals is None else proposals)
 
 
@@ -159,7 +159,7 @@ class TestScores:
 
     @pytest.mark.parametrize("boxes", [[[0, 0, 1]], [0, 0, 1, 1], [[0, 0, np.nan, 1]]])
     def test_boxes_of_another_shape_are_an_error(self, boxes):
-        with pytest.raises(EvaluationError, match=r"ranked_boxes of a phrase in 'photo'"):
+        with pytest.raises(EvaluationError, match=r"ranked_boxes of a phrase in 'image'"):
             mention([LEFT], boxes)
 
 

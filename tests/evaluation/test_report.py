@@ -1,4 +1,4 @@
-"""The report is one complete, well-formed file that loads nothing and takes every text as text."""
+"""The report is one complete, well-formed file that loads nothing and escapes all text."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Page(HTMLParser):
         return [attributes for _, attributes in self.elements if name in (attributes.get("class") or "").split()]
 
 
-def item(folder: Path, text: str = "A dog chases a ball.", name: str = "photo.png") -> GalleryItem:
+def item(folder: Path, text: str = "A dog chases a ball.", name: str = "image.png") -> GalleryItem:
     """An image whose first phrase is right, whose second is wrong."""
-    Image.new("RGB", (100, 80), "#4080c0").save(folder / "photo.png")
+    Image.new("RGB", (100, 80), "#4080c0").save(folder / "image.png")
     boxes = np.array([[0, 0, 50, 50], [50, 40, 100, 80]], dtype=np.float32)
     second = len(text) - 6
     spans = [(0, 5), (second, len(text))]
@@ -106,9 +106,9 @@ def test_it_loads_nothing(tmp_path):
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
 
-def test_every_text_is_taken_as_text(tmp_path):
+def test_all_text_is_escaped(tmp_path):
     page = Page(report(tmp_path, item(tmp_path, HOSTILE), title=HOSTILE))
-    assert len(page.all("script")) == 1  # the page's own
+    assert len(page.all("script")) == 1  # that of the page
     assert page.all("img")[0]["alt"] == HOSTILE
     assert HOSTILE in page.text
     assert page.open == []
@@ -123,7 +123,7 @@ def test_a_hostile_entity_type_stays_inside_its_attribute(tmp_path):
     assert json.loads(page.all("figure")[0]["data-types"]) == [kind]
 
 
-def test_a_image_is_shown_in_its_original_shape(tmp_path):
+def test_an_image_is_shown_in_its_original_shape(tmp_path):
     text = report(tmp_path, replace(item(tmp_path), original_size=(300, 100)))
     assert "--shape:3.0000" in text
     assert 'viewBox="0 0 100 80"' in text  # boxes stay in pixels of the stored image

@@ -120,7 +120,7 @@ def test_the_interval_draws_images_with_all_their_captions() -> None:
     )
 
 
-def test_a_image_without_caption_and_other_shapes_are_refused() -> None:
+def test_an_image_without_caption_and_other_shapes_are_refused() -> None:
     with pytest.raises(EvaluationError, match="at least one caption"):
         score_retrieval(np.zeros((3, 2)), np.array([0, 1]))
     with pytest.raises(EvaluationError, match="one column a caption"):

@@ -1,4 +1,4 @@
-"""Verdicts on hand-made intervals, and the table."""
+"""Claims: verdicts on hand-made intervals, and the table."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import pytest
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric
+from unboxed.experiments import claims
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, claims_markdown, judge, tried_notes, verdict
 
 CLAIM = Claim("name", "A paper", "one beats the other", "ckd", "ckd --distillation 0", "recall_any@1")
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "expected"),
     [(0.1, 2, "reproduced"), (-2, -0.1, "not reproduced"), (-1, 3, "not decided"), (0, 3, "not decided"),
      (-3, 0, "not decided")],
 )  # fmt: skip
-def test_the_interval_decides(low: float, high: float, said: str) -> None:
-    assert verdict(PairedDifference((low + high) / 2, low, high, 0.5)) == said
+def test_the_interval_decides(low: float, high: float, expected: str) -> None:
+    assert verdict(PairedDifference((low + high) / 2, low, high, 0.5)) == expected
 
 
 def metric(share: float, images: int = 30) -> PerImageMetric:
@@ -42,11 +43,11 @@ def test_a_claim_is_judged_by_its_metric_on_the_same_images() -> None:
     assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_what_cannot_be_compared_is_not_run_and_says_why() -> None:
-    def nothing(side: str, other: str) -> dict[str, PerImageMetric]:
+def test_a_claim_with_a_missing_side_is_not_run_and_has_a_reason() -> None:
+    def not_trained(side: str, other: str) -> dict[str, PerImageMetric]:
         raise EvaluationError(f"{side} was not trained")
 
-    assert "was not trained" in judge(CLAIM, "data", nothing).reason
+    assert "was not trained" in judge(CLAIM, "data", not_trained).reason
     other = judge(CLAIM, "data", lambda side, other: {"rsum": metric(0.5)})
     assert (other.verdict, other.difference) == ("not run", None)
     assert "recall_any@1" in claims_markdown([other])
@@ -58,8 +59,14 @@ def test_the_centre_points_where_its_box_does() -> None:
     assert judge(claim, "data", lambda side, other: found[side]).verdict == "reproduced"
 
 
-def test_the_claims_have_names_of_their_own_and_every_note_has_its_claim() -> None:
+def test_names_of_claims_are_unique_and_every_note_has_its_claim() -> None:
     assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
     assert set(tried_notes()) <= {claim.name for claim in CLAIMS}
-    hosts = {claim.second.split()[0] for claim in CLAIMS if claim.metric == "attention_f1"}
-    assert hosts == {"scan", "bfan", "pfan", "sgr"}
+    constrained = {claim.second.split()[0] for claim in CLAIMS if claim.metric == "attention_f1"}
+    assert constrained == {"scan", "bfan", "pfan", "sgr"}
+
+
+def test_a_note_without_its_claim_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "CLAIMS", (CLAIM,))
+    with pytest.raises(EvaluationError, match="not the name of a claim"):
+        tried_notes()
