@@ -120,3 +120,17 @@ def test_centres_enclosing_and_containing() -> None:
     assert enclosing(boxes).tolist() == [[0, 0, 8, 8]]
     points = np.array([[3, 1.5], [4, 1.5], [0, 0]], np.float32)  # inside both, on an edge of the first, on a corner
     assert contains(boxes, points).tolist() == [[True, False, False], [True, True, False]]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_leading_axes_are_those_of_the_result(seed: int) -> None:
+    """Each function on `[2, 3, N, 4]` equals itself on each `[N, 4]`, and keeps double precision."""
+    rng = np.random.default_rng(seed)
+    boxes, others, points = rng.random((2, 3, 5, 4)), rng.random((2, 3, 4, 4)), rng.random((2, 3, 6, 2))
+    assert iou(boxes, others).shape == (2, 3, 5, 4)
+    assert iou(boxes, others).dtype == area(boxes).dtype == centre(boxes).dtype == np.float64
+    for b, c in np.ndindex(2, 3):
+        np.testing.assert_array_equal(iou(boxes, others)[b, c], iou(boxes[b, c], others[b, c]))
+        np.testing.assert_array_equal(area(boxes)[b, c], area(boxes[b, c]))
+        np.testing.assert_array_equal(centre(boxes)[b, c], centre(boxes[b, c]))
+        np.testing.assert_array_equal(contains(boxes, points)[b, c], contains(boxes[b, c], points[b, c]))

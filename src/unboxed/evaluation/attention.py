@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 ATTENTION_METRICS = ("precision", "recall", "f1_of_means", "mean_f1")
+"""The names of the attention metrics, as defined at the top of this module."""
 
 # Relative. In single precision, uniform weights may be this far above the uniform level; they are not attended.
 _TOLERANCE = 1e-6

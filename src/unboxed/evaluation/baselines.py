@@ -29,6 +29,7 @@ from unboxed.types import Array, Example, Phrase, Regions
 __all__ = ["BASELINES", "baselines_markdown", "untrained_baselines"]
 
 BASELINES = ("image centre", "largest region", "random region", "top-scoring region", "detector name")
+"""The names of the baselines, as defined at the top of this module."""
 
 
 def untrained_baselines(

@@ -28,6 +28,8 @@ from unboxed.types import Array, Phrase
 __all__ = ["ERROR_KINDS", "ErrorTable", "count_errors", "error_kind", "error_kinds"]
 
 ERROR_KINDS = ("ok", "no proposal", "wrong instance", "wrong object", "loose box", "background")
+"""The kinds of answers, as defined at the top of this module."""
+
 _RIGHT, _LOOSE = 0.5, 0.25
 
 

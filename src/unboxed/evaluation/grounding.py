@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 RANKS = (1, 5, 10)
+"""The k of recall@k."""
 METRICS = (
     *(f"recall_any@{k}" for k in RANKS),
     *(f"recall_union@{k}" for k in RANKS),
@@ -67,6 +68,7 @@ METRICS = (
     "upper_bound_any",
     "upper_bound_union",
 )
+"""The names of the grounding metrics, as defined at the top of this module."""
 _IOU = 0.5
 _CHUNK = 512  # mentions scored at once: bounds the memory, not the result
 

@@ -35,6 +35,7 @@ from unboxed.inference.ranks import retrieval_ranks
 __all__ = ["RetrievalScores", "score_retrieval"]
 
 KS = (1, 5, 10)
+"""The k of R@k."""
 
 Index = npt.NDArray[np.integer]
 

@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 BASELINE = "baseline: "
+"""Prefix of a side that is an untrained baseline."""
 Verdict = Literal["reproduced", "not reproduced", "not decided", "not run"]
 DatasetKind = Literal["drawn", "real"]
 """Images of `unboxed scenes`, or any others."""
@@ -197,6 +198,7 @@ CLAIMS: tuple[Claim, ...] = (
     *_ATTENTION,
     *_CONSTRAINED,
 )
+"""All claims, in the order of the page."""
 
 
 @dataclass(frozen=True)

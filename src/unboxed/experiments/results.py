@@ -18,6 +18,7 @@ from unboxed.experiments.options import CompareSettings
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
 
 HEADLINE = "recall_any@1"
+"""The metric that selects the best recipe where there are gold boxes."""
 
 
 @dataclass(frozen=True, eq=False)
