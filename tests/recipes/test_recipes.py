@@ -78,7 +78,7 @@ def test_images_and_captions_encoded_apart_score_as_in_one_batch(
     examples = load_dataset(tiny_world[0]).split("test").examples[:5]
     captions = [caption for example in examples for caption in example.captions]
     whole_BC = grounder.score([store[example.image_id] for example in examples], captions)
-    monkeypatch.setattr(score_pairs_module, "_TOGETHER", 3)
+    monkeypatch.setattr(score_pairs_module, "_BATCH", 3)
     for memory in (1, 1 << 30):
         found = score_pairs_module.score_pairs(EmbeddedSplit(grounder, store, memory), examples, memory=memory)
         np.testing.assert_allclose(found.score_BC, whole_BC, rtol=1e-4, atol=1e-5)
