@@ -147,7 +147,7 @@ def _run(shared: Path, folder: Path) -> Path:
     from unboxed.data.dataset import load_dataset
     from unboxed.recipes.ckd import CKD
     from unboxed.recipes.schedule import Schedule
-    from unboxed.training.fit import FitSettings, fit
+    from unboxed.training.fitting import FitSettings, fit
 
     images, weights = shared / "data/flickr8k_images_384_sample/images", shared / "weights"
     with (folder / "captions.csv").open("w", newline="", encoding="utf-8") as table:

@@ -59,7 +59,7 @@ def tiny_run(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The folder of a run trained for a moment on the tiny dataset, with regions from pixels alone."""
     from unboxed.recipes.infoground import InfoGround
     from unboxed.recipes.schedule import Schedule
-    from unboxed.training.fit import FitSettings, fit
+    from unboxed.training.fitting import FitSettings, fit
 
     run = tmp_path_factory.mktemp("runs") / "tiny"
     options = InfoGround(negatives="none", joint_width=32, schedule=Schedule(epochs=2, images_per_batch=8))

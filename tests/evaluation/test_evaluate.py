@@ -18,7 +18,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 
 World = tuple[Path, Path]

@@ -14,7 +14,7 @@ from unboxed.errors import ExportError, ImageError
 from unboxed.export.labelling import label_dataset
 from unboxed.export.options import LabelOptions
 from unboxed.recipes.sprm import SPRM
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 CUT = ["--split", "val", "--min-score", "0.04"]  # after so short a training no score is high
 

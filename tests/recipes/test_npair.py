@@ -22,7 +22,7 @@ from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 from unboxed.types import PairedBatch
 

@@ -27,7 +27,7 @@ from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.json_values import UnknownFieldError
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 from unboxed.training.splits import sample_images
 

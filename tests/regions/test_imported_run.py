@@ -14,7 +14,7 @@ from unboxed.data import load_dataset
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.importing import import_regions, open_features
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 COLOURS = ("red", "blue", "green")
 CHOICES = InfoGround(negatives="none", joint_width=16, schedule=Schedule(epochs=1, images_per_batch=4))

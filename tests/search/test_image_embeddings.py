@@ -27,7 +27,7 @@ from unboxed.search.image_embeddings import (
     shard_path,
     write_shard,
 )
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 
 @pytest.mark.parametrize("name", ["ckd", "sprm", "scan", "bfan", "pfan", "sgr", "saf", "vse"])

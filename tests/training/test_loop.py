@@ -9,7 +9,7 @@ import pytest
 
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 
 def _fit(data: Path, store: Path, run: Path, tensorboard: bool = False, **schedule: object) -> list[dict[str, float]]:

@@ -21,7 +21,7 @@ from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store.region_store import RegionStore
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from unboxed.errors import RunError
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 _FLAGS = {
     "epochs": "12",

@@ -12,7 +12,7 @@ from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.scenes import write_scenes
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 
 __all__ = ["demo_config", "run_demo"]

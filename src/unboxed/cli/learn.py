@@ -123,7 +123,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig]) -> Callable[..., None
     """`unboxed fit NAME`, with the settings of a fit and the fields of the recipe as options."""
 
     def command(settings: Any, config: Any = recipe()) -> None:  # noqa: B008, a frozen value
-        from unboxed.training.fit import fit
+        from unboxed.training.fitting import fit
 
         fit(name, config, settings, show=show, report=TrainingProgress())
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")

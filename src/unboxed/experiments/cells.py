@@ -44,7 +44,7 @@ from unboxed.regions.store.region_store import RegionStore
 from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import TrainingProgress, show
-from unboxed.training.fit import fit
+from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
 

@@ -17,11 +17,9 @@ from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
-from unboxed.inference.hub import fetched, uploaded
-from unboxed.inference.model_card import model_card
-from unboxed.inference.results import Grounding, RankedImage
+from unboxed.inference.hub import fetched, model_card, uploaded
+from unboxed.inference.results import Grounding, RankedImage, span_heat
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.span_heatmap import span_heat
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images

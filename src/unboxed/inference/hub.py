@@ -1,16 +1,22 @@
-"""Download and upload of models on the Hugging Face Hub; needs the extra `hub`."""
+"""Models on the Hugging Face Hub: model cards, and download and upload with the extra `hub`."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
+import jinja2
+
+from unboxed import __version__
 from unboxed.errors import RunError
+from unboxed.inference.run_config import RunConfig
 
-__all__ = ["fetched", "uploaded"]
+__all__ = ["fetched", "model_card", "uploaded"]
 
+_NOT_COUNTED = {"photos": 0, "captions": 0}
 _FILES = ("*.json", "*.safetensors", "README.md", "prior/*", "regions/*", "text/*")
 
 
@@ -60,3 +66,29 @@ def _library() -> ModuleType:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
+def model_card(config: RunConfig) -> str:
+    """The card as Markdown, with the metadata header of the Hugging Face Hub."""
+    facts = config.facts
+    data = Path(str(facts.get("data", "an unnamed dataset")))
+    detectors = [path.name for path in config.regions.detectors]
+    if config.regions.detector_hf:
+        detectors.append(Path(config.regions.detector_hf).name)
+    best = facts.get("best", {})
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    template = environment.from_string(files("unboxed.inference").joinpath("model_card.md").read_text(encoding="utf-8"))
+    return template.render(
+        recipe=config.recipe,
+        data=data.parent.name if data.stem == "data" and data.parent.name else data.stem,
+        train=_NOT_COUNTED | facts.get("train", {}),
+        validation=_NOT_COUNTED | facts.get("validation", {}),
+        regions=f"the detector {', '.join(detectors)}" if detectors else "segments and a grid, without weights",
+        schedule=config.options.schedule,
+        best=best if "val_loss" in best else None,
+        presence=config.presence,
+        version=facts.get("unboxed", __version__),
+        count="{:,}".format,
+    )

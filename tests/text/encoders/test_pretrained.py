@@ -17,7 +17,7 @@ from unboxed.text.encoders import pretrained
 from unboxed.text.encoders.pretrained import FrozenEncoder, PretrainedEncoder
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 
 transformers = pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
 
