@@ -25,7 +25,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store.region_store import RegionStore
-from unboxed.training.fit import FitSettings, fit
+from unboxed.training.fitting import FitSettings, fit
 from unboxed.types import Caption
 
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'unboxed[onnx]'")
