@@ -1,8 +1,7 @@
-"""The best region and the mixed prior beside loops over phrases and regions."""
+"""The best region beside loops over phrases and regions, and dual encoders on matched pairs."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import pytest
@@ -44,30 +43,6 @@ def test_a_caption_scores_by_the_best_region_of_each_phrase(
                 assert float(alignment.attention_BCQR[b, c, q].sum()) == pytest.approx(1)
                 assert (alignment.attention_BCQR[b, c, q, len(cosines) :] == 0).all()
             assert float(alignment.score_BC[b, c]) == pytest.approx(sum(best) / len(best) ** exponent, abs=1e-5)
-
-
-@torch.no_grad()
-def test_a_refinement_is_mixed_with_the_prior_in_the_named_share() -> None:
-    regions_BRV, states_CQH = _inputs()
-    model = PriorRefinement(7, 6, joint_width=4, omega=0.3, temperature=0.5, prior_temperature=0.2)
-    regions = model.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR)
-    queries = model.embed_queries(states_CQH, QUERY_MASK_CQ)
-    prior_BCQR = torch.rand(3, 2, 3, 5, generator=torch.Generator().manual_seed(1))
-    alignment = model.align(regions, queries, prior_BCQR=prior_BCQR)
-    for b in range(3):
-        count = int(REGION_MASK_BR[b].sum())
-        learned = [math.exp(float(regions.tensors[0][b, r] @ queries.tensors[0][0, 1]) / 0.5) for r in range(count)]
-        prior = [math.exp(float(prior_BCQR[b, 0, 1, r]) / 0.2) for r in range(count)]
-        mixed = [0.3 * learned[r] / sum(learned) + 0.7 * prior[r] / sum(prior) for r in range(count)]
-        assert alignment.attention_BCQR[b, 0, 1].tolist() == pytest.approx(mixed + [0.0] * (5 - count), abs=1e-5)
-        assert float(alignment.matched_BCQ[b, 0, 1]) == pytest.approx(max(mixed), abs=1e-5)
-    untrained = PriorRefinement(7, 6, joint_width=4, omega=0.0, prior_temperature=0.2)
-    alone = untrained.align(
-        untrained.embed_regions(regions_BRV, EDGES_BR4, REGION_MASK_BR),
-        untrained.embed_queries(states_CQH, QUERY_MASK_CQ),
-        prior_BCQR=prior_BCQR,
-    )
-    assert int(alone.attention_BCQR[0, 0, 0].argmax()) == int(prior_BCQR[0, 0, 0].argmax())
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
-"""Scores alone, block by block: what whole alignments say, whatever the blocks, the order and the padding.
+"""Scores in blocks equal those of whole alignments, whatever the blocks, the order and the padding.
 
-That both equal plain loops which build every content, gradients included, is shown in `test_cross_attention`.
+`test_scan` shows that both equal loops that build every attended vector, gradients included.
 """
 
 from __future__ import annotations

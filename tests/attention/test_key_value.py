@@ -10,7 +10,6 @@ import torch
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.key_value import KeyValueAttention
-from unboxed.attention.ranking import pool_words
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +27,12 @@ def _inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, to
     return features_BRV, region_mask_BR, words_CWH, word_mask_CW
 
 
-def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
+def test_attention_and_matches_equal_the_formulas_word_by_word() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double()
-    coded, asked = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
-    similarity, attention, value, evidence, score = model.align(coded, asked)
-    regions, words = coded.tensors, asked.tensors
+    regions_embedded, words_embedded = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
+    similarity, attention, value, matched, score = model.align(regions_embedded, words_embedded)
+    regions, words = regions_embedded.tensors, words_embedded.tensors
     for b in range(3):
         for c in range(4):
             for w in range(int(word_mask_CW[c].sum())):
@@ -46,12 +45,12 @@ def test_attention_and_evidence_equal_the_formulas_word_by_word() -> None:
                 assert attention[b, c, w].tolist() == pytest.approx(a + [0.0] * (5 - count))
                 t = [float(words[1][c, w] @ regions[1][b, r]) for r in range(count)]
                 assert value[b, c, w, :count].tolist() == pytest.approx(t)
-                assert float(evidence[b, c, w]) == pytest.approx(float(attended @ words[1][c, w]))
-            real = evidence[b, c, word_mask_CW[c]]
+                assert float(matched[b, c, w]) == pytest.approx(float(attended @ words[1][c, w]))
+            real = matched[b, c, word_mask_CW[c]]
             assert float(score[b, c]) == pytest.approx(float(real.mean()))
 
 
-def test_a_captions_own_image_row_by_row_equals_the_diagonal_of_all_pairs() -> None:
+def test_paired_captions_and_images_equal_the_diagonal_of_all_pairs() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double().eval()
     regions, words = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
@@ -89,12 +88,3 @@ def _encoded(
 def _weights(model: KeyValueAttention) -> dict[str, torch.Tensor]:
     """The learned weights without the running statistics that each pass of training moves."""
     return {name: value for name, value in model.state_dict().items() if "running" not in name and "num_b" not in name}
-
-
-def test_pooling_of_a_phrases_words_by_hand() -> None:
-    attention_WR = torch.tensor([[0.8, 0.2], [0.4, 0.6], [0.1, 0.9]])
-    phrase_PW = torch.tensor([[True, True, False], [False, False, True]])
-    torch.testing.assert_close(pool_words(attention_WR, phrase_PW, "max"), torch.tensor([[0.8, 0.6], [0.1, 0.9]]))
-    torch.testing.assert_close(pool_words(attention_WR, phrase_PW, "mean")[0], torch.tensor([0.6, 0.4]))
-    expected = torch.tensor([math.sqrt(0.8 * 0.4), math.sqrt(0.2 * 0.6)])
-    torch.testing.assert_close(pool_words(attention_WR, phrase_PW, "sum-log")[0], expected)

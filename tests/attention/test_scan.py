@@ -1,4 +1,4 @@
-"""SCAN, BFAN and PFAN beside plain loops over captions, queries and contexts in which every content is built."""
+"""SCAN, BFAN and PFAN beside loops over captions, queries and contexts that build every attended vector."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def attend(scorer: AttentionScorer, queries: torch.Tensor, contexts: torch.Tenso
     return torch.stack(kept)
 
 
-def cosines(queries: torch.Tensor, contents: torch.Tensor) -> torch.Tensor:
-    return torch.stack([q @ c / (q.norm() * c.norm()).clamp(min=1e-8) for q, c in zip(queries, contents, strict=True)])
+def cosines(queries: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    return torch.stack([q @ c / (q.norm() * c.norm()).clamp(min=1e-8) for q, c in zip(queries, attended, strict=True)])
 
 
 def aggregate(scorer: AttentionScorer, values: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.k
 
 def _embeddings(seed: int = 0) -> tuple[RegionEmbeddings, QueryEmbeddings]:
     rng = torch.Generator().manual_seed(seed)
-    # A common part makes cosines of both signs and contents that are not all alike.
+    # A common part makes cosines of both signs and attended vectors that differ.
     regions_BRD = l2_normalize(torch.randn(3, 5, 8, generator=rng, dtype=torch.float64) + 0.5)
     words_CQD = l2_normalize(torch.randn(4, 6, 8, generator=rng, dtype=torch.float64) + 0.3)
     region_mask_BR = torch.arange(5) < torch.tensor(REGIONS)[:, None]

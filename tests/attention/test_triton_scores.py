@@ -67,7 +67,7 @@ def _vectors(
     """Regions and words before they are scaled to unit length, in float64, and masks with holes at any place."""
     rng = torch.Generator().manual_seed(seed)
     most_R, most_W = max(max(counts_B), 1) + 2, max(max(counts_C), 1) + 1
-    # A common part makes cosines of both signs and contents that are not all alike.
+    # A common part makes cosines of both signs and attended vectors that differ.
     inputs_BRV = torch.randn(len(counts_B), most_R, width, generator=rng, dtype=torch.float64) + 0.4
     states_CQH = torch.randn(len(counts_C), most_W, width, generator=rng, dtype=torch.float64) + 0.3
 

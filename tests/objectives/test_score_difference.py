@@ -17,7 +17,7 @@ def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> Non
     content_CW = torch.tensor([[1, 1, 0], [1, 1, 0], [1, 1, 1], [1, 1, 0]], dtype=torch.bool)
     chosen = hardest_image(tokens_CW, content_CW, torch.tensor([0, 1, 2, 0]))
     assert int(chosen[0]) == 2
-    assert all(int(chosen[c]) != own for c, own in enumerate([0, 1, 2, 0]))
+    assert all(int(chosen[c]) != paired for c, paired in enumerate([0, 1, 2, 0]))
 
 
 def test_the_difference_of_scores_by_hand() -> None:

@@ -19,18 +19,18 @@ def test_the_hinge_equals_a_loop(negatives: TripletNegatives) -> None:
     score_BC = _scores()
     total = 0.0
     for c, b in enumerate(IMAGE_OF_C.tolist()):
-        own = float(score_BC[b, c])
-        images = [max(0.0, 0.2 + float(score_BC[other, c]) - own) for other in range(3) if other != b]
-        captions = [max(0.0, 0.2 + float(score_BC[b, d]) - own) for d in range(5) if IMAGE_OF_C[d] != b]
+        paired = float(score_BC[b, c])
+        images = [max(0.0, 0.2 + float(score_BC[other, c]) - paired) for other in range(3) if other != b]
+        captions = [max(0.0, 0.2 + float(score_BC[b, d]) - paired) for d in range(5) if IMAGE_OF_C[d] != b]
         total += sum(images) + sum(captions) if negatives == "all" else max(images) + max(captions)
     assert float(triplet_loss(score_BC, IMAGE_OF_C, 0.2, negatives)) == pytest.approx(total)
 
 
 def test_the_hinge_on_constant_scores_is_twice_the_pairs_times_the_margin() -> None:
     score_BC = torch.full((128, 128), 0.37)
-    own = torch.arange(128)
-    assert float(triplet_loss(score_BC, own)) == pytest.approx(2 * 128 * 0.2)
-    assert float(triplet_loss(score_BC, own, negatives="all")) == pytest.approx(2 * 128 * 127 * 0.2, rel=1e-5)
+    itself = torch.arange(128)
+    assert float(triplet_loss(score_BC, itself)) == pytest.approx(2 * 128 * 0.2)
+    assert float(triplet_loss(score_BC, itself, negatives="all")) == pytest.approx(2 * 128 * 127 * 0.2, rel=1e-5)
 
 
 def test_another_caption_of_the_same_image_is_never_a_negative() -> None:
