@@ -1,4 +1,4 @@
-"""Captions with their nouns, and a language model of made-up answers."""
+"""Captions with their nouns, and a language model of random probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unboxed.types import Array
 
 
 class TableLM:
-    """A masked language model whose answers are random numbers seeded by the caption, the position and the word."""
+    """A masked language model with random probabilities, seeded by the caption, the position and the word."""
 
     fingerprint = "table"
 

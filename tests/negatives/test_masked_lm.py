@@ -18,7 +18,7 @@ from unboxed.negatives.masked_lm import (
 from unboxed.negatives.substitution import LanguageModelWords
 from unboxed.text.vocabulary import MASK_ID, PAD_ID
 
-# A grammar in which the verb tells what is ridden, worn or eaten.
+# A grammar in which the verb decides the object.
 OBJECTS = {"rides": ["horse", "bike", "camel"], "wears": ["hat", "coat", "scarf"], "eats": ["apple", "cake", "soup"]}
 WHO = ["man", "woman", "child", "girl", "boy"]
 TINY = MaskedLMSettings(width=32, layers=1, heads=2, min_count=1, epochs=14, min_steps=1, batch=32, learning_rate=1e-2)
@@ -48,7 +48,7 @@ def test_it_learns_the_grammar(model: MaskedLM) -> None:
         for caption, row in zip(unseen, log_p, strict=True)
     ]
     assert np.mean(right) > 0.95  # by chance 1 of 84
-    # The grammar's own perplexity, given all other words: 5 people, 3 objects, and words that are certain.
+    # The perplexity of the grammar, given all other words: 5 people, 3 objects, and words that are certain.
     assert model.held_out_perplexity is not None and 1 < model.held_out_perplexity < 2.5
 
 

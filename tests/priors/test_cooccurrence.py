@@ -11,8 +11,8 @@ from unboxed.errors import ModelError
 from unboxed.priors.cooccurrence import Cooccurrence
 
 
-def test_what_is_said_where_a_class_is_seen_means_it() -> None:
-    # Dogs and balls are often seen together; where only one is seen, only one is said.
+def test_a_noun_that_occurs_where_a_class_is_seen_means_it() -> None:
+    # Two classes are often seen together; where one is seen alone, only its noun occurs.
     images = [(["poodle"], np.array([0.9, 0.0])), (["toy"], np.array([0.0, 0.8]))] * 5
     images += [(["poodle", "toy"], np.array([0.9, 0.9]))] * 20 + [(["rare"], np.array([1.0, 0.0]))]
     learned = Cooccurrence.fit(images)
@@ -27,16 +27,16 @@ def test_the_matrix_form_is_the_plain_algorithm() -> None:
     nouns = ["a", "b", "c"]
     images = [(generator.choice(nouns, 4).tolist(), generator.uniform(size=3)) for _ in range(12)]
     learned = Cooccurrence.fit(images, min_count=1)
-    presence = [[*shown, 0.2] for _, shown in images]  # the last class is the empty one
-    share = {n: sum(said.count(n) for said, _ in images) / 48 for n in nouns}
+    scores = [[*score, 0.2] for _, score in images]  # the last class is the empty one
+    share = {n: sum(found.count(n) for found, _ in images) / 48 for n in nouns}
     noun_given = [dict(share) for _ in range(4)]
     for _ in range(15):
         expected = [dict.fromkeys(nouns, 0.0) for _ in range(4)]
-        for (said, _), shown in zip(images, presence, strict=True):
-            for noun in said:
-                total = sum(shown[k] * noun_given[k][noun] for k in range(4))
+        for (nouns_of_image, _), score in zip(images, scores, strict=True):
+            for noun in nouns_of_image:
+                total = sum(score[k] * noun_given[k][noun] for k in range(4))
                 for k in range(4):
-                    expected[k][noun] += shown[k] * noun_given[k][noun] / total
+                    expected[k][noun] += score[k] * noun_given[k][noun] / total
         noun_given = [{n: row[n] / sum(row.values()) for n in nouns} for row in expected]
     for noun in nouns:
         by_loops = [expected[k][noun] / sum(row[noun] for row in expected) for k in range(3)]

@@ -1,4 +1,4 @@
-"""The vocabulary: the order of its ids, its special words, and what damage to its file says."""
+"""The vocabulary: the order of its ids, its special words, and the errors of damaged files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _with(**changes: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ('{"format": "unboxed-voc', "not valid JSON"),
         ("[1, 2]", "JSON object"),
@@ -65,9 +65,9 @@ def _with(**changes: object) -> str:
         (_with(words=[*SPECIAL, "dog", "dog"]), "'dog' more than once"),
     ],
 )
-def test_a_damaged_file_is_a_run_error_that_names_the_file(tmp_path: Path, text: str, says: str) -> None:
+def test_a_damaged_file_is_a_run_error_that_names_the_file(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "vocab.json").write_text(text, encoding="utf-8")
-    with pytest.raises(RunError, match=says) as caught:
+    with pytest.raises(RunError, match=message) as caught:
         Vocabulary.load(tmp_path / "vocab.json")
     assert str(tmp_path / "vocab.json") in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""WordNet: a hand-made tree of nouns, read from a file, asked by hand, and from a stand-in for NLTK."""
+"""WordNet: affinities by hand on a small tree of nouns, its file, and a stand-in for NLTK."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_affinity_of_a_noun_and_a_class_is_the_rule_worked_out_by_hand(wordn
 
 def test_class_names_of_several_words_and_variants(wordnet: WordNet) -> None:
     assert wordnet.affinity("ball", "sports ball") == pytest.approx(0.95)  # by the last word: no lemma as a whole
-    assert wordnet.affinity("dog", "hot dog") == 0  # a lemma of its own
+    assert wordnet.affinity("dog", "hot dog") == 0  # another lemma
     assert wordnet.affinity("poodle", "cat, dog") == pytest.approx(0.93)
     assert wordnet.affinity("poodle", "segmenter:dog") == pytest.approx(0.93)
     assert wordnet.affinity("poodle", "") == 0
@@ -97,7 +97,7 @@ def test_unusable_files_are_model_errors(tmp_path: Path) -> None:
             WordNet.open(path)
 
 
-def test_nltk_is_read_where_it_is_and_named_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nltk_is_read_if_installed_else_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nltk", None)
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
     with pytest.raises(ModelError, match="Install nltk"):
@@ -105,13 +105,13 @@ def test_nltk_is_read_where_it_is_and_named_where_it_is_not(monkeypatch: pytest.
 
     class Synset(SimpleNamespace):
         def name(self) -> str:
-            return str(self.own)
+            return str(self.id)
 
         def hypernyms(self) -> list[Synset]:
             return list(self.above)
 
-    animal = Synset(own="animal.n.01", above=[])
-    dog = Synset(own="dog.n.01", above=[animal])
+    animal = Synset(id="animal.n.01", above=[])
+    dog = Synset(id="dog.n.01", above=[animal])
     senses = {"dog": [dog], "guard_dog": [dog], "animal": [animal]}
     corpus = SimpleNamespace(
         all_lemma_names=lambda pos: senses,
