@@ -48,7 +48,7 @@ class MatchingModel(nn.Module):
     def __init__(self, options: RecipeConfig, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
         super().__init__()
         self.options = options
-        self.standardise = Standardize(region_width)
+        self.standardise = Standardize(region_width)  # spelled as in the state dicts of saved runs
         self.region_dropout = nn.Dropout(options.dropout)
         if encoder == "gru":
             self.text = RecurrentEncoder(
