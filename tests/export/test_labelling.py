@@ -159,7 +159,7 @@ def test_something_else_in_the_place_of_the_output_is_left_alone(
     (tmp_path / "file.txt").write_text("mine")
     (tmp_path / "full" / "file.txt").write_text("mine")
     with pytest.raises(ExportError, match=message):
-        label_dataset(tiny_dataset, LabelOptions(tiny_run, tmp_path / place, format=form), show=print)
+        label_dataset(tiny_dataset, tiny_run, tmp_path / place, LabelOptions(form), show=print)
     assert len(list(tmp_path.rglob("*"))) == 4
 
 
@@ -170,13 +170,17 @@ def test_images_that_cannot_be_used_at_all_are_an_error(tiny_run: Path, tiny_dat
     with pytest.raises(ImageError, match=r"None of the 8 images could be used; .*png"):
         label_dataset(
             tmp_path / "data" / "data.toml",
-            LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val"),
+            tiny_run,
+            tmp_path / "out.csv",
+            LabelOptions("csv", split="val"),
             progress=False,
         )
     with pytest.raises(ImageError, match=r"\.png"):
         label_dataset(
             tmp_path / "data" / "data.toml",
-            LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val", strict=True),
+            tiny_run,
+            tmp_path / "out.csv",
+            LabelOptions("csv", split="val", strict=True),
             progress=False,
         )
     assert not (tmp_path / "out.csv").exists()
@@ -185,7 +189,7 @@ def test_images_that_cannot_be_used_at_all_are_an_error(tiny_run: Path, tiny_dat
 def test_an_image_without_a_file_is_named(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_dataset.parent, tmp_path / "data")
     (tmp_path / "data" / "photos" / "15.png").unlink()
-    options = LabelOptions(tiny_run, tmp_path / "out.csv", format="csv", split="val")
-    labelled = label_dataset(tmp_path / "data" / "data.toml", options, progress=False)
+    data, options = tmp_path / "data" / "data.toml", LabelOptions("csv", split="val")
+    labelled = label_dataset(data, tiny_run, tmp_path / "out.csv", options, progress=False)
     assert labelled.skipped == {"15.png": "No file of that name is stored."}
     assert len(labelled.selection.images) == 7

@@ -6,13 +6,22 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.export.options import LabelOptions
+from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.runtime.progress import show
 
 __all__ = ["export", "label"]
 
 
-def label(images: Positional[Path], /, labelling: OmitArgPrefixes[LabelOptions]) -> None:
+def label(
+    images: Positional[Path],
+    /,
+    run: Path,
+    out: Path,
+    labelling: OmitArgPrefixes[LabelOptions] = LabelOptions(),  # noqa: B008, a frozen value
+    selection: OmitArgPrefixes[SelectionOptions] = SelectionOptions(),  # noqa: B008, a frozen value
+    review: Path | None = None,
+    review_images: int = 300,
+) -> None:
     """Find boxes for the phrases of a dataset's captions and write them as annotations, to train a detector on.
 
     The groundings are kept in NAME.groundings.jsonl beside the output. An interrupted call continues where it stopped,
@@ -20,18 +29,22 @@ def label(images: Positional[Path], /, labelling: OmitArgPrefixes[LabelOptions])
 
     Args:
         images: images with captions: the dataset's TOML file, CSV, JSONL or folder.
-        labelling: the run, the output and its format, and which boxes.
+        run: folder of the run.
+        out: file to write; for yolo a folder.
+        labelling: the format, and which images.
+        selection: which boxes.
+        review: also write an HTML page with all boxes in thumbnails, the least certain first.
+        review_images: images on that page, at most.
     """
     from unboxed.export.labelling import label_dataset
 
-    labelled = label_dataset(images, labelling, show=show)
-    if labelling.review is not None:
+    labelled = label_dataset(images, run, out, labelling, selection, show=show)
+    if review is not None:
         from unboxed.export.review import write_review
 
-        facts = {"Images": str(images), "Run": str(labelling.run), "Written": f"{labelling.out} ({labelling.format})"}
-        shown = write_review(labelling.review, labelled, facts=facts, limit=labelling.review_images)
-        total = len(labelled.selection.images)
-        show(f"Review: {labelling.review}, {shown:,} of {total:,} images, the least certain first")
+        facts = {"Images": str(images), "Run": str(run), "Written": f"{out} ({labelling.format})"}
+        shown = write_review(review, labelled, facts=facts, limit=review_images)
+        show(f"Review: {review}, {shown:,} of {len(labelled.selection.images):,} images, the least certain first")
 
 
 def export(run: Positional[Path], /, out: Path) -> None:

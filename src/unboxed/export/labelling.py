@@ -49,16 +49,26 @@ class Labelled:
 
 
 def label_dataset(
-    data: Path, options: LabelOptions, *, progress: bool = True, show: Callable[[str], None] = print
+    data: Path,
+    run: Path,
+    out: Path,
+    options: LabelOptions | None = None,
+    selection: SelectionOptions | None = None,
+    *,
+    progress: bool = True,
+    show: Callable[[str], None] = print,
 ) -> Labelled:
-    """Ground the captions of a dataset and write their boxes to `options.out`, in one step at the end.
+    """Ground the captions of a dataset and write their boxes to `out`, atomically at the end.
 
     The groundings are kept in `NAME.groundings.jsonl` beside the output. An interrupted call continues with them, and a
     call with another selection or format does not look at the images again.
 
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
-        options: the run, the output, its format, and which boxes.
+        run: folder of the run.
+        out: the file to write; a folder for a format that is one.
+        options: format, split, regions and the rest; None for the defaults.
+        selection: which boxes; None for the defaults.
         progress: show how many images are done, the rate and the time left.
         show: is called with lines for people.
 
@@ -66,11 +76,13 @@ def label_dataset(
         DatasetError: the dataset or the split cannot be read.
         RunError: no run there.
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
-        ExportError: an unknown format, an option out of range, or something else at `options.out`.
+        ExportError: an unknown format, or something else at `out`.
     """
+    options = options or LabelOptions()
     form = format_of(options.format)
-    _check_place(options.out, form)
-    selected = options.selection(calibrated=RunConfig.load(options.run).presence is not None)
+    _check_place(out, form)
+    calibrated = RunConfig.load(run).presence is not None
+    rule = (selection or SelectionOptions()).adapted(form, calibrated)
     dataset = load_dataset(data)
     dataset.require_images()
     splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
@@ -82,7 +94,10 @@ def label_dataset(
     groundings: list[Grounding] = []
     names: list[str] = []
     files: dict[str, Path] = {}
-    labeller = _Labeller(Grounder.load(options.run), options, show)
+    kept = GroundingsFile(
+        out.with_name(f"{out.stem}.groundings.jsonl"), run_key(run, options.regions), max(rule.top, _KEPT_BOXES)
+    )
+    labeller = _Labeller(Grounder.load(run), kept, options, show)
     for example, outcome in labeller.grounded(examples, progress):
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
@@ -93,10 +108,10 @@ def label_dataset(
         names += [name] * len(outcome)
     if not groundings:
         raise ImageError(f"None of the {len(examples)} images could be used; {next(iter(skipped.values()))}")
-    selection = select_boxes(groundings, names, selected)
-    form.write(options.out, selection, files)
-    labelled = Labelled(groundings, names, files, selected, selection, skipped)
-    for line in _summary(labelled, options.out):
+    selected = select_boxes(groundings, names, rule)
+    form.write(out, selected, files)
+    labelled = Labelled(groundings, names, files, rule, selected, skipped)
+    for line in _summary(labelled, out):
         show(line)
     return labelled
 
@@ -130,7 +145,7 @@ def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
         scores = (phrase.scores for grounding in labelled.groundings for phrase in grounding.phrases)
         best = max(float(score) for scores_R in scores for score in scores_R[:1])
         yield (
-            f"No box scores at least {labelled.options.min_score:g}; the best one scores {best:.2f}: name a lower "
+            f"No box scores at least {labelled.options.lowest_score:g}; the best one scores {best:.2f}: name a lower "
             "--min-score."
         )
 
@@ -140,14 +155,15 @@ class _Labeller:
 
     Args:
         grounder: the run.
+        file: what earlier calls found.
         options: where the regions come from, and how many workers look for them.
         show: is called with lines for people.
     """
 
-    def __init__(self, grounder: Grounder, options: LabelOptions, show: Callable[[str], None]) -> None:
-        self._grounder, self._options, self._show = grounder, options, show
-        file = options.out.with_name(f"{options.out.stem}.groundings.jsonl")
-        self._file = GroundingsFile(file, run_key(options.run, options.regions), max(options.top, _KEPT_BOXES))
+    def __init__(
+        self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Callable[[str], None]
+    ) -> None:
+        self._grounder, self._file, self._options, self._show = grounder, file, options, show
         self._regions = _region_source(grounder, options.regions)
 
     def grounded(

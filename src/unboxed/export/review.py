@@ -120,9 +120,9 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
     Without a cut on scores, confidences take the place of scores.
     """
     selected = [
-        box.score if options.min_score > 0 else _confidence(box)
+        box.score if options.lowest_score > 0 else _confidence(box)
         for box in image.boxes
-        if box.score >= options.min_score and _confidence(box) >= options.min_confidence
+        if box.score >= options.lowest_score and _confidence(box) >= options.min_confidence
     ]
     return not selected, min(selected, default=-max((box.score for box in image.boxes), default=0.0))
 

@@ -188,7 +188,7 @@ def _named_boxes(grounding: Grounding, options: SelectionOptions, counts: Counte
         mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
         best = slice(0, options.top)
         for box, score in zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True):
-            if score < options.min_score:
+            if score < options.lowest_score:
                 counts["below_score"] += 1
             elif not name:
                 counts["unnamed"] += 1
