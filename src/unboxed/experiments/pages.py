@@ -90,7 +90,7 @@ def _dataset(dataset: DatasetResult) -> list[str]:
     if best is not None and best.errors is not None:
         lines += [
             "",
-            "Its errors, in percent of the phrases of each type (see [metrics.md](metrics.md#what-goes-wrong)):",
+            "Its errors, in percent of the phrases of each type (see [metrics.md](metrics.md#error-analysis)):",
         ]
         lines += ["", best.errors.to_markdown().rstrip()]
     if dataset.baselines:
