@@ -19,7 +19,7 @@ from unboxed.data import load_dataset
 from unboxed.evaluation import score_retrieval
 from unboxed.recipes import CKD, DistillationConfig, Schedule
 from unboxed.scenes import write_scenes
-from unboxed.training.fitting import FitSettings, fit
+from unboxed.training import FitSettings, fit
 
 
 def small_run(data: Path, run: Path) -> unboxed.Grounder:

@@ -16,7 +16,7 @@ import unboxed
 from unboxed.data import load_dataset, open_image
 from unboxed.recipes import CKD, DistillationConfig, Schedule
 from unboxed.scenes import write_scenes
-from unboxed.training.fitting import FitSettings, fit
+from unboxed.training import FitSettings, fit
 from unboxed.visualization import draw_grounding, save_picture
 
 

@@ -14,18 +14,15 @@ import numpy as np
 import torch
 import tyro
 
-from unboxed.attention import Alignment, KeyValueAttention
-from unboxed.attention.normalize import Standardize
+from unboxed.attention import Alignment, KeyValueAttention, Standardize
 from unboxed.data import load_dataset
 from unboxed.data.collate import collate_captions, collate_images, region_inputs
 from unboxed.data.sampler import epoch_batches
 from unboxed.evaluation import score_retrieval
-from unboxed.objectives.contrastive import word_image_infonce
+from unboxed.objectives import word_image_infonce
 from unboxed.regions import RegionSettings, RegionStore, extract
 from unboxed.scenes import write_scenes
-from unboxed.text.encoders.recurrent import RecurrentEncoder
-from unboxed.text.encoding import encode_caption
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text import RecurrentEncoder, Vocabulary, encode_caption
 from unboxed.types import CaptionBatch, ImageBatch
 
 

@@ -18,7 +18,7 @@ from unboxed.errors import RunError
 from unboxed.objectives import triplet_loss
 from unboxed.recipes import RECIPES, RecipeConfig, Schedule, recipe_from_dict, recipe_table, recipe_to_dict
 from unboxed.recipes.pairs import Pairs
-from unboxed.training.fitting import FitSettings, fit
+from unboxed.training import FitSettings, fit
 from unboxed.types import Units
 
 ROOT = Path(__file__).resolve().parents[2]
