@@ -1,0 +1,187 @@
+"""SCAN, BFAN and PFAN: scores, attention, losses and gradients of the originals (double precision)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from unboxed.attention import Alignment, AttentionScorer, CrossAttention, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.cosine_attention import attend, focal_mask
+from unboxed.attention.normalize import l2_normalize
+from unboxed.attention.scan import pair_cosines
+from unboxed.objectives import triplet_loss
+
+NORMS: dict[str, dict[str, Any]] = {
+    "clipped_l2norm": {},
+    "l2norm": {"slope": 1.0},
+    "clipped": {"normalized_over": "none"},
+    "no_norm": {"slope": 1.0, "normalized_over": "none"},
+}
+AGGREGATIONS: dict[str, Any] = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
+DIRECTIONS: dict[str, dict[str, Any]] = {
+    "t2i": {"direction": "t2i", "sharpness": 9.0, "lse_sharpness": 6.0},
+    "i2t": {"direction": "i2t", "sharpness": 4.0, "lse_sharpness": 5.0},
+}
+
+
+class Pairs:
+    """Images and captions of a fixture, as leaves of the graph, and what the library makes of them."""
+
+    def __init__(self, fixture: Any) -> None:
+        self.images = fixture["in_images"].requires_grad_()
+        self.captions = fixture["in_captions"].requires_grad_()
+        counts = fixture["in_region_counts"] if "in_region_counts" in fixture.arrays else torch.full((4,), 36)
+        self.mask_BR = torch.arange(self.images.shape[1]) < counts[:, None]
+        self.mask_CQ = torch.arange(self.captions.shape[1]) < fixture["in_caption_lengths"][:, None]
+        self.regions = RegionEmbeddings((l2_normalize(self.images),), self.mask_BR)
+        self.queries = QueryEmbeddings((l2_normalize(self.captions),), self.mask_CQ)
+
+    def scores(self, scorer: AttentionScorer) -> torch.Tensor:
+        """Scores by the fast path, after an assertion that `align` and the path without a gradient agree."""
+        aligner = CrossAttention(1, 1, 1, scorer)
+        score_BC = aligner.scores(self.regions, self.queries)
+        torch.testing.assert_close(aligner.align(self.regions, self.queries).score_BC, score_BC, rtol=1e-9, atol=1e-9)
+        with torch.no_grad():
+            torch.testing.assert_close(aligner.scores(self.regions, self.queries), score_BC, rtol=1e-9, atol=1e-9)
+        return score_BC
+
+    def one(self, scorer: AttentionScorer, image: int = 1, caption: int = 1) -> Alignment:
+        """The alignment of one image and one caption of seven words."""
+        aligner = CrossAttention(1, 1, 1, scorer)
+        regions = self.regions.of(torch.tensor([image]))
+        words = int(self.mask_CQ[caption].sum())
+        queries = QueryEmbeddings((self.queries.tensors[0][[caption], :words],), self.mask_CQ[[caption], :words])
+        return aligner.align(regions, queries)
+
+    def region_weights(self, scorer: AttentionScorer) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attention `[word, region]` of image 1's regions over the words of caption 1, and its logits."""
+        pairs = pair_cosines(*self._first(), paired=False)
+        gram = pairs.queries_CQD @ pairs.queries_CQD.mT
+        words = attend(scorer, pairs.cosine_BRQC.permute(3, 2, 1, 0), gram)
+        return (words.raw_KNQJ / words.total_KQJ[:, None])[0, ..., 0], words.logits_KNQJ[0, ..., 0]
+
+    def _first(self) -> tuple[torch.Tensor, ...]:
+        words = int(self.mask_CQ[1].sum())
+        regions, queries = self.regions.tensors[0][[1]], self.queries.tensors[0][[1], :words]
+        return regions, self.mask_BR[[1]], queries, self.mask_CQ[[1], :words]
+
+    def leaves(self, prefix: str, suffix: str) -> dict[str, torch.Tensor]:
+        return {f"{prefix}_wrt_images{suffix}": self.images, f"{prefix}_wrt_captions{suffix}": self.captions}
+
+
+def hinge(score_BC: torch.Tensor, negatives: Any) -> torch.Tensor:
+    return triplet_loss(score_BC, torch.arange(len(score_BC)), 0.2, {"max": "hardest", "sum": "all"}[negatives])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_scan_scores_attention_and_gradients_are_the_originals(golden: Callable[[str], Any], direction: str) -> None:
+    fixture = golden(f"scan_{direction}")
+    pairs = Pairs(fixture)
+    for norm, options in NORMS.items():
+        for name, aggregation in AGGREGATIONS.items():
+            scorer = AttentionScorer(**DIRECTIONS[direction], **options, aggregation=aggregation)
+            score_BC = pairs.scores(scorer)
+            fixture.check(f"out_score_{norm}_{name}", score_BC)
+            fixture.check_gradients(
+                (fixture["in_score_weight"] * score_BC).sum(), pairs.leaves("grad_weighted_score", f"_{norm}_{name}")
+            )
+        attention = pairs.one(scorer).attention_BCQR[0, 0].T if direction == "t2i" else pairs.region_weights(scorer)[0]
+        fixture.check(f"out_attention_{norm}", attention)
+    fixture.assert_complete(["*_softmax", "*_softmax_*"])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_scan_losses_and_their_gradients_are_the_originals(golden: Callable[[str], Any], direction: str) -> None:
+    fixture, pairs = golden(f"scan_{direction}_loss"), Pairs(golden(f"scan_{direction}"))
+    for norm, options in NORMS.items():
+        for name, aggregation in AGGREGATIONS.items():
+            scorer = AttentionScorer(**DIRECTIONS[direction], **options, aggregation=aggregation)
+            score_BC = pairs.scores(scorer)
+            for negatives in ("sum", "max"):
+                loss = hinge(score_BC, negatives)
+                fixture.check(f"out_loss_{negatives}_{norm}_{name}", loss)
+                if norm == "clipped_l2norm" and name in ("LogSumExp", "Mean"):
+                    fixture.check_gradients(loss, pairs.leaves(f"grad_loss_{negatives}", f"_{name}"))
+    fixture.assert_complete(["out_loss_*_softmax_*"])
+
+
+def test_scan_of_images_with_different_numbers_of_regions(golden: Callable[[str], Any]) -> None:
+    fixture = golden("scan_ragged")
+    pairs = Pairs(fixture)
+    for direction, options in DIRECTIONS.items():
+        for name, aggregation in AGGREGATIONS.items():
+            score_BC = pairs.scores(AttentionScorer(**options, aggregation=aggregation))
+            fixture.check(f"out_score_{direction}_{name}", score_BC)
+            fixture.check_gradients(
+                (fixture["in_score_weight"] * score_BC).sum(),
+                pairs.leaves("grad_weighted_score", f"_{direction}_{name}"),
+            )
+    coco = AttentionScorer("i2t", sharpness=4, aggregation="lse", lse_sharpness=20)
+    fixture.check("out_score_i2t_coco_LogSumExp", pairs.scores(coco)[:1])
+    fixture.assert_complete()
+
+
+def test_bfan_scores_focal_rule_losses_and_gradients_are_the_originals(golden: Callable[[str], Any]) -> None:
+    fixture = golden("bfan")
+    pairs = Pairs(fixture)
+    rules: tuple[Any, ...] = ("equal", "prob")
+    for rule in rules:
+        scorer = AttentionScorer.bfan(rule)
+        score_BC = pairs.scores(scorer)
+        fixture.check(f"out_score_{rule}", score_BC)
+        for name, direction in (("words_to_regions", "t2i"), ("regions_to_words", "i2t")):
+            one_way = AttentionScorer(direction, sharpness=20, focal=rule)
+            fixture.check(f"out_score_{name}_{rule}", pairs.scores(one_way))
+        fixture.check_gradients(
+            (fixture["in_score_weight"] * score_BC).sum(), pairs.leaves("grad_weighted_score", f"_{rule}")
+        )
+        for negatives in ("sum", "max"):
+            fixture.check(f"out_loss_{negatives}_{rule}", hinge(score_BC, negatives))
+        fixture.check_gradients(hinge(score_BC, "max"), pairs.leaves("grad_loss_max", f"_{rule}"))
+        before_QR = pairs.one(AttentionScorer(sharpness=20)).attention_BCQR[0, 0]
+        fixture.check(f"out_attention_before_of_words_{rule}", before_QR)
+        fixture.check(f"out_kept_of_words_{rule}", focal_mask(before_QR, None, 1, rule).bool())
+        assert torch.equal(pairs.one(scorer).attention_BCQR[0, 0] > 0, focal_mask(before_QR, None, 1, rule).bool())
+        before_RQ = pairs.region_weights(AttentionScorer("i2t", sharpness=20))[0].T
+        fixture.check(f"out_attention_before_of_regions_{rule}", before_RQ)
+        fixture.check(f"out_kept_of_regions_{rule}", focal_mask(before_RQ, None, 1, rule).bool())
+    fixture.assert_complete()
+
+
+def test_bfan_of_images_with_different_numbers_of_regions(golden: Callable[[str], Any]) -> None:
+    fixture = golden("bfan_ragged")
+    pairs = Pairs(fixture)
+    rules: tuple[Any, ...] = ("equal", "prob")
+    for rule in rules:
+        score_BC = pairs.scores(AttentionScorer.bfan(rule))
+        fixture.check(f"out_score_{rule}", score_BC)
+        fixture.check_gradients(
+            (fixture["in_score_weight"] * score_BC).sum(), pairs.leaves("grad_weighted_score", f"_{rule}")
+        )
+    fixture.assert_complete()
+
+
+def test_pfan_scores_bonus_losses_and_gradients_are_the_originals(golden: Callable[[str], Any]) -> None:
+    fixture = golden("pfan_score")
+    pairs = Pairs(fixture)
+    for direction, options in DIRECTIONS.items():
+        for name, aggregation in AGGREGATIONS.items():
+            bonus = 0.5 if direction == "t2i" else 0.0
+            score_BC = pairs.scores(AttentionScorer(**options, aggregation=aggregation, bonus=bonus))
+            fixture.check(f"out_score_{direction}_{name}", score_BC)
+            fixture.check_gradients(
+                (fixture["in_score_weight"] * score_BC).sum(),
+                pairs.leaves("grad_weighted_score", f"_{direction}_{name}"),
+            )
+            for negatives in ("sum", "max"):
+                fixture.check(f"out_loss_{negatives}_{direction}_{name}", hinge(score_BC, negatives))
+            if name == "Mean":
+                assert AttentionScorer.pfan(direction).bonus == bonus
+                fixture.check_gradients(hinge(score_BC, "max"), pairs.leaves("grad_loss_max", f"_{direction}"))
+    attention_QR = pairs.one(AttentionScorer.pfan()).attention_BCQR[0, 0]
+    fixture.check("out_attention_t2i", attention_QR.T)
+    fixture.check("out_largest_attention_t2i", attention_QR.amax(dim=1))
+    fixture.assert_complete()
