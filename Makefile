@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint types docs
+.PHONY: setup demo test coverage lint types docs
 
 setup: $(VENV)/.installed
 
@@ -19,7 +19,12 @@ demo: setup
 	@$(BIN)/unboxed demo
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# The tests with the lines and branches that they run, held against the floors in tests/coverage_floors.py.
+coverage: PYTEST_OPTIONS = --cov --cov-report=json
+coverage: test
+	@$(BIN)/python tests/coverage_floors.py coverage.json
 
 lint: setup
 	@$(BIN)/ruff check .
