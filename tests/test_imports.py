@@ -139,3 +139,16 @@ def test_an_import_inside_a_function_saves_a_slow_package(found: Import) -> None
     """Outside the command line, which starts without loading anything that a verb does not need."""
     saved = _slow(found.target) - _slow(found.module)
     assert saved, f"{found}; it saves nothing, so it belongs to the head of the module"
+
+
+@pytest.mark.parametrize("stub", sorted(SOURCE.rglob("__init__.pyi")), ids=lambda path: path.parent.name)
+def test_no_function_is_exported_under_the_name_of_a_module(stub: Path) -> None:
+    """Once such a module is imported, the package's attribute would be the module."""
+    modules = {path.stem for path in stub.parent.glob("*.py")}
+    exported = {
+        alias.name
+        for node in ast.walk(ast.parse(stub.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module  # `from . import coco` exports the module itself
+        for alias in node.names
+    }
+    assert exported & modules == set()

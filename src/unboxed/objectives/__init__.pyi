@@ -9,8 +9,8 @@ from .contrastive import (
     word_image_infonce,
     word_npair,
 )
-from .distillation import distillation
-from .score_difference import hardest_image, score_difference
+from .difference import hardest_image, score_difference
+from .distill import distillation
 from .triplet import triplet_loss
 
 __all__ = [

@@ -11,7 +11,7 @@ from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
 from unboxed.attention.normalize import Standardize
 from unboxed.attention.ranking import mean_weights
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
-from unboxed.objectives.distillation import distillation
+from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.text.encoders.pretrained import FrozenEncoder, PretrainedEncoder

@@ -85,7 +85,7 @@ class SPRM(RecipeConfig):
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The paired image against the hard negative image, or against all images of the batch."""
         from unboxed.objectives.contrastive import caption_image_infonce
-        from unboxed.objectives.score_difference import hardest_image, score_difference
+        from unboxed.objectives.difference import hardest_image, score_difference
 
         score_BC, image_of_C = pairs.score_BC, pairs.image_of_C
         if self.contrast == "infonce":

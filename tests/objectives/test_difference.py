@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.objectives.score_difference import hardest_image, score_difference
+from unboxed.objectives.difference import hardest_image, score_difference
 
 SCORE_BC = torch.tensor([[2.0, 0.1, 1.0], [0.3, 1.5, 0.2]])
 IMAGE_OF_C = torch.tensor([0, 1, 0])

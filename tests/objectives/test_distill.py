@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unboxed.objectives.distillation import distillation
+from unboxed.objectives.distill import distillation
 
 EDGES_CR4 = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 0.9], [0, 0, 0.5, 0.5], [0.8, 0.8, 1, 1], [0, 0, 0, 0]]]).float()
 REGION_MASK_CR = torch.tensor([[True, True, True, True, False]])
