@@ -73,7 +73,11 @@ def main(
                     )
                 )
     scores = score_grounding(mentions)
-    print(scores.to_markdown())
+    print(f"{scores.phrases} phrases of {scores.images} images, in percent, with 95 % intervals over images")
+    for metric, (low, high) in scores.intervals.items():
+        print(f"{metric:20} {scores[metric]:5.1f} ({low:.1f} – {high:.1f})")
+    for name, percent in scores.by_type.items():
+        print(f"{name:20} {percent['recall_any@1']:5.1f} recall_any@1 of {scores.phrases_by_type[name]} phrases")
     print(f"{scores.without_gold} phrases without a gold box are not scored; {scores.without_answer} had no answer.")
 
 
