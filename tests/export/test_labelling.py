@@ -124,7 +124,7 @@ def test_a_calibrated_run_is_cut_by_confidence_alone_unless_a_score_is_named(
     assert 'data-confidence="' in (tmp_path / "review.html").read_text(encoding="utf-8")
     main([*call, str(tmp_path / "coco.json"), "--min-confidence", "1"])
     assert not json.loads((tmp_path / "coco.json").read_text())["annotations"]
-    assert "not in the picture" in capsys.readouterr().err
+    assert "not in the image" in capsys.readouterr().err
 
 
 def test_regions_of_a_store_are_labelled_like_those_found_in_the_images(

@@ -61,7 +61,7 @@ class Exported:
             ) from None
         if not isinstance(content, dict) or (content.get("format"), content.get("version")) != (FORMAT, VERSION):
             raise ExportError(
-                f"{folder} was written by another version of unboxed; make it anew with `unboxed export`."
+                f"{folder} was written by another version of unboxed; export the run again with `unboxed export`."
             )
         return cls(
             folder=folder,

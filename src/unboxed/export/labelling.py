@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,30 +90,45 @@ def label_dataset(
         for split in splits:
             split.require_readable()
     examples = list({example.image_id: example for split in splits for example in split.examples}.values())
-    skipped = _unreadable(splits)
-    groundings: list[Grounding] = []
-    names: list[str] = []
-    files: dict[str, Path] = {}
     kept = GroundingsFile(
         out.with_name(f"{out.stem}.groundings.jsonl"), run_key(run, options.regions), max(rule.top, _KEPT_BOXES)
     )
-    labeller = _Labeller(Grounder.load(run), kept, options, show)
-    for example, outcome in labeller.grounded(examples, progress):
+    outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(examples, progress)
+    labelled = _labelled(outcomes, dataset, rule, _unreadable(splits))
+    form.write(out, labelled.selection, labelled.files)
+    for line in _summary(labelled, out):
+        show(line)
+    return labelled
+
+
+def _labelled(
+    outcomes: Iterable[tuple[Example, Sequence[Grounding] | str]],
+    dataset: Dataset,
+    options: SelectionOptions,
+    skipped: dict[str, str],
+) -> Labelled:
+    """The labels of all images.
+
+    Args:
+        outcomes: the groundings of each image, or why there are none.
+        dataset: whose images they are.
+        options: which boxes are selected.
+        skipped: image id -> why, of images that were skipped already.
+    """
+    groundings: list[Grounding] = []
+    names: list[str] = []
+    files: dict[str, Path] = {}
+    for example, outcome in outcomes:
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
             continue
-        name = _name(dataset, example)
+        name = example.path.relative_to(dataset.images or example.path.parent).as_posix()
         files[name] = example.path
         groundings += outcome
         names += [name] * len(outcome)
     if not groundings:
-        raise ImageError(f"None of the {len(examples)} images could be used; {next(iter(skipped.values()))}")
-    selected = select_boxes(groundings, names, rule)
-    form.write(out, selected, files)
-    labelled = Labelled(groundings, names, files, rule, selected, skipped)
-    for line in _summary(labelled, out):
-        show(line)
-    return labelled
+        raise ImageError(f"None of the {len(skipped)} images could be used; {next(iter(skipped.values()))}")
+    return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
 
 
 def _check_place(out: Path, form: LabelFormat) -> None:
@@ -129,10 +144,6 @@ def _unreadable(splits: Sequence[Split]) -> dict[str, str]:
     """Image id -> why the image cannot be used, of images that are known to be unusable before they are opened."""
     skipped = {image_id: reason for split in splits for image_id, reason in split.unreadable.items()}
     return skipped | {image_id: "No file of that name is stored." for split in splits for image_id in split.missing}
-
-
-def _name(dataset: Dataset, example: Example) -> str:
-    return example.path.relative_to(dataset.images or example.path.parent).as_posix()
 
 
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:

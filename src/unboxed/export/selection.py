@@ -113,8 +113,8 @@ class Selection:
         """One line: what was selected, and what was left out."""
         left_out = {
             "below the score": self.below_score,
-            "not in the picture": self.absent,
-            "of phrases that name no thing": self.unnamed,
+            "not in the image": self.absent,
+            "of phrases that name no object": self.unnamed,
             "merged with another": self.merged,
             "of rare names": self.rare,
         }
@@ -148,21 +148,21 @@ def select_boxes(
             raise ExportError(f"{image!r} has {known.size} pixels once and {size} once; give each image its own name.")
         known.captions.append(grounding.caption)
         known.boxes += _named_boxes(grounding, options, counts)
-    merged = {image: _merged(own.boxes, options.merge) for image, own in found.items()}
-    counts["merged"] = sum(len(own.boxes) - len(merged[image]) for image, own in found.items())
+    merged = {image: _merged(known.boxes, options.merge) for image, known in found.items()}
+    counts["merged"] = sum(len(known.boxes) - len(merged[image]) for image, known in found.items())
     by_name = Counter(box.category for boxes in merged.values() for box in boxes)
     kept = {name for name, count in by_name.items() if count >= options.min_boxes}
     counts["rare"] = sum(count for name, count in by_name.items() if name not in kept)
-    shown = _shown_names(kept, (box for own in found.values() for box in own.boxes), options)
+    shown = _shown_names(kept, (box for known in found.values() for box in known.boxes), options)
     return Selection(
         tuple(
             LabelledImage(
                 image,
-                *own.size,
-                tuple(own.captions),
+                *known.size,
+                tuple(known.captions),
                 tuple(replace(box, category=shown[box.category]) for box in merged[image] if box.category in kept),
             )
-            for image, own in found.items()
+            for image, known in found.items()
         ),
         tuple(sorted(set(shown.values()))),
         **counts,

@@ -188,7 +188,7 @@ class Shard:
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise SearchError(
                 f"{path} is damaged ({error}). Delete it and run `unboxed index` again: only its images are "
-                "encoded anew."
+                "encoded again."
             ) from None
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:

@@ -72,7 +72,7 @@ class IndexFolder:
         try:
             return tuple(str(text) for text in json.loads(self._anchors.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise SearchError(f"{self._anchors} is damaged ({error}); index the images anew.") from None
+            raise SearchError(f"{self._anchors} is damaged ({error}); index the images again.") from None
 
     @staticmethod
     def of(out: Path) -> IndexFolder | None:
@@ -90,11 +90,11 @@ class IndexFolder:
                 raise SearchError(f"{file} does not describe an index of unboxed.")
             version, name = content["version"], content["made_by"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchError(f"{file} is damaged ({error!r}); index the images anew.") from None
+            raise SearchError(f"{file} is damaged ({error!r}); index the images again.") from None
         if not isinstance(version, int) or version > _VERSION:
             raise SearchError(f"{out} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise SearchError(f"{file} is damaged (made_by is {name!r}); index the images anew.")
+            raise SearchError(f"{file} is damaged (made_by is {name!r}); index the images again.")
         return IndexFolder(out, name)
 
     @staticmethod
@@ -115,7 +115,7 @@ class IndexFolder:
         if in_use is not None and in_use.name != name and not again:
             raise SearchError(
                 f"{out} was encoded by another run than {run}, or by this one before it was trained further. "
-                "Add --again to look at all its images anew with this run, or name another --out."
+                "Add --again to encode all its images with this run, or name another --out."
             )
         if in_use is None and out.exists():
             other = not out.is_dir() or any(not _UNFINISHED.fullmatch(entry.name) for entry in out.iterdir())

@@ -21,7 +21,7 @@ from unboxed.visualization.html import jpeg_data_uri
 
 __all__ = ["grounding_html", "grounding_png"]
 
-_LONG_SIDE = 800  # of the image in a notebook, whatever its own size
+_LONG_SIDE = 800  # of the picture, whatever the size of the image
 _JPEG_QUALITY = 90
 _PATCH = "background:{};color:{};border-radius:4px;padding:1px 5px"
 
