@@ -89,3 +89,11 @@ def test_an_image_without_regions_has_no_proposals() -> None:
 def test_the_mean_of_runs() -> None:
     one, two = (count_errors([grounded(answers)]) for answers in ([MAN, HAT, OTHER_MAN], [MAN, MAN, MAN]))
     assert ErrorTable.mean([one, two]).total == (2, 0, 0.5, 0.5, 0, 0)
+
+
+def test_phrases_without_gold_boxes_are_not_counted() -> None:
+    item = grounded([MAN, HAT, OTHER_MAN])
+    (caption,) = item.example.captions
+    man, hat, other = caption.phrases
+    bare = replace(caption, phrases=(man, replace(hat, boxes=np.zeros((0, 4))), other))
+    assert count_errors([replace(item, example=replace(item.example, captions=(bare,)))]).total == (2, 0, 0, 0, 0, 0)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.evaluate import evaluate_run
+from unboxed.evaluation.grounded_split import ground_split, score_groundings, score_word_attention
 from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.options import EvaluationOptions
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store.region_store import RegionStore
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 
@@ -95,6 +101,34 @@ def test_without_the_store_of_training_regions_are_extracted_into_the_run(
     assert found.scores.estimates == expected.scores.estimates
     assert shown == ["Extracting regions of 8 images of the split test"]
     assert (run / "store").is_dir()
+
+
+def test_a_run_without_a_log_has_a_report_without_curves(drawn_run: Path, tiny_world: World, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(drawn_run, run)
+    (run / "log.jsonl").unlink()
+    result = evaluate_run(run, tiny_world[0], EvaluationOptions(split="test", retrieval=False))
+    assert result.report is not None
+    assert "Over optimizer steps" in (page := result.report.read_text(encoding="utf-8"))  # the chart of attention
+    assert "Loss" not in page
+
+
+def test_attention_cannot_be_scored_where_no_region_overlaps_a_gold_box(
+    drawn_run: Path, tiny_world: World, tmp_path: Path
+) -> None:
+    """Gold boxes that no region overlaps: grounding is scored, attention cannot be."""
+    examples = load_dataset(tiny_world[0]).split("test").examples
+    far = np.array([[0, 0, 1e-3, 1e-3]], np.float32)
+    moved = [
+        replace(
+            e, captions=tuple(replace(c, phrases=tuple(replace(p, boxes=far) for p in c.phrases)) for c in e.captions)
+        )
+        for e in examples
+    ]
+    split = EmbeddedSplit(Grounder.load(drawn_run), RegionStore.open(tiny_world[1]))
+    grounded = list(ground_split(split, moved))
+    assert score_word_attention(grounded) is None
+    assert score_groundings(grounded)["upper_bound_any"] == 0
 
 
 def test_proposals_need_a_heat_map(drawn_run: Path, tiny_world: World) -> None:

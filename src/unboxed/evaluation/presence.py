@@ -67,8 +67,8 @@ def score_presence(split: EmbeddedSplit, examples: Sequence[Example]) -> Presenc
     present = found.present_N
     if present.all() or not present.any():
         return None
-    confidence = np.array([calibration.confidence(match) for match in found.match_N.tolist()])
-    predicted_present = confidence >= 0.5
+    probability_N = np.array([calibration.confidence(match) for match in found.match_N.tolist()])
+    predicted_present = probability_N >= 0.5
     hit, false_alarm = float(predicted_present[present].mean()), float(predicted_present[~present].mean())
     return PresenceScores(
         images=found.images,

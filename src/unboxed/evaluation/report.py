@@ -139,10 +139,12 @@ class _Card:
 
     @property
     def scored(self) -> int:
+        """Number of phrases with a gold box."""
         return sum(phrase.right is not None for phrase in self.phrases)
 
     @property
     def right(self) -> int:
+        """Number of phrases that are grounded correctly."""
         return sum(phrase.right is True for phrase in self.phrases)
 
 

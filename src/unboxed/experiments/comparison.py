@@ -82,6 +82,7 @@ class _Plan:
 
     @property
     def all_cells(self) -> list[Cell]:
+        """The cells of all datasets and recipes."""
         return [cell for cells in self.cells.values() for cell in cells]
 
 
