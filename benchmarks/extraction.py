@@ -22,14 +22,12 @@ import numpy as np
 from benchmarks.harness import Result, SkippedError, Target, alternate, shared_folder
 from unboxed.data.dataset import load_dataset
 from unboxed.data.images import open_image
-from unboxed.regions.extraction import extract, image_key
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor, extract, image_key
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import Network
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.cores import available_cores
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.scenes import write_scenes
 from unboxed.types import Example
 
@@ -120,7 +118,7 @@ def _difference(first: RegionStore, second: RegionStore) -> float:
 
 
 def _batch_ratio(model: Path, examples: Sequence[Example], rounds: int) -> float:
-    network = Network.open(model)
+    network = Network(model)
     mean, scale = network.normalization()
     names = [name for name, shape in network.outputs if len(shape) == 4]
     images = [open_image(example.path) for example in examples[:16]]

@@ -25,7 +25,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.scenes import write_scenes
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.types import Array, Example

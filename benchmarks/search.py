@@ -34,7 +34,7 @@ from typing import cast
 import torch
 
 from benchmarks.harness import Result, Target
-from unboxed.data.collate import GEOMETRY_WIDTH
+from unboxed.data.batches import GEOMETRY_WIDTH
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig

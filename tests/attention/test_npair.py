@@ -13,7 +13,7 @@ from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.dual_encoder import MaskedMLP
 from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells, Reduction, pixels_of
 from unboxed.errors import RegionsError
-from unboxed.regions.sources.grid import grid_cells
+from unboxed.regions.sources.geometry import grid_cells
 
 B, C, Q, R, D = 3, 4, 5, 6, 8
 SIDE, PATCH = 4, 8

@@ -7,8 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unboxed.attention.positions import PositionFocusedRegions
-from unboxed.regions.blocks import cover_blocks
+from unboxed.attention.positions import PositionFocusedRegions, cover_blocks
 
 
 def test_a_box_over_two_and_a_half_blocks_by_hand() -> None:

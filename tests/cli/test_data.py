@@ -11,7 +11,7 @@ import pytest
 from unboxed.cli import main
 from unboxed.cli.data import _duration
 from unboxed.data.dataset import load_dataset
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.settings import ImportedRegions
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.types import Caption, Example, Phrase, Regions
 
 TEXT = "two men with a dog"

@@ -15,7 +15,7 @@ from unboxed.evaluation.pair_scores import ensemble, score_pairs
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 30])

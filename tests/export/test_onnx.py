@@ -24,7 +24,7 @@ from unboxed.export.onnx_parity import CHECKED, Example
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.sprm import SPRM
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.types import Caption
 

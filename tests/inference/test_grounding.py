@@ -15,7 +15,7 @@ from unboxed.data.dataset import load_dataset
 from unboxed.inference import grounding as module
 from unboxed.inference.grounding import ground_stream
 from unboxed.inference.results import Grounding
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.types import Caption, Phrase
 
 

@@ -25,7 +25,7 @@ from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.json_values import UnknownFieldError
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from unboxed.regions.store import region_store
+from unboxed.regions import store
 from unboxed.types import Caption, Example
 
 
@@ -102,7 +102,7 @@ def examples(tmp_path: Path) -> list[Example]:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores write a shard after every second image."""
-    monkeypatch.setattr(region_store, "_IMAGES_PER_SHARD", 2)
+    monkeypatch.setattr(store, "_IMAGES_PER_SHARD", 2)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Extraction of a dataset: resumed and killed runs, unreadable and changed images, and the command line."""
+"""The regions of one image, and of a dataset: resumed and killed runs, unreadable and changed images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unboxed import boxes as box_arithmetic
 from unboxed.cli import main
-from unboxed.errors import ImageError, StoreError
-from unboxed.regions.extraction import extract, image_key
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.errors import ImageError, RegionsError, StoreError
+from unboxed.regions.extraction import RegionExtractor, extract, image_key
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.types import Example
 
 SETTINGS = RegionSettings(grid=2, texture=False)
@@ -77,8 +78,8 @@ def test_an_error_keeps_what_was_done(tmp_path: Path, examples: list[Example]) -
 SLOW = """
 import sys, time
 from pathlib import Path
-from unboxed.regions.store import region_store as store
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions import store
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Caption, Example
@@ -177,3 +178,172 @@ def test_the_command_line_takes_several_detectors(
     assert store.class_names == ("cat", "dog")
     assert type(store.settings) is RegionSettings and not store.settings.with_texture
     assert [path.name for path in store.settings.detectors] == ["cat.onnx", "dog.onnx"]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, graphs: Any) -> RegionSettings:
+    """A detector that sees a person and a dog on 64 x 64 pixels, a segmenter of colours, a backbone that averages."""
+    boxes = np.array([[[0, 0, 16, 40], [0, 1, 16, 40], [40, 40, 60, 60], [0, 0, 0, 0]]])
+    scores = np.array([[[0.8, 0.1], [0.9, 0.05], [0.2, 0.6], [0.9, 0.9]]])
+    detector = graphs.constant(
+        tmp_path / "detector.onnx", {"boxes": boxes, "scores": scores}, metadata={"classes": "person\nred stuff"}
+    )
+    return RegionSettings(
+        detectors=(detector,),
+        segmenter=graphs.segmenter(tmp_path / "segmenter.onnx"),
+        backbone=graphs.averaging(tmp_path / "backbone.onnx"),
+        detector_size=64,
+        evidence_sizes=(),
+        segmenter_size=64,
+        backbone_size=64,
+        grid=2,
+    )
+
+
+@pytest.fixture
+def image() -> Image.Image:
+    """Left half red, right half blue, 128 x 128."""
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[:, :64, 0] = pixels[:, 64:, 2] = 255
+    return Image.fromarray(pixels)
+
+
+def test_regions_come_best_first_without_repetitions(settings: RegionSettings, image: Image.Image) -> None:
+    extractor = RegionExtractor(settings)
+    regions = extractor(image)
+    assert (regions.width, regions.height) == (128, 128)
+    order = [extractor.source_names.index(name) for name in regions.sources]
+    assert regions.sources[:3] == ("detector", "detector", "image")
+    assert set(regions.sources) == {"detector", "image", "segmenter", "head", "torso", "legs", "grid"}
+    np.testing.assert_allclose(regions.boxes[:3], [[0, 2, 32, 80], [80, 80, 120, 120], [0, 0, 128, 128]])
+    np.testing.assert_allclose(regions.scores[:2], [0.9, 0.6], rtol=1e-6)
+    overlap = box_arithmetic.iou(regions.boxes, regions.boxes) - np.eye(len(regions))
+    assert overlap.max() <= settings.duplicate
+    assert (box_arithmetic.area(regions.boxes) > 0).all()
+    assert order[0] == min(order)
+
+
+def test_every_source_scores_every_region(settings: RegionSettings, image: Image.Image) -> None:
+    regions = RegionExtractor(settings)(image)
+    assert regions.class_names == ("person", "red stuff", "segmenter:red stuff", "green stuff", "blue stuff")
+    # The best score among raw boxes with IoU > 0.6, also of those that suppression removed.
+    np.testing.assert_allclose(regions.class_probs[0, :2], [0.9, 0.1], rtol=1e-6)
+    halves = [i for i, name in enumerate(regions.sources) if name == "segmenter"]
+    red = regions.class_names.index("segmenter:red stuff")
+    np.testing.assert_allclose(regions.class_probs[halves, red].max(), 1, atol=1e-3)
+    np.testing.assert_allclose(regions.class_probs[2, [red, 4]], 2 / 3, atol=1e-3)  # p = 1/2, q = 1
+
+
+def test_features_are_pooled_from_the_backbone(settings: RegionSettings, image: Image.Image) -> None:
+    extractor = RegionExtractor(settings)
+    assert extractor.feature_blocks == (("backbone/map", 3), ("colour", 36))
+    regions = extractor(image)
+    assert regions.features.shape[1] == sum(width for _, width in extractor.feature_blocks) == 39
+    np.testing.assert_allclose(regions.features[0, :3], [1, -1, -1], atol=1e-5)  # (255 - 127.5) / 127.5
+    np.testing.assert_allclose(regions.features[2, :3], [0, -1, 0], atol=1e-5)
+
+
+def test_crops_and_texture_are_more_blocks(settings: RegionSettings, image: Image.Image) -> None:
+    extractor = RegionExtractor(replace(settings, crops=True, texture=True, colour=False))
+    assert [name for name, _ in extractor.feature_blocks] == ["backbone/map", "crop", "texture"]
+    np.testing.assert_allclose(extractor(image).features[0, 3:6], [1, -1, -1], atol=1e-5)
+
+
+def test_mean_and_deviation_of_the_metadata_are_used(tmp_path: Path, graphs: Any, image: Image.Image) -> None:
+    path = graphs.averaging(tmp_path / "b.onnx", metadata={"mean": "0, 100, 200", "std": "255"})
+    features = RegionExtractor(RegionSettings(backbone=path, backbone_size=64))(image).features
+    np.testing.assert_allclose(features[0, :3], [0.5, -100 / 255, (127.5 - 200) / 255], atol=1e-4)
+
+
+def test_a_union_of_two_persons_shows_persons(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.array([[[0, 0, 16, 40], [40, 0, 60, 40]]]), "scores": np.array([[[0.9], [0.7]]])}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "person"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), parts=0, nms=1)
+    regions = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
+    union = regions.sources.index("union")
+    np.testing.assert_allclose(regions.boxes[union], [0, 0, 60, 40])
+    np.testing.assert_allclose(regions.class_probs[union], 0.7)
+
+
+def test_two_detectors_take_turns_and_keep_their_scores_apart(tmp_path: Path, graphs: Any) -> None:
+    paths = []
+    for i, (box, score) in enumerate([([0, 0, 20, 20], 0.9), ([40, 40, 60, 60], 0.4)]):
+        outputs = {"boxes": np.array([[box]]), "scores": np.array([[[score]]])}
+        paths.append(graphs.constant(tmp_path / f"{i}.onnx", outputs, metadata={"classes": "cat"}))
+    settings = RegionSettings(detectors=tuple(paths), detector_size=64, evidence_sizes=())
+    regions = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
+    assert regions.class_names == ("cat", "detector2:cat")
+    np.testing.assert_allclose(regions.class_probs[:2], [[0.9, 0], [0, 0.4]], rtol=1e-6)
+
+
+def test_class_scores_are_the_mean_over_all_sizes(tmp_path: Path, graphs: Any) -> None:
+    # Its boxes are constant in pixels of its input: at twice the size the second one lies where the first one lay.
+    outputs = {"boxes": np.array([[[0, 0, 16, 40], [0, 0, 32, 80]]]), "scores": np.array([[[0.8], [0.4]]])}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(128,), parts=0)
+    once = RegionExtractor(replace(settings, evidence_sizes=()))(Image.new("RGB", (64, 64)))
+    both = RegionExtractor(settings)(Image.new("RGB", (64, 64)))
+    np.testing.assert_array_equal(both.boxes, once.boxes)
+    np.testing.assert_allclose(once.class_probs[0], 0.8)
+    np.testing.assert_allclose(both.class_probs[0], (0.8 + 0.4) / 2)
+
+
+def test_threads_do_not_change_the_regions(settings: RegionSettings, image: Image.Image) -> None:
+    extractor = RegionExtractor(settings)
+    alone = extractor(image)
+    np.testing.assert_array_equal(RegionExtractor(settings, side_by_side=True)(image).features, alone.features)
+    with ThreadPoolExecutor(4) as pool:
+        for regions in pool.map(extractor, [image] * 16):
+            np.testing.assert_array_equal(regions.features, alone.features)
+            np.testing.assert_array_equal(regions.class_probs, alone.class_probs)
+            np.testing.assert_array_equal(regions.boxes, alone.boxes)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (2000, 40)])
+def test_odd_shapes_have_regions(settings: RegionSettings, size: tuple[int, int]) -> None:
+    for chosen in (settings, RegionSettings.weight_free()):
+        regions = RegionExtractor(chosen)(Image.new("RGB", size, (200, 30, 30)))
+        assert "image" in regions.sources
+        assert np.isfinite(regions.features).all()
+
+
+def test_the_weight_free_regions_need_no_file(image: Image.Image) -> None:
+    extractor = RegionExtractor(RegionSettings.weight_free())
+    regions = extractor(image)
+    assert extractor.class_names == ()
+    assert [name for name, _ in extractor.feature_blocks] == ["colour", "texture"]
+    assert box_arithmetic.iou(regions.boxes, np.array([[0, 0, 64, 128]], np.float32)).max() > 0.9
+
+
+def test_a_segmenter_and_a_backbone_need_their_outputs(tmp_path: Path, graphs: Any) -> None:
+    flat = graphs.constant(tmp_path / "flat.onnx", {"embedding": np.zeros((1, 4))})
+    with pytest.raises(RegionsError, match=r"`logits`"):
+        RegionExtractor(RegionSettings(segmenter=flat))
+    with pytest.raises(RegionsError, match=r"no feature map; its outputs are embedding \[1, 4\]"):
+        RegionExtractor(RegionSettings(backbone=flat))
+    backbone = graphs.averaging(tmp_path / "b.onnx")
+    with pytest.raises(RegionsError, match=r"no feature map 'c4'"):
+        RegionExtractor(RegionSettings(backbone=backbone, feature_maps=("c4",)))
+
+
+def test_images_of_other_modes_are_converted(image: Image.Image) -> None:
+    extractor = RegionExtractor(RegionSettings(grid=2))
+    grey = image.convert("L")
+    np.testing.assert_array_equal(extractor(grey).features, extractor(grey.convert("RGB")).features)
+
+
+def test_an_image_without_any_region_is_refused(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.zeros((1, 1, 4)), "scores": np.ones((1, 1, 1))}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), whole_image=False, detector_size=64, evidence_sizes=())
+    extractor = RegionExtractor(settings)
+    with pytest.raises(RegionsError, match="No source proposed a region for this image; turn on whole_image"):
+        extractor(Image.new("RGB", (64, 64)))
+
+
+def test_feature_maps_of_a_detector_can_be_left_out(tmp_path: Path, graphs: Any) -> None:
+    outputs = {"boxes": np.zeros((1, 1, 4)), "scores": np.ones((1, 1, 1)), "p3": np.ones((1, 5, 8, 8))}
+    path = graphs.constant(tmp_path / "d.onnx", outputs, metadata={"classes": "cat"})
+    settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), colour=False, texture=False)
+    assert RegionExtractor(settings).feature_blocks == (("p3", 5),)
+    assert RegionExtractor(replace(settings, detector_features=False)).feature_blocks == ()

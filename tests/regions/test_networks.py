@@ -23,15 +23,15 @@ from unboxed.regions.settings import RegionSettings
 )
 def test_class_names_in_the_ways_exporters_write_them(tmp_path: Path, graphs: Any, text: str) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, metadata={"names": text})
-    assert class_list(Network.open(path), None, 2) == ("cat", "dog")
+    assert class_list(Network(path), None, 2) == ("cat", "dog")
 
 
 def test_files_that_are_no_graphs(tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match="no model file"):
-        Network.open(tmp_path / "none.onnx")
+        Network(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(RegionsError, match="cannot be opened as an ONNX graph"):
-        Network.open(tmp_path / "text.onnx")
+        Network(tmp_path / "text.onnx")
 
 
 def test_a_graph_needs_one_image_input(tmp_path: Path) -> None:
@@ -42,12 +42,12 @@ def test_a_graph_needs_one_image_input(tmp_path: Path) -> None:
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "two.onnx"
     )
     with pytest.raises(RegionsError, match=r"has the inputs left \[1, 3, 8, 8\], right .*; expected a single image"):
-        Network.open(tmp_path / "two.onnx")
+        Network(tmp_path / "two.onnx")
 
 
 def test_a_size_that_a_graph_cannot_take_is_named(tmp_path: Path, graphs: Any) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, size=(8, 8))
-    network = Network.open(path)
+    network = Network(path)
     assert network.input_size == (8, 8)
     with pytest.raises(RegionsError, match=r"cannot run on an image of 6 x 4 pixels .*choose another input size"):
         network.run(np.zeros((4, 6, 3), np.uint8), 0, 1, ["x"])
@@ -57,25 +57,25 @@ def test_a_size_that_a_graph_cannot_take_is_named(tmp_path: Path, graphs: Any) -
 def test_mean_and_deviation_must_be_numbers(tmp_path: Path, graphs: Any, mean: str, std: str) -> None:
     path = graphs.averaging(tmp_path / "b.onnx", metadata={"mean": mean, "std": std})
     with pytest.raises(RegionsError, match="the metadata `mean` and `std` must be one or three numbers"):
-        Network.open(path).normalization()
+        Network(path).normalization()
 
 
 @pytest.mark.parametrize("text", ["[", "{0: f()}", "", "[]"])
 def test_metadata_without_class_names_are_as_good_as_none(tmp_path: Path, graphs: Any, text: str) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, metadata={"names": text})
     with pytest.raises(RegionsError, match="carries no class names; give them with `class_names`"):
-        class_list(Network.open(path), None, 2)
+        class_list(Network(path), None, 2)
 
 
 def test_a_list_of_classes_that_is_not_there(tmp_path: Path, graphs: Any) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))})
     with pytest.raises(RegionsError, match=r"There is no class list .*names\.txt; give a text file"):
-        class_list(Network.open(path), tmp_path / "names.txt", 2)
+        class_list(Network(path), tmp_path / "names.txt", 2)
 
 
 def test_crops_need_an_embedding(tmp_path: Path, graphs: Any) -> None:
     path = graphs.constant(tmp_path / "b.onnx", {"map": np.zeros((1, 2, 3, 3))})
-    backbone = OnnxBackbone.open(path, 32)
+    backbone = OnnxBackbone(path, 32)
     with pytest.raises(RegionsError, match=r"no output `embedding` \[n, V\] for crops \(it has map \[1, 2, 3, 3\]\)"):
         backbone.crops(View(Image.new("RGB", (8, 8)), (8, 8)), np.zeros((1, 4), np.float32))
     assert RegionSettings(backbone=path, crops=True).crops

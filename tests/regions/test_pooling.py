@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unboxed.regions.base import FeatureMap
 from unboxed.regions.pooling import box_sums, pool
-from unboxed.regions.proposals import FeatureMap
 
 
 def test_pooled_means_of_a_hand_made_map() -> None:

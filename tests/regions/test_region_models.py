@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from unboxed import boxes as box_arithmetic
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.onnx_detector import OnnxDetector
+from unboxed.regions.sources.detector_models import OnnxDetector
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def annotated(shared_data: Path) -> list[tuple[Image.Image, np.ndarray]]:
 def test_the_detectors_find_the_person(weights: Path, annotated: list[tuple[Image.Image, np.ndarray]]) -> None:
     names = weights / "labels" / "coco80.txt"
     for file in ("nanodet_plus_m_416_coco80.onnx", "yolox_nano_416_coco80.onnx"):
-        detector = OnnxDetector.open(weights / file, 448, names)
+        detector = OnnxDetector(weights / file, 448, names)
         person = detector.class_names.index("person")
         hits = 0
         for image, gold in annotated:

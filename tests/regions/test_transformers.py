@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.features.backbones import TransformersBackbone
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.transformers_detector import TransformersDetector
+from unboxed.regions.sources.detector_models import TransformersDetector
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 
@@ -54,7 +54,7 @@ def vision_transformer(library: Any, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_a_detector(detector: Path) -> None:
-    opened = TransformersDetector.open(str(detector))
+    opened = TransformersDetector(str(detector))
     found = opened.detect(View(Image.new("RGB", (50, 50), (255, 0, 0)), (100, 50)))
     assert opened.class_names == ("cat", "dog")
     assert found.boxes.shape == (5, 4)
@@ -64,13 +64,13 @@ def test_a_detector(detector: Path) -> None:
 
 def test_a_convolutional_backbone_sees_the_whole_image(convolutional: Path) -> None:
     view = View(Image.new("RGB", (50, 50)), (100, 50))
-    (plane,) = TransformersBackbone.open(str(convolutional), longest=64).maps(view)
+    (plane,) = TransformersBackbone(str(convolutional), longest=64).maps(view)
     assert plane.values.shape == (12, 4, 8)  # 64 x 32 pixels at stride 8
     assert plane.window == (0, 0, 50, 50)
 
 
 def test_patches_of_a_transformer_lie_as_in_the_image(vision_transformer: Path) -> None:
-    opened = TransformersBackbone.open(str(vision_transformer), longest=999)
+    opened = TransformersBackbone(str(vision_transformer), longest=999)
     dark, lit = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64))
     lit.paste((255, 255, 255), (32, 0, 48, 16))
     (before,), (after,) = (opened.maps(View(image, image.size)) for image in (dark, lit))
@@ -99,7 +99,7 @@ def test_a_missing_model_and_a_missing_library_are_told_apart(
     library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RegionsError, match="cannot be loaded by transformers"):
-        TransformersDetector.open(str(tmp_path))
+        TransformersDetector(str(tmp_path))
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RegionsError, match=r'pip install "unboxed\[hf\]"'):
-        TransformersBackbone.open("anything", 64)
+        TransformersBackbone("anything", 64)

@@ -1,4 +1,4 @@
-"""A reader finds the old content or the new one: after an error, after a kill, and for files of every library."""
+"""A reader finds the old content or the new one, after an error and after a kill; one process holds a lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.runtime.atomic import atomic_folder, atomic_path, write_json, write_text
+from unboxed.runtime.atomic import atomic_folder, atomic_path, file_lock, write_json, write_text
 
 
 def _mode(path: Path) -> int:
@@ -139,3 +139,49 @@ def test_a_process_that_is_killed_leaves_the_old_content(tmp_path: Path, folder:
     assert (path / "file" if folder else path).read_text() == "old"
     left = [other for other in tmp_path.iterdir() if other != path]
     assert len(left) == 1 and left[0].name.startswith(".")
+
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def _count(path: Path, times: int) -> None:
+    """Adds 1 to the number in a file, which is lost when two processes read the same number."""
+    for _ in range(times):
+        with file_lock(path):
+            path.write_text(str(int(path.read_text()) + 1))
+
+
+def test_no_update_of_two_processes_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "count"
+    path.write_text("0")
+    processes = [SPAWN.Process(target=_count, args=(path, 200)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert path.read_text() == "400"
+
+
+def _hold(path: Path, holds: Connection) -> None:
+    with file_lock(path):
+        holds.send("holds")
+        signal.pause()
+
+
+def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "run"  # neither has to exist
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=_hold, args=(path, there))
+    process.start()
+    assert here.recv() == "holds"
+    process.kill()
+    process.join()
+    with file_lock(path):
+        assert [file.name for file in path.parent.iterdir()] == [".run.lock"]
+
+
+def test_an_error_releases_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), file_lock(tmp_path / "run"):
+        raise ZeroDivisionError
+    with file_lock(tmp_path / "run"):
+        pass

@@ -17,7 +17,7 @@ from unboxed.errors import RegionsError, SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES
 from unboxed.recipes.sprm import SPRM
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.search.image_embeddings import (
     Shard,
     StoredImage,

@@ -3,8 +3,8 @@
 `M[t, y, x] = <h_t, F[:, y, x]>` is how well word t fits the cell at row y and column x. No attention is trained: the
 score of image and caption is a reduction of the map. Training for retrieval alone makes words localize.
 
-Cells are regions in the row-by-row order of `regions.sources.grid`. The networks look at neighbouring cells, so they
-need the whole square grid.
+Cells are regions in the row-by-row order of `regions.sources.geometry`. The networks look at neighbouring cells, so
+they need the whole square grid.
 """
 
 from __future__ import annotations

@@ -13,9 +13,8 @@ from torch import nn
 
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import xavier_linear
-from unboxed.regions.blocks import cover_blocks
 
-__all__ = ["PositionFocusedRegions"]
+__all__ = ["PositionFocusedRegions", "cover_blocks"]
 
 
 class PositionFocusedRegions(nn.Module):
@@ -64,3 +63,39 @@ class PositionFocusedRegions(nn.Module):
         """Unit vectors `[B, R, D]`, zero where padded."""
         rows = torch.cat([inputs_BRV, self.positions(inputs_BRV, edges_BR4)], dim=-1)
         return l2_normalize(self.map(rows)).masked_fill(~mask_BR[..., None], 0)
+
+
+def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `slots` blocks of a `grid` x `grid` image that each box covers most.
+
+    Blocks that are covered equally are ordered by column, then by row.
+
+    Args:
+        edges: `[..., 4]` x1, y1, x2, y2 as shares of the image's width and height; clipped to the image.
+        grid: blocks along each side.
+        slots: number of blocks that are kept.
+
+    Returns:
+        block: int64 `[..., slots]` block numbers `column · grid + row`, largest share first; `grid²` if a box covers
+            fewer blocks.
+        share: `[..., slots]` covered area of each block; sums to 1 over the slots, 0 where there is no block.
+    """
+    lines = torch.arange(grid + 1, device=edges.device, dtype=edges.dtype) / grid
+    across = _shared(edges[..., 0, None], edges[..., 2, None], lines)
+    down = _shared(edges[..., 1, None], edges[..., 3, None], lines)
+    area = (across[..., :, None] * down[..., None, :]).flatten(-2)
+    # The areas of wholly covered blocks differ in their last bits; rounded, and kept in order, they are equal on every
+    # machine. A block that is hardly covered still ranks before one that is not.
+    largest = area.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(area.dtype).tiny)
+    rank = torch.where(area > 0, (area / largest * 1e5).round().clamp(min=1), 0).to(torch.int64)
+    later = torch.arange(grid**2, device=edges.device)
+    order = (rank * grid**2 - later).topk(min(slots, grid**2), dim=-1).indices
+    weight = area.gather(-1, order)
+    total = weight.sum(dim=-1, keepdim=True)
+    block = torch.where(weight > 0, order, grid**2)
+    return block, torch.where(total > 0, weight / total.clamp(min=torch.finfo(area.dtype).tiny), 0)
+
+
+def _shared(low: torch.Tensor, high: torch.Tensor, lines: torch.Tensor) -> torch.Tensor:
+    """Length `[..., grid]` that the interval from `low` to `high` shares with each interval between two lines."""
+    return (torch.minimum(high, lines[1:]) - torch.maximum(low, lines[:-1])).clamp(min=0)

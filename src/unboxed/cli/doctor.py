@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.cores import available_cores
+from unboxed.runtime.threads import available_cores
 
 __all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
 

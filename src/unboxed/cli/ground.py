@@ -78,7 +78,7 @@ def _phrase_line(phrase: GroundedPhrase, absent: bool) -> str:
 def _load_and_extract(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
     """Load the model and extract the image's regions, at the same time: importing PyTorch takes over a second."""
     from unboxed.inference.run_config import RunConfig
-    from unboxed.regions.extractor import RegionExtractor
+    from unboxed.regions.extraction import RegionExtractor
 
     config = RunConfig.load(run)
     with ThreadPoolExecutor(1) as pool:

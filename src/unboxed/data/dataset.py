@@ -1,22 +1,40 @@
-"""Datasets and their splits: `load_dataset` reads a dataset file, a table of captions, or a folder."""
+"""Datasets and their splits: `load_dataset` reads a dataset file, a table of captions, or a folder.
+
+A dataset file is TOML. Which keys a format has is declared by its reader; the guide is `docs/data.md`.
+
+    format = "flickr30k-entities"
+    images = "photos"                   # paths are relative to this file
+    annotations = "annotations.tar.gz"
+    exclude = ["2851198725"]            # optional: image ids to leave out
+
+    [splits]
+    train = "train.txt"                 # one image id per line
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.dataset_file import DatasetFile, RegionTable, expected_one_of
-from unboxed.data.image_folder import ImageFolder, ImageSearch
-from unboxed.data.readers.base import Reader
+from unboxed.data import readers
+from unboxed.data.images import ImageFolder, ImageSearch, without_suffix
+from unboxed.data.readers.base import Key, Reader
 from unboxed.data.readers.caption_files import find_captions, folder_with
 from unboxed.data.readers.tables import SUFFIXES, TableReader
 from unboxed.errors import DatasetError, ImageError
 from unboxed.types import Example
 
-__all__ = ["Dataset", "RegionTable", "Split", "load_dataset"]
+__all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
+
+COMMON_KEYS = ("format", "name", "images", "exclude", "regions")
+"""The keys of all formats."""
+
+_REGION_KEYS = ("detector", "segmenter", "backbone", "class_names")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +69,21 @@ class Split:
         """
         for reason in self.unreadable.values():
             raise ImageError(f"{reason} Without --strict it is skipped.")
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """The models of a dataset that find its regions: the optional `[regions]` of the TOML file.
+
+    Attributes:
+        detector, segmenter, backbone: ONNX files.
+        class_names: a text file, one class of the detector per line.
+    """
+
+    detector: Path | None = None
+    segmenter: Path | None = None
+    backbone: Path | None = None
+    class_names: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +141,7 @@ class Dataset:
             DatasetError: no split of that name, no image of it stored, or a malformed list or annotation.
         """
         if name not in self.split_names:
-            raise DatasetError(f"{self.path} has no split {name!r}; {expected_one_of(name, self.split_names)}")
+            raise DatasetError(f"{self.path} has no split {name!r}; {_expected_one_of(name, self.split_names)}")
         examples, search = self._opened.read(name)
         if not examples:
             raise DatasetError(self._no_images(name, search))
@@ -151,5 +184,131 @@ def load_dataset(path: str | Path) -> Dataset:
         )
     if path.suffix.lower() in SUFFIXES:
         return Dataset(path, path.stem, TableReader, folder_with(path.parent, path), {"annotations": path})
-    file = DatasetFile(path)
-    return Dataset(path, file.name, file.reader, file.images, file.keys, file.exclude, file.regions)
+    return _DatasetFile(path).dataset()
+
+
+class _DatasetFile:
+    """A dataset file whose keys are known and belong to its format. `dataset` checks their values."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._content = _toml(path)
+        self._check_known(self._content, [*COMMON_KEYS, *dict.fromkeys(name for name, _ in _keys_of_formats())])
+        self.reader = self._reader()
+        self._check_belonging()
+
+    def dataset(self) -> Dataset:
+        stem = self.path.stem if self.path.stem != "data" else self.path.resolve().parent.name
+        return Dataset(
+            path=self.path,
+            name=self._text(self._content, "name") if "name" in self._content else stem,
+            reader=self.reader,
+            images=self._images(),
+            keys={key.name: self._value(key) for key in self.reader.keys if key.required or key.name in self._content},
+            exclude=self._exclude(),
+            regions=self._regions(),
+        )
+
+    def _reader(self) -> type[Reader]:
+        name = self._text(self._content, "format")
+        known = {reader.format: reader for reader in readers.READERS}
+        if name not in known:
+            raise DatasetError(f"{self.path}: unknown format {name!r}; {_expected_one_of(name, known)}")
+        return known[name]
+
+    def _check_belonging(self) -> None:
+        """Refuses keys that other formats have and this one does not."""
+        names = {*COMMON_KEYS, *(key.name for key in self.reader.keys)}
+        for key in self._content:
+            owners = [owner for name, owner in _keys_of_formats() if name == key]
+            if key in names:
+                continue
+            if key == "splits":
+                problem = f"format {self.reader.format!r} brings its own splits; remove [splits]."
+            elif len(owners) == 1:
+                problem = f"`{key}` belongs to format {owners[0]!r}; remove it."
+            else:
+                problem = f"format {self.reader.format!r} names its captions under [splits]; remove `{key}`."
+            raise DatasetError(f"{self.path}: {problem}")
+
+    def _images(self) -> Path | None:
+        required = self.reader.images == "required"
+        if self._content.get("images") is False or ("images" not in self._content and not required):
+            return None
+        if self.reader.images == "none":
+            raise DatasetError(f"{self.path}: format {self.reader.format!r} does not name its images; remove `images`.")
+        images = self._existing(self._content, "images", absent=", or images = false when you have features only")
+        if not images.is_dir():
+            raise DatasetError(f"{self.path}: `images` is {images}, which is not a folder.")
+        return images
+
+    def _exclude(self) -> frozenset[str]:
+        exclude = self._content.get("exclude", [])
+        if not isinstance(exclude, list) or not all(isinstance(image_id, str) for image_id in exclude):
+            raise DatasetError(f'{self.path}: `exclude` is {exclude!r}; expected a list of image ids in quotes, ["1"].')
+        return frozenset(exclude if self.reader.ids_have_suffix else map(without_suffix, exclude))
+
+    def _regions(self) -> RegionTable | None:
+        if "regions" not in self._content:
+            return None
+        regions = self._content["regions"]
+        if not isinstance(regions, dict):
+            raise DatasetError(f"{self.path}: `regions` is {regions!r}; expected a table [regions].")
+        self._check_known(regions, _REGION_KEYS, "regions.")
+        return RegionTable(**{key: self._existing(regions, key, "regions.") for key in regions})
+
+    def _value(self, key: Key) -> Path | str | dict[str, Path]:
+        if key.kind == "path":
+            return self._existing(self._content, key.name)
+        if key.kind == "text":
+            return self._text(self._content, key.name)
+        paths = self._content.get(key.name, {})
+        if not isinstance(paths, dict) or (key.required and not paths):
+            raise DatasetError(f"{self.path} needs a table [{key.name}] with {key.meaning}, such as {key.example}.")
+        return {name: self._existing(paths, name, f"{key.name}.") for name in paths}
+
+    def _check_known(self, table: Mapping[str, Any], known: Collection[str], prefix: str = "") -> None:
+        for key in table:
+            if key not in known:
+                raise DatasetError(f"{self.path}: unknown key `{prefix}{key}`; {_expected_one_of(key, known)}")
+
+    def _text(self, table: Mapping[str, Any], key: str, prefix: str = "", absent: str = "") -> str:
+        if key not in table:
+            raise DatasetError(f"{self.path} has no `{prefix}{key}`; add {key} = {'…'!r}{absent}.")
+        value = table[key]
+        if not isinstance(value, str) or not value:
+            raise DatasetError(f"{self.path}: `{prefix}{key}` is {value!r}; expected text in quotes.")
+        return value
+
+    def _existing(self, table: Mapping[str, Any], key: str, prefix: str = "", absent: str = "") -> Path:
+        path = self.path.parent / self._text(table, key, prefix, absent)
+        if not path.exists():
+            raise DatasetError(
+                f"{self.path}: `{prefix}{key}` points at {path.resolve()}, which does not exist; "
+                f"correct `{prefix}{key}` (paths are relative to the file)."
+            )
+        return path
+
+
+def _expected_one_of(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is none of the known ones: the closest of them, and all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"did you mean {close[0]!r}? Expected" if close else "expected"
+    return f"{meant} one of: {', '.join(known)}."
+
+
+def _keys_of_formats() -> list[tuple[str, str]]:
+    """(key, format) for all formats."""
+    return [(key.name, reader.format) for reader in readers.READERS for key in reader.keys]
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise DatasetError(
+            f"{path} is not valid TOML: {error}. Captions are read from .csv, .jsonl and .json, or from a folder."
+        ) from None
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is not a text file; name a dataset's TOML file, or a .csv or .jsonl.") from None

@@ -35,7 +35,7 @@ from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example

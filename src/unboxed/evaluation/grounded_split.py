@@ -17,7 +17,7 @@ from unboxed.evaluation.heatmap import HeatMention, HeatScores, heat_per_image, 
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import Grounding
 from unboxed.regions.settings import ImportedRegions
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.text.phrases import head_noun
 from unboxed.types import Array, Caption, Example
 

@@ -40,9 +40,8 @@ from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.atomic import atomic_path, write_json
-from unboxed.runtime.locks import file_lock
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.atomic import atomic_path, file_lock, write_json
 from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings

@@ -31,7 +31,7 @@ from unboxed.experiments.workers import run_cells
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example, Regions
 

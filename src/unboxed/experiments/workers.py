@@ -14,7 +14,7 @@ from pathlib import Path
 from unboxed.errors import UnboxedError
 from unboxed.experiments.cells import Cell, run_cell
 from unboxed.runtime.atomic import write_text
-from unboxed.runtime.cores import available_cores
+from unboxed.runtime.threads import available_cores
 
 __all__ = ["run_cells"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from unboxed.errors import ExportError
 from unboxed.priors.scoring import scores
 from unboxed.priors.semantic import SemanticPrior
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.text.encoding import encode_caption
 from unboxed.text.vocabulary import Vocabulary

@@ -16,10 +16,9 @@ from unboxed.export.selection import Selection, select_boxes
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.cores import available_cores
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
+from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
 __all__ = ["Labelled", "label_dataset"]

@@ -10,8 +10,8 @@ import torch
 from unboxed.inference.grounding import CaptionsOfImages, caption_groups, ground_encoded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.threads import ordered_map
 from unboxed.types import Caption, Regions
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
-from unboxed.regions.extractor import RegionExtractor
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.regions.extraction import RegionExtractor
+from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import words
 from unboxed.text.vocabulary import Vocabulary
@@ -33,7 +33,7 @@ from unboxed.types import Array, Caption, Regions
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
     from unboxed.recipes.model import MatchingModel
-    from unboxed.regions.extractor import RegionExtractor
+    from unboxed.regions.extraction import RegionExtractor
 
 __all__ = ["Grounder", "ImageLike"]
 

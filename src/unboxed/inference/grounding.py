@@ -19,7 +19,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.inference.calibration import phrase_match
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.runtime.threads import ordered_map
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Caption, CaptionBatch, ImageBatch, Regions
 

@@ -49,7 +49,7 @@ class RunConfig:
     @property
     def region_width(self) -> int:
         """Width of a region's input to the model."""
-        from unboxed.data.collate import GEOMETRY_WIDTH
+        from unboxed.data.batches import GEOMETRY_WIDTH
 
         classes = len(self.class_names) if self.options.class_inputs else 0
         return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
@@ -70,7 +70,7 @@ class RunConfig:
         height: int,
     ) -> Array:
         """The model's input of R regions, `[R, region_width]`."""
-        from unboxed.data.collate import region_inputs
+        from unboxed.data.batches import region_inputs
 
         probs = class_probs if self.options.class_inputs else class_probs[:, :0]
         taken = features if self.columns.all() else features[:, self.columns]

@@ -12,7 +12,7 @@ from unboxed.priors import noun_sets
 from unboxed.priors.class_map import ClassMap, classes_by_name
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
-from unboxed.regions.sources.derived import PERSON_CLASSES, PersonParts
+from unboxed.regions.sources.geometry import PERSON_CLASSES, PersonParts
 from unboxed.text.inflection import noun_key
 from unboxed.text.lexicon import is_plural
 from unboxed.text.phrases import PhraseWords

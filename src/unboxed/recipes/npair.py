@@ -128,7 +128,7 @@ class NPair(RecipeConfig):
             RegionsError: regions without the pixels or features that the options ask for.
         """
         from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
-        from unboxed.data.collate import GEOMETRY_WIDTH
+        from unboxed.data.batches import GEOMETRY_WIDTH
 
         read_width = state_width if self.context or self.text != "gru" else self.embedding_width
         if self.map == "features":

@@ -1,8 +1,7 @@
-from .extraction import ExtractionSummary, extract
-from .extractor import RegionExtractor
+from .extraction import ExtractionSummary, RegionExtractor, extract
 from .importing import ImportSummary, import_regions, open_features
 from .settings import ImportedRegions, RegionSettings
-from .store.region_store import RegionStore
+from .store import RegionStore
 
 __all__ = [
     "ExtractionSummary",

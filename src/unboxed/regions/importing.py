@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.data.dataset import Dataset
-from unboxed.data.image_folder import UNKNOWN_SIZE
+from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions import importers
 from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.settings import ImportedRegions
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.types import Array, Example, Regions
 

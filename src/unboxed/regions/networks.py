@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +16,27 @@ from unboxed.types import Array
 __all__ = ["Network", "class_list", "load_transformers"]
 
 
-@dataclass(frozen=True, eq=False)
 class Network:
-    """An opened ONNX graph with one image input; safe to run from several threads at once.
+    """An ONNX graph with one image input, opened on the CPU; safe to run from several threads at once.
 
     Attributes:
         path: the file.
         input_size: (width, height) where the graph fixes them, else None.
         outputs: (name, shape) of each output; a size that is not fixed is None.
         metadata: the key-value pairs in the file.
-        session: the onnxruntime session. It uses one thread: an extraction runs several images at once, which scales
-            better than several threads an image.
+
+    Raises:
+        RegionsError: no such file, not an ONNX graph, or not one image input.
     """
 
-    path: Path
-    input_name: str
-    input_size: tuple[int, int] | None
-    outputs: tuple[tuple[str, tuple[int | None, ...]], ...]
-    metadata: dict[str, str]
-    session: Any
-
-    @staticmethod
-    def open(path: Path) -> Network:
-        """Opens a graph.
-
-        Raises:
-            RegionsError: no such file, not an ONNX graph, or not one image input.
-        """
+    def __init__(self, path: Path) -> None:
         import onnxruntime
 
         if not path.is_file():
             raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
+        # One thread: an extraction runs several images at once, which scales better than several threads an image.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -64,14 +50,10 @@ class Network:
             found = ", ".join(f"{node.name} {node.shape}" for node in session.get_inputs())
             raise RegionsError(f"{path} has the inputs {found}; expected a single image input [n, 3, H, W].")
         height, width = (_fixed(size) for size in images[0].shape[2:])
-        return Network(
-            path=path,
-            input_name=images[0].name,
-            input_size=(width, height) if width and height else None,
-            outputs=tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs()),
-            metadata=dict(session.get_modelmeta().custom_metadata_map),
-            session=session,
-        )
+        self.path, self._session, self._input = path, session, images[0].name
+        self.input_size = (width, height) if width and height else None
+        self.outputs = tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs())
+        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
 
     def run(
         self, pixels: npt.NDArray[np.uint8], mean: float | Array, scale: float | Array, names: list[str]
@@ -84,11 +66,10 @@ class Network:
             RegionsError: the graph cannot run on this size.
         """
         batch = pixels if pixels.ndim == 4 else pixels[None]
-        planes = np.ascontiguousarray(
-            ((batch.astype(np.float32) - mean) * scale).astype(np.float32).transpose(0, 3, 1, 2)
-        )
+        scaled = ((batch.astype(np.float32) - mean) * scale).astype(np.float32)
+        planes = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
         try:
-            outputs = self.session.run(names, {self.input_name: planes})
+            outputs = self._session.run(names, {self._input: planes})
         except Exception as error:
             height, width = pixels.shape[-3:-1]
             raise RegionsError(
@@ -142,10 +123,8 @@ def class_list(network: Network, file: Path | None, count: int | None) -> tuple[
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
         names = _lines(file.read_text(encoding="utf-8"))
     else:
-        text = next(
-            (network.metadata[key] for key in ("classes", "class_names", "names") if network.metadata.get(key)), ""
-        )
-        names = _parse_names(text)
+        keys = ("classes", "class_names", "names")
+        names = _parse_names(next((network.metadata[key] for key in keys if network.metadata.get(key)), ""))
     if not names:
         raise RegionsError(
             f"{network.path} carries no class names; give them with `class_names`, a text file with one name a line."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.regions.proposals import FeatureMap
+from unboxed.regions.base import FeatureMap
 from unboxed.types import Array
 
 __all__ = ["box_sums", "pool"]

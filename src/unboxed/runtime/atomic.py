@@ -1,8 +1,8 @@
-"""Atomic writes: a reader finds the old file or folder, or the new one, and never a part of either.
+"""Atomic writes, and file locks for several processes that would write the same files.
 
-The content goes to a hidden temporary file in the same folder, is flushed to the disk, and then takes the final name. A
-process that is killed leaves the old file, and at most the temporary one. New files and folders get the permissions
-that the umask allows.
+A reader finds the old file or folder, or the new one, and never a part of either. The content goes to a hidden
+temporary file in the same folder, is flushed to the disk, and then takes the final name. A process that is killed
+leaves the old file, and at most the temporary one. New files and folders get the permissions that the umask allows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_path", "write_json", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "file_lock", "write_json", "write_text"]
 
 _number = count()
 
@@ -87,6 +87,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON to `path` atomically, indented by two spaces and in UTF-8."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of `path` within the block; waits while another process holds it.
+
+    The system releases the lock of a process that is killed.
+
+    Args:
+        path: the file or folder to guard, which need not exist. The lock is the file `.NAME.lock` in the same folder,
+            which is created if needed.
+    """
+    from filelock import FileLock  # takes long to load
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 def _temporary(path: Path) -> Path:

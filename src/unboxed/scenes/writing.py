@@ -14,8 +14,8 @@ import numpy as np
 
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder
-from unboxed.runtime.cores import available_cores
 from unboxed.runtime.progress import track
+from unboxed.runtime.threads import available_cores
 from unboxed.scenes.captions import Sentence, captions_of
 from unboxed.scenes.composition import Scene, Thing, compose_scene
 from unboxed.scenes.naming import Mention

@@ -12,8 +12,7 @@ from typing import Any
 from unboxed.errors import ImageError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
-from unboxed.runtime.cores import available_cores
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.image_list import ImageList, ListedImage, list_images
 from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import ImageTable

@@ -11,10 +11,9 @@ from unboxed.data.images import open_image
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.cores import available_cores
-from unboxed.runtime.prefetch import ordered_map
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
+from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.candidates import LowRankScores
 from unboxed.search.image_embeddings import (
     Shard,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.options import Limits

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tyro.conf import Suppress
 
-from unboxed.runtime.cores import available_cores
+from unboxed.runtime.threads import available_cores
 
 __all__ = ["Limits", "StudioAddress", "StudioSources"]
 

@@ -5,7 +5,7 @@ In a training loop of your own, for C texts:
     vocabulary = Vocabulary.from_captions(texts)
     captions = [Caption(text, noun_phrases(text)) for text in texts]
     encoded = [encode_caption(caption, vocabulary) for caption in captions]  # tokens_W, content_W, phrase_PW of each
-    batch = collate_captions(encoded)                                        # padded, see unboxed.data.collate
+    batch = collate_captions(encoded)                                        # padded, see unboxed.data.batches
     encoder = RecurrentEncoder(len(vocabulary))
     words_CWH = encoder(batch.tokens_CW, batch.mask_CW, batch.words_C)       # H = encoder.output_width
 

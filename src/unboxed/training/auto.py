@@ -15,8 +15,8 @@ from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.transformers_detector import cached_detector
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.sources.detector_models import cached_detector
+from unboxed.regions.store import RegionStore
 from unboxed.training.fitting import fit, require_free
 from unboxed.training.options import FitSettings
 from unboxed.training.splits import training_and_validation

@@ -13,10 +13,10 @@ from unboxed.errors import UnboxedError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.pairs import TrainingStep
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.prefetch import ordered_map
 from unboxed.runtime.seeds import generator
+from unboxed.runtime.threads import ordered_map
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.auto import default_recipe
 from unboxed.types import Example, PairedBatch, Regions

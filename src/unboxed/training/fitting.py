@@ -22,8 +22,8 @@ from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig, recipe_to_dict
 from unboxed.regions.extraction import extract
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.locks import file_lock
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.calibration import calibrated

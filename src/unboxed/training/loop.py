@@ -17,8 +17,8 @@ from unboxed.inference.ranks import rsum
 from unboxed.inference.weights import save_weights
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
-from unboxed.runtime.prefetch import Prefetcher
 from unboxed.runtime.seeds import seed_of
+from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products

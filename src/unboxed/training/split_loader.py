@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.data.sampler import epoch_batches
+from unboxed.data.batches import epoch_batches
 from unboxed.errors import DatasetError
 from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.prefetch import Prefetcher
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import generator
+from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, Example, PairedBatch
 

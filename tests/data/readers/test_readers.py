@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset, readers
-from unboxed.data.dataset_file import COMMON_KEYS
-from unboxed.data.image_folder import ImageFolder
+from unboxed.data.dataset import COMMON_KEYS
+from unboxed.data.images import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, Reader, bare_caption
 from unboxed.errors import DatasetError
 
@@ -116,7 +116,7 @@ def test_no_other_module_lists_the_formats() -> None:
         if f'"{name}"' in file.read_text("utf-8")
     }
     assert found == {
-        "data/dataset_file.py",  # the example at its top
+        "data/dataset.py",  # the example at its top
         "data/readers/flickr30k_entities.py",
         "data/readers/karpathy.py",
         "data/readers/refcoco.py",

@@ -13,7 +13,7 @@ from unboxed.errors import RegionsError
 from unboxed.regions import importers
 from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.importing import open_features
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ import pytest
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.importing import import_regions, open_features
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 
 LINES = "".join(f"A dog number {k} .\n" for k in range(10))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +15,11 @@ from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.priors.settings import PriorSettings
 from unboxed.regions import features, sources
-from unboxed.regions.extraction import extract
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions.base import Detected, Proposals, RegionSource, distinct_class_names
+from unboxed.regions.extraction import RegionExtractor, extract
 from unboxed.regions.image_view import View
-from unboxed.regions.proposals import Detected, Proposals
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.sources.base import RegionSource, distinct_class_names
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.types import Array, Caption, Example, Phrase
 
 ROOT = Path(__file__).parents[3]
@@ -35,10 +33,6 @@ class Halves(RegionSource):
     finds = "what is on one side"
     ranked = True
     class_names = ("light",)
-
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        return cls() if settings.whole_image else None
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         width, height = view.size
@@ -118,7 +112,7 @@ def test_sources_and_features_name_settings_that_exist() -> None:
 def test_no_other_module_lists_the_sources() -> None:
     """Names that mean nothing else in the package stand in the file of their source alone."""
     package = ROOT / "src" / "unboxed"
-    for name, places in {"union": {"regions/sources/derived.py"}, "segments": {"regions/sources/segments.py"}}.items():
+    for name, places in {"union": {"regions/sources/geometry.py"}, "segments": {"regions/sources/segments.py"}}.items():
         found = {
             file.relative_to(package).as_posix()
             for file in package.rglob("*.py")

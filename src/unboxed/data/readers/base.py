@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from unboxed.data.image_folder import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, find_images
+from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, find_images
 from unboxed.errors import DatasetError
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
@@ -59,7 +59,7 @@ class Reader(ABC):
     Attributes:
         format: the value of `format` in the dataset file.
         title: what it reads, for the table of formats.
-        keys: the keys of the dataset file that only some formats have; see `DatasetFile` for those of all formats.
+        keys: the keys of the dataset file that only some formats have; see `COMMON_KEYS` for those of all formats.
         splits: which splits it finds, for the table of formats.
         images: whether the dataset file names a folder of images: it must (or write `images = false`), may, or cannot.
         gold_boxes: what has gold boxes: "phrases", "categories" (all instances of a class that a phrase names), or "".

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unboxed.data.image_folder import find_images
 from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
+from unboxed.data.images import find_images
 from unboxed.data.readers.huggingface import dataset_files, unpacked
-from unboxed.data.readers.table_rows import SUFFIXES as TABLE_SUFFIXES
-from unboxed.data.readers.table_rows import captioned_images, table_rows
+from unboxed.data.readers.tables import SUFFIXES as TABLE_SUFFIXES
+from unboxed.data.readers.tables import captioned_images, table_rows
 from unboxed.errors import DatasetError
 
 __all__ = ["CaptionFolder", "find_captions", "folder_with", "image_files"]

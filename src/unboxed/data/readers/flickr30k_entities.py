@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unboxed.data.image_folder import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, without_suffix
+from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, without_suffix
 from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
 from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Array, Caption, Example, Phrase

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unboxed.data.image_folder import ImageFolder, without_suffix
+from unboxed.data.images import ImageFolder, without_suffix
 from unboxed.data.readers.base import (
     AnnotatedImage,
     AnnotationReader,

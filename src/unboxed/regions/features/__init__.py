@@ -6,11 +6,9 @@ Each is a subclass of `RegionFeature` and opens itself from the region settings:
     blocks = described[0].blocks(view, outputs=(), maps=(), boxes=boxes_R4)      # (name, values [R, width]) each
 """
 
+from unboxed.regions.base import FeatureBlock, RegionFeature
 from unboxed.regions.features.backbones import NetworkFeatures
-from unboxed.regions.features.base import FeatureBlock, RegionFeature
-from unboxed.regions.features.colour import ColourFeatures
-from unboxed.regions.features.pixels import PixelFeatures
-from unboxed.regions.features.texture import TextureFeatures
+from unboxed.regions.features.pixels import ColourFeatures, PixelFeatures, TextureFeatures
 
 __all__ = [
     "FEATURES",

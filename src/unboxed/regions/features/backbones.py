@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.features.base import FeatureBlock, RegionFeature
+from unboxed.regions.base import FeatureBlock, FeatureMap, RegionFeature
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, load_transformers
 from unboxed.regions.pooling import pool
-from unboxed.regions.proposals import FeatureMap
+from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
-if TYPE_CHECKING:
-    from unboxed.regions.settings import RegionSettings
-
-__all__ = ["Backbone", "NetworkFeatures", "OnnxBackbone", "TransformersBackbone"]
+__all__ = ["NetworkFeatures", "OnnxBackbone", "TransformersBackbone"]
 
 _CROP = 224
 _CROP_BATCH = 16
@@ -40,21 +36,18 @@ class NetworkFeatures(RegionFeature):
     settings = ("backbone", "backbone_hf", "detector_features", "crops")
     describes = "the mean over the box of every feature map; with `crops` also an embedding of the crop"
 
-    def __init__(self, backbones: Sequence[Backbone], crops_by: OnnxBackbone | None) -> None:
-        self._backbones, self._crops_by = backbones, crops_by
+    def __init__(self, settings: RegionSettings) -> None:
+        super().__init__(settings)
+        size = settings.backbone_size
+        self._onnx = OnnxBackbone(settings.backbone, size, settings.feature_maps) if settings.backbone else None
+        self._backbones: list[OnnxBackbone | TransformersBackbone] = [self._onnx] if self._onnx else []
+        if settings.backbone_hf:
+            self._backbones.append(TransformersBackbone(settings.backbone_hf, size))
 
     @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Opens the backbones; without any, feature maps of the detectors may still be pooled."""
-        backbones: list[Backbone] = []
-        crops_by = None
-        if settings.backbone:
-            opened = OnnxBackbone.open(settings.backbone, settings.backbone_size, settings.feature_maps)
-            backbones.append(opened)
-            crops_by = opened if settings.crops else None
-        if settings.backbone_hf:
-            backbones.append(TransformersBackbone.open(settings.backbone_hf, settings.backbone_size))
-        return cls(backbones, crops_by)
+    def open(cls, settings: RegionSettings) -> Self:
+        """Always on: without a backbone, feature maps of the detectors may still be pooled."""
+        return cls(settings)
 
     def networks(self) -> Sequence[Callable[[View], tuple[FeatureMap, ...]]]:
         """The backbones."""
@@ -66,46 +59,25 @@ class NetworkFeatures(RegionFeature):
         """A block for each map of the backbones, then of the detectors, then `crop`."""
         pooled = [plane for found in (*outputs, maps) for plane in found]
         blocks = [FeatureBlock(plane.name, pool(plane, boxes)) for plane in pooled]
-        if self._crops_by:
-            blocks.append(FeatureBlock("crop", self._crops_by.crops(view, boxes)))
+        if self.options.crops and self._onnx:
+            blocks.append(FeatureBlock("crop", self._onnx.crops(view, boxes)))
         return blocks
 
 
-class Backbone(Protocol):
-    """Computes feature maps to pool from: `OnnxBackbone` or `TransformersBackbone`."""
-
-    def maps(self, view: View) -> tuple[FeatureMap, ...]:
-        """The feature maps of one image."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
 class OnnxBackbone:
     """A backbone read from an ONNX file.
 
-    Attributes:
-        network: the opened graph.
-        names: the feature maps to pool from.
+    Args:
+        path: the file.
         longest: pixels of the longest side of the input, where the graph does not fix it.
+        names: the feature maps to pool from; empty: all of them.
+
+    Raises:
+        RegionsError: an unreadable file, no feature map, or none of that name.
     """
 
-    network: Network
-    names: tuple[str, ...]
-    longest: int
-
-    @staticmethod
-    def open(path: Path, longest: int, names: tuple[str, ...] = ()) -> OnnxBackbone:
-        """Opens a backbone.
-
-        Args:
-            path: the ONNX file.
-            longest: pixels of the longest side of its input.
-            names: the feature maps to pool from; empty: all of them.
-
-        Raises:
-            RegionsError: an unreadable file, no feature map, or none of that name.
-        """
-        network = Network.open(path)
+    def __init__(self, path: Path, longest: int, names: tuple[str, ...] = ()) -> None:
+        self._network = network = Network(path)
         maps = tuple(name for name, shape in network.outputs if len(shape) == 4)
         unknown = [name for name in names if name not in maps]
         if unknown or not maps:
@@ -113,16 +85,16 @@ class OnnxBackbone:
             raise RegionsError(
                 f"{path} has {wanted}; its outputs are {network.describe_outputs()}, and a feature map is [n, V, h, w]."
             )
-        return OnnxBackbone(network, names or maps, longest)
+        self._names, self._longest = names or maps, longest
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
         """The feature maps of one image."""
-        sized = view.sized(self.network.input_size, self.longest)
-        mean, scale = self.network.normalization()
-        outputs = self.network.run(sized.pixels, mean, scale, list(self.names))
+        sized = view.sized(self._network.input_size, self._longest)
+        mean, scale = self._network.normalization()
+        outputs = self._network.run(sized.pixels, mean, scale, list(self._names))
         return tuple(
             FeatureMap(f"backbone/{name}", values[0], sized.window)
-            for name, values in zip(self.names, outputs, strict=True)
+            for name, values in zip(self._names, outputs, strict=True)
         )
 
     def crops(self, view: View, boxes: Array) -> Array:
@@ -133,43 +105,35 @@ class OnnxBackbone:
         Raises:
             RegionsError: the graph has no output `embedding` [n, V].
         """
-        if "embedding" not in (name for name, _ in self.network.outputs):
+        if "embedding" not in (name for name, _ in self._network.outputs):
             raise RegionsError(
-                f"{self.network.path} has no output `embedding` [n, V] for crops (it has "
-                f"{self.network.describe_outputs()}); turn `crops` off."
+                f"{self._network.path} has no output `embedding` [n, V] for crops (it has "
+                f"{self._network.describe_outputs()}); turn `crops` off."
             )
-        width, height = self.network.input_size or (_CROP, _CROP)
-        mean, scale = self.network.normalization()
+        width, height = self._network.input_size or (_CROP, _CROP)
+        mean, scale = self._network.normalization()
         pixels = np.stack([_crop(view, box, width, height) for box in boxes])
         embeddings = [
-            self.network.run(pixels[i : i + _CROP_BATCH], mean, scale, ["embedding"])[0]
+            self._network.run(pixels[i : i + _CROP_BATCH], mean, scale, ["embedding"])[0]
             for i in range(0, len(pixels), _CROP_BATCH)
         ]
         return np.concatenate(embeddings)
 
 
-@dataclass(frozen=True, eq=False)
 class TransformersBackbone:
     """A vision model whose last hidden state is a feature map [1, V, h, w], or tokens [1, prefix + h * w, V].
 
-    Attributes:
-        model, processor: as transformers loads them.
+    Args:
+        name: hub name or local folder; of a model of images and text, the image encoder is used.
         longest: pixels of the longest side of the input, where the model does not fix it.
+
+    Raises:
+        RegionsError: transformers is not installed, or there is no such model.
     """
 
-    model: Any
-    processor: Any
-    longest: int
-
-    @staticmethod
-    def open(name: str, longest: int) -> TransformersBackbone:
-        """Loads a model by hub name or local folder; of a model of images and text, the image encoder.
-
-        Raises:
-            RegionsError: transformers is not installed, or there is no such model.
-        """
-        model, processor = load_transformers("AutoModel", name)
-        return TransformersBackbone(getattr(model, "vision_model", model), processor, longest)
+    def __init__(self, name: str, longest: int) -> None:
+        model, self._processor = load_transformers("AutoModel", name)
+        self._model, self._longest = getattr(model, "vision_model", model), longest
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
         """The last hidden state over the whole image.
@@ -181,11 +145,11 @@ class TransformersBackbone:
 
         sized = self._sized(view)
         # The image has its final size already, and a centre crop would lose its borders.
-        inputs = self.processor(
+        inputs = self._processor(
             images=Image.fromarray(sized.pixels), do_resize=False, do_center_crop=False, return_tensors="pt"
         )
         with torch.inference_mode():
-            hidden = self.model(pixel_values=inputs["pixel_values"]).last_hidden_state[0].float().numpy()
+            hidden = self._model(pixel_values=inputs["pixel_values"]).last_hidden_state[0].float().numpy()
         if hidden.ndim == 2:
             rows, columns = self._patches(sized, len(hidden))
             hidden = hidden[len(hidden) - rows * columns :].T.reshape(-1, rows, columns)
@@ -197,15 +161,15 @@ class TransformersBackbone:
         return (FeatureMap("backbone/hidden", np.ascontiguousarray(hidden), sized.window),)
 
     def _sized(self, view: View) -> SizedImage:
-        fixed = getattr(self.model.config, "image_size", None)
-        if getattr(self.model.config, "patch_size", None) and fixed:  # positions are learned for this size alone
+        fixed = getattr(self._model.config, "image_size", None)
+        if getattr(self._model.config, "patch_size", None) and fixed:  # positions are learned for this size alone
             height, width = (fixed, fixed) if isinstance(fixed, int) else fixed
             return view.resized(width, height)
-        return view.fitted(self.longest, 32)
+        return view.fitted(self._longest, 32)
 
     def _patches(self, sized: SizedImage, tokens: int) -> tuple[int, int]:
         """(rows, columns) of the patches; tokens that are not patches, such as the class token, come before them."""
-        patch = getattr(self.model.config, "patch_size", None)
+        patch = getattr(self._model.config, "patch_size", None)
         height, width = sized.pixels.shape[:2]
         if isinstance(patch, int):
             return height // patch, width // patch

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.image_folder import without_suffix
+from unboxed.data.images import without_suffix
 from unboxed.types import Array
 
 __all__ = ["FeatureImporter", "PrecomputedImage", "join_id"]

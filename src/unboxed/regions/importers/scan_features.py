@@ -1,8 +1,8 @@
 """Importer of SCAN's precomputed features: `{split}_ims.npy`, mapped into memory, and optionally `{split}_boxes.npy`.
 
 The released files have no boxes. A file of boxes has four columns, x1, y1, x2, y2, and the rows of the features. PFAN's
-file of the same name has thirty columns. They name blocks of the image, from which boxes cannot be computed (see
-`regions.blocks`), so it is ignored.
+file of the same name has thirty columns. They name blocks of the image, from which boxes cannot be computed, so it is
+ignored.
 """
 
 from __future__ import annotations

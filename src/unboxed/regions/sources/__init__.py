@@ -7,10 +7,9 @@ Each is a subclass of `RegionSource` and opens itself from the region settings:
     proposals.boxes, proposals.scores, proposals.sources                         # [9, 4], [9], 9 names
 """
 
-from unboxed.regions.sources.base import RegionSource
-from unboxed.regions.sources.derived import PersonParts, Unions
+from unboxed.regions.base import RegionSource
 from unboxed.regions.sources.detectors import Detectors
-from unboxed.regions.sources.grid import Grid, WholeImage
+from unboxed.regions.sources.geometry import Grid, PersonParts, Unions, WholeImage
 from unboxed.regions.sources.segmenter import Segmenter
 from unboxed.regions.sources.segments import Segments
 

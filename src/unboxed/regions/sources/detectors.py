@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from unboxed import boxes as box_arithmetic
+from unboxed.regions.base import Detected, Detections, FeatureMap, Proposals, RegionSource, distinct_class_names
 from unboxed.regions.image_view import View
-from unboxed.regions.proposals import Detected, Detections, FeatureMap, Proposals
-from unboxed.regions.sources.base import RegionSource, distinct_class_names
-from unboxed.regions.sources.derived import person_scores
-from unboxed.regions.sources.onnx_detector import OnnxDetector
-from unboxed.regions.sources.transformers_detector import TransformersDetector
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.sources.detector_models import OnnxDetector, TransformersDetector
+from unboxed.regions.sources.geometry import person_scores
 from unboxed.types import Array
 
-if TYPE_CHECKING:
-    from unboxed.regions.settings import RegionSettings
-
-__all__ = ["Detector", "Detectors", "scores_at"]
+__all__ = ["Detectors"]
 
 _SCORED_IOU = 0.6
 _CANDIDATES = 300  # boxes of a detector that enter the suppression
-
-
-class Detector(Protocol):
-    """Finds boxes with class scores: `OnnxDetector` or `TransformersDetector`."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The K class names."""
-        ...
-
-    def detect(self, view: View) -> Detections:
-        """All boxes of one image, before suppression."""
-        ...
 
 
 class Detectors(RegionSource):
@@ -53,9 +35,14 @@ class Detectors(RegionSource):
     ranked = True
     always_kept = True
 
-    def __init__(self, detectors: Sequence[Detector], settings: RegionSettings) -> None:
+    def __init__(self, settings: RegionSettings) -> None:
+        super().__init__(settings)
+        detectors: list[OnnxDetector | TransformersDetector] = [
+            OnnxDetector(path, settings.detector_size, settings.class_names) for path in settings.detectors
+        ]
+        if settings.detector_hf:
+            detectors.append(TransformersDetector(settings.detector_hf))
         self._detectors = detectors
-        self._options = settings
         self._other_sizes = [
             (number, detector.at(size))
             for number, detector in enumerate(detectors)
@@ -69,23 +56,13 @@ class Detectors(RegionSource):
         ends = np.cumsum([0, *(len(detector.class_names) for detector in detectors)]).tolist()
         self._columns = [slice(start, end) for start, end in pairwise(ends)]
 
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Opens the files of `detectors`, then the model `detector_hf`."""
-        detectors: list[Detector] = [
-            OnnxDetector.open(path, settings.detector_size, settings.class_names) for path in settings.detectors
-        ]
-        if settings.detector_hf:
-            detectors.append(TransformersDetector.open(settings.detector_hf))
-        return cls(detectors, settings) if detectors else None
-
     def networks(self) -> Sequence[Callable[[View], Detections]]:
         """Each detector at the size of its proposals, then those that run at further sizes."""
         return [detector.detect for detector in (*self._detectors, *(again for _, again in self._other_sizes))]
 
     def propose(self, view: View, outputs: Sequence[Detections], detected: Detected) -> Detected:
         """The best `top_k` boxes after a suppression of the boxes of all detectors without regard to class."""
-        options = self._options
+        options = self.options
         boxes, scores, ranks, class_scores, persons = [], [], [], [], []
         for number, (detector, found) in enumerate(zip(self._detectors, outputs, strict=False)):
             best = found.class_scores.max(axis=1)
@@ -113,33 +90,28 @@ class Detectors(RegionSource):
 
     def class_scores(self, view: View, outputs: Sequence[Detections], proposals: Proposals) -> Array:
         """`[R, K]`; the scores of a union are at least those that its members have in common."""
-        scores_RK = self._scores_at(outputs, proposals.boxes)
+        scores_RK = self._mean_scores(outputs, proposals.boxes)
         for row, members in proposals.members.items():
             # No raw box covers several things. Where all members are horses, their union shows horses.
-            scores_RK[row] = np.maximum(scores_RK[row], self._scores_at(outputs, members).min(axis=0))
+            scores_RK[row] = np.maximum(scores_RK[row], self._mean_scores(outputs, members).min(axis=0))
         return scores_RK
 
     def feature_maps(self, outputs: Sequence[Detections]) -> Sequence[FeatureMap]:
         """The feature maps of each detector at the size of its proposals, if `detector_features` is on."""
-        if not self._options.detector_features:
+        if not self.options.detector_features:
             return ()
         return [plane for found in outputs[: len(self._detectors)] for plane in found.maps]
 
-    def _scores_at(self, outputs: Sequence[Detections], boxes: Array) -> Array:
+    def _mean_scores(self, outputs: Sequence[Detections], boxes: Array) -> Array:
         """`[R, K]` over the classes of all detectors, averaged over the sizes at which each ran."""
         sizes = [[found] for found in outputs[: len(self._detectors)]]
         for (number, _), found in zip(self._other_sizes, outputs[len(self._detectors) :], strict=True):
             sizes[number].append(found)
-        return np.concatenate(
-            [
-                np.mean([scores_at(found, boxes) for found in outputs_of], axis=0, dtype=np.float32)
-                for outputs_of in sizes
-            ],
-            axis=1,
-        )
+        scores = [[_scores_at(found, boxes) for found in outputs_of] for outputs_of in sizes]
+        return np.concatenate([np.mean(of_sizes, axis=0, dtype=np.float32) for of_sizes in scores], axis=1)
 
 
-def scores_at(found: Detections, boxes: Array) -> Array:
+def _scores_at(found: Detections, boxes: Array) -> Array:
     """The best score of each class among raw boxes that overlap each of R boxes with IoU > 0.6, else 0: `[R, K]`."""
     near_RN = box_arithmetic.iou(boxes, found.boxes) > _SCORED_IOU
     scores_RK = np.zeros((len(boxes), found.class_scores.shape[1]), np.float32)

@@ -7,25 +7,21 @@ The ONNX graph has an output `logits` [n, K, h, w]. Its input is RGB, (x - 127.5
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
+from unboxed.regions.base import Detected, Proposals, RegionSource
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import Network, class_list
 from unboxed.regions.pooling import box_sums
-from unboxed.regions.proposals import Detected, Proposals
-from unboxed.regions.sources.base import RegionSource
+from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
-if TYPE_CHECKING:
-    from unboxed.regions.settings import RegionSettings
-
-__all__ = ["OnnxSegmenter", "Segmenter", "class_boxes", "components", "coverage_scores"]
+__all__ = ["Segmenter", "class_boxes", "components", "coverage_scores"]
 
 _BACKGROUND = frozenset({"background", "__background__", "unlabeled", "void"})
 _SMALLEST = 0.01  # share of the image; smaller components of a coarse segmenter are noise
@@ -40,16 +36,11 @@ class Segmenter(RegionSource):
     finds = "the street, the grass, a wall"
     ranked = True
 
-    def __init__(self, network: OnnxSegmenter, count: int) -> None:
-        self._network, self._count = network, count
-        self.class_names = network.class_names
-
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Opens the file of `segmenter`."""
-        if settings.segmenter is None:
-            return None
-        return cls(OnnxSegmenter.open(settings.segmenter, settings.segmenter_size), settings.stuff)
+    def __init__(self, settings: RegionSettings) -> None:
+        super().__init__(settings)
+        assert settings.segmenter is not None
+        self._network = _OnnxSegmenter(settings.segmenter, settings.segmenter_size)
+        self.class_names = self._network.class_names
 
     def networks(self) -> Sequence[Callable[[View], Array]]:
         """The segmenter."""
@@ -57,59 +48,49 @@ class Segmenter(RegionSource):
 
     def propose(self, view: View, outputs: Sequence[Array], detected: Detected) -> Proposals:
         """At most `stuff` boxes, see `class_boxes`."""
-        return class_boxes(outputs[0], *view.size, self._count)
+        return class_boxes(outputs[0], *view.size, self.options.stuff)
 
     def class_scores(self, view: View, outputs: Sequence[Array], proposals: Proposals) -> Array:
         """`[R, K]`, see `coverage_scores`."""
         return coverage_scores(outputs[0], proposals.boxes, *view.size)
 
 
-@dataclass(frozen=True, eq=False)
-class OnnxSegmenter:
+class _OnnxSegmenter:
     """A segmenter read from an ONNX file.
 
-    Attributes:
-        network: the opened graph.
-        output: the name of its output.
-        class_names: the K classes without the background.
-        columns: their channels.
+    Args:
+        path: the file.
         longest: pixels of the longest side of the input, where the graph does not fix it.
+
+    Attributes:
+        class_names: the K classes without the background.
+
+    Raises:
+        RegionsError: an unreadable file, no output [n, K, h, w], no class names.
     """
 
-    network: Network
-    output: str
-    class_names: tuple[str, ...]
-    columns: tuple[int, ...]
-    longest: int
-
-    @staticmethod
-    def open(path: Path, longest: int) -> OnnxSegmenter:
-        """Opens a segmenter.
-
-        Raises:
-            RegionsError: an unreadable file, no output [n, K, h, w], no class names.
-        """
-        network = Network.open(path)
-        maps = [(name, shape) for name, shape in network.outputs if len(shape) == 4]
+    def __init__(self, path: Path, longest: int) -> None:
+        self._network, self._longest = Network(path), longest
+        maps = [(name, shape) for name, shape in self._network.outputs if len(shape) == 4]
         named = [item for item in maps if item[0] == "logits"] or maps
         if len(named) != 1:
             raise RegionsError(
-                f"{path} has the outputs {network.describe_outputs()}; a segmenter needs one, named "
+                f"{path} has the outputs {self._network.describe_outputs()}; a segmenter needs one, named "
                 "`logits`, [n, K, h, w]."
             )
-        name, shape = named[0]
-        every = class_list(network, None, shape[1])
-        columns = tuple(k for k, label in enumerate(every) if label.lower() not in _BACKGROUND)
-        return OnnxSegmenter(network, name, tuple(every[k] for k in columns), columns, longest)
+        self._output, shape = named[0]
+        every = class_list(self._network, None, shape[1])
+        self._columns = [k for k, label in enumerate(every) if label.lower() not in _BACKGROUND]
+        self.class_names = tuple(every[k] for k in self._columns)
 
     def probabilities(self, view: View) -> Array:
         """Class probabilities `[K + 1, h, w]` over the whole image; the last class is the background."""
-        sized = view.sized(self.network.input_size, self.longest)
-        mean, scale = self.network.normalization()
-        (logits,) = self.network.run(sized.pixels, mean, scale, [self.output])
+        sized = view.sized(self._network.input_size, self._longest)
+        mean, scale = self._network.normalization()
+        (logits,) = self._network.run(sized.pixels, mean, scale, [self._output])
         exponent = np.exp(logits[0] - logits[0].max(axis=0, keepdims=True))
         exponent /= exponent.sum(axis=0, keepdims=True)
-        named = exponent[list(self.columns)]
+        named = exponent[self._columns]
         return np.concatenate([named, np.clip(1 - named.sum(axis=0, keepdims=True), 0, 1)])
 
 

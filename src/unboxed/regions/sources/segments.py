@@ -8,19 +8,15 @@ box. This finds things in drawings, and the larger things in photographs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed import boxes as box_arithmetic
+from unboxed.regions.base import Detected, Proposals, RegionSource
 from unboxed.regions.image_view import View
-from unboxed.regions.proposals import Detected, Proposals
-from unboxed.regions.sources.base import RegionSource
 from unboxed.types import Array
-
-if TYPE_CHECKING:
-    from unboxed.regions.settings import RegionSettings
 
 __all__ = ["Segments", "segment_boxes"]
 
@@ -36,17 +32,9 @@ class Segments(RegionSource):
     settings = ("segments",)
     finds = "things, when there is no detector"
 
-    def __init__(self, settings: RegionSettings) -> None:
-        self._options = settings
-
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Turned on by `segments`."""
-        return cls(settings) if settings.segments else None
-
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         """At most `top_k` boxes, see `segment_boxes`."""
-        return segment_boxes(view.fitted(_LONGEST).pixels, *view.size, self._options.top_k, self._options.nms)
+        return segment_boxes(view.fitted(_LONGEST).pixels, *view.size, self.options.top_k, self.options.nms)
 
 
 def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count: int, threshold: float) -> Proposals:

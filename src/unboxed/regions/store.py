@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.settings import RegionSettings, settings_from_dict
-from unboxed.regions.store.shards import RegionArrays, Shard, ShardEntry, StoredImage, to_half, write_shard
+from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, StoredImage, to_half, write_shard
 from unboxed.runtime.atomic import write_json
 from unboxed.types import Array, Regions
 

@@ -1,33 +1,65 @@
-"""Sources derived from detected boxes: head, torso and legs of persons, and unions of several things of one class.
+"""Sources of plain geometry, without weights: the whole image, a grid, and boxes derived from detected ones.
 
-Captions mention hats, shirts and trousers, and “two men”; detectors of everyday classes box neither. Both sources are
-plain geometry and need no weights.
+Captions mention hats, shirts and trousers, and “two men”; detectors of everyday classes box neither. So the parts of
+persons, and unions of several things of one class, are derived from their boxes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import numpy as np
 
 from unboxed import boxes as box_arithmetic
+from unboxed.regions.base import Detected, Proposals, RegionSource
 from unboxed.regions.image_view import View
-from unboxed.regions.proposals import Detected, Proposals
-from unboxed.regions.sources.base import RegionSource
 from unboxed.types import Array
 
-if TYPE_CHECKING:
-    from unboxed.regions.settings import RegionSettings
-
-__all__ = ["PERSON_CLASSES", "PersonParts", "Unions", "person_parts", "person_scores", "unions"]
+__all__ = [
+    "PERSON_CLASSES",
+    "Grid",
+    "PersonParts",
+    "Unions",
+    "WholeImage",
+    "grid_cells",
+    "person_parts",
+    "person_scores",
+    "unions",
+]
 
 PERSON_CLASSES = frozenset(
-    (
+    [
         *("person", "people", "man", "men", "woman", "women", "boy", "girl", "child", "kid", "baby"),
         *("player", "pedestrian", "human", "guy", "lady"),
-    )
+    ]
 )
+
+
+class WholeImage(RegionSource):
+    """One box: the whole image."""
+
+    names = ("image",)
+    settings = ("whole_image",)
+    finds = "scenes, crowds, close-ups"
+    one_thing = False
+    always_kept = True
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """One box."""
+        return Proposals.of([(0, 0, *view.size)], "image")
+
+
+class Grid(RegionSource):
+    """The n x n equal cells of the image."""
+
+    names = ("grid",)
+    settings = ("grid",)
+    finds = "anything, roughly"
+
+    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
+        """The cells, row by row."""
+        return Proposals.of(grid_cells(*view.size, self.options.grid), "grid")
 
 
 class PersonParts(RegionSource):
@@ -40,18 +72,10 @@ class PersonParts(RegionSource):
     ranked = True
     one_thing = False
 
-    def __init__(self, settings: RegionSettings) -> None:
-        self._options = settings
-
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Turned on by `parts`, the largest number of persons."""
-        return cls(settings) if settings.parts else None
-
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         """The parts of one person after the other, see `person_parts`."""
         shape = (view.original_size[0] / view.size[0], view.original_size[1] / view.size[1])
-        options = self._options
+        options = self.options
         return person_parts(detected.boxes, detected.person_scores, shape, options.parts, options.member_score)
 
 
@@ -65,17 +89,16 @@ class Unions(RegionSource):
     ranked = True
     one_thing = False
 
-    def __init__(self, settings: RegionSettings) -> None:
-        self._options = settings
-
-    @classmethod
-    def open(cls, settings: RegionSettings) -> Self | None:
-        """Turned on by `unions`, their largest number."""
-        return cls(settings) if settings.unions else None
-
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         """The unions of the best members first, see `unions`."""
-        return unions(detected.boxes, detected.class_scores, self._options.unions, self._options.member_score)
+        return unions(detected.boxes, detected.class_scores, self.options.unions, self.options.member_score)
+
+
+def grid_cells(width: int, height: int, cells: int) -> Array:
+    """The `cells` x `cells` equal boxes that tile an image, row by row, `[cells², 4]`."""
+    y, x = np.mgrid[:cells, :cells].reshape(2, -1)
+    corners = np.stack([x, y, x + 1, y + 1], axis=1) / cells
+    return np.asarray(corners * np.array([width, height, width, height]), dtype=np.float32)
 
 
 def person_scores(class_scores: Array, class_names: tuple[str, ...]) -> Array:
@@ -121,9 +144,7 @@ def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count:
         parts.append([x1, y1 + 0.5 * height, x2, y2])
         names += PersonParts.names
         part_scores += [float(scores[i])] * 3
-    if not parts:
-        return Proposals.none()
-    return Proposals(np.array(parts, np.float32), np.array(part_scores, np.float32), tuple(names))
+    return Proposals(np.array(parts, np.float32).reshape(-1, 4), np.array(part_scores, np.float32), tuple(names))
 
 
 def unions(boxes: Array, class_scores: Array, count: int, threshold: float) -> Proposals:

@@ -16,11 +16,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from unboxed.errors import StoreError
-from unboxed.regions.extraction import extract
-from unboxed.regions.extractor import RegionExtractor
+from unboxed.regions import store as store_module
+from unboxed.regions.extraction import RegionExtractor, extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.store import region_store as store_module
-from unboxed.regions.store.region_store import RegionStore
+from unboxed.regions.store import RegionStore
 from unboxed.types import Example, Regions
 
 SETTINGS = RegionSettings(grid=2, texture=False)

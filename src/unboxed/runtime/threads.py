@@ -1,7 +1,8 @@
-"""Prefetching: threads compute results before they are needed, and the results come in the order of the items."""
+"""Threads: the number of cores, and results that threads compute before they are needed, in the order of the items."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +10,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Generic, TypeVar
 
-__all__ = ["Prefetcher", "ordered_map"]
+__all__ = ["Prefetcher", "available_cores", "ordered_map"]
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def available_cores() -> int:
+    """Number of cores that this process may use, at least 1; containers and schedulers may allow fewer than exist."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Prefetcher(Generic[T, U]):

@@ -1,8 +1,9 @@
-"""Prefetched results are those of a plain loop, in its order, and are begun before they are asked for."""
+"""Prefetched results are those of a plain loop; the number of cores is what the process may use."""
 
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,8 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import CaptionNouns
 from unboxed.negatives.random_words import RandomWords
 from unboxed.recipes.schedule import Schedule
-from unboxed.regions.store.region_store import RegionStore
-from unboxed.runtime.prefetch import Prefetcher, ordered_map
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.threads import Prefetcher, available_cores, ordered_map
 from unboxed.text.vocabulary import Vocabulary
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import PairedBatch
@@ -101,3 +102,23 @@ def test_an_ordered_map_begins_no_more_than_four_items_a_thread_in_advance_and_e
     assert next(results) == 0
     results.close()
     assert len(taken) <= 9
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not restrict processes to cores")
+def test_a_process_that_is_restricted_to_one_core_has_one() -> None:
+    before = os.sched_getaffinity(0)
+    assert available_cores() == len(before)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(6, 6), (None, 1)])
+def test_where_nothing_is_restricted_all_cores_count(
+    count: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert available_cores() == expected

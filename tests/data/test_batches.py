@@ -1,4 +1,4 @@
-"""What padding leaves: every batch holds the rows of its images and captions, and zeros."""
+"""Which images and captions meet in a batch, and what padding leaves: the rows of each, and zeros."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.collate import GEOMETRY_WIDTH, collate_captions, collate_images, region_inputs
+from unboxed.data.batches import GEOMETRY_WIDTH, collate_captions, collate_images, epoch_batches, region_inputs
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Caption
 
@@ -81,3 +81,25 @@ def test_region_inputs_of_one_box_by_hand() -> None:
     expected = [7, 8, 0.5, 0, 0.5, 0.5, 1, 0.5, 0.5, 0.25, 0.5, np.hypot(0.25, 0.25)]
     assert inputs.shape == (1, 2 + 1 + GEOMETRY_WIDTH)
     assert inputs[0].tolist() == pytest.approx(expected)
+
+
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=2, max_size=30),
+    images=st.integers(2, 7),
+    captions=st.integers(1, 4),
+    seed=st.integers(0, 100),
+)
+def test_an_epoch_holds_every_caption_once_and_no_image_twice_in_a_batch(
+    counts: list[int], images: int, captions: int, seed: int
+) -> None:
+    batches = epoch_batches(counts, images, captions, np.random.default_rng(seed))
+    seen = [(image, number) for batch in batches for image, numbers in batch for number in numbers]
+    assert len(set(seen)) == len(seen)
+    second_most = sorted(counts)[-2]
+    turns = -(-second_most // captions)  # after these turns, at most one image has captions left, alone
+    for image, count in enumerate(counts):
+        assert sum(other == image for other, _ in seen) == min(count, turns * captions)
+    for batch in batches:
+        assert len({image for image, _ in batch}) == len(batch)
+        assert 2 <= len(batch) <= images + 1
+        assert all(len(numbers) <= captions for _, numbers in batch)
