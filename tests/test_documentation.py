@@ -109,3 +109,16 @@ def test_the_commands_of_the_guides_exist_with_their_options(capsys: pytest.Capt
         recipe = rest[:1] if verb == "fit" and not rest[0].startswith("-") else []
         for option in (word for word in rest if re.match(r"--?[a-z]", word)):
             assert re.search(rf"{option}\b", help_of(verb, *recipe)), f"{page}: unboxed {verb} {option}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
+def test_the_links_of_the_pages_outside_of_the_guides_lead_to_files(page: str) -> None:
+    """Those of the guides are checked by `make docs`."""
+    text = (DOCS.parent / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert [link for link in links if not (DOCS.parent / link).exists()] == []
+
+
+def test_every_guide_is_in_the_navigation() -> None:
+    nav = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    assert set(re.findall(r": (\S+\.md)", nav)) == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
