@@ -27,7 +27,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.scenes import write_scenes
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Array, Example
 
 TARGETS = (

@@ -45,7 +45,7 @@ from unboxed.search.image_embeddings import ShardEntry, StoredImage, image_batch
 from unboxed.search.index import Index
 from unboxed.search.index_table import ImageTable, Texts
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption
 
 TARGETS = (

@@ -1,4 +1,4 @@
-"""Nouns of captions and their substitutes: what is refused, sampling, the file, the cache."""
+"""Nouns of captions and their substitutes: what is refused, sampling, the file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from unboxed.errors import StoreError
-from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, Negatives, load_or_find
+from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, Negatives
 from unboxed.negatives.substitution import LanguageModelWords, SubstitutionSettings
 from unboxed.text.encoding import encode_caption
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, Phrase
 
 
@@ -84,33 +84,6 @@ def test_the_file_gives_them_back(nouns: CaptionNouns, table_lm: MaskedLanguageM
     for name in ("offsets", "positions", "candidates"):
         assert np.array_equal(getattr(loaded, name), getattr(negatives, name))
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["negatives.safetensors"]
-
-
-def test_a_file_is_used_again_only_while_its_fingerprint_holds(
-    nouns: CaptionNouns, table_lm: MaskedLanguageModel, tmp_path: Path
-) -> None:
-    path = tmp_path / "negatives.safetensors"
-    sources = [LanguageModelWords(table_lm), LanguageModelWords(table_lm, SubstitutionSettings(rerank=False))]
-    finds: list[str] = []
-
-    def load(source: LanguageModelWords) -> Negatives:
-        def find() -> Negatives:
-            finds.append(source.fingerprint(nouns))
-            return source.find(nouns)
-
-        return load_or_find(path, source.fingerprint(nouns), find)
-
-    first = load(sources[0])
-    assert first.fingerprint == sources[0].fingerprint(nouns)
-    assert np.array_equal(load(sources[0]).candidates, first.candidates)
-    assert len(finds) == 1
-    load(sources[1])
-    assert finds[1] != finds[0]
-    path.write_bytes(path.read_bytes()[:100])  # a damaged file is only a cache
-    load(sources[1])
-    assert len(finds) == 3
-    assert Negatives.load(path).fingerprint == finds[2]
-    assert load_or_find(None, "", lambda: first) is first
 
 
 def test_a_damaged_file_is_a_store_error_that_names_it(tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ import pytest
 from unboxed.errors import ModelError
 from unboxed.negatives import build
 from unboxed.negatives.base import CaptionNouns, Negatives
-from unboxed.negatives.build import SmallLanguageModelWords, make_negatives, negatives_file_name
+from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.negatives.masked_lm import MaskedLMSettings, train_masked_lm
-from unboxed.negatives.random_words import RandomWords
-from unboxed.negatives.substitution import LanguageModelWords
+from unboxed.negatives.substitution import LanguageModelWords, RandomWords
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption
 
 TEXTS = ["a man plays a guitar", "a woman plays a drum", "a man rides a horse", "a woman rides a bike"]
@@ -58,9 +57,33 @@ def test_without_a_language_model_a_small_one_is_trained_once(
     assert made.fingerprint == expected.fingerprint  # known before the model is trained
 
 
+def test_a_file_is_used_again_only_while_its_fingerprint_holds(
+    encoded: list[EncodedCaption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "negatives.safetensors"
+    seeds: list[int] = []
+
+    class Counted(RandomWords):
+        def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
+            seeds.append(self.seed)
+            return super().find(nouns, progress=progress)
+
+    monkeypatch.setattr(build, "RandomWords", Counted)
+    first = make_negatives("random", encoded, IMAGES, path, seed=1)
+    again = make_negatives("random", encoded, IMAGES, path, seed=1)
+    assert first is not None and again is not None and np.array_equal(again.candidates, first.candidates)
+    assert seeds == [1]
+    make_negatives("random", encoded, IMAGES, path, seed=2)
+    path.write_bytes(path.read_bytes()[:100])  # a damaged file is only a cache
+    make_negatives("random", encoded, IMAGES, path, seed=2)
+    assert seeds == [1, 2, 2]
+    make_negatives("random", encoded, IMAGES, seed=2)  # without a file they are found each time
+    assert seeds == [1, 2, 2, 2]
+
+
 def test_the_small_models_settings_are_part_of_the_fingerprint(encoded: list[EncodedCaption]) -> None:
     nouns = CaptionNouns.from_encoded(encoded, IMAGES)
-    one, other = (SmallLanguageModelWords(MaskedLMSettings(seed=seed)).fingerprint(nouns) for seed in (0, 1))
+    one, other = (LanguageModelWords(MaskedLMSettings(seed=seed)).fingerprint(nouns) for seed in (0, 1))
     assert one != other
 
 

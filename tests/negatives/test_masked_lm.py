@@ -16,7 +16,7 @@ from unboxed.negatives.masked_lm import (
     train_masked_lm,
 )
 from unboxed.negatives.substitution import LanguageModelWords
-from unboxed.text.vocabulary import MASK_ID, PAD_ID
+from unboxed.text.tokens import MASK_ID, PAD_ID
 
 # A grammar in which the verb decides the object.
 OBJECTS = {"rides": ["horse", "bike", "camel"], "wears": ["hat", "coat", "scarf"], "eats": ["apple", "cake", "soup"]}

@@ -1,4 +1,4 @@
-"""Substitutes by language model: the re-ranking by hand and beside naive loops, and what is never chosen."""
+"""Substitutes: the re-ranking by hand and beside naive loops, what is never chosen, the frequencies of random ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, NegativeSource
-from unboxed.negatives.random_words import RandomWords
-from unboxed.negatives.substitution import LanguageModelWords, SubstitutionSettings, format_examples, rank
-from unboxed.text.inflection import noun_key
+from unboxed.negatives.substitution import LanguageModelWords, RandomWords, SubstitutionSettings, format_examples, rank
+from unboxed.text.lexicon import noun_key
 
 
 def test_the_noun_and_its_synonym_fall_into_the_dropped_tail() -> None:
@@ -122,3 +121,25 @@ def test_examples_show_the_noun_in_brackets(nouns: CaptionNouns, table_lm: Maske
     text = format_examples(nouns.captions, LanguageModelWords(table_lm).find(nouns), count=3)
     assert len(text.splitlines()) == 3
     assert all("[" in line and " → " in line for line in text.splitlines())
+
+
+def test_random_words_follow_the_frequency_of_the_nouns() -> None:
+    captions = ["a dog"] * 60 + ["a cat"] * 30 + ["a cow"] * 10 + ["a pig"] * 2000
+    images = [str(index) for index in range(len(captions))]
+    nouns = CaptionNouns.from_texts(captions, [[1]] * len(captions), images)
+    negatives = RandomWords(count=1, seed=3).find(nouns)
+    sampled = [negatives.substitutions(index)[0].words[0] for index in range(100, len(captions))]
+    shares = [sampled.count(word) / len(sampled) for word in ("dog", "cat", "cow")]
+    np.testing.assert_allclose(shares, [0.6, 0.3, 0.1], atol=0.04)  # “pig” is the noun itself
+
+
+def test_random_words_depend_on_the_nouns_and_the_seed_alone(nouns: CaptionNouns) -> None:
+    one, same, other = (RandomWords(seed=seed).find(nouns) for seed in (1, 1, 2))
+    assert np.array_equal(one.candidates, same.candidates)
+    assert not np.array_equal(one.candidates, other.candidates)
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_captions_without_nouns_have_no_random_words() -> None:
+    assert len(RandomWords().find(CaptionNouns.from_texts(["running"], [[]], ["x"]))) == 1
+    assert len(RandomWords().find(CaptionNouns.from_texts([], [], []))) == 0

@@ -79,6 +79,11 @@ def test_many_places_are_read_a_few_rows_at_a_time_with_the_same_answer(folder: 
             np.testing.assert_allclose(one[0], all_rows[row], rtol=1e-4, atol=1e-5)
 
 
+def test_the_same_model_in_another_folder_has_the_same_fingerprint(folder: Path, tmp_path: Path) -> None:
+    copy = TransformersLM.load(tiny_bert(tmp_path / "copy", "BertForMaskedLM"))
+    assert copy.fingerprint == TransformersLM.load(folder).fingerprint
+
+
 def test_it_finds_substitutes(folder: Path) -> None:
     nouns = CaptionNouns.from_texts(CAPTIONS, [[1, 4], [1, 4], [4]], ["x", "y", "x"])
     negatives = LanguageModelWords(TransformersLM.load(folder)).find(nouns)

@@ -18,11 +18,11 @@ from unboxed.data.dataset import load_dataset
 from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.negatives.base import CaptionNouns
-from unboxed.negatives.random_words import RandomWords
+from unboxed.negatives.substitution import RandomWords
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.threads import Prefetcher, available_cores, ordered_map
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import PairedBatch
 

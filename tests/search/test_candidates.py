@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from unboxed.errors import SearchError
 from unboxed.search.candidates import ExactSearch, FaissSearch, LowRankScores, anchor_captions
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 
 
 def test_scores_that_are_products_are_found_without_error() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from unboxed.text.encoding import encode_caption
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.vocabulary import UNKNOWN_ID, Vocabulary
+from unboxed.text.tokens import UNKNOWN_ID, Vocabulary
 from unboxed.types import Caption, Phrase
 
 TEXT = "Two dogs chase a red ball."
@@ -18,7 +18,7 @@ def test_the_arrays_of_a_caption_by_hand() -> None:
     encoded = encode_caption(CAPTION, vocabulary)
     assert encoded.words == ("two", "dogs", "chase", "a", "red", "ball") and len(encoded) == 6
     assert [TEXT[start:end] for start, end in encoded.spans] == ["Two", "dogs", "chase", "a", "red", "ball"]
-    known = [vocabulary.id(word) for word in ("two", "dogs", "chase", "a", "ball")]
+    known = vocabulary.encode(("two", "dogs", "chase", "a", "ball"))
     assert encoded.tokens_W.tolist() == [*known[:4], UNKNOWN_ID, known[4]]
     assert encoded.content_W.tolist() == [False, True, False, False, True, True]
     assert encoded.phrase_PW.tolist() == [[True, True] + [False] * 4, [False] * 3 + [True] * 3]

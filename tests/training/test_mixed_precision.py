@@ -20,7 +20,7 @@ from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.training.fitting import fit
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import FitSettings

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from unboxed.boxes import area
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.regions import sources
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Array, Example, Phrase, Regions

@@ -17,7 +17,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.text.encoding import encode_caption
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, Regions
 
 __all__ = ["FORMAT", "VERSION", "Exported"]

@@ -16,7 +16,7 @@ from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.dual_encoder import MaskedMLP
 from unboxed.attention.ranking import mean_weights, phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
-from unboxed.text.encoders.recurrent import RecurrentEncoder
+from unboxed.text.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
     from unboxed.inference.run_config import RunConfig

@@ -14,7 +14,7 @@ from unboxed.errors import ExportError
 from unboxed.export.options import SelectionOptions
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.text import lexicon
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 

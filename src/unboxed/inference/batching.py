@@ -13,7 +13,7 @@ from unboxed.data.batches import collate_captions, collate_images
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, CaptionBatch, ImageBatch, Regions
 
 if TYPE_CHECKING:

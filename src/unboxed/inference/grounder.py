@@ -26,8 +26,7 @@ from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_i
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.tokens import words
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary, words
 from unboxed.types import Array, Caption, Regions
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +26,7 @@ from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
-__all__ = [
-    "CaptionNouns",
-    "MaskedLanguageModel",
-    "NegativeSource",
-    "Negatives",
-    "Substitution",
-    "load_or_find",
-]
+__all__ = ["CaptionNouns", "MaskedLanguageModel", "NegativeSource", "Negatives", "Substitution"]
 
 _FORMAT = "unboxed-negatives"
 _VERSION = "1"
@@ -310,22 +303,3 @@ class Negatives:
             raise StoreError(
                 f"Cannot read the negatives {path} ({error}); delete the file, and they are made anew."
             ) from None
-
-
-def load_or_find(path: Path | None, fingerprint: str, find: Callable[[], Negatives]) -> Negatives:
-    """The negatives in the file `path` when they have this fingerprint; otherwise those of `find`, saved to `path`.
-
-    The file is a cache: one that is damaged, or was made from other captions or settings, is replaced. None: no file.
-    """
-    if path is None:
-        return find()
-    if path.is_file():
-        try:
-            loaded = Negatives.load(path)
-        except StoreError:
-            loaded = None
-        if loaded is not None and loaded.fingerprint == fingerprint:
-            return loaded
-    found = find()
-    found.save(path)
-    return found

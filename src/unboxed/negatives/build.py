@@ -3,42 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from unboxed.negatives.base import CaptionNouns, Negatives, NegativeSource, load_or_find
-from unboxed.negatives.masked_lm import MaskedLMSettings, small_model_fingerprint, train_masked_lm
-from unboxed.negatives.random_words import RandomWords
-from unboxed.negatives.substitution import LanguageModelWords, SubstitutionSettings, fingerprint
+from unboxed.errors import StoreError
+from unboxed.negatives.base import CaptionNouns, Negatives, NegativeSource
+from unboxed.negatives.masked_lm import MaskedLMSettings
+from unboxed.negatives.substitution import LanguageModelWords, RandomWords
 from unboxed.negatives.transformers_lm import TransformersLM
 from unboxed.text.encoding import EncodedCaption
 
-__all__ = ["SmallLanguageModelWords", "make_negatives", "negatives_file_name"]
-
-
-@dataclass(frozen=True)
-class SmallLanguageModelWords:
-    """Substitutes chosen by a small language model that `find` trains on the captions. Implements `NegativeSource`.
-
-    Attributes:
-        training: size and training of the model.
-        settings: how substitutes are chosen.
-        show: called with a line of text before the training.
-    """
-
-    training: MaskedLMSettings = field(default_factory=MaskedLMSettings)
-    settings: SubstitutionSettings = field(default_factory=SubstitutionSettings)
-    show: Callable[[str], None] = lambda line: None
-
-    def fingerprint(self, nouns: CaptionNouns) -> str:
-        """See `NegativeSource`."""
-        return fingerprint(nouns, self.settings, small_model_fingerprint(nouns.captions, self.training))
-
-    def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
-        """See `NegativeSource`."""
-        self.show("Training a small language model on the captions, for negatives")
-        model = train_masked_lm(nouns.captions, self.training, progress=progress)
-        return LanguageModelWords(model, self.settings).find(nouns, progress=progress)
+__all__ = ["make_negatives", "negatives_file_name"]
 
 
 def make_negatives(
@@ -68,8 +42,20 @@ def make_negatives(
     if kind == "none":
         return None
     nouns = CaptionNouns.from_encoded(captions, image_ids)
-    source = _SOURCES[kind](language_model, seed, show)
-    return load_or_find(file, source.fingerprint(nouns), lambda: source.find(nouns, progress=True))
+    source: NegativeSource
+    if kind == "random":
+        source = RandomWords(seed=seed)
+    else:
+        model = MaskedLMSettings(seed=seed) if language_model is None else TransformersLM.load(language_model)
+        source = LanguageModelWords(model)
+    if file is not None and (kept := _kept(file, source.fingerprint(nouns))) is not None:
+        return kept
+    if kind == "lm" and language_model is None:
+        show("Training a small language model on the captions, for negatives")
+    found = source.find(nouns, progress=True)
+    if file is not None:
+        found.save(file)
+    return found
 
 
 def negatives_file_name(kind: str, language_model: str | Path | None, seed: int) -> str:
@@ -78,17 +64,10 @@ def negatives_file_name(kind: str, language_model: str | Path | None, seed: int)
     return f"negatives-{kind}{model}-{seed}.safetensors"
 
 
-def _language_model_words(language_model: str | Path | None, seed: int, show: Callable[[str], None]) -> NegativeSource:
-    if language_model is None:
-        return SmallLanguageModelWords(MaskedLMSettings(seed=seed), show=show)
-    return LanguageModelWords(TransformersLM.load(language_model))
-
-
-def _random_words(language_model: str | Path | None, seed: int, show: Callable[[str], None]) -> NegativeSource:
-    return RandomWords(seed=seed)
-
-
-_SOURCES: dict[str, Callable[[str | Path | None, int, Callable[[str], None]], NegativeSource]] = {
-    "lm": _language_model_words,
-    "random": _random_words,
-}
+def _kept(file: Path, fingerprint: str) -> Negatives | None:
+    """The negatives of a file; None for one that is missing, damaged, or made from other captions or settings."""
+    try:
+        loaded = Negatives.load(file)
+    except StoreError:
+        return None
+    return loaded if loaded.fingerprint == fingerprint else None

@@ -22,17 +22,10 @@ from torch.nn import functional
 
 from unboxed.errors import CaptionError
 from unboxed.runtime.progress import track
-from unboxed.text.tokens import words
-from unboxed.text.vocabulary import MASK_ID, PAD_ID, SPECIAL, UNKNOWN_ID, Vocabulary
+from unboxed.text.tokens import MASK_ID, PAD_ID, SPECIAL, UNKNOWN_ID, Vocabulary, words
 from unboxed.types import Array
 
-__all__ = [
-    "MaskedLM",
-    "MaskedLMSettings",
-    "corrupt",
-    "small_model_fingerprint",
-    "train_masked_lm",
-]
+__all__ = ["MaskedLM", "MaskedLMSettings", "corrupt", "small_model_fingerprint", "train_masked_lm"]
 
 _EVALUATION_BATCH = 256
 
@@ -76,6 +69,7 @@ class MaskedLM(nn.Module):
         fingerprint: see `small_model_fingerprint`.
 
     Attributes:
+        fingerprint: digest of the settings and the captions.
         held_out_perplexity: exp of the mean cross-entropy of single masked words in captions that it was not trained
             on; None when there were too few captions to hold any back.
     """
@@ -85,7 +79,7 @@ class MaskedLM(nn.Module):
         self.vocabulary = vocabulary
         self.settings = settings
         self.held_out_perplexity: float | None = None
-        self._fingerprint = fingerprint
+        self.fingerprint = fingerprint
         self.embedding = nn.Embedding(len(vocabulary), settings.width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         layers = [
@@ -103,11 +97,6 @@ class MaskedLM(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(settings.width)
         self.bias = nn.Parameter(torch.zeros(len(vocabulary)))
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the settings and the captions."""
-        return self._fingerprint
 
     def states(self, tokens_CW: Tensor) -> Tensor:
         """Contextual states `[C, W, width]` of word ids `[C, W]`; id 0 is padding and is not attended to."""
@@ -141,7 +130,7 @@ class MaskedLM(nn.Module):
         # One reading of the unmasked caption gives q at all its positions.
         distinct = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
         row_N = torch.tensor([distinct[caption] for caption in captions])
-        tokens_CW = _padded([self.vocabulary.encode(word.text for word in words(caption)) for caption in distinct])
+        tokens_CW = _padded([_encoded(caption, self.vocabulary) for caption in distinct])
         q_ND = self.states(tokens_CW)[row_N, place_N]
         masked_NW = tokens_CW[row_N]
         masked_NW[torch.arange(len(row_N)), place_N] = MASK_ID
@@ -167,9 +156,8 @@ def train_masked_lm(
         CaptionError: no caption has a word.
     """
     settings = settings or MaskedLMSettings()
-    texts = [[word.text for word in words(caption)] for caption in captions]
-    vocabulary = Vocabulary.from_words(texts, settings.min_count)
-    encoded = [vocabulary.encode(text) for text in texts if text]
+    vocabulary = Vocabulary.from_captions(captions, settings.min_count)
+    encoded = [ids for caption in captions if (ids := _encoded(caption, vocabulary))]
     if not encoded:
         raise CaptionError("There is no caption with a word to train a language model on; give it captions.")
     held_out = min(len(encoded) // 50, 500)
@@ -250,6 +238,10 @@ def _batches(encoded: Sequence[list[int]], settings: MaskedLMSettings) -> Iterat
         starts = np.arange(0, len(encoded), settings.batch)
         for start in random.permutation(starts):
             yield _padded([encoded[index] for index in order[start : start + settings.batch]])
+
+
+def _encoded(caption: str, vocabulary: Vocabulary) -> list[int]:
+    return vocabulary.encode(word.text for word in words(caption))
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:

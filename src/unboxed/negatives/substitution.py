@@ -1,4 +1,4 @@
-"""Language-model negatives: nouns that fit the sentence but not the image (Gupta et al., ECCV 2020, section 3.2).
+"""Nouns that replace those of captions: random ones, or those of a language model (Gupta et al., ECCV 2020, 3.2).
 
 For a noun s of a caption c and every noun s' of the training captions, a masked language model gives
 
@@ -20,15 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, Negatives
+from unboxed.negatives.masked_lm import MaskedLMSettings, small_model_fingerprint, train_masked_lm
 from unboxed.runtime.progress import track
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
-__all__ = ["Exclusions", "LanguageModelWords", "SubstitutionSettings", "format_examples", "rank"]
+__all__ = ["LanguageModelWords", "RandomWords", "SubstitutionSettings", "format_examples", "rank"]
 
-_VERSION = "substitution 2"
-_BATCH = 256
+_VERSION, _BATCH = "substitution 2", 256
+_RANDOM_VERSION, _RANDOM_BATCH = "random words 2", 512
 # The least share of a word's occurrences that must be nouns for it to be a substitute. Without it, one phrase that ends
 # in “blue” or “is” by a mistake of an annotator or the chunker would make a noun of the word.
 _NOUN_SHARE = 0.2
@@ -62,21 +63,29 @@ class LanguageModelWords:
     left out.
 
     Attributes:
-        model: a small one of `train_masked_lm`, or a pretrained `TransformersLM`.
+        model: a pretrained `TransformersLM`, a small one of `train_masked_lm`, or the settings of a small one, which
+            `find` trains on the captions.
         settings: how substitutes are chosen.
     """
 
-    model: MaskedLanguageModel
+    model: MaskedLanguageModel | MaskedLMSettings
     settings: SubstitutionSettings = field(default_factory=SubstitutionSettings)
 
     def fingerprint(self, nouns: CaptionNouns) -> str:
         """See `NegativeSource`."""
-        return fingerprint(nouns, self.settings, self.model.fingerprint)
+        if isinstance(self.model, MaskedLMSettings):
+            model_fingerprint = small_model_fingerprint(nouns.captions, self.model)
+        else:
+            model_fingerprint = self.model.fingerprint
+        return nouns.digest(_VERSION, asdict(self.settings), model_fingerprint)
 
     def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
         """See `NegativeSource`."""
-        exclusions = Exclusions(nouns, self.settings.exclude_seen)
-        column_V = np.flatnonzero(self.model.in_vocabulary(exclusions.nouns)).astype(np.int32)
+        model = self.model
+        if isinstance(model, MaskedLMSettings):
+            model = train_masked_lm(nouns.captions, model, progress=progress)
+        exclusions = _Exclusions(nouns, self.settings.exclude_seen)
+        column_V = np.flatnonzero(model.in_vocabulary(exclusions.nouns)).astype(np.int32)
         candidates = [exclusions.nouns[column] for column in column_V]
         found_SN = np.full((len(nouns.position_S), self.settings.keep), -1, dtype=np.int32)
         # Captions of one length together, so that hardly anything is padded; the slots of a caption stay together.
@@ -86,15 +95,52 @@ class LanguageModelWords:
         for start in track(starts, "Substitutes", len(starts), progress):
             rows = order_S[start : start + _BATCH]
             captions = [nouns.captions[caption] for caption in nouns.caption_of_S[rows]]
-            log_p_NV, log_q_NV = self.model.log_probabilities(captions, nouns.position_S[rows].tolist(), candidates)
+            log_p_NV, log_q_NV = model.log_probabilities(captions, nouns.position_S[rows].tolist(), candidates)
             chosen_NK = rank(log_p_NV, log_q_NV, exclusions.mask(rows)[:, column_V], self.settings)
             found_SN[rows] = np.where(chosen_NK >= 0, column_V[chosen_NK], -1)
         return Negatives(exclusions.nouns, nouns.offsets, nouns.position_S, found_SN, self.fingerprint(nouns))
 
 
-def fingerprint(nouns: CaptionNouns, settings: SubstitutionSettings, model_fingerprint: str) -> str:
-    """The fingerprint of negatives: a digest of the nouns, the settings and the language model's fingerprint."""
-    return nouns.digest(_VERSION, asdict(settings), model_fingerprint)
+@dataclass(frozen=True)
+class RandomWords:
+    """Substitutes sampled from the nouns of the captions: the baseline. Implements `NegativeSource`.
+
+    Nouns are sampled in proportion to how often they occur in the captions. The paper's random baseline takes whole
+    captions of other images as negatives. Replacing one noun keeps the rest of the caption equal, so that a comparison
+    with `LanguageModelWords` measures the language model's choice of the word alone.
+
+    Attributes:
+        count: substitutes of each slot, without repeats; fewer where there are not so many nouns.
+        exclude_seen: leave out nouns that any caption of the same image contains, see `SubstitutionSettings`.
+        seed: of the sampling.
+    """
+
+    count: int = 25
+    exclude_seen: bool = True
+    seed: int = 0
+
+    def fingerprint(self, nouns: CaptionNouns) -> str:
+        """See `NegativeSource`."""
+        return nouns.digest(_RANDOM_VERSION, self.count, self.exclude_seen, self.seed)
+
+    def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
+        """See `NegativeSource`; needs no progress bar."""
+        exclusions = _Exclusions(nouns, self.exclude_seen)
+        frequency_V = np.bincount(exclusions.noun_of_S, minlength=len(exclusions.nouns)).astype(np.float32)
+        found_SN = np.full((len(nouns.position_S), self.count), -1, dtype=np.int32)
+        size = min(self.count, len(frequency_V))
+        for start in range(0, len(found_SN), _RANDOM_BATCH):
+            rows = np.arange(start, min(start + _RANDOM_BATCH, len(found_SN)))
+            random = np.random.default_rng((self.seed, start))
+            # The smallest of exponential times of rates f are a sample without repeats in proportion to f.
+            time_NV = random.standard_exponential((len(rows), len(frequency_V)), dtype=np.float32) / frequency_V
+            time_NV[exclusions.mask(rows)] = np.inf
+            first_NK = np.argpartition(time_NV, size - 1, axis=1)[:, :size]
+            order_NK = np.take_along_axis(time_NV, first_NK, axis=1).argsort(axis=1)
+            first_NK = np.take_along_axis(first_NK, order_NK, axis=1)
+            possible_NK = np.isfinite(np.take_along_axis(time_NV, first_NK, axis=1))
+            found_SN[rows, :size] = np.where(possible_NK, first_NK, -1)
+        return Negatives(exclusions.nouns, nouns.offsets, nouns.position_S, found_SN, self.fingerprint(nouns))
 
 
 def rank(
@@ -127,7 +173,7 @@ def rank(
     return chosen_NK
 
 
-class Exclusions:
+class _Exclusions:
     """The vocabulary of substitutes, and which of them must not be used in which slot.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unboxed.errors import CaptionError, ModelError
-from unboxed.text.encoders.transformer_files import content_fingerprint, load_transformer, token_limit
+from unboxed.errors import ModelError
+from unboxed.text.pretrained import load_transformer, tokenized
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
@@ -41,10 +42,9 @@ class TransformersLM:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         if tokenizer.mask_token_id is None:
             raise ModelError("The language model has no mask token; use a masked one, such as BERT or RoBERTa.")
-        self.fingerprint = content_fingerprint(model, tokenizer, "masked language model")
+        self.fingerprint = _fingerprint(model, tokenizer)
         self._model = model.requires_grad_(False)
         self._tokenizer = tokenizer
-        self._limit = token_limit(model, tokenizer)
         self._ids: dict[str, int | None] = {}
 
     @classmethod
@@ -69,18 +69,12 @@ class TransformersLM:
         # One reading of the unmasked caption gives q at all its positions.
         distinct = {caption: index for index, caption in enumerate(dict.fromkeys(captions))}
         row_N = torch.tensor([distinct[caption] for caption in captions])
-        tokens = self._tokenizer(list(distinct), padding=True, return_offsets_mapping=True, return_tensors="pt")
-        if tokens["input_ids"].shape[1] > self._limit:
-            raise CaptionError(
-                f"A caption of {tokens['input_ids'].shape[1]} tokens; the language model reads at most {self._limit}. "
-                f"Shorten “{max(captions, key=len)[:60]}…”."
-            )
+        tokens = tokenized(list(distinct), self._tokenizer, self._model, "language model")
         start_NT, end_NT = tokens.pop("offset_mapping")[row_N].unbind(dim=2)
         found = {caption: words(caption) for caption in distinct}
         spans = [found[caption][position] for caption, position in zip(captions, positions, strict=True)]
-        start_N1, end_N1 = (
-            torch.tensor(side)[:, None] for side in zip(*[(w.start, w.end) for w in spans], strict=True)
-        )
+        start_N1 = torch.tensor([word.start for word in spans])[:, None]
+        end_N1 = torch.tensor([word.end for word in spans])[:, None]
         of_word_NT = (start_NT < end_N1) & (end_NT > start_N1) & (end_NT > start_NT)
         first_N = of_word_NT.int().argmax(dim=1)
         masked = {name: tensor[row_N] for name, tensor in tokens.items()}
@@ -116,3 +110,12 @@ class TransformersLM:
             known = len(of_word) == 1 and of_word[0] != self._tokenizer.unk_token_id
             self._ids[word] = of_word[0] if known else None
         return self._ids[word]
+
+
+def _fingerprint(model: Any, tokenizer: Any) -> str:
+    """A digest of the weights and the tokenizer, which does not depend on the folder that holds them."""
+    digest = hashlib.sha256(f"masked language model\0{tokenizer.backend_tokenizer.to_str()}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,6 +1,5 @@
-from .class_map import ClassMap, classes_by_name, load_class_map
 from .cooccurrence import Cooccurrence
-from .matching import MatchingResources, PhraseMatcher
+from .matching import ClassMap, MatchingResources, PhraseMatcher, classes_by_name, load_class_map
 from .scoring import scores
 from .semantic import SemanticPrior
 from .settings import PriorSettings

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from unboxed.boxes import area
 from unboxed.priors import noun_sets
 from unboxed.priors.matching import PARTS, person_classes
+from unboxed.priors.scoring import SPATIAL_WORDS, box_places
 from unboxed.priors.settings import PriorSettings
-from unboxed.priors.spatial import SPATIAL_WORDS, box_places
 from unboxed.regions import sources as region_sources
 from unboxed.regions.sources import Detectors, Segmenter, Unions
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.types import Array
 
 __all__ = ["ClassScorer"]

@@ -28,7 +28,7 @@ class Cooccurrence:
     """The probabilities of K classes given each of N nouns.
 
     Args:
-        nouns: N keys of nouns, see `unboxed.text.inflection.noun_key`.
+        nouns: N keys of nouns, see `unboxed.text.lexicon.noun_key`.
         weight_NK: probabilities; a row sums to at most 1, the rest belongs to the empty class.
     """
 

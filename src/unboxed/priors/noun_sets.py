@@ -1,12 +1,12 @@
 """Sets of English nouns: persons, what persons wear and are made of, and things without a shape.
 
-The prior needs no lexical file for these. The sets hold keys of `unboxed.text.inflection.noun_key`, so that “hats” is
+The prior needs no lexical file for these. The sets hold keys of `unboxed.text.lexicon.noun_key`, so that “hats” is
 found under “hat”.
 """
 
 from __future__ import annotations
 
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 
 __all__ = ["CLOTHING", "GROUPS", "HEAD", "LEGS", "OUTFITS", "PERSONS", "STUFF", "TORSO"]
 

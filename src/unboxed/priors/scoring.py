@@ -1,4 +1,4 @@
-"""Scores of phrases with regions from affinities and class scores: all pairs in a few matrix products.
+"""Scores of phrases with regions from affinities and class scores, and the places that both have (SPRM 3.2).
 
 The E columns of both are those of `unboxed.priors.semantic`: classes and parts of persons, one for boxes around several
 things, and six places.
@@ -6,13 +6,20 @@ things, and six places.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from unboxed.priors.spatial import SPATIAL_WORDS
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["scores"]
+from unboxed.boxes import centre
+from unboxed.text.phrases import PhraseWords
+from unboxed.types import Array
 
-_PLACES = len(SPATIAL_WORDS)
+__all__ = ["SPATIAL_WORDS", "box_places", "phrase_places", "scores"]
+
+SPATIAL_WORDS = ("left", "right", "center", "top", "bottom", "middle")
+_SPELLED = {"centre": "center", "leftmost": "left", "rightmost": "right"}
 
 
 def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
@@ -23,7 +30,7 @@ def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
         class_score_RE: `[…, R, E]`, rows of `SemanticPrior.class_scores`; padded regions are zeros. Leading axes are
             broadcast: `[1, C, P, E]` with `[B, 1, R, E]` gives `[B, C, P, R]`.
     """
-    things = affinity_PE.shape[-1] - _PLACES - 1
+    things = affinity_PE.shape[-1] - len(SPATIAL_WORDS) - 1
     fit = _products(affinity_PE[..., :things], class_score_RE[..., :things])
     fit = fit * (1 + _products(affinity_PE[..., things : things + 1], class_score_RE[..., things : things + 1]))
     placed = _products(affinity_PE[..., things + 1 :], class_score_RE[..., things + 1 :])
@@ -39,3 +46,34 @@ def _products(affinity: Any, class_score: Any) -> Any:
         flat = affinity.reshape(captions * phrases, width) @ class_score.reshape(images * regions, width).T
         return flat.reshape(captions, phrases, images, regions).swapaxes(1, 2).swapaxes(0, 1)
     return affinity @ class_score.swapaxes(-1, -2)
+
+
+def phrase_places(phrase: PhraseWords) -> Array:
+    """`[6]`, 1 for each of `SPATIAL_WORDS` that is a word of the phrase.
+
+    A place that is the head noun does not count: “the left side” is left, but “a tank top” is not on top and “the
+    bottom” is nowhere. The paper's code searches the whole text, so that “bright” is right and “laptop” top.
+    """
+    places = {_SPELLED.get(word, word) for word in phrase.words} - {phrase.head, _SPELLED.get(phrase.head, phrase.head)}
+    return np.array([place in places for place in SPATIAL_WORDS], dtype=np.float32)
+
+
+def box_places(boxes: Array, labels: Sequence[int] | npt.NDArray[np.integer]) -> Array:
+    """`[R, 6]`, 1 for each of `SPATIAL_WORDS` that holds of a box among the boxes of its label.
+
+    Left is the box with the leftmost centre of its group, center one that is neither left nor right, and so on from
+    top to bottom. All places hold of a box that is alone in its group. (The paper's code computes `center` wrongly.)
+
+    Args:
+        boxes: `[R, 4]`.
+        labels: R groups; all places hold of a box with a negative label.
+    """
+    label_R = np.asarray(labels, dtype=np.intp)
+    same_RR = (label_R[:, None] == label_R) & (label_R >= 0)
+    columns = []
+    for position_R in centre(boxes).T:
+        first = position_R == np.where(same_RR, position_R, np.inf).min(axis=1, initial=np.inf)
+        last = position_R == np.where(same_RR, position_R, -np.inf).max(axis=1, initial=-np.inf)
+        columns += [first, last, ~(first | last)]
+    alone_R = same_RR.sum(axis=1) < 2
+    return np.asarray(np.stack(columns, axis=1) | alone_R[:, None], dtype=np.float32)

@@ -25,14 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import ModelError
-from unboxed.priors.class_map import load_class_map
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
-from unboxed.priors.matching import MatchingResources, PhraseMatcher
+from unboxed.priors.matching import MatchingResources, PhraseMatcher, load_class_map
+from unboxed.priors.scoring import phrase_places
 from unboxed.priors.settings import PriorSettings
-from unboxed.priors.spatial import phrase_places
 from unboxed.runtime.atomic import write_json
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
-    from unboxed.text.vocabulary import Vocabulary
+    from unboxed.text.tokens import Vocabulary
 
 __all__ = ["DistillationConfig", "RecipeConfig"]
 

@@ -14,9 +14,9 @@ from unboxed.objectives.contrastive import intra_caption_contrast, negative_word
 from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
-from unboxed.text.encoders.pretrained import FrozenEncoder, PretrainedEncoder
-from unboxed.text.encoders.recurrent import RecurrentEncoder
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.pretrained import FrozenEncoder, PretrainedEncoder
+from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import CaptionBatch, ImageBatch, PairedBatch, Units
 
 if TYPE_CHECKING:

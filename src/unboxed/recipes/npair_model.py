@@ -8,7 +8,7 @@ import torch
 
 from unboxed.objectives.contrastive import npair_loss, word_npair
 from unboxed.recipes.model import MatchingModel
-from unboxed.text.encoders.recurrent import RecurrentEncoder
+from unboxed.text.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
     from unboxed.recipes.npair import NPair

@@ -23,7 +23,7 @@ import torch
 
 from unboxed.errors import SearchError
 from unboxed.text.phrases import is_content
-from unboxed.text.vocabulary import SPECIAL, Vocabulary
+from unboxed.text.tokens import SPECIAL, Vocabulary
 
 __all__ = ["ExactSearch", "FaissSearch", "LowRankScores", "VectorSearch", "anchor_captions"]
 

@@ -1,10 +1,9 @@
-from .encoders.pretrained import FrozenEncoder, PretrainedEncoder
-from .encoders.recurrent import RecurrentEncoder
 from .encoding import EncodedCaption, encode_caption
-from .inflection import noun_key
+from .lexicon import noun_key
 from .phrases import PhraseWords, content_mask, content_or_all, head_noun, noun_phrases, phrase_words
-from .tokens import Word, words
-from .vocabulary import Vocabulary
+from .pretrained import FrozenEncoder, PretrainedEncoder
+from .recurrent import RecurrentEncoder
+from .tokens import Vocabulary, Word, words
 from .word_vectors import WordVectors
 from .wordnet import WordNet
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.text.phrases import content_mask, content_or_all
-from unboxed.text.tokens import words
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary, words
 from unboxed.types import Array, Caption
 
 __all__ = ["EncodedCaption", "encode_caption"]

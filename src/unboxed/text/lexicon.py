@@ -1,9 +1,11 @@
-"""Classes of English words and inflections of common verbs, for the rules of the chunker.
+"""Classes of English words for the rules of the chunker, and keys that are equal for the inflections of a noun.
 
 A word may be in several classes. A word in no class counts as a noun.
 """
 
 from __future__ import annotations
+
+import re
 
 __all__ = [
     "ARTICLES",
@@ -31,6 +33,7 @@ __all__ = [
     "is_past_form",
     "is_plural",
     "is_pronominal",
+    "noun_key",
     "word_set",
 ]
 
@@ -256,6 +259,14 @@ _NOT_ADJECTIVES = word_set(
     """
 )
 
+_IRREGULAR_NOUNS = {
+    "calves": "calf", "children": "child", "feet": "foot", "geese": "goose", "halves": "half", "knives": "knife",
+    "leaves": "leaf", "lives": "life", "loaves": "loaf", "mice": "mouse", "people": "person", "scarves": "scarf",
+    "shelves": "shelf", "teeth": "tooth", "wives": "wife", "wolves": "wolf",
+}  # fmt: skip
+_NO_PLURAL_S = ("ss", "us", "is")
+_SILENT_E = re.compile(r"(?<=ch|sh)e$|(?<=[sxzo])e$")
+
 
 def _s_form(verb: str) -> str:
     if verb.endswith(("s", "x", "z", "ch", "sh", "o")):
@@ -297,4 +308,25 @@ def is_plural(noun: str) -> bool:
     """Whether a noun stands for several things, or for a group that takes a plural verb."""
     if noun in PLURALS or noun in _SINGULAR_S:
         return noun in PLURALS
-    return noun.endswith("s") and not noun.endswith(("ss", "us", "is", "'s", "’s"))
+    return noun.endswith("s") and not noun.endswith((*_NO_PLURAL_S, "'s", "’s"))
+
+
+def noun_key(word: str) -> str:
+    """A key that is equal for the singular, the plural and the possessive of a lower-cased English noun.
+
+    A key is only for comparison. It is not always a word: since a plural in “-es” may come from a singular with or
+    without “e”, the key has no “e” (“horse” and “horses” give “hors”), and “-ie” becomes “-y”.
+
+    Examples:
+        >>> [noun_key(word) for word in ("dogs", "women", "babies", "cookie", "glasses", "horse", "man's", "bus")]
+        ['dog', 'woman', 'baby', 'cooky', 'glass', 'hors', 'man', 'bus']
+    """
+    word = word.replace("’", "'").removesuffix("'s")
+    word = _IRREGULAR_NOUNS.get(word, word)
+    if word.endswith("men"):
+        return word[:-2] + "an"
+    if len(word) > 3 and word.endswith("s") and not word.endswith(_NO_PLURAL_S):
+        word = word[:-1]
+    if len(word) > 3 and word.endswith("ie"):
+        return word[:-2] + "y"
+    return _SILENT_E.sub("", word)

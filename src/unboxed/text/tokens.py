@@ -1,11 +1,25 @@
-"""The words of a text with their character offsets."""
+"""The words of a text with their character offsets, and their ids."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Word", "words"]
+from unboxed.errors import RunError
+from unboxed.runtime.atomic import write_text
+
+__all__ = ["MASK_ID", "PAD_ID", "SPECIAL", "UNKNOWN_ID", "Vocabulary", "Word", "words"]
+
+SPECIAL = ("<pad>", "<unk>", "<mask>")
+PAD_ID, UNKNOWN_ID, MASK_ID = range(3)
+
+_FORMAT = "unboxed-vocabulary"
+_VERSION = 1
 
 # A run of letters and digits, with hyphens, apostrophes and stops inside it: "t-shirt", "man's", "3.5".
 _WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*", re.UNICODE)
@@ -27,3 +41,92 @@ def words(text: str) -> tuple[Word, ...]:
         ["a", "man's", 't-shirt', 'blue']
     """
     return tuple(Word(match.group().lower(), match.start(), match.end()) for match in _WORD.finditer(text))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Words and their ids, the special words first: `<pad>` 0, `<unk>` 1, `<mask>` 2.
+
+    Attributes:
+        words: the word of each id, special words included; no word twice.
+
+    Raises:
+        RunError: the special words are not the first three, a word occurs twice, is empty or is not a string.
+    """
+
+    words: tuple[str, ...] = SPECIAL
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "words", tuple(self.words))
+        if self.words[: len(SPECIAL)] != SPECIAL:
+            raise RunError(f"A vocabulary begins with {list(SPECIAL)}, this one with {list(self.words[:3])}.")
+        for word in self.words:
+            if not isinstance(word, str) or not word:
+                raise RunError(f"A vocabulary holds words that are not empty; this one holds {word!r}.")
+        object.__setattr__(self, "_ids", {word: index for index, word in enumerate(self.words)})
+        if len(self._ids) != len(self.words):
+            twice = next(word for word, count in Counter(self.words).items() if count > 1)
+            raise RunError(f"A vocabulary holds each word once; this one holds {twice!r} more than once.")
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self._ids
+
+    def encode(self, words: Iterable[str]) -> list[int]:
+        """The id of each lower-cased word, that of `<unk>` for words that are not in the vocabulary."""
+        return [self._ids.get(word, UNKNOWN_ID) for word in words]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The word of each id; raises `IndexError` for an id outside the vocabulary."""
+        return [self.words[index] for index in ids]
+
+    @classmethod
+    def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
+        """The words that occur at least `min_count` times in the captions: the most frequent first, ties by alphabet.
+
+        The order of the captions does not matter.
+        """
+        counts = Counter(word.text for caption in captions for word in words(caption))
+        kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
+        return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file of a run's vocabulary, atomically."""
+        content = {"format": _FORMAT, "version": _VERSION, "words": list(self.words)}
+        write_text(path, json.dumps(content, ensure_ascii=False, indent=0) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """The vocabulary in a file that `save` wrote.
+
+        Raises:
+            RunError: a file that is missing, damaged, no vocabulary, or written by a newer version.
+        """
+        try:
+            return cls(_words(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"Cannot read the vocabulary {path}: {error}.") from None
+        except RunError as error:
+            raise RunError(f"{path}: {error}") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words in the text of a vocabulary file."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"The vocabulary is not valid JSON ({error}); copy the run's vocab.json anew.") from None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise RunError(f'A vocabulary is a JSON object with "format": "{_FORMAT}"; this one is something else.')
+    if content.get("version") != _VERSION:
+        raise RunError(
+            f"The vocabulary has version {content.get('version')!r}, this unboxed reads version {_VERSION}; "
+            "install a newer unboxed, or train again with this one."
+        )
+    listed = content.get("words")
+    if not isinstance(listed, list):
+        raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
+    return tuple(listed)

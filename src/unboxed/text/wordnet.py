@@ -21,7 +21,7 @@ from typing import Any
 
 from unboxed.errors import ModelError
 from unboxed.runtime.atomic import atomic_path
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 
 __all__ = ["WordNet"]
 

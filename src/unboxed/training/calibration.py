@@ -18,8 +18,7 @@ from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.priors.noun_sets import GROUPS, PERSONS
 from unboxed.runtime.seeds import generator
-from unboxed.text.inflection import noun_key
-from unboxed.text.lexicon import PRONOUNS
+from unboxed.text.lexicon import PRONOUNS, noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Caption, Example

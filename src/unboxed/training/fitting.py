@@ -25,7 +25,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.seeds import generator, seed_of
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary
 from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings

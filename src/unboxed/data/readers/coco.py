@@ -25,7 +25,7 @@ from unboxed.data.readers.base import (
     read_json,
 )
 from unboxed.errors import DatasetError
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 from unboxed.types import Array, Caption, Phrase
 
 __all__ = ["CocoReader", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]

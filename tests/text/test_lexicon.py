@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unboxed.text.inflection import noun_key
+from unboxed.text.lexicon import noun_key
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
-"""Pretrained transformers encoders as frozen text encoders, as InfoGround uses BERT (section 3.1)."""
+"""Pretrained models of transformers, and frozen text encoders made of them, as InfoGround uses BERT (section 3.1).
+
+Models are loaded without pickled weights and without code of their authors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from unboxed.errors import CaptionError, ModelError
-from unboxed.text.encoders.transformer_files import content_fingerprint, load_transformer, token_limit
-from unboxed.text.tokens import words
-from unboxed.text.vocabulary import Vocabulary
+from unboxed.text.tokens import Vocabulary, words
 
-__all__ = ["FrozenEncoder", "PretrainedEncoder"]
+__all__ = ["FrozenEncoder", "PretrainedEncoder", "load_transformer", "tokenized"]
 
 _KEPT_CAPTIONS = 50_000  # how many captions' word features are kept, in half precision: about 10 kB each
 _BATCH = 256
@@ -32,16 +34,13 @@ class PretrainedEncoder(nn.Module):
 
     Attributes:
         width: H, of a feature.
-        fingerprint: digest of the weights and the tokenizer.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__()
         self.model = model
         self.width = int(model.config.hidden_size)
-        self.fingerprint = content_fingerprint(model, tokenizer, "word features")
         self._tokenizer = tokenizer
-        self._limit = token_limit(model, tokenizer)
         self.model.requires_grad_(False)
         self.eval()
 
@@ -82,13 +81,7 @@ class PretrainedEncoder(nn.Module):
             CaptionError: a caption of more tokens than the model reads.
         """
         found = [words(caption) for caption in captions]
-        tokens = self._tokenizer(list(captions), padding=True, return_offsets_mapping=True, return_tensors="pt")
-        if tokens["input_ids"].shape[1] > self._limit:
-            longest = max(captions, key=len)
-            raise CaptionError(
-                f"A caption of {tokens['input_ids'].shape[1]} tokens; the encoder reads at most {self._limit}. Shorten "
-                f"“{longest[:60]}…”."
-            )
+        tokens = tokenized(captions, self._tokenizer, self.model, "encoder")
         start_CT, end_CT = tokens.pop("offset_mapping").unbind(dim=2)
         device = next(self.model.parameters()).device
         hidden_CTH = self.model(**tokens.to(device)).last_hidden_state
@@ -182,3 +175,92 @@ class FrozenEncoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the pretrained encoder and its tokenizer to `folder`."""
         self._encoder[0].save(folder)
+
+
+def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
+    """A model in evaluation mode, in float32 on the CPU, and its fast tokenizer.
+
+    Args:
+        source: a folder with `config.json`, `model.safetensors` and the tokenizer's files, or the name of a model on
+            the Hugging Face hub, which is downloaded once. For a folder, nothing is looked up on the network.
+        kind: the class of transformers that loads it, such as `AutoModel` or `AutoModelForMaskedLM`.
+
+    Raises:
+        ModelError: transformers is not installed; no such folder or name; no safetensors weights; weights of this kind
+            missing from the file; a tokenizer without character offsets.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise ModelError('Pretrained language models need transformers: pip install "unboxed[hf]".') from None
+    folder = Path(source).expanduser()
+    local = folder.is_dir()
+    if not local and (folder.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1):
+        raise ModelError(
+            f"There is no folder {folder}; give a folder with config.json and model.safetensors, or a hub name."
+        )
+    name = str(folder) if local else str(source)
+    try:
+        with _quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                name, use_fast=True, local_files_only=local, trust_remote_code=False
+            )
+            model, loading = getattr(transformers, kind).from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, local_files_only=local, trust_remote_code=False
+            )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"Cannot load {source} as {kind}: {reason} Give a folder with config.json, model.safetensors and the "
+            "tokenizer's files, or the name of a model on the Hugging Face hub."
+        ) from None
+    if not tokenizer.is_fast:
+        raise ModelError(f"{source} has no fast tokenizer; only these give the position of each token in the caption.")
+    # A pooler is not used, and a tied weight is stored once under another name.
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key and key not in tied)
+    if missing:
+        raise ModelError(
+            f"{source} lacks {len(missing)} of the weights of {kind}, such as {missing[0]}; they would be random. "
+            "Use a model that was trained as one (a masked language model has its language-model head)."
+        )
+    return model.float().eval(), tokenizer
+
+
+def tokenized(captions: Sequence[str], tokenizer: Any, model: Any, name: str) -> Any:
+    """The padded tensors of C captions that a model reads, and the `offset_mapping` `[C, T, 2]` of their T tokens.
+
+    Args:
+        captions: C texts.
+        tokenizer: a fast tokenizer.
+        model: the model of transformers.
+        name: of the model, for the error.
+
+    Raises:
+        CaptionError: a caption of more tokens than the model reads.
+    """
+    tokens = tokenizer(list(captions), padding=True, return_offsets_mapping=True, return_tensors="pt")
+    length, limit = tokens["input_ids"].shape[1], tokenizer.model_max_length
+    limit = min(int(limit), getattr(model.config, "max_position_embeddings", None) or length)
+    if length > limit:
+        raise CaptionError(
+            f"A caption of {length} tokens; the {name} reads at most {limit}. Shorten “{max(captions, key=len)[:60]}…”."
+        )
+    return tokens
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn off transformers' progress bars and load reports; `load_transformer` checks what matters itself."""
+    from transformers.utils import logging as transformers_logging
+
+    logging: Any = transformers_logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

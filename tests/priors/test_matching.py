@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.errors import ModelError
-from unboxed.priors.class_map import ClassMap, classes_by_name, load_class_map
+from unboxed.priors.matching import ClassMap, classes_by_name, load_class_map
 from unboxed.text.phrases import phrase_words
 
 CLASSES = ("person", "dog", "hot dog", "cell phone", "sofa,couch", "segmenter:person")

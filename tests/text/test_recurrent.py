@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unboxed.text.encoders.recurrent import RecurrentEncoder
+from unboxed.text.recurrent import RecurrentEncoder
 
 
 def test_substituting_a_word_equals_encoding_the_changed_caption() -> None:

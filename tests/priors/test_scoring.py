@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unboxed.priors.spatial import SPATIAL_WORDS, box_places, phrase_places
+from unboxed.priors.scoring import SPATIAL_WORDS, box_places, phrase_places
 from unboxed.text.phrases import phrase_words
 
 

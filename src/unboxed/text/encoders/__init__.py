@@ -1,1 +1,0 @@
-"""Text encoders: from word ids to contextual words. `unboxed.text` exports them."""
