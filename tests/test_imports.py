@@ -110,6 +110,11 @@ def test_no_import_points_upward() -> None:
     assert upward == []
 
 
+def test_only_the_command_line_uses_scenes() -> None:
+    users = {found.module.split(".")[1] for found in OURS if found.target.startswith("unboxed.scenes")}
+    assert users <= {"cli", "scenes"}
+
+
 def test_no_circle() -> None:
     """Of modules, over imports of every kind except those for type checkers."""
     waiting = {module: {i.target for i in OURS if i.module == module and not i.typing} - {module} for module in MODULES}

@@ -51,7 +51,7 @@ Units = Literal["words", "content", "phrases"]
 
 
 def frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
-    """`values` as read-only float32, a copy unless nobody can write to them anyhow.
+    """`values` as a read-only float32 array, copied unless it is read-only already.
 
     Raises `RegionsError` unless their shape is `shape` (None: any size) and all are finite.
     """
@@ -69,7 +69,7 @@ def frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str
 
 
 def _is_frozen(values: npt.ArrayLike) -> TypeGuard[Array]:
-    """Is it a float32 array that is read-only, and a part of nothing else but such an array?"""
+    """Whether it is a read-only float32 array, and a view of nothing but such an array."""
     if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.flags.writeable:
         return False
     whole = values if values.base is None else values.base
@@ -82,15 +82,15 @@ class Regions:
 
     Attributes:
         boxes: `[R, 4]` pixels of the stored image.
-        scores: `[R]` in [0, 1], how sure the source is; 1 for a source that has no score.
+        scores: `[R]` in [0, 1], the confidence of the source; 1 for a source without scores.
         features: `[R, V]` visual features; V may be 0.
-        class_probs: `[R, K]` in [0, 1], a detector's (or segmenter's) belief in each class; K may be 0.
+        class_probs: `[R, K]` in [0, 1], the class probabilities of a detector or segmenter; K may be 0.
         class_names: the K names.
-        sources: R names of what proposed each region, such as `detector`, `segmenter`, `segments`, `grid`, `image`.
+        sources: R names of the sources that proposed the regions, such as `detector`, `segmenter`, `segments`, `grid`, `image`.
         width, height: size of the stored image in pixels.
 
     Raises:
-        RegionsError: shapes that do not agree, values that are not finite.
+        RegionsError: shapes that do not agree, or values that are not finite.
     """
 
     boxes: Array
@@ -116,7 +116,7 @@ class Regions:
         return len(self.sources)
 
     def __getitem__(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | Sequence[int] | slice) -> Regions:
-        """The chosen regions, by mask, indices or slice, as `Regions` again."""
+        """The regions selected by a mask, indices or a slice, as `Regions`."""
         index = np.arange(len(self))[keep]
         return Regions(
             boxes=self.boxes[index],
@@ -140,15 +140,15 @@ class Regions:
 
 @dataclass(frozen=True, eq=False)
 class Phrase:
-    """A phrase of a caption, with its character span and, where annotators drew them, its gold boxes.
+    """A phrase of a caption, with its character span and, if it is annotated, its gold boxes.
 
-    Gold boxes are for evaluation and pictures only; nothing that trains reads them.
+    Gold boxes are for evaluation and pictures only; training does not read them.
 
     Attributes:
         text: the words, equal to `caption.text[start:end]`.
         start, end: character offsets in the caption.
-        types: Entities types such as `people` or `clothing`, most phrases one, some two; empty when unknown.
-        chain: the id of the coreference chain; "0" for a phrase that is not visual, None when unknown.
+        types: Entities types such as `people` or `clothing`; most phrases have one, some two; empty when unknown.
+        chain: id of the coreference chain; "0" for a phrase that is not visual, None when unknown.
         boxes: `[N, 4]` gold boxes, N = 0 when there are none.
     """
 
@@ -168,7 +168,7 @@ class Caption:
     """One caption and its phrases in reading order.
 
     Raises:
-        CaptionError: no word in the text, or a phrase whose span is not in it.
+        CaptionError: the text has no word, or the span of a phrase does not match it.
     """
 
     text: str
@@ -196,11 +196,11 @@ class Example:
 
     Attributes:
         image_id: unique in the dataset.
-        path: the photograph's file.
-        captions: at least one, any number.
+        path: the image's file.
+        captions: at least one.
         width, height: size of the stored, upright image in pixels; gold boxes are in this frame.
-        original_size: (width, height) of the image before it was stored, when its shape differs from the stored
-            one (squashed copies); detectors look at it in this shape. None: as stored.
+        original_size: (width, height) of the image before it was stored with another aspect ratio; detectors get the
+            image in this aspect ratio. None: as stored.
     """
 
     image_id: str
