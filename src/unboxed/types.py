@@ -86,7 +86,7 @@ class Regions:
         features: `[R, V]` visual features; V may be 0.
         class_probs: `[R, K]` in [0, 1], the class probabilities of a detector or segmenter; K may be 0.
         class_names: the K names.
-        sources: R names of the sources that proposed the regions, such as `detector`, `segmenter`, `segments`, `grid`, `image`.
+        sources: R names of the sources that proposed the regions, such as `detector`, `segments`, `grid` or `image`.
         width, height: size of the stored image in pixels.
 
     Raises:
