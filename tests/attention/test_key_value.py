@@ -74,6 +74,14 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=0)
 
 
+def test_hidden_layers_are_as_wide_as_the_joint_space_or_as_their_input() -> None:
+    default, released = KeyValueAttention(7, 9, joint_width=8), KeyValueAttention(7, 9, joint_width=8, hidden="input")
+    assert default.region_key.map[0].weight.shape == (8, 7) and default.word_value.map[0].weight.shape == (8, 9)
+    assert released.region_key.map[0].weight.shape == (7, 7) and released.word_value.map[0].weight.shape == (9, 9)
+    with pytest.raises(ValueError, match="hidden is one of"):
+        KeyValueAttention(7, 9, hidden="wide")  # type: ignore[arg-type]
+
+
 def _encoded(
     model: KeyValueAttention,
     features_BRV: torch.Tensor,

@@ -7,6 +7,8 @@ r>`, that product is `Σ_r a_r t_r`: the attended value, of the joint width, is 
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 
 from unboxed.attention.base import (
@@ -20,7 +22,9 @@ from unboxed.attention.base import (
 )
 from unboxed.attention.dual_encoder import MaskedMLP
 
-__all__ = ["KeyValueAttention"]
+__all__ = ["HiddenWidth", "KeyValueAttention"]
+
+HiddenWidth = Literal["joint", "input"]
 
 
 class KeyValueAttention(Aligner):
@@ -31,16 +35,31 @@ class KeyValueAttention(Aligner):
         state_width: width H of a contextual word.
         joint_width: width D of keys, queries and values.
         layers: linear layers of each MLP (the paper's default: 2).
+        hidden: hidden width of each MLP: D (`joint`), or that of its input (`input`), as in the released weights.
+
+    Raises:
+        ValueError: an unknown hidden width.
     """
 
     exports_to_onnx = True
 
-    def __init__(self, region_width: int, state_width: int, joint_width: int = 384, layers: int = 2) -> None:
+    def __init__(
+        self,
+        region_width: int,
+        state_width: int,
+        joint_width: int = 384,
+        layers: int = 2,
+        hidden: HiddenWidth = "joint",
+    ) -> None:
         super().__init__()
-        self.region_key = MaskedMLP(region_width, joint_width, joint_width, layers)
-        self.region_value = MaskedMLP(region_width, joint_width, joint_width, layers)
-        self.word_query = MaskedMLP(state_width, joint_width, joint_width, layers)
-        self.word_value = MaskedMLP(state_width, joint_width, joint_width, layers)
+        if hidden not in get_args(HiddenWidth):
+            raise ValueError(f"hidden is one of {get_args(HiddenWidth)}, not {hidden!r}.")
+
+        def perceptron(width: int) -> MaskedMLP:
+            return MaskedMLP(width, joint_width if hidden == "joint" else width, joint_width, layers)
+
+        self.region_key, self.region_value = perceptron(region_width), perceptron(region_width)
+        self.word_query, self.word_value = perceptron(state_width), perceptron(state_width)
         self.scale = joint_width**-0.5
 
     def embed_regions(
