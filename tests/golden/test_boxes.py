@@ -125,8 +125,8 @@ def test_sprm_accuracy_and_pointing_on_the_union(golden: Callable[[str], Any]) -
 
 def test_pfan_blocks_and_shares_of_boxes(golden: Callable[[str], Any]) -> None:
     fixture = golden("pfan_blocks")
-    cover = cover_blocks(fixture["in_box"], slots=256)
-    share_NK = torch.zeros(len(cover.block), 257, dtype=torch.float64).scatter_add(1, cover.block, cover.share)
+    block_NL, share_NL = cover_blocks(fixture["in_box"], slots=256)
+    share_NK = torch.zeros(len(block_NL), 257, dtype=torch.float64).scatter_add(1, block_NL, share_NL)
     fixture.check("out_share_of_all_blocks", share_NK[:, :256])
 
     block_NL, share_NL = cover_blocks(fixture["in_file_box"])
