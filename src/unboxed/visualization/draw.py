@@ -42,16 +42,23 @@ Rectangle = tuple[float, float, float, float]
 
 
 class BoxedPhrase(Protocol):
-    """A phrase to draw: its text, its character span in the caption, and its boxes `[N, 4]` in pixels, best first."""
+    """A phrase to draw, such as a `GroundedPhrase`."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The phrase."""
+
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """First character in the caption."""
+
     @property
-    def end(self) -> int: ...
+    def end(self) -> int:
+        """Character after the last one."""
+
     @property
-    def boxes(self) -> Array: ...
+    def boxes(self) -> Array:
+        """`[N, 4]` pixels, best first; N may be 0."""
 
 
 def draw_grounding(
