@@ -90,7 +90,7 @@ def test_a_later_image_of_the_same_id_replaces_the_earlier(tmp_path: Path, examp
             store.append("a", key, extractor(Image.new("RGB", size)))
     again = RegionStore.open(tmp_path / "store")
     assert (len(again), "a" in again, "b" in again, again.image_key("b")) == (1, True, False, None)
-    assert again.fingerprint() == SETTINGS.fingerprint()
+    assert again.settings.fingerprint() == SETTINGS.fingerprint()
     assert (again.image_key("a"), again["a"].width) == ("new", 50)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,6 @@ __all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
 
 COMMON_KEYS = ("format", "name", "images", "exclude", "regions")
 """The keys of all formats."""
-
-_REGION_KEYS = ("detector", "segmenter", "backbone", "class_names")
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +252,7 @@ class _DatasetFile:
         regions = self._content["regions"]
         if not isinstance(regions, dict):
             raise DatasetError(f"{self.path}: `regions` is {regions!r}; expected a table [regions].")
-        self._check_known(regions, _REGION_KEYS, "regions.")
+        self._check_known(regions, [key.name for key in fields(RegionTable)], "regions.")
         return RegionTable(**{key: self._existing(regions, key, "regions.") for key in regions})
 
     def _value(self, key: Key) -> Path | str | dict[str, Path]:

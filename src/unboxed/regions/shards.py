@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from unboxed.errors import StoreError
 from unboxed.runtime.atomic import atomic_path
 from unboxed.types import Array
 
-__all__ = ["RegionArrays", "Shard", "ShardEntry", "StoredImage", "to_half", "write_shard"]
+__all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
 
 Half = npt.NDArray[np.float16]
 
@@ -43,23 +43,6 @@ class RegionArrays(NamedTuple):
     sources: npt.NDArray[np.uint8]
 
 
-class StoredImage(NamedTuple):
-    """One image that is to be written.
-
-    Attributes:
-        image_id: as in its dataset.
-        image_key: identifies its content (`extraction.image_key`).
-        width, height: of the image in pixels.
-        arrays: its regions.
-    """
-
-    image_id: str
-    image_key: str
-    width: int
-    height: int
-    arrays: RegionArrays
-
-
 @dataclass(frozen=True)
 class ShardEntry:
     """One image of a shard, as its header lists it.
@@ -68,15 +51,16 @@ class ShardEntry:
         image_id: as in its dataset.
         image_key: identifies its content (`extraction.image_key`).
         width, height: of the image in pixels.
-        start, count: its rows in the arrays of the shard.
+        count: number of its regions.
+        start: its first row in the arrays of the shard.
     """
 
     image_id: str
     image_key: str
     width: int
     height: int
-    start: int
     count: int
+    start: int = 0
 
 
 _NAME_IN_FILE = {"image_key": "photo"}  # the file format keeps the name of its first version
@@ -123,18 +107,16 @@ class Shard:
         return RegionArrays(*(piece[start : start + count] for piece in self._slices))
 
 
-def write_shard(path: Path, images: Sequence[StoredImage]) -> None:
-    """Writes a shard atomically."""
+def write_shard(path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]]) -> None:
+    """Writes a shard atomically; the regions of the images follow each other, so `start` of the entries is not used."""
     from safetensors.numpy import save_file
 
-    entries, start = [], 0
-    for image_id, image_key, width, height, arrays in images:
-        entry = ShardEntry(image_id, image_key, width, height, start, len(arrays.boxes))
-        entries.append(_renamed(asdict(entry), _NAME_IN_FILE))
-        start += len(arrays.boxes)
-    joined = {name: np.concatenate([getattr(image.arrays, name) for image in images]) for name in RegionArrays._fields}
+    starts = np.cumsum([0, *(entry.count for entry, _ in images)]).tolist()
+    placed = [replace(entry, start=start) for start, (entry, _) in zip(starts, images, strict=False)]
+    listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
+    joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
     with atomic_path(path) as partial:
-        save_file(joined, partial, metadata={"images": json.dumps(entries)})
+        save_file(joined, partial, metadata={"images": json.dumps(listed)})
 
 
 def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions.settings import RegionSettings, settings_from_dict
-from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, StoredImage, to_half, write_shard
+from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.runtime.atomic import write_json
 from unboxed.types import Array, Regions
 
@@ -62,7 +62,7 @@ class RegionStore:
         except RegionsError as error:
             raise StoreError(f"{path / 'store.json'}: {error}") from error
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
-        self._pending: list[StoredImage] = []
+        self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = 0
         for file in sorted((path / "shards").glob("*.safetensors")):
             if not file.name.startswith("."):  # the temporary file of a process that was killed
@@ -121,24 +121,16 @@ class RegionStore:
         write_json(path / "store.json", header)
         return RegionStore(path, header)
 
-    def fingerprint(self) -> str:
-        """The fingerprint of the settings and of the store's copies of the model files."""
-        return self.settings.fingerprint()
-
     @property
     def feature_width(self) -> int:
         """V, the width of the features."""
         return sum(width for _, width in self.feature_blocks)
 
-    @property
-    def image_ids(self) -> tuple[str, ...]:
-        """The image ids in the order in which they were first added."""
-        return tuple(self._index)
-
     def __len__(self) -> int:
         return len(self._index)
 
     def __iter__(self) -> Iterator[str]:
+        """The image ids in the order in which they were first added."""
         return iter(self._index)
 
     def __contains__(self, image_id: object) -> bool:
@@ -225,7 +217,8 @@ class RegionStore:
             scores=regions.scores,
             sources=np.array([self.source_names.index(name) for name in regions.sources], np.uint8),
         )
-        self._pending.append(StoredImage(image_id, image_key, regions.width, regions.height, arrays))
+        entry = ShardEntry(image_id, image_key, regions.width, regions.height, len(regions.boxes))
+        self._pending.append((entry, arrays))
         if len(self._pending) >= _IMAGES_PER_SHARD:
             self.flush()
 

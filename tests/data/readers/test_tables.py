@@ -35,8 +35,7 @@ def test_quotes_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
 
 def test_a_split_column_is_taken_as_it_is(tmp_path: Path) -> None:
     table = _read(tmp_path, "image,caption,split\na,A man.,test\nb,A dog.,train\nc,A cat.,test\n")
-    assert table.split_names == ("test", "train")
-    assert table.images_of("test") == ["a", "c"]
+    assert list(table.splits.items()) == [("a", "test"), ("b", "train"), ("c", "test")]
 
 
 def test_a_tenth_is_held_out_and_stays_held_out() -> None:

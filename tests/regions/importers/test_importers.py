@@ -57,7 +57,7 @@ def test_a_new_format_is_an_option_of_the_command_line(arrays: Path, capsys: pyt
     main([*command, "--out", str(store)])
     assert "2 images imported" in capsys.readouterr().err
     opened = RegionStore.open(store)
-    assert (opened.image_ids, opened["a.jpg"].features.tolist()) == (("a.jpg", "b.jpg"), [[1, 1, 1]] * 2)
+    assert (list(opened), opened["a.jpg"].features.tolist()) == (["a.jpg", "b.jpg"], [[1, 1, 1]] * 2)
     assert opened.settings.to_dict()["imported"] == "arrays"
     with pytest.raises(RegionsError, match="imported from arrays features"):
         opened.settings.require_extractable()

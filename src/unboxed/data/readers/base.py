@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,7 +115,17 @@ class AnnotatedImage:
 
 
 class AnnotationReader(Reader):
-    """A reader of annotation files that list their images; a subclass gives the images of a split."""
+    """A reader of annotation files that list their images; a subclass gives the images of a split.
+
+    Its constructor sets `_splits`: a mapping with the splits in their order, and what `images_of` needs of each.
+    """
+
+    _splits: Mapping[str, Any]
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits, in the order of the files."""
+        return tuple(self._splits)
 
     @abstractmethod
     def images_of(self, split: str) -> list[AnnotatedImage]:

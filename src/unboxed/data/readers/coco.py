@@ -59,24 +59,15 @@ class CocoReader(AnnotationReader):
         self, folder: ImageFolder, splits: Mapping[str, Path], instances: Mapping[str, Path] | None = None
     ) -> None:
         super().__init__(folder)
-        self._captions = splits
+        self._splits = splits
         self._instances = instances or {}
         for split in self._instances:
             if split not in splits:
                 raise DatasetError(f"`instances.{split}` belongs to no split; name its captions under [splits].")
 
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """The names in the dataset file, in its order."""
-        return tuple(self._captions)
-
     def images_of(self, split: str) -> list[AnnotatedImage]:
-        """The images of a split that have captions, in the order of the file.
-
-        Raises:
-            DatasetError: a malformed file, or a caption of an image that is not listed.
-        """
-        path = self._captions[split]
+        """The images of a split that have captions, in the order of the file."""
+        path = self._splits[split]
         images, annotations = lists_of(path, "captions_*.json", "images", "annotations")
         texts: dict[str, list[str]] = {}
         for number, entry in enumerate(annotations):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from unboxed.data.images import ImageFolder, without_suffix
 from unboxed.data.readers.base import (
@@ -23,10 +23,9 @@ from unboxed.data.readers.base import (
 )
 from unboxed.errors import DatasetError
 
-__all__ = ["ImageIds", "KarpathyReader"]
+__all__ = ["KarpathyReader"]
 
-ImageIds = Literal["filename", "imgid", "cocoid"]
-"""The field of an image that is its id. Precomputed features are joined by it."""
+_IDS = ("filename", "imgid", "cocoid")  # the fields that may be the id by which precomputed features are joined
 
 
 class KarpathyReader(AnnotationReader):
@@ -36,9 +35,6 @@ class KarpathyReader(AnnotationReader):
         folder: the images.
         annotations: the file.
         ids: `filename` without its suffix, `imgid` (as in SCAN's `_ids.txt` of Flickr30K), or `cocoid`.
-
-    Raises:
-        DatasetError: no such file, or an image without split or id.
     """
 
     format = "karpathy"
@@ -53,8 +49,8 @@ class KarpathyReader(AnnotationReader):
     def __init__(self, folder: ImageFolder, annotations: Path, ids: str = "filename") -> None:
         super().__init__(folder)
         self._path = path = annotations
-        if ids not in get_args(ImageIds):
-            raise DatasetError(f"`ids` is {ids!r}; expected one of: {', '.join(get_args(ImageIds))}.")
+        if ids not in _IDS:
+            raise DatasetError(f"`ids` is {ids!r}; expected one of: {', '.join(_IDS)}.")
         images = read_json(path, 'Karpathy\'s JSON, {"images": [...]}').get("images")
         if not isinstance(images, list) or not images:
             raise DatasetError(f"{path} has no list `images`; name one of Karpathy's dataset_*.json.")
@@ -69,17 +65,8 @@ class KarpathyReader(AnnotationReader):
             seen.add(image_id)
             self._splits.setdefault("train" if split == "restval" else split, []).append((number, image_id, image))
 
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """The splits in order of first appearance."""
-        return tuple(self._splits)
-
     def images_of(self, split: str) -> list[AnnotatedImage]:
-        """The images of a split; sentences without a word are left out.
-
-        Raises:
-            DatasetError: an image without sentences.
-        """
+        """The images of a split; sentences without a word are left out."""
         images = []
         for number, image_id, image in self._splits[split]:
             with entry_of(self._path, "image", number):

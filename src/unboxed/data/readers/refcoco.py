@@ -30,9 +30,6 @@ class RefcocoReader(AnnotationReader):
     Args:
         folder: the images.
         annotations: the pickle; `instances.json` is in the same folder.
-
-    Raises:
-        DatasetError: a file that is missing or malformed, or more than plain values in the pickle.
     """
 
     format = "refcoco"
@@ -58,17 +55,8 @@ class RefcocoReader(AnnotationReader):
         self._objects: dict[int, tuple[Array, str]] = {}
         self._read_instances()
 
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """The splits in order of first appearance."""
-        return tuple(self._splits)
-
     def images_of(self, split: str) -> list[AnnotatedImage]:
-        """The images of a split with all its expressions; expressions without a word are left out.
-
-        Raises:
-            DatasetError: an expression whose image or box is not among the instances.
-        """
+        """The images of a split with all its expressions; expressions without a word are left out."""
         captions: dict[str, list[Caption]] = {}
         for number, ref in self._splits[split]:
             with entry_of(self._path, "entry", number):

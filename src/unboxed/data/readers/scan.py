@@ -43,6 +43,10 @@ class ScanImage:
 class ScanFolder:
     """The splits of a SCAN directory.
 
+    Attributes:
+        folder: the directory.
+        stems: split -> how its file names begin: `train`, `val`, `test`, `testall`, as far as they exist.
+
     Raises:
         DatasetError: no folder, or none with captions.
     """
@@ -58,11 +62,6 @@ class ScanFolder:
         usual = ("train", "val", "dev", "test", "testall")
         stems.sort(key=lambda stem: usual.index(stem) if stem in usual else len(usual))
         self.stems = {("val" if stem == "dev" and "val" not in stems else stem): stem for stem in stems}
-
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """`train`, `val`, `test`, `testall`, as far as they exist."""
-        return tuple(self.stems)
 
     def features(self, split: str) -> Path:
         """The file of a split's features. Where there are ids, captions can be read without it."""
@@ -128,9 +127,6 @@ class ScanReader(AnnotationReader):
     Args:
         folder: without images; the ids to leave out.
         annotations: the directory.
-
-    Raises:
-        DatasetError: no folder, or none with captions.
     """
 
     format = "scan"
@@ -142,11 +138,7 @@ class ScanReader(AnnotationReader):
     def __init__(self, folder: ImageFolder, annotations: Path) -> None:
         super().__init__(folder)
         self._scan = ScanFolder(annotations)
-
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """`train`, `val`, `test`, `testall`, as far as they exist."""
-        return self._scan.split_names
+        self._splits = self._scan.stems
 
     def images_of(self, split: str) -> list[AnnotatedImage]:
         """The images of a split with their captions; lines without a word are left out."""

@@ -45,22 +45,13 @@ class Table:
 
     Attributes:
         captions: image name, as written -> its captions in file order.
-        splits: image name -> its split.
+        splits: image name -> its split, in order of first appearance.
         held_out: the table has no splits; these are those of `hold_out`.
     """
 
     captions: Mapping[str, tuple[Caption, ...]]
     splits: Mapping[str, str]
     held_out: bool = False
-
-    @property
-    def split_names(self) -> tuple[str, ...]:
-        """In order of first appearance."""
-        return tuple(dict.fromkeys(self.splits.values()))
-
-    def images_of(self, split: str) -> list[str]:
-        """The image names of a split, in order of first appearance."""
-        return [image for image, of_image in self.splits.items() if of_image == split]
 
 
 class TableReader(Reader):
@@ -121,7 +112,7 @@ class TableReader(Reader):
 
     def _listed(self, split: str) -> list[str]:
         if not self._lists:
-            return self._table.images_of(split)
+            return [image for image, of_image in self._table.splits.items() if of_image == split]
         listed = read_list(self._lists[split])
         uncaptioned = next((name for name in listed if name not in self._table.captions), None)
         if uncaptioned is not None:

@@ -26,11 +26,7 @@ _MAX_LINE = 64_000_000  # bytes; a line of a hundred boxes has about one million
 
 
 class BottomUpTSV(FeatureImporter):
-    """The features of one TSV file, or of a folder of them.
-
-    Raises:
-        RegionsError: a folder without any.
-    """
+    """The features of one TSV file, or of a folder of them."""
 
     format = "tsv"
     reads = "a TSV file of bottom-up attention, or a folder of them; six columns, or the ten of LXMERT"
@@ -41,11 +37,7 @@ class BottomUpTSV(FeatureImporter):
             raise RegionsError(f"{path} has no .tsv files; --features names a TSV file or a folder of them.")
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """The images in the order of the lines; one line is in memory at a time.
-
-        Raises:
-            RegionsError: a malformed line, reported with its number.
-        """
+        """The images in the order of the lines; one line is in memory at a time."""
         for path in self._files:
             with path.open("rb") as stream:
                 number = 0

@@ -21,11 +21,7 @@ __all__ = ["InfoGroundHDF5"]
 
 
 class InfoGroundHDF5(FeatureImporter):
-    """The features of a folder with these files, or with a folder for each subset.
-
-    Raises:
-        RegionsError: h5py is not installed, or there are no such files.
-    """
+    """The features of a folder with these files, or with a folder for each subset; needs h5py."""
 
     format = "hdf5"
     reads = "InfoGround's `<detector>/<subset>/features.hdf5` and `boxes.hdf5`, `scores.hdf5`, `labels.hdf5`"
@@ -44,11 +40,7 @@ class InfoGroundHDF5(FeatureImporter):
             )
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """The images of one subset after the other.
-
-        Raises:
-            RegionsError: a damaged file, or arrays whose shapes do not agree.
-        """
+        """The images of one subset after the other."""
         for subset in self._subsets:
             with ExitStack() as stack:
                 files = {}

@@ -20,11 +20,7 @@ __all__ = ["ScanFeatures"]
 
 
 class ScanFeatures(FeatureImporter):
-    """The features of a SCAN directory.
-
-    Raises:
-        RegionsError: no such directory, or a split without features.
-    """
+    """The features of a SCAN directory."""
 
     format = "scan"
     reads = "the directory of SCAN: `train_ims.npy`, …"
@@ -35,17 +31,13 @@ class ScanFeatures(FeatureImporter):
             self._folder = ScanFolder(path)
         except DatasetError as error:
             raise RegionsError(str(error)) from None
-        self._splits = [name for name in self._folder.split_names if self._folder.features(name).is_file()]
+        self._splits = [name for name in self._folder.stems if self._folder.features(name).is_file()]
         if not self._splits:
             raise RegionsError(f"{path} has captions but no features such as train_ims.npy; put them beside them.")
         self.has_boxes = all(self._box_columns(name) == 4 for name in self._splits)
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
-        """The images of one split after the other; each once, although a release may have it five times.
-
-        Raises:
-            RegionsError: counts that do not agree, or boxes of other regions.
-        """
+        """The images of one split after the other; each once, although a release may have it five times."""
         for split in self._splits:
             try:
                 features = open_rows(self._folder.features(split), 3)

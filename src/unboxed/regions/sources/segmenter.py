@@ -7,7 +7,6 @@ The ONNX graph has an output `logits` [n, K, h, w]. Its input is RGB, (x - 127.5
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -39,12 +38,22 @@ class Segmenter(RegionSource):
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
         assert settings.segmenter is not None
-        self._network = _OnnxSegmenter(settings.segmenter, settings.segmenter_size)
-        self.class_names = self._network.class_names
+        self._network = network = Network(settings.segmenter)
+        maps = [(name, shape) for name, shape in network.outputs if len(shape) == 4]
+        named = [item for item in maps if item[0] == "logits"] or maps
+        if len(named) != 1:
+            raise RegionsError(
+                f"{network.path} has the outputs {network.describe_outputs()}; a segmenter needs one, named "
+                "`logits`, [n, K, h, w]."
+            )
+        self._output, shape = named[0]
+        every = class_list(network, None, shape[1])
+        self._columns = [k for k, name in enumerate(every) if name.lower() not in _BACKGROUND]
+        self.class_names = tuple(every[k] for k in self._columns)
 
     def networks(self) -> Sequence[Callable[[View], Array]]:
         """The segmenter."""
-        return [self._network.probabilities]
+        return [self._probabilities]
 
     def propose(self, view: View, outputs: Sequence[Array], detected: Detected) -> Proposals:
         """At most `stuff` boxes, see `class_boxes`."""
@@ -54,38 +63,9 @@ class Segmenter(RegionSource):
         """`[R, K]`, see `coverage_scores`."""
         return coverage_scores(outputs[0], proposals.boxes, *view.size)
 
-
-class _OnnxSegmenter:
-    """A segmenter read from an ONNX file.
-
-    Args:
-        path: the file.
-        longest: pixels of the longest side of the input, where the graph does not fix it.
-
-    Attributes:
-        class_names: the K classes without the background.
-
-    Raises:
-        RegionsError: an unreadable file, no output [n, K, h, w], no class names.
-    """
-
-    def __init__(self, path: Path, longest: int) -> None:
-        self._network, self._longest = Network(path), longest
-        maps = [(name, shape) for name, shape in self._network.outputs if len(shape) == 4]
-        named = [item for item in maps if item[0] == "logits"] or maps
-        if len(named) != 1:
-            raise RegionsError(
-                f"{path} has the outputs {self._network.describe_outputs()}; a segmenter needs one, named "
-                "`logits`, [n, K, h, w]."
-            )
-        self._output, shape = named[0]
-        every = class_list(self._network, None, shape[1])
-        self._columns = [k for k, label in enumerate(every) if label.lower() not in _BACKGROUND]
-        self.class_names = tuple(every[k] for k in self._columns)
-
-    def probabilities(self, view: View) -> Array:
+    def _probabilities(self, view: View) -> Array:
         """Class probabilities `[K + 1, h, w]` over the whole image; the last class is the background."""
-        sized = view.sized(self._network.input_size, self._longest)
+        sized = view.sized(self._network.input_size, self.options.segmenter_size)
         mean, scale = self._network.normalization()
         (logits,) = self._network.run(sized.pixels, mean, scale, [self._output])
         exponent = np.exp(logits[0] - logits[0].max(axis=0, keepdims=True))

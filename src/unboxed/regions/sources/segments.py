@@ -18,7 +18,7 @@ from unboxed.regions.base import Detected, Proposals, RegionSource
 from unboxed.regions.image_view import View
 from unboxed.types import Array
 
-__all__ = ["Segments", "segment_boxes"]
+__all__ = ["Segments"]
 
 _LONGEST = 160  # pixels of the longest side of the image that is segmented
 _BINS = 8
@@ -26,40 +26,30 @@ _SMALLEST = 0.002  # share of the image
 
 
 class Segments(RegionSource):
-    """Segments of similar colour and their merges, those of the highest contrast first."""
+    """Segments of similar colour and their merges, at most `top_k`, those of the highest contrast first.
+
+    The score of a box is its contrast in [0, 1]: how much its colours differ from those of the segments that touch it.
+    """
 
     names = ("segments",)
     settings = ("segments",)
     finds = "things, when there is no detector"
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
-        """At most `top_k` boxes, see `segment_boxes`."""
-        return segment_boxes(view.fitted(_LONGEST).pixels, *view.size, self.options.top_k, self.options.nms)
+        """Boxes of segments and of their merges, without those of an IoU above `nms` with a better one."""
+        from skimage.segmentation import felzenszwalb
 
-
-def segment_boxes(pixels: npt.NDArray[np.uint8], width: int, height: int, count: int, threshold: float) -> Proposals:
-    """Boxes of segments and of their merges, those of the highest contrast first.
-
-    The score of a box is its contrast in [0, 1]: how much its colours differ from those of the segments that touch it.
-
-    Args:
-        pixels: `[H, W, 3]` RGB, the whole image, best at about 160 pixels.
-        width, height: of the image.
-        count: largest number of boxes.
-        threshold: IoU above which the lower-scored of two boxes is removed.
-    """
-    from skimage.segmentation import felzenszwalb
-
-    labels = felzenszwalb(pixels, scale=80, sigma=0.6, min_size=max(12, pixels[..., 0].size // 1000))
-    tree = _MergeTree(labels, _histograms(pixels, labels))
-    tree.merge_all()
-    rows, columns = labels.shape
-    large = [i for i in range(len(tree.sizes)) if tree.sizes[i] >= _SMALLEST * rows * columns]
-    factors = np.array([width / columns, height / rows] * 2, np.float32)
-    boxes = np.array([tree.boxes[i] for i in large], np.float32) * factors
-    scores = np.array([tree.contrasts[i] for i in large], np.float32)
-    keep = box_arithmetic.nms(boxes, scores, threshold)[:count]
-    return Proposals.of(boxes[keep], "segments", scores[keep])
+        pixels = view.fitted(_LONGEST).pixels
+        labels = felzenszwalb(pixels, scale=80, sigma=0.6, min_size=max(12, pixels[..., 0].size // 1000))
+        tree = _MergeTree(labels, _histograms(pixels, labels))
+        tree.merge_all()
+        (width, height), (rows, columns) = view.size, labels.shape
+        large = [i for i in range(len(tree.sizes)) if tree.sizes[i] >= _SMALLEST * rows * columns]
+        factors = np.array([width / columns, height / rows] * 2, np.float32)
+        boxes = np.array([tree.boxes[i] for i in large], np.float32) * factors
+        scores = np.array([tree.contrasts[i] for i in large], np.float32)
+        keep = box_arithmetic.nms(boxes, scores, self.options.nms)[: self.options.top_k]
+        return Proposals.of(boxes[keep], "segments", scores[keep])
 
 
 class _MergeTree:
