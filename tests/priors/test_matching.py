@@ -37,10 +37,10 @@ def test_a_map_gives_whole_phrases_a_class_before_head_nouns(tmp_path: Path) -> 
     path = tmp_path / "map.json"
     path.write_text('{"Man\'s best friend": "dog", "unicorn": "person", "dog": "hot dog"}', encoding="utf-8")
     class_map = ClassMap(load_class_map(path), CLASSES)
-    assert class_map(phrase_words("man's best friend")) == 1
-    assert class_map(phrase_words("two unicorns")) == 0  # by the head noun
-    assert class_map(phrase_words("a dog")) == 2
-    assert class_map(phrase_words("a friend")) is None
+    assert class_map(phrase_words("man's best friend")) == (1,)
+    assert class_map(phrase_words("two unicorns")) == (0,)  # by the head noun
+    assert class_map(phrase_words("a dog")) == (2,)
+    assert class_map(phrase_words("a friend")) == ()
 
 
 def test_unusable_maps_are_model_errors(tmp_path: Path) -> None:

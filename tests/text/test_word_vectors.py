@@ -44,10 +44,6 @@ def test_a_name_that_is_no_word_is_the_mean_over_variants_of_the_mean_over_known
     assert vectors.matrix(["unicorn"]).tolist() == [[0, 0, 0]]
 
 
-def test_only_the_words_asked_for_are_kept(vectors: WordVectors, tmp_path: Path) -> None:
-    assert WordVectors.open(tmp_path / "glove.txt", only={"cat"}).words == ("cat",)
-
-
 def test_the_header_of_word2vec_is_no_word(tmp_path: Path) -> None:
     (tmp_path / "w2v.txt").write_text("2 3\n" + "\n".join(GLOVE.splitlines()[:2]), encoding="utf-8")
     assert WordVectors.open(tmp_path / "w2v.txt").words == ("dog", "cat")

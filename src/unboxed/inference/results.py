@@ -201,6 +201,8 @@ def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Arra
         if inside:
             return positive_heat(upsampled(grounding.heat_PYX[inside].mean(axis=0), *size))
     found = [Word(grounding.caption[first:last].lower(), first, last) for first, last in grounding.words]
-    chosen_W = content_or_all(inside_W, content_mask(found, grounding.phrases))
+    chosen_W = content_or_all(
+        inside_W, content_mask(found, [(phrase.start, phrase.end) for phrase in grounding.phrases])
+    )
     weight_R = grounding.attention_WR[chosen_W].mean(axis=0)
     return np.asarray(heat_map(grounding.regions.boxes, weight_R, size, size), dtype=np.float32)

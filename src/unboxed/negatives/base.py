@@ -54,14 +54,11 @@ class CaptionNouns:
     image_ids: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if len(self.captions) != len(self.positions):
-            raise ValueError(
-                f"{len(self.captions)} captions, but positions of {len(self.positions)}; give one list a caption."
-            )
-        if len(self.image_ids) != len(self.captions):
-            raise ValueError(
-                f"{len(self.captions)} captions, but images of {len(self.image_ids)}; give one image id a caption."
-            )
+        count = len(self.captions)
+        if len(self.positions) != count:
+            raise ValueError(f"{count} captions, but positions of {len(self.positions)}; give one list a caption.")
+        if len(self.image_ids) != count:
+            raise ValueError(f"{count} captions, but images of {len(self.image_ids)}; give one image id a caption.")
         for caption, texts, places in zip(self.captions, self.words, self.positions, strict=True):
             if any(not 0 <= place < len(texts) for place in places):
                 raise ValueError(

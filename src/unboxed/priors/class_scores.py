@@ -55,14 +55,7 @@ class ClassScorer:
     def __call__(
         self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
     ) -> Array:
-        """The class scores `[R, E]` in [0, 1] of R regions.
-
-        Args:
-            boxes: `[R, 4]` pixels.
-            class_probs: `[R, K]`.
-            sources: R names of what proposed the regions.
-            width, height: of the image in pixels.
-        """
+        """The class scores `[R, E]` in [0, 1] of R regions, see `SemanticPrior.class_scores`."""
         settings = self.settings
         probability_RN = self._probabilities(class_probs)
         label_R = _best_class(probability_RN)

@@ -83,7 +83,7 @@ class PhraseMatcher:
         self._class_vectors = None if resources.vectors is None else resources.vectors.matrix(self.names)
         self._wordnet_rows: dict[str, Array] = {}
         self._ways: dict[Match, Callable[[PhraseWords], Array]] = {
-            "map": self._by_map,
+            "map": lambda phrase: self._row(self._class_map(phrase)),
             "names": self._by_name,
             "parts": self._by_part,
             "wordnet": self._by_wordnet,
@@ -114,10 +114,6 @@ class PhraseMatcher:
     def is_plural(phrase: PhraseWords) -> bool:
         """Whether the phrase names several things or persons."""
         return is_plural(phrase.head) or noun_key(phrase.head) in noun_sets.GROUPS
-
-    def _by_map(self, phrase: PhraseWords) -> Array:
-        mapped = self._class_map(phrase)
-        return self._row([] if mapped is None else [mapped])
 
     def _by_name(self, phrase: PhraseWords) -> Array:
         classes = classes_by_name(phrase, self.names)
@@ -195,10 +191,10 @@ class ClassMap:
                 )
             self._class_of[_keys(word.text for word in words(phrase))] = class_names.index(name)
 
-    def __call__(self, phrase: PhraseWords) -> int | None:
-        """The index of the class that the map gives the phrase, or else its head noun; None without either."""
-        exact = self._class_of.get(_keys(phrase.words))
-        return self._class_of.get(_keys([phrase.head])) if exact is None else exact
+    def __call__(self, phrase: PhraseWords) -> tuple[int, ...]:
+        """The index of the class that the map gives the phrase, or else its head noun; empty without either."""
+        keys = (_keys(phrase.words), _keys([phrase.head]))
+        return tuple(self._class_of[key] for key in keys if key in self._class_of)[:1]
 
 
 def load_class_map(path: Path) -> dict[str, str]:

@@ -54,8 +54,9 @@ def encode_caption(
     found = words(caption.text)
     texts = tuple(word.text for word in found)
     spans = tuple((word.start, word.end) for word in found)
-    content_W = content_or_all(np.ones(len(found), dtype=bool), content_mask(found, caption.phrases))
-    phrase_PW = [[start < phrase.end and end > phrase.start for start, end in spans] for phrase in caption.phrases]
+    phrase_spans = [(phrase.start, phrase.end) for phrase in caption.phrases]
+    content_W = content_or_all(np.ones(len(found), dtype=bool), content_mask(found, phrase_spans))
+    phrase_PW = [[start < stop and end > first for start, end in spans] for first, stop in phrase_spans]
     return EncodedCaption(
         caption=caption,
         words=texts,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,20 +33,6 @@ __all__ = [
 
 Mask = TypeVar("Mask")
 """A NumPy array or a torch tensor of truth values."""
-
-
-class Span(Protocol):
-    """A part of a caption: the characters from `start` to `end`."""
-
-    @property
-    def start(self) -> int:
-        """The first character."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """The character behind the last one."""
-        ...
 
 
 _COMPOUND_PREPOSITIONS = (["in", "front", "of"], ["on", "top", "of"])
@@ -122,16 +108,17 @@ def _head(texts: Sequence[str]) -> str:
     return texts[stop - 1] if texts else ""
 
 
-def content_mask(found: Sequence[Word], phrases: Iterable[Span]) -> npt.NDArray[np.bool_]:
+def content_mask(found: Sequence[Word], spans: Iterable[tuple[int, int]]) -> npt.NDArray[np.bool_]:
     """`[W]`: True for the content words of a caption, the nouns and adjectives of its phrases.
 
     Args:
         found: the W words of the caption.
-        phrases: anything with the character offsets `start` and `end`.
+        spans: the characters `[start, end)` of each phrase.
     """
-    spans = [(phrase.start, phrase.end) for phrase in phrases]
-    inside = [any(start <= word.start and word.end <= end for start, end in spans) for word in found]
-    return np.array([is_inside and is_content(word.text) for word, is_inside in zip(found, inside, strict=True)], bool)
+    parts = tuple(spans)
+    return np.array(
+        [is_content(w.text) and any(start <= w.start and w.end <= end for start, end in parts) for w in found], bool
+    )
 
 
 @lru_cache(maxsize=2**16)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from unboxed.types import Array
 __all__ = ["WordVectors"]
 
 _UNIT = 0.02  # a row whose length is this close to 1 is a unit vector that was rounded to half precision
-_WINDOW, _MOST_WORDS = 4, 4000
+_WINDOW, _MOST_WORDS, _MIN_COUNT = 4, 4000, 3
 
 
 class WordVectors:
@@ -49,25 +49,21 @@ class WordVectors:
         self._vectors = scaled.astype(np.float16)
 
     @classmethod
-    def open(cls, path: Path, only: Collection[str] | None = None) -> WordVectors:
-        """The vectors of a file.
-
-        Args:
-            path: GloVe text, or `.npz` with its `.vocab.txt`.
-            only: the words to keep, to save memory with a large text file; None keeps all.
+    def open(cls, path: Path) -> WordVectors:
+        """The vectors of a file: GloVe text, or `.npz` with its `.vocab.txt`.
 
         Raises:
             ModelError: no such file, or another form.
         """
         if not path.is_file():
             raise ModelError(f"There is no file of word vectors {path}; name GloVe text or an .npz file, or none.")
-        if path.suffix == ".npz":
-            return cls(*_archive(path))
-        return cls(*_glove(path, only))
+        return cls(*(_archive(path) if path.suffix == ".npz" else _glove(path)))
 
     @classmethod
-    def from_captions(cls, texts: Iterable[str], width: int = 64, min_count: int = 3) -> WordVectors:
-        """Vectors of the most frequent words, at most 4,000: words with the same neighbours get similar vectors.
+    def from_captions(cls, texts: Iterable[str], width: int = 64) -> WordVectors:
+        """Vectors of frequent words: words with the same neighbours get similar vectors.
+
+        A word that occurs less than 3 times has no vector, nor has one behind the 4,000 most frequent.
 
         They are the positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular
         value decomposition (`U √S`). Equal captions give equal vectors.
@@ -75,17 +71,16 @@ class WordVectors:
         Args:
             texts: the captions.
             width: D, or less where there are fewer words.
-            min_count: a word that occurs less often has no vector.
 
         Raises:
             ModelError: no word occurs often enough.
         """
         captions = [[word.text for word in words(text)] for text in texts]
         counts = Counter(word for caption in captions for word in caption)
-        kept = sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))[:_MOST_WORDS]
+        kept = sorted((w for w, n in counts.items() if n >= _MIN_COUNT), key=lambda w: (-counts[w], w))[:_MOST_WORDS]
         if not kept:
             raise ModelError(
-                f"No word occurs {min_count} times in these captions, so that nothing can be counted; give more "
+                f"No word occurs {_MIN_COUNT} times in these captions, so that nothing can be counted; give more "
                 "captions, or a file of word vectors."
             )
         ids = {word: i for i, word in enumerate(kept)}
@@ -161,7 +156,7 @@ def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
     return vocabulary, vectors
 
 
-def _glove(path: Path, only: Collection[str] | None) -> tuple[list[str], npt.NDArray[np.floating]]:
+def _glove(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
     vocabulary: list[str] = []
     rows: list[Array] = []
     width = 0
@@ -175,16 +170,15 @@ def _glove(path: Path, only: Collection[str] | None) -> tuple[list[str], npt.NDA
                 word = " ".join(fields[: len(fields) - width]) if width else ""  # "at name@domain.com" is one word
                 if width < 1 or not word:
                     raise ValueError(f"line {number} has {len(fields) - 1} numbers, the lines before it {width}")
-                if only is None or word in only:
-                    vocabulary.append(word)
-                    rows.append(np.array(fields[-width:], dtype=np.float32))
+                vocabulary.append(word)
+                rows.append(np.array(fields[-width:], dtype=np.float32))
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise ModelError(
             f"{path} cannot be read as word vectors ({error}); expected a word and its numbers on each line, as in "
             "GloVe's text files."
         ) from error
     if not rows:
-        raise ModelError(f"{path} holds no vector of any word that is asked for; name another file.")
+        raise ModelError(f"{path} holds no vector of any word; name another file.")
     return vocabulary, np.stack(rows)
 
 
