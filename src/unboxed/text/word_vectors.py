@@ -61,12 +61,10 @@ class WordVectors:
 
     @classmethod
     def from_captions(cls, texts: Iterable[str], width: int = 64) -> WordVectors:
-        """Vectors of frequent words: words with the same neighbours get similar vectors.
-
-        A word that occurs less than 3 times has no vector, nor has one behind the 4,000 most frequent.
+        """Vectors of the 4,000 most frequent words: words with the same neighbours get similar vectors.
 
         They are the positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular
-        value decomposition (`U √S`). Equal captions give equal vectors.
+        value decomposition (`U √S`). A word that occurs less than 3 times has none. Equal captions give equal vectors.
 
         Args:
             texts: the captions.
