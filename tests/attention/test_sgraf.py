@@ -166,6 +166,37 @@ def test_the_gates_batch_norm_sees_the_real_nodes_of_all_pairs() -> None:
     assert head.norm.running_mean.item() == pytest.approx(0.1 * mean)
 
 
+def test_by_caption_the_gates_of_one_caption_do_not_change_those_of_another() -> None:
+    nodes_BCNS = torch.randn(2, 3, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mask_CN = torch.arange(4) < torch.tensor([4, 2, 3])[:, None]
+    head = AttentionFilter(6, by_caption=True).double().train()
+    result_BCS = head(nodes_BCNS, mask_CN)
+    assert head.norm.num_batches_tracked == 3
+    alone = AttentionFilter(6).double().train()
+    for c in range(3):
+        alone.load_state_dict({name: value.clone() for name, value in head.state_dict().items()})
+        torch.testing.assert_close(alone(nodes_BCNS[:, [c]], mask_CN[[c]]), result_BCS[:, [c]])
+    assert not torch.allclose(alone(nodes_BCNS, mask_CN), result_BCS)
+    torch.testing.assert_close(alone.eval()(nodes_BCNS, mask_CN), _with(head, alone).eval()(nodes_BCNS, mask_CN))
+
+
+def _with(head: AttentionFilter, other: AttentionFilter) -> AttentionFilter:
+    head.load_state_dict(other.state_dict())
+    return head
+
+
+def test_with_a_channel_for_each_region_all_images_have_that_many() -> None:
+    pool = GlobalVector(6, normalized=True, dropout=0, channels=3).double().train()
+    rows_NRD = torch.randn(4, 3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mask_NR = torch.ones(4, 3, dtype=torch.bool)
+    assert pool(rows_NRD, mask_NR).shape == (4, 6)
+    expected_R = 0.1 * pool.local(rows_NRD).mean(dim=(0, 2))
+    torch.testing.assert_close(pool.local_norm.running_mean, expected_R)
+    mask_NR[2, 2] = False
+    with pytest.raises(ValueError, match=r"every image has 3 regions, not \[2, 3\]"):
+        pool(rows_NRD * mask_NR[..., None], mask_NR)
+
+
 def test_the_merged_map_of_a_graph_step_is_the_product_of_queries_and_keys() -> None:
     step = GraphStep(6).double()
     torch.nn.init.normal_(step.query.bias)

@@ -2,8 +2,8 @@
 
 The image is cut into 16 x 16 blocks, each with a learned vector. The position of a region is a weighted mean of the
 vectors of the 15 blocks of which it covers most. The weights are a softmax over the covered share of a block times the
-attention of the region's features to the block's vector. The authors did not release how boxes become blocks;
-here the blocks are computed from the boxes.
+attention of the region's features to the block's vector. The authors released files of blocks and shares for
+Flickr30K; `cover_blocks` computes the same from boxes.
 """
 
 from __future__ import annotations
@@ -46,18 +46,39 @@ class PositionFocusedRegions(nn.Module):
         self.grid, self.slots = grid, slots
 
     def positions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor) -> torch.Tensor:
-        """Position vectors `[B, R, position_width]`."""
-        index_BRL, cover_BRL = cover_blocks(edges_BR4, self.grid, self.slots)
+        """Position vectors `[B, R, position_width]` of regions, from their boxes."""
+        return self.positions_of_blocks(inputs_BRV, *cover_blocks(edges_BR4, self.grid, self.slots))
+
+    def positions_of_blocks(
+        self, inputs_BRV: torch.Tensor, block_BRL: torch.Tensor, share_BRL: torch.Tensor
+    ) -> torch.Tensor:
+        """Position vectors `[B, R, position_width]` of regions, from the blocks that they cover.
+
+        Args:
+            inputs_BRV: region inputs.
+            block_BRL, share_BRL: of `cover_blocks`, or as the authors released them.
+        """
         # Products with all 257 vectors, then looked up: no tensor [B, R, slots, position_width] is built.
         block_BRK = self.content(inputs_BRV) @ self.embedding.weight.T
-        suits_BRL = torch.tanh(block_BRK.gather(-1, index_BRL))
-        real_BRL = index_BRL < self.grid**2 if self.masked else torch.ones_like(index_BRL, dtype=torch.bool)
+        _, mixed_BRL = self.slot_weights(block_BRK.gather(-1, block_BRL), block_BRL, share_BRL)
+        # Each block is in one slot only, but several slots may have no block: their weights are added.
+        weight_BRK = torch.zeros_like(block_BRK).scatter_add(-1, block_BRL, mixed_BRL)
+        return weight_BRK @ self.embedding.weight
+
+    def slot_weights(
+        self, product_BRL: torch.Tensor, block_BRL: torch.Tensor, share_BRL: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weights `[B, R, slots]` of the blocks by content alone, and by content and covered share.
+
+        Args:
+            product_BRL: of the mapped inputs and the vectors of the blocks.
+            block_BRL, share_BRL: as for `positions_of_blocks`.
+        """
+        suits_BRL = torch.tanh(product_BRL)
+        real_BRL = block_BRL < self.grid**2 if self.masked else torch.ones_like(block_BRL, dtype=torch.bool)
         real_BRL = real_BRL | ~real_BRL.any(dim=-1, keepdim=True)
         content_BRL = suits_BRL.masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
-        mixed_BRL = (cover_BRL * content_BRL).masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
-        # Each block is in one slot only, but several slots may have no block: their weights are added.
-        weight_BRK = torch.zeros_like(block_BRK).scatter_add(-1, index_BRL, mixed_BRL)
-        return weight_BRK @ self.embedding.weight
+        return content_BRL, (share_BRL * content_BRL).masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Unit vectors `[B, R, D]`, zero where padded."""

@@ -34,28 +34,42 @@ _NUMBERS = 2**20  # of the attended vectors that are worked on at a time where n
 class GlobalVector(nn.Module):
     """Attention pooling: a weighted mean of rows, scaled to unit length, with weights from the rows and their mean.
 
-    The reference implementation normalizes regions with one channel of batch norm for each of exactly 36 regions. Here
-    all real regions share one channel, so that there may be any number of them.
+    The reference implementation normalizes regions with one channel of batch norm for each of exactly 36 regions. By
+    default all real regions share one channel here, so that there may be any number of them.
 
     Args:
         width: D.
         normalized: with batch norm, as for regions; words have none.
         dropout: probability in [0, 1).
+        channels: with `normalized`, the number of regions of every image, each with a channel of its own, as in the
+            reference implementation; None: one channel for all.
     """
 
-    def __init__(self, width: int, normalized: bool, dropout: float = 0.4) -> None:
+    def __init__(self, width: int, normalized: bool, dropout: float = 0.4, channels: int | None = None) -> None:
         super().__init__()
         self.local, self.whole = xavier_linear(width, width), xavier_linear(width, width)
         self.weigh = xavier_linear(width, 1)
-        self.local_norm = SharedBatchNorm() if normalized else nn.Identity()
+        self.channels = channels if normalized else None
+        shared = SharedBatchNorm() if self.channels is None else nn.BatchNorm1d(self.channels)
+        self.local_norm = shared if normalized else nn.Identity()
         self.whole_norm = RowBatchNorm(width) if normalized else nn.Identity()
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, rows_NRD: torch.Tensor, mask_NR: torch.Tensor) -> torch.Tensor:
-        """Rows `[N, R, D]`, zero where padded, and their mask `[N, R]` to unit vectors `[N, D]`."""
+        """Rows `[N, R, D]`, zero where padded, and their mask `[N, R]` to unit vectors `[N, D]`.
+
+        Raises:
+            ValueError: a number of real rows other than that of the channels.
+        """
         mean_ND = rows_NRD.sum(dim=1) / mask_NR.sum(dim=1, keepdim=True).clamp(min=1)
-        local_NRD = torch.zeros_like(rows_NRD)
-        local_NRD[mask_NR] = self.local_norm(self.local(rows_NRD[mask_NR]))
+        if self.channels is None:
+            local_NRD = torch.zeros_like(rows_NRD)
+            local_NRD[mask_NR] = self.local_norm(self.local(rows_NRD[mask_NR]))
+        elif mask_NR.shape[1] == self.channels and bool(mask_NR.all()):
+            local_NRD = self.local_norm(self.local(rows_NRD))
+        else:
+            counts = sorted(set(mask_NR.sum(dim=1).tolist()))
+            raise ValueError(f"With {self.channels} channels every image has {self.channels} regions, not {counts}.")
         local_NRD = self.dropout(local_NRD.tanh())
         whole_ND = self.dropout(self.whole_norm(self.whole(mean_ND)).tanh())
         logit_NR = self.weigh(local_NRD * whole_ND[:, None])[..., 0]

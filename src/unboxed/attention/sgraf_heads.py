@@ -83,20 +83,35 @@ class GraphReasoning(nn.Module):
 class AttentionFilter(nn.Module):
     """SAF: a gate in (0, 1) weights each node; the result is the weighted mean, scaled to unit length.
 
-    In training, the batch norm of the gates computes its statistics from the real nodes of all pairs. The reference
-    implementation computes them from one caption with all images at a time. In evaluation, both are equal.
+    In training, the batch norm of the gates computes its statistics from the real nodes of all pairs, or, with
+    `by_caption`, from one caption with all images at a time, as in the reference implementation. In evaluation, both
+    are equal.
+
+    Args:
+        width: S.
+        by_caption: normalize the gates of each caption by themselves in training.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, by_caption: bool = False) -> None:
         super().__init__()
         self.gate = xavier_linear(width, 1)
         self.norm = SharedBatchNorm()
+        self.by_caption = by_caption
 
     def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[..., N, S]` to `[..., S]`."""
+        """`[B, C, N, S]` to `[B, C, S]`; without `by_caption`, `[..., N, S]` to `[..., S]`."""
         gate = self.gate(nodes)[..., 0]
         real = mask.expand_as(gate)
-        opened = torch.zeros_like(gate)
-        opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
+        if self.by_caption and self.training:
+            each = zip(gate.unbind(dim=1), real.unbind(dim=1), strict=True)
+            opened = torch.stack([self._opened(*caption) for caption in each], dim=1)
+        else:
+            opened = self._opened(gate, real)
         weight = opened / opened.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)
         return l2_normalize((weight[..., None, :] @ nodes)[..., 0, :])
+
+    def _opened(self, gate: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """The normalized gates in (0, 1); 0 where not real."""
+        opened = torch.zeros_like(gate)
+        opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
+        return opened

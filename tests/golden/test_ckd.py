@@ -1,0 +1,89 @@
+"""CKD's encoders of regions and phrases, sentence contrast and distillation (the originals are in single precision)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from unboxed.attention import BestRegion, QueryEmbeddings
+from unboxed.objectives import caption_image_infonce, distillation
+
+TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
+"""Of the teacher. With 545 classes it subtracts the mean, of which a softmax does not depend."""
+
+
+def transposed(kernel_or_bias: torch.Tensor) -> torch.Tensor:
+    """TensorFlow's kernels are [input, output]."""
+    return kernel_or_bias.mT if kernel_or_bias.ndim == 2 else kernel_or_bias
+
+
+@pytest.mark.parametrize("name", TEMPERATURES)
+def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name: str) -> None:
+    fixture = golden(name)
+    model = BestRegion(24, 20, joint_width=16, hidden_width=32, scale=2.0, score="sum").double()
+    names = {
+        f"weight_{owner}_{layer}_{kind}": f"{module}.map.{number}.{parameter}"
+        for owner, module in (("region", "region"), ("phrase", "query"))
+        for layer, number in (("hidden", 0), ("output", 2))
+        for kind, parameter in (("kernel", "weight"), ("bias", "bias"))
+    }
+    state = {parameter: transposed(fixture[array]) for array, parameter in names.items()}
+    model.load_state_dict(state | {"log_scale": model.log_scale})
+    # The library has no encoder of phrases by an LSTM: phrases are as recorded.
+    features_BRV, phrases_CPH = fixture["in_region_features"].requires_grad_(), fixture["out_phrase_features"]
+    phrases_CPH = phrases_CPH.requires_grad_()
+    mask_CP = fixture["in_word_is_known"].any(dim=-1)
+    mask_BR = torch.ones(features_BRV.shape[:2], dtype=torch.bool)
+    everywhere_CP = torch.ones_like(mask_CP)
+    regions = model.embed_regions(features_BRV, torch.zeros(1), mask_BR)
+    queries = QueryEmbeddings(model.embed_queries(phrases_CPH, everywhere_CP).tensors, mask_CP)
+    fixture.check("out_region_embedding", regions.tensors[0])
+    fixture.check("out_phrase_embedding", queries.tensors[0])
+    alignment = model.align(regions, queries)
+    fixture.check("out_pair_logits", alignment.score_BC.T)
+    torch.testing.assert_close(model.match(regions, queries)[1], alignment.score_BC)
+    best_CPB = alignment.similarity_BCQR.argmax(dim=-1).permute(1, 2, 0)
+    recorded = fixture["out_best_region"]
+    assert torch.equal(best_CPB[mask_CP], recorded[mask_CP])
+    image_of_C = torch.arange(len(mask_CP))
+    sentence = caption_image_infonce(alignment.score_BC, image_of_C)
+    fixture.check("out_sentence_loss", sentence)
+
+    # The student compares bare cosines, which are not scaled.
+    def distilled(regions_BRD: torch.Tensor, phrases_CPD: torch.Tensor) -> torch.Tensor:
+        return distillation(
+            phrases_CPD @ regions_BRD.transpose(1, 2),
+            fixture["in_class_probability"],
+            mask_CP,
+            mask_BR,
+            fixture["in_boxes"],
+            temperature=TEMPERATURES[name],
+            neighbours=8,
+        )
+
+    loss = distilled(regions.tensors[0], queries.tensors[0])
+    fixture.check("out_distillation_loss", loss)
+    fixture.check("out_total_loss", sentence + 2.001 * loss)
+    fixture.check_gradients(
+        loss,
+        {
+            "grad_distillation_loss_wrt_region_embedding": regions.tensors[0],
+            "grad_distillation_loss_wrt_phrase_embedding": queries.tensors[0],
+            "grad_distillation_loss_wrt_region_features": features_BRV,
+            "grad_distillation_loss_wrt_phrase_features": phrases_CPH,
+        },
+    )
+    fixture.check_gradients(
+        sentence,
+        {
+            "grad_sentence_loss_wrt_region_features": features_BRV,
+            "grad_sentence_loss_wrt_phrase_features": phrases_CPH,
+        },
+    )
+    gradients = torch.autograd.grad(sentence + 2.001 * loss, [model.get_parameter(n) for n in names.values()])
+    for array, gradient in zip(names, gradients, strict=True):
+        fixture.check(f"grad_total_loss_wrt_{array}", transposed(gradient))
+    fixture.assert_complete(["out_iou", "out_phrase_features", "out_best_region", "grad_total_loss_wrt_weight_lstm_*"])
