@@ -13,8 +13,8 @@ from PIL import Image
 from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
 from unboxed.errors import DatasetError, RegionsError, StoreError
+from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.extraction import RegionExtractor
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.importing import import_regions, open_features
 from unboxed.regions.settings import ImportedRegions, RegionSettings, settings_from_dict
 from unboxed.regions.store import RegionStore

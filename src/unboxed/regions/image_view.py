@@ -85,7 +85,8 @@ class View:
             pad: fill value 0..255 of a margin at the right and the bottom that makes them multiples. None: the image is
                 stretched slightly instead.
         """
-        width, height = self._shape(longest)
+        ratio = longest / max(self.original_size)
+        width, height = (max(1, round(side * ratio)) for side in self.original_size)
         full_width, full_height = (max(1, round(side / multiple)) * multiple for side in (width, height))
         if pad is None:
             return self.resized(full_width, full_height)
@@ -99,11 +100,6 @@ class View:
         inner_width = min(width, max(1, round(original_width * ratio)))
         inner_height = min(height, max(1, round(original_height * ratio)))
         return self._padded(inner_width, inner_height, width, height, pad)
-
-    def _shape(self, longest: int) -> tuple[int, int]:
-        ratio = longest / max(self.original_size)
-        width, height = (max(1, round(side * ratio)) for side in self.original_size)
-        return width, height
 
     def _padded(self, width: int, height: int, full_width: int, full_height: int, pad: int) -> SizedImage:
         inner = self.resized(width, height)

@@ -15,7 +15,7 @@ from unboxed.data.dataset import Dataset
 from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import RegionsError, StoreError
 from unboxed.regions import importers
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track

@@ -11,7 +11,7 @@ import pytest
 from unboxed.cli import main
 from unboxed.errors import RegionsError
 from unboxed.regions import importers
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.importing import open_features
 from unboxed.regions.store import RegionStore
 

@@ -35,16 +35,7 @@ Instances = dict[str, dict[str, Array]]
 
 
 class CocoReader(AnnotationReader):
-    """Reads the captions of COCO, a file for each split.
-
-    Args:
-        folder: the images.
-        splits: split -> captions file.
-        instances: split -> instances file of the same images, for evaluation.
-
-    Raises:
-        DatasetError: instances of a split that has no captions.
-    """
+    """Reads the captions of COCO, a file for each split."""
 
     format = "coco"
     title = "COCO"

@@ -32,21 +32,13 @@ _SENTENCES, _ANNOTATIONS = "Sentences/{}.txt", "Annotations/{}.xml"
 _MAX_FILE_BYTES = 4_000_000  # the largest file of the release has 30 kB
 
 _PHRASE = re.compile(r"\[/EN#(?P<chain>[^/\s\[\]]+)(?P<types>(?:/[^/\s\[\]]+)+)\s+(?P<words>[^\[\]]*[^\[\]\s])\s*\]")
-_BOX_EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 Boxes = dict[str, list[tuple[float, float, float, float]]]
 """Chain id -> its continuous boxes, in file order."""
 
 
 class EntitiesReader(Reader):
-    """Reads Flickr30K Entities in its native layout.
-
-    Args:
-        folder: the images.
-        annotations: the folder of `Sentences` and `Annotations`, or a tar file of it.
-        splits: split -> file of image ids, one a line.
-        unrelated: a list of captions to leave out, such as the release's `UNRELATED_CAPTIONS`.
-    """
+    """Reads Flickr30K Entities in its native layout."""
 
     format = "flickr30k-entities"
     title = "Flickr30K Entities in its native layout"
@@ -150,7 +142,7 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
         box = thing.find("bndbox")
         if box is None:  # flagged `scene` or `nobndbox`
             continue
-        x1, y1, x2, y2 = (_number(box, edge) for edge in _BOX_EDGES)
+        x1, y1, x2, y2 = (_number(box, edge) for edge in ("xmin", "ymin", "xmax", "ymax"))
         if x2 < x1 or y2 < y1:
             raise DatasetError(f"has a box turned inside out ({x1:g}, {y1:g}, {x2:g}, {y2:g}); expected min <= max")
         for name in thing.findall("name"):

@@ -29,13 +29,7 @@ _IDS = ("filename", "imgid", "cocoid")  # the fields that may be the id by which
 
 
 class KarpathyReader(AnnotationReader):
-    """Reads the captions of one file.
-
-    Args:
-        folder: the images.
-        annotations: the file.
-        ids: `filename` without its suffix, `imgid` (as in SCAN's `_ids.txt` of Flickr30K), or `cocoid`.
-    """
+    """Reads the captions of one file. The field `imgid` is the id in SCAN's `_ids.txt` of Flickr30K."""
 
     format = "karpathy"
     title = "Karpathy's splits of Flickr8K, Flickr30K and COCO"

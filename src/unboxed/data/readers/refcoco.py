@@ -25,12 +25,7 @@ __all__ = ["RefcocoReader"]
 
 
 class RefcocoReader(AnnotationReader):
-    """Reads the expressions of one `refs(*).p`.
-
-    Args:
-        folder: the images.
-        annotations: the pickle; `instances.json` is in the same folder.
-    """
+    """Reads the expressions of one `refs(*).p`."""
 
     format = "refcoco"
     title = "RefCOCO, RefCOCO+, RefCOCOg, ReferItGame"

@@ -122,12 +122,7 @@ class ScanFolder:
 
 
 class ScanReader(AnnotationReader):
-    """Reads the captions of a SCAN directory.
-
-    Args:
-        folder: without images; the ids to leave out.
-        annotations: the directory.
-    """
+    """Reads the captions of a SCAN directory."""
 
     format = "scan"
     title = "directories of SCAN"

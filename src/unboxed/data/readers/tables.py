@@ -55,13 +55,7 @@ class Table:
 
 
 class TableReader(Reader):
-    """Reads images with captions in a table.
-
-    Args:
-        folder: the images.
-        annotations: the table, or a folder whose images have text files.
-        splits: split -> file of image names as in the table, one a line; None for the splits of the table.
-    """
+    """Reads images with captions in a table."""
 
     format = "table"
     title = "a table of captions (`.csv`, `.jsonl`, `.json`), or a `.txt` of captions for each image"

@@ -21,6 +21,7 @@ from unboxed.regions.base import FeatureBlock, FeatureMap, RegionFeature
 from unboxed.regions.image_view import View
 from unboxed.regions.pooling import pool
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.sources.geometry import grid_cells
 from unboxed.types import Array
 
 __all__ = [
@@ -39,7 +40,7 @@ __all__ = [
 COLOUR_NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "blue", "purple", "pink")
 COLOUR_WIDTH = 36
 # Parts of a box as x1, y1, x2, y2 in shares of its sides: all of it, upper middle, lower middle.
-_PARTS = ((0.0, 0.0, 1.0, 1.0), (0.25, 0.15, 0.75, 0.5), (0.25, 0.5, 0.75, 0.9))
+_PARTS: Array = np.array([(0, 0, 1, 1), (0.25, 0.15, 0.75, 0.5), (0.25, 0.5, 0.75, 0.9)], np.float32)
 
 _ORIENTATIONS = 8
 _EDGE_CELLS, _COLOUR_CELLS, _SHAPE_CELLS = 4, 3, 6
@@ -126,13 +127,7 @@ def colour_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, hei
     brightness = pixels.mean(axis=2, dtype=np.float32)[:, :, None] / 255
     planes = np.concatenate([one_hot, brightness], axis=2).transpose(2, 0, 1)
     plane = FeatureMap("colour", planes, (0.0, 0.0, float(width), float(height)))
-    parts = pool(plane, np.stack([_part(boxes, part) for part in _PARTS], axis=1).reshape(-1, 4))
-    return parts.reshape(len(boxes), COLOUR_WIDTH).clip(0, 1)
-
-
-def _part(boxes: Array, part: tuple[float, float, float, float]) -> Array:
-    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    return np.asarray(np.tile(boxes[:, :2], 2) + size * np.array(part, np.float32), dtype=np.float32)
+    return _on_parts(plane, boxes, _PARTS).reshape(len(boxes), COLOUR_WIDTH).clip(0, 1)
 
 
 def _hue(rgb: Array, value: Array, chroma: Array) -> Array:
@@ -210,17 +205,15 @@ def _outline(cells: Array) -> Array:
 
 def _on_cells(plane: FeatureMap, boxes: Array, *grids: int) -> list[Array]:
     """For each n of `grids` the means of a map over the n x n equal parts of each box, `[R, n * n, V]`."""
-    cells = np.concatenate([_cells(n) for n in grids])
-    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)[:, None]
-    cell_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * cells[None]
-    means = pool(plane, np.asarray(cell_boxes.reshape(-1, 4), np.float32)).reshape(len(boxes), len(cells), -1)
+    means = _on_parts(plane, boxes, np.concatenate([grid_cells(1, 1, n) for n in grids]))
     return np.split(means, np.cumsum([n * n for n in grids])[:-1], axis=1)
 
 
-def _cells(n: int) -> Array:
-    """The n x n cells of a square with sides of 1, row by row."""
-    y, x = np.mgrid[:n, :n].reshape(2, -1)
-    return np.asarray(np.stack([x, y, x + 1, y + 1], axis=1) / n, dtype=np.float32)
+def _on_parts(plane: FeatureMap, boxes: Array, parts: Array) -> Array:
+    """The means of a map over `parts` `[P, 4]` of each box, x1, y1, x2, y2 in shares of its sides: `[R, P, V]`."""
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)[:, None]
+    part_boxes = np.tile(boxes[:, :2], 2)[:, None] + size * parts
+    return pool(plane, np.asarray(part_boxes.reshape(-1, 4), np.float32)).reshape(len(boxes), len(parts), -1)
 
 
 def _lab(pixels: npt.NDArray[np.uint8]) -> Array:

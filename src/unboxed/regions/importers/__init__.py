@@ -8,7 +8,7 @@ Each is a subclass of `FeatureImporter` and yields one image at a time:
 `regions.importing.import_regions` writes them into a store.
 """
 
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage
+from unboxed.regions.base import FeatureImporter, PrecomputedImage
 from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
 from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
 from unboxed.regions.importers.scan_features import ScanFeatures

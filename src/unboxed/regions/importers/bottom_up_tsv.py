@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["BottomUpTSV", "parse_row"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
-from unboxed.regions.importers.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["ScanFeatures"]
 
@@ -29,12 +29,12 @@ class ScanFeatures(FeatureImporter):
     def __init__(self, path: Path) -> None:
         try:
             self._folder = ScanFolder(path)
+            self._splits = [name for name in self._folder.stems if self._folder.features(name).is_file()]
+            self.has_boxes = all(self._box_columns(name) == 4 for name in self._splits)
         except DatasetError as error:
             raise RegionsError(str(error)) from None
-        self._splits = [name for name in self._folder.stems if self._folder.features(name).is_file()]
         if not self._splits:
             raise RegionsError(f"{path} has captions but no features such as train_ims.npy; put them beside them.")
-        self.has_boxes = all(self._box_columns(name) == 4 for name in self._splits)
 
     def images(self, wanted: Collection[str]) -> Iterator[PrecomputedImage]:
         """The images of one split after the other; each once, although a release may have it five times."""
@@ -63,9 +63,4 @@ class ScanFeatures(FeatureImporter):
         return features.with_name(features.name.replace("_ims.npy", "_boxes.npy"))
 
     def _box_columns(self, split: str) -> int:
-        if not self._boxes(split).is_file():
-            return 0
-        try:
-            return int(open_rows(self._boxes(split), 3).shape[2])
-        except DatasetError as error:
-            raise RegionsError(str(error)) from None
+        return open_rows(self._boxes(split), 3).shape[2] if self._boxes(split).is_file() else 0
