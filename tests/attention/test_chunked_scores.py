@@ -34,6 +34,7 @@ SCORERS = {
     "pfan": AttentionScorer.pfan(),
     "over contexts": AttentionScorer("both", normalized_over="contexts", slope=1.0, focal="equal"),
     "sharp": AttentionScorer("both", normalized_over="none", sharpness=90.0, aggregation="max"),
+    "softmax": AttentionScorer("both", normalized_over="softmax", slope=1.0),
 }
 ALIGNERS = {
     "best region": lambda: BestRegion(7, 6, joint_width=8, hidden_width=8, score="root"),

@@ -21,7 +21,8 @@ def attend(scorer: AttentionScorer, queries: torch.Tensor, contexts: torch.Tenso
     for context in contexts:
         row = torch.stack([context @ query for query in queries])
         row = torch.where(row > 0, row, scorer.slope * row)
-        rows.append(row / row.square().sum().sqrt().clamp(min=1e-8))
+        softmax = scorer.normalized_over == "softmax"
+        rows.append(row.softmax(dim=0) if softmax else row / row.square().sum().sqrt().clamp(min=1e-8))
     weights = (scorer.sharpness * torch.stack(rows).T).softmax(dim=1)
     if scorer.focal == "none":
         return weights
@@ -65,6 +66,7 @@ SCORERS = {
     "scan i2t mean": AttentionScorer.scan("i2t"),
     "scan i2t lse": AttentionScorer.scan("i2t", "lse"),
     "scan i2t sum": AttentionScorer.scan("i2t", "sum"),
+    "scan softmax": AttentionScorer("both", slope=1.0, normalized_over="softmax"),
     "bfan equal": AttentionScorer.bfan("equal"),
     "bfan prob": AttentionScorer.bfan("prob"),
     "pfan t2i": AttentionScorer.pfan("t2i"),

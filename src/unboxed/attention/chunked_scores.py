@@ -101,14 +101,14 @@ def _pieces(
     kept: bool,
 ) -> torch.Tensor:
     """Scores `[K, J]` of one direction, computed for a few owners of contexts at a time."""
+    query_mask_1QJ = None if query_mask_JQ is None else query_mask_JQ.T[None]
     mask_1QJ = (
-        cosine_KNQJ.new_ones(1, *cosine_KNQJ.shape[2:], dtype=torch.bool)
-        if query_mask_JQ is None
-        else query_mask_JQ.T[None]
+        cosine_KNQJ.new_ones(1, *cosine_KNQJ.shape[2:], dtype=torch.bool) if query_mask_1QJ is None else query_mask_1QJ
     )
 
     def score(cosine: torch.Tensor, gram: torch.Tensor, context_mask: torch.Tensor | None = None) -> torch.Tensor:
-        return scorer.score(attend(scorer, cosine.contiguous(), gram, context_mask), mask_1QJ, direction)
+        attended = attend(scorer, cosine.contiguous(), gram, context_mask, query_mask_KQJ=query_mask_1QJ)
+        return scorer.score(attended, mask_1QJ, direction)
 
     size = max(1, PIECE // max(1, cosine_KNQJ[0].numel()))
     parts = [torch.split(whole, size) for whole in (cosine_KNQJ, gram_KNN, context_mask_KN) if whole is not None]

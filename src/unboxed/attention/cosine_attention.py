@@ -36,7 +36,7 @@ __all__ = [
 Direction = Literal["t2i", "i2t", "both"]
 FocalRule = Literal["none", "equal", "prob"]
 Aggregation = Literal["mean", "lse", "max", "sum"]
-NormalizedOver = Literal["queries", "contexts", "none"]
+NormalizedOver = Literal["queries", "contexts", "softmax", "none"]
 
 _SAFE_EXPONENT = 30.0  # e^30, its square and the sum of thousands of squares are normal single-precision numbers
 _TIE = 1e-5  # relative; in single precision a sharp softmax moves equal weights apart by a few millionths
@@ -51,7 +51,8 @@ class AttentionScorer:
         sharpness: λ, the inverse temperature of the softmax over contexts.
         slope: of negative cosines before the first normalisation, in [0, 1]; 1 keeps them as they are.
         normalized_over: the axis along which clipped cosines are scaled to unit length. SCAN: for each context, over
-            the queries, so that the attention of a word depends on the other words of its caption.
+            the queries, so that the attention of a word depends on the other words of its caption. `softmax` replaces
+            the cosines of each context by their softmax over the queries (an option of SCAN's code).
         focal: BFAN's rule, which sets the weights of weak contexts to 0.
         aggregation: how the cosines r of the queries become the score of a pair; `lse` is
             `log Σ exp(lse_sharpness · r) / lse_sharpness`, not divided by the number of queries.
@@ -103,9 +104,21 @@ class AttentionScorer:
         """The one or two directions whose scores are added."""
         return ("t2i", "i2t") if self.direction == "both" else (self.direction,)
 
-    def logits(self, cosines: torch.Tensor, query_dim: int, context_dim: int) -> torch.Tensor:
-        """λ times the clipped and normalized cosines. The cosines of padded queries and contexts must be 0."""
+    def logits(
+        self, cosines: torch.Tensor, query_dim: int, context_dim: int, query_mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """λ times the clipped and normalized cosines.
+
+        Args:
+            cosines: 0 at padded queries and contexts.
+            query_dim, context_dim: the axes of the queries and of the contexts.
+            query_mask: True for real queries; of any shape that broadcasts to that of the cosines. None: all are.
+        """
         clipped = leaky_relu(cosines, self.slope) if self.slope != 1 else cosines
+        if self.normalized_over == "softmax":
+            if query_mask is not None:
+                clipped = clipped.masked_fill(~query_mask, torch.finfo(clipped.dtype).min)
+            return clipped.softmax(dim=query_dim) * self.sharpness
         if self.normalized_over != "none":
             dim = query_dim if self.normalized_over == "queries" else context_dim
             # One scale for each row: a single pass over the large tensor applies both factors.
@@ -210,6 +223,7 @@ def attend(
     gram_KNN: torch.Tensor,
     mask_KN: torch.Tensor | None = None,
     prior_KNQJ: torch.Tensor | None = None,
+    query_mask_KQJ: torch.Tensor | None = None,
 ) -> Attended:
     """Attention of every query of J owners over the contexts of each of K owners.
 
@@ -219,8 +233,10 @@ def attend(
         gram_KNN: cosines of each owner's contexts among themselves; 0 where padded.
         mask_KN: True for real contexts; None: all are.
         prior_KNQJ: added to the logits.
+        query_mask_KQJ: True for real queries; broadcasts. None: all are.
     """
-    logits_KNQJ = scorer.logits(cosine_KNQJ, query_dim=2, context_dim=1)
+    mask_KNQJ = None if query_mask_KQJ is None else query_mask_KQJ[:, None]
+    logits_KNQJ = scorer.logits(cosine_KNQJ, query_dim=2, context_dim=1, query_mask=mask_KNQJ)
     if prior_KNQJ is not None:
         logits_KNQJ = logits_KNQJ + prior_KNQJ
     mask_KN11 = None if mask_KN is None else mask_KN[:, :, None, None]

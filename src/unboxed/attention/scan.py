@@ -200,9 +200,10 @@ def _align(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor
         score_BC = _zero_where_empty(pairs, _score_by_regions(scorer, pairs))
         return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.paired else score_BC))
     cosine_BRQC = pairs.cosine_BRQC
-    logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2)
+    region_mask_BR11 = pairs.region_mask_BR[:, :, None, None]
+    logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2, query_mask=region_mask_BR11)
     logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.from_BCQR(prior_BCQR)
-    attention_BRQC = scorer.weights(logits_BRQC, pairs.region_mask_BR[:, :, None, None], context_dim=1)
+    attention_BRQC = scorer.weights(logits_BRQC, region_mask_BR11, context_dim=1)
     matched_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
     score_BC = _score_by_regions(scorer, pairs)
     return _alignment(pairs, logits_BRQC, attention_BRQC, matched_BQC, score_BC)
@@ -214,7 +215,7 @@ def align_words(
     """The alignment of direction "t2i", words over regions, and the `Attended`, with axes `[B, R, Q, C]`, behind it."""
     gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
     prior_BRQC = None if prior_BCQR is None else pairs.from_BCQR(prior_BCQR)
-    words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC)
+    words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC, pairs.query_mask)
     attention_BRQC = scaled_to_one(words.raw_KNQJ, context_dim=1)
     score_BC = scorer.score(words, pairs.query_mask, "t2i")
     return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.matched_KQJ, score_BC), words
@@ -248,7 +249,11 @@ def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tens
     """Scores `[B, C]` of direction "i2t": regions attend to words."""
     gram_CQQ = pairs.queries_CQD @ pairs.queries_CQD.transpose(1, 2)
     if pairs.paired:
-        cosine, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]
-        return scorer.score(attend(scorer, cosine, gram_CQQ, mask_CQ), pairs.region_mask_BR[..., None], "i2t")
-    cosine_CQRB, mask_CQ = pairs.cosine_BRQC.permute(3, 2, 1, 0).contiguous(), pairs.query_mask[0].T
-    return scorer.score(attend(scorer, cosine_CQRB, gram_CQQ, mask_CQ), pairs.region_mask_BR.T[None], "i2t").T
+        cosine_KNQJ, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]
+        region_mask_KQJ = pairs.region_mask_BR[..., None]
+    else:
+        cosine_KNQJ, mask_CQ = pairs.cosine_BRQC.permute(3, 2, 1, 0).contiguous(), pairs.query_mask[0].T
+        region_mask_KQJ = pairs.region_mask_BR.T[None]
+    attended = attend(scorer, cosine_KNQJ, gram_CQQ, mask_CQ, query_mask_KQJ=region_mask_KQJ)
+    score_KJ = scorer.score(attended, region_mask_KQJ, "i2t")
+    return score_KJ if pairs.paired else score_KJ.T
