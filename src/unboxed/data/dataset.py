@@ -107,11 +107,6 @@ class Dataset:
     regions: RegionTable | None = None
 
     @property
-    def format(self) -> str:
-        """The format's name in a dataset file."""
-        return self.reader.format
-
-    @property
     def split_names(self) -> tuple[str, ...]:
         """The names that `split` accepts. Annotations with splits of their own are read to learn them."""
         return self._opened.split_names

@@ -54,7 +54,7 @@ def lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_new_format_is_read(lines: Path) -> None:
     dataset = load_dataset(lines)
-    assert (dataset.format, dataset.split_names) == ("lines", ("train", "val"))
+    assert (dataset.reader.format, dataset.split_names) == ("lines", ("train", "val"))
     train = dataset.split("train")
     assert [example.image_id for example in train.examples] == ["1.png"] and train.missing == ("2.png",)
     (caption,) = train.examples[0].captions

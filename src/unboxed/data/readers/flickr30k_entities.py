@@ -197,7 +197,8 @@ def _example(
             caption = parse_sentence(line)
         except (DatasetError, CaptionError) as error:
             raise DatasetError(f"{annotations / sentences}:{number}: {str(error).rstrip('.')}.") from None
-        captions.append(_with_boxes(caption, stored_boxes))
+        boxed = (replace(p, boxes=stored_boxes.get(p.chain or "", p.boxes)) for p in caption.phrases)
+        captions.append(Caption(caption.text, tuple(boxed)))
 
     same_shape = abs(size[0] * image.height / (size[1] * image.width) - 1) <= SAME_SHAPE
     original_size = None if same_shape else size
@@ -211,16 +212,6 @@ def _in_stored_frame(boxes: Boxes, size: tuple[int, int], image: StoredImage) ->
     return {
         chain: np.clip(np.array(of_chain) * scale, 0, frame).astype(np.float32) for chain, of_chain in boxes.items()
     }
-
-
-def _with_boxes(caption: Caption, boxes: Mapping[str, Array]) -> Caption:
-    """The caption with each chain's boxes on its phrases."""
-
-    def boxed(phrase: Phrase) -> Phrase:
-        gold = boxes.get(phrase.chain or "")
-        return phrase if gold is None else replace(phrase, boxes=gold)
-
-    return Caption(caption.text, tuple(boxed(phrase) for phrase in caption.phrases))
 
 
 def _lines(content: bytes, path: Path) -> list[tuple[int, str]]:
