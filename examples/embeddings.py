@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 import tyro
 
 import unboxed
@@ -66,9 +65,8 @@ def main(run: Path | None = None, data: Path | None = None, folder: Path = Path(
     print(f"attention            [B, C, Q, R]  {list(alignment.attention_BCQR.shape)}")
     print(f"score of each pair   [B, C]        {list(alignment.score_BC.shape)}")
 
-    # Retrieval needs the scores only. `score` computes them in blocks and never holds the attention of all pairs.
-    with torch.inference_mode():
-        score_BC = grounder.model.score(image_embeddings, caption_embeddings)
+    # Retrieval needs the scores only; they are computed in blocks, without the attention of all pairs.
+    score_BC = grounder.score_embeddings(image_embeddings, caption_embeddings)
     print(score_retrieval(score_BC.numpy(), image_of_C))
 
     # One caption with its image: where does each phrase attend?

@@ -15,8 +15,7 @@ import torch
 import tyro
 
 from unboxed.attention import Alignment, KeyValueAttention, Standardize
-from unboxed.data import load_dataset
-from unboxed.data.batches import collate_captions, collate_images, epoch_batches, region_inputs
+from unboxed.data import collate_captions, collate_images, epoch_batches, load_dataset, region_inputs
 from unboxed.evaluation import score_retrieval
 from unboxed.objectives import word_image_infonce
 from unboxed.regions import RegionSettings, RegionStore, extract

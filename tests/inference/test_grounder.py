@@ -148,3 +148,22 @@ def test_heat_is_the_attention_of_the_words_of_a_span(tiny_run: Path, tiny_datas
     assert heat_HW.max() == 1 and heat_HW.min() >= 0
     with pytest.raises(CaptionError, match=r"lies in characters 50\.\.60"):
         grounder.heatmap(photo, "a red box", (50, 60))
+
+
+def test_embeddings_are_scored_and_aligned_as_the_images_and_captions_are(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    images = [tiny_dataset.parent / "photos" / f"{number}.png" for number in range(3)]
+    captions = ["a red box", "a blue box beside a green box"]
+    score_BC = grounder.score(images, captions)
+    image_embeddings, caption_embeddings = grounder.encode_images(images), grounder.encode_captions(captions)
+    np.testing.assert_allclose(grounder.score_embeddings(image_embeddings, caption_embeddings), score_BC, rtol=1e-4)
+    alignment = grounder.align(image_embeddings, caption_embeddings)
+    np.testing.assert_allclose(alignment.score_BC, score_BC, rtol=1e-4)
+    real_CQ = caption_embeddings.queries.mask_CQ
+    np.testing.assert_allclose(alignment.attention_BCQR.sum(dim=-1)[:, real_CQ], 1, rtol=1e-4)
+
+
+def test_a_grounding_is_shown_in_one_line(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounding = unboxed.load(tiny_run).ground(tiny_dataset.parent / "photos" / "0.png", "a red box")
+    assert repr(grounding) == "Grounding('a red box', phrases ['a red box'], image 96 x 64)"
+    assert repr(grounding.phrases[0]).startswith("GroundedPhrase('a red box', best box [")

@@ -6,12 +6,14 @@
         for caption in example.captions:
             print(caption.text, [(phrase.text, phrase.boxes) for phrase in caption.phrases])    # boxes [N, 4]
 
+Batches for a model are padded tensors:
+
+    images = collate_images([inputs_RV, ...])              # ImageBatch of B images
+    captions = collate_captions([encoded, ...])            # CaptionBatch of C captions
+
 The formats are in `unboxed.data.readers`, one reader each.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from unboxed.data.dataset import Dataset, RegionTable, Split, load_dataset
-from unboxed.data.images import image_size, open_image
-
-__all__ = ["Dataset", "RegionTable", "Split", "image_size", "load_dataset", "open_image"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -49,7 +49,7 @@ class Grounder:
 
     >>> grounder = unboxed.load("runs/first")                                            # doctest: +SKIP
     >>> grounder.ground("photo.jpg", "A man in a red hat plays a guitar.").phrases[1]     # doctest: +SKIP
-    GroundedPhrase(text='a red hat', …)
+    GroundedPhrase('a red hat', best box [104, 12, 170, 60], confidence 0.93)
     """
 
     def __init__(
@@ -271,6 +271,16 @@ class Grounder:
             `similarity_BCQR`, `attention_BCQR` in [0, 1], `matched_BCQ` and `score_BC`.
         """
         return self.model.align(images, captions, paired=paired)
+
+    @torch.inference_mode()
+    def score_embeddings(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
+        """How well each image and caption match, `[B, C]`; faster than `align`, and with less memory.
+
+        Args:
+            images: B images of `encode_images`.
+            captions: C captions of `encode_captions`.
+        """
+        return self.model.score(images, captions)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text, in lower case, that are not in the vocabulary; the model treats them all alike.

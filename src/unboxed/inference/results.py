@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["GroundedPhrase", "Grounding", "RankedImage", "span_heat"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GroundedPhrase:
     """A phrase with its regions ranked.
 
@@ -52,13 +52,17 @@ class GroundedPhrase:
         object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
         object.__setattr__(self, "scores", frozen_array(self.scores, (len(self.boxes),), f"scores of “{self.text}”"))
 
+    def __repr__(self) -> str:
+        best = [round(float(edge)) for edge in self.boxes[0]] if len(self.boxes) else None
+        return f"GroundedPhrase({self.text!r}, best box {best}, confidence {self.confidence})"
+
     @property
     def present(self) -> bool:
         """Whether the probability that the phrase is present is at least one half; True without a calibration."""
         return self.confidence is None or self.confidence >= 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Grounding:
     """The phrases of one caption grounded in one image.
 
@@ -83,6 +87,10 @@ class Grounding:
     height: int
     heat_PYX: Array | None = None
     image: str | Path | PIL.Image.Image | npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        phrases = ", ".join(repr(phrase.text) for phrase in self.phrases)
+        return f"Grounding({self.caption!r}, phrases [{phrases}], image {self.width} x {self.height})"
 
     @property
     def present(self) -> tuple[GroundedPhrase, ...]:
