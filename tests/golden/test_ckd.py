@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from unboxed.attention import BestRegion, QueryEmbeddings
+from unboxed.attention import BestRegion, QueryEmbeddings, RegionEmbeddings
+from unboxed.boxes import tensor_iou
 from unboxed.objectives import caption_image_infonce, distillation
 
 TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
@@ -18,6 +19,12 @@ TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
 def transposed(kernel_or_bias: torch.Tensor) -> torch.Tensor:
     """TensorFlow's kernels are [input, output]."""
     return kernel_or_bias.mT if kernel_or_bias.ndim == 2 else kernel_or_bias
+
+
+def check_iou(fixture: Any) -> None:
+    """The original adds 0.001 to widths and heights."""
+    boxes_BR4 = fixture["in_boxes"] + torch.tensor([0, 0, 0.001, 0.001])
+    fixture.check("out_iou", tensor_iou(boxes_BR4, boxes_BR4))
 
 
 @pytest.mark.parametrize("name", TEMPERATURES)
@@ -86,4 +93,18 @@ def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name:
     gradients = torch.autograd.grad(sentence + 2.001 * loss, [model.get_parameter(n) for n in names.values()])
     for array, gradient in zip(names, gradients, strict=True):
         fixture.check(f"grad_total_loss_wrt_{array}", transposed(gradient))
-    fixture.assert_complete(["out_iou", "out_phrase_features", "out_best_region", "grad_total_loss_wrt_weight_lstm_*"])
+    check_iou(fixture)
+    fixture.assert_complete(["out_phrase_features", "out_best_region", "grad_total_loss_wrt_weight_lstm_*"])
+
+
+def test_best_regions_where_neighbours_are_tied(golden: Callable[[str], Any]) -> None:
+    fixture = golden("ckd_80_ties")
+    check_iou(fixture)
+    regions_BRD, phrases_CPD = fixture["in_region_embedding"], fixture["in_phrase_embedding"]
+    alignment = BestRegion(1, 1, 1, 1).align(
+        RegionEmbeddings((regions_BRD,), torch.ones(regions_BRD.shape[:2], dtype=torch.bool)),
+        QueryEmbeddings((phrases_CPD,), torch.ones(phrases_CPD.shape[:2], dtype=torch.bool)),
+    )
+    fixture.check("out_best_region", alignment.similarity_BCQR.argmax(dim=3).permute(1, 2, 0))
+    # Of regions with equal IoU, the original takes the first as neighbours; the library takes any.
+    fixture.assert_complete(["out_distillation_loss", "grad_*"])
