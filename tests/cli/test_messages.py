@@ -88,7 +88,7 @@ MISTAKES = [
     ),
     (
         "fit --data DATA --out T/new --regions T/nothing",
-        "T/nothing is no feature store: it has no store.json. Make one with `unboxed regions`.",
+        "T/nothing is not a region store: it has no store.json. Make one with `unboxed regions`.",
     ),
     (
         "regions DATA --out STORE --grid 3",

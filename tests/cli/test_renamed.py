@@ -20,7 +20,7 @@ def test_the_old_name_is_replaced_with_a_warning(
     assert printed.out == ""
     assert (
         printed.err.splitlines()
-        == [f"warning: {old} is now called {new}; the next release no longer knows the old name."] * 3
+        == [f"warning: {old} is now called {new}; the old name is removed in the next release."] * 3
     )
 
 

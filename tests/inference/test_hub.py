@@ -56,7 +56,7 @@ def test_a_folder_needs_no_hub(tiny_run: Path) -> None:
 
 def test_a_model_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_library", lambda: _Hub(tmp_path / "kept"))
-    with pytest.raises(RunError, match=r"no folder here, and the Hub does not give it \(no such model\)"):
+    with pytest.raises(RunError, match=r"no folder here, and cannot be downloaded from the Hub \(no such model\)"):
         unboxed.Grounder.from_pretrained("someone/nothing")
 
 

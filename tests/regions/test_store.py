@@ -120,7 +120,7 @@ def test_other_settings_are_named(tmp_path: Path, examples: list[Example]) -> No
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, examples: list[Example]) -> None:
     (tmp_path / "thesis.txt").write_text("important")
-    with pytest.raises(StoreError, match="no feature store; choose a new folder"):
+    with pytest.raises(StoreError, match="not a region store; choose a new folder"):
         extract(examples, SETTINGS, tmp_path, progress=False)
     with pytest.raises(StoreError, match=r"no store\.json"):
         RegionStore.open(tmp_path)

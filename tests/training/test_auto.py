@@ -1,4 +1,4 @@
-"""A fit without a recipe: regions and recipe follow from what is at hand, and it is said which."""
+"""A fit without a recipe: regions and recipe are selected from the data and the available models, and printed."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ class Aligner(nn.Module, ABC):
     def match(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, *, prior_BCQR: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`matched_BCQ` and `score_BC` of `align`. Override it where they can be had without the attention."""
+        """`matched_BCQ` and `score_BC` of `align`. Override it if they can be computed without the attention."""
         alignment = self.align(regions, queries, prior_BCQR=prior_BCQR)
         return alignment.matched_BCQ, alignment.score_BC
 
@@ -142,7 +142,7 @@ class Aligner(nn.Module, ABC):
 
         Args:
             regions, queries, prior_BCQR: as for `align`.
-            budget_bytes: about how much memory may be taken above inputs and result where no gradient is needed.
+            budget_bytes: approximate memory limit besides the inputs and the result, where no gradient is needed.
         """
         score_BC = self.fast_scores(regions, queries, budget_bytes) if prior_BCQR is None else None
         return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes) if score_BC is None else score_BC
@@ -150,7 +150,7 @@ class Aligner(nn.Module, ABC):
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
     ) -> torch.Tensor | None:
-        """`score_BC` without a prior by a faster way than `align`; None, the default, where there is none."""
+        """`score_BC` without a prior, computed faster than by `align`; None, the default, if there is no faster way."""
         return None
 
 
@@ -187,7 +187,7 @@ def block_scores(
     Args:
         align: `Aligner.align`.
         regions, queries, prior_BCQR: as for `Aligner.align`.
-        budget_bytes: about how much memory the alignment of a block may take. It does not change the result.
+        budget_bytes: approximate memory limit of the alignment of a block. It does not change the result.
     """
     if torch.is_grad_enabled():
         return align(regions, queries, prior_BCQR=prior_BCQR).score_BC

@@ -4,9 +4,8 @@
 beside the matrix product that yields the cosines, which every exact method needs:
 
 * **No padding.** Captions of one length share a block. Their real words, packed, are the columns of one product.
-* **Sums add rows to rows.** The product yields the cosines of a block as `[images, regions, words, captions]`. The norm
-  over words and the softmax over regions then run along outer axes, whole rows of captions at a time, and the quadratic
-  form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
+* **Reductions run along outer axes.** The product yields the cosines of a block as `[images, regions, words,
+  captions]`. The norm over words and the softmax over regions then add whole rows of captions, and the quadratic form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
 * **Each core computes its own block**, from the product to the scores, where no gradient is needed and there are many.
 * **In the cache.** The element-wise operations take a few images (or captions) of the block at a time, so that the
   results of one operation are still in the core's cache for the next.
@@ -56,7 +55,7 @@ def score_matrix(
         mask_BR: True for real regions.
         queries_CQD: unit vectors of words or phrases; padded ones may have any value.
         mask_CQ: True for real queries.
-        budget_bytes: about how much memory may be taken above inputs and result, at least that of one image and one
+        budget_bytes: approximate memory limit besides the inputs and the result, at least that of one image and one
             caption. It does not change the result. For a gradient, the cosines of all pairs are kept besides. The GPU
             kernel takes as much as the inputs, for packed copies of them, whatever the budget.
 
@@ -160,7 +159,7 @@ class BlockPlan:
 
     Args:
         regions_BRD, mask_BR, queries_CQD, mask_CQ: as for `score_matrix`.
-        budget_bytes: about how much memory chunks and blocks may take, all cores together.
+        budget_bytes: approximate memory limit of chunks and blocks, for all cores together.
         parallel: let each core compute its own blocks; for scores without gradients only.
     """
 

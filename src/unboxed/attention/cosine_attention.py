@@ -8,8 +8,8 @@ of a query q with attention weights `a` over contexts K is `Kᵀ a`. With the co
 
 The methods of the scorer take tensors of cosines of any axes, one of them of queries and one of contexts. `attend`
 computes all scores and attentions of pairs. It takes the axes `[K, N, Q, J]`: K owners of N contexts each (images for
-t2i, captions for i2t), and J owners of Q queries each. No sum runs along the last axis, so that every sum adds rows to
-rows.
+t2i, captions for i2t), and J owners of Q queries each. No sum runs along the last axis, so that every sum adds whole
+rows, which is fast.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AttentionScorer:
     Attributes:
         direction: `t2i`, words attend to regions; `i2t`, regions to words; `both`, the sum of the two scores.
         sharpness: λ, the inverse temperature of the softmax over contexts.
-        slope: of negative cosines before the first normalisation, in [0, 1]; 1 keeps them as they are.
+        slope: of negative cosines before the first normalization, in [0, 1]; 1 keeps them as they are.
         normalized_over: the axis along which clipped cosines are scaled to unit length. SCAN: for each context, over
             the queries, so that the attention of a word depends on the other words of its caption. `softmax` replaces
             the cosines of each context by their softmax over the queries (an option of SCAN's code).

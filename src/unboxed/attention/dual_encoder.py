@@ -16,6 +16,9 @@ class MaskedMLP(nn.Module):
     Padded rows do not enter the batch statistics, are not computed, and come out as zeros.
 
     Args:
+        input_width: width of a row.
+        hidden_width: width of each hidden layer.
+        output_width: width of an output row.
         layers: number of linear layers; with 1 there is no hidden layer.
         batch_norm: normalize the hidden layers over the rows of a batch.
     """

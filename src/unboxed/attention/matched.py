@@ -29,8 +29,8 @@ class MatchedAttention:
         similarity_CQN: cosines of queries and contexts.
         gram_CNN: cosines of the contexts among themselves.
         query_mask_CQ, context_mask_CN: True for real ones.
-        queries_CQD, contexts_CND: the unit vectors behind all of this; zero where padded.
-        scorer: computed the weights.
+        queries_CQD, contexts_CND: the unit vectors from which these are computed; zero where padded.
+        scorer: the options with which the weights were computed.
     """
 
     direction: Literal["t2i", "i2t"]

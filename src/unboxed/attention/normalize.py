@@ -49,7 +49,7 @@ def cosine_to_attended(product: torch.Tensor, square: torch.Tensor) -> torch.Ten
 def inverse_norm(square: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
     """One over the length of an attended vector, a weighted sum of unit vectors.
 
-    Where the unit vectors cancel out, rounding leaves nothing right of the squared length. It is then replaced by the
+    Where the unit vectors cancel out, the computed squared length is only rounding error. It is then replaced by the
     largest value that rounding can produce, so that the cosine with an attended vector near zero is near zero.
 
     Args:
@@ -102,7 +102,7 @@ class Standardize(nn.Module):
 
 
 class RowBatchNorm(nn.BatchNorm1d):
-    """Batch norm that normalizes a single row by the running statistics, also in training: it has no variance."""
+    """Batch norm that normalizes a single row by the running statistics, also in training."""
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows `[N, width]`, in the same shape."""

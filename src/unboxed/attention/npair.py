@@ -122,8 +122,8 @@ class PixelCells(nn.Module):
 
     A 3 x 3 stage of stride 2 for every halving from pixels to cells, then residual stages among the cells, all with
     batch norm. The receptive field of a cell must stay small: a cell beside a thing that sees the thing matches its
-    word as well as the thing's own cells, and the peak of the map moves off the thing. With a patch of 4 and one block
-    of kernel width 3, the receptive field is 15 x 15 pixels.
+    word as well as the thing's own cells, and the peak of the map moves away from the thing. With a patch of 4 and one
+    block of kernel width 3, the receptive field is 15 x 15 pixels.
 
     Args:
         patch: pixels of a cell in each direction, a power of two; the first `3 * patch**2` input columns are its RGB

@@ -43,11 +43,11 @@ class Ranking:
     Attributes:
         pooling: how the attentions of the words of a phrase are combined (InfoGround: `max`).
         phrase_words: `content` uses nouns and adjectives only, `all` all words of the phrase (InfoGround).
-        value_weight: factor of the product of the word's and the region's value, added to the logarithm of the
+        value_weight: factor of the dot product of the word's and the region's value, added to the logarithm of the
             attention.
         confidence_weight: factor of the logarithm of the region's highest class probability.
         prior_weight: factor of the logarithm of the semantic prior, where the model has one.
-        exclusivity: how much the score of a region falls with the probability that another phrase means it.
+        exclusivity: how much the score of a region falls with the probability that another phrase refers to it.
         expected_overlap: score regions by their expected overlap (IoU) with the phrase's region, not by probability.
     """
 
@@ -115,7 +115,7 @@ def phrase_scores(
         attention_QR: rows sum to 1.
         value_QR: products of the queries' values with the regions'.
         phrase_PQ: True where query q belongs to phrase p; each phrase has at least one.
-        content_Q: True for nouns and adjectives. A phrase without any goes by all its words.
+        content_Q: True for nouns and adjectives. A phrase without any uses all its words.
         ranking: the rule.
     """
     if ranking.phrase_words == "content":
@@ -151,7 +151,7 @@ def ranked_scores(
     mask_P: torch.Tensor | None = None,
     mask_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`rank_regions` of tensors alone; axes before these are kept.
+    """`rank_regions` with tensors as its only inputs; leading axes are kept.
 
     Args:
         score_PR: of `phrase_scores`.
@@ -175,10 +175,10 @@ def ranked_scores(
 def _exclusive(
     logit_PR: torch.Tensor, overlap_RR: torch.Tensor, weight: float, mask_P: torch.Tensor | None
 ) -> torch.Tensor:
-    """Distributions `[P, R]` of the phrases over regions that avoid the regions of the other phrases; three iterations.
+    """Distributions `[P, R]` of phrases over regions that avoid the regions of other phrases; three iterations.
 
-    The log score of a region falls by `weight` times the probability that another phrase means that region, or one that
-    is nearly the same (IoU > 0.6).
+    The log score of a region falls by `weight` times the probability that another phrase refers to that region, or
+    to one that is nearly the same (IoU > 0.6).
     """
     probability_PR = logit_PR.softmax(dim=-1)
     if weight == 0:

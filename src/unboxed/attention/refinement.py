@@ -11,7 +11,7 @@ __all__ = ["PriorRefinement"]
 
 
 class PriorRefinement(DualEncoder):
-    """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`, T a trained cosine and S the prior; the largest P matches.
+    """`P = ω softmax(T / τ) + (1 - ω) softmax(S / τ')`, T a trained cosine and S the prior.
 
     Args:
         region_width: width V of a region's input.

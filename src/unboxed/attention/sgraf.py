@@ -2,8 +2,8 @@
 
 A word and the vector that it attends to are compared entry by entry, by a similarity vector instead of a cosine, and so
 are the whole caption and the whole image. A graph (SGR) or a gate (SAF) reduces these vectors to one, and a last linear
-layer makes the score of it. A layer over squared differences cannot be computed from cosines alone, so the attended
-vectors are built here, in blocks of captions.
+layer computes the score from it. A layer over squared differences cannot be computed from cosines alone, so the
+attended vectors are built here, in blocks of captions.
 """
 
 from __future__ import annotations

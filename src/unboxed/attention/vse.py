@@ -1,7 +1,7 @@
 """VSE0 and VSE++ on regions (Faghri et al., BMVC 2018): one vector for the image and one for the caption.
 
-A baseline without attention: the mean of the regions is the image, and the score does not depend on single regions.
-Words and regions lie in one space all the same, so phrases can be grounded by the cosines of their words.
+A baseline without attention: an image is represented by the mean of its regions, and the score does not depend on
+single regions. Words and regions share one space, so phrases can be grounded by the cosines of their words.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PooledEmbedding(Aligner):
         joint_width: width D of the joint space (the paper: 1024).
         text_pooling: `mean` of the words, or the `last` one, as VSE++ takes it from a recurrent network of one
             direction.
-        sharpness: λ of the softmax over regions by which phrases are grounded; it has no part in the score.
+        sharpness: λ of the softmax over regions by which phrases are grounded; the score does not depend on it.
         measure: `cosine`; `dot`, the vector of the image being the mean of its regions, not scaled to unit length (VSE0
             without normalized images); or `order`, `-√Σ max(0, caption - image)²` of the absolute values of unit
             vectors (order embeddings, Vendrov et al., ICLR 2016).

@@ -149,7 +149,7 @@ def import_features(
 
 
 def import_command() -> Callable[..., None]:
-    """`import_features` with the formats of all importers as choices of `--format`. Imports the importers."""
+    """`import_features` whose `--format` accepts the formats of all importers. Imports the importers."""
     from unboxed.regions.importers import IMPORTERS
 
     import_features.__annotations__["format"] = Literal[tuple(importer.format for importer in IMPORTERS)]

@@ -25,7 +25,7 @@ def label(
     """Find boxes for the phrases of a dataset's captions and write them as annotations, to train a detector on.
 
     The groundings are kept in NAME.groundings.jsonl beside the output. An interrupted call continues where it stopped,
-    and a call with other limits or another format takes no time.
+    and a call with other limits or another format uses them.
 
     Args:
         images: images with captions: the dataset's TOML file, CSV, JSONL or folder.

@@ -28,5 +28,5 @@ def _replaced(argument: str, renamed: dict[str, str]) -> str:
     old = name.replace("_", "-")
     if old not in renamed:
         return argument
-    show(f"warning: {old} is now called {renamed[old]}; the next release no longer knows the old name.")
+    show(f"warning: {old} is now called {renamed[old]}; the old name is removed in the next release.")
     return renamed[old] + equals + value

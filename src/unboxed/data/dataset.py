@@ -86,7 +86,7 @@ class RegionTable:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset. Its annotations are read when a split is asked for.
+    """A dataset. Its annotations are read when a split is first used.
 
     Attributes:
         path: the dataset file, table or folder.
@@ -160,7 +160,7 @@ def load_dataset(path: str | Path) -> Dataset:
     """Read a dataset file, a table of captions (`.csv`, `.jsonl`, `.json`) in the folder of its images, or a folder.
 
     A folder's `data.toml` is read if it has one; otherwise its captions are searched for. Paths in a dataset file are
-    checked now; captions are read when a split is asked for.
+    checked now; captions are read when a split is first used.
 
     Raises:
         DatasetError: no such file, not TOML, an unknown or missing key, a path that does not exist.

@@ -31,6 +31,9 @@ class PresenceScores:
     Attributes:
         images: number of images.
         present, absent: number of phrases of each class.
+        absent_precision, absent_recall: of the prediction that a phrase is absent.
+        present_precision, present_recall: of the prediction that a phrase is present.
+        auc: area under the ROC curve of the confidence.
     """
 
     images: int

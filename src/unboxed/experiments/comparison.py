@@ -97,7 +97,7 @@ def compare(
     Args:
         settings: what to compare.
         show: called with a line for people at every stage.
-        is_drawn: tells datasets of `unboxed scenes` from datasets of real images; claims may be about one kind.
+        is_drawn: whether a dataset has the drawn images of `unboxed scenes`; some claims are about one kind of images.
 
     Raises:
         EvaluationError: nothing to compare, options that do not fit, or cells that failed; the results of the others
@@ -124,7 +124,7 @@ def compare(
 
 
 def _check(settings: CompareSettings) -> None:
-    """Raises before any work starts what is wrong with the settings themselves."""
+    """Raises `EvaluationError` for settings that contradict each other, before any work starts."""
     if not settings.data or not (settings.recipes or settings.claims):
         raise EvaluationError("There is nothing to compare; name --data and --recipes, or use --claims.")
     several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}

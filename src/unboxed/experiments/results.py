@@ -49,7 +49,7 @@ class RecipeResult:
         return RecipeResult(recipe, tuple(runs), tuple(runs.values()), grounding, means)
 
     def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
-        """The result of the runs whose seeds the other recipe was run with too; scores also depend on the seed.
+        """The result over the seeds that both recipes were run with, because scores also depend on the seed.
 
         Raises:
             EvaluationError: there are no such runs.

@@ -146,7 +146,7 @@ def _unreadable(splits: Sequence[Split]) -> dict[str, str]:
 
 
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
-    """Lines for people: what was skipped, what was written, and a lower cut where no box was good enough."""
+    """Lines for people: what was skipped, what was written, and a lower threshold if no box reached it."""
     skipped, selection = labelled.skipped, labelled.selection
     for image_id, reason in skipped.items():
         yield f"Skipped {image_id}: {reason}"

@@ -1,4 +1,4 @@
-"""The review page of labels: images with their boxes, the doubtful ones first, and what other cuts would keep.
+"""The review page of labels: images with boxes, the least certain first, and the boxes that other thresholds keep.
 
 The page is one file that loads nothing. Captions and names are escaped, and its content security policy forbids every
 request.
@@ -67,7 +67,7 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
         path: the HTML file.
         labelled: the groundings and the boxes that were written. The page also has the boxes that were left out.
         facts: names and values for the top of the page.
-        limit: images at most; those with boxes closest to the cut are shown.
+        limit: images at most; those with the lowest scores are shown.
     """
     options = labelled.options
     no_cuts = replace(options, min_score=float("-inf"), min_confidence=0, min_boxes=1)
@@ -110,14 +110,14 @@ def _histogram(boxes: Sequence[LabelledBox]) -> dict[str, Any]:
 
 
 def _confidence(box: LabelledBox) -> float:
-    """The probability that the phrase is in the image; 1 where it is not known, so that no cut leaves the box out."""
+    """The probability that the phrase is in the image; 1 if it is not known, so that no threshold removes the box."""
     return 1.0 if box.confidence is None else round(box.confidence, 4)
 
 
 def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float]:
     """The order of the images: by the lowest score that was selected; images without a selected box come last.
 
-    Without a cut on scores, confidences take the place of scores.
+    Without a threshold on scores, confidences are used instead.
     """
     selected = [
         box.score if options.lowest_score > 0 else _confidence(box)

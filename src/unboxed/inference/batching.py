@@ -96,20 +96,20 @@ class Batcher:
         return collate_images([self.region_inputs(own) for own in regions], class_scores)
 
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
-        """What the model is given of R regions, `[R, V]`."""
+        """The model's input for R regions, `[R, V]`."""
         return self.config.region_inputs(
             regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
         )
 
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
-        """The semantic prior's rows `[R, E]` of R regions; asked for only where there is a prior."""
+        """The semantic prior's rows `[R, E]` of R regions. Needs a model with a prior."""
         assert self.prior is not None
         return self.prior.class_scores(
             regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
         )
 
     def check(self, regions: Regions) -> None:
-        """Accept regions such as the run was trained on.
+        """Check that regions have the features and classes that the run was trained on.
 
         Raises:
             RegionsError: no regions, or regions of other features or classes.

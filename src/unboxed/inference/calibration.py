@@ -2,7 +2,7 @@
 
 A phrase always has a best region. How well it matches is what training contrasts between images: a phrase matches the
 images whose captions contain it better than others. The unit of the match depends on the model. A logistic curve
-(Platt 1999) is therefore fitted on held-out images, with their own captions and with captions of other images. No box
+(Platt 1999) is therefore fitted on held-out images, with their captions and with captions of other images. No box
 is used.
 """
 

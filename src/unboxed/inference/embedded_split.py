@@ -21,12 +21,12 @@ __all__ = ["EmbeddedSplit"]
 
 
 class EmbeddedSplit:
-    """Encodes images of a store when they are first asked for, and keeps their embeddings.
+    """Encodes images of a store when they are first needed, and keeps their embeddings.
 
     Args:
         grounder: the model.
         store: regions such as the model was trained on.
-        memory: bytes of embeddings that are kept, roughly; images beyond are encoded each time they are asked for.
+        memory: bytes of embeddings that are kept, roughly; images beyond this are encoded each time they are needed.
     """
 
     def __init__(self, grounder: Grounder, store: RegionStore, memory: int = 1 << 30) -> None:
@@ -71,7 +71,7 @@ class EmbeddedSplit:
         """The groundings of the captions of each image, image by image.
 
         Args:
-            images: image ids of the store and captions of each; they are taken a few batches ahead.
+            images: image ids of the store and captions of each; a few batches are read in advance.
         """
         groups = caption_groups(images, lambda image: len(image[1]))
         for image_ids, regions, captions in ordered_map(self._prepared, groups, 1):

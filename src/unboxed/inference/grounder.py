@@ -227,7 +227,7 @@ class Grounder:
         ]
 
     def encode_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings:
-        """The region embeddings of B images, for `align`, `score` of the model, or a use of one's own.
+        """The region embeddings of B images, for `align`, for `score` of the model, or for your own code.
 
         Args:
             images: at least one, as for `ground`.
@@ -244,13 +244,13 @@ class Grounder:
 
     @torch.inference_mode()
     def encode_captions(self, captions: Sequence[str | Caption]) -> CaptionEmbeddings:
-        """The query embeddings of C captions: of words or of phrases, as the recipe has it.
+        """The query embeddings of C captions: of words or of phrases, depending on the recipe.
 
         Args:
             captions: at least one, as for `ground`.
 
         Returns:
-            `queries.mask_CQ` marks real queries, `phrase_CPQ` says which query belongs to which phrase.
+            `queries.mask_CQ` marks real queries, `phrase_CPQ` marks the queries of each phrase.
 
         Raises:
             CaptionError: a caption has no words.

@@ -49,7 +49,7 @@ def ground_stream(grounder: Grounder, images: Iterable[_Item]) -> Iterator[list[
 
     Args:
         grounder: the model.
-        images: regions and captions of each; they are taken a few batches ahead of what is returned.
+        images: regions and captions of each; a few batches are read in advance.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
@@ -141,7 +141,7 @@ def ground_embedded(
     Args:
         grounder: the model.
         images: the B images.
-        regions_B: their regions, whose boxes and classes the answers are made of.
+        regions_B: their regions, whose boxes and classes the groundings contain.
         captions_B: the captions of each image; there may be none.
     """
     if not any(captions_B):
@@ -153,7 +153,7 @@ def ground_embedded(
 def ground_encoded(
     grounder: Grounder, images: ImageEmbeddings, regions_B: Sequence[Regions], captions: CaptionsOfImages
 ) -> list[list[Grounding]]:
-    """What `ground_embedded` gives, of captions that are batched already; at least one."""
+    """`ground_embedded` for captions that are already batched; at least one."""
     image_of_C = [b for b, count in enumerate(captions.counts) for _ in range(count)]
     paired = images.of(torch.tensor(image_of_C))
     found = grounder.model.ground(paired, captions.batch)
@@ -216,7 +216,7 @@ def _asked(captions: CaptionsOfImages, by_phrases: bool) -> _Asked:
     if by_phrases:
         itself_CPP = np.broadcast_to(np.eye(real_CP.shape[1], dtype=bool), (*real_CP.shape, real_CP.shape[1]))
         return _Asked(real_CP, real_CP, itself_CPP, np.ones_like(real_CP))
-    # A phrase without a word of its own (punctuation only) goes by all words of its caption.
+    # A phrase without a word of its own (punctuation only) uses all words of its caption.
     real_CW = batch.mask_CW.numpy()
     member_CPW = np.where(own_CPW.any(axis=2, keepdims=True), own_CPW, real_CW[:, None])
     return _Asked(real_CP, real_CW, member_CPW, batch.content_CW.numpy())

@@ -31,8 +31,8 @@ def fetched(name: str, revision: str | None = None) -> Path:
         return Path(library.snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
     except Exception as error:  # the library raises a dozen kinds, those of its HTTP client among them
         raise RunError(
-            f"{name!r} is no folder here, and the Hub does not give it ({_first_line(error)}); name a run's folder, or "
-            "a model of the Hub as owner/name."
+            f"{name!r} is no folder here, and cannot be downloaded from the Hub ({_first_line(error)}); "
+            "name a run's folder, or a model of the Hub as owner/name."
         ) from error
 
 

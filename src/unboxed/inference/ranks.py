@@ -1,8 +1,8 @@
-"""Ranks of right answers among all images and captions; nothing is sorted, wrong candidates are counted.
+"""Ranks of the correct results among all images and captions, without sorting: incorrect candidates are counted.
 
-The rank of a query's right answer is 1 + the number of wrong candidates that score at least as high: ties count against
-the model, and so does a score that is not a number. An image is answered by the best of its captions, and its other
-captions are no wrong candidates.
+The rank of a query's correct result is 1 + the number of incorrect candidates that score at least as high: ties count
+against the model, and so does NaN. The correct result of an image is the best of its captions; its other captions are
+not incorrect candidates.
 """
 
 from __future__ import annotations

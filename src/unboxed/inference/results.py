@@ -33,7 +33,7 @@ class GroundedPhrase:
         text, start, end: the phrase and its character span in the caption.
         boxes: `[N, 4]` pixels, best first; also of a phrase that is absent.
         scores: `[N]`, not increasing. They rank the boxes of one phrase; they are no probability that it is present.
-        match: how well the phrase matches the image, in the model's own unit; None where it was not computed.
+        match: how well the phrase matches the image; the scale depends on the model. None where it was not computed.
         confidence: the calibrated probability in [0, 1] that the phrase is in the image; None of a model that was not
             calibrated.
         types: Entities types such as `people`, if the given caption has them.
@@ -94,7 +94,7 @@ class Grounding:
 
     @property
     def present(self) -> tuple[GroundedPhrase, ...]:
-        """The phrases that are in the image, more likely than not; all of them where the model was not calibrated."""
+        """The phrases whose confidence is at least one half; all of them if the model was not calibrated."""
         return tuple(phrase for phrase in self.phrases if phrase.present)
 
     def to_dict(self, top: int | None = None) -> dict[str, object]:
@@ -160,7 +160,7 @@ class Grounding:
         return grounding_html(self._picture(), self.caption, self.present, absent)
 
     def _picture(self) -> PIL.Image.Image:
-        """The image, or white paper of its size where the image is not known or its file is gone."""
+        """The image, or a white image of its size if the image is not known or its file is gone."""
         if self.image is not None:
             try:
                 return open_image(self.image)

@@ -30,7 +30,7 @@ class RunConfig:
 
     Attributes:
         recipe: the recipe's name.
-        choices: its choices.
+        options: the options of the recipe.
         regions: how regions of a new image are found; model files lie in the run's folder.
         feature_blocks: (name, width) of each run of columns of the regions' features.
         class_names: of the regions' class probabilities.

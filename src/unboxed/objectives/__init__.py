@@ -1,7 +1,7 @@
 """Objectives: functions from scores, matches or attention to a scalar loss, for any training loop.
 
 They take tensors whose names end in their axes (B images, C captions, Q queries, W words, P phrases, R regions), and
-know nothing of models. In a loop of one's own, with any attention of `unboxed.attention`:
+know nothing of models. In your own loop, with any attention of `unboxed.attention`:
 
     >>> import torch
     >>> from unboxed.attention import KeyValueAttention

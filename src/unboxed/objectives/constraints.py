@@ -2,7 +2,7 @@
 
 After Chen et al., WACV 2023, "More Than Just Attention". **Both are reconstructions**: the paper's abstract states that
 content is re-sourced (CCR) and swapped (CCS) contrastively without annotated attention. No more than that could be
-checked; formulas, sampling, margins and means are this library's reading.
+checked; formulas, sampling, margins and means are this library's reconstruction.
 
 * CCR: a query must be closer to its attended vector than to the vector that the reversed weights make.
 * CCS: the attended vector must be closer to its query than to a query of another image.

@@ -68,7 +68,7 @@ def word_image_infonce(matched_BCW: torch.Tensor, mask_CW: torch.Tensor, image_o
 
 
 def negative_word_infonce(matched_CN: torch.Tensor, candidate_mask_CN: torch.Tensor) -> torch.Tensor:
-    """The true word must beat its substitutes in the caption's image: `-mean_c log softmax_n(ψ)[0]`.
+    """The true word must score higher than its substitutes in the caption's image: `-mean_c log softmax_n(ψ)[0]`.
 
     InfoGround (Gupta et al., ECCV 2020), section 3.
 

@@ -1,4 +1,4 @@
-"""The classes that a noun goes with, learned from training images and their captions.
+"""Co-occurrence of nouns and detected classes, learned from training images and their captions.
 
 The detector gives the classes of an image, the captions give its nouns: a noun that occurs where a class is seen
 probably means it. This is IBM's translation model 1 (Brown et al. 1993) from classes to nouns, with class scores in

@@ -41,13 +41,13 @@ _MANY_CLOTHING_CLASSES = 5  # with this many classes for clothing and the body, 
 
 @dataclass(frozen=True, eq=False)
 class MatchingResources:
-    """What phrases are matched with besides the class names; None for what there is not.
+    """Resources besides the class names for matching phrases with classes; None for those that are not available.
 
     Attributes:
         vectors: word vectors.
         wordnet: kinds of nouns.
         class_map: phrase -> class name.
-        cooccurrence: the classes that go with each noun in the training data.
+        cooccurrence: the classes that co-occur with each noun in the training data.
     """
 
     vectors: WordVectors | None = None
@@ -65,7 +65,7 @@ class PhraseMatcher:
     """Affinities of phrases with N classes and with the three parts of a person, `[N + 3]`.
 
     Args:
-        settings: which ways to match, in which order.
+        settings: which methods to use, in which order.
         names: the N class names, without the source before the colon.
         resources: what to match with.
     """
@@ -92,13 +92,13 @@ class PhraseMatcher:
 
     @property
     def can_match(self) -> bool:
-        """Whether any way can match: `names` and `parts` always can, the others need their resource."""
+        """Whether any method can match: `names` and `parts` always can, the others need their resource."""
         resources = self.resources
         given = (resources.class_map, resources.wordnet, resources.vectors, resources.cooccurrence)
         return not {"names", "parts"}.isdisjoint(self.settings.match) or any(resource is not None for resource in given)
 
     def __call__(self, phrase: PhraseWords) -> Array:
-        """`[N + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros where no way matches."""
+        """`[N + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros where no method matches."""
         found = self._row([])
         for match in self.settings.match:
             found = self._ways[match](phrase)

@@ -24,10 +24,10 @@ class PriorSettings:
             captions.
         wordnet: a WordNet file, or `nltk` for NLTK's where it is installed; without it, `wordnet` matches nothing.
         class_map: a JSON file {phrase: class} of your own.
-        match: how the classes of a phrase are found, in this order: the first way that gives any is used. `map` looks
+        match: methods that find the classes of a phrase, in order; the first that finds any is used. `map` looks
             the phrase up in the class map, `names` compares with the class names, `parts` matches clothing and parts
-            of the body with parts of persons, `wordnet` finds what is a kind of what, `vectors` compares word vectors.
-        cooccurrence: weight of the classes that the noun goes with in the training captions; 0 leaves them out.
+            of the body with parts of persons, `wordnet` finds hypernyms and hyponyms, `vectors` compares word vectors.
+        cooccurrence: weight of the classes that co-occur with the noun in the training data; 0 leaves them out.
         evidence: `probability` of each class, or only the most probable class of a region (`label`; SPRM).
         temperature: an affinity this much below the best class's counts e times less; 0 takes affinities as they are
             (SPRM).

@@ -1,4 +1,4 @@
-"""Recipes: one short file a paper, with its options, its attention and its objective.
+"""Recipes: one short file for each paper, with its options, its attention and its objective.
 
 A recipe is a frozen dataclass. It builds its model, and its objective turns the pairs of a batch into losses:
 

@@ -1,4 +1,4 @@
-"""Embeddings of images and of captions, each encoded once, and what follows from any two of them."""
+"""Embeddings of images and of captions, each encoded once, and their alignment and scores."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def score(
         aligner: the attention that embedded them.
         images: B images.
         captions: C captions, of these images or of others.
-        budget_bytes: about how much memory may be taken above them and the result, where no gradient is asked for.
+        budget_bytes: approximate memory limit besides the embeddings and the result, where no gradient is needed.
     """
     if captions.units != "phrases" or not aligner.uses_prior or not captions.affinity_CPE.shape[2]:
         return aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)

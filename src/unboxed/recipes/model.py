@@ -26,7 +26,7 @@ __all__ = ["MatchingModel", "PhraseAttention", "queries"]
 
 
 class PhraseAttention(NamedTuple):
-    """What the boxes of C captions' phrases are read from.
+    """The attention from which boxes are selected for the phrases of C captions.
 
     Attributes:
         alignment: of the recipe's queries with each caption's image, axes `[1, C, ...]`; recipes that train with
@@ -41,7 +41,7 @@ class PhraseAttention(NamedTuple):
 
 
 class MatchingModel(nn.Module):
-    """What a recipe builds. All recipes share this class; they differ in `choices.aligner` and `choices.objective`."""
+    """The model of every recipe, which supplies its attention (`options.aligner`) and loss (`options.objective`)."""
 
     text: RecurrentEncoder | FrozenEncoder
 
@@ -149,7 +149,7 @@ class MatchingModel(nn.Module):
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def _negative_words(self, pairs: Pairs) -> torch.Tensor:
-        """The true word, in the true caption, against its substitutes, each in its own false caption."""
+        """InfoNCE of the true word, in its caption, against its substitutes, each in the changed caption."""
         captions, words_CWH = pairs.batch.captions, pairs.words_CWH
         has = captions.slot_C >= 0
         slot_C = captions.slot_C[has]

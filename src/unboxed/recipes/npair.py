@@ -118,7 +118,7 @@ class NPair(RecipeConfig):
 
     @property
     def heat_read_out(self) -> BoxReadOut:
-        """The read-out of the choices."""
+        """The option `read_out`."""
         return self.read_out
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:

@@ -1,4 +1,4 @@
-"""All pairs of a training batch's images and captions: what an objective is given."""
+"""All pairs of a training batch's images and captions: the input of an objective."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Pairs", "TrainingStep", "phrase_logits"]
 
 
 class TrainingStep(NamedTuple):
-    """How far training has come: the step and the epoch, both counted from 0, and the number of steps in all."""
+    """Training progress: the step and the epoch, both counted from 0, and the total number of steps."""
 
     step: int
     steps: int
@@ -27,7 +27,7 @@ class TrainingStep(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """All pairs of a batch's images and captions; what is asked for is computed once.
+    """All pairs of a batch's images and captions. Each property is computed when it is first read, and kept.
 
     Attributes:
         batch: the batch.
@@ -35,7 +35,7 @@ class Pairs:
         captions: its captions, encoded.
         words_CWH: the states of the captions' words.
         aligner: the attention that embedded them.
-        training_step: how far training has come.
+        training_step: training progress.
     """
 
     batch: PairedBatch
@@ -62,12 +62,12 @@ class Pairs:
 
     @cached_property
     def alignment(self) -> Alignment:
-        """Of all pairs."""
+        """The alignment of all pairs."""
         return align(self.aligner, self.images, self.captions, prior_BCPR=self.prior_BCPR)
 
     @cached_property
     def score_BC(self) -> torch.Tensor:
-        """Of all pairs; without their alignment, unless that has been computed already."""
+        """The scores of all pairs, computed without the alignment unless that exists already."""
         if "alignment" in vars(self):
             return self.alignment.score_BC
         return self.aligner.scores(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
@@ -97,7 +97,7 @@ class Pairs:
 
     @cached_property
     def paired_prior_CPR(self) -> torch.Tensor:
-        """The semantic prior of each phrase in its image; asked for by terms that need the prior."""
+        """The semantic prior of each phrase in its image. Needs a model with a prior."""
         assert self.prior_BCPR is not None
         return self._paired(self.prior_BCPR)
 
@@ -112,7 +112,7 @@ class Pairs:
         return self.aligner.matched(self.paired_images.regions, self.captions.queries)
 
     def generator(self) -> torch.Generator:
-        """A source of random numbers that is the same whenever this step is repeated."""
+        """A random generator seeded with the step, so that a resumed run repeats its numbers."""
         return torch.Generator().manual_seed(self.training_step.step)
 
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
@@ -124,11 +124,11 @@ class Pairs:
 
     @property
     def _prior_BCQR(self) -> torch.Tensor | None:
-        """The prior of every query, for attentions that use it; it scores phrases alone."""
+        """The prior of every query, for attentions that use it; None if the queries are not phrases."""
         return self.prior_BCPR if self.aligner.uses_prior and self.captions.units == "phrases" else None
 
     def _paired(self, value_BC: torch.Tensor) -> torch.Tensor:
-        """Of all pairs `[B, C, ...]` those of each caption with its image, `[C, ...]`."""
+        """From values of all pairs `[B, C, ...]`, those of each caption with its image, `[C, ...]`."""
         return value_BC[self.image_of_C, torch.arange(len(self.image_of_C), device=self.image_of_C.device)]
 
 

@@ -22,7 +22,7 @@ class Schedule:
         weight_decay: of AdamW.
         clip: maximum norm of the gradient.
         seed: of all random numbers in training.
-        select_on: the validation figure that chooses the best epoch and stops early: `loss`, or `retrieval` (rsum).
+        select_on: the validation metric for the best epoch and for early stopping: `loss`, or `retrieval` (rsum).
             Neither uses boxes.
         checkpoint_steps: steps between two checkpoints; one is also saved after every epoch.
         patience: epochs without improvement before training stops; 0 never stops early.

@@ -169,7 +169,7 @@ class _Part(ABC):
         return cls(settings) if any(getattr(settings, name) for name in cls.settings) else None
 
     def networks(self) -> Sequence[Callable[[View], Any]]:
-        """Functions of an image that take long and do not depend on each other; they may run in parallel."""
+        """Slow functions of an image that do not depend on each other, so that they can run in parallel."""
         return ()
 
 
@@ -183,9 +183,9 @@ class RegionSource(_Part):
         names: what its regions are called in `Regions.sources`.
         settings: the fields of `RegionSettings` that turn it on.
         needs: what the user has to provide, for the documentation.
-        finds: what it is good for, for the documentation.
+        finds: what it finds well, for the documentation.
         ranked: its scores rank its regions; otherwise they are constant, or not comparable.
-        one_thing: each of its boxes is meant to hold one whole thing.
+        one_thing: each of its boxes should contain one whole thing.
         always_kept: its boxes are kept where they repeat boxes of an earlier source.
         class_names: the K_s classes that it scores; none by default.
         options: the region settings from which it was opened.

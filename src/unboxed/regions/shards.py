@@ -68,7 +68,7 @@ _NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 
 
 class Shard:
-    """A shard opened for reading; only the rows that are asked for are read from the disk.
+    """A shard opened for reading; only the requested rows are read from the disk.
 
     Attributes:
         path: the file.

@@ -78,13 +78,13 @@ class RegionStore:
         """
         file = path / "store.json"
         if not file.is_file():
-            raise StoreError(f"{path} is no feature store: it has no store.json. Make one with `unboxed regions`.")
+            raise StoreError(f"{path} is not a region store: it has no store.json. Make one with `unboxed regions`.")
         try:
             header = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{file} is damaged ({error}); extract the regions again.") from error
         if not isinstance(header, dict) or header.get("format") != _FORMAT:
-            raise StoreError(f"{file} does not describe a feature store of unboxed.")
+            raise StoreError(f"{file} does not describe a region store of unboxed.")
         version = header.get("version")
         if not isinstance(version, int) or version > _VERSION:
             raise StoreError(f"{path} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
@@ -108,7 +108,7 @@ class RegionStore:
                 )
             return store
         if path.exists() and (not path.is_dir() or any(p.name not in ("models", "shards") for p in path.iterdir())):
-            raise StoreError(f"{path} exists and is no feature store; choose a new folder.")
+            raise StoreError(f"{path} exists and is not a region store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
         header = {
             "format": _FORMAT,

@@ -1,4 +1,4 @@
-"""Data-parallel work on the CPU: each thread works on items of its own, and its PyTorch operations use one core.
+"""Data-parallel work on the CPU: each thread processes whole items, and its PyTorch operations use one core.
 
 By default PyTorch splits every operation over all cores and waits for the slowest. For many independent items of many
 small operations, one core per item is faster.

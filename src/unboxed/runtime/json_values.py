@@ -42,7 +42,7 @@ class WrongKindError(ValueError):
 
 
 class FieldHooks(NamedTuple):
-    """How one field is read and written, where its type does not say it.
+    """How one field is read and written, where its type does not determine this.
 
     Attributes:
         read: JSON value -> field value; raises `TypeError` or `ValueError` for a wrong kind.

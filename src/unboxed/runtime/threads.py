@@ -24,15 +24,15 @@ def available_cores() -> int:
 
 
 class Prefetcher(Generic[T, U]):
-    """An iterator over `work(item)` for each item, computed by threads up to `ahead` items before it is asked for.
+    """An iterator over `work(item)` for each item, computed by threads up to `ahead` items in advance.
 
-    The first items are begun when the prefetcher is made. An exception of `work` is raised where its result is due.
+    The first items are started when the prefetcher is made. An exception of `work` is raised in place of its result.
 
     Args:
         work: called with each item, from several threads at once.
         items: taken one by one.
         threads: number of threads.
-        ahead: number of results that are computed or in work at a time; bounds the memory.
+        ahead: maximum number of results that are finished or in progress at a time; bounds the memory.
 
     Attributes:
         waited: seconds that the caller has waited for results so far.
@@ -61,7 +61,7 @@ class Prefetcher(Generic[T, U]):
         return result
 
     def close(self) -> None:
-        """Begin no further item, and wait for those that are in work."""
+        """Start no further item, and wait for those in progress."""
         self._pool.shutdown(cancel_futures=True)
 
     def _begin_next(self) -> None:
@@ -73,7 +73,7 @@ class Prefetcher(Generic[T, U]):
 def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
     """The results of `work` for each item, in the order of `items`, from `workers` threads.
 
-    Nothing is begun before the first result is asked for. At most four results per thread are computed in advance.
+    Nothing is started before the first result is requested. At most four results per thread are computed in advance.
     """
     with closing(Prefetcher(work, items, workers, ahead=4 * workers)) as results:
         yield from results

@@ -1,7 +1,7 @@
 """Candidates of a search: one short vector an image whose product with a query's weights approximates the exact score.
 
 How a recipe scores an image differs from recipe to recipe: by a largest cosine, by attention, by a graph. A mean of the
-region embeddings approximates none of these well, because what one word matches in one region is lost in it. But
+region embeddings approximates none of these well, because it loses which region a word matches. But
 similar images have similar scores, whatever the recipe. The scores of an image for some hundred fixed sentences, the
 anchor captions, nearly determine its score for any other sentence. So the vector of an image is a projection of its
 exact scores for the anchor captions, and the weights of a query are fitted to reproduce its exact scores on a sample of

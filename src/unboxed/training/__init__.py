@@ -1,4 +1,4 @@
-"""Training: `fit` makes a run from a dataset; `train` is the loop for models and loaders of one's own.
+"""Training: `fit` makes a run from a dataset; `train` is the loop for your own models and data loaders.
 
     grounder = fit("ckd", CKD(), FitSettings(data=Path("data.toml"), out=Path("run")))
 

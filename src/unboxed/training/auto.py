@@ -1,4 +1,4 @@
-"""`fit` without a recipe: region sources and recipe are chosen by the data and models at hand, and reported."""
+"""`fit` without a recipe: selects region sources and recipe from the data and the available models, and prints them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Phrases that are present and phrases that are absent, from captions alone, for the calibration.
 
-A sample of held-out images is grounded with their own captions and with the captions of another image. Phrases of an
-image's own captions are present. Phrases of the other captions are absent, unless the own captions mention the same
-kind of thing; these are left out, as are pronouns. Captions do not mention everything that an image shows, so a few of
+A sample of held-out images is grounded with the paired captions and with the captions of another image. Phrases of the
+paired captions are present. Phrases of the other captions are absent, unless the paired captions mention the same kind
+of thing; these are left out, as are pronouns. Captions do not mention everything that an image shows, so a few of
 the phrases that count as absent are present.
 """
 
@@ -29,11 +29,11 @@ _CALIBRATION_IMAGES = 200
 
 
 class SwappedPhrases(NamedTuple):
-    """N phrases of images' own captions and of captions of other images.
+    """N phrases of the captions of images, and of captions of other images.
 
     Attributes:
         match_N: how well each phrase matches the image.
-        present_N: True for phrases of the image's own captions.
+        present_N: True for phrases of captions that are paired with the image.
         images: the number of images.
     """
 
@@ -45,13 +45,13 @@ class SwappedPhrases(NamedTuple):
 def swapped_phrases(
     split: EmbeddedSplit, examples: Sequence[Example], *, images: int, captions: int = 2
 ) -> SwappedPhrases:
-    """Ground images, sampled at random, with their own captions and with those of another image.
+    """Ground images, sampled at random, with the paired captions and with those of another image.
 
     Args:
         split: the model and the regions.
         examples: images with captions; those without regions are left out.
-        images: at most so many.
-        captions: so many of each image, at most.
+        images: maximum number of images.
+        captions: maximum number of captions of each image.
     """
     stored = [example for example in examples if example.image_id in split]
     order = generator(0, "swapped").permutation(len(stored))[:images]

@@ -49,7 +49,7 @@ def fit(
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
-    """Train a recipe on a dataset and leave the run in `settings.out`.
+    """Train a recipe on a dataset and write the run to `settings.out`.
 
     Regions, vocabulary, negatives and checkpoints are kept in the run, so that an interrupted fit continues where it
     stopped.
@@ -205,7 +205,7 @@ def _find_negatives(
 
 
 def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) -> None:
-    """Note in the config how many images and captions there are."""
+    """Write the numbers of images and captions to the config."""
     config.facts["train"] = {
         "photos": len(training),
         "captions": training.caption_count,

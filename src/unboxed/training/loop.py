@@ -32,7 +32,7 @@ LOG_STEPS = 10
 
 
 class TrainableModel(Protocol):
-    """What the loop needs of a model, besides an `nn.Module`."""
+    """The methods that the loop requires of an `nn.Module`."""
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts by name."""
@@ -62,26 +62,26 @@ def train(
     Args:
         model: an `nn.Module` that is also a `TrainableModel`.
         schedule: the epochs, batches and learning rates.
-        training, validation: the images and captions; validation only chooses the epoch.
+        training, validation: the images and captions; validation only selects the epoch.
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
         tensorboard: also write event files to `run/tensorboard`.
         precision: of the products of linear maps in training steps; validation is in single precision.
         report: called with every log entry.
 
     Returns:
-        The best epoch and its validation figures, the number of steps, and the seconds.
+        The best epoch and its validation metrics, the number of steps, and the seconds.
     """
     return _Training(model, schedule, training, validation, run, precision).run(tensorboard, report)
 
 
 @dataclass
 class _Progress:
-    """How far training has come; a checkpoint keeps it as JSON.
+    """The progress of training; a checkpoint keeps it as JSON.
 
     Attributes:
         epoch, batch: the next epoch, and the next batch in it, from 0.
         step: steps taken.
-        best: the best epoch and its figures.
+        best: the best epoch and its metrics.
         stale: epochs since the best one.
         seconds: of training, over all processes that continued it.
     """

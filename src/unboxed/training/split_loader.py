@@ -44,7 +44,7 @@ class SplitLoader:
         image_ids: the images that have regions.
         captions: their encoded captions.
         missing: the images left out.
-        negatives: substitutes for words of the captions, which batches then bring along; None: no substitutes.
+        negatives: substitutes for words of the captions, which batches then contain; None: no substitutes.
         negative_count: substitutes of a caption in one batch.
 
     Raises:
@@ -78,11 +78,11 @@ class SplitLoader:
         return int(self._first_caption[-1])
 
     def region_inputs(self, image: int) -> Array:
-        """What the model is given of the regions of image number `image`, `[R, V]`."""
+        """The model's input for the regions of image number `image`, `[R, V]`."""
         return self._batcher.region_inputs(self._regions(image))
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
-        """Which images and captions meet in each batch of an epoch (-1: the fixed plan of validation)."""
+        """The images and captions of each batch of an epoch (-1: the fixed plan of validation)."""
         rng = generator(schedule.seed, "order", epoch + 1)
         counts = [len(captions) for captions in self.captions]
         return epoch_batches(counts, schedule.images_per_batch, schedule.captions_per_image, rng)

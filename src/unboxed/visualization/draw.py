@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PALETTE = ("#0072B2", "#E69F00", "#00875F", "#C25200", "#B5508B", "#3FA7DC", "#E3D31B", "#6B4BA1", "#7A5230")
-"""The colours of phrases in order: those of Okabe and Ito, which colour-blind readers can tell apart, darkened where
+"""The colours of phrases in order: those of Okabe and Ito, which colour-blind readers can distinguish, darkened where
 white letters need more contrast, and two more."""
 
 _SMOOTH = 2  # drawn at twice the size

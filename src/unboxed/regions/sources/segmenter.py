@@ -135,7 +135,8 @@ def coverage_scores(probabilities: Array, boxes: Array, width: int, height: int)
 
     Args:
         probabilities: `[K + 1, h, w]`, the last class is the background and has no score.
-        boxes: `[R, 4]` pixels, within an image of `width` x `height`.
+        boxes: `[R, 4]` pixels, within the image.
+        width, height: of the image in pixels.
     """
     named = probabilities[:-1]
     _, rows, columns = named.shape
