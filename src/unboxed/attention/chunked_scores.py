@@ -5,7 +5,8 @@ beside the matrix product that yields the cosines, which every exact method need
 
 * **No padding.** Captions of one length share a block. Their real words, packed, are the columns of one product.
 * **Reductions run along outer axes.** The product yields the cosines of a block as `[images, regions, words,
-  captions]`. The norm over words and the softmax over regions then add whole rows of captions, and the quadratic form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
+  captions]`. The norm over words and the softmax over regions then add whole rows of captions, and the quadratic
+  form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
 * **Each core computes its own block**, from the product to the scores, where no gradient is needed and there are many.
 * **In the cache.** The element-wise operations take a few images (or captions) of the block at a time, so that the
   results of one operation are still in the core's cache for the next.
