@@ -117,6 +117,10 @@ def test_a_killed_call_leaves_the_index_as_it_was_and_the_next_one_takes_over_wh
 
     finished = {entry.key for file in out.rglob("shards/[0-9]*.safetensors") for entry in Shard(file).entries}
     assert 12 < len(finished) < len(different)
+    (shards,) = {file.parent for file in out.rglob("shards/[0-9]*.safetensors")}
+    (shards / ".000002.12-0.safetensors").write_bytes(
+        b"a part of a shard"
+    )  # as a kill within an atomic write leaves it
     looked.clear()
     summary = index_images(tiny_run, everything, out, progress=False)
     assert summary.images == 40 and len(looked) == len(different) - len(finished)
