@@ -34,17 +34,18 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
     tensors, metadata = read_tensors(path)
     weights: dict[str, torch.Tensor] = {}
     states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        kind, _, rest = name.partition("/")
-        if kind == "model":
-            weights[rest] = value
-        else:
-            index, _, key = rest.partition("/")
-            states.setdefault(int(index), {})[key] = value
     try:
+        for name, value in tensors.items():
+            kind, _, rest = name.partition("/")
+            if kind == "model":
+                weights[rest] = value
+            else:
+                index, _, key = rest.partition("/")
+                states.setdefault(int(index), {})[key] = value
+        progress: dict[str, Any] = json.loads(metadata["progress"])
         model.load_state_dict(weights)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-        progress: dict[str, Any] = json.loads(metadata["progress"])
     except (RuntimeError, ValueError, KeyError) as error:
-        raise RunError(f"{path} does not continue this run: {error}; remove it to start anew.") from None
+        reason = str(error).splitlines()[-1].strip()
+        raise RunError(f"{path} does not continue this run: {reason}; remove it to start anew.") from None
     return progress
