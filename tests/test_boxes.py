@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -134,3 +137,16 @@ def test_leading_axes_are_those_of_the_result(seed: int) -> None:
         np.testing.assert_array_equal(area(boxes)[b, c], area(boxes[b, c]))
         np.testing.assert_array_equal(centre(boxes)[b, c], centre(boxes[b, c]))
         np.testing.assert_array_equal(contains(boxes, points)[b, c], contains(boxes[b, c], points[b, c]))
+
+
+def test_no_other_module_defines_an_iou() -> None:
+    """The loss of the detector of Scenes alone has its own: that of pairs, with gradients and the enclosing box."""
+    source = Path(__file__).resolve().parents[1] / "src" / "unboxed"
+    defined = {
+        f"{path.relative_to(source).as_posix()}: {node.name}"
+        for path in source.rglob("*.py")
+        if path.name != "boxes.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and {"iou", "giou", "ious"} & set(node.name.lower().split("_"))
+    }
+    assert defined <= {"scenes/train_detector.py: _giou"}

@@ -44,6 +44,9 @@ SLOW = {
 }  # fmt: skip
 """Packages that take long to load or are extras: what may be imported inside a function, and why."""
 
+SLOWER_THAN_THE_STANDARD_LIBRARY = {"cattrs", "defusedxml", "filelock", "rich", "safetensors"}
+"""Packages that take less time, but are not needed by most commands: these may be imported inside a function too."""
+
 
 class Import(NamedTuple):
     """One imported module: who imports it, where, and whether inside a function or for type checkers alone."""
@@ -144,6 +147,23 @@ def test_an_import_inside_a_function_saves_a_slow_package(found: Import) -> None
     """Outside the command line, which starts without loading anything that a verb does not need."""
     saved = _slow(found.target) - _slow(found.module)
     assert saved, f"{found}; it saves nothing, so it belongs to the head of the module"
+
+
+def test_other_packages_are_imported_inside_a_function_only_if_that_saves_time() -> None:
+    allowed = SLOW | SLOWER_THAN_THE_STANDARD_LIBRARY | {"unboxed"}
+    needless = [str(found) for found in ALL if found.delayed and found.target.split(".")[0] not in allowed]
+    assert [found for found in needless if not found.startswith("unboxed.cli")] == []
+
+
+def test_no_import_is_relative() -> None:
+    """The tests of this file read the whole names of modules; they would not see where `from ..cli import …` points."""
+    relative = [
+        f"{module}, line {node.lineno}"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level > 0
+    ]
+    assert relative == []
 
 
 @pytest.mark.parametrize("stub", sorted(SOURCE.rglob("__init__.pyi")), ids=lambda path: path.parent.name)

@@ -6,6 +6,7 @@ import pytest
 
 from unboxed.cli import COMMANDS, main
 from unboxed.cli.renamed import RENAMED_OPTIONS, replace_renamed_options
+from unboxed.errors import UnboxedError
 
 RENAMED = [(command, old, new) for command, options in RENAMED_OPTIONS.items() for old, new in options.items()]
 
@@ -32,6 +33,13 @@ def test_the_help_has_the_new_name_only(command: str, old: str, new: str, capsys
     page = capsys.readouterr().out
     assert f"{new} " in page
     assert f"{old} " not in page
+
+
+@pytest.mark.parametrize(("command", "old", "new"), RENAMED)
+def test_both_names_at_once_are_refused(command: str, old: str, new: str) -> None:
+    """The parser would use the last one alone; `--detectors a.onnx --detector b.onnx` used both files once."""
+    with pytest.raises(UnboxedError, match=f"{old} is the old name of {new}; give all values after one {new}"):
+        replace_renamed_options([command, "run", old, "a", f"{new}=b"])
 
 
 def test_other_arguments_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

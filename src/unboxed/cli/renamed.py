@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unboxed.errors import UnboxedError
 from unboxed.runtime.progress import show
 
 __all__ = ["RENAMED_OPTIONS", "replace_renamed_options"]
@@ -18,15 +19,27 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
 
 
 def replace_renamed_options(arguments: Sequence[str]) -> list[str]:
-    """The arguments of the command line with the new names of renamed options. Prints a warning for each old name."""
+    """The arguments of the command line with the new names of renamed options. Prints a warning for each old name.
+
+    Raises:
+        UnboxedError: an option is given under both names; only one of the two values would be used.
+    """
     renamed = RENAMED_OPTIONS.get(arguments[0], {}) if arguments else {}
+    given = {_option(argument) for argument in arguments}
+    for old, new in renamed.items():
+        if {old, new} <= given:
+            raise UnboxedError(f"{old} is the old name of {new}; give all values after one {new}.")
     return [_replaced(argument, renamed) for argument in arguments]
 
 
 def _replaced(argument: str, renamed: dict[str, str]) -> str:
-    name, equals, value = argument.partition("=")
-    old = name.replace("_", "-")
+    _, equals, value = argument.partition("=")
+    old = _option(argument)
     if old not in renamed:
         return argument
     show(f"warning: {old} is now called {renamed[old]}; the old name is removed in the next release.")
     return renamed[old] + equals + value
+
+
+def _option(argument: str) -> str:
+    return argument.partition("=")[0].replace("_", "-")
