@@ -1,6 +1,6 @@
 """Embed images and captions, compare every one with every other, and rank.
 
-    python examples/embeddings.py                         # trains a small run first
+    python examples/embeddings.py                         # trains a small run first, for a minute or two
     python examples/embeddings.py --run RUN --data DATA.toml
 
 Axis letters end the name of a tensor: B images, C captions, Q queries (words or phrases), R regions, D joint width.

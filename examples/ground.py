@@ -1,6 +1,6 @@
 """Ground a caption in an image: print each phrase with its best box, and save the picture.
 
-    python examples/ground.py                             # trains a small run first
+    python examples/ground.py                             # trains a small run first, for a minute or two
     python examples/ground.py --run RUN --image photo.jpg --caption "A man in a red shirt plays a guitar."
 
 Boxes are x1, y1, x2, y2 in pixels of the upright image.

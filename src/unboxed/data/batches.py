@@ -1,4 +1,4 @@
-"""Batches: which images and captions meet in each one, and their padded tensors."""
+"""Batches: the images and captions of each one, and their padded tensors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def epoch_batches(
 
     Args:
         captions_of_image: number of captions of each image.
-        images_per_batch: images that meet in a batch, the last batches may have fewer.
-        captions_per_image: captions that an image brings along at most.
+        images_per_batch: distinct images in a batch; the last batches may have fewer.
+        captions_per_image: maximum number of captions of an image in a batch.
         rng: decides the order.
 
     Returns:
         Batches of (image, its captions' numbers). A single image has nothing to contrast: at the end it joins the batch
-        before; where only one image has captions left, these sit the epoch out.
+        before; where only one image has captions left, these are left out.
     """
     shares: list[list[tuple[int, list[int]]]] = []
     for image, count in enumerate(captions_of_image):
@@ -104,7 +104,7 @@ def collate_captions(
 
     Args:
         captions: C encoded captions of at least one word, C >= 1.
-        prior_width: E, the columns of the semantic prior's rows that the captions bring along; 0 leaves them out.
+        prior_width: E, the columns of the semantic prior's rows of the captions; 0 leaves the rows out.
         slots: of each caption the word to replace, -1 for none; None: no caption has substitutes.
         substitutes: of each caption the ids of the words that replace it.
     """

@@ -111,7 +111,7 @@ def evaluate_run(
         run: folder of the run.
         data: the dataset's file.
         options: the split, and what to evaluate; the default options when None.
-        show: called with a line for people at every stage.
+        show: called with a line of text at every stage.
 
     Raises:
         UnboxedError: the run, the dataset or the store is unusable; the message names the fix.

@@ -272,7 +272,7 @@ def run_cell(
     Args:
         cell: what to train and evaluate.
         folder: of the comparison.
-        show: called with a line for people at every stage.
+        show: called with a line of text at every stage.
         report: called with every entry of the training log.
 
     Raises:

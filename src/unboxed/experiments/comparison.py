@@ -96,7 +96,7 @@ def compare(
 
     Args:
         settings: what to compare.
-        show: called with a line for people at every stage.
+        show: called with a line of text at every stage.
         is_drawn: whether a dataset has the drawn images of `unboxed scenes`; some claims are about one kind of images.
 
     Raises:

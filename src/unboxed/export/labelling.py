@@ -69,7 +69,7 @@ def label_dataset(
         options: format, split, regions and the rest; None for the defaults.
         selection: which boxes; None for the defaults.
         progress: show how many images are done, the rate and the time left.
-        show: is called with lines for people.
+        show: called with lines of text.
 
     Raises:
         DatasetError: the dataset or the split cannot be read.
@@ -167,7 +167,7 @@ class _Labeller:
         grounder: the run.
         file: what earlier calls found.
         options: where the regions come from, and how many workers look for them.
-        show: is called with lines for people.
+        show: called with lines of text.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class ImageEmbeddings(NamedTuple):
     class_score_BRE: torch.Tensor
 
     def of(self, index: torch.Tensor) -> ImageEmbeddings:
-        """The images of an index `[C]`, such as each caption's own image."""
+        """The images of an index `[C]`, such as the image of each caption."""
         return ImageEmbeddings(self.regions.of(index), self.class_score_BRE[index])
 
 
@@ -82,14 +82,14 @@ def align(
     paired: bool = False,
     prior_BCPR: torch.Tensor | None = None,
 ) -> Alignment:
-    """Every caption aligned with every image; with `paired`, each with the image of its own row.
+    """Every caption aligned with every image; with `paired`, each with the image of its row.
 
     Args:
         aligner: the attention that embedded them.
         images: B images; with `paired`, C of them, row by row with the captions.
         captions: C captions.
         paired: the result's axes are then `[1, C, Q, R]`.
-        prior_BCPR: what `phrase_prior` gives for them, where it is known already.
+        prior_BCPR: the result of `phrase_prior` for them, if it is computed already.
     """
     if captions.units != "phrases" or not aligner.uses_prior:
         prior_BCPR = None  # the prior scores phrases alone

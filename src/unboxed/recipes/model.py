@@ -80,7 +80,7 @@ class MatchingModel(nn.Module):
 
         Args:
             captions: the captions.
-            words_CWH: what `encode_words` gives for them, where it is known already.
+            words_CWH: the result of `encode_words` for them, if it is computed already.
             units: which queries; None: those of the recipe.
         """
         words_CWH = self.encode_words(captions) if words_CWH is None else words_CWH
@@ -91,7 +91,7 @@ class MatchingModel(nn.Module):
         )
 
     def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
-        """Every caption aligned with every image; with `paired`, each with the image of its own row.
+        """Every caption aligned with every image; with `paired`, each with the image of its row.
 
         Args:
             images: B images; with `paired`, C of them, row by row with the captions (`ImageEmbeddings.of`).
@@ -120,7 +120,7 @@ class MatchingModel(nn.Module):
     def loss_and_scores(
         self, batch: PairedBatch, training_step: TrainingStep
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """What `loss` gives, and the scores `[B, C]` of all pairs; the batch is encoded once."""
+        """The result of `loss`, and the scores `[B, C]` of all pairs; the batch is encoded once."""
         pairs = self.pairs(batch, training_step)
         return self._losses(pairs), pairs.score_BC
 
@@ -165,7 +165,7 @@ class MatchingModel(nn.Module):
         return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
 
     def ground(self, images: ImageEmbeddings, captions: CaptionBatch) -> PhraseAttention:
-        """What the boxes of phrases are read from: each caption with the image of its own row.
+        """What the boxes of phrases are read from: each caption with the image of its row.
 
         Args:
             images: C images, row by row with the captions (`ImageEmbeddings.of`).

@@ -32,7 +32,7 @@ class WordMapModel(MatchingModel):
     def loss_and_scores(
         self, batch: PairedBatch, training_step: TrainingStep
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """What `loss` gives, and the scores `[B, C]` of all pairs; the batch is encoded once."""
+        """The result of `loss`, and the scores `[B, C]` of all pairs; the batch is encoded once."""
         options, captions, image_of_C = cast("NPair", self.options), batch.captions, batch.image_of_C
         if not options.shares_maps:
             return super().loss_and_scores(batch, training_step)

@@ -82,7 +82,7 @@ def index_images(
         out: folder of the index.
         options: split, regions and the rest; None for the defaults.
         progress: show how many images are done, the rate and the time left.
-        show: is called with lines for people.
+        show: called with lines of text.
 
     Raises:
         RunError: no run there.

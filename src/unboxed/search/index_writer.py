@@ -144,7 +144,7 @@ class IndexWriter:
             listed: the images and their captions.
             keys: name -> key of the content of each image of the table.
             digests: name -> digest of that key.
-            show: is called with lines for people.
+            show: called with lines of text.
         """
         self._rewrite_shards(set(keys.values()))
         names = sorted(keys)

@@ -19,7 +19,7 @@ class DownloadFormat:
     """A file format.
 
     Attributes:
-        label: name to show to people.
+        label: display name.
         suffix: ending of the file name.
         media_type: MIME type.
         write: function from a grounding and the name of its image to the content of the file.

@@ -28,7 +28,7 @@ class ExtractedImage:
 
     Attributes:
         image_id: id in the image library, or the sha256 of an uploaded file.
-        name: name to show to people.
+        name: display name.
         regions: its regions, in pixels of the upright image.
         shape: width and height to show the image in.
     """

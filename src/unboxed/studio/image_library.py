@@ -30,7 +30,7 @@ class LibraryImage:
 
     Attributes:
         image_id: hash of its path, so that the id does not reveal the path.
-        name: name to show to people.
+        name: display name.
         path: the file; never sent to a client.
         shape: width and height of the original, when the file holds a resized copy.
     """

@@ -70,7 +70,7 @@ class Studio:
 
     Attributes:
         cache: grounds captions with the model of the run.
-        run_name: name of the run to show to people.
+        run_name: display name of the run.
         limits: limits of the requests.
         browser: the dataset to browse; None for none.
         index: the index to search; None for none.

@@ -40,7 +40,7 @@ class TrainableModel(Protocol):
     def loss_and_scores(
         self, batch: PairedBatch, training_step: TrainingStep
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """What `loss` gives, and how well each image and caption match, `[B, C]`."""
+        """The result of `loss`, and how well each image and caption match, `[B, C]`."""
 
 
 def train(

@@ -1,6 +1,6 @@
 """The dataset formats: one reader for each, listed in `READERS`.
 
-Each reader declares what `Reader` asks for; the dataset file, its messages and the table of formats in docs/data.md
+Each reader declares the attributes of `Reader`; the dataset file, its messages and the table of formats in docs/data.md
 derive from these declarations. A reader also works without a dataset file:
 
     reader = KarpathyReader(ImageFolder(Path("images")), annotations=Path("dataset_flickr30k.json"), ids="imgid")
