@@ -117,7 +117,7 @@ class Aligner(nn.Module, ABC):
         """Align every caption with every image; with `paired`, each caption with the one image of its row.
 
         Args:
-            regions: of B images; with `paired`, of C images, one row a caption (`RegionEmbeddings.of`).
+            regions: of B images; with `paired`, of C images, one row per caption (`RegionEmbeddings.of`).
             queries: of C captions.
             paired: the result then has the axes `[1, C, Q, R]`.
             prior_BCQR: scores of the semantic prior, which aligners with `uses_prior` combine with their own.
