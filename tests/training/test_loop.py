@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unboxed.errors import RunError
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.training.fitting import FitSettings, fit
@@ -56,3 +57,9 @@ def test_the_learning_rate_rises_and_falls_in_one_cycle() -> None:
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.001
+
+
+@pytest.mark.parametrize("name", ["epochs", "images_per_batch", "captions_per_image", "checkpoint_steps"])
+def test_a_schedule_has_at_least_one_of_everything(name: str) -> None:
+    with pytest.raises(RunError, match=f"--{name.replace('_', '-')} is 0; it must be at least 1"):
+        Schedule(**{name: 0})

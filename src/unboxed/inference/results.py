@@ -17,7 +17,6 @@ from unboxed.text.phrases import content_mask, content_or_all
 from unboxed.text.tokens import Word
 from unboxed.types import Array, Regions, frozen_array
 from unboxed.visualization.heat import heat_map
-from unboxed.visualization.notebook import grounding_html, grounding_png
 
 if TYPE_CHECKING:
     import supervision
@@ -152,10 +151,14 @@ class Grounding:
 
     def _repr_png_(self) -> bytes:
         """The picture that a notebook shows: the image with its phrases boxed, and the caption in matching colours."""
+        from unboxed.visualization.notebook import grounding_png  # loads Jinja
+
         return grounding_png(self._picture(), self.caption, self.present)
 
     def _repr_html_(self) -> str:
         """The same with the caption as text, and the phrases that are not in the image listed below it."""
+        from unboxed.visualization.notebook import grounding_html  # loads Jinja
+
         absent = [phrase for phrase in self.phrases if not phrase.present]
         return grounding_html(self._picture(), self.caption, self.present, absent)
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from unboxed.errors import RunError
+
 __all__ = ["Schedule"]
 
 
@@ -26,6 +28,9 @@ class Schedule:
             Neither uses boxes.
         checkpoint_steps: steps between two checkpoints; one is also saved after every epoch.
         patience: epochs without improvement before training stops; 0 never stops early.
+
+    Raises:
+        RunError: a number of epochs, images, captions or steps below 1.
     """
 
     epochs: int = 4
@@ -39,6 +44,11 @@ class Schedule:
     select_on: Literal["loss", "retrieval"] = "loss"
     patience: int = 0
     checkpoint_steps: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "images_per_batch", "captions_per_image", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                raise RunError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1.")
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of step `step` (from 0) of `steps`."""
