@@ -71,7 +71,12 @@ def atomic_folder(path: Path, flush: bool = True) -> Iterator[Path]:
                 _flush(written)
         if path.exists():
             path.replace(old)
-        partial.replace(path)
+        try:
+            partial.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
         _flush(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
