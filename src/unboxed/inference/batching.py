@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.batches import collate_captions, collate_images
+from unboxed.data.batches import collate_captions, collate_images, region_inputs
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
@@ -96,9 +96,14 @@ class Batcher:
         return collate_images([self.region_inputs(own) for own in regions], class_scores)
 
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
-        """The model's input for R regions, `[R, V]`."""
-        return self.config.region_inputs(
-            regions.boxes, regions.features, regions.class_probs, regions.width, regions.height
+        """The model's input for R regions, `[R, V]`, V being the `region_width` of the config."""
+        config, features, probs = self.config, regions.features, regions.class_probs
+        return region_inputs(
+            regions.boxes,
+            features if config.columns.all() else features[:, config.columns],
+            probs if config.options.class_inputs else probs[:, :0],
+            regions.width,
+            regions.height,
         )
 
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:

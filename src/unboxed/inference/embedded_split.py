@@ -38,10 +38,6 @@ class EmbeddedSplit:
     def __contains__(self, image_id: object) -> bool:
         return image_id in self.store
 
-    def regions(self, image_id: str) -> Regions:
-        """The regions of an image of the store."""
-        return self.store[image_id]
-
     def embeddings(self, image_ids: Sequence[str], regions: Sequence[Regions] | None = None) -> ImageEmbeddings:
         """The embeddings of B images of the store, at least one.
 

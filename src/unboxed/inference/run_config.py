@@ -16,7 +16,6 @@ from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
-from unboxed.types import Array
 
 __all__ = ["RunConfig"]
 
@@ -60,21 +59,6 @@ class RunConfig:
         everything = self.options.backbone_features or not self.class_names or not self.options.class_inputs
         taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
         return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
-
-    def region_inputs(
-        self,
-        boxes: npt.NDArray[np.floating],
-        features: npt.NDArray[np.floating],
-        class_probs: npt.NDArray[np.floating],
-        width: int,
-        height: int,
-    ) -> Array:
-        """The model's input of R regions, `[R, region_width]`."""
-        from unboxed.data.batches import region_inputs
-
-        probs = class_probs if self.options.class_inputs else class_probs[:, :0]
-        taken = features if self.columns.all() else features[:, self.columns]
-        return region_inputs(boxes, taken, probs, width, height)
 
     def without_paths(self) -> RunConfig:
         """A copy whose facts name no folder of this disk, for publishing."""

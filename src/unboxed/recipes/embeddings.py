@@ -10,7 +10,7 @@ from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment, QueryEmbedd
 from unboxed.priors.scoring import scores as prior_scores
 from unboxed.types import Units
 
-__all__ = ["CaptionEmbeddings", "ImageEmbeddings", "align", "pad_images", "phrase_prior", "score"]
+__all__ = ["CaptionEmbeddings", "ImageEmbeddings", "align", "combines_prior", "pad_images", "phrase_prior", "score"]
 
 
 class ImageEmbeddings(NamedTuple):
@@ -74,6 +74,11 @@ def phrase_prior(images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired
     return prior_BCPR
 
 
+def combines_prior(aligner: Aligner, captions: CaptionEmbeddings) -> bool:
+    """Whether `aligner` combines the semantic prior with its own scores of these queries: the prior scores phrases."""
+    return aligner.uses_prior and captions.units == "phrases" and captions.affinity_CPE.shape[-1] > 0
+
+
 def align(
     aligner: Aligner,
     images: ImageEmbeddings,
@@ -91,8 +96,8 @@ def align(
         paired: the result's axes are then `[1, C, Q, R]`.
         prior_BCPR: the result of `phrase_prior` for them, if it is computed already.
     """
-    if captions.units != "phrases" or not aligner.uses_prior:
-        prior_BCPR = None  # the prior scores phrases alone
+    if not combines_prior(aligner, captions):
+        prior_BCPR = None
     elif prior_BCPR is None:
         prior_BCPR = phrase_prior(images, captions, paired=paired)
     return aligner.align(images.regions, captions.queries, paired=paired, prior_BCQR=prior_BCPR)
@@ -109,7 +114,7 @@ def score(
         captions: C captions, of these images or of others.
         budget_bytes: approximate memory limit besides the embeddings and the result, where no gradient is needed.
     """
-    if captions.units != "phrases" or not aligner.uses_prior or not captions.affinity_CPE.shape[2]:
+    if not combines_prior(aligner, captions):
         return aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
     if torch.is_grad_enabled():
         return aligner.scores(images.regions, captions.queries, prior_BCQR=phrase_prior(images, captions))

@@ -11,7 +11,7 @@ import torch
 from unboxed.attention.base import Aligner, Alignment
 from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.ranking import PRIOR_FLOOR, mean_weights
-from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, combines_prior, phrase_prior
 from unboxed.types import PairedBatch
 
 __all__ = ["Pairs", "TrainingStep", "phrase_logits"]
@@ -63,7 +63,7 @@ class Pairs:
     @cached_property
     def alignment(self) -> Alignment:
         """The alignment of all pairs."""
-        return align(self.aligner, self.images, self.captions, prior_BCPR=self.prior_BCPR)
+        return align(self.aligner, self.images, self.captions, prior_BCPR=self._prior_BCQR)
 
     @cached_property
     def score_BC(self) -> torch.Tensor:
@@ -124,8 +124,8 @@ class Pairs:
 
     @property
     def _prior_BCQR(self) -> torch.Tensor | None:
-        """The prior of every query, for attentions that use it; None if the queries are not phrases."""
-        return self.prior_BCPR if self.aligner.uses_prior and self.captions.units == "phrases" else None
+        """The prior of every query, for attentions that combine it with their own scores."""
+        return self.prior_BCPR if combines_prior(self.aligner, self.captions) else None
 
     def _paired(self, value_BC: torch.Tensor) -> torch.Tensor:
         """From values of all pairs `[B, C, ...]`, those of each caption with its image, `[C, ...]`."""
