@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unboxed.errors import EvaluationError
-from unboxed.experiments.cells import Cell, Outcome, main, parse_recipe, run_cell
+from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
 from unboxed.training import loop
@@ -68,6 +68,13 @@ class TestNames:
     def test_outcomes_on_disk_keep_their_names(self, recipe: str, name: str) -> None:
         """The names that version 0.1 gave: a renamed field of a config would train everything again."""
         assert Cell(recipe, "--epochs 2", 3, "scenes", "data.toml", "val", "store").name == name
+
+
+    def test_an_option_of_a_later_version_counts_where_it_is_not_the_default(self) -> None:
+        options = {"epochs": 2, "later": 0.1, "schedule": {"clip": 2.0, "newer": "a"}, "nested": {"newer": 1}}
+        assert _named(options, options) == {"epochs": 2, "schedule": {"clip": 2.0}}
+        defaults = {"epochs": 2, "later": 0.2, "schedule": {"clip": 2.0, "newer": "b"}, "nested": {"newer": 2}}
+        assert _named(options, defaults) == options
 
 
 class TestOutcomes:

@@ -49,6 +49,24 @@ from unboxed.types import Example
 
 __all__ = ["Cell", "FitOptions", "Outcome", "ParsedRecipe", "parse_recipe", "run_cell"]
 
+_FIRST_OPTIONS = frozenset(
+    """
+    aggregation backbone_features background blocks both_ways captions_per_image ccr_variant ccs_variant cells channels
+    checkpoint_steps class_inputs class_map clip confidence_weight constraint constraint_margin constraint_weight
+    constraints context contrast cooccurrence curve direction distillation dropout elsewhere_weight embedding_width
+    epochs evidence exclusivity expected_overlap focal half hidden hidden_width images_per_batch intra_caption
+    joint_width layers learned_scale learning_rate map margin mask_empty_blocks match negative_count negative_weight
+    negatives neighbours omega part_weight patch patience perceptron_width phrase_weight phrase_words plural_union
+    pooling position_width prior prior_temperature prior_weight proposal_alpha ramp_steps ranking reach read_out
+    reasoning_dropout reduction refinement_hidden refinement_temperature region_hidden scale schedule seed select_on
+    semantic sentence_score sentence_weight similarity_width single_union spatial spatial_score steps stuff_size
+    stuff_weight teacher_temperature temperature text text_pooling thresholds untrained value_weight vector_threshold
+    warm_up weight_decay word_vectors wordnet words_weight language_model min_count train_fraction
+    """.split()
+)
+"""The options of version 0.1. Names of cells contain these always, and later options where they differ from their
+defaults, so that a new option leaves the names of existing outcomes as they are."""
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -145,8 +163,8 @@ class Cell:
     def run_name(self) -> str:
         """Name of the run's folder; the same for cells that train the same model."""
         name, config, options = self.parsed
-        recipe = {**asdict(config), **REMOVED_OPTIONS.get(name, {})}
-        hashed = [name, recipe, asdict(options), self.data, self.regions]
+        recipe = {**_named(asdict(config), asdict(RECIPES[name]())), **REMOVED_OPTIONS.get(name, {})}
+        hashed = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
 
@@ -162,6 +180,15 @@ class Cell:
     def is_finished(self, folder: Path) -> bool:
         """Is the cell finished? The JSON file is written last."""
         return (folder / "cells" / f"{self.name}.json").is_file()
+
+
+def _named(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The options, nested ones too, without those that came after version 0.1 and have their defaults."""
+    return {
+        name: _named(value, defaults[name]) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name in _FIRST_OPTIONS or value != defaults[name]
+    }
 
 
 @dataclass(frozen=True, eq=False)
