@@ -69,7 +69,6 @@ class TestNames:
         """The names that version 0.1 gave: a renamed field of a config would train everything again."""
         assert Cell(recipe, "--epochs 2", 3, "scenes", "data.toml", "val", "store").name == name
 
-
     def test_an_option_of_a_later_version_counts_where_it_is_not_the_default(self) -> None:
         options = {"epochs": 2, "later": 0.1, "schedule": {"clip": 2.0, "newer": "a"}, "nested": {"newer": 1}}
         assert _named(options, options) == {"epochs": 2, "schedule": {"clip": 2.0}}

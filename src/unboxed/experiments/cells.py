@@ -49,21 +49,19 @@ from unboxed.types import Example
 
 __all__ = ["Cell", "FitOptions", "Outcome", "ParsedRecipe", "parse_recipe", "run_cell"]
 
-_FIRST_OPTIONS = frozenset(
-    """
-    aggregation backbone_features background blocks both_ways captions_per_image ccr_variant ccs_variant cells channels
-    checkpoint_steps class_inputs class_map clip confidence_weight constraint constraint_margin constraint_weight
-    constraints context contrast cooccurrence curve direction distillation dropout elsewhere_weight embedding_width
-    epochs evidence exclusivity expected_overlap focal half hidden hidden_width images_per_batch intra_caption
-    joint_width layers learned_scale learning_rate map margin mask_empty_blocks match negative_count negative_weight
-    negatives neighbours omega part_weight patch patience perceptron_width phrase_weight phrase_words plural_union
-    pooling position_width prior prior_temperature prior_weight proposal_alpha ramp_steps ranking reach read_out
-    reasoning_dropout reduction refinement_hidden refinement_temperature region_hidden scale schedule seed select_on
-    semantic sentence_score sentence_weight similarity_width single_union spatial spatial_score steps stuff_size
-    stuff_weight teacher_temperature temperature text text_pooling thresholds untrained value_weight vector_threshold
-    warm_up weight_decay word_vectors wordnet words_weight language_model min_count train_fraction
-    """.split()
-)
+_FIRST_OPTIONS = """
+aggregation backbone_features background blocks both_ways captions_per_image ccr_variant ccs_variant cells channels
+checkpoint_steps class_inputs class_map clip confidence_weight constraint constraint_margin constraint_weight
+constraints context contrast cooccurrence curve direction distillation dropout elsewhere_weight embedding_width
+epochs evidence exclusivity expected_overlap focal half hidden hidden_width images_per_batch intra_caption
+joint_width layers learned_scale learning_rate map margin mask_empty_blocks match negative_count negative_weight
+negatives neighbours omega part_weight patch patience perceptron_width phrase_weight phrase_words plural_union
+pooling position_width prior prior_temperature prior_weight proposal_alpha ramp_steps ranking reach read_out
+reasoning_dropout reduction refinement_hidden refinement_temperature region_hidden scale schedule seed select_on
+semantic sentence_score sentence_weight similarity_width single_union spatial spatial_score steps stuff_size
+stuff_weight teacher_temperature temperature text text_pooling thresholds untrained value_weight vector_threshold
+warm_up weight_decay word_vectors wordnet words_weight language_model min_count train_fraction
+"""
 """The options of version 0.1. Names of cells contain these always, and later options where they differ from their
 defaults, so that a new option leaves the names of existing outcomes as they are."""
 
@@ -184,10 +182,11 @@ class Cell:
 
 def _named(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The options, nested ones too, without those that came after version 0.1 and have their defaults."""
+    first = set(_FIRST_OPTIONS.split())
     return {
         name: _named(value, defaults[name]) if isinstance(value, dict) else value
         for name, value in options.items()
-        if name in _FIRST_OPTIONS or value != defaults[name]
+        if name in first or value != defaults[name]
     }
 
 
