@@ -8,7 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.batches import GEOMETRY_WIDTH, collate_captions, collate_images, epoch_batches, region_inputs
+from unboxed.data.batches import (
+    GEOMETRY_WIDTH,
+    caption_batches,
+    collate_captions,
+    collate_images,
+    epoch_batches,
+    region_inputs,
+)
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Caption
 
@@ -103,3 +110,21 @@ def test_an_epoch_holds_every_caption_once_and_no_image_twice_in_a_batch(
         assert len({image for image, _ in batch}) == len(batch)
         assert 2 <= len(batch) <= images + 1
         assert all(len(numbers) <= captions for _, numbers in batch)
+
+
+@given(counts=st.lists(st.integers(1, 6), min_size=2, max_size=30), size=st.integers(2, 9), seed=st.integers(0, 100))
+def test_an_epoch_of_captions_holds_every_caption_once_in_full_batches(counts: list[int], size: int, seed: int) -> None:
+    batches = caption_batches(counts, size, np.random.default_rng(seed))
+    seen = [(image, number) for batch in batches for image, (number,) in batch]
+    every = {(image, number) for image, count in enumerate(counts) for number in range(count)}
+    assert len(set(seen)) == len(seen) and set(seen) <= every
+    assert len(every) - len(seen) == (len(every) % size == 1)  # one pair alone has nothing to contrast
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_captions_drawn_with_replacement_fill_every_batch_and_differ_by_chance() -> None:
+    batches = caption_batches([5, 1, 5], 8, np.random.default_rng(0), 100)
+    assert [len(batch) for batch in batches] == [8] * 100
+    seen = [(image, number) for batch in batches for image, (number,) in batch]
+    times = [seen.count((image, number)) for image, count in enumerate([5, 1, 5]) for number in range(count)]
+    assert sum(times) == 800 and min(times) > 40 and max(times) < 110  # 73 expected of each of the 11

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
 
+from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
+from unboxed.evaluation.pair_scores import score_pairs
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.ranks import rsum
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
+from unboxed.regions.store import RegionStore
+from unboxed.runtime.seeds import seed_of
 from unboxed.training.fitting import FitSettings, fit
+from unboxed.training.loop import _optimizer
+from unboxed.training.splits import training_and_validation
 
 
 def _fit(data: Path, store: Path, run: Path, tensorboard: bool = False, **schedule: object) -> list[dict[str, float]]:
@@ -59,7 +73,96 @@ def test_the_learning_rate_rises_and_falls_in_one_cycle() -> None:
     assert rates[-1] < 0.001
 
 
-@pytest.mark.parametrize("name", ["epochs", "images_per_batch", "captions_per_image", "checkpoint_steps"])
+def test_the_learning_rate_falls_by_a_factor_every_few_epochs() -> None:
+    """SCAN on Flickr30K: 2e-4, a tenth of it from epoch 15 of 30 on; BFAN's 15 epochs never reach the step."""
+    schedule = Schedule(learning_rate=2e-4, curve="step", epochs=30)
+    rates = [schedule.rate(epoch * 7, 210, epoch) for epoch in range(30)]
+    assert rates == pytest.approx([2e-4] * 15 + [2e-5] * 15)
+    twice = Schedule(learning_rate=1.0, curve="step", step_epochs=2, step_factor=0.5)
+    assert [twice.rate(0, 1, epoch) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "name", ["epochs", "images_per_batch", "captions_per_image", "checkpoint_steps", "step_epochs"]
+)
 def test_a_schedule_has_at_least_one_of_everything(name: str) -> None:
     with pytest.raises(RunError, match=f"--{name.replace('_', '-')} is 0; it must be at least 1"):
         Schedule(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", 0.0), ("learning_rate", math.nan), ("step_factor", -1.0), ("clip", -1.0),
+        ("clip", math.nan), ("weight_decay", -0.1), ("patience", -1), ("batches_per_epoch", -1),
+        ("validation_captions", -5),
+    ],
+)  # fmt: skip
+def test_a_value_outside_its_range_is_refused_by_the_name_of_its_option(name: str, value: float) -> None:
+    with pytest.raises(RunError, match=f"--{name.replace('_', '-')} is {value}"):
+        Schedule(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("adamw", torch.optim.AdamW, {"weight_decay": 0.1}),
+        ("adam", torch.optim.Adam, {"weight_decay": 0.1}),
+        ("sgd", torch.optim.SGD, {"weight_decay": 0.1, "momentum": 0.9}),
+    ],
+)
+def test_the_optimizers_are_those_of_torch_with_its_defaults(
+    name: Literal["adamw", "adam", "sgd"], kind: type[torch.optim.Optimizer], options: dict[str, float]
+) -> None:
+    model = nn.Linear(3, 2)
+    schedule = Schedule(optimizer=name, learning_rate=1e-3, weight_decay=0.1)
+    optimizer = _optimizer(model, schedule)
+    assert type(optimizer) is kind
+    reference = kind([model.weight], lr=1e-3, **options)  # type: ignore[call-arg]
+    matrices, vectors = optimizer.param_groups
+    assert (matrices["params"], vectors["params"]) == ([model.weight], [model.bias])
+    expected = {key: value for key, value in reference.param_groups[0].items() if key != "params"}
+    assert {key: value for key, value in matrices.items() if key != "params"} == expected
+    assert {key: value for key, value in vectors.items() if key != "params"} == {**expected, "weight_decay": 0.0}
+
+
+def test_gradients_are_clipped_only_where_the_schedule_says_so(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """One step of SGD moves the weights by rate times gradient: by at most rate times the clip, or by more without."""
+    moved = {}
+    for clip in (0.0, 1e-3):
+        schedule = {"epochs": 1, "batches_per_epoch": 1, "optimizer": "sgd", "curve": "constant", "clip": clip}
+        _fit(tiny_dataset, tiny_run / "store", tmp_path / f"{clip}", learning_rate=1e-2, weight_decay=0.0, **schedule)
+        moved[clip] = load_file(tmp_path / f"{clip}" / "model.safetensors")
+    run = Grounder.load(tmp_path / "0.0")
+    torch.manual_seed(seed_of(0, "weights"))
+    start = dict(run.config.options.build(run.vocabulary, run.config.region_width).named_parameters())
+    norms = {
+        clip: torch.cat([(weights[name] - value).flatten() for name, value in start.items()]).norm().item()
+        for clip, weights in moved.items()
+    }
+    assert norms[1e-3] == pytest.approx(1e-2 * 1e-3, rel=1e-2)
+    assert norms[0.0] > 10 * norms[1e-3]
+
+
+def test_retrieval_on_the_split_is_that_of_all_its_pairs(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (epoch,) = _fit(tiny_dataset, tiny_run / "store", run, epochs=1, validation_captions=10**6)
+    _, validation = training_and_validation(load_dataset(tiny_dataset))
+    split = EmbeddedSplit(Grounder.load(run), RegionStore.open(tiny_run / "store"))
+    pairs = score_pairs(split, validation.examples)
+    assert epoch["val_rsum"] == pytest.approx(rsum(pairs.score_BC, pairs.image_of_C))
+
+
+def test_retrieval_on_the_split_may_stop_after_its_first_captions(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Two images with their captions: the third would exceed the number."""
+    run = tmp_path / "run"
+    _, validation = training_and_validation(load_dataset(tiny_dataset))
+    first = sum(len(example.captions) for example in validation.examples[:2])
+    (epoch,) = _fit(tiny_dataset, tiny_run / "store", run, epochs=1, validation_captions=first)
+    split = EmbeddedSplit(Grounder.load(run), RegionStore.open(tiny_run / "store"))
+    pairs = score_pairs(split, validation.examples[:2])
+    assert epoch["val_rsum"] == pytest.approx(rsum(pairs.score_BC, pairs.image_of_C))

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from unboxed.errors import RunError
+from unboxed.errors import DatasetError, RunError
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.training.fitting import FitSettings, fit
@@ -68,6 +71,46 @@ def test_a_run_killed_in_the_middle_of_an_epoch_ends_with_the_same_weights(
     for name, value in expected.items():
         assert torch.equal(value, resumed[name]), name
     assert _curve(whole) == _curve(broken)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(optimizer="adam", curve="step", step_epochs=2, sampling="captions", clip=0, validation_captions=20),
+        Schedule(optimizer="sgd", curve="step", step_epochs=1, sampling="replacement", batches_per_epoch=7),
+        Schedule(sampling="captions", drop_last=True, captions_per_image=1),
+    ],
+    ids=["adam", "sgd", "adamw"],
+)
+def test_every_schedule_continues_exactly(schedule: Schedule, tiny_dataset: Path, store: Path, tmp_path: Path) -> None:
+    """Interrupted in the middle of its second epoch, which a checkpoint after every fourth step does not hold whole."""
+    schedule = replace(schedule, epochs=3, images_per_batch=6, captions_per_image=1, checkpoint_steps=4)
+    options = InfoGround(negatives="random", negative_count=2, joint_width=16, schedule=schedule)
+    steps = {}
+    for name in ("whole", "broken"):
+
+        def interrupt(entry: dict[str, Any], name: str = name) -> None:
+            steps[name] = entry["steps"]
+            if name == "broken" and entry["epoch"] == 1:
+                raise KeyboardInterrupt
+
+        settings = FitSettings(tiny_dataset, tmp_path / name, store)
+        with pytest.raises(KeyboardInterrupt) if name == "broken" else nullcontext():
+            fit("infoground", options, settings, report=interrupt)
+    assert (tmp_path / "broken" / "checkpoint.safetensors").exists()
+    fit("infoground", options, FitSettings(tiny_dataset, tmp_path / "broken", store, resume=True))
+    expected, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
+    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+    assert _curve(tmp_path / "whole") == _curve(tmp_path / "broken")
+    if schedule.batches_per_epoch:
+        assert steps["whole"] == 3 * schedule.batches_per_epoch
+
+
+def test_full_batches_need_as_many_captions(tiny_dataset: Path, store: Path, tmp_path: Path) -> None:
+    schedule = Schedule(epochs=1, images_per_batch=900, captions_per_image=1, sampling="captions", drop_last=True)
+    options = InfoGround(negatives="none", joint_width=16, schedule=schedule)
+    with pytest.raises(DatasetError, match=r"fewer than a batch of 900.*--no-drop-last"):
+        fit("infoground", options, FitSettings(tiny_dataset, tmp_path / "run", store))
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(

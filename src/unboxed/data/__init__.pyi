@@ -1,4 +1,4 @@
-from .batches import collate_captions, collate_images, epoch_batches, region_inputs
+from .batches import caption_batches, collate_captions, collate_images, epoch_batches, region_inputs
 from .dataset import Dataset, RegionTable, Split, load_dataset
 from .images import image_size, open_image
 
@@ -6,6 +6,7 @@ __all__ = [
     "Dataset",
     "RegionTable",
     "Split",
+    "caption_batches",
     "collate_captions",
     "collate_images",
     "epoch_batches",

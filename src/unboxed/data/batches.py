@@ -11,7 +11,7 @@ import torch
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, CaptionBatch, ImageBatch
 
-__all__ = ["GEOMETRY_WIDTH", "collate_captions", "collate_images", "epoch_batches", "region_inputs"]
+__all__ = ["GEOMETRY_WIDTH", "caption_batches", "collate_captions", "collate_images", "epoch_batches", "region_inputs"]
 
 GEOMETRY_WIDTH = 9
 
@@ -47,6 +47,26 @@ def epoch_batches(
             turn_batches[-1] += lone
         batches += [batch for batch in turn_batches if len(batch) > 1]
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def caption_batches(
+    captions_of_image: Sequence[int], size: int, rng: np.random.Generator, count: int | None = None
+) -> list[list[tuple[int, list[int]]]]:
+    """One epoch in batches of pairs of a caption and its image; an image may occur more than once in a batch.
+
+    Args:
+        captions_of_image: number of captions of each image.
+        size: pairs in a batch; the last batch may have fewer, but has at least two.
+        rng: decides the order.
+        count: number of batches whose pairs are drawn with replacement; None: every caption occurs once.
+
+    Returns:
+        Batches of (image, [number of its caption]).
+    """
+    pairs = [(image, number) for image, captions in enumerate(captions_of_image) for number in range(captions)]
+    order = rng.permutation(len(pairs)) if count is None else rng.integers(len(pairs), size=count * size)
+    batches = [order[first : first + size] for first in range(0, len(order), size)]
+    return [[(pairs[i][0], [pairs[i][1]]) for i in batch] for batch in batches if len(batch) > 1]
 
 
 def region_inputs(

@@ -7,13 +7,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from unboxed.inference.ranks import rsum
 from unboxed.inference.weights import save_weights
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
@@ -24,23 +22,12 @@ from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import Precision
 from unboxed.training.split_loader import SplitLoader
+from unboxed.training.validation import TrainableModel, validate
 from unboxed.types import PairedBatch
 
 __all__ = ["TrainableModel", "train"]
 
 LOG_STEPS = 10
-
-
-class TrainableModel(Protocol):
-    """The methods that the loop requires of an `nn.Module`."""
-
-    def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
-        """The total under `loss`, and its parts by name."""
-
-    def loss_and_scores(
-        self, batch: PairedBatch, training_step: TrainingStep
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The result of `loss`, and how well each image and caption match, `[B, C]`."""
 
 
 def train(
@@ -110,13 +97,14 @@ class _Training:
         self.training, self.validation = training, validation
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
         self.fabric = Fabric(devices=1)
-        optimizer = torch.optim.AdamW(_decay_groups(model, schedule.weight_decay), lr=schedule.learning_rate)
+        optimizer = _optimizer(model, schedule)
         self.progress = _Progress()
         if self._checkpoint.exists():
             self.progress = _Progress(**load_checkpoint(self._checkpoint, model, optimizer))
         self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
-        for method in ("loss", "loss_and_scores"):
-            self.wrapped.mark_forward_method(method)
+        for method in ("loss", "loss_and_scores", "encode_images", "encode_captions", "score"):
+            if hasattr(model, method):
+                self.wrapped.mark_forward_method(method)
 
     @property
     def _checkpoint(self) -> Path:
@@ -127,16 +115,18 @@ class _Training:
         log = TrainingLog(self.folder, progress.step, tensorboard, report)
         started = time.monotonic() - progress.seconds
         batches = self._batches(progress.epoch)
-        for epoch in range(progress.epoch, schedule.epochs):
-            if schedule.patience and progress.stale >= schedule.patience:
-                break
-            self._train_epoch(epoch, batches, log, started)
-            progress.batch = 0
-            if epoch + 1 < schedule.epochs:
-                batches = self._batches(epoch + 1)  # the first are prefetched during validation
-            self._finish_epoch(epoch, log)
-        batches.close()
-        log.close()
+        try:
+            for epoch in range(progress.epoch, schedule.epochs):
+                if schedule.patience and progress.stale >= schedule.patience:
+                    break
+                self._train_epoch(epoch, batches, log, started)
+                progress.batch = 0
+                if epoch + 1 < schedule.epochs:
+                    batches = self._batches(epoch + 1)  # the first are prefetched during validation
+                self._finish_epoch(epoch, log)
+        finally:
+            batches.close()
+            log.close()
         assert progress.best is not None  # of the first epoch at least
         return {**progress.best, "steps": progress.step, "seconds": progress.seconds}
 
@@ -171,7 +161,7 @@ class _Training:
     def _step(self, epoch: int, batch: PairedBatch) -> tuple[dict[str, torch.Tensor], float]:
         """One step of the optimizer: its losses, and its learning rate."""
         step, schedule = self.progress.step, self.schedule
-        rate = schedule.rate(step, self.steps)
+        rate = schedule.rate(step, self.steps, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(seed_of(schedule.seed, "dropout", step))
@@ -181,7 +171,8 @@ class _Training:
                 batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch)
             )
             self.fabric.backward(losses["loss"])
-        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=schedule.clip)
+        if schedule.clip:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=schedule.clip)
         self.optimizer.step()
         return losses, rate
 
@@ -198,19 +189,13 @@ class _Training:
         log.write({"step": progress.step, "steps": self.steps, "epoch": epoch, **figures, "best": better})
         self._save_checkpoint()
 
-    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        """Mean loss over the fixed validation batches, and retrieval of each caption among the images of its batch."""
         last = TrainingStep(self.steps, self.steps, self.schedule.epochs)
         self.wrapped.eval()
-        losses, rsums = [], []
-        for batch in self.validation.batches(self.schedule, -1):
-            batch = batch.to(self.fabric.device)
-            parts, score_BC = self.wrapped.loss_and_scores(batch, last)
-            losses.append(float(parts["loss"]))
-            rsums.append(rsum(score_BC.float().cpu().numpy(), batch.image_of_C.cpu().numpy()))
+        model = cast(TrainableModel, self.wrapped)
+        figures = validate(model, self.validation, self.schedule, last, self.fabric.device)
         self.wrapped.train()
-        return {"val_loss": float(np.mean(losses)), "val_rsum": float(np.mean(rsums))}
+        return figures
 
     def _save_checkpoint(self) -> None:
         save_checkpoint(self._checkpoint, self.model, self.optimizer, asdict(self.progress))
@@ -224,8 +209,13 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
     return figures["val_rsum"] > best["val_rsum"]
 
 
-def _decay_groups(model: torch.nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only, not for biases and norms."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+def _optimizer(model: torch.nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    """The optimizer, with weight decay for matrices only, not for biases and norms."""
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": schedule.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if schedule.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=schedule.learning_rate, momentum=0.9)
+    kind = torch.optim.Adam if schedule.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=schedule.learning_rate)

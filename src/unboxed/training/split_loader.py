@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from unboxed.data.batches import epoch_batches
+from unboxed.data.batches import caption_batches, epoch_batches
 from unboxed.errors import DatasetError
 from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
@@ -18,7 +18,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, Example, PairedBatch
+from unboxed.types import Array, CaptionBatch, Example, ImageBatch, PairedBatch
 
 __all__ = ["SplitLoader"]
 
@@ -82,10 +82,30 @@ class SplitLoader:
         return self._batcher.region_inputs(self._regions(image))
 
     def plan(self, schedule: Schedule, epoch: int) -> list[list[Share]]:
-        """The images and captions of each batch of an epoch (-1: the fixed plan of validation)."""
+        """The images and captions of each batch of an epoch (-1: the fixed plan of validation, of distinct images).
+
+        Raises:
+            DatasetError: the schedule leaves out batches that are not full, and none is.
+        """
         rng = generator(schedule.seed, "order", epoch + 1)
         counts = [len(captions) for captions in self.captions]
-        return epoch_batches(counts, schedule.images_per_batch, schedule.captions_per_image, rng)
+        images, captions = schedule.images_per_batch, schedule.captions_per_image
+        if epoch < 0 or schedule.sampling == "images":
+            batches, full = epoch_batches(counts, images, captions, rng), images
+        else:
+            full = images * captions
+            drawn = schedule.batches_per_epoch or max(self.caption_count // full, 1)
+            batches = caption_batches(counts, full, rng, drawn if schedule.sampling == "replacement" else None)
+        if epoch < 0:
+            return batches
+        if schedule.drop_last:
+            batches = [batch for batch in batches if len(batch) >= full]
+            if not batches:
+                raise DatasetError(
+                    f"No batch is full: {len(self)} images with {self.caption_count} captions are fewer than a batch "
+                    f"of {full}. Choose a smaller --images-per-batch, or --no-drop-last."
+                )
+        return batches[: schedule.batches_per_epoch or None]
 
     def batches(self, schedule: Schedule, epoch: int, *, start: int = 0) -> Prefetcher[int, PairedBatch]:
         """The batches of an epoch from number `start` on, prefetched from now on."""
@@ -96,6 +116,17 @@ class SplitLoader:
             return self._batch(plan[index], rng)
 
         return Prefetcher(make, range(start, len(plan)))
+
+    def image_batches(self, images: Sequence[int], size: int) -> Iterator[ImageBatch]:
+        """The images of these numbers, `size` at a time."""
+        for first in range(0, len(images), size):
+            yield self._images(images[first : first + size])
+
+    def caption_batches(self, images: Sequence[int], size: int) -> Iterator[CaptionBatch]:
+        """All captions of the images of these numbers, `size` at a time."""
+        captions = [caption for image in images for caption in self.captions[image]]
+        for first in range(0, len(captions), size):
+            yield self._batcher.captions(captions[first : first + size])
 
     def _batch(self, shares: Sequence[Share], rng: np.random.Generator) -> PairedBatch:
         captions, image_of_C, slots, substitutes = [], [], [], []
@@ -109,14 +140,17 @@ class SplitLoader:
                     ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
                     slots.append(sampled.position if sampled else -1)
                     substitutes.append(np.array(ids, dtype=np.int64))
-        prior = self._batcher.prior
         return PairedBatch(
-            images=self._batcher.images(
-                [self._regions(image) for image, _ in shares],
-                None if prior is None else [self._prior_rows(image) for image, _ in shares],
-            ),
+            images=self._images([image for image, _ in shares]),
             captions=self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None),
             image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
+        )
+
+    def _images(self, images: Sequence[int]) -> ImageBatch:
+        prior = self._batcher.prior
+        return self._batcher.images(
+            [self._regions(image) for image in images],
+            None if prior is None else [self._prior_rows(image) for image in images],
         )
 
     def _regions(self, image: int) -> _StoredRegions:
