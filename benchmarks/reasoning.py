@@ -23,7 +23,7 @@ from benchmarks import reference
 from benchmarks.harness import Result, Target, alternate
 from benchmarks.inputs import RandomEmbeddings, random_embeddings
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.sgraf import Reasoning, SimilarityReasoning
+from unboxed.attention.sgraf import Reasoning, ReasoningSettings, SimilarityReasoning
 from unboxed.attention.sgraf_heads import GraphReasoning
 
 TARGETS = (
@@ -40,7 +40,7 @@ def measure(show: Callable[[str], None], images: int = 100, captions: int = 100)
     result: Result = {}
     for name, kind in _KINDS.items():
         torch.manual_seed(0)
-        model = SimilarityReasoning(2048, 1024, reasoning=kind).eval()
+        model = SimilarityReasoning(2048, 1024, settings=ReasoningSettings(kind)).eval()
         image_BD = model.whole_image(inputs.regions_BRD, inputs.mask_BR)
         caption_CD = model.whole_caption(inputs.words_CWD, inputs.mask_CW)
         regions = RegionEmbeddings((inputs.regions_BRD, image_BD[:, None]), inputs.mask_BR)

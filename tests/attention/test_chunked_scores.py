@@ -22,7 +22,7 @@ from unboxed.attention.key_value import KeyValueAttention
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.refinement import PriorRefinement
 from unboxed.attention.scan import CrossAttention
-from unboxed.attention.sgraf import SimilarityReasoning
+from unboxed.attention.sgraf import ReasoningSettings, SimilarityReasoning
 from unboxed.attention.vse import PooledEmbedding
 from unboxed.runtime.core_pool import run_on_cores
 
@@ -32,17 +32,19 @@ SCORERS = {
     "i2t lse": AttentionScorer.scan("i2t", "lse"),
     "bfan": AttentionScorer.bfan("prob"),
     "pfan": AttentionScorer.pfan(),
-    "over contexts": AttentionScorer("both", normalized_over="contexts", slope=1.0, focal="equal"),
-    "sharp": AttentionScorer("both", normalized_over="none", sharpness=90.0, aggregation="max"),
-    "softmax": AttentionScorer("both", normalized_over="softmax", slope=1.0),
+    "focal l1": AttentionScorer("both", norm="l1norm", focal="equal"),
+    "sharp": AttentionScorer("both", norm="clipped", sharpness=90.0, aggregation="max"),
+    "softmax": AttentionScorer("both", norm="softmax"),
 }
 ALIGNERS = {
     "best region": lambda: BestRegion(7, 6, joint_width=8, hidden_width=8, score="root"),
     "key value": lambda: KeyValueAttention(7, 6, joint_width=8),
     "refinement": lambda: PriorRefinement(7, 6, joint_width=8),
     "pooled": lambda: PooledEmbedding(7, 6, joint_width=8),
-    "graph": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5),
-    "filter": lambda: SimilarityReasoning(7, 6, joint_width=8, similarity_width=5, reasoning="filter"),
+    "graph": lambda: SimilarityReasoning(7, 6, joint_width=8, settings=ReasoningSettings(similarity_width=5)),
+    "filter": lambda: SimilarityReasoning(
+        7, 6, joint_width=8, settings=ReasoningSettings("filter", similarity_width=5)
+    ),
     "cross": lambda: CrossAttention(7, 6, joint_width=8, scorer=AttentionScorer("both")),
 }
 every_scorer = pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS.keys())

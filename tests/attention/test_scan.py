@@ -12,7 +12,16 @@ import torch
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.cosine_attention import AttentionScorer, focal_mask
 from unboxed.attention.normalize import l2_normalize
-from unboxed.attention.scan import CrossAttention
+from unboxed.attention.scan import CrossAttention, ProjectedQueries, ProjectedRegions
+
+
+def normalized(norm: str, row: torch.Tensor) -> torch.Tensor:
+    """The cosines of one context with all queries, as `raw_feature_norm` of SCAN's code replaces them."""
+    if norm == "softmax":
+        return row.softmax(dim=0)
+    if norm.endswith("l1norm"):
+        return row / row.abs().sum()
+    return row / row.square().sum().sqrt().clamp(min=1e-8) if norm.endswith("l2norm") else row
 
 
 def attend(scorer: AttentionScorer, queries: torch.Tensor, contexts: torch.Tensor) -> torch.Tensor:
@@ -20,9 +29,8 @@ def attend(scorer: AttentionScorer, queries: torch.Tensor, contexts: torch.Tenso
     rows = []
     for context in contexts:
         row = torch.stack([context @ query for query in queries])
-        row = torch.where(row > 0, row, scorer.slope * row)
-        softmax = scorer.normalized_over == "softmax"
-        rows.append(row.softmax(dim=0) if softmax else row / row.square().sum().sqrt().clamp(min=1e-8))
+        row = torch.where(row > 0, row, scorer.slope * row) if "clipped" in scorer.norm else row
+        rows.append(normalized(scorer.norm, row))
     weights = (scorer.sharpness * torch.stack(rows).T).softmax(dim=1)
     if scorer.focal == "none":
         return weights
@@ -66,7 +74,12 @@ SCORERS = {
     "scan i2t mean": AttentionScorer.scan("i2t"),
     "scan i2t lse": AttentionScorer.scan("i2t", "lse"),
     "scan i2t sum": AttentionScorer.scan("i2t", "sum"),
-    "scan softmax": AttentionScorer("both", slope=1.0, normalized_over="softmax"),
+    "scan softmax": AttentionScorer("both", norm="softmax"),
+    "scan l2norm": AttentionScorer("both", norm="l2norm"),
+    "scan l1norm": AttentionScorer("both", norm="l1norm"),
+    "scan clipped l1norm": AttentionScorer("both", norm="clipped_l1norm"),
+    "scan no norm": AttentionScorer("both", norm="no_norm"),
+    "scan clipped": AttentionScorer("both", norm="clipped"),
     "bfan equal": AttentionScorer.bfan("equal"),
     "bfan prob": AttentionScorer.bfan("prob"),
     "pfan t2i": AttentionScorer.pfan("t2i"),
@@ -280,3 +293,47 @@ def test_regions_that_cancel_out_have_no_cosine_above_one_in_single_precision(no
 def test_an_unknown_choice_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"aggregation is one of .*'lse'.*not 'median'"):
         AttentionScorer(aggregation="median")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["scan t2i lse", "scan i2t mean", "scan no norm", "bfan prob", "pfan t2i"])
+def test_vectors_of_any_length_attend_by_products_and_score_by_cosines(name: str) -> None:
+    scorer = replace(SCORERS[name], products=True)
+    regions, words = _embeddings()
+    lengths_BR1 = torch.linspace(0.5, 2, 15, dtype=torch.float64).view(3, 5, 1)
+    inputs = (lengths_BR1 * regions.tensors[0]).requires_grad_(), (1.5 * words.tensors[0]).requires_grad_()
+    regions, words = regions._replace(tensors=inputs[:1]), words._replace(tensors=inputs[1:])
+    model = _model(scorer)
+    found_BC = model.align(regions, words).score_BC
+    # The loops never scale a vector to unit length, but for the last cosine.
+    rows = [[score(scorer, inputs[0][b, :r], inputs[1][c, :w]) for c, w in enumerate(WORDS)]
+            for b, r in enumerate(REGIONS)]  # fmt: skip
+    expected_BC = torch.stack([torch.stack(row) for row in rows])
+    torch.testing.assert_close(found_BC, expected_BC, rtol=0, atol=1e-10)
+    weight_BC = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found, expected = (torch.autograd.grad((weight_BC * s_BC).sum(), inputs) for s_BC in (found_BC, expected_BC))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+    with torch.no_grad():
+        torch.testing.assert_close(model.scores(regions, words), found_BC)
+    image_of_C = torch.tensor([2, 0, 1, 0])
+    paired = model.align(regions.of(image_of_C), words, paired=True).score_BC[0]
+    torch.testing.assert_close(paired, found_BC[image_of_C, torch.arange(4)])
+    with pytest.raises(ValueError, match="cannot be constrained"):
+        model.matched(regions.of(image_of_C), words)
+
+
+def test_products_of_unit_vectors_are_cosines() -> None:
+    regions, words = _embeddings()
+    for scorer in SCORERS.values():
+        one, other = (_model(replace(scorer, products=products)).align(regions, words) for products in (False, True))
+        for left, right in zip(one, other, strict=True):
+            torch.testing.assert_close(left, right)
+
+
+def test_encoders_keep_lengths_and_states_where_they_are_told_to() -> None:
+    vectors, mask = torch.randn(2, 3, 8), torch.tensor([[True, True, False], [True, True, True]])
+    assert ProjectedQueries(8, 8, mapped=False, unit=False)(vectors, mask).equal(vectors * mask[..., None])
+    region = ProjectedRegions(8, 4, unit=False)
+    assert region(vectors, torch.zeros(1), mask).equal(region.map(vectors) * mask[..., None])
+    with pytest.raises(ValueError, match="that of the states, 8: 4"):
+        ProjectedQueries(8, 4, mapped=False)

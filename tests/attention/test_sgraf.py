@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.sgraf import GlobalVector, Reasoning, SimilarityReasoning
+from unboxed.attention.sgraf import GlobalVector, Reasoning, ReasoningSettings, SimilarityReasoning
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep
 
 REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
@@ -16,7 +16,8 @@ both = pytest.mark.parametrize("reasoning", ["graph", "filter"])
 
 def _model(reasoning: Reasoning, block_bytes: int = 2**28, dropout: float = 0.4) -> SimilarityReasoning:
     torch.manual_seed(0)
-    model = SimilarityReasoning(7, 9, joint_width=8, reasoning=reasoning, similarity_width=6, dropout=dropout).double()
+    settings = ReasoningSettings(reasoning, similarity_width=6, dropout=dropout)
+    model = SimilarityReasoning(7, 9, joint_width=8, settings=settings).double()
     model.block_bytes = block_bytes
     for module in model.modules():  # as after training: no bias is 0, no statistic what it starts with
         if isinstance(module, torch.nn.Linear) and module.bias is not None:
@@ -128,7 +129,7 @@ def test_matched_pairs_equal_the_diagonal_of_all_and_permuting_permutes(reasonin
 
 @both
 def test_one_image_one_caption_and_rows_of_zeros_can_be_trained_on(reasoning: Reasoning) -> None:
-    model = SimilarityReasoning(7, 9, joint_width=8, reasoning=reasoning, similarity_width=6).train()
+    model = SimilarityReasoning(7, 9, joint_width=8, settings=ReasoningSettings(reasoning, similarity_width=6)).train()
     for words in (1, 0):  # a caption of phrases may have none
         regions = model.embed_regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
         queries = model.embed_queries(torch.zeros(1, 2, 9), torch.arange(2)[None] < words)
@@ -229,4 +230,4 @@ def test_scores_with_a_gradient_are_those_of_the_alignment() -> None:
 
 def test_an_unknown_kind_of_reasoning_is_refused() -> None:
     with pytest.raises(ValueError, match="'graph' or 'filter', not 'tree'"):
-        SimilarityReasoning(7, 9, reasoning="tree")  # type: ignore[arg-type]
+        ReasoningSettings("tree")  # type: ignore[arg-type]

@@ -238,7 +238,7 @@ def test_other_choices_are_refused_and_say_why() -> None:
     for scorer, reason in (
         (AttentionScorer.bfan("prob"), "focal"),
         (AttentionScorer.pfan("t2i"), "bonus"),
-        (AttentionScorer(normalized_over="contexts"), "normalized_over"),
+        (AttentionScorer(norm="softmax"), "norm"),
         (AttentionScorer(aggregation="max"), "aggregation"),
         (AttentionScorer(sharpness=100), "sharpness"),
         (replace(SCORERS["t2i lse"], lse_sharpness=100), "lse_sharpness"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.attention.vse import Measure, PooledEmbedding, TextPooling
+from unboxed.attention.vse import PooledEmbedding, PoolingSettings, TextPooling
 
 REGIONS, WORDS = [4, 2], [5, 1, 3]
 
@@ -21,7 +21,7 @@ def _inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, t
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooling: TextPooling) -> None:
     inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
-    model = PooledEmbedding(7, 9, joint_width=8, text_pooling=pooling).double()
+    model = PooledEmbedding(7, 9, joint_width=8, settings=PoolingSettings(pooling)).double()
     regions, queries = (
         model.embed_regions(inputs_BRV, edges_BR4, region_mask_BR),
         model.embed_queries(states_CQH, word_mask_CQ),
@@ -42,10 +42,19 @@ def test_scores_are_cosines_of_pooled_vectors_and_words_still_find_regions(pooli
         torch.testing.assert_close(alone[0], among[image_of_C, torch.arange(3)])
 
 
-@pytest.mark.parametrize("measure", ["dot", "order"])
-def test_other_measures_are_their_formulas(measure: Measure) -> None:
+OTHERS = {
+    "cosine, no_imgnorm": PoolingSettings("last", unit_images=False),
+    "cosine, use_abs": PoolingSettings("last", absolute=True),
+    "order": PoolingSettings("last", "order"),
+    "order, use_abs": PoolingSettings("last", "order", absolute=True),
+    "order, no_imgnorm": PoolingSettings("last", "order", unit_images=False),
+}
+
+
+@pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS.keys())
+def test_other_settings_are_their_formulas(settings: PoolingSettings) -> None:
     inputs_BRV, edges_BR4, region_mask_BR, states_CQH, word_mask_CQ = _inputs()
-    model = PooledEmbedding(7, 9, joint_width=8, text_pooling="last", measure=measure).double()
+    model = PooledEmbedding(7, 9, joint_width=8, settings=settings).double()
     regions, queries = (
         model.embed_regions(inputs_BRV, edges_BR4, region_mask_BR),
         model.embed_queries(states_CQH, word_mask_CQ),
@@ -55,11 +64,13 @@ def test_other_measures_are_their_formulas(measure: Measure) -> None:
         for c, w in enumerate(WORDS):
             image_D, caption_D = model.region_map(inputs_BRV[b, :r]).mean(dim=0), model.word_map(states_CQH[c, w - 1])
             caption_D = caption_D / caption_D.norm()
-            if measure == "dot":
+            image_D = image_D / image_D.norm() if settings.unit_images else image_D
+            if settings.absolute:
+                image_D, caption_D = image_D.abs(), caption_D.abs()
+            if settings.measure == "cosine":
                 expected = image_D @ caption_D
             else:
-                image_D = image_D / image_D.norm()
-                expected = -(sum(max(0, abs(y) - abs(x)) ** 2 for x, y in zip(image_D, caption_D, strict=True)) ** 0.5)
+                expected = -(sum(max(0, y - x) ** 2 for x, y in zip(image_D, caption_D, strict=True)) ** 0.5)
             torch.testing.assert_close(score_BC[b, c], expected)
     image_of_C = torch.tensor([1, 1, 0])
     paired_1C = model.align(regions.of(image_of_C), queries, paired=True).score_BC
@@ -68,14 +79,16 @@ def test_other_measures_are_their_formulas(measure: Measure) -> None:
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(ValueError, match="not 'max'"):
-        PooledEmbedding(7, 9, text_pooling="max")  # type: ignore[arg-type]
+        PoolingSettings(text_pooling="max")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not 'euclid'"):
-        PooledEmbedding(7, 9, measure="euclid")  # type: ignore[arg-type]
+        PoolingSettings(measure="euclid")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="that of the states, 9: 8"):
+        PooledEmbedding(7, 9, 8, PoolingSettings(mapped_words=False))
 
 
-@pytest.mark.parametrize("measure", ["cosine", "dot", "order"])
-def test_nothing_but_zeros_gives_scores_of_zero_and_finite_gradients(measure: Measure) -> None:
-    model = PooledEmbedding(7, 9, joint_width=8, measure=measure)
+@pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS.keys())
+def test_nothing_but_zeros_gives_scores_of_zero_and_finite_gradients(settings: PoolingSettings) -> None:
+    model = PooledEmbedding(7, 9, joint_width=8, settings=settings)
     regions = model.embed_regions(torch.zeros(1, 2, 7), torch.zeros(1, 2, 4), torch.tensor([[True, False]]))
     queries = model.embed_queries(torch.zeros(2, 3, 9), torch.tensor([[True, True, False], [False, False, False]]))
     score_BC = model.align(regions, queries).score_BC

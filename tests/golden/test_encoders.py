@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unboxed.attention import PooledEmbedding, PositionFocusedRegions
+from unboxed.attention import PooledEmbedding, PoolingSettings, PositionFocusedRegions
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import ProjectedRegions
 from unboxed.objectives import triplet_loss
@@ -80,7 +80,11 @@ def test_scan_regions_and_words(golden: Callable[[str], Any]) -> None:
     fixture.assert_complete()
 
 
-MEASURES: dict[str, Any] = {"cosine": "cosine", "cosine_no_imgnorm": "dot", "order": "order"}
+MEASURES = {
+    "cosine": PoolingSettings("last", mapped_words=False),
+    "cosine_no_imgnorm": PoolingSettings("last", unit_images=False, mapped_words=False),
+    "order": PoolingSettings("last", "order", absolute=True, mapped_words=False),
+}
 MARGINS = {"": 0.2, "_margin005": 0.05}
 
 
@@ -98,9 +102,8 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
         for kind in ("weight", "bias")
     }
     load(gru, {name: fixture[array] for array, name in names.items()})
-    for kind, measure in MEASURES.items():
-        model = PooledEmbedding(40, 32, 32, text_pooling="last", measure=measure).double()
-        model.word_map = nn.Identity()  # the original's caption is the last state itself
+    for kind, settings in MEASURES.items():
+        model = PooledEmbedding(40, 32, 32, settings).double()
         load(model.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
         regions = model.embed_regions(image_BV[:, None], torch.zeros(1), one_B1)
         queries = model.embed_queries(gru(embedding(tokens_CW))[0], mask_CW)

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from unboxed.attention import SimilarityReasoning
-from unboxed.attention.sgraf import GlobalVector
-from unboxed.attention.sgraf_heads import AttentionFilter
+from unboxed.attention import ReasoningSettings, SimilarityReasoning
+from unboxed.attention.scan import ProjectedQueries
 from unboxed.objectives import triplet_loss
 
 KINDS: dict[str, Literal["graph", "filter"]] = {"sgr": "graph", "saf": "filter"}
@@ -30,11 +29,11 @@ MODULES = {
 
 def released_model(kind: str, weights: Any, channels: int | None) -> SimilarityReasoning:
     """The model with the recorded weights; regions and words are only scaled to unit length."""
-    model = SimilarityReasoning(64, 64, 64, KINDS[kind], similarity_width=16, dropout=0).double()
-    model.region_encoder.map = model.query_encoder.map = nn.Identity()
-    model.whole_image = GlobalVector(64, normalized=True, dropout=0, channels=channels).double()
-    if kind == "saf":
-        model.head = AttentionFilter(16, by_caption=True).double()
+    settings = ReasoningSettings(
+        KINDS[kind], similarity_width=16, dropout=0, channels=channels, by_caption=kind == "saf"
+    )
+    model = SimilarityReasoning(64, 64, 64, settings, ProjectedQueries(64, 64, mapped=False)).double()
+    model.region_encoder.map = nn.Identity()
     state = model.state_dict()
     loaded = set()
     for array in weights.arrays:

@@ -12,8 +12,8 @@ from .positions import PositionFocusedRegions
 from .ranking import Ranking
 from .refinement import PriorRefinement
 from .scan import CrossAttention
-from .sgraf import SimilarityReasoning
-from .vse import PooledEmbedding
+from .sgraf import ReasoningSettings, SimilarityReasoning
+from .vse import PooledEmbedding, PoolingSettings
 
 __all__ = [
     "Aligner",
@@ -31,10 +31,12 @@ __all__ = [
     "MatchedAttention",
     "PixelCells",
     "PooledEmbedding",
+    "PoolingSettings",
     "PositionFocusedRegions",
     "PriorRefinement",
     "QueryEmbeddings",
     "Ranking",
+    "ReasoningSettings",
     "RegionEmbeddings",
     "SimilarityReasoning",
     "Standardize",

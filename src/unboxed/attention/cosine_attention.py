@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch.nn.functional import leaky_relu
 
-from unboxed.attention.normalize import inverse_norm, inverse_root
+from unboxed.attention.normalize import EPSILON, inverse_norm, inverse_root
 
 __all__ = [
     "Aggregation",
@@ -28,6 +28,7 @@ __all__ = [
     "AttentionScorer",
     "Direction",
     "FocalRule",
+    "RawFeatureNorm",
     "attend",
     "focal_mask",
     "scaled_to_one",
@@ -36,7 +37,7 @@ __all__ = [
 Direction = Literal["t2i", "i2t", "both"]
 FocalRule = Literal["none", "equal", "prob"]
 Aggregation = Literal["mean", "lse", "max", "sum"]
-NormalizedOver = Literal["queries", "contexts", "softmax", "none"]
+RawFeatureNorm = Literal["clipped_l2norm", "l2norm", "clipped_l1norm", "l1norm", "clipped", "no_norm", "softmax"]
 
 _SAFE_EXPONENT = 30.0  # e^30, its square and the sum of thousands of squares are normal single-precision numbers
 _TIE = 1e-5  # relative; in single precision a sharp softmax moves equal weights apart by a few millionths
@@ -49,15 +50,18 @@ class AttentionScorer:
     Attributes:
         direction: `t2i`, words attend to regions; `i2t`, regions to words; `both`, the sum of the two scores.
         sharpness: λ, the inverse temperature of the softmax over contexts.
-        slope: of negative cosines before the first normalization, in [0, 1]; 1 keeps them as they are.
-        normalized_over: the axis along which clipped cosines are scaled to unit length. SCAN: for each context, over
-            the queries, so that the attention of a word depends on the other words of its caption. `softmax` replaces
-            the cosines of each context by their softmax over the queries (an option of SCAN's code).
+        norm: what is done with the cosines of each context before the softmax, by its name in SCAN's code. `clipped…`
+            multiplies negative cosines by `slope`. `…l2norm` and `…l1norm` divide by the length, or by the sum of the
+            absolute values, over the queries, so that the attention of a word depends on the other words of its
+            caption. `softmax` takes the softmax over the queries; `no_norm` does nothing.
+        slope: of negative cosines in the clipped norms, in [0, 1].
         focal: BFAN's rule, which sets the weights of weak contexts to 0.
         aggregation: how the cosines r of the queries become the score of a pair; `lse` is
             `log Σ exp(lse_sharpness · r) / lse_sharpness`, not divided by the number of queries.
         lse_sharpness: of `lse`.
         bonus: PFAN's factor of the aggregated largest attention weight of each word; t2i only.
+        products: attend by the products of vectors of any length instead of by cosines, as SCAN does with `no_imgnorm`
+            or `no_txtnorm`. The score remains the cosine of a query and its attended vector.
 
     Raises:
         ValueError: an unknown option.
@@ -65,17 +69,18 @@ class AttentionScorer:
 
     direction: Direction = "t2i"
     sharpness: float = 9.0
+    norm: RawFeatureNorm = "clipped_l2norm"
     slope: float = 0.1
-    normalized_over: NormalizedOver = "queries"
     focal: FocalRule = "none"
     aggregation: Aggregation = "mean"
     lse_sharpness: float = 6.0
     bonus: float = 0.0
+    products: bool = False
 
     def __post_init__(self) -> None:
         for name, options in (
             ("direction", Direction),
-            ("normalized_over", NormalizedOver),
+            ("norm", RawFeatureNorm),
             ("focal", FocalRule),
             ("aggregation", Aggregation),
         ):
@@ -104,25 +109,29 @@ class AttentionScorer:
         """The one or two directions whose scores are added."""
         return ("t2i", "i2t") if self.direction == "both" else (self.direction,)
 
-    def logits(
-        self, cosines: torch.Tensor, query_dim: int, context_dim: int, query_mask: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """λ times the clipped and normalized cosines.
+    @property
+    def negative_slope(self) -> float:
+        """The factor of negative cosines: `slope` in the clipped norms, else 1."""
+        return self.slope if self.norm.startswith("clipped") else 1.0
+
+    def logits(self, cosines: torch.Tensor, query_dim: int, query_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """λ times the normalized cosines.
 
         Args:
             cosines: 0 at padded queries and contexts.
-            query_dim, context_dim: the axes of the queries and of the contexts.
+            query_dim: the axis of the queries.
             query_mask: True for real queries; of any shape that broadcasts to that of the cosines. None: all are.
         """
-        clipped = leaky_relu(cosines, self.slope) if self.slope != 1 else cosines
-        if self.normalized_over == "softmax":
+        clipped = leaky_relu(cosines, self.negative_slope) if self.negative_slope != 1 else cosines
+        if self.norm == "softmax":
             if query_mask is not None:
                 clipped = clipped.masked_fill(~query_mask, torch.finfo(clipped.dtype).min)
             return clipped.softmax(dim=query_dim) * self.sharpness
-        if self.normalized_over != "none":
-            dim = query_dim if self.normalized_over == "queries" else context_dim
-            # One scale for each row: a single pass over the large tensor applies both factors.
-            return clipped * (self.sharpness * inverse_root(clipped.square().sum(dim=dim, keepdim=True)))
+        # One scale for each row: a single pass over the large tensor applies both factors.
+        if self.norm.endswith("l2norm"):
+            return clipped * (self.sharpness * inverse_root(clipped.square().sum(dim=query_dim, keepdim=True)))
+        if self.norm.endswith("l1norm"):
+            return clipped * (self.sharpness / clipped.abs().sum(dim=query_dim, keepdim=True).clamp(min=EPSILON))
         return clipped * self.sharpness
 
     def raw_weights(
@@ -202,7 +211,7 @@ class Attended(NamedTuple):
         logits_KNQJ: before the softmax over N, with the prior.
         raw_KNQJ: weights before they are scaled to sum to 1 (`AttentionScorer.raw_weights`).
         total_KQJ: the sum of `raw_KNQJ` over N.
-        inverse_KQJ: one over the length of the vector that `raw_KNQJ` makes of the contexts.
+        inverse_KQJ: one over the length of the attended vector that `raw_KNQJ` makes of the contexts.
         matched_KQJ: cosine of each query and its attended vector, in [-1, 1].
     """
 
@@ -224,6 +233,8 @@ def attend(
     mask_KN: torch.Tensor | None = None,
     prior_KNQJ: torch.Tensor | None = None,
     query_mask_KQJ: torch.Tensor | None = None,
+    product_KNQJ: torch.Tensor | None = None,
+    context_length_KN: torch.Tensor | None = None,
 ) -> Attended:
     """Attention of every query of J owners over the contexts of each of K owners.
 
@@ -234,17 +245,24 @@ def attend(
         mask_KN: True for real contexts; None: all are.
         prior_KNQJ: added to the logits.
         query_mask_KQJ: True for real queries; broadcasts. None: all are.
+        product_KNQJ, context_length_KN: with `AttentionScorer.products`, the products of contexts and queries, from
+            which the logits are computed, and the lengths of the contexts, which attended vectors are made of.
     """
+    product_KNQJ = cosine_KNQJ if product_KNQJ is None else product_KNQJ
     mask_KNQJ = None if query_mask_KQJ is None else query_mask_KQJ[:, None]
-    logits_KNQJ = scorer.logits(cosine_KNQJ, query_dim=2, context_dim=1, query_mask=mask_KNQJ)
+    logits_KNQJ = scorer.logits(product_KNQJ, query_dim=2, query_mask=mask_KNQJ)
     if prior_KNQJ is not None:
         logits_KNQJ = logits_KNQJ + prior_KNQJ
     mask_KN11 = None if mask_KN is None else mask_KN[:, :, None, None]
-    raw_KNQJ = scorer.raw_weights(logits_KNQJ, mask_KN11, context_dim=1, bounded=prior_KNQJ is None)
-    gram_raw_KNQJ = (gram_KNN @ raw_KNQJ.flatten(2)).view_as(raw_KNQJ)
+    bounded = prior_KNQJ is None and not scorer.products
+    raw_KNQJ = scorer.raw_weights(logits_KNQJ, mask_KN11, context_dim=1, bounded=bounded)
     total_KQJ = raw_KNQJ.sum(dim=1)
-    inverse_KQJ = inverse_norm((raw_KNQJ * gram_raw_KNQJ).sum(dim=1), total_KQJ)
-    matched_KQJ = (raw_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
+    # Weights of unit vectors: a longer context counts more in the attended vector.
+    unit_KNQJ = raw_KNQJ if context_length_KN is None else raw_KNQJ * context_length_KN[:, :, None, None]
+    gram_unit_KNQJ = (gram_KNN @ unit_KNQJ.flatten(2)).view_as(unit_KNQJ)
+    unit_total_KQJ = total_KQJ if context_length_KN is None else unit_KNQJ.sum(dim=1)
+    inverse_KQJ = inverse_norm((unit_KNQJ * gram_unit_KNQJ).sum(dim=1), unit_total_KQJ)
+    matched_KQJ = (unit_KNQJ * cosine_KNQJ).sum(dim=1) * inverse_KQJ
     return Attended(logits_KNQJ, raw_KNQJ, total_KQJ, inverse_KQJ, matched_KQJ)
 
 

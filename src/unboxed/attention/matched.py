@@ -46,7 +46,7 @@ class MatchedAttention:
     def weigh(self, similarity_CQN: torch.Tensor) -> torch.Tensor:
         """The weights that queries with these cosines get from the scorer, on the same contexts."""
         real_CQ1 = self.query_mask_CQ[..., None]
-        logits_CQN = self.scorer.logits(similarity_CQN, query_dim=1, context_dim=2, query_mask=real_CQ1)
+        logits_CQN = self.scorer.logits(similarity_CQN, query_dim=1, query_mask=real_CQ1)
         return self.scorer.weights(logits_CQN, self.context_mask_CN[:, None], context_dim=2)
 
     def cosine(self, similarity_CQN: torch.Tensor, weights_CQN: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ def matched_attention(
     for direction in scorer.directions:
         queries, query_mask, contexts, context_mask = sides[direction]
         similarity_CQN = queries @ contexts.transpose(1, 2)
-        logits_CQN = scorer.logits(similarity_CQN, query_dim=1, context_dim=2, query_mask=query_mask[..., None])
+        logits_CQN = scorer.logits(similarity_CQN, query_dim=1, query_mask=query_mask[..., None])
         found.append(
             MatchedAttention(
                 direction=direction,

@@ -3,7 +3,8 @@
 The image is cut into 16 x 16 blocks, each with a learned vector. The position of a region is a weighted mean of the
 vectors of the 15 blocks of which it covers most. The weights are a softmax over the covered share of a block times the
 attention of the region's features to the block's vector. The authors released files of blocks and shares for
-Flickr30K; `cover_blocks` computes the same from boxes.
+Flickr30K. Their repository also contains the computation (`extract_one_box` in `Tencent_PFAN/model_whole.py`), which
+its code never calls; `cover_blocks` computes the same from boxes, and gives the blocks and shares of the files.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.attention.normalize import l2_normalize
-from unboxed.attention.scan import xavier_linear
+from unboxed.attention.scan import finished, xavier_linear
 
 __all__ = ["PositionFocusedRegions", "cover_blocks"]
 
 
 class PositionFocusedRegions(nn.Module):
-    """Unit vectors of the features and the position of each region.
+    """Vectors, of unit length, of the features and the position of each region.
 
     Args:
         region_width: width V of a region's input.
@@ -27,6 +27,7 @@ class PositionFocusedRegions(nn.Module):
         masked: leave slots without a block out of both softmaxes. The reference implementation does not, so that the
             position of a small region is largely the vector of "no block".
         grid, slots: of `cover_blocks`.
+        unit: scale the vectors to unit length (`ProjectedRegions`).
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class PositionFocusedRegions(nn.Module):
         masked: bool = False,
         grid: int = 16,
         slots: int = 15,
+        unit: bool = True,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(grid**2 + 1, position_width)
@@ -44,6 +46,7 @@ class PositionFocusedRegions(nn.Module):
         self.map = xavier_linear(region_width + position_width, joint_width)
         self.masked = masked
         self.grid, self.slots = grid, slots
+        self.unit = unit
 
     def positions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor) -> torch.Tensor:
         """Position vectors `[B, R, position_width]` of regions, from their boxes."""
@@ -81,9 +84,9 @@ class PositionFocusedRegions(nn.Module):
         return content_BRL, (share_BRL * content_BRL).masked_fill(~real_BRL, float("-inf")).softmax(dim=-1)
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
-        """Unit vectors `[B, R, D]`, zero where padded."""
+        """Vectors `[B, R, D]`, zero where padded."""
         rows = torch.cat([inputs_BRV, self.positions(inputs_BRV, edges_BR4)], dim=-1)
-        return l2_normalize(self.map(rows)).masked_fill(~mask_BR[..., None], 0)
+        return finished(self.map(rows), mask_BR, self.unit)
 
 
 def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,13 +27,15 @@ __all__ = [
     "ProjectedRegions",
     "RegionEncoder",
     "align_words",
+    "finished",
     "pair_cosines",
+    "query_map",
     "xavier_linear",
 ]
 
 
 class RegionEncoder(Protocol):
-    """A module that maps regions to unit vectors `[B, R, D]`, zero where padded."""
+    """A module that maps regions to vectors `[B, R, D]`, zero where padded; of unit length but for `products`."""
 
     def __call__(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """The arguments are those of `Aligner.embed_regions`."""
@@ -48,30 +50,64 @@ def xavier_linear(input_width: int, output_width: int) -> nn.Linear:
 
 
 class ProjectedRegions(nn.Module):
-    """SCAN's regions: a linear layer, and then unit length."""
+    """SCAN's regions: a linear layer, and then unit length.
 
-    def __init__(self, region_width: int, joint_width: int) -> None:
+    Args:
+        region_width: width V of a region's input.
+        joint_width: width D of the result.
+        unit: scale the vectors to unit length; SCAN's `no_imgnorm` does not (`AttentionScorer.products`).
+    """
+
+    def __init__(self, region_width: int, joint_width: int, unit: bool = True) -> None:
         super().__init__()
         self.map = xavier_linear(region_width, joint_width)
+        self.unit = unit
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
-        """Unit vectors `[B, R, D]`, zero where padded. The boxes are not used."""
-        return l2_normalize(self.map(inputs_BRV)).masked_fill(~mask_BR[..., None], 0)
+        """Vectors `[B, R, D]`, zero where padded. The boxes are not used."""
+        return finished(self.map(inputs_BRV), mask_BR, self.unit)
 
 
 class ProjectedQueries(nn.Module):
-    """A linear layer, and then unit length, for the contextual states of words or phrases.
+    """The contextual states of words or phrases in the joint space: a linear layer, and then unit length.
 
-    SCAN takes the mean of the two directions of its recurrent states instead; here states may have any width.
+    Args:
+        word_width: width H of a state.
+        joint_width: width D of the result.
+        mapped: apply the linear layer. SCAN has none: its states, means of the two directions of a recurrent network,
+            are D wide.
+        unit: scale the vectors to unit length; SCAN's `no_txtnorm` does not (`AttentionScorer.products`).
+
+    Raises:
+        ValueError: without a linear layer, a width of the states other than D.
     """
 
-    def __init__(self, word_width: int, joint_width: int) -> None:
+    def __init__(self, word_width: int, joint_width: int, mapped: bool = True, unit: bool = True) -> None:
         super().__init__()
-        self.map = xavier_linear(word_width, joint_width)
+        self.map = query_map(word_width, joint_width, mapped)
+        self.unit = unit
 
     def forward(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
-        """Unit vectors `[C, Q, D]`, zero where padded."""
-        return l2_normalize(self.map(states_CQH)).masked_fill(~mask_CQ[..., None], 0)
+        """Vectors `[C, Q, D]`, zero where padded."""
+        return finished(self.map(states_CQH), mask_CQ, self.unit)
+
+
+def query_map(word_width: int, joint_width: int, mapped: bool) -> nn.Module:
+    """The linear layer from the states of words to the joint space, or, if not `mapped`, none.
+
+    Raises:
+        ValueError: without a layer, a width of the states other than D.
+    """
+    if mapped:
+        return xavier_linear(word_width, joint_width)
+    if word_width != joint_width:
+        raise ValueError(f"Without a linear layer the joint width is that of the states, {word_width}: {joint_width}.")
+    return nn.Identity()
+
+
+def finished(vectors: torch.Tensor, mask: torch.Tensor, unit: bool) -> torch.Tensor:
+    """Vectors `[..., D]` of unit length, or, if not `unit`, of their own; zero where the mask `[...]` is False."""
+    return (l2_normalize(vectors) if unit else vectors).masked_fill(~mask[..., None], 0)
 
 
 class CrossAttention(Aligner):
@@ -83,6 +119,7 @@ class CrossAttention(Aligner):
         joint_width: width D of the joint space (the papers: 1024).
         scorer: how words and regions attend and score; by default SCAN t2i.
         region_encoder: a `RegionEncoder`; by default `ProjectedRegions`.
+        query_encoder: by default `ProjectedQueries`.
     """
 
     exports_to_onnx = True
@@ -95,22 +132,23 @@ class CrossAttention(Aligner):
         joint_width: int = 1024,
         scorer: AttentionScorer | None = None,
         region_encoder: nn.Module | None = None,
+        query_encoder: ProjectedQueries | None = None,
     ) -> None:
         super().__init__()
         self.scorer = scorer if scorer is not None else AttentionScorer()
         self.region_encoder = (
             region_encoder if region_encoder is not None else ProjectedRegions(region_width, joint_width)
         )
-        self.query_encoder = ProjectedQueries(word_width, joint_width)
+        self.query_encoder = query_encoder if query_encoder is not None else ProjectedQueries(word_width, joint_width)
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:
-        """One tensor: unit vectors `[B, R, D]`."""
+        """One tensor: the vectors `[B, R, D]` of the region encoder, of unit length but for `products`."""
         return RegionEmbeddings((cast(RegionEncoder, self.region_encoder)(inputs_BRV, edges_BR4, mask_BR),), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
-        """One tensor: unit vectors `[C, Q, D]`."""
+        """One tensor: the vectors `[C, Q, D]` of the query encoder, of unit length but for `products`."""
         return QueryEmbeddings((self.query_encoder(states_CQH, mask_CQ),), mask_CQ)
 
     def align(
@@ -129,18 +167,26 @@ class CrossAttention(Aligner):
         words over regions, and does not change those of regions over words. With a focal rule, the similarity is the
         logits before the rule, and the attention the weights after it.
         """
-        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
-        return _align(self.scorer, pairs, prior_BCQR)
+        embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
+        return _align(self.scorer, pair_cosines(*embeddings, paired, self.scorer.products), prior_BCQR)
 
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
     ) -> torch.Tensor | None:
-        """`chunked_scores.score_matrix`."""
+        """`chunked_scores.score_matrix`; None for `products`."""
+        if self.scorer.products:
+            return None
         embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
         return score_matrix(self.scorer, *embeddings, budget_bytes=budget_bytes)
 
     def matched(self, regions: RegionEmbeddings, queries: QueryEmbeddings) -> tuple[MatchedAttention, ...]:
-        """The attention of each caption and its image, in each direction of the scorer; see `Constrainable`."""
+        """The attention of each caption and its image, in each direction of the scorer; see `Constrainable`.
+
+        Raises:
+            ValueError: a scorer with `products`; constraints on attention need unit vectors.
+        """
+        if self.scorer.products:
+            raise ValueError("Attention by products cannot be constrained; use vectors of unit length.")
         return matched_attention(self.scorer, regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ)
 
 
@@ -156,6 +202,8 @@ class PairCosines(NamedTuple):
         regions_BRD: unit vectors of regions; with `paired` a row for each caption.
         queries_CQD: unit vectors of queries.
         paired: each caption with the image of its row only.
+        region_length_BR, query_length: with `AttentionScorer.products`, the lengths of the vectors before they were
+            scaled to unit length; the latter in the shape of `query_mask`.
     """
 
     cosine_BRQC: torch.Tensor
@@ -164,6 +212,15 @@ class PairCosines(NamedTuple):
     regions_BRD: torch.Tensor
     queries_CQD: torch.Tensor
     paired: bool
+    region_length_BR: torch.Tensor | None = None
+    query_length: torch.Tensor | None = None
+
+    @property
+    def product_BRQC(self) -> torch.Tensor:
+        """What the logits are computed from: the cosines, or the products of vectors with lengths."""
+        if self.region_length_BR is None or self.query_length is None:
+            return self.cosine_BRQC
+        return self.cosine_BRQC * self.region_length_BR[:, :, None, None] * self.query_length[:, None]
 
     def to_BCQR(self, pairs_BRQC: torch.Tensor) -> torch.Tensor:
         """A view `[B, C, Q, R]`, with `paired` `[1, C, Q, R]`, of a tensor in the axis order of the cosines."""
@@ -175,11 +232,28 @@ class PairCosines(NamedTuple):
 
 
 def pair_cosines(
-    regions_BRD: torch.Tensor, mask_BR: torch.Tensor, queries_CQD: torch.Tensor, mask_CQ: torch.Tensor, paired: bool
+    regions_BRD: torch.Tensor,
+    mask_BR: torch.Tensor,
+    queries_CQD: torch.Tensor,
+    mask_CQ: torch.Tensor,
+    paired: bool,
+    products: bool = False,
 ) -> PairCosines:
-    """The cosines of all queries with all regions (with `paired`, of each caption's row), as one matrix product."""
+    """The cosines of all queries with all regions (with `paired`, of each caption's row), as one matrix product.
+
+    Args:
+        regions_BRD, queries_CQD: unit vectors; with `products` vectors of any length. Padded ones may have any value.
+        mask_BR, mask_CQ: True for real regions and queries.
+        paired: each caption with the image of its row only.
+        products: as in `AttentionScorer`.
+    """
     regions_BRD = regions_BRD.masked_fill(~mask_BR[..., None], 0)
     queries_CQD = queries_CQD.masked_fill(~mask_CQ[..., None], 0)
+    region_length_BR = query_length = None
+    if products:
+        region_length_BR, length_CQ = regions_BRD.norm(dim=-1), queries_CQD.norm(dim=-1)
+        query_length = length_CQ[..., None] if paired else length_CQ.T[None]
+        regions_BRD, queries_CQD = l2_normalize(regions_BRD), l2_normalize(queries_CQD)
     if paired:
         cosine_BRQC = (regions_BRD @ queries_CQD.transpose(1, 2))[..., None]
         query_mask = mask_CQ[..., None]
@@ -188,7 +262,8 @@ def pair_cosines(
         product = regions_BRD.flatten(0, 1) @ words_QCD.flatten(0, 1).T
         cosine_BRQC = product.view(*regions_BRD.shape[:2], *words_QCD.shape[:2])
         query_mask = mask_CQ.T[None]
-    return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, paired)
+    lengths = region_length_BR, query_length
+    return PairCosines(cosine_BRQC, mask_BR, query_mask, regions_BRD, queries_CQD, paired, *lengths)
 
 
 def _align(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor | None = None) -> Alignment:
@@ -201,7 +276,7 @@ def _align(scorer: AttentionScorer, pairs: PairCosines, prior_BCQR: torch.Tensor
         return alignment._replace(score_BC=alignment.score_BC + (score_BC.T if pairs.paired else score_BC))
     cosine_BRQC = pairs.cosine_BRQC
     region_mask_BR11 = pairs.region_mask_BR[:, :, None, None]
-    logits_BRQC = scorer.logits(cosine_BRQC, query_dim=1, context_dim=2, query_mask=region_mask_BR11)
+    logits_BRQC = scorer.logits(pairs.product_BRQC, query_dim=1, query_mask=region_mask_BR11)
     logits_BRQC = logits_BRQC if prior_BCQR is None else logits_BRQC + pairs.from_BCQR(prior_BCQR)
     attention_BRQC = scorer.weights(logits_BRQC, region_mask_BR11, context_dim=1)
     matched_BQC = (attention_BRQC * cosine_BRQC).sum(dim=1)
@@ -215,7 +290,16 @@ def align_words(
     """The alignment of direction "t2i", words over regions, and the `Attended`, with axes `[B, R, Q, C]`, behind it."""
     gram_BRR = pairs.regions_BRD @ pairs.regions_BRD.transpose(1, 2)
     prior_BRQC = None if prior_BCQR is None else pairs.from_BCQR(prior_BCQR)
-    words = attend(scorer, pairs.cosine_BRQC, gram_BRR, pairs.region_mask_BR, prior_BRQC, pairs.query_mask)
+    words = attend(
+        scorer,
+        pairs.cosine_BRQC,
+        gram_BRR,
+        pairs.region_mask_BR,
+        prior_BRQC,
+        pairs.query_mask,
+        pairs.product_BRQC,
+        pairs.region_length_BR,
+    )
     attention_BRQC = scaled_to_one(words.raw_KNQJ, context_dim=1)
     score_BC = scorer.score(words, pairs.query_mask, "t2i")
     return _alignment(pairs, words.logits_KNQJ, attention_BRQC, words.matched_KQJ, score_BC), words
@@ -248,12 +332,26 @@ def _zero_where_empty(pairs: PairCosines, score_BC: torch.Tensor) -> torch.Tenso
 def _score_by_regions(scorer: AttentionScorer, pairs: PairCosines) -> torch.Tensor:
     """Scores `[B, C]` of direction "i2t": regions attend to words."""
     gram_CQQ = pairs.queries_CQD @ pairs.queries_CQD.transpose(1, 2)
-    if pairs.paired:
-        cosine_KNQJ, mask_CQ = pairs.cosine_BRQC.transpose(1, 2), pairs.query_mask[..., 0]
-        region_mask_KQJ = pairs.region_mask_BR[..., None]
-    else:
-        cosine_KNQJ, mask_CQ = pairs.cosine_BRQC.permute(3, 2, 1, 0).contiguous(), pairs.query_mask[0].T
-        region_mask_KQJ = pairs.region_mask_BR.T[None]
-    attended = attend(scorer, cosine_KNQJ, gram_CQQ, mask_CQ, query_mask_KQJ=region_mask_KQJ)
+
+    def turned(pairs_BRQC: torch.Tensor) -> torch.Tensor:  # with axes [C, Q, R, B]
+        return pairs_BRQC.transpose(1, 2) if pairs.paired else pairs_BRQC.permute(3, 2, 1, 0).contiguous()
+
+    def of_captions(of_queries: torch.Tensor) -> torch.Tensor:  # to [C, Q]
+        return of_queries[..., 0] if pairs.paired else of_queries[0].T
+
+    cosine_KNQJ = turned(pairs.cosine_BRQC)
+    product_KNQJ = length_CQ = None
+    if pairs.query_length is not None:
+        product_KNQJ, length_CQ = turned(pairs.product_BRQC), of_captions(pairs.query_length)
+    region_mask_KQJ = pairs.region_mask_BR[..., None] if pairs.paired else pairs.region_mask_BR.T[None]
+    attended = attend(
+        scorer,
+        cosine_KNQJ,
+        gram_CQQ,
+        of_captions(pairs.query_mask),
+        query_mask_KQJ=region_mask_KQJ,
+        product_KNQJ=product_KNQJ,
+        context_length_KN=length_CQ,
+    )
     score_KJ = scorer.score(attended, region_mask_KQJ, "i2t")
     return score_KJ if pairs.paired else score_KJ.T

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -21,14 +22,45 @@ from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings,
 from unboxed.attention.chunked_scores import BlockPlan, CaptionBlock, ImageBlock
 from unboxed.attention.cosine_attention import AttentionScorer, attend
 from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
-from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
+from unboxed.attention.scan import CrossAttention, ProjectedQueries, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
 
-__all__ = ["GlobalVector", "Reasoning", "SimilarityReasoning"]
+__all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning"]
 
 Reasoning = Literal["graph", "filter"]
 
 _NUMBERS = 2**20  # of the attended vectors that are worked on at a time where no gradient is needed
+
+
+@dataclass(frozen=True)
+class ReasoningSettings:
+    """The settings of SGR and SAF. The defaults are those of the paper, but for the batch norms.
+
+    Attributes:
+        reasoning: how the similarity vectors of a pair become one: SGR's `graph` or SAF's `filter`.
+        similarity_width: width S of a similarity vector.
+        steps: of the graph.
+        dropout: of the global vectors while training. The reference's dropout of word vectors is the text encoder's.
+        sharpness: λ of the attention of words over regions.
+        channels: of the batch norm of regions, see `GlobalVector`; 36 in the reference implementation.
+        by_caption: the filter's batch norm computes its statistics from one caption at a time, see `AttentionFilter`,
+            as in the reference implementation.
+
+    Raises:
+        ValueError: an unknown kind of reasoning.
+    """
+
+    reasoning: Reasoning = "graph"
+    similarity_width: int = 256
+    steps: int = 3
+    dropout: float = 0.4
+    sharpness: float = 9.0
+    channels: int | None = None
+    by_caption: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reasoning not in get_args(Reasoning):
+            raise ValueError(f"reasoning is 'graph' or 'filter', not {self.reasoning!r}.")
 
 
 class GlobalVector(nn.Module):
@@ -86,14 +118,8 @@ class SimilarityReasoning(CrossAttention):
         region_width: width V of a region's input.
         word_width: width H of a contextual word.
         joint_width: width D of the joint space (the paper: 1024).
-        reasoning: how the similarity vectors of a pair become one.
-        similarity_width: width S of a similarity vector.
-        steps: of the graph.
-        dropout: of the global vectors while training. The reference's dropout of word vectors is the text encoder's.
-        sharpness: λ of the attention of words over regions.
-
-    Raises:
-        ValueError: an unknown kind of reasoning.
+        settings: the reasoning and its widths; by default SGR.
+        query_encoder: by default `ProjectedQueries`.
     """
 
     exports_to_onnx = False
@@ -105,23 +131,23 @@ class SimilarityReasoning(CrossAttention):
         region_width: int,
         word_width: int,
         joint_width: int = 1024,
-        reasoning: Reasoning = "graph",
-        similarity_width: int = 256,
-        steps: int = 3,
-        dropout: float = 0.4,
-        sharpness: float = 9.0,
+        settings: ReasoningSettings | None = None,
+        query_encoder: ProjectedQueries | None = None,
     ) -> None:
-        if reasoning not in ("graph", "filter"):
-            raise ValueError(f"reasoning is 'graph' or 'filter', not {reasoning!r}.")
-        super().__init__(region_width, word_width, joint_width, AttentionScorer("t2i", sharpness=sharpness))
-        self.whole_image = GlobalVector(joint_width, normalized=True, dropout=dropout)
-        self.whole_caption = GlobalVector(joint_width, normalized=False, dropout=dropout)
-        self.compare_local = xavier_linear(joint_width, similarity_width)
-        self.compare_whole = xavier_linear(joint_width, similarity_width)
+        settings = settings if settings is not None else ReasoningSettings()
+        scorer = AttentionScorer("t2i", sharpness=settings.sharpness)
+        super().__init__(region_width, word_width, joint_width, scorer, query_encoder=query_encoder)
+        width = settings.similarity_width
+        self.whole_image = GlobalVector(joint_width, True, settings.dropout, settings.channels)
+        self.whole_caption = GlobalVector(joint_width, False, settings.dropout)
+        self.compare_local = xavier_linear(joint_width, width)
+        self.compare_whole = xavier_linear(joint_width, width)
         self.head: nn.Module = (
-            GraphReasoning(similarity_width, steps) if reasoning == "graph" else AttentionFilter(similarity_width)
+            GraphReasoning(width, settings.steps)
+            if settings.reasoning == "graph"
+            else AttentionFilter(width, settings.by_caption)
         )
-        self.score = xavier_linear(similarity_width, 1)
+        self.score = xavier_linear(width, 1)
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor

@@ -63,12 +63,14 @@ def why_not(scorer: AttentionScorer) -> str:
         return f"focal={scorer.focal!r} needs each weight twice"
     if scorer.bonus:
         return "a bonus needs the largest weight"
-    if scorer.normalized_over != "queries":
-        return f"normalized_over={scorer.normalized_over!r}; only 'queries' is there"
+    if scorer.products:
+        return "products need the lengths of vectors"
+    if scorer.norm not in ("clipped_l2norm", "l2norm"):
+        return f"norm={scorer.norm!r}; only 'clipped_l2norm' and 'l2norm' are there"
     if scorer.aggregation not in ("mean", "lse"):
         return f"aggregation={scorer.aggregation!r}; only 'mean' and 'lse' are there"
-    if not 0 < scorer.sharpness * (1 + scorer.slope) <= _STEEPEST:
-        return f"sharpness · (1 + slope) is {scorer.sharpness * (1 + scorer.slope):g}, outside (0, {_STEEPEST:g}]"
+    if not 0 < (steepness := scorer.sharpness * (1 + scorer.negative_slope)) <= _STEEPEST:
+        return f"sharpness · (1 + slope) is {steepness:g}, outside (0, {_STEEPEST:g}]"
     if scorer.aggregation == "lse" and not 0 < scorer.lse_sharpness <= _STEEPEST:
         return f"lse_sharpness is {scorer.lse_sharpness:g}, outside (0, {_STEEPEST:g}]"
     return ""
@@ -238,7 +240,7 @@ class _FusedScores(torch.autograd.Function):
             scores, query_TD, context_TD, gram_NTSS,
             queries.slot_NS, contexts.slot_NS, queries.group_NP, contexts.group_NP,
             len(queries), len(contexts), plan.query_groups, query_TD.shape[1],
-            float(scorer.slope), float(scorer.sharpness), float(scorer.lse_sharpness),
+            float(scorer.negative_slope), float(scorer.sharpness), float(scorer.lse_sharpness),
             NEAR=_NEAR, num_stages=_stages(query_TD), **plan.options(),
         )  # fmt: skip
         return scores
@@ -263,7 +265,7 @@ class _FusedScores(torch.autograd.Function):
                 cosine_grad, attention, scaled, score_grad, query_TD, context_TD, gram_NTSS,
                 queries.slot_NS, contexts.slot_NS, queries.group_NP, contexts.group_NP,
                 len(queries), first, count * size, plan.query_groups, query_TD.shape[1],
-                float(scorer.slope), float(scorer.sharpness), float(scorer.lse_sharpness),
+                float(scorer.negative_slope), float(scorer.sharpness), float(scorer.lse_sharpness),
                 num_stages=2, **plan.options(),
             )  # fmt: skip
             here = slice(first * size, (first + count) * size)

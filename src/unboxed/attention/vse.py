@@ -6,6 +6,7 @@ single regions. Words and regions share one space, so phrases can be grounded by
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -13,82 +14,96 @@ import torch
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import l2_normalize
-from unboxed.attention.scan import pair_cosines, xavier_linear
+from unboxed.attention.scan import pair_cosines, query_map, xavier_linear
 
-__all__ = ["Measure", "PooledEmbedding", "TextPooling"]
+__all__ = ["Measure", "PooledEmbedding", "PoolingSettings", "TextPooling"]
 
-Measure = Literal["cosine", "dot", "order"]
+Measure = Literal["cosine", "order"]
 TextPooling = Literal["mean", "last"]
 
 
+@dataclass(frozen=True)
+class PoolingSettings:
+    """How images and captions become vectors, and how these are compared.
+
+    Attributes:
+        text_pooling: the vector of a caption: the `mean` of the words, or the `last` one, as VSE++ takes it from a
+            recurrent network of one direction.
+        measure: `cosine`, the product of the two vectors; or `order`, `-√Σ max(0, caption - image)²` (order embeddings,
+            Vendrov et al., ICLR 2016).
+        unit_images: the vector of an image has unit length; VSE0's has not (`no_imgnorm`), and is the mean of the
+            mapped regions. That of a caption always has.
+        absolute: take the absolute values of both vectors (`use_abs`, of order embeddings).
+        mapped_words: a linear layer maps the states of words to the joint space; VSE++ has none.
+        sharpness: λ of the softmax over regions by which phrases are grounded; the score does not depend on it.
+
+    Raises:
+        ValueError: an unknown way of pooling or measure.
+    """
+
+    text_pooling: TextPooling = "mean"
+    measure: Measure = "cosine"
+    unit_images: bool = True
+    absolute: bool = False
+    mapped_words: bool = True
+    sharpness: float = 9.0
+
+    def __post_init__(self) -> None:
+        for name, options in (("measure", Measure), ("text_pooling", TextPooling)):
+            if getattr(self, name) not in get_args(options):
+                raise ValueError(f"{name} is one of {get_args(options)}, not {getattr(self, name)!r}.")
+
+
 class PooledEmbedding(Aligner):
-    """The dot product of the mean of regions and the mean (or last) of words, both of unit length; other measures too.
+    """One vector for the image, from the mean of its regions, and one for the caption, from its words.
 
     Args:
         region_width: width V of a region's input.
         word_width: width H of a contextual word.
         joint_width: width D of the joint space (the paper: 1024).
-        text_pooling: `mean` of the words, or the `last` one, as VSE++ takes it from a recurrent network of one
-            direction.
-        sharpness: λ of the softmax over regions by which phrases are grounded; the score does not depend on it.
-        measure: `cosine`; `dot`, the vector of the image being the mean of its regions, not scaled to unit length (VSE0
-            without normalized images); or `order`, `-√Σ max(0, caption - image)²` of the absolute values of unit
-            vectors (order embeddings, Vendrov et al., ICLR 2016).
+        settings: pooling and measure; by default the cosine of two means.
 
     Raises:
-        ValueError: an unknown way of pooling or measure.
+        ValueError: without `mapped_words`, a width of the words other than D.
     """
 
     exports_to_onnx = True
     uses_prior = True
 
     def __init__(
-        self,
-        region_width: int,
-        word_width: int,
-        joint_width: int = 1024,
-        text_pooling: TextPooling = "mean",
-        sharpness: float = 9.0,
-        measure: Measure = "cosine",
+        self, region_width: int, word_width: int, joint_width: int = 1024, settings: PoolingSettings | None = None
     ) -> None:
         super().__init__()
-        if measure not in get_args(Measure):
-            raise ValueError(f"measure is one of {get_args(Measure)}, not {measure!r}.")
-        if text_pooling not in get_args(TextPooling):
-            raise ValueError(f"text_pooling is one of {get_args(TextPooling)}, not {text_pooling!r}.")
+        self.settings = settings if settings is not None else PoolingSettings()
         self.region_map = xavier_linear(region_width, joint_width)
-        self.word_map = xavier_linear(word_width, joint_width)
-        self.text_pooling = text_pooling
-        self.measure = measure
-        self.reading = AttentionScorer(sharpness=sharpness, slope=1, normalized_over="none")
+        self.word_map = query_map(word_width, joint_width, self.settings.mapped_words)
+        self.reading = AttentionScorer(sharpness=self.settings.sharpness, norm="no_norm")
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:
         """Two tensors: unit vectors of the regions `[B, R, D]`, and one vector of the whole image `[B, 1, D]`."""
         mapped_BRD = self.region_map(inputs_BRV).masked_fill(~mask_BR[..., None], 0)
-        sum_B1D = mapped_BRD.sum(dim=1, keepdim=True)  # points where the mean does
-        if self.measure == "dot":
-            image_B1D = sum_B1D / mask_BR.sum(dim=1)[:, None, None].clamp(min=1)
+        image_B1D = mapped_BRD.sum(dim=1, keepdim=True)  # points where the mean does
+        if self.settings.unit_images:
+            image_B1D = l2_normalize(image_B1D)
         else:
-            image_B1D = self._whole(sum_B1D)
+            image_B1D = image_B1D / mask_BR.sum(dim=1)[:, None, None].clamp(min=1)
+        image_B1D = image_B1D.abs() if self.settings.absolute else image_B1D
         return RegionEmbeddings((l2_normalize(mapped_BRD), image_B1D), mask_BR)
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two tensors: unit vectors of the queries `[C, Q, D]`, and one of the whole caption `[C, 1, D]`."""
         mapped_CQD = self.word_map(states_CQH).masked_fill(~mask_CQ[..., None], 0)
-        if self.text_pooling == "mean":
+        if self.settings.text_pooling == "mean":
             caption_C1D = mapped_CQD.sum(dim=1, keepdim=True)
         else:
             place_Q = torch.arange(1, mask_CQ.shape[1] + 1, device=mask_CQ.device)
             last_C = (mask_CQ * place_Q).argmax(dim=1)
             caption_C1D = mapped_CQD[torch.arange(len(last_C), device=last_C.device), last_C][:, None]
-        return QueryEmbeddings((l2_normalize(mapped_CQD), self._whole(caption_C1D)), mask_CQ)
-
-    def _whole(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Unit vectors; for the order, of entries >= 0."""
-        unit = l2_normalize(vectors)
-        return unit.abs() if self.measure == "order" else unit
+        caption_C1D = l2_normalize(caption_C1D)
+        caption_C1D = caption_C1D.abs() if self.settings.absolute else caption_C1D
+        return QueryEmbeddings((l2_normalize(mapped_CQD), caption_C1D), mask_CQ)
 
     def align(
         self,
@@ -98,13 +113,13 @@ class PooledEmbedding(Aligner):
         paired: bool = False,
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
-        """Scores in [-1, 1], of `dot` unbounded.
+        """Scores in [-1, 1]; without `unit_images` unbounded.
 
         The similarity is `sharpness` times the cosine of query and region, plus the prior.
         """
         pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
         cosine_BCQR = pairs.to_BCQR(pairs.cosine_BRQC)
-        similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2, context_dim=3)
+        similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2)
         if prior_BCQR is not None:
             similarity_BCQR = similarity_BCQR + prior_BCQR
         mask_BCQR = pair_mask(regions.mask_BR, paired)
@@ -126,7 +141,7 @@ class PooledEmbedding(Aligner):
     def _scores(self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool) -> torch.Tensor:
         """Scores `[B, C]` of whole images and whole captions, or `[1, C]` of each caption and the image of its row."""
         image_B1D, caption_C1D = regions.tensors[1], queries.tensors[1]
-        if self.measure == "order":
+        if self.settings.measure == "order":
             others = caption_C1D if paired else caption_C1D.transpose(0, 1)
             square = (others - image_B1D).clamp(min=0).square().sum(dim=2)
             # The root has no finite gradient at 0, where the caption is wholly below the image.

@@ -20,6 +20,7 @@ from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
+from unboxed.recipes.cross_attention import CrossAttentionConfig, ScoringConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.matching import ConstraintConfig, MatchingConfig
 from unboxed.recipes.npair import NPair
@@ -43,12 +44,14 @@ __all__ = [
     "SPRM",
     "VSE",
     "ConstraintConfig",
+    "CrossAttentionConfig",
     "DistillationConfig",
     "InfoGround",
     "MatchingConfig",
     "NPair",
     "RecipeConfig",
     "Schedule",
+    "ScoringConfig",
     "recipe_from_dict",
     "recipe_table",
     "recipe_to_dict",

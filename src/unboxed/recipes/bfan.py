@@ -12,16 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.cross_attention import CrossAttentionConfig
 
 if TYPE_CHECKING:
-    from unboxed.attention.base import Aligner
+    from unboxed.attention.cosine_attention import AttentionScorer
 
 __all__ = ["BFAN"]
 
 
 @dataclass(frozen=True)
-class BFAN(MatchingConfig):
+class BFAN(CrossAttentionConfig):
     """BFAN. The paper: joint width 1024, lambda 20.
 
     Attributes:
@@ -34,9 +34,8 @@ class BFAN(MatchingConfig):
 
     focal: Literal["equal", "prob"] = "equal"
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Focal cross attention."""
+    def scorer(self) -> AttentionScorer:
+        """BFAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
-        from unboxed.attention.scan import CrossAttention
 
-        return CrossAttention(region_width, state_width, self.joint_width, AttentionScorer.bfan(self.focal))
+        return AttentionScorer.bfan(self.focal)

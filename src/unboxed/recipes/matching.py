@@ -49,8 +49,13 @@ class MatchingConfig(RecipeConfig):
     Attributes:
         contrast: `hinge` (the papers), or `npair`, a softmax over all negatives in both directions.
         scale: factor of the scores for `npair`.
-        margin: of the hinge.
-        warm_up: epochs in which all negatives count; after them only the hardest negative does.
+        margin: of the hinge (SCAN, BFAN, PFAN, SGR, SAF and VSE++: 0.2).
+        warm_up: epochs in which all negatives count; after them only the hardest negative does. The papers have 0; VSE0
+            always counts all negatives.
+        hinge: the loss of a batch: `mean`, the mean over its captions (while all negatives count, over the negatives
+            too), or `sum`, the sum over captions and negatives, as in the papers' codes.
+        same_image_negatives: captions of the same image are negatives too where a batch has several, as in the papers'
+            codes (`triplet_loss`). With one caption of each image in a batch it has no effect.
         constraint: constraints on the attention.
     """
 
@@ -61,6 +66,8 @@ class MatchingConfig(RecipeConfig):
     scale: float = 20.0
     margin: float = 0.2
     warm_up: float = 1.0
+    hinge: Literal["mean", "sum"] = "mean"
+    same_image_negatives: bool = False
     constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
@@ -78,9 +85,14 @@ class MatchingConfig(RecipeConfig):
             loss = npair_loss(pairs.score_BC, image_of_C, self.scale)
             return {"npair": loss, **self._constraints(pairs)}
         warm = pairs.training_step.epoch < self.warm_up
-        hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, "all" if warm else "hardest")
-        negatives = max(len(pairs.batch.images) - 1, 1) if warm else 1  # of each pair, in each direction
-        return {"hinge": hinge / (len(image_of_C) * negatives), **self._constraints(pairs)}
+        negatives: Literal["all", "hardest"] = "all" if warm else "hardest"
+        hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, negatives, self.same_image_negatives)
+        parts = self._constraints(pairs)
+        if self.hinge == "sum":  # a constraint is relative to the loss of one caption
+            return {"hinge": hinge, **{name: loss * len(image_of_C) for name, loss in parts.items()}}
+        others = len(image_of_C) if self.same_image_negatives else len(pairs.batch.images)
+        count = max(others - 1, 1) if warm else 1  # of each pair, in each direction
+        return {"hinge": hinge / (len(image_of_C) * count), **parts}
 
     def _constraints(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         chosen = self.constraint

@@ -11,16 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.cross_attention import CrossAttentionConfig
 
 if TYPE_CHECKING:
-    from unboxed.attention.base import Aligner
+    from torch import nn
+
+    from unboxed.attention.cosine_attention import AttentionScorer
 
 __all__ = ["PFAN"]
 
 
 @dataclass(frozen=True)
-class PFAN(MatchingConfig):
+class PFAN(CrossAttentionConfig):
     """PFAN. The paper: joint width 1024, position width 200.
 
     Attributes:
@@ -36,12 +38,16 @@ class PFAN(MatchingConfig):
     position_width: int = 64
     mask_empty_blocks: bool = False
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Cross attention over regions with position embeddings."""
+    def scorer(self) -> AttentionScorer:
+        """PFAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
-        from unboxed.attention.positions import PositionFocusedRegions
-        from unboxed.attention.scan import CrossAttention
 
-        regions = PositionFocusedRegions(region_width, self.joint_width, self.position_width, self.mask_empty_blocks)
-        scorer = AttentionScorer.pfan(self.direction)
-        return CrossAttention(region_width, state_width, self.joint_width, scorer, regions)
+        return AttentionScorer.pfan(self.direction)
+
+    def region_encoder(self, region_width: int) -> nn.Module:
+        """Regions with position embeddings."""
+        from unboxed.attention.positions import PositionFocusedRegions
+
+        return PositionFocusedRegions(
+            region_width, self.joint_width, self.position_width, self.mask_empty_blocks, unit=self.scoring.imgnorm
+        )

@@ -15,33 +15,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.cross_attention import CrossAttentionConfig
 
 if TYPE_CHECKING:
-    from unboxed.attention.base import Aligner
+    from unboxed.attention.cosine_attention import AttentionScorer
 
 __all__ = ["SCAN"]
 
 
 @dataclass(frozen=True)
-class SCAN(MatchingConfig):
+class SCAN(CrossAttentionConfig):
     """SCAN. The paper: joint width 1024, lambda 9 (t2i) or 4 (i2t).
 
     Attributes:
         direction: words attend to regions (`t2i`), or regions to words (`i2t`).
-        aggregation: of the queries' cosines to the score: `mean`, or `lse` (log-sum-exp).
+        aggregation: of the queries' cosines to the score: `mean`, `lse` (log-sum-exp), `max` or `sum`. The paper has
+            the mean and the log-sum-exp.
     """
 
     attention: ClassVar[str] = "cross attention, words to regions or regions to words"
     paper: ClassVar[str] = "Lee et al., ECCV 2018"
 
     direction: Literal["t2i", "i2t"] = "t2i"
-    aggregation: Literal["mean", "lse"] = "mean"
+    aggregation: Literal["mean", "lse", "max", "sum"] = "mean"
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Cross attention."""
+    def scorer(self) -> AttentionScorer:
+        """SCAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
-        from unboxed.attention.scan import CrossAttention
 
-        scorer = AttentionScorer.scan(self.direction, self.aggregation)
-        return CrossAttention(region_width, state_width, self.joint_width, scorer)
+        return AttentionScorer.scan(self.direction, self.aggregation)

@@ -9,13 +9,14 @@ default: as listed in `scan.py`; similarity vectors are narrower; batch norm wor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unboxed.recipes.matching import MatchingConfig
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
+    from unboxed.attention.sgraf import ReasoningSettings
 
 __all__ = ["SAF", "SGR"]
 
@@ -25,14 +26,36 @@ class _Reasoning(MatchingConfig):
     """What SGR and SAF have in common.
 
     Attributes:
-        similarity_width: width of a similarity vector.
-        reasoning_dropout: of the global vectors.
+        similarity_width: width of a similarity vector (the paper: 256).
+        reasoning_dropout: of the global vectors (the paper: 0.4).
+        region_channels: the batch norm of regions has a channel for each of this many regions; every image must have
+            exactly as many (the original code: 36). None: one channel for all regions, of any number.
+        lambda_softmax: inverse temperature of the softmax over regions (the paper: 9).
     """
 
     paper: ClassVar[str] = "Diao et al., AAAI 2021"
 
     similarity_width: int = 64
     reasoning_dropout: float = 0.4
+    region_channels: int | None = None
+    lambda_softmax: float = 9.0
+
+    def settings(self) -> ReasoningSettings:
+        """The kind of reasoning with its widths."""
+        raise NotImplementedError
+
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """Similarity vectors with graph reasoning or attention filtration."""
+        from unboxed.attention.sgraf import SimilarityReasoning
+
+        settings = replace(
+            self.settings(),
+            similarity_width=self.similarity_width,
+            dropout=self.reasoning_dropout,
+            sharpness=self.lambda_softmax,
+            channels=self.region_channels,
+        )
+        return SimilarityReasoning(region_width, state_width, self.joint_width, settings)
 
 
 @dataclass(frozen=True)
@@ -47,36 +70,28 @@ class SGR(_Reasoning):
 
     steps: int = 3
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Similarity vectors with graph reasoning."""
-        from unboxed.attention.sgraf import SimilarityReasoning
+    def settings(self) -> ReasoningSettings:
+        """A graph over the similarity vectors."""
+        from unboxed.attention.sgraf import ReasoningSettings
 
-        return SimilarityReasoning(
-            region_width,
-            state_width,
-            self.joint_width,
-            "graph",
-            self.similarity_width,
-            steps=self.steps,
-            dropout=self.reasoning_dropout,
-        )
+        return ReasoningSettings("graph", steps=self.steps)
 
 
 @dataclass(frozen=True)
 class SAF(_Reasoning):
-    """SAF. The paper: joint width 1024, similarity width 256, dropout 0.4."""
+    """SAF. The paper: joint width 1024, similarity width 256, dropout 0.4.
+
+    Attributes:
+        gates_by_caption: the batch norm of the gates computes its statistics in training from one caption with all
+            images at a time, as in the original code, and not from all pairs.
+    """
 
     attention: ClassVar[str] = "cross attention; a filter over similarity vectors"
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """Similarity vectors with attention filtration."""
-        from unboxed.attention.sgraf import SimilarityReasoning
+    gates_by_caption: bool = False
 
-        return SimilarityReasoning(
-            region_width,
-            state_width,
-            self.joint_width,
-            "filter",
-            self.similarity_width,
-            dropout=self.reasoning_dropout,
-        )
+    def settings(self) -> ReasoningSettings:
+        """A filter of the similarity vectors."""
+        from unboxed.attention.sgraf import ReasoningSettings
+
+        return ReasoningSettings("filter", by_caption=self.gates_by_caption)

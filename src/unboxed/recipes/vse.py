@@ -24,7 +24,11 @@ class VSE(MatchingConfig):
     """VSE++ on regions. The paper: joint width 1024, the last state of a GRU.
 
     Attributes:
-        text_pooling: the vector of a caption: the `mean` of its words' states, or the `last` state.
+        text_pooling: the vector of a caption: the `mean` of its words' states, or the `last` state (the paper).
+        measure: of a pair of vectors: the `cosine` (VSE++), or the `order` `-√Σ max(0, caption - image)²` (order
+            embeddings; Order0 has margin 0.05, all negatives and `--use-abs`).
+        imgnorm: the vector of an image has unit length (VSE++); VSE0 has `--no-imgnorm` and all negatives.
+        use_abs: the vectors are replaced by their absolute values.
 
     Raises:
         RunError: constraints on attention, which this recipe does not have.
@@ -34,6 +38,9 @@ class VSE(MatchingConfig):
     paper: ClassVar[str] = "Faghri et al., BMVC 2018"
 
     text_pooling: Literal["mean", "last"] = "mean"
+    measure: Literal["cosine", "order"] = "cosine"
+    imgnorm: bool = True
+    use_abs: bool = False
 
     def __post_init__(self) -> None:
         if self.constraint.constraints != "none":
@@ -41,6 +48,7 @@ class VSE(MatchingConfig):
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Pooled embeddings."""
-        from unboxed.attention.vse import PooledEmbedding
+        from unboxed.attention.vse import PooledEmbedding, PoolingSettings
 
-        return PooledEmbedding(region_width, state_width, self.joint_width, self.text_pooling)
+        settings = PoolingSettings(self.text_pooling, self.measure, self.imgnorm, self.use_abs)
+        return PooledEmbedding(region_width, state_width, self.joint_width, settings)
