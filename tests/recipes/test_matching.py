@@ -94,16 +94,13 @@ def hinge(config: MatchingConfig, epoch: int = 0) -> float:
 
 
 @pytest.mark.parametrize("negatives", ["all", "hardest"])
-@pytest.mark.parametrize("same_image", [False, True])
-def test_the_hinge_of_the_originals_is_a_sum_over_the_batch(
-    negatives: Literal["all", "hardest"], same_image: bool
-) -> None:
+def test_the_hinge_of_the_originals_is_a_sum_over_the_batch(negatives: Literal["all", "hardest"]) -> None:
     score_BC = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    total = float(triplet_loss(score_BC, IMAGE_OF_C, 0.2, negatives, same_image))
+    total = float(triplet_loss(score_BC, IMAGE_OF_C, 0.2, negatives))
     warm_up = 1.0 if negatives == "all" else 0.0
-    recipe = SCAN(hinge="sum", warm_up=warm_up, same_image_negatives=same_image)
+    recipe = SCAN(hinge="sum", warm_up=warm_up)
     assert hinge(recipe) == pytest.approx(total)
-    others = 1 if negatives == "hardest" else 3 if same_image else 2
+    others = 1 if negatives == "hardest" else 2
     assert hinge(replace(recipe, hinge="mean")) == pytest.approx(total / 4 / others)
 
 

@@ -16,13 +16,12 @@ def triplet_loss(
     image_of_C: torch.Tensor,
     margin: float = 0.2,
     negatives: TripletNegatives = "hardest",
-    same_image: bool = False,
 ) -> torch.Tensor:
     """The score of each matched pair must exceed those of its negatives by a margin: other images, other captions.
 
     With s the score of a matched pair, the loss is the sum over pairs of `Σ [margin + s(image', caption) - s]₊` and
     `Σ [margin + s(image, caption') - s]₊`. These sums run over all negatives (VSE0), or contain the hardest one only
-    (VSE++). A caption of the same image is never a negative, unless `same_image`.
+    (VSE++). A caption of the same image is never a negative.
 
     The loss is a sum over pairs, as in the references, not a mean: where all scores are equal, it is `2 · C · margin`
     for `hardest`.
@@ -32,9 +31,6 @@ def triplet_loss(
         image_of_C: index of the image that each caption is paired with; the B images are distinct.
         margin: >= 0, in units of the score.
         negatives: `hardest` or `all`.
-        same_image: as in the references, where each caption of a batch comes with its image: all other captions are
-            negatives of an image, also those of the same image, and the image of another caption is a negative each
-            time that it occurs. With one caption of each image it makes no difference.
 
     Returns:
         A scalar >= 0; 0 with a gradient where there is no negative.
@@ -45,8 +41,6 @@ def triplet_loss(
     if negatives not in ("hardest", "all"):
         raise ValueError(f"negatives is 'hardest' or 'all', not {negatives!r}.")
     caption_C = torch.arange(len(image_of_C), device=score_BC.device)
-    if same_image:
-        score_BC, image_of_C = score_BC[image_of_C], caption_C
     matched_C = score_BC[image_of_C, caption_C]
     image_B = torch.arange(len(score_BC), device=score_BC.device)
     other_BC = image_of_C != image_B[:, None]

@@ -44,7 +44,10 @@ class ConstraintConfig:
 
 @dataclass(frozen=True)
 class MatchingConfig(RecipeConfig):
-    """A recipe of image-text matching. By default a batch has one caption of each image, as in the papers.
+    """A recipe of image-text matching. By default a batch has one caption of each image.
+
+    The papers' codes sample pairs (`sampling="captions"`): an image that occurs twice in a batch counts as two, so that
+    its other caption is a negative. Otherwise captions of one image are never each other's negatives.
 
     Attributes:
         contrast: `hinge` (the papers), or `npair`, a softmax over all negatives in both directions.
@@ -54,8 +57,6 @@ class MatchingConfig(RecipeConfig):
             always counts all negatives.
         hinge: the loss of a batch: `mean`, the mean over its captions (while all negatives count, over the negatives
             too), or `sum`, the sum over captions and negatives, as in the papers' codes.
-        same_image_negatives: captions of the same image are negatives too where a batch has several, as in the papers'
-            codes (`triplet_loss`). With one caption of each image in a batch it has no effect.
         constraint: constraints on the attention.
     """
 
@@ -67,7 +68,6 @@ class MatchingConfig(RecipeConfig):
     margin: float = 0.2
     warm_up: float = 1.0
     hinge: Literal["mean", "sum"] = "mean"
-    same_image_negatives: bool = False
     constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
@@ -86,12 +86,11 @@ class MatchingConfig(RecipeConfig):
             return {"npair": loss, **self._constraints(pairs)}
         warm = pairs.training_step.epoch < self.warm_up
         negatives: Literal["all", "hardest"] = "all" if warm else "hardest"
-        hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, negatives, self.same_image_negatives)
+        hinge = triplet_loss(pairs.score_BC, image_of_C, self.margin, negatives)
         parts = self._constraints(pairs)
         if self.hinge == "sum":  # a constraint is relative to the loss of one caption
             return {"hinge": hinge, **{name: loss * len(image_of_C) for name, loss in parts.items()}}
-        others = len(image_of_C) if self.same_image_negatives else len(pairs.batch.images)
-        count = max(others - 1, 1) if warm else 1  # of each pair, in each direction
+        count = max(len(pairs.batch.images) - 1, 1) if warm else 1  # of each pair, in each direction
         return {"hinge": hinge / (len(image_of_C) * count), **parts}
 
     def _constraints(self, pairs: Pairs) -> dict[str, torch.Tensor]:
