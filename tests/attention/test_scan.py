@@ -332,8 +332,6 @@ def test_products_of_unit_vectors_are_cosines() -> None:
 
 def test_encoders_keep_lengths_and_states_where_they_are_told_to() -> None:
     vectors, mask = torch.randn(2, 3, 8), torch.tensor([[True, True, False], [True, True, True]])
-    assert ProjectedQueries(8, 8, mapped=False, unit=False)(vectors, mask).equal(vectors * mask[..., None])
+    assert ProjectedQueries(None, 8, unit=False)(vectors, mask).equal(vectors * mask[..., None])
     region = ProjectedRegions(8, 4, unit=False)
     assert region(vectors, torch.zeros(1), mask).equal(region.map(vectors) * mask[..., None])
-    with pytest.raises(ValueError, match="that of the states, 8: 4"):
-        ProjectedQueries(8, 4, mapped=False)

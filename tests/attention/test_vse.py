@@ -82,8 +82,6 @@ def test_an_unknown_option_is_refused() -> None:
         PoolingSettings(text_pooling="max")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not 'euclid'"):
         PoolingSettings(measure="euclid")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="that of the states, 9: 8"):
-        PooledEmbedding(7, 9, 8, PoolingSettings(mapped_words=False))
 
 
 @pytest.mark.parametrize("settings", OTHERS.values(), ids=OTHERS.keys())

@@ -81,9 +81,9 @@ def test_scan_regions_and_words(golden: Callable[[str], Any]) -> None:
 
 
 MEASURES = {
-    "cosine": PoolingSettings("last", mapped_words=False),
-    "cosine_no_imgnorm": PoolingSettings("last", unit_images=False, mapped_words=False),
-    "order": PoolingSettings("last", "order", absolute=True, mapped_words=False),
+    "cosine": PoolingSettings("last"),
+    "cosine_no_imgnorm": PoolingSettings("last", unit_images=False),
+    "order": PoolingSettings("last", "order", absolute=True),
 }
 MARGINS = {"": 0.2, "_margin005": 0.05}
 
@@ -103,7 +103,7 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
     }
     load(gru, {name: fixture[array] for array, name in names.items()})
     for kind, settings in MEASURES.items():
-        model = PooledEmbedding(40, 32, 32, settings).double()
+        model = PooledEmbedding(40, None, 32, settings).double()
         load(model.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
         regions = model.embed_regions(image_BV[:, None], torch.zeros(1), one_B1)
         queries = model.embed_queries(gru(embedding(tokens_CW))[0], mask_CW)

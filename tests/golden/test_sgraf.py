@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from unboxed.attention import ReasoningSettings, SimilarityReasoning
-from unboxed.attention.scan import ProjectedQueries
 from unboxed.objectives import triplet_loss
 
 KINDS: dict[str, Literal["graph", "filter"]] = {"sgr": "graph", "saf": "filter"}
@@ -32,7 +31,7 @@ def released_model(kind: str, weights: Any, channels: int | None) -> SimilarityR
     settings = ReasoningSettings(
         KINDS[kind], similarity_width=16, dropout=0, channels=channels, by_caption=kind == "saf"
     )
-    model = SimilarityReasoning(64, 64, 64, settings, ProjectedQueries(64, 64, mapped=False)).double()
+    model = SimilarityReasoning(64, None, 64, settings).double()
     model.region_encoder.map = nn.Identity()
     state = model.state_dict()
     loaded = set()

@@ -72,19 +72,14 @@ class ProjectedQueries(nn.Module):
     """The contextual states of words or phrases in the joint space: a linear layer, and then unit length.
 
     Args:
-        word_width: width H of a state.
+        word_width: width H of a state; None: H is D, and there is no layer (SCAN).
         joint_width: width D of the result.
-        mapped: apply the linear layer. SCAN has none: its states, means of the two directions of a recurrent network,
-            are D wide.
         unit: scale the vectors to unit length; SCAN's `no_txtnorm` does not (`AttentionScorer.products`).
-
-    Raises:
-        ValueError: without a linear layer, a width of the states other than D.
     """
 
-    def __init__(self, word_width: int, joint_width: int, mapped: bool = True, unit: bool = True) -> None:
+    def __init__(self, word_width: int | None, joint_width: int, unit: bool = True) -> None:
         super().__init__()
-        self.map = query_map(word_width, joint_width, mapped)
+        self.map = query_map(word_width, joint_width)
         self.unit = unit
 
     def forward(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
@@ -92,17 +87,9 @@ class ProjectedQueries(nn.Module):
         return finished(self.map(states_CQH), mask_CQ, self.unit)
 
 
-def query_map(word_width: int, joint_width: int, mapped: bool) -> nn.Module:
-    """The linear layer from the states of words to the joint space, or, if not `mapped`, none.
-
-    Raises:
-        ValueError: without a layer, a width of the states other than D.
-    """
-    if mapped:
-        return xavier_linear(word_width, joint_width)
-    if word_width != joint_width:
-        raise ValueError(f"Without a linear layer the joint width is that of the states, {word_width}: {joint_width}.")
-    return nn.Identity()
+def query_map(word_width: int | None, joint_width: int) -> nn.Module:
+    """The linear layer from the states of words to the joint space; the identity for None."""
+    return nn.Identity() if word_width is None else xavier_linear(word_width, joint_width)
 
 
 def finished(vectors: torch.Tensor, mask: torch.Tensor, unit: bool) -> torch.Tensor:
@@ -115,7 +102,7 @@ class CrossAttention(Aligner):
 
     Args:
         region_width: width V of a region's input.
-        word_width: width H of a contextual word.
+        word_width: width H of a contextual word; None: H is D, and words are not mapped (SCAN).
         joint_width: width D of the joint space (the papers: 1024).
         scorer: how words and regions attend and score; by default SCAN t2i.
         region_encoder: a `RegionEncoder`; by default `ProjectedRegions`.
@@ -128,7 +115,7 @@ class CrossAttention(Aligner):
     def __init__(
         self,
         region_width: int,
-        word_width: int,
+        word_width: int | None,
         joint_width: int = 1024,
         scorer: AttentionScorer | None = None,
         region_encoder: nn.Module | None = None,

@@ -22,7 +22,7 @@ from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings,
 from unboxed.attention.chunked_scores import BlockPlan, CaptionBlock, ImageBlock
 from unboxed.attention.cosine_attention import AttentionScorer, attend
 from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
-from unboxed.attention.scan import CrossAttention, ProjectedQueries, align_words, pair_cosines, xavier_linear
+from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
 
 __all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning"]
@@ -116,10 +116,9 @@ class SimilarityReasoning(CrossAttention):
 
     Args:
         region_width: width V of a region's input.
-        word_width: width H of a contextual word.
+        word_width: width H of a contextual word; None: H is D, and words are not mapped (the paper).
         joint_width: width D of the joint space (the paper: 1024).
         settings: the reasoning and its widths; by default SGR.
-        query_encoder: by default `ProjectedQueries`.
     """
 
     exports_to_onnx = False
@@ -129,14 +128,13 @@ class SimilarityReasoning(CrossAttention):
     def __init__(
         self,
         region_width: int,
-        word_width: int,
+        word_width: int | None,
         joint_width: int = 1024,
         settings: ReasoningSettings | None = None,
-        query_encoder: ProjectedQueries | None = None,
     ) -> None:
         settings = settings if settings is not None else ReasoningSettings()
         scorer = AttentionScorer("t2i", sharpness=settings.sharpness)
-        super().__init__(region_width, word_width, joint_width, scorer, query_encoder=query_encoder)
+        super().__init__(region_width, word_width, joint_width, scorer)
         width = settings.similarity_width
         self.whole_image = GlobalVector(joint_width, True, settings.dropout, settings.channels)
         self.whole_caption = GlobalVector(joint_width, False, settings.dropout)

@@ -34,7 +34,6 @@ class PoolingSettings:
         unit_images: the vector of an image has unit length; VSE0's has not (`no_imgnorm`), and is the mean of the
             mapped regions. That of a caption always has.
         absolute: take the absolute values of both vectors (`use_abs`, of order embeddings).
-        mapped_words: a linear layer maps the states of words to the joint space; VSE++ has none.
         sharpness: λ of the softmax over regions by which phrases are grounded; the score does not depend on it.
 
     Raises:
@@ -45,7 +44,6 @@ class PoolingSettings:
     measure: Measure = "cosine"
     unit_images: bool = True
     absolute: bool = False
-    mapped_words: bool = True
     sharpness: float = 9.0
 
     def __post_init__(self) -> None:
@@ -59,24 +57,25 @@ class PooledEmbedding(Aligner):
 
     Args:
         region_width: width V of a region's input.
-        word_width: width H of a contextual word.
+        word_width: width H of a contextual word; None: H is D, and words are not mapped (VSE++).
         joint_width: width D of the joint space (the paper: 1024).
         settings: pooling and measure; by default the cosine of two means.
-
-    Raises:
-        ValueError: without `mapped_words`, a width of the words other than D.
     """
 
     exports_to_onnx = True
     uses_prior = True
 
     def __init__(
-        self, region_width: int, word_width: int, joint_width: int = 1024, settings: PoolingSettings | None = None
+        self,
+        region_width: int,
+        word_width: int | None,
+        joint_width: int = 1024,
+        settings: PoolingSettings | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings if settings is not None else PoolingSettings()
         self.region_map = xavier_linear(region_width, joint_width)
-        self.word_map = query_map(word_width, joint_width, self.settings.mapped_words)
+        self.word_map = query_map(word_width, joint_width)
         self.reading = AttentionScorer(sharpness=self.settings.sharpness, norm="no_norm")
 
     def embed_regions(
