@@ -13,6 +13,7 @@ from unboxed.errors import EvaluationError
 from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
+from unboxed.recipes import preset
 from unboxed.training import loop
 
 
@@ -23,8 +24,23 @@ def cell(settings: CompareSettings, seed: int = 0) -> Cell:
 
 class TestRecipes:
     def test_they_are_parsed_as_on_the_command_line(self) -> None:
-        name, config, fit = parse_recipe("infoground --epochs 3 --negatives random", "--epochs 9 --train-fraction 0.1")
-        assert (name, config.schedule.epochs, config.negatives, fit.train_fraction) == ("infoground", 3, "random", 0.1)
+        parsed = parse_recipe("infoground --epochs 3 --negatives random", "--epochs 9 --train-fraction 0.1")
+        assert (parsed.name, parsed.config.schedule.epochs, parsed.config.negatives) == ("infoground", 3, "random")
+        assert (parsed.fit.train_fraction, parsed.preset) == (0.1, None)
+
+    def test_a_preset_gives_the_options_that_are_not_given(self, tmp_path: Path) -> None:
+        parsed = parse_recipe("scan --preset paper --joint-width 8", "--epochs 9")
+        paper = preset("scan", "paper")
+        schedule = replace(paper.config.schedule, epochs=9)
+        assert parsed.config == replace(paper.config, joint_width=8, schedule=schedule)
+        assert (parsed.fit.min_count, parsed.preset) == (4, "paper")
+        assert parse_recipe("scan --preset fast") == parse_recipe("scan")._replace(preset="fast")
+
+    def test_the_values_of_a_preset_are_those_for_the_dataset(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(b"")
+        (tmp_path / "coco.csv").write_text("image,caption\na.jpg,a cat\n")
+        coco = parse_recipe("scan --preset paper", data=tmp_path / "coco.csv")
+        assert coco.config == preset("scan", "paper", "coco").config != preset("scan", "paper").config
 
     @pytest.mark.parametrize(
         ("text", "message"), [("unheard-of", "infoground"), ("", "infoground"), ("infoground --colour red", "--colour")]

@@ -15,7 +15,7 @@ import tyro
 
 from unboxed import __version__
 from unboxed.cli import bench, data, doctor, ground, label, learn, search, studio
-from unboxed.cli.learn import fit_by_default, recipe_commands
+from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.errors import UnboxedError
 
@@ -106,9 +106,8 @@ def _run_fit(args: list[str]) -> None:
     if not args:
         raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
     if not args[0].startswith("-"):
-        recipes = recipe_commands()
-        _check_name("recipe", args[0], recipes)
-        tyro.cli(recipes[args[0]], prog=f"unboxed fit {args[0]}", args=args[1:], config=_CONFIG)
+        _check_name("recipe", args[0], recipe_commands())
+        tyro.cli(recipe_command(args[0], args[1:]), prog=f"unboxed fit {args[0]}", args=args[1:], config=_CONFIG)
         return
     description = None
     if {"-h", "--help"} & set(args):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
@@ -18,8 +19,9 @@ from unboxed.training.options import FitSettings
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
     from unboxed.recipes import RecipeConfig
+    from unboxed.recipes.presets import Preset
 
-__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_commands"]
+__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_command", "recipe_commands"]
 
 
 def demo(out: Path = Path("demo"), seed: int = 0) -> None:
@@ -119,17 +121,42 @@ def _next_commands(data: Path, run: Path) -> list[str]:
     ]
 
 
-def _recipe_command(name: str, recipe: type[RecipeConfig]) -> Callable[..., None]:
-    """`unboxed fit NAME`, with the settings of a fit and the fields of the recipe as options."""
+def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None = None) -> Callable[..., None]:
+    """`unboxed fit NAME`, with the settings of a fit and the fields of the recipe as options.
 
-    def command(settings: Any, config: Any = recipe()) -> None:  # noqa: B008, a frozen value
+    Args:
+        name: of the recipe.
+        recipe: its class.
+        start: the preset whose values are the defaults of the options.
+    """
+
+    from unboxed.recipes.presets import PresetName
+
+    def command(settings: Any, config: Any, preset: PresetName | None = None) -> None:
         from unboxed.training.fitting import fit
 
-        fit(name, config, settings, show=show, report=TrainingProgress())
+        if start is not None:
+            for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
+                show(line)
+        fit(name, config, settings, preset=preset, show=show, report=TrainingProgress())
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
 
-    command.__annotations__.update(settings=OmitArgPrefixes[FitSettings], config=OmitArgPrefixes[recipe])  # type: ignore[misc, valid-type]
-    command.__doc__ = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
+    settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))
+    command.__defaults__ = (settings, start.config if start else recipe(), None)
+    command.__annotations__.update(
+        settings=OmitArgPrefixes[FitSettings],
+        config=OmitArgPrefixes[recipe],  # type: ignore[misc, valid-type]
+        preset=PresetName | None,
+    )
+    summary = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
+    command.__doc__ = f"""{summary}
+
+    Args:
+        settings: data, output folder and training.
+        config: the options of the recipe.
+        preset: where the other options start: `paper`, the settings of the original code, which are printed with
+            where each was read, or `fast`, the defaults. Options that are given take precedence.
+    """
     return command
 
 
@@ -138,3 +165,29 @@ def recipe_commands() -> dict[str, Callable[..., None]]:
     from unboxed.recipes import RECIPES
 
     return {name: _recipe_command(name, recipe) for name, recipe in RECIPES.items()}
+
+
+def recipe_command(name: str, arguments: Sequence[str]) -> Callable[..., None]:
+    """The command of one recipe; its defaults are those of the preset that the arguments name.
+
+    Args:
+        name: of the recipe.
+        arguments: of the command line, without the recipe's name.
+
+    Raises:
+        RunError: no preset of that name.
+    """
+    from unboxed.recipes import RECIPES, preset
+    from unboxed.recipes.presets import preset_arguments
+
+    chosen, data = preset_arguments(arguments)
+    start = None if chosen is None else preset(name, chosen, _kind_of(data))
+    return _recipe_command(name, RECIPES[name], start)
+
+
+def _kind_of(data: str | None) -> str:
+    """Whose values of a preset fit the dataset of the command line."""
+    from unboxed.data.dataset import load_dataset
+    from unboxed.recipes.presets import DEFAULT_DATASET, dataset_kind
+
+    return DEFAULT_DATASET if data is None else dataset_kind(load_dataset(data))

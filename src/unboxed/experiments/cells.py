@@ -40,6 +40,7 @@ from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig
+from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_path, file_lock, write_json
 from unboxed.runtime.progress import TrainingProgress, show
@@ -82,19 +83,21 @@ class FitOptions:
 
 
 class ParsedRecipe(NamedTuple):
-    """The name of a recipe, its config, and its options of the fit."""
+    """The name of a recipe, its config, its options of the fit, and the preset that they began as."""
 
     name: str
     config: RecipeConfig
     fit: FitOptions
+    preset: str | None = None
 
 
-def parse_recipe(text: str, options: str = "") -> ParsedRecipe:
+def parse_recipe(text: str, options: str = "", data: Path | None = None) -> ParsedRecipe:
     """Parses a recipe as on the command line of `unboxed fit`, such as `ckd --distillation 3`.
 
     Args:
         text: name and options.
         options: default options, such as `--epochs 10`; those in `text` take precedence.
+        data: the dataset's file, on which some values of `--preset paper` depend.
 
     Raises:
         EvaluationError: the recipe does not exist, or does not have one of the options.
@@ -105,18 +108,21 @@ def parse_recipe(text: str, options: str = "") -> ParsedRecipe:
     if name not in RECIPES:
         raise EvaluationError(f"“{text}” does not start with a recipe; the recipes are {', '.join(RECIPES)}.")
 
-    config_type: Any = RECIPES[name]
+    given = [*shlex.split(options), *arguments]
+    chosen, _ = preset_arguments(given)
+    kind = dataset_kind(load_dataset(data)) if chosen and data else DEFAULT_DATASET
+    start = make_preset(name, RECIPES[name], chosen or "fast", kind)
 
-    def both(config: Any = config_type(), fit: Any = FitOptions()) -> ParsedRecipe:  # noqa: B008
-        return ParsedRecipe(name, config, fit)
+    def both(config: Any = start.config, fit: Any = FitOptions(**start.fit), preset: Any = None) -> ParsedRecipe:
+        return ParsedRecipe(name, config, fit, preset)
 
-    both.__annotations__.update(config=config_type, fit=FitOptions)
+    both.__annotations__.update(config=RECIPES[name], fit=FitOptions, preset=PresetName | None)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
             return tyro.cli(
                 both,
-                args=[*shlex.split(options), *arguments],
+                args=given,
                 prog=f"unboxed fit {name}",
                 config=(tyro.conf.OmitArgPrefixes,),
             )
@@ -153,14 +159,14 @@ class Cell:
     @cached_property
     def parsed(self) -> ParsedRecipe:
         """The parsed recipe; its config contains the seed."""
-        parsed = parse_recipe(self.recipe, self.options)
+        parsed = parse_recipe(self.recipe, self.options, Path(self.data))
         config = replace(parsed.config, schedule=replace(parsed.config.schedule, seed=self.seed))
         return parsed._replace(config=config)
 
     @cached_property
     def run_name(self) -> str:
         """Name of the run's folder; the same for cells that train the same model."""
-        name, config, options = self.parsed
+        name, config, options, _ = self.parsed
         recipe = {**_named(asdict(config), asdict(RECIPES[name]())), **REMOVED_OPTIONS.get(name, {})}
         hashed = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
@@ -308,12 +314,12 @@ def run_cell(
         if cell.is_finished(folder):
             return
 
-        name, config, options = cell.parsed
+        name, config, options, preset = cell.parsed
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
         settings = FitSettings(Path(cell.data), run, regions, resume=True, cache=cache, **asdict(options))
         with file_lock(run):  # a cell with another split may train the same run
-            fit(name, config, settings, show=show, report=report)
+            fit(name, config, settings, preset=preset, show=show, report=report)
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}

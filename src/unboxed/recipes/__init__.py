@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from unboxed.errors import RunError
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.bfan import BFAN
 from unboxed.recipes.ckd import CKD
@@ -25,6 +26,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.matching import ConstraintConfig, MatchingConfig
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.pfan import PFAN
+from unboxed.recipes.presets import DEFAULT_DATASET, Preset, make_preset
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sgr import SAF, SGR
@@ -49,9 +51,11 @@ __all__ = [
     "InfoGround",
     "MatchingConfig",
     "NPair",
+    "Preset",
     "RecipeConfig",
     "Schedule",
     "ScoringConfig",
+    "preset",
     "recipe_from_dict",
     "recipe_table",
     "recipe_to_dict",
@@ -92,6 +96,25 @@ def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
     """
     known = {option: value for option, value in options.items() if option not in REMOVED_OPTIONS.get(name, {})}
     return from_json(RECIPES[name], known, hooks=_HOOKS)
+
+
+def preset(recipe: str, name: str = "paper", dataset: str = DEFAULT_DATASET) -> Preset:
+    """A preset of a recipe, such as the settings of the original code: `fit` takes its `config`.
+
+        scan = preset("scan", "paper")
+        fit("scan", scan.config, FitSettings(data, out, **scan.fit), preset=scan.name)
+
+    Args:
+        recipe: a name in `RECIPES`.
+        name: `paper`, or `fast` for the defaults.
+        dataset: `flickr30k` or `coco`, where the original has different values; see `presets.dataset_kind`.
+
+    Raises:
+        RunError: no recipe or preset of that name.
+    """
+    if recipe not in RECIPES:
+        raise RunError(f"There is no recipe {recipe!r}; the recipes are {', '.join(RECIPES)}.")
+    return make_preset(recipe, RECIPES[recipe], name, dataset)
 
 
 def recipe_table() -> str:

@@ -20,7 +20,8 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
-from unboxed.recipes import RecipeConfig, recipe_to_dict
+from unboxed.recipes import RecipeConfig
+from unboxed.recipes.presets import flat_options
 from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
@@ -46,6 +47,7 @@ def fit(
     options: RecipeConfig,
     settings: FitSettings,
     *,
+    preset: str | None = None,
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
@@ -58,6 +60,7 @@ def fit(
         recipe: its name in `RECIPES`, such as `infoground`.
         options: its options.
         settings: the data, the run's folder, and the rest.
+        preset: the name of the preset that the options began as, for the run's config.
         show: called with a line of text at every stage.
         report: called with every entry of the training log.
 
@@ -79,6 +82,8 @@ def fit(
         )
     run.mkdir(parents=True, exist_ok=True)
     config = _run_config(recipe, options, settings, data)
+    if preset is not None:
+        config.facts["preset"] = preset
     prior = _prior(options, data, show)
     batcher = Batcher(config, data.vocabulary, prior)
     training = SplitLoader(data.training.examples, data.store, batcher)
@@ -291,22 +296,14 @@ def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings) -> 
         raise RunError(
             f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
         )
-    now, before = _flat(recipe_to_dict(options)), _flat(recipe_to_dict(previous.options))
+    now, before = flat_options(options), flat_options(previous.options)
     differing = [f"{name} was {before[name]!r} and now is {now[name]!r}" for name in now if now[name] != before[name]]
     if differing:
+        began = f" on top of --preset {previous.facts['preset']}" if "preset" in previous.facts else ""
         raise RunError(
-            f"{run} was started with other options: {'; '.join(differing)}. Repeat them, or start another run."
+            f"{run} was started with other options{began}: {'; '.join(differing)}. Repeat them, or start another run."
         )
     precision = previous.facts.get("precision", "32")
     if not previous.facts.get("finished") and precision != settings.precision:
         raise RunError(f"{run} was started with --precision {precision}; repeat it.")
     return previous
-
-
-def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with those of nested parts beside the others, as on the command line."""
-    flat = {name: value for name, value in options.items() if not isinstance(value, dict)}
-    for part in options.values():
-        if isinstance(part, dict):
-            flat.update(part)
-    return flat
