@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.dual_encoder import DualEncoder, MaskedMLP
+from unboxed.attention.dual_encoder import DualEncoder, MaskedMLP, over_real_rows
 
 __all__ = ["BestRegion"]
 
@@ -71,12 +71,15 @@ class BestRegion(DualEncoder):
 
         Only real queries are compared: captions with few phrases are mostly padding.
         """
-        (regions_BRD,), (queries_CQD,), mask_CQ = regions.tensors, queries.tensors, queries.mask_CQ
-        cosine_NBR = (queries_CQD[mask_CQ] @ regions_BRD.flatten(0, 1).T).view(-1, *regions.mask_BR.shape)
-        best_NB = cosine_NBR.masked_fill(~regions.mask_BR, float("-inf")).amax(dim=-1) * self.log_scale.exp()
-        matched_CQB = best_NB.new_zeros(*mask_CQ.shape, best_NB.shape[1])
-        matched_CQB[mask_CQ] = best_NB
-        matched_BCQ = matched_CQB.permute(2, 0, 1)
+        (regions_BRD,), (queries_CQD,) = regions.tensors, queries.tensors
+        mask_BR, mask_CQ = regions.mask_BR, queries.mask_CQ
+        bias_M = regions_BRD.new_zeros(mask_BR.numel()).masked_fill_(~mask_BR.flatten(), float("-inf"))
+
+        def best(queries_ND: torch.Tensor) -> torch.Tensor:
+            cosine_NM = torch.addmm(bias_M, queries_ND, regions_BRD.flatten(0, 1).T)
+            return cosine_NM.view(-1, *mask_BR.shape).amax(dim=-1) * self.log_scale.exp()
+
+        matched_BCQ = over_real_rows(best, queries_CQD, mask_CQ).permute(2, 0, 1)
         return matched_BCQ, self._score(matched_BCQ, mask_CQ)
 
     def _score(self, matched_BCQ: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:

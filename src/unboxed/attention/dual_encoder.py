@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from unboxed.attention.base import Aligner, QueryEmbeddings, RegionEmbeddings, pair_mask, pair_products
 
-__all__ = ["DualEncoder", "MaskedMLP"]
+__all__ = ["DualEncoder", "MaskedMLP", "over_real_rows"]
 
 
 class MaskedMLP(nn.Module):
@@ -39,9 +41,24 @@ class MaskedMLP(nn.Module):
 
     def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`[..., input_width]` and a mask `[...]` to `[..., output_width]`."""
-        output = rows.new_zeros(*mask.shape, self.output_width)
-        output[mask] = self.map(rows[mask])
-        return output
+        return over_real_rows(self.map, rows, mask)
+
+
+def over_real_rows(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """`function` of the real rows, `[N, V]` to `[N, D]`, in their places; zeros elsewhere.
+
+    Args:
+        function: of all real rows together.
+        rows: `[..., V]`.
+        mask: `[...]`, True for real rows.
+    """
+    real_N = mask.flatten().nonzero()[:, 0]
+    if len(real_N) == mask.numel():
+        return function(rows.flatten(0, -2)).view(*mask.shape, -1)
+    # Whole rows are copied: indexing by the mask itself takes several times as long, above all for the gradient.
+    output_ND = function(rows.flatten(0, -2).index_select(0, real_N))
+    output = output_ND.new_zeros(mask.numel(), output_ND.shape[1]).index_copy(0, real_N, output_ND)
+    return output.view(*mask.shape, -1)
 
 
 class DualEncoder(Aligner):

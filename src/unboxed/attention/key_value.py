@@ -20,7 +20,7 @@ from unboxed.attention.base import (
     pair_mask,
     pair_products,
 )
-from unboxed.attention.dual_encoder import MaskedMLP
+from unboxed.attention.dual_encoder import MaskedMLP, over_real_rows
 
 __all__ = ["HiddenWidth", "KeyValueAttention"]
 
@@ -60,7 +60,7 @@ class KeyValueAttention(Aligner):
 
         self.region_key, self.region_value = perceptron(region_width), perceptron(region_width)
         self.word_query, self.word_value = perceptron(state_width), perceptron(state_width)
-        self.scale = joint_width**-0.5
+        self.width, self.scale = joint_width, joint_width**-0.5
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
@@ -89,3 +89,20 @@ class KeyValueAttention(Aligner):
         matched_BCQ = (attention_BCQR * value_BCQR).sum(dim=-1)
         score_BC = mean_over_queries(matched_BCQ, queries.mask_CQ)
         return Alignment(similarity_BCQR, attention_BCQR, value_BCQR, matched_BCQ, score_BC)
+
+    def match(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, *, prior_BCQR: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`matched_BCQ` and `score_BC` of `align`, of real queries only; 0 at padded ones."""
+        keys_MD, values_MD = (tensor.flatten(0, 1) for tensor in regions.tensors)
+        # The mask and the scale are part of the product: the logits are the largest array of a step.
+        bias_M = keys_MD.new_zeros(len(keys_MD)).masked_fill_(~regions.mask_BR.flatten(), float("-inf"))
+
+        def matched(both_N2D: torch.Tensor) -> torch.Tensor:
+            logit_NM = torch.addmm(bias_M, both_N2D[:, : self.width], keys_MD.T, alpha=self.scale)
+            attention_NBR = logit_NM.view(-1, *regions.mask_BR.shape).softmax(dim=-1)
+            value_NM = both_N2D[:, self.width :] @ values_MD.T
+            return (attention_NBR * value_NM.view_as(attention_NBR)).sum(dim=-1)
+
+        matched_BCQ = over_real_rows(matched, torch.cat(queries.tensors, dim=-1), queries.mask_CQ).permute(2, 0, 1)
+        return matched_BCQ, mean_over_queries(matched_BCQ, queries.mask_CQ)

@@ -58,5 +58,5 @@ class InfoGround(RecipeConfig):
         """InfoNCE of each noun and adjective over the images of the batch."""
         from unboxed.objectives.contrastive import word_image_infonce
 
-        matched_BCQ = pairs.alignment.matched_BCQ
+        matched_BCQ = pairs.match[0]
         return {"word_image": word_image_infonce(matched_BCQ, pairs.captions.queries.mask_CQ, pairs.image_of_C)}

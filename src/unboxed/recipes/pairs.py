@@ -67,7 +67,9 @@ class Pairs:
 
     @cached_property
     def score_BC(self) -> torch.Tensor:
-        """The scores of all pairs, computed without the alignment unless that exists already."""
+        """The scores of all pairs, computed without the alignment or the matches unless these exist already."""
+        if "match" in vars(self):
+            return self.match[1]
         if "alignment" in vars(self):
             return self.alignment.score_BC
         return self.aligner.scores(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
@@ -90,16 +92,18 @@ class Pairs:
     @cached_property
     def paired_logit_CPR(self) -> torch.Tensor:
         """Each phrase's logits over the regions of its image, means over its queries; -inf at padded regions."""
-        prior_1CPR = None if self.prior_BCPR is None else self._paired(self.prior_BCPR)[None]
-        alignment = align(self.aligner, self.paired_images, self.captions, paired=True, prior_BCPR=prior_1CPR)
+        alignment = align(
+            self.aligner, self.paired_images, self.captions, paired=True, prior_BCPR=self._paired_prior_1CPR
+        )
         logit_CPR = phrase_logits(alignment.attention_BCQR[0], self.captions.phrase_CPQ)
         return logit_CPR.masked_fill(~self.paired_mask_CR[:, None], float("-inf"))
 
     @cached_property
     def paired_prior_CPR(self) -> torch.Tensor:
         """The semantic prior of each phrase in its image. Needs a model with a prior."""
-        assert self.prior_BCPR is not None
-        return self._paired(self.prior_BCPR)
+        prior_1CPR = self._paired_prior_1CPR
+        assert prior_1CPR is not None
+        return prior_1CPR[0]
 
     def matched(self) -> tuple[MatchedAttention, ...]:
         """The attention of each caption on its image, for constraints on attention.
@@ -118,7 +122,7 @@ class Pairs:
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
         """Where each phrase attends in its image: the learned attention times the prior to a power, if there is one."""
         logit_CPR = self.paired_logit_CPR
-        if self.prior_BCPR is not None:
+        if self._paired_prior_1CPR is not None:
             logit_CPR = logit_CPR + prior_weight * (self.paired_prior_CPR + PRIOR_FLOOR).log()
         return logit_CPR.softmax(dim=-1)
 
@@ -127,9 +131,10 @@ class Pairs:
         """The prior of every query, for attentions that combine it with their own scores."""
         return self.prior_BCPR if combines_prior(self.aligner, self.captions) else None
 
-    def _paired(self, value_BC: torch.Tensor) -> torch.Tensor:
-        """From values of all pairs `[B, C, ...]`, those of each caption with its image, `[C, ...]`."""
-        return value_BC[self.image_of_C, torch.arange(len(self.image_of_C), device=self.image_of_C.device)]
+    @cached_property
+    def _paired_prior_1CPR(self) -> torch.Tensor | None:
+        """The prior of each caption's phrases in its image; None without a prior."""
+        return phrase_prior(self.paired_images, self.captions, paired=True)
 
 
 def phrase_logits(attention_CQR: torch.Tensor, phrase_CPQ: torch.Tensor) -> torch.Tensor:
