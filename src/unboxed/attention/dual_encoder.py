@@ -44,7 +44,9 @@ class MaskedMLP(nn.Module):
         return over_real_rows(self.map, rows, mask)
 
 
-def over_real_rows(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def over_real_rows(
+    function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
     """`function` of the real rows, `[N, V]` to `[N, D]`, in their places; zeros elsewhere.
 
     Args:

@@ -25,7 +25,7 @@ from unboxed.training.split_loader import SplitLoader
 from unboxed.training.validation import TrainableModel, validate
 from unboxed.types import PairedBatch
 
-__all__ = ["TrainableModel", "train"]
+__all__ = ["TrainableModel", "optimizer_of", "train"]
 
 LOG_STEPS = 10
 
@@ -97,7 +97,7 @@ class _Training:
         self.training, self.validation = training, validation
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
         self.fabric = Fabric(devices=1)
-        optimizer = _optimizer(model, schedule)
+        optimizer = optimizer_of(model, schedule)
         self.progress = _Progress()
         if self._checkpoint.exists():
             self.progress = _Progress(**load_checkpoint(self._checkpoint, model, optimizer))
@@ -209,13 +209,13 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
     return figures["val_rsum"] > best["val_rsum"]
 
 
-def _optimizer(model: torch.nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+def optimizer_of(model: torch.nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """The optimizer, with weight decay for matrices only, not for biases and norms."""
     groups: list[dict[str, Any]] = [
         {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": schedule.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
     ]
     if schedule.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=schedule.learning_rate, momentum=0.9)
+        return torch.optim.SGD(groups, lr=schedule.learning_rate, momentum=0.9, fused=True)
     kind = torch.optim.Adam if schedule.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, lr=schedule.learning_rate)
+    return kind(groups, lr=schedule.learning_rate, fused=True)
