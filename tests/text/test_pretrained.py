@@ -191,7 +191,9 @@ def test_a_substituted_word_is_encoded_in_the_changed_caption(
     vocabulary = Vocabulary.from_captions(["a man in the park", "two dogs", "a drum"])
     substitutes_CN = torch.tensor([vocabulary.encode(["dogs", "drum"])])
     slot_C = torch.tensor([1])
-    vectors_CNH = frozen.substitute(torch.zeros(1, 5, 16), MASK_CW[:1], slot_C, substitutes_CN, WORDS[:1])
+    vectors_CNH = frozen.substitute(
+        torch.zeros(1, 5, 16), torch.zeros(1, 5), MASK_CW[:1], slot_C, substitutes_CN, WORDS[:1]
+    )
     for n, caption in enumerate(("a dogs in the park", "a drum in the park")):
         torch.testing.assert_close(vectors_CNH[0, n], encoder([caption])[0][0, 1])
 

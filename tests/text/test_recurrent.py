@@ -15,7 +15,7 @@ def test_substituting_a_word_equals_encoding_the_changed_caption() -> None:
     mask_CW = torch.arange(7) < lengths[:, None]
     slot_C = torch.tensor([0, 0, 3, 2])
     substitutes_CN = torch.randint(1, 20, (4, 3))
-    quick = encoder.substitute(encoder(tokens_CW, mask_CW), mask_CW, slot_C, substitutes_CN)
+    quick = encoder.substitute(encoder(tokens_CW, mask_CW), tokens_CW, mask_CW, slot_C, substitutes_CN)
     for c in range(4):
         for n in range(3):
             changed = tokens_CW[c : c + 1].clone()

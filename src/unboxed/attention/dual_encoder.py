@@ -21,7 +21,7 @@ class MaskedMLP(nn.Module):
         input_width: width of a row.
         hidden_width: width of each hidden layer.
         output_width: width of an output row.
-        layers: number of linear layers; with 1 there is no hidden layer.
+        layers: number of linear layers; with 1 there is no hidden layer, with 0 rows stay as they are.
         batch_norm: normalize the hidden layers over the rows of a batch.
     """
 
@@ -36,7 +36,8 @@ class MaskedMLP(nn.Module):
             blocks += [nn.BatchNorm1d(hidden_width)] * batch_norm
             blocks += [nn.ReLU()]
             width = hidden_width
-        self.map = nn.Sequential(*blocks, nn.Linear(width, output_width))
+        blocks += [nn.Linear(width, output_width)] if layers else []
+        self.map = nn.Sequential(*blocks)
         self.output_width = output_width
 
     def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -57,7 +57,7 @@ class MatchMap(Aligner):
     def __init__(
         self,
         cells: nn.Module,
-        query_width: int,
+        query_width: int | None,
         joint_width: int = 256,
         reduction: Reduction = "mean",
         hidden: float = 0.0,
@@ -66,7 +66,8 @@ class MatchMap(Aligner):
         if reduction not in get_args(Reduction):
             raise ValueError(f"reduction is one of {get_args(Reduction)}, not {reduction!r}.")
         self.cells = cells
-        self.query = nn.Linear(query_width, joint_width)
+        self.query_width = query_width
+        self.query = nn.Identity() if query_width is None else nn.Linear(query_width, joint_width)
         self.reduction = reduction
         self.hidden = hidden
 
@@ -82,7 +83,7 @@ class MatchMap(Aligner):
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """One tensor: queries `[C, Q, D]`, zero where padded."""
-        return QueryEmbeddings((self.query(states_CQH[..., : self.query.in_features]) * mask_CQ[..., None],), mask_CQ)
+        return QueryEmbeddings((self.query(states_CQH[..., : self.query_width]) * mask_CQ[..., None],), mask_CQ)
 
     def align(
         self,

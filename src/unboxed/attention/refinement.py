@@ -15,7 +15,7 @@ class PriorRefinement(DualEncoder):
 
     Args:
         region_width: width V of a region's input.
-        state_width: width H of a phrase.
+        state_width: width H of a phrase; None: H is D, and phrases are not mapped (the paper).
         joint_width: width D of the joint space (the paper: 300).
         hidden_width: of a hidden layer of the region network; 0 for a single linear layer (the paper).
         omega: ω, the share of the trained part in [0, 1]; P is that part alone where no prior is given.
@@ -27,7 +27,7 @@ class PriorRefinement(DualEncoder):
     def __init__(
         self,
         region_width: int,
-        state_width: int,
+        state_width: int | None,
         joint_width: int = 300,
         hidden_width: int = 0,
         omega: float = 0.4,
@@ -36,7 +36,7 @@ class PriorRefinement(DualEncoder):
     ) -> None:
         super().__init__(
             MaskedMLP(region_width, hidden_width, joint_width, 2 if hidden_width else 1, batch_norm=False),
-            MaskedMLP(state_width, joint_width, joint_width, 1, batch_norm=False),
+            MaskedMLP(state_width or joint_width, joint_width, joint_width, 1 if state_width else 0, batch_norm=False),
         )
         self.omega, self.temperature, self.prior_temperature = omega, temperature, prior_temperature
 

@@ -1,4 +1,4 @@
-from .batches import caption_batches, collate_captions, collate_images, epoch_batches, region_inputs
+from .batches import caption_batches, collate_captions, collate_images, epoch_batches, region_edges, region_inputs
 from .dataset import Dataset, RegionTable, Split, load_dataset
 from .images import image_size, open_image
 
@@ -13,5 +13,6 @@ __all__ = [
     "image_size",
     "load_dataset",
     "open_image",
+    "region_edges",
     "region_inputs",
 ]

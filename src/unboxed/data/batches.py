@@ -11,7 +11,15 @@ import torch
 from unboxed.text.encoding import EncodedCaption
 from unboxed.types import Array, CaptionBatch, ImageBatch
 
-__all__ = ["GEOMETRY_WIDTH", "caption_batches", "collate_captions", "collate_images", "epoch_batches", "region_inputs"]
+__all__ = [
+    "GEOMETRY_WIDTH",
+    "caption_batches",
+    "collate_captions",
+    "collate_images",
+    "epoch_batches",
+    "region_edges",
+    "region_inputs",
+]
 
 GEOMETRY_WIDTH = 9
 
@@ -81,8 +89,7 @@ def region_inputs(
     The root spreads the small probabilities, where most of them lie. The geometry is the box's edges, size, area and
     its root as shares of the image, and its position's distance from the centre.
     """
-    scale = np.array([width, height, width, height], dtype=np.float32)
-    edges = np.asarray(boxes, dtype=np.float32) / scale
+    edges = region_edges(boxes, width, height)
     size = np.clip(edges[:, 2:] - edges[:, :2], 0, None)
     area = size.prod(axis=1, keepdims=True)
     distance = np.linalg.norm((edges[:, :2] + edges[:, 2:]) / 2 - 0.5, axis=1, keepdims=True)
@@ -90,14 +97,25 @@ def region_inputs(
     return np.concatenate([features, probs, edges, size, area, np.sqrt(area), distance], axis=1, dtype=np.float32)
 
 
+def region_edges(boxes: npt.NDArray[np.floating], width: int, height: int) -> Array:
+    """The boxes `[R, 4]` of an image of `width` x `height` pixels, as shares of its width and height."""
+    scale = np.array([width, height, width, height], dtype=np.float32)
+    edges: Array = np.asarray(boxes, dtype=np.float32) / scale
+    return edges
+
+
 def collate_images(
-    inputs_B: Sequence[Array], class_scores_B: Sequence[npt.NDArray[np.floating]] | None = None
+    inputs_B: Sequence[Array],
+    class_scores_B: Sequence[npt.NDArray[np.floating]] | None = None,
+    edges_B: Sequence[Array] | None = None,
 ) -> ImageBatch:
     """Pad the region inputs of B images to one batch.
 
     Args:
-        inputs_B: B arrays `[R_b, V]` of `region_inputs`, R_b >= 1, whose last columns are the geometry.
+        inputs_B: B arrays `[R_b, V]`, R_b >= 1.
         class_scores_B: B arrays `[R_b, E]` of the semantic prior; None without a prior.
+        edges_B: B arrays `[R_b, 4]` of `region_edges`; None: the inputs are those of `region_inputs`, whose geometry
+            contains them.
     """
     inputs_BRV, mask_BR = _padded_rows(inputs_B)
     if class_scores_B is None:
@@ -105,9 +123,13 @@ def collate_images(
     else:
         class_score_BRE, _ = _padded_rows(class_scores_B)
     inputs = torch.from_numpy(inputs_BRV)
+    if edges_B is None:
+        edges = inputs[..., -GEOMETRY_WIDTH : 4 - GEOMETRY_WIDTH]
+    else:
+        edges = torch.from_numpy(_padded_rows(edges_B)[0])
     return ImageBatch(
         inputs_BRV=inputs,
-        edges_BR4=inputs[..., -GEOMETRY_WIDTH : 4 - GEOMETRY_WIDTH],
+        edges_BR4=edges,
         mask_BR=torch.from_numpy(mask_BR),
         class_score_BRE=torch.from_numpy(class_score_BRE),
     )

@@ -31,6 +31,7 @@ from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embedding_names, uses_prior
 from unboxed.runtime.atomic import atomic_folder, write_json
+from unboxed.text.settings import TextConfig
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -129,6 +130,18 @@ def _check(grounder: Grounder, out: Path) -> None:
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "
             "exported."
         )
+    reading, exported = config.options.text_encoder, TextConfig()
+    if (reading.cell, reading.bidirectional, reading.word_state, reading.phrase_reads, reading.phrase_pooling) != (
+        exported.cell,
+        exported.bidirectional,
+        exported.word_state,
+        exported.phrase_reads,
+        exported.phrase_pooling,
+    ):
+        raise ExportError(
+            "The text encoder of this run has no ONNX form; only a bidirectional GRU with `--word-state linear` that "
+            "reads captions, and means of words as phrases (the defaults), can be exported."
+        )
     if importlib.util.find_spec("onnxscript") is None or not hasattr(torch.onnx, "ops"):
         raise ExportError(
             'Writing ONNX needs onnxscript and PyTorch 2.8 or newer: pip install "unboxed[onnx]" "torch>=2.8"'
@@ -144,7 +157,7 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
     regions: dict[str, str | tuple[str, ...]] = {"boxes_BR4": "boxes_BR4", "size_B2": "size_B2"}
     regions |= {"mask_BR": "region_mask_BR"}
     regions |= {"features_BRV": "features_BRV"} if config.columns.any() else {}
-    regions |= {"class_probs_BRK": "class_probs_BRK"} if config.options.class_inputs and config.class_names else {}
+    regions |= {"class_probs_BRK": "class_probs_BRK"} if config.options.uses_classes and config.class_names else {}
     text: dict[str, str | tuple[str, ...]] = {
         "tokens_CW": "tokens_CW",
         "mask_CW": "word_mask_CW",

@@ -52,7 +52,8 @@ class RegionGraph(nn.Module):
     def __init__(self, config: RunConfig, model: MatchingModel) -> None:
         super().__init__()
         self.model = model
-        self.with_classes = config.options.class_inputs and bool(config.class_names)
+        self.features_alone = config.options.region_inputs == "features"
+        self.with_classes = config.options.uses_classes and bool(config.class_names)
         self.register_buffer("columns", torch.from_numpy(config.columns.nonzero()[0]))
 
     def forward(
@@ -71,7 +72,8 @@ class RegionGraph(nn.Module):
         distance_BR1 = centre_BR2.square().sum(dim=-1, keepdim=True).sqrt()
         parts = [] if features_BRV is None else [features_BRV[..., self.columns]]
         parts += [] if class_probs_BRK is None else [class_probs_BRK.clamp(0, 1).sqrt()]
-        inputs_BRV = torch.cat([*parts, edges_BR4, extent_BR2, area_BR1, area_BR1.sqrt(), distance_BR1], dim=-1)
+        geometry = [edges_BR4, extent_BR2, area_BR1, area_BR1.sqrt(), distance_BR1]
+        inputs_BRV = torch.cat(parts if self.features_alone else [*parts, *geometry], dim=-1)
         inputs_BRV = self.model.standardise(inputs_BRV, mask_BR)
         if self.model.region_layer is not None:
             inputs_BRV = self.model.region_layer(inputs_BRV).relu() * mask_BR[..., None]
@@ -89,13 +91,13 @@ class TextGraph(nn.Module):
         super().__init__()
         self.model = model
         text = cast(RecurrentEncoder, model.text)
-        self.hidden_width = text.gru.hidden_size
+        self.hidden_width = text.network.hidden_size
         both = ("", "_reverse")
         for name in ("weight_ih", "weight_hh"):
-            rows = [_onnx_gates(getattr(text.gru, f"{name}_l0{way}")) for way in both]
+            rows = [_onnx_gates(getattr(text.network, f"{name}_l0{way}")) for way in both]
             self.register_buffer(name, torch.stack(rows))
         biases = [
-            [_onnx_gates(getattr(text.gru, f"{name}_l0{way}")) for name in ("bias_ih", "bias_hh")] for way in both
+            [_onnx_gates(getattr(text.network, f"{name}_l0{way}")) for name in ("bias_ih", "bias_hh")] for way in both
         ]
         self.register_buffer("bias", torch.stack([torch.cat(pair) for pair in biases]))
 

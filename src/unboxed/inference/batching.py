@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.batches import collate_captions, collate_images, region_inputs
+from unboxed.data.batches import collate_captions, collate_images, region_edges, region_inputs
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
@@ -93,18 +93,17 @@ class Batcher:
         """
         if class_scores is None and self.prior is not None:
             class_scores = [self.class_scores(own) for own in regions]
-        return collate_images([self.region_inputs(own) for own in regions], class_scores)
+        edges = [region_edges(own.boxes, own.width, own.height) for own in regions]
+        return collate_images([self.region_inputs(own) for own in regions], class_scores, edges)
 
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The model's input for R regions, `[R, V]`, V being the `region_width` of the config."""
         config, features, probs = self.config, regions.features, regions.class_probs
-        return region_inputs(
-            regions.boxes,
-            features if config.columns.all() else features[:, config.columns],
-            probs if config.options.class_inputs else probs[:, :0],
-            regions.width,
-            regions.height,
-        )
+        features = features if config.columns.all() else features[:, config.columns]
+        if config.options.region_inputs == "features":
+            return features.astype(np.float32, copy=False)
+        probs = probs if config.options.uses_classes else probs[:, :0]
+        return region_inputs(regions.boxes, features, probs, regions.width, regions.height)
 
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The semantic prior's rows `[R, E]` of R regions. Needs a model with a prior."""

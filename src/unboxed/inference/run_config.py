@@ -50,13 +50,15 @@ class RunConfig:
         """Width of a region's input to the model."""
         from unboxed.data.batches import GEOMETRY_WIDTH
 
-        classes = len(self.class_names) if self.options.class_inputs else 0
+        if self.options.region_inputs == "features":
+            return int(self.columns.sum())
+        classes = len(self.class_names) if self.options.uses_classes else 0
         return int(self.columns.sum()) + classes + GEOMETRY_WIDTH
 
     @cached_property
     def columns(self) -> npt.NDArray[np.bool_]:
         """`[V]`: which columns of the regions' features are part of the model's input."""
-        everything = self.options.backbone_features or not self.class_names or not self.options.class_inputs
+        everything = self.options.backbone_features or not self.class_names or not self.options.uses_classes
         taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
         return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
 

@@ -49,6 +49,7 @@ class CKD(RecipeConfig):
     attention: ClassVar[str] = "best region"
     loss: ClassVar[str] = "InfoNCE: phrases and captions pick their image; distillation of the prior"
     paper: ClassVar[str] = "Wang et al., CVPR 2021"
+    word_network: ClassVar[bool] = True
 
     distillation: DistillationConfig = field(default_factory=lambda: DistillationConfig(distillation=1.0))
     perceptron_width: int = 512

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
+from unboxed.errors import RunError
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
+from unboxed.text.settings import TextConfig
 from unboxed.types import Units
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class RecipeConfig:
     Attributes:
         units: what the queries are: the words of a caption, its nouns and adjectives (`content`), or its phrases.
         attention, loss, paper: the attention, the objective and the source, for the table of recipes.
+        word_network: the attention has a network of its own for words or phrases, more than a linear map, which stays
+            with `word_state="mean"`.
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
             (random nouns), `none`.
         negative_count: negatives contrasted with a true word in one step.
@@ -68,9 +72,14 @@ class RecipeConfig:
         intra_caption: weight of the contrast between the phrases of one caption: the regions that a phrase attends to
             must match it better than those that another phrase attends to.
         joint_width: width D of the embeddings of queries and regions.
-        text: `gru` (trained with the model), or the folder or hub name of a transformers encoder (frozen).
-        embedding_width, hidden_width: widths of the word vectors and of the states of the GRU.
+        text: `gru` (a recurrent network, trained with the model: see `text_encoder`), or the folder or hub name of a
+            transformers encoder (frozen).
+        text_encoder: words, cells and phrases of the recurrent network.
+        embedding_width, hidden_width: widths of the word vectors and of the states of the recurrent network.
         dropout: of word vectors and region inputs in training, in [0, 1).
+        region_inputs: what the model is given of a region: `all`, its standardized features, class probabilities and
+            geometry; or its `features` alone, as they are (the papers; with `region_hidden` 0, without a layer before
+            the attention's own).
         class_inputs: region inputs include the detector's class probabilities.
         backbone_features: region inputs include the pooled feature maps of a backbone. The receptive fields of these
             maps cover the whole image, so that each region identifies its image: retrieval improves, grounding gets
@@ -78,12 +87,16 @@ class RecipeConfig:
         region_hidden: width of a linear layer with ReLU between the region inputs and the attention; 0: no layer.
         ranking: how the regions of a phrase are ranked.
         schedule: epochs, batches and learning rates.
+
+    Raises:
+        RunError: options that do not go together.
     """
 
     units: ClassVar[Units] = "words"
     attention: ClassVar[str] = ""
     loss: ClassVar[str] = ""
     paper: ClassVar[str] = ""
+    word_network: ClassVar[bool] = False
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10
@@ -94,14 +107,38 @@ class RecipeConfig:
     intra_caption: float = 0.0
     joint_width: int = 256
     text: str = "gru"
+    text_encoder: TextConfig = field(default_factory=TextConfig)
     embedding_width: int = 200
     hidden_width: int = 128
     dropout: float = 0.1
+    region_inputs: Literal["all", "features"] = "all"
     class_inputs: bool = True
     backbone_features: bool = False
     region_hidden: int = 0
     ranking: Ranking = field(default_factory=Ranking)
     schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        reading = self.text_encoder
+        if self.text != "gru" and replace(reading, phrase_pooling="mean") != TextConfig():
+            raise RunError(
+                f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
+                "recurrent network (such as --tokenizer, --cell, --word-state), or leave out --text."
+            )
+        if not self.word_network and reading.word_state == "mean" and self.hidden_width != self.joint_width:
+            raise RunError(
+                f"With --word-state mean the states of words are in the joint space: hidden_width is "
+                f"{self.hidden_width}, joint_width {self.joint_width}; set --hidden-width {self.joint_width}."
+            )
+
+    def query_width(self, state_width: int) -> int | None:
+        """Width of the states that the attention maps linearly; None where it uses them as they are."""
+        return None if self.text_encoder.word_state == "mean" else state_width
+
+    @property
+    def uses_classes(self) -> bool:
+        """Whether region inputs include class probabilities."""
+        return self.class_inputs and self.region_inputs == "all"
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """The untrained attention.

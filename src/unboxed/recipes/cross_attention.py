@@ -86,9 +86,9 @@ class CrossAttentionConfig(MatchingConfig):
 
         return CrossAttention(
             region_width,
-            state_width,
+            self.query_width(state_width),
             self.joint_width,
             self.scoring.applied_to(self.scorer()),
             self.region_encoder(region_width),
-            ProjectedQueries(state_width, self.joint_width, unit=self.scoring.txtnorm),
+            ProjectedQueries(self.query_width(state_width), self.joint_width, unit=self.scoring.txtnorm),
         )

@@ -43,6 +43,7 @@ class InfoGround(RecipeConfig):
     attention: ClassVar[str] = "key–value attention"
     loss: ClassVar[str] = "InfoNCE: words pick their image"
     paper: ClassVar[str] = "Gupta et al., ECCV 2020"
+    word_network: ClassVar[bool] = True
 
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2

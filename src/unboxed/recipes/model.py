@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
 
 from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
 from unboxed.attention.normalize import Standardize
-from unboxed.attention.ranking import mean_weights
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.text.pretrained import FrozenEncoder, PretrainedEncoder
-from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.recurrent import RecurrentEncoder, pooled
 from unboxed.text.tokens import Vocabulary
 from unboxed.types import CaptionBatch, ImageBatch, PairedBatch, Units
 
 if TYPE_CHECKING:
     from unboxed.recipes.config import RecipeConfig
 
-__all__ = ["MatchingModel", "PhraseAttention", "queries"]
+__all__ = ["MatchingModel", "PhraseAttention"]
 
 
 class PhraseAttention(NamedTuple):
@@ -49,10 +48,12 @@ class MatchingModel(nn.Module):
         super().__init__()
         self.options = options
         self.standardise = Standardize(region_width)  # spelled as in the state dicts of saved runs
+        if options.region_inputs == "features":
+            self.standardise.limit = float("inf")  # features are used as they are: the scale is not measured either
         self.region_dropout = nn.Dropout(options.dropout)
         if encoder == "gru":
             self.text = RecurrentEncoder(
-                len(vocabulary), options.embedding_width, options.hidden_width, options.dropout
+                len(vocabulary), options.embedding_width, options.hidden_width, options.dropout, options.text_encoder
             )
         else:
             self.text = FrozenEncoder(PretrainedEncoder.load(encoder), vocabulary)
@@ -83,12 +84,36 @@ class MatchingModel(nn.Module):
             words_CWH: the result of `encode_words` for them, if it is computed already.
             units: which queries; None: those of the recipe.
         """
-        words_CWH = self.encode_words(captions) if words_CWH is None else words_CWH
         units = self.options.units if units is None else units
-        states_CQH, mask_CQ, phrase_CPQ = queries(captions, words_CWH, units)
+        if words_CWH is None and not (units == "phrases" and self._reads_phrases):
+            words_CWH = self.encode_words(captions)
+        states_CQH, mask_CQ, phrase_CPQ = self._queries(captions, words_CWH, units)
         return CaptionEmbeddings(
             self.aligner.embed_queries(states_CQH, mask_CQ), phrase_CPQ, captions.affinity_CPE, units
         )
+
+    @property
+    def _reads_phrases(self) -> bool:
+        """Whether each phrase is read alone, so that the states of the captions' words are not needed for phrases."""
+        return self.options.text_encoder.phrase_reads == "phrase"
+
+    def _queries(
+        self, captions: CaptionBatch, words_CWH: torch.Tensor | None, units: Units
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The states `[C, Q, H]` of the captions' queries, their mask `[C, Q]`, and their phrases `[C, P, Q]`."""
+        if units == "phrases":
+            mask_CP = captions.phrase_CPW.any(dim=-1)
+            itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
+            if self._reads_phrases:
+                text = cast(RecurrentEncoder, self.text)
+                return text.read_phrases(captions.tokens_CW, captions.phrase_CPW), mask_CP, itself_CPP
+            assert words_CWH is not None
+            pooling = self.options.text_encoder.phrase_pooling
+            return pooled(words_CWH, captions.phrase_CPW, pooling), mask_CP, itself_CPP
+        assert words_CWH is not None
+        if units == "words":
+            return words_CWH, captions.mask_CW, captions.phrase_CPW
+        return _packed(words_CWH, captions.content_CW, captions.phrase_CPW)
 
     def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
         """Every caption aligned with every image; with `paired`, each with the image of its row.
@@ -108,7 +133,8 @@ class MatchingModel(nn.Module):
 
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
         """Every caption of the batch with every image of the batch."""
-        words_CWH = self.encode_words(batch.captions)
+        skipped = self.options.units == "phrases" and self._reads_phrases and not batch.captions.substitutes_CN.numel()
+        words_CWH = None if skipped else self.encode_words(batch.captions)
         images = self.encode_images(batch.images)
         captions = self.encode_captions(batch.captions, words_CWH)
         return Pairs(batch, images, captions, words_CWH, self.aligner, training_step)
@@ -151,12 +177,18 @@ class MatchingModel(nn.Module):
     def _negative_words(self, pairs: Pairs) -> torch.Tensor:
         """InfoNCE of the true word, in its caption, against its substitutes, each in the changed caption."""
         captions, words_CWH = pairs.batch.captions, pairs.words_CWH
+        assert words_CWH is not None
         has = captions.slot_C >= 0
         slot_C = captions.slot_C[has]
         true_C1H = words_CWH[has][torch.arange(len(slot_C), device=slot_C.device), slot_C][:, None]
         texts = [words for words, present in zip(captions.words_C, has.tolist(), strict=True) if present]
         others_CNH = self.text.substitute(
-            words_CWH[has], captions.mask_CW[has], slot_C, captions.substitutes_CN[has], texts
+            words_CWH[has],
+            captions.tokens_CW[has],
+            captions.mask_CW[has],
+            slot_C,
+            captions.substitutes_CN[has],
+            texts,
         )
         candidates_CNH = torch.cat([true_C1H, others_CNH], dim=1)
         mask_CN = nn.functional.pad(captions.substitutes_CN[has] > 0, (1, 0), value=True)
@@ -178,19 +210,6 @@ class MatchingModel(nn.Module):
             by_units = self.align(images, self.encode_captions(captions, words_CWH, "phrases"), paired=True)
         prior_1CPR = phrase_prior(images, of_words, paired=True)
         return PhraseAttention(by_units, by_words.attention_BCQR[0], None if prior_1CPR is None else prior_1CPR[0])
-
-
-def queries(
-    captions: CaptionBatch, words_CWH: torch.Tensor, units: Units
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The states `[C, Q, H]` of the captions' queries, their mask `[C, Q]`, and their phrases `[C, P, Q]`."""
-    if units == "words":
-        return words_CWH, captions.mask_CW, captions.phrase_CPW
-    if units == "content":
-        return _packed(words_CWH, captions.content_CW, captions.phrase_CPW)
-    mask_CP = captions.phrase_CPW.any(dim=-1)
-    itself_CPP = torch.eye(mask_CP.shape[1], dtype=torch.bool, device=mask_CP.device) & mask_CP[:, None]
-    return mean_weights(captions.phrase_CPW, words_CWH.dtype) @ words_CWH, mask_CP, itself_CPP
 
 
 def _packed(

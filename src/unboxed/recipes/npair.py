@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.heatmaps import BoxReadOut
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
@@ -63,6 +63,9 @@ class NPair(RecipeConfig):
         half: compute the convolutions in bfloat16 in training: twice as fast on processors with bfloat16 products,
             slower on others.
         read_out: how boxes are read off the heat map of a phrase.
+
+    Raises:
+        RunError: `word_state="mean"` without `context`.
     """
 
     units: ClassVar[Units] = "content"
@@ -90,6 +93,11 @@ class NPair(RecipeConfig):
     schedule: Schedule = field(
         default_factory=lambda: Schedule(epochs=24, images_per_batch=16, captions_per_image=5, learning_rate=4e-3)
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text_encoder.word_state == "mean" and not self.context:
+            raise RunError("Without --context, words are compared by their vectors; leave out --word-state mean.")
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
         """The cells of a grid, with their pixels, or with the feature map of the dataset's backbone or detector.
@@ -130,19 +138,21 @@ class NPair(RecipeConfig):
         from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
         from unboxed.data.batches import GEOMETRY_WIDTH
 
-        read_width = state_width if self.context or self.text != "gru" else self.embedding_width
+        contextual = self.context or self.text != "gru"
+        read_width = self.query_width(state_width) if contextual else self.embedding_width
+        geometry = 0 if self.region_inputs == "features" else GEOMETRY_WIDTH
         if self.map == "features":
-            if region_width <= GEOMETRY_WIDTH:
+            if region_width <= geometry:
                 raise RegionsError(
                     "--map features needs cells that have features, and these have none: the detector gives no map. "
                     "Name a backbone (`unboxed regions … --backbone FILE.onnx --grid N`), or train from pixels."
                 )
             features = FeatureCells(region_width, self.joint_width)
             return MatchMap(features, read_width, self.joint_width, self.reduction, self.hidden)
-        if region_width != _COLOURS * self.patch**2 + GEOMETRY_WIDTH:
+        if region_width != _COLOURS * self.patch**2 + geometry:
             raise RegionsError(
                 f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
-                f"regions have {region_width - GEOMETRY_WIDTH} features; leave out --regions, or choose --map features."
+                f"regions have {region_width - geometry} features; leave out --regions, or choose --map features."
             )
         pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, reach=self.reach, half=self.half)
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)

@@ -33,7 +33,7 @@ class Pairs:
         batch: the batch.
         images: its images, encoded.
         captions: its captions, encoded.
-        words_CWH: the states of the captions' words.
+        words_CWH: the states of the captions' words; None where phrases are read alone and no word is replaced.
         aligner: the attention that embedded them.
         training_step: training progress.
     """
@@ -41,7 +41,7 @@ class Pairs:
     batch: PairedBatch
     images: ImageEmbeddings
     captions: CaptionEmbeddings
-    words_CWH: torch.Tensor
+    words_CWH: torch.Tensor | None
     aligner: Aligner
     training_step: TrainingStep
 

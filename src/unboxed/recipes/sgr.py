@@ -55,7 +55,7 @@ class _Reasoning(MatchingConfig):
             sharpness=self.lambda_softmax,
             channels=self.region_channels,
         )
-        return SimilarityReasoning(region_width, state_width, self.joint_width, settings)
+        return SimilarityReasoning(region_width, self.query_width(state_width), self.joint_width, settings)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class SPRM(RecipeConfig):
 
         return PriorRefinement(
             region_width,
-            state_width,
+            self.query_width(state_width),
             self.joint_width,
             self.refinement_hidden,
             0.0 if self.untrained else self.omega,

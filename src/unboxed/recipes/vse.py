@@ -43,6 +43,7 @@ class VSE(MatchingConfig):
     use_abs: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.constraint.constraints != "none":
             raise RunError("vse has no attention that could be constrained; leave out --constraints, or train scan.")
 
@@ -51,4 +52,4 @@ class VSE(MatchingConfig):
         from unboxed.attention.vse import PooledEmbedding, PoolingSettings
 
         settings = PoolingSettings(self.text_pooling, self.measure, self.imgnorm, self.use_abs)
-        return PooledEmbedding(region_width, state_width, self.joint_width, settings)
+        return PooledEmbedding(region_width, self.query_width(state_width), self.joint_width, settings)

@@ -3,7 +3,8 @@ from .lexicon import noun_key
 from .phrases import PhraseWords, content_mask, content_or_all, head_noun, noun_phrases, phrase_words
 from .pretrained import FrozenEncoder, PretrainedEncoder
 from .recurrent import RecurrentEncoder
-from .tokens import Vocabulary, Word, words
+from .settings import TextConfig
+from .tokens import Tokenizer, Vocabulary, Word, words
 from .word_vectors import WordVectors
 from .wordnet import WordNet
 
@@ -13,6 +14,8 @@ __all__ = [
     "PhraseWords",
     "PretrainedEncoder",
     "RecurrentEncoder",
+    "TextConfig",
+    "Tokenizer",
     "Vocabulary",
     "Word",
     "WordNet",

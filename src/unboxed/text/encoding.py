@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.text.phrases import content_mask, content_or_all
-from unboxed.text.tokens import Vocabulary, words
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Array, Caption
 
 __all__ = ["EncodedCaption", "encode_caption"]
@@ -40,6 +40,13 @@ class EncodedCaption:
     def __len__(self) -> int:
         return len(self.words)
 
+    def word_at(self, character: int) -> int:
+        """The index of the word that contains a character; raises `ValueError` where there is none."""
+        for index, (start, end) in enumerate(self.spans):
+            if start <= character < end:
+                return index
+        raise ValueError(f"No word of {self.caption.text!r} contains character {character}.")
+
 
 def encode_caption(
     caption: Caption, vocabulary: Vocabulary, affinity: Callable[[str], Array] | None = None
@@ -48,10 +55,10 @@ def encode_caption(
 
     Args:
         caption: the caption with its phrases.
-        vocabulary: other words get the id of `<unk>`.
+        vocabulary: splits the caption into words; other words than its own get the id of `<unk>`.
         affinity: from a phrase to the semantic prior's row `[E]`: `SemanticPrior.affinity`.
     """
-    found = words(caption.text)
+    found = vocabulary.tokenizer(caption.text)
     texts = tuple(word.text for word in found)
     spans = tuple((word.start, word.end) for word in found)
     phrase_spans = [(phrase.start, phrase.end) for phrase in caption.phrases]

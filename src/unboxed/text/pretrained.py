@@ -142,6 +142,7 @@ class FrozenEncoder(nn.Module):
     def substitute(
         self,
         words_CWH: Tensor,
+        tokens_CW: Tensor,
         mask_CW: Tensor,
         slot_C: Tensor,
         substitutes_CN: Tensor,
@@ -151,6 +152,7 @@ class FrozenEncoder(nn.Module):
 
         Args:
             words_CWH: gives the device and data type of the result.
+            tokens_CW: not used.
             mask_CW: not used.
             slot_C: the index of the word that is replaced.
             substitutes_CN: ids of the words that replace it.

@@ -1,38 +1,82 @@
-"""A bidirectional GRU over learned word embeddings: the text encoder without anything pretrained."""
+"""A recurrent network over learned word embeddings: the text encoder without anything pretrained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["RecurrentEncoder"]
+from unboxed.errors import ModelError
+from unboxed.text.settings import TextConfig
+from unboxed.text.tokens import UNKNOWN_ID, Vocabulary
+from unboxed.text.word_vectors import WordVectors
+
+__all__ = ["RecurrentEncoder", "pooled"]
 
 
 class RecurrentEncoder(nn.Module):
-    """Contextual words: each word's embedding, concatenated with the states of both directions.
+    """Contextual words: the states of a GRU or LSTM of one or both directions, with or without the embeddings.
 
     Args:
         vocabulary_size: number of word ids; id 0 is padding.
         embedding_width: width of a word's embedding.
         hidden_width: width of each direction's state.
         dropout: probability in [0, 1) of dropping an entry of an embedding during training.
+        settings: the cell, the directions, the word state and how phrases are read.
 
     Attributes:
-        output_width: H = embedding_width + 2 * hidden_width.
+        output_width: H. With `word_state="linear"`, of the embedding and the states of all directions one after the
+            other; with `mean`, `hidden_width`.
     """
 
     def __init__(
-        self, vocabulary_size: int, embedding_width: int = 200, hidden_width: int = 128, dropout: float = 0.0
+        self,
+        vocabulary_size: int,
+        embedding_width: int = 200,
+        hidden_width: int = 128,
+        dropout: float = 0.0,
+        settings: TextConfig | None = None,
     ) -> None:
         super().__init__()
+        self.settings = settings if settings is not None else TextConfig()
         self.embedding = nn.Embedding(vocabulary_size, embedding_width, padding_idx=0)
-        nn.init.normal_(self.embedding.weight, std=0.1)
-        self.dropout = nn.Dropout(dropout)
-        self.gru = nn.GRU(embedding_width, hidden_width, batch_first=True, bidirectional=True)
-        self.output_width = embedding_width + 2 * hidden_width
+        if self.settings.embedding_init == "normal":
+            nn.init.normal_(self.embedding.weight, std=0.1)
+        else:
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.embedding.weight.requires_grad_(self.settings.train_vectors)
+        self.dropout = nn.Dropout(dropout if self.settings.word_dropout is None else self.settings.word_dropout)
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[self.settings.cell]
+        both = self.settings.bidirectional
+        self.add_module(self.settings.cell, kind(embedding_width, hidden_width, batch_first=True, bidirectional=both))
+        self.output_width = hidden_width
+        if self.settings.word_state == "linear":
+            self.output_width = embedding_width + (1 + both) * hidden_width
+
+    @property
+    def network(self) -> nn.RNNBase:
+        """The GRU or LSTM, in the attribute `gru` or `lstm`."""
+        network: nn.RNNBase = getattr(self, self.settings.cell)
+        return network
+
+    def set_vectors(self, vocabulary: Vocabulary, vectors: WordVectors) -> None:
+        """Set the embeddings to word vectors; words without a vector get zeros.
+
+        Raises:
+            ModelError: vectors of another width than the embeddings.
+        """
+        width = self.embedding.embedding_dim
+        if vectors.width != width:
+            raise ModelError(
+                f"The initial word vectors have {vectors.width} numbers, and embedding_width is {width}; set "
+                f"--embedding-width {vectors.width}, or name another file."
+            )
+        rows_NE = torch.from_numpy(vectors.matrix(vocabulary.words)).to(self.embedding.weight)
+        with torch.no_grad():
+            self.embedding.weight.copy_(rows_NE)
 
     def forward(
         self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, words_C: Sequence[Sequence[str]] = ()
@@ -46,12 +90,44 @@ class RecurrentEncoder(nn.Module):
         """
         embedded_CWE = self.dropout(self.embedding(tokens_CW))
         packed = pack_padded_sequence(embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
-        context_CWH, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=tokens_CW.shape[1])
-        return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
+        context_CWH, _ = pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=tokens_CW.shape[1])
+        if self.settings.word_state == "linear":
+            return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
+        if self.settings.bidirectional:
+            forward_CWH, backward_CWH = context_CWH.chunk(2, dim=2)
+            return (forward_CWH + backward_CWH) / 2
+        return context_CWH
+
+    def read_phrases(self, tokens_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> torch.Tensor:
+        """States `[C, P, H]` of phrases that are each read alone, as if they were captions; zero without a word.
+
+        A maximum is taken over the first word and all known words (CKD).
+
+        Args:
+            tokens_CW: word ids.
+            phrase_CPW: True where word w belongs to phrase p.
+        """
+        has_CP = phrase_CPW.any(dim=-1)
+        own_NW = phrase_CPW[has_CP]
+        state_CPH = torch.zeros(*has_CP.shape, self.output_width, device=tokens_CW.device, dtype=self._dtype)
+        if not len(own_NW):
+            return state_CPH
+        order_NL = (~own_NW).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(own_NW.sum(dim=1).max())]
+        mask_NL = own_NW.gather(1, order_NL)
+        tokens_NW = tokens_CW[:, None].expand_as(phrase_CPW)[has_CP]
+        tokens_NL = tokens_NW.gather(1, order_NL) * mask_NL
+        counted_NL = mask_NL
+        if self.settings.phrase_pooling == "max":
+            counted_NL = mask_NL & (tokens_NL != UNKNOWN_ID)
+            counted_NL[:, 0] = True
+        states_NLH = self(tokens_NL, mask_NL)
+        state_CPH[has_CP] = pooled(states_NLH, counted_NL[:, None], self.settings.phrase_pooling)[:, 0]
+        return state_CPH
 
     def substitute(
         self,
         words_CWH: torch.Tensor,
+        tokens_CW: torch.Tensor,
         mask_CW: torch.Tensor,
         slot_C: torch.Tensor,
         substitutes_CN: torch.Tensor,
@@ -59,19 +135,35 @@ class RecurrentEncoder(nn.Module):
     ) -> torch.Tensor:
         """Contextual vectors `[C, N, H]` of other words in the place of one.
 
-        Equal to `forward` of the N changed captions, read at the changed place, without encoding the captions again:
-        in a single layer, the forward state before the place and the backward state behind it do not depend on the
-        word there, so that one step of each direction's cell is enough.
+        Equal to `forward` of the N changed captions, read at the changed place.
 
         Args:
             words_CWH: the result of `forward` for the unchanged captions.
+            tokens_CW: word ids of the unchanged captions.
             mask_CW: True for real words.
             slot_C: the index of the word that is replaced, a real word of each caption.
             substitutes_CN: ids of the words that replace it.
             words_C: not used; `FrozenEncoder` needs the words as text.
         """
+        if self.settings.cell == "gru" and self.settings.bidirectional and self.settings.word_state == "linear":
+            return self._substitute_by_one_step(words_CWH, mask_CW, slot_C, substitutes_CN)
+        count = substitutes_CN.shape[1]
+        tokens_NW, slot_N = tokens_CW.repeat_interleave(count, 0), slot_C.repeat_interleave(count, 0)
+        row_N = torch.arange(len(slot_N), device=slot_N.device)
+        tokens_NW[row_N, slot_N] = substitutes_CN.flatten()
+        changed_NWH: torch.Tensor = self(tokens_NW, mask_CW.repeat_interleave(count, 0))
+        return changed_NWH[row_N, slot_N].view(*substitutes_CN.shape, self.output_width)
+
+    def _substitute_by_one_step(
+        self, words_CWH: torch.Tensor, mask_CW: torch.Tensor, slot_C: torch.Tensor, substitutes_CN: torch.Tensor
+    ) -> torch.Tensor:
+        """`substitute` without encoding the captions again.
+
+        In a single layer, the forward state before the place and the backward state behind it do not depend on the
+        word there, so that one step of each direction's cell is enough.
+        """
         caption_C = torch.arange(len(slot_C), device=slot_C.device)
-        width = self.gru.hidden_size
+        width = self.network.hidden_size
         context_CWH = words_CWH[..., self.embedding.embedding_dim :] * mask_CW[..., None]
         padded = nn.functional.pad(context_CWH, (0, 0, 1, 1))  # zero states before the first word and behind the last
         before_CH = padded[caption_C, slot_C, :width]
@@ -85,4 +177,30 @@ class RecurrentEncoder(nn.Module):
 
     def _cell(self, direction: str) -> tuple[torch.Tensor, ...]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return tuple(getattr(self.gru, f"{name}_l0{direction}") for name in names)
+        return tuple(getattr(self.network, f"{name}_l0{direction}") for name in names)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+
+def pooled(states_CWH: torch.Tensor, member_CQW: torch.Tensor, pooling: Literal["mean", "max", "last"]) -> torch.Tensor:
+    """From the states of words, those of groups of words, `[C, Q, H]`; zero for a group without words.
+
+    Args:
+        states_CWH: states of words.
+        member_CQW: True where word w belongs to group q.
+        pooling: the `mean` of a group's states, their `max` over each entry, or the `last` one.
+    """
+    if pooling == "mean":
+        weight_CQW = member_CQW.to(states_CWH.dtype)
+        return (weight_CQW / weight_CQW.sum(dim=-1, keepdim=True).clamp(min=1)) @ states_CWH
+    has_CQ1 = member_CQW.any(dim=-1, keepdim=True)
+    if pooling == "max":
+        least = states_CWH.new_tensor(float("-inf"))
+        state_CQH = torch.where(member_CQW[..., None], states_CWH[:, None], least).amax(dim=2)
+        return torch.where(has_CQ1, state_CQH, 0)
+    place_W = torch.arange(1, member_CQW.shape[-1] + 1, device=member_CQW.device)
+    last_CQ = (member_CQW * place_W).argmax(dim=-1)
+    last_CQH = states_CWH.gather(1, last_CQ[..., None].expand(-1, -1, states_CWH.shape[-1]))
+    return torch.where(has_CQ1, last_CQH, 0)

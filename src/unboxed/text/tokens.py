@@ -6,31 +6,27 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from unboxed.errors import RunError
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.json_values import from_json
+from unboxed.text.settings import TokenizerName
+from unboxed.text.treebank import Word, treebank_words
 
-__all__ = ["MASK_ID", "PAD_ID", "SPECIAL", "UNKNOWN_ID", "Vocabulary", "Word", "words"]
+__all__ = ["END", "MASK_ID", "PAD_ID", "SPECIAL", "START", "UNKNOWN_ID", "Tokenizer", "Vocabulary", "Word", "words"]
 
 SPECIAL = ("<pad>", "<unk>", "<mask>")
 PAD_ID, UNKNOWN_ID, MASK_ID = range(3)
+START, END = "<start>", "<end>"
 
 _FORMAT = "unboxed-vocabulary"
 _VERSION = 1
 
 # A run of letters and digits, with hyphens, apostrophes and stops inside it: "t-shirt", "man's", "3.5".
 _WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*", re.UNICODE)
-
-
-class Word(NamedTuple):
-    """A word, lower-cased, and its characters `start:end` in the text."""
-
-    text: str
-    start: int
-    end: int
+_SPACED = re.compile(r"\S+")
 
 
 def words(text: str) -> tuple[Word, ...]:
@@ -44,17 +40,44 @@ def words(text: str) -> tuple[Word, ...]:
 
 
 @dataclass(frozen=True)
+class Tokenizer:
+    """Splits texts into words.
+
+    Attributes:
+        name: see `TextConfig.tokenizer`.
+        start_end_words: begin with `<start>` and end with `<end>`, words of no characters.
+    """
+
+    name: TokenizerName = "words"
+    start_end_words: bool = False
+
+    def __call__(self, text: str) -> tuple[Word, ...]:
+        """The words of `text` in reading order."""
+        if self.name == "words":
+            found = words(text)
+        elif self.name == "treebank":
+            found = treebank_words(text)
+        else:
+            found = tuple(Word(part.group().lower(), part.start(), part.end()) for part in _SPACED.finditer(text))
+        if self.start_end_words:
+            found = (Word(START, 0, 0), *found, Word(END, len(text), len(text)))
+        return found
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """Words and their ids, the special words first: `<pad>` 0, `<unk>` 1, `<mask>` 2.
 
     Attributes:
         words: the word of each id, special words included; no word twice.
+        tokenizer: splits captions into these words.
 
     Raises:
         RunError: the special words are not the first three, a word occurs twice, is empty or is not a string.
     """
 
     words: tuple[str, ...] = SPECIAL
+    tokenizer: Tokenizer = Tokenizer()
     _ids: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,18 +107,27 @@ class Vocabulary:
         return [self.words[index] for index in ids]
 
     @classmethod
-    def from_captions(cls, captions: Iterable[str], min_count: int = 1) -> Vocabulary:
+    def from_captions(
+        cls, captions: Iterable[str], min_count: int = 1, tokenizer: Tokenizer | None = None
+    ) -> Vocabulary:
         """The words that occur at least `min_count` times in the captions: the most frequent first, ties by alphabet.
 
-        The order of the captions does not matter.
+        The order of the captions does not matter. `<start>` and `<end>` are words whenever the tokenizer gives them.
         """
-        counts = Counter(word.text for caption in captions for word in words(caption))
-        kept = [word for word, count in counts.items() if count >= min_count and word not in SPECIAL]
-        return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))))
+        tokenizer = tokenizer if tokenizer is not None else Tokenizer()
+        marks = (START, END) if tokenizer.start_end_words else ()
+        counts = Counter(word.text for caption in captions for word in tokenizer(caption))
+        kept = [word for word, count in counts.items() if count >= min_count and word not in (*SPECIAL, *marks)]
+        return cls((*SPECIAL, *marks, *sorted(kept, key=lambda word: (-counts[word], word))), tokenizer)
 
     def save(self, path: Path) -> None:
         """Write the JSON file of a run's vocabulary, atomically."""
-        content = {"format": _FORMAT, "version": _VERSION, "words": list(self.words)}
+        content = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "tokenizer": asdict(self.tokenizer),
+            "words": list(self.words),
+        }
         write_text(path, json.dumps(content, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
@@ -106,15 +138,15 @@ class Vocabulary:
             RunError: a file that is missing, damaged, no vocabulary, or written by a newer version.
         """
         try:
-            return cls(_words(path.read_text(encoding="utf-8")))
+            return cls(*_content(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"Cannot read the vocabulary {path}: {error}.") from None
         except RunError as error:
             raise RunError(f"{path}: {error}") from None
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """The words in the text of a vocabulary file."""
+def _content(text: str) -> tuple[tuple[str, ...], Tokenizer]:
+    """The words and the tokenizer in the text of a vocabulary file; the first version has no tokenizer but `words`."""
     try:
         content = json.loads(text)
     except ValueError as error:
@@ -129,4 +161,7 @@ def _words(text: str) -> tuple[str, ...]:
     listed = content.get("words")
     if not isinstance(listed, list):
         raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
-    return tuple(listed)
+    try:
+        return tuple(listed), from_json(Tokenizer, content.get("tokenizer", {}))
+    except ValueError as error:
+        raise RunError(f"The vocabulary has an unknown tokenizer ({error}); update unboxed.") from None

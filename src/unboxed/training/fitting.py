@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 
@@ -26,7 +26,9 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.seeds import generator, seed_of
-from unboxed.text.tokens import Vocabulary
+from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.tokens import Tokenizer, Vocabulary
+from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
@@ -124,7 +126,10 @@ def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str
             split.require_readable()
     store = _store(options, dataset, [*training.examples, *validation.examples], settings, show)
     texts = (caption.text for example in training.examples for caption in example.captions)
-    return _Data(dataset, training, validation, store, Vocabulary.from_captions(texts, settings.min_count))
+    reading = options.text_encoder
+    tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
+    vocabulary = Vocabulary.from_captions(texts, settings.min_count, tokenizer)
+    return _Data(dataset, training, validation, store, vocabulary)
 
 
 def _store(
@@ -223,9 +228,18 @@ def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitL
     """The model with random weights of the seed, and the scale of its region inputs."""
     seed = config.options.schedule.seed
     torch.manual_seed(seed_of(seed, "weights"))
+    if not config.region_width:
+        raise RegionsError(
+            "With --region-inputs features the model reads the features of the regions alone, and these regions have "
+            "none; find regions with a detector or backbone that gives features, or leave out --region-inputs."
+        )
     model = config.options.build(vocabulary, config.region_width)
-    sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
-    model.standardise.measure(training.region_inputs(int(image)) for image in sample)
+    vectors = config.options.text_encoder.initial_vectors
+    if vectors is not None:
+        cast(RecurrentEncoder, model.text).set_vectors(vocabulary, WordVectors.open(vectors))
+    if config.options.region_inputs == "all":
+        sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
+        model.standardise.measure(training.region_inputs(int(image)) for image in sample)
     return model
 
 

@@ -18,6 +18,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
+from unboxed.text.tokens import words
 from unboxed.types import Array, CaptionBatch, Example, ImageBatch, PairedBatch
 
 __all__ = ["SplitLoader"]
@@ -138,7 +139,7 @@ class SplitLoader:
                     caption = int(self._first_caption[image]) + number
                     sampled = self.negatives.sample(caption, rng, self.negative_count)
                     ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
-                    slots.append(sampled.position if sampled else -1)
+                    slots.append(_slot(captions[-1], sampled.position) if sampled else -1)
                     substitutes.append(np.array(ids, dtype=np.int64))
         return PairedBatch(
             images=self._images([image for image, _ in shares]),
@@ -164,3 +165,8 @@ class SplitLoader:
         if image not in self._class_scores:
             self._class_scores[image] = self._batcher.class_scores(self._regions(image)).astype(np.float16)
         return self._class_scores[image]
+
+
+def _slot(caption: EncodedCaption, position: int) -> int:
+    """The index among the caption's words of word number `position` of `words`, whose numbers negatives contain."""
+    return caption.word_at(words(caption.caption.text)[position].start)
