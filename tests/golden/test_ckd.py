@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from unboxed.attention import BestRegion, QueryEmbeddings, RegionEmbeddings
 from unboxed.boxes import tensor_iou
 from unboxed.objectives import caption_image_infonce, distillation
+from unboxed.recipes import DistillationConfig
 
 TEMPERATURES = {"ckd_80": 2.0, "ckd_545": 1.0}
 """Of the teacher. With 545 classes it subtracts the mean, of which a softmax does not depend."""
@@ -59,19 +61,15 @@ def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name:
     sentence = caption_image_infonce(alignment.score_BC, image_of_C)
     fixture.check("out_sentence_loss", sentence)
 
-    # The student compares bare cosines, which are not scaled.
-    def distilled(regions_BRD: torch.Tensor, phrases_CPD: torch.Tensor) -> torch.Tensor:
-        return distillation(
-            phrases_CPD @ regions_BRD.transpose(1, 2),
-            fixture["in_class_probability"],
-            mask_CP,
-            mask_BR,
-            fixture["in_boxes"],
-            temperature=TEMPERATURES[name],
-            neighbours=8,
-        )
-
-    loss = distilled(regions.tensors[0], queries.tensors[0])
+    loss = distillation(
+        model.cosines(regions, queries, paired=True)[0][0],
+        fixture["in_class_probability"],
+        mask_CP,
+        mask_BR,
+        fixture["in_boxes"],
+        temperature=TEMPERATURES[name],
+        neighbours=8,
+    )
     fixture.check("out_distillation_loss", loss)
     fixture.check("out_total_loss", sentence + 2.001 * loss)
     fixture.check_gradients(
@@ -97,14 +95,38 @@ def test_contrast_distillation_and_gradients(golden: Callable[[str], Any], name:
     fixture.assert_complete(["out_phrase_features", "out_best_region", "grad_total_loss_wrt_weight_lstm_*"])
 
 
-def test_best_regions_where_neighbours_are_tied(golden: Callable[[str], Any]) -> None:
+def test_of_tied_neighbours_the_first_are_taken(golden: Callable[[str], Any]) -> None:
     fixture = golden("ckd_80_ties")
     check_iou(fixture)
-    regions_BRD, phrases_CPD = fixture["in_region_embedding"], fixture["in_phrase_embedding"]
-    alignment = BestRegion(1, 1, 1, 1).align(
-        RegionEmbeddings((regions_BRD,), torch.ones(regions_BRD.shape[:2], dtype=torch.bool)),
-        QueryEmbeddings((phrases_CPD,), torch.ones(phrases_CPD.shape[:2], dtype=torch.bool)),
+    regions_BRD = fixture["in_region_embedding"].requires_grad_()
+    phrases_CPD = fixture["in_phrase_embedding"].requires_grad_()
+    mask_BR = torch.ones(regions_BRD.shape[:2], dtype=torch.bool)
+    mask_CP = torch.ones(phrases_CPD.shape[:2], dtype=torch.bool)
+    model = BestRegion(1, 1, 1, 1)
+    regions, queries = RegionEmbeddings((regions_BRD,), mask_BR), QueryEmbeddings((phrases_CPD,), mask_CP)
+    fixture.check("out_best_region", model.align(regions, queries).similarity_BCQR.argmax(dim=3).permute(1, 2, 0))
+    loss = distillation(
+        model.cosines(regions, queries, paired=True)[0][0],
+        fixture["in_class_probability"],
+        mask_CP,
+        mask_BR,
+        fixture["in_boxes"],
+        temperature=2.0,
+        neighbours=8,
     )
-    fixture.check("out_best_region", alignment.similarity_BCQR.argmax(dim=3).permute(1, 2, 0))
-    # Of regions with equal IoU, the original takes the first as neighbours; the library takes any.
-    fixture.assert_complete(["out_distillation_loss", "grad_*"])
+    fixture.check("out_distillation_loss", loss)
+    fixture.check_gradients(
+        loss,
+        {
+            "grad_distillation_loss_wrt_region_embedding": regions_BRD,
+            "grad_distillation_loss_wrt_phrase_embedding": phrases_CPD,
+        },
+    )
+    fixture.assert_complete()
+
+
+def test_the_weight_of_the_distillation_grows_in_stairs(golden: Callable[[str], Any]) -> None:
+    fixture = golden("ckd_iou_ramp")
+    options = DistillationConfig(distillation=3, ramp="stairs", ramp_steps=500)
+    fixture.check("out_weight", np.array([options.weight_at(int(step)) for step in fixture["in_step"]]))
+    fixture.assert_complete(["out_iou", "out_right"])  # in test_boxes.py

@@ -40,6 +40,19 @@ def test_only_the_neighbours_of_the_students_choice_are_compared() -> None:
     assert float(loss) == pytest.approx(_cross_entropy([0.9 / 2, 0.2 / 2], [0.1, 0.7]), rel=1e-5)
 
 
+def test_of_equal_overlaps_the_first_regions_are_neighbours() -> None:
+    apart_CR4 = torch.tensor([[[float(i), 0, i + 1, 1] for i in range(40)]])  # none overlaps another
+    logit_CPR, mask_CR = torch.zeros(1, 1, 40), torch.ones(1, 40, dtype=torch.bool)
+    logit_CPR[0, 0, 30] = 1
+    prior_CPR = torch.rand(1, 1, 40) + 0.1
+    loss = distillation(
+        logit_CPR, prior_CPR, torch.ones(1, 1, dtype=torch.bool), mask_CR, apart_CR4, temperature=1, neighbours=3
+    )
+    first = [30, 0, 1]
+    expected = _cross_entropy(prior_CPR[0, 0, first].tolist(), logit_CPR[0, 0, first].tolist())
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_constant_added_to_the_teacher_changes_nothing() -> None:
     logit_CPR, prior_CPR = torch.randn(1, 2, 5), torch.rand(1, 2, 5) + 0.1
     mask_CP = torch.ones(1, 2, dtype=torch.bool)

@@ -111,6 +111,19 @@ def test_a_score_of_a_pair_does_not_depend_on_the_rest_of_the_batch(trained: Pat
         np.testing.assert_allclose(grounder.score([regions[b]], [captions[c]])[0, 0], score_BC[b, c], atol=1e-5)
 
 
+def test_the_bare_cosine_is_taught_where_there_is_one(tiny_world: World, tmp_path: Path) -> None:
+    teaching = DistillationConfig(distillation=3, student="cosine", ramp="stairs", ramp_steps=1, neighbours=8)
+    _fit("ckd", _small("ckd", distillation=teaching), tiny_world, tmp_path / "run")
+    with pytest.raises(RunError, match="ckd, sprm"):
+        _fit("infoground", _small("infoground", distillation=teaching), tiny_world, tmp_path / "other")
+
+
+@pytest.mark.parametrize("ramp_steps", [0, -1])
+def test_stairs_need_a_length(ramp_steps: int) -> None:
+    with pytest.raises(RunError, match="--ramp-steps 500"):
+        DistillationConfig(ramp="stairs", ramp_steps=ramp_steps)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_options_go_through_json(name: str) -> None:
     options = RECIPES[name]()

@@ -24,14 +24,14 @@ def distillation(
     The teacher is `softmax_r(prior / temperature)`, without gradient; the student is `softmax_r(logit)`.
 
     Args:
-        logit_CPR: each phrase's logits over the regions of its image.
+        logit_CPR: each phrase's logits over the regions of its image; in CKD the cosines, which are not scaled.
         prior_CPR: scores >= 0 of the semantic prior there; a phrase whose scores are all 0 does not count.
         phrase_mask_CP: True for real phrases.
         region_mask_CR: True for the real regions of each caption's image.
         edges_CR4: the regions' boxes, in any unit, for the neighbourhood.
         temperature: of the teacher, > 0.
         neighbours: compare on the regions that overlap the student's best region most, this many, itself included
-            (CKD: 8); 0: on all regions.
+            (CKD: 8); 0: on all regions. Of regions that overlap it equally, the first are taken.
 
     Returns:
         A scalar >= 0; 0 with a gradient where no phrase counts.
@@ -51,5 +51,5 @@ def _nearest(logit_CPR: torch.Tensor, edges_CR4: torch.Tensor, allowed_CPR: torc
     best_CP = logit_CPR.masked_fill(~allowed_CPR, float("-inf")).argmax(dim=-1)
     chosen_CP4 = edges_CR4.gather(1, best_CP[..., None].expand(-1, -1, 4))
     overlap_CPR = tensor_iou(chosen_CP4, edges_CR4).masked_fill(~allowed_CPR, -1)
-    chosen_CPN = overlap_CPR.topk(min(count, overlap_CPR.shape[-1]), dim=-1).indices
+    chosen_CPN = overlap_CPR.argsort(dim=-1, descending=True, stable=True)[..., :count]
     return torch.zeros_like(allowed_CPR).scatter(-1, chosen_CPN, True) & allowed_CPR

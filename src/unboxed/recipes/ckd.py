@@ -9,8 +9,9 @@ around the best one, those whose detected class fits the phrase's head noun shou
 
 Where this differs from the paper by default: a phrase is the mean of the GRU's states of its words in the caption (the
 paper: the maximum of the states of an LSTM that reads the phrase only); the scale of the cosines is trained (the paper:
-2); single phrases are contrasted too, not only captions; the weight of the distillation grows linearly (the paper: in
-steps); region inputs include the detector's class probabilities (`--no-class-inputs` removes them, as in the paper).
+2), and the student is scaled too (the paper: the bare cosine, `--student cosine`); single phrases are contrasted too,
+not only captions; the weight of the distillation is constant (the paper: `--ramp stairs`); region inputs include the
+detector's class probabilities (`--no-class-inputs` removes them, as in the paper).
 """
 
 from __future__ import annotations

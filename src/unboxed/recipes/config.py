@@ -39,16 +39,31 @@ class DistillationConfig:
         teacher_temperature: of the teacher's softmax; 2 in CKD, where the scores are detector probabilities.
         neighbours: number of regions that teacher and student are compared on, those that overlap the student's best
             region most (CKD: 8); 0: all regions.
-        ramp_steps: steps over which the weight grows linearly; in CKD it grows by one every 500 steps.
+        ramp_steps: length of the ramp of the weight.
+        ramp: the weight grows `linear` over `ramp_steps` steps, or is 0.001 and grows by one every `ramp_steps` steps
+            (`stairs`; CKD: 500 steps, up to 3).
+        student: the student is a softmax of the logarithm of the `attention`, or of the bare `cosine` of phrase and
+            region, which no temperature scales (CKD). Only ckd and sprm have a cosine.
+
+    Raises:
+        RunError: stairs of no length.
     """
 
     distillation: float = 0.0
     teacher_temperature: float = 0.15
     neighbours: int = 0
     ramp_steps: int = 0
+    ramp: Literal["linear", "stairs"] = "linear"
+    student: Literal["attention", "cosine"] = "attention"
+
+    def __post_init__(self) -> None:
+        if self.ramp == "stairs" and self.ramp_steps < 1:
+            raise RunError("--ramp stairs needs the steps between two stairs; add --ramp-steps 500, as in CKD.")
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, counted from 0."""
+        if self.ramp == "stairs":
+            return min(0.001 + step // self.ramp_steps, self.distillation)
         return self.distillation * min((step + 1) / (self.ramp_steps + 1), 1)
 
 

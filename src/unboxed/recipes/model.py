@@ -158,7 +158,7 @@ class MatchingModel(nn.Module):
             parts["negatives"] = options.negative_weight * self._negative_words(pairs)
         if teaching.distillation:
             parts["distillation"] = teaching.weight_at(pairs.training_step.step) * distillation(
-                pairs.paired_logit_CPR,
+                pairs.paired_cosine_CPR if teaching.student == "cosine" else pairs.paired_logit_CPR,
                 pairs.paired_prior_CPR,
                 pairs.phrase_mask_CP,
                 pairs.paired_mask_CR,

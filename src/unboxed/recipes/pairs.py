@@ -9,8 +9,10 @@ from typing import NamedTuple
 import torch
 
 from unboxed.attention.base import Aligner, Alignment
+from unboxed.attention.dual_encoder import DualEncoder
 from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.ranking import PRIOR_FLOOR, mean_weights
+from unboxed.errors import RunError
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, combines_prior, phrase_prior
 from unboxed.types import PairedBatch
 
@@ -97,6 +99,19 @@ class Pairs:
         )
         logit_CPR = phrase_logits(alignment.attention_BCQR[0], self.captions.phrase_CPQ)
         return logit_CPR.masked_fill(~self.paired_mask_CR[:, None], float("-inf"))
+
+    @cached_property
+    def paired_cosine_CPR(self) -> torch.Tensor:
+        """The bare cosine of each phrase and the regions of its image, means over its queries.
+
+        Raises:
+            RunError: the attention is not one of cosines.
+        """
+        if not isinstance(self.aligner, DualEncoder):
+            raise RunError("--student cosine is for recipes that compare phrases and regions by cosine: ckd, sprm.")
+        cosine_1CQR, _ = self.aligner.cosines(self.paired_images.regions, self.captions.queries, paired=True)
+        phrase_CPQ = self.captions.phrase_CPQ
+        return mean_weights(phrase_CPQ, cosine_1CQR.dtype) @ cosine_1CQR[0]
 
     @cached_property
     def paired_prior_CPR(self) -> torch.Tensor:
