@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unboxed.errors import RunError
-from unboxed.recipes import RECIPES, preset
-from unboxed.recipes.presets import flat_options
+from unboxed.recipes import RECIPES, preset, recipe_from_dict, recipe_to_dict
+from unboxed.recipes.presets import DATASETS, flat_options, paper_settings
+from unboxed.training.options import FitSettings
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -50,3 +54,120 @@ def test_the_table_names_where_each_value_was_read_and_what_was_given() -> None:
     assert found["--min-count 4"] == "vocab.py:104"
     assert ours.startswith("  Not in the original: --negatives none, ") and "--intra-caption" not in ours
     assert set(flat_options(paper.config)) > {"epochs", "match", "pooling", "joint_width"}
+
+
+RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "defaults.json").read_text(encoding="utf-8"))["methods"]
+TABLES = {name: table for name, table in paper_settings().items() if name != "every"}
+FIT = {field.name: field.default for field in fields(FitSettings)}
+
+MEANS: dict[str, dict[Any, str]] = {
+    "aggregation": {"mean": "Mean"},
+    "bidirectional": {True: "mean of the two directions", False: "of one direction|one direction|LSTM over"},
+    "both_ways": {False: "caption picks image only"},
+    "captions_per_image": {1: "last batch dropped"},
+    "cell": {"lstm": "LSTM"},
+    "cells": {14: "224 x 224"},  # VGG-19 without its last pooling has a cell for 16 pixels
+    "clip": {0.0: "none"},
+    "context": {True: "LSTM"},
+    "contrast": {"hinge": "hardest", "difference": "neg1_max"},
+    "curve": {"step": "x 0.1 every", "constant": "constant"},
+    "drop_last": {True: "last batch dropped"},
+    "dropout": {0.0: "off|none"},
+    "embedding_init": {"uniform": "uniform(-0.1, 0.1)"},
+    "evidence": {"label": "against labels"},
+    "hinge": {"sum": "sum over the batch"},
+    "imgnorm": {True: "image regions and words|VSE0: all, with --no_imgnorm"},
+    "map": {"features": "3 x 3 convolution"},
+    "mask_empty_blocks": {False: "15 slots"},
+    "match": {("vectors",): "head words against labels"},
+    "min_count": {1: "no threshold|unknown words are index 1|GloVe vectors"},
+    "optimizer": {"adam": "Adam", "sgd": "SGD, momentum 0.9"},
+    "phrase_pooling": {"max": "maximum over words", "last": "last state"},
+    "phrase_reads": {"phrase": "LSTM"},
+    "phrase_weight": {0.0: "caption picks image only"},
+    "prior_temperature": {1.0: "head words against labels"},
+    "reduction": {"mean": "Avg_Both"},
+    "refinement_hidden": {0: "one linear map"},
+    "region_inputs": {"features": "map|convolution|feature"},
+    "sampling": {"captions": "last batch dropped|5 for Flickr30K", "replacement": "with replacement"},
+    "select_on": {"retrieval": "highest rsum", "loss": "lowest loss|boxes|no rule"},
+    "sentence_score": {"sum": "sum over phrases"},
+    "sentence_weight": {1.0: "caption picks image only"},
+    "start_end_words": {True: "<start>"},
+    "step_epochs": {9: "every 10 epochs (epochs count from 1)"},
+    "teacher_temperature": {1.0: "softmax(probability - mean of the 8)"},  # what is subtracted has no effect
+    "text_pooling": {"last": "last state"},
+    "tokenizer": {"treebank": "nltk word_tokenize|SCAN's vocabulary", "spaces": "split at spaces"},
+    "train_vectors": {True: "uniform|trainable copy", False: "frozen|fixed"},
+    "txtnorm": {True: "image regions and words"},
+    "use_abs": {False: "Order0: order, --use_abs"},
+    "validation_captions": {5000: "highest rsum on dev|first 5000"},
+    "warm_up": {0.0: "hardest"},
+    "weight_decay": {0.0: "weight decay 0|0 (the option's"},
+    "word_state": {"mean": "mean of the two directions|one direction|LSTM over"},
+    "words_weight": {0.0: "Avg_Both"},
+}
+"""What a value means in the words of `defaults.json`, one of the alternatives; other values are written there as they
+are."""
+
+
+def _meaning(option: str, value: Any) -> str:
+    value = tuple(value) if isinstance(value, list) else value
+    number = f"{value:g}" if isinstance(value, float) else str(value)
+    return MEANS.get(option, {}).get(value, number)
+
+
+def _all_options(recipe: str) -> dict[str, dict[str, Any]]:
+    default = flat_options(RECIPES[recipe]())
+    every = {name: option for name, option in paper_settings()["every"]["options"].items() if name in default}
+    return {**every, **TABLES[recipe]["options"]}
+
+
+def test_every_recipe_has_a_table() -> None:
+    assert list(TABLES) == list(RECIPES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_option_is_listed_and_every_listed_option_exists(recipe: str) -> None:
+    options, known = _all_options(recipe), flat_options(RECIPES[recipe]())
+    assert set(known) - set(options) == set()
+    assert set(options) - set(known) - set(FIT) == set()
+    keys = {"value", "setting", "source", "note", "idle"}
+    assert all(set(option) <= keys and option for option in options.values())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recorded_setting_is_an_option_or_said_to_be_given(recipe: str) -> None:
+    table = TABLES[recipe]
+    recorded = {name for method in table["methods"] for name in RECORDED[method]["settings"]}
+    stands_for = {option["setting"] for option in table["options"].values() if "setting" in option}
+    assert table["source"] == RECORDED[table["methods"][0]]["source"]
+    assert (stands_for | set(table["given"])) == recorded
+    assert stands_for & set(table["given"]) == set()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_values_and_sources_are_those_recorded(recipe: str) -> None:
+    methods = TABLES[recipe]["methods"]
+    settings = {k: v for method in reversed(methods) for k, v in RECORDED[method]["settings"].items()}
+    for name, option in TABLES[recipe]["options"].items():
+        if "setting" not in option:
+            continue
+        recorded = settings[option["setting"]]
+        assert option["source"] == " ".join(recorded["read_in"]), name
+        if "value" not in option:
+            continue
+        value, found = option["value"], recorded["value"]
+        if isinstance(found, str) or (isinstance(found, dict) and set(found) != set(DATASETS)):
+            alternatives = _meaning(name, value).split("|")
+            assert any(text in str(found) for text in alternatives), f"{name} {value!r}: {found}"
+        else:
+            assert value == found, name
+
+
+@pytest.mark.parametrize("dataset", ["flickr30k", "coco"])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_preset_is_a_config_of_its_recipe(recipe: str, dataset: str) -> None:
+    paper = preset(recipe, "paper", dataset)
+    assert recipe_from_dict(recipe, recipe_to_dict(paper.config)) == paper.config
+    FitSettings(Path(), Path(), **paper.fit)
