@@ -30,7 +30,7 @@ ORDER = [
     {"inference"},
     {"training"},
     {"evaluation"},
-    {"experiments", "search", "export"},
+    {"experiments", "search", "export", "convert"},
     {"studio"},
     {"cli"},
     {"__main__"},

@@ -177,3 +177,42 @@ def test_a_value_used_over_and_over_takes_no_time(file: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="No such file"):
         read_plain_pickle(tmp_path / "refs(unc).p")
+
+
+class Named:
+    """An object whose attributes are read where its class is named."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
+
+
+@given(st.dictionaries(st.text(), _values), st.integers(2, pickle.HIGHEST_PROTOCOL))
+def test_objects_of_named_classes_are_read_as_their_attributes(
+    file: Path, attributes: dict[str, Any], protocol: int
+) -> None:
+    content = pickle.dumps(Named(**attributes), protocol)
+    file.write_bytes(content)
+    if not any(_is_built_by_a_call(value, protocol) for value in attributes.values()):
+        assert read_plain_pickle(file, records=[(__name__, "Named")]) == attributes
+    for records in ([], [("other", "Named"), (__name__, "Other")]):
+        with pytest.raises(DatasetError, match="plain value"):
+            read_plain_pickle(file, records=records)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",  # a call
+        b"\x80\x02cvocab\nVocabulary\n)R.",  # a call of a named class
+        b"\x80\x02cvocab\nVocabulary\nK\x01\x85\x81.",  # an argument
+        b"\x80\x02X\x02\x00\x00\x00os)\x81.",  # an object of a class that is not named
+        b"\x80\x02]}X\x01\x00\x00\x00aK\x01sb.",  # attributes of a list
+        b"\x80\x02cvocab\nVocabulary\n)\x81}K\x01K\x02sb.",  # an attribute without a name
+        b"\x80\x02cvocab\nVocabulary\n)\x81}X\x01\x00\x00\x00aK\x01s}\x86b.",  # attributes in slots
+        b"\x80\x02)\x81.",  # no class
+    ],
+)
+def test_nothing_else_is_read_with_named_classes(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(DatasetError):
+        read_plain_pickle(file, records=[("vocab", "Vocabulary")])

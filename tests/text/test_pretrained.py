@@ -23,7 +23,7 @@ transformers = pytest.importorskip("transformers", reason='transformers is not i
 CAPTIONS = ["A man's T-shirt, blue.", "A dog", "Two dogs chase a ball in the park"]
 
 
-def tiny_bert(folder: Path, kind: str = "BertModel", seed: int = 0) -> Path:
+def tiny_bert(folder: Path, kind: str = "BertModel", seed: int = 0, width: int = 16) -> Path:
     """A randomly initialised BERT with a WordPiece vocabulary, saved as its makers would."""
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz", ".", ",", "'", "-"]
     pieces += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
@@ -34,7 +34,7 @@ def tiny_bert(folder: Path, kind: str = "BertModel", seed: int = 0) -> Path:
     tokenizer.save_pretrained(folder)
     config = transformers.BertConfig(
         vocab_size=len(pieces),
-        hidden_size=16,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 import tyro
 
 from unboxed import __version__
-from unboxed.cli import bench, data, doctor, ground, label, learn, search, studio
+from unboxed.cli import bench, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.errors import UnboxedError
@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "regions": data.regions,
     "import": data.import_features,
     "fit": fit,
+    "convert": convert.convert,
     "evaluate": learn.evaluate,
     "compare": learn.compare,
     "ground": ground.ground,

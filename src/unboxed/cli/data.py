@@ -132,6 +132,7 @@ def import_features(
     format: str,  # noqa: A002, the name of the option
     out: Path,
     classes: Path | None = None,
+    first: int | None = None,
 ) -> None:
     """Import precomputed region features into a store, such as those of SCAN or bottom-up attention.
 
@@ -141,11 +142,13 @@ def import_features(
         format: format of the features; docs/regions.md describes the formats.
         out: folder of the store; an interrupted import continues where it stopped.
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
+        first: keep at most this many regions of an image, the first ones; by default all.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.importing import import_regions, open_features
 
-    show(f"{out}: {import_regions(load_dataset(data), open_features(features, format), out, class_names=classes)}")
+    source = open_features(features, format)
+    show(f"{out}: {import_regions(load_dataset(data), source, out, class_names=classes, first=first)}")
 
 
 def import_command() -> Callable[..., None]:

@@ -3,6 +3,8 @@
 A pickle is a program, and loading it runs what the file says. The reader here is Python's own, restricted to the
 instructions that build plain values. Every other instruction is refused by its name: those that name a class, call
 something, or reach outside of the file. Memory is bounded by the size of the file.
+
+Objects of classes that the caller names are read as dictionaries of their attributes; their classes are not imported.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import pickle
 import pickletools
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,8 +48,12 @@ _KEYS = {  # instruction -> the values that it uses as keys or set members, amon
 }
 
 
-def read_plain_pickle(path: Path) -> Any:
+def read_plain_pickle(path: Path, records: Collection[tuple[str, str]] = ()) -> Any:
     """The value of a pickle of any protocol. Strings of Python 2 are read as UTF-8, or else as Latin-1.
+
+    Args:
+        path: the file.
+        records: (module, name) of classes whose objects are read as dictionaries of their attributes.
 
     Raises:
         DatasetError: not a pickle, truncated, larger or deeper than the limits, or not made of plain values only.
@@ -64,7 +70,7 @@ def read_plain_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python 3 warns of escapes in strings that Python 2 wrote
-            reader = _PlainUnpickler(BytesIO(content))
+            reader = _RecordUnpickler(BytesIO(content), records) if records else _PlainUnpickler(BytesIO(content))
             value = reader.load()
         if reader.stack or reader.metastack:
             raise ValueError("values are left over")
@@ -131,6 +137,42 @@ class _PlainUnpickler(pickle._Unpickler):
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return value.decode("latin-1")
+
+
+class _RecordUnpickler(_PlainUnpickler):
+    """Also reads objects of some classes as dictionaries; a class is represented by its name, a plain string."""
+
+    def __init__(self, stream: BytesIO, records: Collection[tuple[str, str]]) -> None:
+        super().__init__(stream)
+        self.records = {f"{module}.{name}" for module, name in records}
+
+    def find_class(self, module: str, name: str) -> str:  # type: ignore[override]
+        if f"{module}.{name}" not in self.records:
+            raise pickle.UnpicklingError(f"{module}.{name} is more than a plain value")
+        return f"{module}.{name}"
+
+    def new_record(self) -> None:
+        """An object without attributes; no constructor is called."""
+        arguments, name = self.stack.pop(), self.stack.pop()
+        if arguments != () or not isinstance(name, str) or name not in self.records:
+            raise pickle.UnpicklingError("an object of an unknown class, or with arguments, is more than a plain value")
+        self.stack.append({})
+
+    def set_attributes(self) -> None:
+        attributes = self.stack.pop()
+        record = self.stack[-1]
+        if not (type(record) is dict and type(attributes) is dict and all(isinstance(key, str) for key in attributes)):
+            raise pickle.UnpicklingError("attributes of something else than an object are more than a plain value")
+        record.update(attributes)
+
+    dispatch = _Steps(
+        {
+            **_PlainUnpickler.dispatch,
+            **{getattr(pickle, name)[0]: _step(name) for name in ("GLOBAL", "STACK_GLOBAL")},
+            pickle.NEWOBJ[0]: new_record,
+            pickle.BUILD[0]: set_attributes,
+        }
+    )
 
 
 def _check_depth(value: Any) -> None:

@@ -37,6 +37,7 @@ class InfoGround(RecipeConfig):
 
     Attributes:
         layers: linear layers of each of the four key and value networks.
+        layer_width: width of their hidden layers: the `joint` width, or that of the network's `input` (the paper).
     """
 
     units: ClassVar[Units] = "content"
@@ -47,13 +48,14 @@ class InfoGround(RecipeConfig):
 
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2
+    layer_width: Literal["joint", "input"] = "joint"
     ranking: Ranking = field(default_factory=lambda: Ranking(value_weight=0.2, confidence_weight=2.0))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Key-value attention."""
         from unboxed.attention.key_value import KeyValueAttention
 
-        return KeyValueAttention(region_width, state_width, self.joint_width, self.layers)
+        return KeyValueAttention(region_width, state_width, self.joint_width, self.layers, self.layer_width)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """InfoNCE of each noun and adjective over the images of the batch."""

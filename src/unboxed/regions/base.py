@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -263,6 +263,16 @@ class PrecomputedImage:
     scores: Array | None = None
     labels: npt.NDArray[np.int64] | None = None
 
+    def first(self, count: int) -> PrecomputedImage:
+        """The first regions, at most `count`."""
+        return replace(
+            self,
+            features=self.features[:count],
+            boxes=None if self.boxes is None else self.boxes[:count],
+            scores=None if self.scores is None else self.scores[:count],
+            labels=None if self.labels is None else self.labels[:count],
+        )
+
 
 class FeatureImporter(ABC):
     """Reads one format of precomputed features. An importer is a subclass, listed in `importers.IMPORTERS`.
@@ -277,6 +287,7 @@ class FeatureImporter(ABC):
         reads: what `--features` names, for the documentation.
         boxes: which of its files have boxes, for the documentation.
         has_boxes: whether the regions read from `path` have boxes.
+        class_names: names of the classes of the labels, where the files have them.
 
     Raises:
         RegionsError: nothing of this format in `path`.
@@ -286,6 +297,7 @@ class FeatureImporter(ABC):
     reads: ClassVar[str]
     boxes: ClassVar[str] = "yes"
     has_boxes: bool = True
+    class_names: tuple[str, ...] = ()
 
     @abstractmethod
     def __init__(self, path: Path) -> None: ...

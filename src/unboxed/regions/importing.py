@@ -80,6 +80,7 @@ def import_regions(
     out: Path,
     *,
     class_names: Path | None = None,
+    first: int | None = None,
     progress: bool = True,
 ) -> ImportSummary:
     """Writes the features of a dataset's images into the store `out`, which is created or continued.
@@ -92,31 +93,35 @@ def import_regions(
         source: what `open_features` returned.
         out: folder of the store.
         class_names: a text file with the names of the classes, one a line in the order of their numbers; without it
-            the labels of the features are ignored.
+            the labels of features are ignored whose files do not have the names.
+        first: the number of regions of each image that are imported, at most; None: all.
         progress: show rate and time left.
 
     Raises:
         StoreError: `out` is a store of other regions, a damaged one, or another folder; features of several widths.
         RegionsError: the features are malformed, or belong to no image of the dataset.
     """
+    if first is not None and first < 1:
+        raise RegionsError(f"first is {first}; import at least one region of an image.")
     start = time.monotonic()
     examples = {
         join_id(example.image_id): example for name in dataset.split_names for example in dataset.split(name).examples
     }
-    names = _read_class_names(class_names) if class_names else ()
+    names = _read_class_names(class_names) if class_names else source.class_names
     settings = ImportedRegions(imported=source.format, boxes=source.has_boxes, class_names=class_names)
     found = track(source.images(examples.keys()), "Features", len(examples), progress)
-    images = (image for image in found if len(image.features))
-    first = next(images, None)
-    if first is None:
+    cut = found if first is None else (image.first(first) for image in found)
+    images = (image for image in cut if len(image.features))
+    start_image = next(images, None)
+    if start_image is None:
         raise RegionsError(
             f"The {source.format} features have none of the {len(examples):,} images of {dataset.path}, which are "
             f"named such as {next(iter(examples.values())).image_id!r}. Images are joined by these names; for a "
             "dataset of format 'karpathy', `ids` chooses among its names."
         )
     with RegionStore.create_or_resume(out, settings) as store:
-        store.define_columns(names, (_SOURCE,), ((_SOURCE, first.features.shape[1]),))
-        seen, done = _write(store, chain([first], images), examples)
+        store.define_columns(names, (_SOURCE,), ((_SOURCE, start_image.features.shape[1]),))
+        seen, done = _write(store, chain([start_image], images), examples)
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
     return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start)
 

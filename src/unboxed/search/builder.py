@@ -100,6 +100,7 @@ def index_images(
     before = _digests_before(out)
     writer = IndexWriter(grounder, folder, options)
     keys, unreadable = _content_keys(listed, options)
+    keys = {name: writer.key_of(key, listed.images[name]) for name, key in keys.items()}
     unusable = writer.encode({key: listed.images[name] for name, key in keys.items() if key not in writer}, progress)
     skipped = {**listed.skipped, **unreadable}
     skipped |= {name: unusable[key] for name, key in keys.items() if key in unusable}

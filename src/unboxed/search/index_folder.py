@@ -16,10 +16,10 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes import recipe_to_dict
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.search.candidates import anchor_captions
 
@@ -142,12 +142,18 @@ class IndexFolder:
                 shutil.rmtree(entry)
 
 
+def _saved_options(run: Path) -> dict[str, Any]:
+    """The options as the run's own version wrote them: those that later versions added are not among them."""
+    options: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))["choices"]
+    return options
+
+
 def run_fingerprint(run: Path, grounder: Grounder) -> str:
     """sha256 of everything that embeddings and scores depend on: weights, vocabulary, options, regions and prior."""
     config = grounder.config
     content = {
         "recipe": config.recipe,
-        "choices": recipe_to_dict(config.options) | {"semantic": None},  # the prior's own files are read below
+        "choices": _saved_options(run) | {"semantic": None},  # the prior's own files are read below
         "feature_blocks": config.feature_blocks,
         "class_names": config.class_names,
         "regions": config.regions.fingerprint(),

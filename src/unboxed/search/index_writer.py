@@ -11,6 +11,7 @@ from unboxed.data.images import open_image
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
+from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
@@ -59,6 +60,8 @@ class IndexWriter:
     def __init__(self, grounder: Grounder, folder: IndexFolder, options: IndexOptions) -> None:
         self._grounder, self._folder, self._options = grounder, folder, options
         self._store = None if options.regions is None else RegionStore.open(options.regions)
+        # Features that were imported are those of an image by its name; they may be older than its file.
+        self._imported = self._store is not None and isinstance(self._store.settings, ImportedRegions)
         self._anchors = grounder.encode_captions(folder.anchor_captions())
         self._old = ImageTable.load(folder.table) if folder.table.is_file() else None
         files = sorted(folder.shards.glob("[0-9]*.safetensors"))  # not the temporary file of a process that was killed
@@ -70,6 +73,10 @@ class IndexWriter:
     def __contains__(self, key: str) -> bool:
         """Whether an image of this content is in a shard."""
         return key in self._places
+
+    def key_of(self, key: str, image: ListedImage) -> str:
+        """What identifies an image here, from the key of its content: with imported regions, these too."""
+        return key if self._store is None or not self._imported else f"{key} {self._store.image_key(image.image_id)}"
 
     def encode(self, images: Mapping[str, ListedImage], progress: bool) -> dict[str, str]:
         """Encode images into new shards. Also when an error stops the call, all images until then are written.
@@ -108,7 +115,7 @@ class IndexWriter:
     def _regions(self, key: str, image: ListedImage) -> Regions:
         if self._store is None:
             return self._grounder.extractor(open_image(image.path), image.original_size)
-        if self._store.image_key(image.image_id) != key:
+        if self._store.image_key(image.image_id) != key and not (self._imported and image.image_id in self._store):
             raise ImageError(
                 f"{self._store.path} has no regions of this image as it is now; run `unboxed regions` on it, or "
                 "leave out --regions."

@@ -1,0 +1,28 @@
+"""`unboxed convert`: a run from a checkpoint of the original code of a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from unboxed.convert.options import ConvertSettings
+from unboxed.runtime.progress import show
+
+__all__ = ["convert"]
+
+
+def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSettings]) -> None:
+    """Convert a released checkpoint of SCAN, SGRAF, VSE++ or info-ground to a run.
+
+    Only tensors and plain values are read of the file; nothing in it is run.
+
+    Args:
+        checkpoint: the file, such as model_best.pth.tar.
+        settings: the run, and what is not in the file.
+    """
+    from unboxed.convert.conversion import convert as convert_checkpoint
+
+    grounder = convert_checkpoint(checkpoint, settings)
+    original = grounder.config.facts["converted"]["original"]
+    show(f"Run: {settings.out}, {grounder.config.recipe} of {original}. Next: unboxed evaluate {settings.out} --data …")

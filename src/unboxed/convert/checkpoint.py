@@ -1,0 +1,152 @@
+"""Reads checkpoints of other software's training: plain values and tensors, and nothing that runs.
+
+A checkpoint of PyTorch is a pickle, and a pickle is a program. It is read by PyTorch's restricted reader
+(`weights_only=True`), which builds tensors and plain values and refuses everything else by its name. One class is
+allowed besides: `argparse.Namespace`, in which these checkpoints keep the options of their training. It has no
+constructor or method that does more than set its own attributes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unboxed.errors import ModelError
+
+__all__ = ["Checkpoint", "check_names", "read_checkpoint"]
+
+_NAMED = 6  # tensors that a message lists
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The content of a checkpoint.
+
+    Attributes:
+        path: the file.
+        content: what it holds, by name.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @property
+    def parts(self) -> int:
+        """The number of state dicts in the list `model`; 0 where there is no such list."""
+        model = self.content.get("model")
+        return len(model) if isinstance(model, list | tuple) and all(isinstance(p, Mapping) for p in model) else 0
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors by name: those of the list `model` as `model[0].NAME`, those of `state_dict` by their own.
+
+        Raises:
+            ModelError: something else than a tensor among them, or none.
+        """
+        if self.parts:
+            named = {f"model[{i}].{k}": v for i, part in enumerate(self.content["model"]) for k, v in part.items()}
+        else:
+            state = self.content.get("state_dict")
+            named = dict(state) if isinstance(state, Mapping) else {}
+        for name, value in named.items():
+            if not isinstance(value, torch.Tensor) or not isinstance(name, str):
+                raise ModelError(f"{self.path}: {name} is of type {type(value).__name__}; expected a tensor.")
+        if not named:
+            raise ModelError(
+                f"{self.path} has neither a list `model` of state dicts nor a `state_dict`; it holds "
+                f"{_listed(map(str, self.content)) or 'nothing'}."
+            )
+        return named
+
+    def options(self) -> dict[str, Any]:
+        """The options of the training that wrote the checkpoint: its entry `opt`; empty where it has none."""
+        found = self.content.get("opt")
+        if isinstance(found, argparse.Namespace):
+            found = vars(found)
+        return dict(found) if isinstance(found, Mapping) else {}
+
+    def option(self, name: str) -> Any:
+        """One of the options.
+
+        Raises:
+            ModelError: it is not there; the score depends on it, so it cannot be guessed.
+        """
+        options = self.options()
+        if name not in options:
+            raise ModelError(
+                f"{self.path} does not say what the option `{name}` of its training was: its entry `opt` has "
+                f"{_listed(map(str, options)) or 'nothing'}. The score depends on it; add it to the checkpoint."
+            )
+        return options[name]
+
+    def choice(self, name: str, known: Mapping[str, Any]) -> Any:
+        """What `known` gives for one of the options.
+
+        Raises:
+            ModelError: the option is not there, or has another value.
+        """
+        value = self.option(name)
+        if not isinstance(value, str) or value not in known:
+            raise ModelError(f"{self.path}: its option `{name}` is {value!r}; known are {_listed(map(repr, known))}.")
+        return known[value]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The content of a file that `torch.save` wrote, of any version of Python and PyTorch, on the CPU.
+
+    Raises:
+        ModelError: no such file, none of PyTorch, a damaged one, or one that asks for more than tensors, plain values
+            and an `argparse.Namespace`.
+    """
+    if not path.is_file():
+        raise ModelError(f"There is no file {path}; name a checkpoint, such as model_best.pth.tar.")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of old formats
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or malicious file makes the reader fail with
+        reason = _reason(error)
+        raise ModelError(
+            f"{path} cannot be read as a checkpoint of tensors and plain values ({reason}). Nothing in it was run. "
+            "Fetch it again, or save its weights alone where you trust it."
+        ) from None
+    if not isinstance(content, Mapping):
+        raise ModelError(
+            f"{path} holds a {type(content).__name__}; expected a dictionary with `model` or `state_dict`."
+        )
+    return Checkpoint(path, content)
+
+
+def check_names(path: Path, found: Iterable[str], expected: Iterable[str], original: str) -> None:
+    """Check that a checkpoint has exactly the tensors of a layout.
+
+    Raises:
+        ModelError: tensors that are missing or left over; it names them.
+    """
+    have, wanted = set(found), set(expected)
+    problems = []
+    if missing := sorted(wanted - have):
+        problems.append(f"it lacks {_listed(missing)}")
+    if extra := sorted(have - wanted):
+        problems.append(f"it also has {_listed(extra)}")
+    if problems:
+        raise ModelError(f"{path} has not the layout of {original}: {'; '.join(problems)}.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names with commas between them; of many, the first few and their number."""
+    every = list(names)
+    more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
+    return ", ".join(every[:_NAMED]) + more
+
+
+def _reason(error: Exception) -> str:
+    """The line of torch's message that names what was refused, without its advice to load the file all the same."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    named = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
+    return (named.partition(" was not an allowed")[0].split(". ")[0] or type(error).__name__).strip(". ")

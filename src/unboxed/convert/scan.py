@@ -1,0 +1,63 @@
+"""The layout of SCAN's code (Lee et al., ECCV 2018): `model_best.pth.tar`.
+
+    {"model": [{"fc.weight", "fc.bias"}, {"embed.weight", "rnn.…"}], "opt": Namespace(…), "epoch": …, …}
+
+are the state dicts of the region and the text encoder. The options decide how pairs are scored.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from unboxed.convert.checkpoint import Checkpoint
+from unboxed.convert.layout import Layout, checked, linear_names
+from unboxed.convert.recurrent_text import text_names, text_options
+from unboxed.recipes import SCAN, ScoringConfig
+
+__all__ = ["TITLE", "layout", "matches"]
+
+TITLE = "SCAN"
+
+_AGGREGATIONS = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
+_NORMS = {name: name for name in ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")}  # the original stops
+# with an error where it normalizes by sums of absolute values
+
+
+def matches(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint has this layout, or nearly."""
+    return checkpoint.parts == 2 and "measure" not in checkpoint.options()
+
+
+def layout(checkpoint: Checkpoint) -> Layout:
+    """The recipe and the names of a checkpoint.
+
+    Raises:
+        ModelError: tensors or options that are missing, left over or unknown.
+    """
+    direction = checkpoint.choice("cross_attn", {"t2i": "t2i", "i2t": "i2t"})
+    both = bool(checkpoint.option("bi_gru"))
+    names = linear_names("aligner.region_encoder.map", "model[0].fc") | text_names("model[1]", "rnn", both)
+    tensors = checked(checkpoint, _without_weight_norm(checkpoint.tensors()), names, TITLE)
+    joint_width, region_width = tensors["model[0].fc.weight"].shape
+    options = SCAN(
+        direction=direction,
+        aggregation=checkpoint.choice("agg_func", _AGGREGATIONS),
+        scoring=ScoringConfig(
+            lambda_softmax=float(checkpoint.option("lambda_softmax")),
+            lambda_lse=float(checkpoint.option("lambda_lse")),
+            raw_feature_norm=checkpoint.choice("raw_feature_norm", _NORMS),
+            imgnorm=not checkpoint.option("no_imgnorm"),
+            txtnorm=not checkpoint.option("no_txtnorm"),
+        ),
+        **text_options(tensors["model[1].embed.weight"], joint_width, both),
+    )
+    return Layout(TITLE, "scan", options, region_width, tensors, names, "scan", boxes=False)
+
+
+def _without_weight_norm(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors with the region map's weight in the place of its length and direction (`precomp_enc_type`)."""
+    length, direction = "model[0].fc.weight_g", "model[0].fc.weight_v"
+    if length not in tensors or direction not in tensors:
+        return tensors
+    rest = {name: value for name, value in tensors.items() if name not in (length, direction)}
+    return {**rest, "model[0].fc.weight": tensors[length] * tensors[direction] / tensors[direction].norm()}

@@ -1,0 +1,225 @@
+"""A converted checkpoint is a run like any other, and scores captions as the original does; misfits are named."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from unboxed import Grounder, Regions
+from unboxed.cli import main
+from unboxed.convert import ConvertSettings, convert
+from unboxed.errors import ModelError, RunError
+from unboxed.regions.store import RegionStore
+
+from .originals import (
+    SCAN_OPTIONS,
+    SGRAF_OPTIONS,
+    VSEPP_OPTIONS,
+    linear_state,
+    save,
+    text_state,
+    words_of,
+    write_vocabulary,
+)
+
+WIDTH, WORD_WIDTH, JOINT = 5, 7, 6
+WORDS = words_of(16)
+CAPTIONS = {
+    "A dog 's red hat.": ["a", "dog", "'s", "red", "hat", "."],
+    "The man, a dog": ["<unk>", "man", ",", "a", "dog"],
+    "Red": ["red"],
+}
+"""Captions, and what the originals' tokenizer and vocabulary make of them."""
+
+
+def parts(gru: str = "rnn", bidirectional: bool = True) -> list[dict[str, torch.Tensor]]:
+    torch.manual_seed(0)
+    return [linear_state("fc", JOINT, WIDTH), text_state(len(WORDS), WORD_WIDTH, JOINT, bidirectional, gru)]
+
+
+def regions_of(features_RV: torch.Tensor) -> Regions:
+    """Imported regions without boxes."""
+    count = len(features_RV)
+    return Regions(
+        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1)),
+        scores=np.ones(count, np.float32),
+        features=features_RV.numpy(),
+        class_probs=np.zeros((count, 0), np.float32),
+        class_names=(),
+        sources=("imported",) * count,
+        width=1,
+        height=1,
+    )
+
+
+def unit(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    return rows / (rows.square().sum(dim=dim, keepdim=True).sqrt() + 1e-8)
+
+
+def words_by_hand(state: dict[str, torch.Tensor], tokens: list[str]) -> torch.Tensor:
+    """Unit vectors `[W, D]` of the words of a caption, by the original's formulas."""
+    bidirectional = "rnn.weight_ih_l0_reverse" in state
+    gru = nn.GRU(WORD_WIDTH, JOINT, batch_first=True, bidirectional=bidirectional)
+    gru.load_state_dict({name.removeprefix("rnn."): value for name, value in state.items() if name[0] == "r"})
+    ids = [WORDS.index(word) for word in ("<start>", *tokens, "<end>")]
+    states_WH = gru(state["embed.weight"][ids][None])[0][0]
+    return unit((states_WH[:, :JOINT] + states_WH[:, JOINT:]) / 2 if bidirectional else states_WH)
+
+
+def scan_by_hand(state: list[dict[str, torch.Tensor]], image_RV: torch.Tensor, tokens: list[str]) -> float:
+    """SCAN t2i with the mean, by the original's formulas, for one image and one caption."""
+    regions_RD = unit(image_RV @ state[0]["fc.weight"].T + state[0]["fc.bias"])
+    words_WD = words_by_hand(state[1], tokens)
+    normed_RW = unit(nn.functional.leaky_relu(regions_RD @ words_WD.T, 0.1), dim=1)
+    attention_WR = (9 * normed_RW.T).softmax(dim=1)
+    return float(nn.functional.cosine_similarity(words_WD, attention_WR @ regions_RD).mean())
+
+
+@pytest.fixture
+def vocab(tmp_path: Path) -> Path:
+    return write_vocabulary(tmp_path / "f30k_precomp_vocab.json", WORDS)
+
+
+@torch.no_grad()
+def test_scan_scores_captions_as_the_original(tmp_path: Path, vocab: Path) -> None:
+    state, images = parts(), [torch.randn(count, WIDTH) for count in (3, 2, 4)]
+    convert(save(tmp_path / "m", state, SCAN_OPTIONS), ConvertSettings(tmp_path / "run", vocab=vocab))
+    found_BC = Grounder.load(tmp_path / "run").score([regions_of(image) for image in images], list(CAPTIONS))
+    expected_BC = [[scan_by_hand(state, image, tokens) for tokens in CAPTIONS.values()] for image in images]
+    np.testing.assert_allclose(found_BC, expected_BC, atol=2e-6)
+    assert np.std(expected_BC) > 0.01
+
+
+@torch.no_grad()
+def test_vsepp_scores_captions_as_the_original(tmp_path: Path) -> None:
+    vocab = write_vocabulary(tmp_path / "f30k_precomp_vocab.pkl", WORDS)
+    state, images = parts(bidirectional=False), [torch.randn(1, WIDTH) for _ in range(3)]
+    convert(save(tmp_path / "m", state, VSEPP_OPTIONS), ConvertSettings(tmp_path / "run", vocab=vocab))
+    found_BC = Grounder.load(tmp_path / "run").score([regions_of(image) for image in images], list(CAPTIONS))
+    captions_CD = torch.stack([words_by_hand(state[1], tokens)[-1] for tokens in CAPTIONS.values()])
+    expected_BC = unit(torch.cat(images) @ state[0]["fc.weight"].T + state[0]["fc.bias"]) @ captions_CD.T
+    np.testing.assert_allclose(found_BC, expected_BC.numpy(), atol=2e-6)
+
+
+def test_weight_norm_is_multiplied_out(tmp_path: Path, vocab: Path) -> None:
+    state = parts()
+    length, direction = torch.tensor(2.5), torch.randn(JOINT, WIDTH)
+    normed = [{"fc.bias": state[0]["fc.bias"], "fc.weight_g": length, "fc.weight_v": direction}, state[1]]
+    options = SCAN_OPTIONS | {"precomp_enc_type": "weight_norm"}
+    grounder = convert(save(tmp_path / "m", normed, options), ConvertSettings(tmp_path / "run", vocab=vocab))
+    weight = grounder.model.state_dict()["aligner.region_encoder.map.weight"]
+    torch.testing.assert_close(weight, length * direction / direction.norm())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> tuple[Path, Path]:
+    """A dataset of SCAN's files, and the store of its features."""
+    folder, rng = tmp_path / "f30k_precomp", np.random.default_rng(0)
+    folder.mkdir()
+    for split, images in (("train", 6), ("dev", 4)):
+        np.save(folder / f"{split}_ims.npy", rng.normal(size=(images, 3, WIDTH)).astype(np.float32))
+        (folder / f"{split}_caps.txt").write_text("".join(f"A red hat , dog {k} .\n" for k in range(5 * images)))
+    (tmp_path / "data.toml").write_text('format = "scan"\nannotations = "f30k_precomp"\n')
+    run(["import", tmp_path / "data.toml", "--features", folder, "--format", "scan", "--out", tmp_path / "store"])
+    return tmp_path / "data.toml", tmp_path / "store"
+
+
+def run(arguments: list[Any]) -> None:
+    main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+def test_the_run_is_evaluated_and_grounds_like_any_other(
+    tmp_path: Path, store: tuple[Path, Path], vocab: Path, capsys: pytest.CaptureFixture[str], with_store: bool
+) -> None:
+    checkpoint, out = save(tmp_path / "model_best.pth.tar", parts(), SCAN_OPTIONS), tmp_path / "run"
+    named = ["--regions", store[1]] if with_store else []
+    run(["convert", checkpoint, "--vocab", vocab, "--out", out, *named])
+    assert f"Run: {out}, scan of SCAN. Next: unboxed evaluate {out}" in capsys.readouterr().err
+    run(["evaluate", out, "--data", store[0], "--json", *([] if with_store else ["--regions", store[1]])])
+    retrieval = json.loads(capsys.readouterr().out)["retrieval"]
+    assert set(retrieval["image_to_caption"]["recall"]) == {"1", "5", "10"} and 0 < retrieval["rsum"] <= 600
+    (phrase,) = Grounder.load(out).ground(RegionStore.open(store[1])["dev-0"], "a red hat").phrases
+    assert phrase.text == "a red hat" and len(phrase.boxes) == 3
+    assert json.loads((out / "config.json").read_text())["facts"]["converted"] == {
+        "original": "SCAN",
+        "file": "model_best.pth.tar",
+        "epoch": 11,
+    }
+
+
+def test_the_run_is_indexed_and_searched_like_any_other(
+    tmp_path: Path, vocab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With images whose features were imported."""
+    photos, lines = tmp_path / "photos", []
+    photos.mkdir()
+    for number in range(4):
+        Image.new("RGB", (20, 10), (60 * number, 0, 0)).save(photos / f"{number}.png")
+        (photos / f"{number}.txt").write_text("A red hat .\n")
+        arrays = (
+            np.array([[0, 0, 9, 9]] * 2, "<f4"),
+            np.random.default_rng(number).normal(size=(2, WIDTH)).astype("<f4"),
+        )
+        lines.append("\t".join([str(number), "20", "10", "2", *(b64encode(a.tobytes()).decode() for a in arrays)]))
+    (tmp_path / "features.tsv").write_text("\n".join(lines))
+    regions, out = tmp_path / "regions", tmp_path / "run"
+    run(["import", photos, "--features", tmp_path / "features.tsv", "--format", "tsv", "--out", regions])
+    checkpoint = save(tmp_path / "m", parts(), SCAN_OPTIONS)
+    run(["convert", checkpoint, "--vocab", vocab, "--out", out, "--regions", regions])
+    run(["index", out, photos, "--regions", regions, "--out", tmp_path / "index"])
+    capsys.readouterr()
+    run(["search", tmp_path / "index", "a red hat", "--json"])
+    assert len(json.loads(capsys.readouterr().out)["hits"]) == 4
+
+
+def test_missing_additional_and_misshapen_tensors_are_named(tmp_path: Path, vocab: Path) -> None:
+    def message(*state: dict[str, torch.Tensor], options: dict[str, Any] = SCAN_OPTIONS) -> str:
+        with pytest.raises(ModelError) as raised:
+            convert(save(tmp_path / "m", state, options), ConvertSettings(tmp_path / "run", vocab=vocab))
+        assert not (tmp_path / "run").exists()
+        return str(raised.value)
+
+    image, text = parts()
+    assert "it lacks model[0].fc.bias." in message({"fc.weight": image["fc.weight"]}, text)
+    second = text | {"rnn.weight_ih_l1": text["rnn.weight_ih_l0"]}
+    assert "it also has model[1].rnn.weight_ih_l1." in message(image, second)
+    narrow = linear_state("fc", JOINT - 1, WIDTH)
+    assert "model[1].rnn.weight_ih_l0 has the shape [18, 7] instead of [15, 7]" in message(narrow, text)
+    flat = image | {"fc.weight": torch.zeros(JOINT)}
+    assert "model[0].fc.weight has the shape [6]; expected a matrix" in message(flat, text)
+    fewer = text | {"embed.weight": text["embed.weight"][1:]}
+    assert "has vectors of 15 words, its vocabulary 16 words" in message(image, fewer)
+    assert "`raw_feature_norm` is 'l1norm'" in message(
+        image, text, options=SCAN_OPTIONS | {"raw_feature_norm": "l1norm"}
+    )
+    assert "was of the option `bi_gru`" not in message(image, text, options={"cross_attn": "t2i"})
+    assert "what the option `bi_gru` of its training was" in message(image, text, options={"cross_attn": "t2i"})
+    network = image | {"cnn.features.0.weight": torch.zeros(2, 2)}
+    assert "contains a convolutional network" in message(network, text, options=VSEPP_OPTIONS)
+    assert "SGRAF: it lacks" in message(image, text, {}, options=SGRAF_OPTIONS)
+    assert "of other than unit length" in message(image, text, {}, options=SGRAF_OPTIONS | {"no_imgnorm": True})
+    assert "none of the known layouts, which are those of SCAN, SGRAF, VSE++, info-ground" in message(image)
+
+
+def test_what_belongs_to_a_checkpoint_is_asked_for(tmp_path: Path, vocab: Path, store: tuple[Path, Path]) -> None:
+    checkpoint, out = save(tmp_path / "m", parts(), SCAN_OPTIONS), tmp_path / "run"
+    with pytest.raises(ModelError, match="numbers its words; name the vocabulary"):
+        convert(checkpoint, ConvertSettings(out))
+    wide = [linear_state("fc", JOINT, WIDTH + 1), parts()[1]]
+    with pytest.raises(ModelError, match=r"reads 6 features a region, those of .* are 5"):
+        convert(save(tmp_path / "wide", wide, SCAN_OPTIONS), ConvertSettings(out, vocab=vocab, regions=store[1]))
+    torch.save({"state_dict": {"ku.K_layer.0.weight": torch.zeros(2, 2)}}, tmp_path / "criterion")
+    with pytest.raises(ModelError, match=r"not the layout of info-ground: it lacks fo.f_layer.0.bias"):
+        convert(tmp_path / "criterion", ConvertSettings(out))
+    convert(checkpoint, ConvertSettings(out, vocab=vocab))
+    with pytest.raises(RunError, match="already holds a run"):
+        convert(checkpoint, ConvertSettings(out, vocab=vocab))
