@@ -141,10 +141,10 @@ def test_the_first_regions_of_an_image(table: Dataset, tmp_path: Path) -> None:
     image = _image("a", [[0, 0, 40, 20]] * 5, scores=np.linspace(1, 0.5, 5, dtype=np.float32), labels=np.arange(5))
     (tmp_path / "names.txt").write_text("\n".join("abcde"))
     named = {"class_names": tmp_path / "names.txt"}
-    kept = _import(table, tmp_path / "store", image, first=2, **named)["a"]
+    kept = _import(table, tmp_path / "store", image, first=2, **named)["a.jpg"]
     np.testing.assert_allclose(kept.features, _features(5)[:2], rtol=1e-3)
     assert kept.class_probs.argmax(axis=1).tolist() == [0, 1] and kept.scores.tolist() == [1, 0.875]
-    assert len(_import(table, tmp_path / "store", image, first=9, **named)["a"]) == 5
+    assert len(_import(table, tmp_path / "store", image, first=9, **named)["a.jpg"]) == 5
     with pytest.raises(RegionsError, match="first is 0"):
         _import(table, tmp_path / "other", image, first=0)
 
