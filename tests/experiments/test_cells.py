@@ -13,7 +13,7 @@ from unboxed.errors import EvaluationError
 from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
-from unboxed.recipes import preset
+from unboxed.recipes import InfoGround, preset
 from unboxed.training import loop
 
 
@@ -90,6 +90,17 @@ class TestNames:
         assert _named(options, options) == {"epochs": 2, "schedule": {"clip": 2.0}}
         defaults = {"epochs": 2, "later": 0.2, "schedule": {"clip": 2.0, "newer": "b"}, "nested": {"newer": 2}}
         assert _named(options, defaults) == options
+
+    def test_code_that_computes_something_else_trains_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def names() -> list[str]:
+            recipes = ("infoground", "ckd")
+            return [Cell(name, "", 0, "scenes", "data.toml", "val", "store").run_name for name in recipes]
+
+        before = names()
+        monkeypatch.setattr(InfoGround, "revision", 1)
+        after = names()
+        assert after[0] != before[0]
+        assert after[1] == before[1]
 
 
 class TestOutcomes:

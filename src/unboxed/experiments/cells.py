@@ -1,7 +1,8 @@
 """One cell of a comparison: a recipe with its options, trained on one dataset with one seed, and its outcome.
 
-The name of a cell is a hash of all that determines its outcome: recipe, config, seed, dataset and regions. The run of a
-cell is in `FOLDER/runs`, its outcome in `FOLDER/cells`. A finished cell is never run again; an interrupted one resumes
+The name of a cell is a hash of all that determines its outcome: recipe, config, seed, dataset, regions, and the
+recipe's `revision`, which counts changes of its code that change what a fit ends with. The run of a cell is in
+`FOLDER/runs`, its outcome in `FOLDER/cells`. A finished cell is never run again; an interrupted one resumes
 its fit. `python -m unboxed.experiments.cells CELL.json` runs one cell, which is how a comparison runs several at once.
 """
 
@@ -169,6 +170,7 @@ class Cell:
         name, config, options, _ = self.parsed
         recipe = {**_named(asdict(config), asdict(RECIPES[name]())), **REMOVED_OPTIONS.get(name, {})}
         hashed = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
+        hashed += [config.revision] if config.revision else []
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
 

@@ -76,6 +76,8 @@ class RecipeConfig:
         attention, loss, paper: the attention, the objective and the source, for the table of recipes.
         word_network: the attention has a network of its own for words or phrases, more than a linear map, which stays
             with `word_state="mean"`.
+        revision: number of changes of the code after which a fit with the same options ends with other scores, beyond
+            rounding; the cells of a comparison of another revision are trained again.
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
             (random nouns), `none`.
         negative_count: negatives contrasted with a true word in one step.
@@ -112,6 +114,7 @@ class RecipeConfig:
     loss: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     word_network: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10
