@@ -87,15 +87,56 @@ def test_one_image_has_an_interval_without_width(metric: PerImageMetric) -> None
     assert metric.interval(resamples=50) == pytest.approx((metric.value, metric.value))
 
 
-@given(st.data(), st.integers(1, 6), st.integers(1, 3))
-def test_the_mean_of_runs_is_the_mean_of_their_values_where_they_count_the_same(
-    data: st.DataObject, images: int, terms: int
-) -> None:
-    first = data.draw(metrics(images, terms))
-    second = PerImageMetric(first.image_ids, first.denominator_IT - first.numerator_IT, first.denominator_IT)
-    mean = mean_metric([first, second])
-    assert mean.value == pytest.approx((first.value + second.value) / 2)
-    assert mean_metric([first]).interval(resamples=30) == first.interval(resamples=30)
+def naive_values_of_runs(runs: list[PerImageMetric], seed: int, resamples: int) -> list[float]:
+    """The mean of a sample of the runs, on a sample of the images that all these runs share."""
+    values = [naive_values(run, seed, resamples) for run in runs]
+    generator, count, means = np.random.default_rng((seed, len(runs))), len(runs), []
+    for sample in range(resamples):
+        times = generator.multinomial(count, [1 / count] * count)
+        drawn = [values[run][sample] for run in range(count) for _ in range(times[run])]
+        means.append(sum(drawn) / count)
+    return means
+
+
+@settings(max_examples=25)
+@given(st.data(), st.integers(1, 5), st.integers(1, 9), st.integers(1, 3), st.integers(0, 100))
+def test_runs_and_images_are_both_drawn(data: st.DataObject, count: int, images: int, terms: int, seed: int) -> None:
+    runs = [data.draw(metrics(images, terms)) for _ in range(count)]
+    mean, expected = mean_metric(runs), naive_values_of_runs(runs, seed, 40)
+    assert mean.value == pytest.approx(sum(run.value for run in runs) / count)
+    np.testing.assert_allclose(mean.resampled(seed=seed, resamples=40), expected)
+    low, high = mean.interval(seed=seed, resamples=40)
+    assert (low, high) == pytest.approx((naive_percentile(expected, 2.5), naive_percentile(expected, 97.5)))
+
+
+@given(metrics())
+def test_one_run_has_the_interval_over_images(metric: PerImageMetric) -> None:
+    assert mean_metric([metric]).interval(resamples=30) == pytest.approx(metric.interval(resamples=30))
+
+
+def test_the_interval_of_two_runs_by_hand() -> None:
+    """All images of the first run are right and none of the second: 100, 50 or 0 percent, as runs are drawn."""
+    ids, ones = ("a", "b", "c"), np.ones((3, 1))
+    mean = mean_metric([PerImageMetric(ids, ones, ones), PerImageMetric(ids, 0 * ones, ones)])
+    assert mean.value == 50
+    assert mean.interval() == (0, 100)
+    values, counts = np.unique(mean.resampled(resamples=4000), return_counts=True)
+    assert values.tolist() == [0, 50, 100]
+    assert counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+
+
+def test_runs_are_paired() -> None:
+    """Seeds differ by 40 points, the second recipe is 10 points below the first in each: the difference is certain."""
+    ids, tens = ("a", "b"), np.full((2, 1), 10.0)
+    first = mean_metric([PerImageMetric(ids, tens * share, tens) for share in (0.4, 0.8)])
+    second = mean_metric([PerImageMetric(ids, tens * share, tens) for share in (0.3, 0.7)])
+    assert first.interval() == pytest.approx((40, 80))
+    found = paired_difference(first, second)
+    assert (found.difference, found.low, found.high, found.share_better) == pytest.approx((10, 10, 10, 1))
+    swapped = paired_difference(first, mean_metric(second.runs[::-1]))
+    assert (swapped.low, swapped.high) == pytest.approx((-30, 50))
+    one = paired_difference(first, second.runs[0])  # such as an untrained baseline, which has no seeds
+    assert (one.low, one.high) == pytest.approx((10, 50))
 
 
 @settings(max_examples=25)

@@ -1,7 +1,7 @@
 from .attention import ATTENTION_METRICS, AttendedWord, AttentionScores, score_attention
 from .attention_protocol import AttentionProtocol
 from .baselines import BASELINES, untrained_baselines
-from .bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
+from .bootstrap import MetricOfRuns, PairedDifference, PerImageMetric, mean_metric, paired_difference
 from .error_analysis import ERROR_KINDS, ErrorTable, count_errors
 from .evaluate import EvaluatedRun, evaluate_run
 from .grounded_split import GroundedExample, ground_split
@@ -30,6 +30,7 @@ __all__ = [
     "GroundingScores",
     "HeatMention",
     "HeatScores",
+    "MetricOfRuns",
     "PairScores",
     "PairedDifference",
     "PerImageMetric",

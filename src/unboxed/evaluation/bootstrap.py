@@ -1,11 +1,18 @@
-"""The percentile bootstrap over images: intervals of metrics, and paired differences between two runs.
+"""The percentile bootstrap over images and seeds: intervals of metrics, and paired differences between recipes.
 
 Images are resampled, not phrases or queries: the phrases of one image share its regions, so their errors are
 correlated, and resampling them one by one would give intervals that are too narrow. A sample of I images is drawn
-with replacement, each image with all that belongs to it. The same seed draws the same samples for every metric of the
-same images.
+with replacement, each image with all that belongs to it.
 
-Axis letters: I images, S samples, T terms of a metric.
+A recipe that was trained with N seeds has N runs, all of them evaluated on the same images. Then a sample draws N of
+the runs with replacement too, and takes their mean on the images that it draws: the interval contains the variation
+between seeds. With few seeds this variation is underestimated, by a factor of (N - 1) / N in the variance; with one
+seed it is unknown, and the interval is over images alone.
+
+The same seed of the bootstrap draws the same images for all metrics of the same images, and the same runs for all
+metrics of equally many runs.
+
+Axis letters: I images, S samples, T terms of a metric, N runs of a recipe.
 """
 
 from __future__ import annotations
@@ -18,7 +25,15 @@ import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
 
-__all__ = ["PairedDifference", "PerImageMetric", "bootstrap", "mean_metric", "paired_difference", "percentile_interval"]
+__all__ = [
+    "MetricOfRuns",
+    "PairedDifference",
+    "PerImageMetric",
+    "bootstrap",
+    "mean_metric",
+    "paired_difference",
+    "percentile_interval",
+]
 
 _CHUNK = 512  # samples drawn at once: bounds the memory, not the result
 
@@ -49,15 +64,14 @@ def percentile_interval(values: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class PerImageMetric:
-    """One metric of one or several runs, kept image by image: it has an interval and can be compared in pairs.
+    """One metric of one run, kept image by image: it has an interval and can be compared in pairs.
 
     The metric is `100 * sum over t of (numerator_t / denominator_t)`, where both are sums over the images. A recall
     has one term, rsum has six.
 
     Attributes:
         image_ids: the I images.
-        numerator_IT: `[I, T]`, such as the number of phrases of each image that are grounded correctly; the mean of
-            several runs.
+        numerator_IT: `[I, T]`, such as the number of phrases of each image that are grounded correctly.
         denominator_IT: `[I, T]`, such as the number of phrases of each image.
 
     Raises:
@@ -102,9 +116,49 @@ class PerImageMetric:
         return bootstrap(percent, len(self.image_ids), seed=seed, resamples=resamples)
 
 
+@dataclass(frozen=True, eq=False)
+class MetricOfRuns:
+    """One metric of the runs of a recipe, such as its seeds, on the same images: its mean over the runs.
+
+    Attributes:
+        runs: the metric of each of the N runs.
+
+    Raises:
+        EvaluationError: no runs, or runs on different images.
+    """
+
+    runs: tuple[PerImageMetric, ...]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise EvaluationError("There are no runs to take the mean of; give at least one.")
+        for other in self.runs[1:]:
+            _require_same_images(self.runs[0], other)
+
+    @property
+    def value(self) -> float:
+        """The mean of the runs, in percent; of a sum of T terms it lies in [0, 100 T]."""
+        return float(np.mean([run.value for run in self.runs]))
+
+    def interval(self, *, seed: int = 0, resamples: int = 1000) -> tuple[float, float]:
+        """Low and high end of the 95 % bootstrap interval over runs and images, in percent."""
+        low, high = percentile_interval(self.resampled(seed=seed, resamples=resamples))
+        return float(low), float(high)
+
+    def resampled(self, *, seed: int = 0, resamples: int = 1000) -> Floats:
+        """`[S]`, the mean over a random sample of the runs, on a random sample of the images, in percent."""
+        count = len(self.runs)
+        value_SN = np.stack([run.resampled(seed=seed, resamples=resamples) for run in self.runs], axis=1)
+        times_SN = np.random.default_rng((seed, count)).multinomial(count, np.full(count, 1 / count), size=resamples)
+        return np.asarray((times_SN * value_SN).sum(axis=1) / count)
+
+
+Metric = PerImageMetric | MetricOfRuns
+
+
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much better one run is than another on the same images.
+    """How much better one run or recipe is than another on the same images.
 
     Attributes:
         difference: first minus second, in percentage points.
@@ -118,37 +172,33 @@ class PairedDifference:
     share_better: float
 
 
-def mean_metric(runs: Sequence[PerImageMetric]) -> PerImageMetric:
-    """The mean of several runs, such as seeds, on the same images.
-
-    The interval of the mean is over images and does not include how the runs differ among themselves.
+def mean_metric(runs: Sequence[PerImageMetric]) -> MetricOfRuns:
+    """The mean of several runs, such as seeds, on the same images; its interval is over runs and images.
 
     Raises:
         EvaluationError: no runs, or runs on different images.
     """
-    if not runs:
-        raise EvaluationError("There are no runs to take the mean of; give at least one.")
-    for other in runs[1:]:
-        _require_same_images(runs[0], other)
-    numerator_IT = np.mean([run.numerator_IT for run in runs], axis=0)
-    return PerImageMetric(runs[0].image_ids, numerator_IT, np.mean([run.denominator_IT for run in runs], axis=0))
+    return MetricOfRuns(tuple(runs))
 
 
-def paired_difference(
-    first: PerImageMetric, second: PerImageMetric, *, seed: int = 0, resamples: int = 1000
-) -> PairedDifference:
+def paired_difference(first: Metric, second: Metric, *, seed: int = 0, resamples: int = 1000) -> PairedDifference:
     """First minus second, with its 95 % interval; both are evaluated on the same random samples of images.
 
-    What is hard for both runs cancels out, so differences show that two overlapping intervals hide.
+    What is hard for both cancels out, so differences show that two overlapping intervals hide. Where both have equally
+    many runs, run n of the first is paired with run n of the second: both means are over the same sample of runs.
 
     Raises:
         EvaluationError: the metrics are of different images.
     """
-    _require_same_images(first, second)
+    _require_same_images(_any_run(first), _any_run(second))
     change_S = first.resampled(seed=seed, resamples=resamples) - second.resampled(seed=seed, resamples=resamples)
     low, high = percentile_interval(change_S)
     better = float((change_S > 0).mean() + (change_S == 0).mean() / 2)
     return PairedDifference(first.value - second.value, float(low), float(high), better)
+
+
+def _any_run(metric: Metric) -> PerImageMetric:
+    return metric.runs[0] if isinstance(metric, MetricOfRuns) else metric
 
 
 def _require_same_images(first: PerImageMetric, second: PerImageMetric) -> None:
