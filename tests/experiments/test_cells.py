@@ -11,6 +11,7 @@ import pytest
 
 from unboxed.errors import EvaluationError
 from unboxed.experiments.cells import Cell, Outcome, _named, main, parse_recipe, run_cell
+from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
 from unboxed.recipes import InfoGround, preset
@@ -113,8 +114,13 @@ class TestOutcomes:
         }
         assert again.errors == outcome.errors
         content = json.loads((tmp_path / "cell.json").read_text())
-        assert list(content) == ["note", "seconds", "metrics", "retrieval", "failures"]
+        assert list(content) == ["note", "seconds", "metrics", "retrieval", "failures", "curve"]
         assert content["note"] == 1
+        assert again.curve == outcome.curve
+        assert (again.curve.epochs, again.curve.planned, again.curve.still_rising) == (2, 2, True)
+        del content["curve"]  # as version 0.1 wrote it
+        (tmp_path / "cell.json").write_text(json.dumps(content))
+        assert Outcome.load(tmp_path / "cell").curve == LearningCurve()
         with np.load(tmp_path / "cell.npz") as stored:
             assert {"image_ids", "rank_B", "outcomes_MX", "more/attention_f1/hits"} <= set(stored.files)
 

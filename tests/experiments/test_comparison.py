@@ -136,6 +136,35 @@ def test_claims_are_judged_where_both_sides_were_run(
     assert "Claims of the papers" in (tmp_path / "results.html").read_text(encoding="utf-8")
 
 
+def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
+    comparison: Comparison, settings: CompareSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    grid = ("--epochs 1", "--epochs 1 --dropout 0.5")
+    first = f"{settings.recipes[0]} --joint-width 8"
+    monkeypatch.setattr(
+        module, "CLAIMS", (Claim("one", "Us", "better", first, settings.recipes[0], "rsum", grid=grid),)
+    )
+    wanted = replace(copy_of(settings, tmp_path), claims=True, split=("train",), seeds=1, recipes=settings.recipes[:1])
+    lines: list[str] = []
+    (dataset,) = compare(wanted, lines.append).datasets
+    assert "2 cells, 0 of them finished already" in lines  # the grid, and then the second side and the chosen first one
+    rows = {row.recipe: row for row in dataset.grid}
+    assert list(rows) == [f"{first} {options}" for options in grid]
+    best = max(rows.values(), key=lambda row: row.metrics["rsum"])
+    assert [row for row in rows.values() if row.chosen] == [best]
+    (result,) = dataset.claims
+    assert result.claim.first == best.recipe
+    assert result.first is not None
+    cells = [path.name for path in (tmp_path / "cells").glob("*.json")]
+    assert sum(name.endswith("-train.json") for name in cells) == 2
+    assert f"| `{best.recipe}` |" in (tmp_path / "results.md").read_text(encoding="utf-8")
+    shutil.rmtree(tmp_path / "cells")
+    (tmp_path / "cells").mkdir()
+    (dataset,) = compare(replace(wanted, finished_only=True)).datasets
+    assert [row.metrics for row in dataset.grid] == [{}, {}]
+    assert dataset.claims[0].verdict == "not run"
+
+
 def test_recipes_get_the_regions_that_they_need(
     settings: CompareSettings, tiny_world: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -173,7 +202,7 @@ def test_without_gold_boxes_retrieval_decides(
     assert (dataset.kind, dataset.headline, dataset.baselines) == ("real", "rsum", {})
     assert found.best is max(dataset.recipes, key=lambda result: result.metrics["rsum"].value)
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert "| recipe | seeds | `rsum` | minutes |" in page
+    assert "| recipe | seeds | `rsum` | epochs | minutes |" in page
     assert "Untrained baselines" not in page
 
 

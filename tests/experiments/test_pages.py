@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import command_line, results_markdown, write_results
-from unboxed.experiments.results import Comparison
+from unboxed.experiments.results import Comparison, RecipeResult
 
 
 def test_the_markdown_page_has_all_tables(comparison: Comparison) -> None:
@@ -24,7 +25,7 @@ def test_the_markdown_page_has_all_tables(comparison: Comparison) -> None:
         assert row in page
         seeds = ", ".join(f"{value:.1f}" for value in result.seed_values("recall_any@1"))
         assert f"`{result.recipe}` {seeds}" in page
-    assert "minus each other recipe, paired over images" in page
+    assert "minus each other recipe, paired over seeds and images" in page
     assert "| detector name |" in page
     assert "| all |" in page
 
@@ -35,7 +36,22 @@ def test_the_html_page_has_every_recipe_and_loads_nothing(comparison: Comparison
     assert all(f"<code>{recipe}</code>" in page for recipe in settings.recipes)
     assert page.count('<circle class="dot"') == 2 * 3  # two recipes in three plots
     assert page.count('<circle class="seed"') == 2 * 3 * 2
+    assert (
+        page.count('aria-label="validation rsum by epoch"') == page.count('aria-label="validation loss by epoch"') == 2
+    )
+    assert page.count("still rising</span>") == sum(result.still_rising for result in comparison.datasets[0].recipes)
     assert "://" not in page
+
+
+def test_rising_validation_curves_are_marked(comparison: Comparison) -> None:
+    (dataset,) = comparison.datasets
+    result = dataset.recipes[0]
+    rising, flat = (LearningCurve("loss", 4, losses, (0.0,) * 4) for losses in ((4, 3, 2, 1), (4.0, 2, 1, 1)))
+    runs = {0: replace(result.runs[0], curve=flat), 1: replace(result.runs[1], curve=flat)}
+    for last, epochs in ((flat, "| 3 of 4 |"), (rising, "| 3–4 of 4, rising |")):
+        shown = RecipeResult.of(result.recipe, {**runs, 1: replace(runs[1], curve=last)})
+        page = results_markdown(replace(comparison, datasets=(replace(dataset, recipes=(shown,)),)))
+        assert epochs in page
 
 
 def test_one_recipe_with_one_seed_has_no_differences_and_no_seeds(comparison: Comparison) -> None:

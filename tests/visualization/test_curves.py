@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.visualization.curves import _round_steps, precision_recall_chart, training_charts
+from unboxed.visualization.curves import _round_steps, epoch_charts, precision_recall_chart, training_charts
 
 LOG = [
     {"step": 10, "epoch": 0, "loss": 3.0, "image": 1.0, "learning_rate": 1e-3},
@@ -64,6 +64,13 @@ def test_precision_over_recall_goes_from_left_to_right_whatever_the_order():
     ]  # fmt: skip
     assert [x for x, _, _ in curve.points] == sorted(x for x, _, _ in curve.points)
     assert curve.path.startswith("M") and curve.path.count("L") == 2
+
+
+def test_curves_by_epoch_share_a_chart_from_epoch_1() -> None:
+    (chart,) = epoch_charts("rsum", {"seed 0": (100.0, 200.0), "seed 1": (90.0, math.nan, 300.0), "seed 2": (1.0,)})
+    assert [curve.name for curve in chart.curves] == ["seed 0", "seed 1"]
+    assert [label for _, _, label in chart.curves[1].points] == ["seed 1 90 at epoch 1", "seed 1 300 at epoch 3"]
+    assert epoch_charts("rsum", {"seed 0": (100.0,)}) == ()
 
 
 def test_a_long_curve_has_no_points_of_its_own():

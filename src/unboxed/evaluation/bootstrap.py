@@ -26,6 +26,7 @@ import numpy.typing as npt
 from unboxed.errors import EvaluationError
 
 __all__ = [
+    "Metric",
     "MetricOfRuns",
     "PairedDifference",
     "PerImageMetric",
@@ -154,6 +155,7 @@ class MetricOfRuns:
 
 
 Metric = PerImageMetric | MetricOfRuns
+"""A metric of one run, or its mean over several."""
 
 
 @dataclass(frozen=True)

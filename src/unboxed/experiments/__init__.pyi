@@ -1,8 +1,9 @@
 from .cells import Cell, Outcome, parse_recipe, run_cell
-from .claims import CLAIMS, Claim, ClaimResult, judge
+from .claims import CLAIMS, Claim
 from .comparison import compare
 from .options import CompareSettings
 from .results import Comparison, DatasetResult, RecipeResult
+from .verdicts import ClaimResult, judge
 
 __all__ = [
     "CLAIMS",

@@ -15,7 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +38,7 @@ from unboxed.evaluation.grounded_split import (
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
+from unboxed.experiments.learning import LearningCurve
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig
@@ -169,7 +170,7 @@ class Cell:
         """Name of the run's folder; the same for cells that train the same model."""
         name, config, options, _ = self.parsed
         recipe = {**_named(asdict(config), asdict(RECIPES[name]())), **REMOVED_OPTIONS.get(name, {})}
-        hashed = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
+        hashed: list[Any] = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
         hashed += [config.revision] if config.revision else []
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
@@ -209,6 +210,7 @@ class Outcome:
         grounding: scores without intervals; None on a split without gold boxes.
         errors: kinds of errors; None on a split without gold boxes.
         more: metrics by name besides those of `grounding` and `retrieval`.
+        curve: the validation figures by epoch; empty for a run that was not trained, and for outcomes of version 0.1.
     """
 
     seconds: float
@@ -217,6 +219,7 @@ class Outcome:
     grounding: GroundingScores | None
     errors: ErrorTable | None
     more: dict[str, PerImageMetric]
+    curve: LearningCurve = field(default_factory=LearningCurve)
 
     @property
     def metrics(self) -> dict[str, PerImageMetric]:
@@ -234,6 +237,7 @@ class Outcome:
             "metrics": {name: round(metric.value, 3) for name, metric in self.metrics.items()},
             "retrieval": self.retrieval.to_dict(),
             "failures": asdict(self.errors) if self.errors else None,
+            "curve": asdict(self.curve),
         }
         write_json(stem.with_name(f"{stem.name}.json"), content)
 
@@ -276,6 +280,7 @@ class Outcome:
                 if errors
                 else None,
                 more={name.split("/")[1]: _metric(arrays, name) for name in arrays if name.endswith("/ids")},
+                curve=LearningCurve.from_dict(content["curve"]) if "curve" in content else LearningCurve(),
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise EvaluationError(
@@ -341,6 +346,7 @@ def _evaluate(run: Path, examples: Sequence[Example], regions: Path) -> Outcome:
         grounding=score_groundings(grounded) if has_gold else None,
         errors=count_errors(grounded) if has_gold else None,
         more={**attention_metrics(grounded), **heatmap_metrics(grounded)} if has_gold else {},
+        curve=LearningCurve.of_run(run, grounder.config.options.schedule),
     )
 
 

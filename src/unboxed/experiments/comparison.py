@@ -5,7 +5,9 @@
     FOLDER/runs, FOLDER/cells  see `cells`
     FOLDER/results.md, FOLDER/results.html
 
-Called again with more recipes, seeds or datasets, a comparison trains only the missing cells.
+Called again with more recipes, seeds or datasets, a comparison trains only the missing cells. Where a claim has a grid
+of options, its cells are run first, on the validation split with one seed, and the best options are run like the other
+recipes.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
@@ -23,10 +25,11 @@ from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.grounded_split import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe
-from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, judge, tried_notes
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, tried_notes
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import write_results
 from unboxed.experiments.results import HEADLINE, Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.verdicts import GridRow, Side, judge
 from unboxed.experiments.workers import run_cells
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
@@ -38,6 +41,9 @@ from unboxed.types import Example, Regions
 __all__ = ["compare"]
 
 Show = Callable[[str], None]
+
+VALIDATION = "val"
+GRID_METRICS = ("rsum", "attention_f1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,17 +78,19 @@ class _Plan:
 
     Attributes:
         cells: by dataset name and recipe, one for each seed.
+        grids: by dataset name and recipe, the cells that choose the options of claims.
         unusable: recipes of claims that cannot be trained on a dataset, with the reason.
         failed: names of cells that failed, with the reason.
     """
 
     cells: dict[tuple[str, str], list[Cell]]
+    grids: dict[tuple[str, str], Cell]
     unusable: dict[tuple[str, str], str]
     failed: dict[str, str]
 
     @property
     def all_cells(self) -> list[Cell]:
-        """The cells of all datasets and recipes."""
+        """The cells of all datasets and recipes, without those of the grids."""
         return [cell for cells in self.cells.values() for cell in cells]
 
 
@@ -106,10 +114,14 @@ def compare(
     """
     _check(settings)
     prepared = [_prepare(settings, number, show, is_drawn) for number in range(len(settings.data))]
-    plan = _Plan({}, {}, {})
+    plan = _Plan({}, {}, {}, {})
     for dataset in prepared:
         _add_cells(dataset, settings, plan, show)
-    _run(plan, settings, show)
+    if plan.grids:
+        _run([*plan.grids.values()], plan, settings, show)
+        for dataset in prepared:
+            _add_chosen(dataset, settings, plan)
+    _run(plan.all_cells, plan, settings, show)
     results = tuple(_result(dataset, settings, plan) for dataset in prepared)
     comparison = Comparison(settings, results, plan.failed)
     write_results(comparison)
@@ -117,7 +129,7 @@ def compare(
     if plan.failed:
         first, reason = next(iter(plan.failed.items()))
         raise EvaluationError(
-            f"{len(plan.failed)} of {len(plan.all_cells)} cells failed; the first, {first}: {reason} "
+            f"{len(plan.failed)} of {len(plan.all_cells) + len(plan.grids)} cells failed; the first, {first}: {reason} "
             f"({settings.out / 'cells' / first}.log). The results are of the others."
         )
     return comparison
@@ -174,13 +186,41 @@ def _add_cells(dataset: _Prepared, settings: CompareSettings, plan: _Plan, show:
                 raise
             plan.unusable[dataset.name, recipe] = str(error)
             continue
-        data, seeds = (
-            str(dataset.dataset.path.resolve()),
-            settings.seeds if recipe in requested else settings.claim_seeds,
-        )
-        plan.cells[dataset.name, recipe] = [
-            Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store)) for seed in range(seeds)
-        ]
+        seeds = settings.seeds if recipe in requested else settings.claim_seeds
+        plan.cells[dataset.name, recipe] = [_cell(dataset, recipe, seed, store) for seed in range(seeds)]
+    for recipe in _candidates(dataset) if settings.claims else ():
+        store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=VALIDATION)
+
+
+def _cell(dataset: _Prepared, recipe: str, seed: int, store: Path | str) -> Cell:
+    data = str(dataset.dataset.path.resolve())
+    return Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
+
+
+def _candidates(dataset: _Prepared) -> list[str]:
+    """What the grids of the claims try, each once; nothing without a validation split."""
+    if VALIDATION not in dataset.dataset.split_names:
+        return []
+    return list(dict.fromkeys(recipe for claim in _claims(dataset.kind) for recipe in claim.candidates))
+
+
+def _add_chosen(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> None:
+    """Adds the cells of the options that the grids have chosen."""
+    for claim in _claims(dataset.kind):
+        chosen = _chosen(claim, dataset, settings, plan)
+        if chosen is not None:
+            cell = plan.grids[dataset.name, chosen]
+            cells = [_cell(dataset, chosen, seed, cell.regions) for seed in range(settings.claim_seeds)]
+            plan.cells.setdefault((dataset.name, chosen), cells)
+
+
+def _chosen(claim: Claim, dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> str | None:
+    """The candidate with the highest rsum on the validation split; None without a finished one."""
+    cells = {recipe: plan.grids.get((dataset.name, recipe)) for recipe in claim.candidates}
+    outcomes = {recipe: cell.outcome(settings.out) for recipe, cell in cells.items() if cell is not None}
+    rsums = {recipe: found.metrics["rsum"].value for recipe, found in outcomes.items() if found is not None}
+    return max(rsums, key=rsums.__getitem__, default=None)
 
 
 def _claims(kind: DatasetKind) -> list[Claim]:
@@ -205,9 +245,9 @@ def _extract(dataset: _Prepared, needed: tuple[RegionSettings, str], store: Path
         show(f"Skipped {image_id}: {reason}")
 
 
-def _run(plan: _Plan, settings: CompareSettings, show: Show) -> None:
+def _run(cells: list[Cell], plan: _Plan, settings: CompareSettings, show: Show) -> None:
     """Runs the cells that are not finished, unless `settings.finished_only`; adds failed ones to `plan.failed`."""
-    cells, folder = plan.all_cells, settings.out
+    folder = settings.out
     missing = [cell for cell in cells if not cell.is_finished(folder)]
     show(f"{len(cells)} cells, {len(cells) - len(missing)} of them finished already")
     if settings.finished_only:
@@ -238,18 +278,21 @@ def _result(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> Datas
     baselines = _baselines(dataset)
     per_image = {name: scores.per_image() for name, scores in baselines.items()}
 
-    def metrics(side: str, other: str) -> dict[str, PerImageMetric]:
-        if side in results:
-            return (results[side].sharing_seeds(results[other]) if other in results else results[side]).metrics
-        if side.startswith(BASELINE):
-            return _baseline_metrics(side.removeprefix(BASELINE), per_image)
-        cells = plan.cells.get((dataset.name, side), [])
+    def side(name: str, other: str) -> Side:
+        if name in results:
+            found = results[name].sharing_seeds(results[other]) if other in results else results[name]
+            return Side(found.metrics, len(found.runs), found.still_rising)
+        if name.startswith(BASELINE):
+            return Side(_baseline_metrics(name.removeprefix(BASELINE), per_image))
+        cells = plan.cells.get((dataset.name, name), [])
         reasons = [plan.failed[cell.name] for cell in cells if cell.name in plan.failed]
-        reason = plan.unusable.get((dataset.name, side)) or "; ".join(reasons)
-        raise EvaluationError(reason or f"“{side}” was not run.")
+        reason = plan.unusable.get((dataset.name, name)) or "; ".join(reasons)
+        raise EvaluationError(reason or f"“{name}” was not run.")
 
     notes, requested = tried_notes(), settings.recipes_for(dataset.name)
     claims = _claims(dataset.kind) if settings.claims else []
+    chosen = {claim.name: _chosen(claim, dataset, settings, plan) for claim in claims}
+    judged = [replace(claim, first=chosen[claim.name] or claim.first) for claim in claims]
     return DatasetResult(
         name=dataset.name,
         kind=dataset.kind,
@@ -258,8 +301,20 @@ def _result(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> Datas
         training_images=dataset.training_images,
         recipes=tuple(results[recipe] for recipe in dict.fromkeys(requested) if recipe in results),
         baselines=baselines,
-        claims=tuple(judge(claim, dataset.name, metrics, notes.get(claim.name, "")) for claim in claims),
+        claims=tuple(judge(claim, dataset.name, side, notes.get(claim.name, "")) for claim in judged),
+        grid=tuple(
+            _grid_row(recipe, cell.outcome(settings.out), recipe in chosen.values())
+            for (name, recipe), cell in plan.grids.items()
+            if name == dataset.name
+        ),
     )
+
+
+def _grid_row(recipe: str, outcome: Outcome | None, chosen: bool) -> GridRow:
+    if outcome is None:
+        return GridRow(recipe, {})
+    metrics = {name: outcome.metrics[name].value for name in GRID_METRICS if name in outcome.metrics}
+    return GridRow(recipe, metrics, outcome.curve.still_rising, chosen)
 
 
 def _finished(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> dict[str, RecipeResult]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.evaluation.baselines import baselines_markdown
-from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.bootstrap import MetricOfRuns
 from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import GroundingScores
-from unboxed.experiments.claims import claims_markdown
+from unboxed.experiments.claims import paper_notes
 from unboxed.experiments.results import Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.verdicts import claims_markdown, grid_markdown
 from unboxed.runtime.atomic import write_text
+from unboxed.visualization.curves import Chart, epoch_charts
 from unboxed.visualization.html import html_template
 
 __all__ = ["command_line", "results_markdown", "write_results"]
@@ -54,7 +56,8 @@ def results_markdown(comparison: Comparison) -> str:
         "",
         "Grounding scores are percentages of the phrases with a gold box; retrieval is rsum, the sum of six recalls. "
         "[metrics.md](metrics.md) defines both. A row is the mean over seeds. Brackets contain the 95 % bootstrap "
-        "interval over images, which does not include the variation between seeds. Epochs are selected without boxes. "
+        "interval over seeds and images; with one seed it is over images alone. Epochs are selected without boxes, and "
+        "are *rising* where the validation curve of a seed still rose when training ended ([definition](compare.md)). "
         "Minutes are training time, with as many threads as a cell had.",
     ]
     if comparison.best is not None:
@@ -68,11 +71,20 @@ def results_markdown(comparison: Comparison) -> str:
             "## Claims of the papers",
             "",
             "Each claim is that the first side scores higher than the second. *Reproduced*: the whole interval of the "
-            "paired difference is above 0; *not reproduced*: it is below 0; *not decided*: it contains 0. A verdict is "
-            "about these data, features and reconstructions, not about the numbers in the papers.",
+            "paired difference is above 0; *not reproduced*: it is below 0; *not decided*: it contains 0, or the "
+            "validation curve of a side was still rising. A verdict is about these data, features and "
+            "reconstructions, not about the numbers in the papers.",
             "",
             claims_markdown(claims).rstrip(),
         ]
+        for dataset in comparison.datasets:
+            if dataset.grid:
+                tried = (
+                    f"Tried on `val` of {dataset.name}, with one seed; of each constraint, the highest rsum is chosen:"
+                )
+                lines += ["", tried, "", grid_markdown(dataset.grid).rstrip()]
+        judged = {result.claim.paper for result in claims if result.difference is not None}
+        lines += [f"\n**{paper}.** {text}" for paper, text in paper_notes().items() if paper in judged]
     if comparison.failed:
         lines += ["", "## Failed cells", ""]
         lines += [f"* `{name}` failed: {reason}" for name, reason in comparison.failed.items()]
@@ -115,11 +127,12 @@ def _kind(dataset: DatasetResult) -> str:
 
 def _table(recipes: Sequence[RecipeResult]) -> list[str]:
     columns = _columns(recipes)
-    lines = [f"| recipe | seeds | {' | '.join(f'`{name}`' for name in columns)} | minutes |"]
-    lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
+    lines = [f"| recipe | seeds | {' | '.join(f'`{name}`' for name in columns)} | epochs | minutes |"]
+    lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 2)]
     for result in recipes:
         values = " | ".join(_with_interval(result.metrics[name]) for name in columns)
-        lines.append(f"| `{result.recipe}` | {len(result.runs)} | {values} | {result.minutes:.1f} |")
+        ends = f"{result.epochs} | {result.minutes:.1f}"
+        lines.append(f"| `{result.recipe}` | {len(result.runs)} | {values} | {ends} |")
     return lines
 
 
@@ -145,7 +158,8 @@ def _differences(dataset: DatasetResult) -> list[str]:
     differences = {metric: dataset.behind_best(metric) for metric in columns}
     lines = [
         "",
-        f"The best by {dataset.headline}, `{best.recipe}`, minus each other recipe, paired over images, in points:",
+        f"The best by {dataset.headline}, `{best.recipe}`, minus each other recipe, paired over seeds and images, in "
+        "points:",
         "",
         f"| other | {' | '.join(f'`{metric}`' for metric in columns)} |",
         "| --- |" + " ---: |" * len(columns),
@@ -170,7 +184,7 @@ def _by_type(scores: GroundingScores) -> list[str]:
     return lines
 
 
-def _with_interval(metric: PerImageMetric) -> str:
+def _with_interval(metric: MetricOfRuns) -> str:
     low, high = metric.interval()
     return f"{metric.value:.1f} ({low:.1f}–{high:.1f})"
 
@@ -237,12 +251,25 @@ def _plot(dataset: DatasetResult, metric: str) -> _Plot:
     return _Plot(metric, marks, ticks, (share(baseline[0]), f"{baseline[1]} {baseline[0]:.1f}") if baseline else None)
 
 
+def _learning(dataset: DatasetResult) -> list[tuple[RecipeResult, tuple[Chart, ...]]]:
+    """The learning curves of each trained recipe, a curve for each seed."""
+    charts = []
+    for result in dataset.recipes:
+        runs = {f"seed {seed}": run.curve for seed, run in zip(result.seeds, result.runs, strict=True)}
+        rsums = {name: curve.val_rsum for name, curve in runs.items()}
+        losses = {name: curve.val_loss for name, curve in runs.items()}
+        drawn = (*epoch_charts("validation rsum", rsums), *epoch_charts("validation loss", losses))
+        charts += [(result, drawn)] if drawn else []
+    return charts
+
+
 def _html(comparison: Comparison) -> str:
     return html_template("unboxed.experiments", "results.html").render(
         comparison=comparison,
         command=command_line(comparison),
         columns={dataset.name: _columns(dataset.recipes) for dataset in comparison.datasets},
         plots={dataset.name: _plots(dataset) for dataset in comparison.datasets},
+        learning={dataset.name: _learning(dataset) for dataset in comparison.datasets},
         kind=_kind,
         with_interval=_with_interval,
         compared=_COMPARED,

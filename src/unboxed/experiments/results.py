@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import PairedDifference, PerImageMetric, mean_metric, paired_difference
+from unboxed.evaluation.bootstrap import MetricOfRuns, PairedDifference, mean_metric, paired_difference
 from unboxed.evaluation.error_analysis import ErrorTable
 from unboxed.evaluation.grounding import GroundingScores, mean_scores
 from unboxed.experiments.cells import Outcome
-from unboxed.experiments.claims import ClaimResult, DatasetKind
+from unboxed.experiments.claims import DatasetKind
 from unboxed.experiments.options import CompareSettings
+from unboxed.experiments.verdicts import ClaimResult, GridRow
 
 __all__ = ["HEADLINE", "Comparison", "DatasetResult", "RecipeResult"]
 
@@ -30,14 +31,14 @@ class RecipeResult:
         seeds: of its runs.
         runs: one outcome per seed.
         grounding: mean over the runs, with intervals; None without gold boxes.
-        metrics: all metrics by name, mean over the runs.
+        metrics: all metrics by name, mean over the runs; their intervals are over runs and images.
     """
 
     recipe: str
     seeds: tuple[int, ...]
     runs: tuple[Outcome, ...]
     grounding: GroundingScores | None
-    metrics: dict[str, PerImageMetric]
+    metrics: dict[str, MetricOfRuns]
 
     @staticmethod
     def of(recipe: str, runs: Mapping[int, Outcome]) -> RecipeResult:
@@ -51,13 +52,37 @@ class RecipeResult:
     def sharing_seeds(self, other: RecipeResult) -> RecipeResult:
         """The result over the seeds that both recipes were run with, because scores also depend on the seed.
 
+        All seeds are kept where one of the two was not trained: then its runs are all the same.
+
         Raises:
             EvaluationError: there are no such runs.
         """
+        if not (self.is_trained and other.is_trained):
+            return self
         runs = {seed: run for seed, run in zip(self.seeds, self.runs, strict=True) if seed in other.seeds}
         if not runs:
             raise EvaluationError(f"“{self.recipe}” and “{other.recipe}” have no seed in common.")
         return self if len(runs) == len(self.runs) else RecipeResult.of(self.recipe, runs)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the recipe has a training phase."""
+        return any(run.seconds > 0 for run in self.runs)
+
+    @property
+    def still_rising(self) -> bool:
+        """Whether the validation curve of any run was still rising at its end; see `LearningCurve`."""
+        return any(run.curve.still_rising for run in self.runs)
+
+    @property
+    def epochs(self) -> str:
+        """The chosen epochs of the runs, such as `9–12`, and how many the schedule has: `9–12 of 14`."""
+        chosen = sorted({run.curve.best_epoch for run in self.runs})
+        planned = max(run.curve.planned for run in self.runs)
+        if not planned or not chosen[-1]:
+            return "–"
+        text = "–".join(str(epoch) for epoch in dict.fromkeys((chosen[0], chosen[-1])))
+        return f"{text} of {planned}" + (", rising" if self.still_rising else "")
 
     @property
     def minutes(self) -> float:
@@ -88,6 +113,7 @@ class DatasetResult:
         recipes: the requested recipes that are finished, in the order of the request.
         baselines: scores of the untrained baselines; empty without gold boxes.
         claims: the judged claims, if requested.
+        grid: the options that were tried for them.
     """
 
     name: str
@@ -98,6 +124,7 @@ class DatasetResult:
     recipes: tuple[RecipeResult, ...]
     baselines: dict[str, GroundingScores] = field(default_factory=dict)
     claims: tuple[ClaimResult, ...] = ()
+    grid: tuple[GridRow, ...] = ()
 
     @property
     def headline(self) -> str:

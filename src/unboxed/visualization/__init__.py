@@ -9,7 +9,7 @@
 `draw_grounding` takes any object with a text, a span and boxes for a phrase (`BoxedPhrase`).
 """
 
-from unboxed.visualization.curves import Chart, Curve, Tick, precision_recall_chart, training_charts
+from unboxed.visualization.curves import Chart, Curve, Tick, epoch_charts, precision_recall_chart, training_charts
 from unboxed.visualization.draw import (
     PALETTE,
     BoxedPhrase,
@@ -31,6 +31,7 @@ __all__ = [
     "caption_strip",
     "draw_boxes",
     "draw_grounding",
+    "epoch_charts",
     "grounding_html",
     "grounding_png",
     "heat_colours",

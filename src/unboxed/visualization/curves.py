@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Chart", "Curve", "Tick", "precision_recall_chart", "training_charts"]
+__all__ = ["Chart", "Curve", "Tick", "epoch_charts", "precision_recall_chart", "training_charts"]
 
 WIDTH, HEIGHT = 520, 240  # of a whole chart; a page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 30
@@ -75,6 +75,21 @@ def training_charts(log: Iterable[Mapping[str, object]]) -> tuple[Chart, ...]:
     charts = [_chart("Loss", losses)] if losses else []
     charts += [_chart(name, {name: points}) for name, points in series.items() if name not in losses]
     return tuple(charts)
+
+
+def epoch_charts(title: str, series: Mapping[str, Sequence[float]]) -> tuple[Chart, ...]:
+    """One chart of values by epoch, counted from 1; no chart where no curve has two finite values.
+
+    Args:
+        title: of the chart.
+        series: the value of each epoch, by the name of the curve.
+    """
+    points = {
+        name: [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
+        for name, values in series.items()
+    }
+    curves = {name: placed for name, placed in points.items() if len(placed) >= 2}
+    return (_chart(title, curves, "epoch"),) if curves else ()
 
 
 def precision_recall_chart(title: str, points: Iterable[tuple[float, float]]) -> Chart:

@@ -15,9 +15,17 @@ __all__ = ["html_template", "jpeg_data_uri"]
 
 @cache
 def html_template(package: str, name: str) -> jinja2.Template:
-    """The template in the file `name` of a package; text is escaped, and an undefined variable is an error."""
+    """The template in the file `name` of a package; text is escaped, and an undefined variable is an error.
+
+    A template may import `chart_panel` and `chart_style` from `chart.html`.
+    """
+    charts = files("unboxed.visualization").joinpath("chart.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.DictLoader({"chart.html": charts}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
 
