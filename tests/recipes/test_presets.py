@@ -77,6 +77,7 @@ MEANS: dict[str, dict[Any, str]] = {
     "evidence": {"label": "against labels"},
     "hinge": {"sum": "sum over the batch"},
     "imgnorm": {True: "image regions and words|VSE0: all, with --no_imgnorm"},
+    "layer_width": {"input": "that of the input"},
     "map": {"features": "3 x 3 convolution"},
     "mask_empty_blocks": {False: "15 slots"},
     "match": {("vectors",): "head words against labels"},
