@@ -19,7 +19,7 @@ from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import area, centre, contains, enclosing, iou
 from unboxed.evaluation.grounding import METRICS, GroundedMention, mention_outcomes
 from unboxed.evaluation.heatmap import HeatMention, score_heat
-from unboxed.priors.scoring import box_places, phrase_places
+from unboxed.priors.scoring import box_places, phrase_places, text_places
 from unboxed.text.phrases import phrase_words
 
 
@@ -85,13 +85,14 @@ def test_sprm_relations_and_locations(golden: Callable[[str], Any]) -> None:
     fixture = golden("sprm_spatial")
     for image, count in enumerate(fixture.arrays["in_counts"]):
         boxes, labels = fixture.arrays["in_boxes"][image, :count], fixture.arrays["in_labels"][image, :count]
-        places_R6 = box_places(boxes, labels)
-        released_R6 = fixture.arrays["out_relation"][image, :count].copy()
-        released_R6[:, 2] = fixture.arrays["out_relation_center_mended"][image, :count]
-        np.testing.assert_array_equal(places_R6, released_R6)
-    # The original looks for the words anywhere in the text, inside of other words too, and counts the head noun; "Left"
-    # is none. A phrase without any is everywhere.
+        mended_R6 = fixture.arrays["out_relation"][image, :count].copy()
+        np.testing.assert_array_equal(box_places(boxes, labels, released=True), mended_R6)
+        mended_R6[:, 2] = fixture.arrays["out_relation_center_mended"][image, :count]
+        np.testing.assert_array_equal(box_places(boxes, labels), mended_R6)
     phrases = [str(phrase) for phrase in fixture.arrays["in_phrases"]]
+    fixture.check("out_location", np.stack([text_places(phrase) for phrase in phrases]).astype(np.int64))
+    fixture.assert_complete(["out_relation", "out_relation_center_mended"])  # image by image, above
+    # By default only whole words besides the head noun count, in small or capital letters.
     found_N6 = np.stack([phrase_places(phrase_words(phrase)) for phrase in phrases])
     found_N6[~found_N6.any(axis=1)] = 1
     same_N = (found_N6 == fixture.arrays["out_location"]).all(axis=1)

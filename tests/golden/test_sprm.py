@@ -16,6 +16,33 @@ from torch.nn.functional import cosine_similarity, linear, normalize
 
 from unboxed.attention import PriorRefinement, QueryEmbeddings, RegionEmbeddings
 from unboxed.objectives import caption_image_infonce, score_difference
+from unboxed.priors import MatchingResources, PriorSettings, SemanticPrior
+from unboxed.text import WordVectors
+
+
+def test_the_prior_is_the_cosine_of_means_of_unscaled_vectors(golden: Callable[[str], Any]) -> None:
+    fixture = golden("sprm_prior")
+    known = [str(word) for word in fixture.arrays["in_words"]]
+    vectors = WordVectors(known, fixture.arrays["in_word_vectors"].astype(np.float64), unit=False)
+    labels, heads = ([str(text) for text in fixture.arrays[name]] for name in ("in_labels", "in_heads"))
+    means = [vectors.mean_vector(label) for label in labels]
+    fixture.check("out_label_is_known", np.array([mean is not None for mean in means]))
+    zero = np.zeros(vectors.width)
+    fixture.check("out_label_vector", np.stack([zero if mean is None else mean for mean in means]))
+    # The original's mean includes unknown words as zeros, which changes the length only.
+    share_N = [np.mean([word.lower() in known for word in head.split()]) for head in heads]
+    head_ND = [zero if (mean := vectors.mean_vector(head)) is None else mean for head in heads]
+    fixture.check("out_head_vector", np.array(share_N)[:, None] * np.stack(head_ND))
+    prior_NK = torch.from_numpy(vectors.matrix(heads) @ vectors.matrix(labels).T)
+    fixture.check("out_prior", prior_NK)
+    fixture.check("out_prior_softmax", prior_NK.softmax(dim=1))
+    fixture.assert_complete()
+
+    # The prior's affinities are the same numbers, in single precision. The head of a phrase is one word.
+    semantic = SemanticPrior(PriorSettings.paper(), labels, MatchingResources(vectors=vectors))
+    for head, prior_K in zip(heads, fixture.arrays["out_prior"], strict=True):
+        if " " not in head:
+            np.testing.assert_allclose(semantic.affinity(head)[: len(labels)], prior_K, rtol=0, atol=2e-6)
 
 
 def prior(fixture: Any, vectors: torch.Tensor) -> torch.Tensor:

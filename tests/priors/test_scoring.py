@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from unboxed.priors.scoring import SPATIAL_WORDS, box_places, phrase_places
+from unboxed.priors.scoring import ELSEWHERE, REQUIRED, SPATIAL_WORDS, box_places, phrase_places, scores, text_places
 from unboxed.text.phrases import phrase_words
 
 
@@ -51,3 +52,18 @@ def test_boxes_in_one_position_share_its_place() -> None:
     left, right, center = box_places(boxes, [0, 0])[:, :3].T
     assert left.all() and right.all() and not center.any()
     assert box_places(np.zeros((0, 4), np.float32), []).shape == (0, 6)
+
+
+def test_released_places_are_found_anywhere_in_the_text_and_exclude_regions_elsewhere() -> None:
+    assert text_places("a bright laptop").tolist() == [0, 1, 0, 1, 0, 0]
+    assert text_places("Left hand").tolist() == [1] * 6
+    affinity_PE = np.zeros((2, 2 + 1 + 6))
+    affinity_PE[:, :2] = [0.5, -0.25]  # plain cosines of two classes
+    affinity_PE[0, 3:] = REQUIRED * text_places("left")
+    affinity_PE[1, 3:] = text_places("left")
+    class_score_RE = np.zeros((3, 2 + 1 + 6))
+    class_score_RE[[0, 1, 2], [0, 0, 1]] = 1
+    class_score_RE[:, 3] = [0, 0, 1]  # only the region of the second class is left
+    expected_PR = [[ELSEWHERE, ELSEWHERE, -0.25], [0.5, 0.5, -0.25]]  # preferred, a place is nothing without a class
+    for kind in (np.asarray, torch.from_numpy):
+        np.testing.assert_allclose(scores(kind(affinity_PE), kind(class_score_RE)), expected_PR)

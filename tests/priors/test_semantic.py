@@ -133,13 +133,24 @@ def test_map_wordnet_vectors_and_captions_are_tried_in_order(tmp_path: Path) -> 
 
 def test_the_papers_prior_is_the_cosine_of_head_and_label(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
-    vectors = WordVectors(["person", "dog", "tie", "grass", "man"], generator.uniform(size=(5, 8)))
-    vectors.save(tmp_path / "v.npz")
+    words = ["person", "dog", "tie", "grass", "man"]
+    WordVectors(words, generator.normal(size=(5, 8)), unit=False).save(tmp_path / "v.npz")
+    vectors = WordVectors.open(tmp_path / "v.npz")
     prior = SemanticPrior.build(PriorSettings.paper(tmp_path / "v.npz"), CLASSES)
     labels = ["person", "dog", "dog", "dog", "person"]
     by_hand = vectors.matrix(labels) @ vectors.matrix(["man"])[0]
-    got = ranked(prior, "an old man")
-    np.testing.assert_allclose(got / got.max(), by_hand / by_hand.max(), rtol=1e-2)
+    assert by_hand.min() < 0 < by_hand.max()
+    np.testing.assert_allclose(ranked(prior, "an old man"), by_hand, atol=2e-3)
+    prior.save(tmp_path / "prior")
+    np.testing.assert_array_equal(SemanticPrior.load(tmp_path / "prior").affinity("man"), prior.affinity("man"))
+
+
+def test_longer_vectors_count_more_in_the_mean_of_a_name() -> None:
+    vectors = np.array([[8.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(
+        WordVectors(["stop", "sign"], vectors, unit=False).vector("stop sign"), [0.992, 0.124], atol=1e-3
+    )
+    np.testing.assert_allclose(WordVectors(["stop", "sign"], vectors).vector("stop sign"), [0.5**0.5] * 2, atol=1e-3)
 
 
 def test_a_loaded_prior_needs_none_of_the_files_it_was_built_from(tmp_path: Path) -> None:

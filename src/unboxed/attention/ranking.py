@@ -165,7 +165,7 @@ def ranked_scores(
     if sure_R is not None and ranking.confidence_weight:
         logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]
     if prior_PR is not None:
-        logit_PR = logit_PR + ranking.prior_weight * (prior_PR + PRIOR_FLOOR).log()
+        logit_PR = logit_PR + ranking.prior_weight * (prior_PR.clamp(min=0) + PRIOR_FLOOR).log()
     if mask_R is not None:
         logit_PR = logit_PR.masked_fill(~mask_R[..., None, :], float("-inf"))
     probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity, mask_P)

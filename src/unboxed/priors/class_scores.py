@@ -70,7 +70,8 @@ class ClassScorer:
         not_single = {name for source in region_sources.SOURCES if not source.one_thing for name in source.names}
         single_R = np.array([source not in not_single for source in sources], dtype=bool)
         union_R1 = np.array([[source in Unions.names] for source in sources], np.float32).reshape(-1, 1)
-        places_R6 = box_places(boxes, np.where(single_R & (best_R >= settings.spatial_score), label_R, -1))
+        group_R = np.where(single_R & (best_R >= settings.spatial_score), label_R, -1)
+        places_R6 = box_places(boxes, group_R, released=settings.places == "released")
         parts_R3 = self._parts(boxes, probability_RN, sources)
         return np.concatenate([class_score_RN, parts_R3, union_R1, places_R6], axis=1).astype(np.float32)
 

@@ -98,7 +98,10 @@ class PhraseMatcher:
         return not {"names", "parts"}.isdisjoint(self.settings.match) or any(resource is not None for resource in given)
 
     def __call__(self, phrase: PhraseWords) -> Array:
-        """`[N + 3]` affinities of the classes, then of `PARTS`, 0 or more; zeros where no method matches."""
+        """`[N + 3]` affinities of the classes, then of `PARTS`; zeros where no method matches.
+
+        They are 0 or more, except for plain cosines.
+        """
         found = self._row([])
         for match in self.settings.match:
             found = self._ways[match](phrase)
@@ -150,7 +153,10 @@ class PhraseMatcher:
         vector = None if vectors is None else vectors.vector(phrase.head)
         if vector is None or self._class_vectors is None:
             return self._row([])
-        return self._sharpened(self._class_vectors @ vector, self.settings.vector_threshold)
+        cosine_N = self._class_vectors @ vector
+        if self.settings.affinities == "plain":
+            return np.pad(cosine_N, (0, len(PARTS)))
+        return self._sharpened(cosine_N, self.settings.vector_threshold)
 
     def _sharpened(self, affinity_N: Array, threshold: float = 0.0) -> Array:
         """The best class's affinity, and those close to it lowered by the temperature; `[N + 3]`."""

@@ -28,7 +28,7 @@ from unboxed.errors import ModelError
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.matching import MatchingResources, PhraseMatcher, load_class_map
-from unboxed.priors.scoring import phrase_places
+from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
 from unboxed.text.lexicon import noun_key
@@ -112,12 +112,15 @@ class SemanticPrior:
         parsed = phrase_words(phrase)
         row = np.zeros(self.width, dtype=np.float32)
         classes = self._matcher(parsed)
-        row[: len(classes)] = classes / max(1.0, float(classes.sum()))
-        if row.any():
+        settings = self.settings
+        shares = settings.affinities == "shares"
+        row[: len(classes)] = classes / max(1.0, float(classes.sum())) if shares else classes
+        if row.any() or settings.places == "released":
             plural = self._matcher.is_plural(parsed)
-            row[len(classes)] = (self.settings.plural_union if plural else self.settings.single_union) - 1
-            if self.settings.spatial:
-                row[len(classes) + 1 :] = phrase_places(parsed)
+            row[len(classes)] = (settings.plural_union if plural else settings.single_union) - 1
+            if settings.spatial:
+                released = settings.places == "released"
+                row[len(classes) + 1 :] = REQUIRED * text_places(phrase) if released else phrase_places(parsed)
         row.setflags(write=False)
         return row
 
@@ -174,8 +177,9 @@ class SemanticPrior:
             if (path := getattr(settings, name)) is not None
         }
         settings = replace(settings, **paths)
+        vectors = paths.get("word_vectors")
         resources = MatchingResources(
-            vectors=WordVectors.open(paths["word_vectors"]) if "word_vectors" in paths else None,
+            vectors=None if vectors is None else WordVectors.open(vectors, unit=settings.unit_vectors),
             wordnet=WordNet.open(paths["wordnet"]) if "wordnet" in paths else None,
             class_map=load_class_map(paths["class_map"]) if "class_map" in paths else None,
             cooccurrence=Cooccurrence.load(folder / _COOCCURRENCE) if content["cooccurrence"] else None,
@@ -188,9 +192,9 @@ def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingReso
     vectors = wordnet = class_map = None
     if "vectors" in settings.match:
         if settings.word_vectors is not None:
-            vectors = WordVectors.open(settings.word_vectors)
+            vectors = WordVectors.open(settings.word_vectors, unit=settings.unit_vectors)
         elif texts := list(captions):
-            vectors = WordVectors.from_captions(texts)
+            vectors = WordVectors.from_captions(texts, unit=settings.unit_vectors)
     if "wordnet" in settings.match and settings.wordnet is not None:
         nltk = str(settings.wordnet) == "nltk"
         wordnet = WordNet.from_nltk() if nltk else WordNet.open(settings.wordnet)

@@ -22,6 +22,8 @@ class PriorSettings:
     Attributes:
         word_vectors: GloVe text, or `.npz` with `.vocab.txt`; without it, vectors are counted from the training
             captions.
+        unit_vectors: scale the vectors of words to length 1 before the mean of a name; False: longer vectors count more
+            (SPRM).
         wordnet: a WordNet file, or `nltk` for NLTK's where it is installed; without it, `wordnet` matches nothing.
         class_map: a JSON file {phrase: class} of your own.
         match: methods that find the classes of a phrase, in order; the first that finds any is used. `map` looks
@@ -31,6 +33,8 @@ class PriorSettings:
         evidence: `probability` of each class, or only the most probable class of a region (`label`; SPRM).
         temperature: an affinity this much below the best class's counts e times less; 0 takes affinities as they are
             (SPRM).
+        affinities: the affinities of a phrase, as `shares` of their sum where that is above 1; or `plain`, as they are,
+            and those of word vectors are the cosines, negative ones too, without temperature and threshold (SPRM).
         vector_threshold: the least cosine of word vectors that match, in [0, 1].
         background: the detector's score of a class that is absent, in [0, 1); it is subtracted.
         stuff_weight: weight of sky, grass, walls and the like beside things, in [0, 1].
@@ -40,6 +44,9 @@ class PriorSettings:
         plural_union: the same for a plural: 1 prefers one of the things, 1.5 all of them.
         part_weight: weight of head, torso and legs for clothing and parts of the body; 0 leaves them out.
         spatial: use the words left, right, center, top, bottom, middle.
+        places: which phrases have these words, and what regions in other places get. `words`: whole words besides the
+            head noun, and 0 if a region is in the place. `released`, SPRM's code: anywhere in the text, so that
+            "bright" is right, no chance elsewhere, and its slip in `center`.
         spatial_score: the least score of a thing that takes part in the order from left to right and from top to
             bottom, in [0, 1]; above 0 it keeps doubtful boxes from being leftmost.
 
@@ -64,6 +71,9 @@ class PriorSettings:
     part_weight: float = 1.0
     spatial: bool = True
     spatial_score: float = 0.3
+    unit_vectors: bool = True
+    affinities: Literal["shares", "plain"] = "shares"
+    places: Literal["words", "released"] = "words"
 
     def __post_init__(self) -> None:
         for name in ("cooccurrence", "temperature", "stuff_size", "single_union", "plural_union", "part_weight"):
@@ -83,10 +93,12 @@ class PriorSettings:
         """SPRM's untrained module (section 3.2): cosine of the vectors of the head noun and of the region's label."""
         return PriorSettings(
             word_vectors=word_vectors,
+            unit_vectors=False,
             match=("vectors",),
             cooccurrence=0,
             evidence="label",
             temperature=0,
+            affinities="plain",
             vector_threshold=0,
             background=0,
             stuff_weight=1,
@@ -95,6 +107,7 @@ class PriorSettings:
             single_union=1,
             plural_union=1,
             part_weight=0,
+            places="released",
             spatial_score=0,
         )
 

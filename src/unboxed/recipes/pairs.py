@@ -138,7 +138,7 @@ class Pairs:
         """Where each phrase attends in its image: the learned attention times the prior to a power, if there is one."""
         logit_CPR = self.paired_logit_CPR
         if self._paired_prior_1CPR is not None:
-            logit_CPR = logit_CPR + prior_weight * (self.paired_prior_CPR + PRIOR_FLOOR).log()
+            logit_CPR = logit_CPR + prior_weight * (self.paired_prior_CPR.clamp(min=0) + PRIOR_FLOOR).log()
         return logit_CPR.softmax(dim=-1)
 
     @property

@@ -26,41 +26,48 @@ _WINDOW, _MOST_WORDS, _MIN_COUNT = 4, 4000, 3
 
 
 class WordVectors:
-    """Unit vectors of words, kept in half precision.
+    """Vectors of words.
 
     Args:
         words: N different lower-cased words.
         vectors: `[N, D]`, of any length; a row of zeros for a word without a vector.
+        unit: scale the vectors to length 1 and keep them in half precision; False keeps them as they are, so that
+            longer vectors count more in the mean of a name (SPRM).
 
     Raises:
         ModelError: counts that do not agree, or values that are not finite.
     """
 
-    def __init__(self, words: Sequence[str], vectors: npt.NDArray[np.floating]) -> None:
+    def __init__(self, words: Sequence[str], vectors: npt.NDArray[np.floating], *, unit: bool = True) -> None:
         if vectors.ndim != 2 or len(vectors) != len(words) or vectors.shape[1] == 0:
             raise ModelError(f"{len(words)} words need vectors [{len(words)}, D]; found {list(vectors.shape)}.")
         if not np.isfinite(vectors).all():
             raise ModelError("The word vectors hold NaN or infinite values; get the file anew.")
         self.words = tuple(words)
         self._rows = {word: row for row, word in reversed(list(enumerate(self.words)))}
+        self.unit = unit
+        if not unit:
+            self._vectors = vectors
+            return
         length = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
         done = (vectors.dtype == np.float16) & (np.abs(length - 1) < _UNIT)
         scaled = np.where(done, vectors, vectors / np.where((length == 0) | done, 1, length))
         self._vectors = scaled.astype(np.float16)
 
     @classmethod
-    def open(cls, path: Path) -> WordVectors:
-        """The vectors of a file: GloVe text, or `.npz` with its `.vocab.txt`.
+    def open(cls, path: Path, *, unit: bool = True) -> WordVectors:
+        """The vectors of a file: GloVe text, or `.npz` with its `.vocab.txt`; `unit` as in `WordVectors`.
 
         Raises:
             ModelError: no such file, or another form.
         """
         if not path.is_file():
             raise ModelError(f"There is no file of word vectors {path}; name GloVe text or an .npz file, or none.")
-        return cls(*(_archive(path) if path.suffix == ".npz" else _glove(path)))
+        words, vectors = _archive(path) if path.suffix == ".npz" else _glove(path)
+        return cls(words, vectors, unit=unit)
 
     @classmethod
-    def from_captions(cls, texts: Iterable[str], width: int = 64) -> WordVectors:
+    def from_captions(cls, texts: Iterable[str], width: int = 64, *, unit: bool = True) -> WordVectors:
         """Vectors of the 4,000 most frequent words: words with the same neighbours get similar vectors.
 
         They are the positive pointwise mutual information of words at most 4 apart, reduced by a truncated singular
@@ -69,6 +76,7 @@ class WordVectors:
         Args:
             texts: the captions.
             width: D, or less where there are fewer words.
+            unit: as in `WordVectors`.
 
         Raises:
             ModelError: no word occurs often enough.
@@ -94,7 +102,7 @@ class WordVectors:
         smoothed_V = weight_V**0.75 / (weight_V**0.75).sum()  # gives rare neighbours less weight (Levy et al. 2015)
         with np.errstate(divide="ignore"):
             information_VV = np.log(weight_VV / weight_V[:, None] / smoothed_V) if weight_VV.any() else weight_VV
-        return cls(kept, _reduced(np.maximum(information_VV, 0), width))
+        return cls(kept, _reduced(np.maximum(information_VV, 0), width), unit=unit)
 
     def save(self, path: Path) -> None:
         """Write `path` (`NAME.npz`) and `NAME.vocab.txt`, from which `open` reads the very same vectors."""
@@ -108,35 +116,42 @@ class WordVectors:
         return int(self._vectors.shape[1])
 
     def vector(self, text: str) -> Array | None:
-        """The unit vector `[D]` of a word or a name; None where no word of it has a vector.
+        """`mean_vector`, scaled to length 1; None where no word has a vector."""
+        vector = self.mean_vector(text)
+        length = 0.0 if vector is None else float(np.linalg.norm(vector))
+        return None if vector is None or not length else np.asarray(vector / length, dtype=vector.dtype)
+
+    def mean_vector(self, text: str) -> Array | None:
+        """The vector `[D]` of a word or a name; None where no word of it is known.
 
         The vector of a name that is no word itself is the mean over its variants, separated by commas, of the mean
-        over their words (SPRM, supplement).
+        over their known words (SPRM, supplement).
         """
         text = " ".join(text.lower().split())
         if text in self._rows:
-            return _normalized(self._row(text))
+            return self._row(text)
         variants = []
         for variant in text.split(","):
             known = [self._row(word) for word in variant.split() if word in self._rows]
             if known:
                 variants.append(np.mean(known, axis=0))
-        return _normalized(np.mean(variants, axis=0)) if variants else None
+        return np.mean(variants, axis=0) if variants else None
 
     def matrix(self, texts: Sequence[str]) -> Array:
         """`vector` of each text, `[N, D]`; zeros where there is none."""
         rows = [self.vector(text) for text in texts]
-        return np.array([np.zeros(self.width) if row is None else row for row in rows], np.float32).reshape(
-            len(texts), self.width
-        )
+        matrix = np.zeros((len(texts), self.width), dtype=self._row_type)
+        for place, row in enumerate(rows):
+            if row is not None:
+                matrix[place] = row
+        return matrix
+
+    @property
+    def _row_type(self) -> npt.DTypeLike:
+        return np.float64 if self._vectors.dtype == np.float64 else np.float32
 
     def _row(self, word: str) -> Array:
-        return np.asarray(self._vectors[self._rows[word]], dtype=np.float32)
-
-
-def _normalized(vector: Array) -> Array | None:
-    length = float(np.linalg.norm(vector))
-    return np.asarray(vector / length, dtype=np.float32) if length else None
+        return np.asarray(self._vectors[self._rows[word]], dtype=self._row_type)
 
 
 def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
