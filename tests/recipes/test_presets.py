@@ -61,6 +61,11 @@ TABLES = {name: table for name, table in paper_settings().items() if name != "ev
 FIT = {field.name: field.default for field in fields(FitSettings)}
 
 MEANS: dict[str, dict[Any, str]] = {
+    "ramp": {"stairs": "step // 500"},
+    "student": {"cosine": "bare cosines"},
+    "unit_vectors": {False: "taken apart (--do_oov)"},
+    "affinities": {"plain": "mean of head words against labels"},
+    "places": {"released": "baseline"},
     "aggregation": {"mean": "Mean"},
     "bidirectional": {True: "mean of the two directions", False: "of one direction|one direction|LSTM over"},
     "both_ways": {False: "caption picks image only"},
