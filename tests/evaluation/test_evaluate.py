@@ -17,8 +17,6 @@ from unboxed.evaluation.evaluate import evaluate_run
 from unboxed.evaluation.grounded_split import ground_split, score_groundings, score_word_attention
 from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.options import EvaluationOptions
-from unboxed.evaluation.pair_scores import score_pairs
-from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.infoground import InfoGround
@@ -154,27 +152,6 @@ def unsplit_copy(dataset: Path, folder: Path) -> Path:
     table = folder / "photos.csv"
     table.write_text("\n".join([without[0], *(f"photos/{row}" for row in without[1:])]) + "\n", encoding="utf-8")
     return table
-
-
-def test_an_ensemble_ranks_by_the_mean_of_the_scores(
-    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    other, store = tmp_path / "other", tiny_run / "store"
-    options = InfoGround(negatives="none", joint_width=8, schedule=Schedule(epochs=1, images_per_batch=8, seed=3))
-    fit("infoground", options, FitSettings(tiny_dataset, other, regions=store))
-    dataset = load_dataset(tiny_dataset)
-    examples = dataset.split("val").examples
-    splits = [EmbeddedSplit(Grounder.load(run), RegionStore.open(store)) for run in (tiny_run, other)]
-    pairs = [score_pairs(split, examples) for split in splits]
-    score_BC = (pairs[0].score_BC + pairs[1].score_BC) / 2
-    main(["evaluate", str(tiny_run), "--data", str(tiny_dataset), "--ensemble", str(other), "--json"])
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)["retrieval"] == score_retrieval(score_BC, pairs[0].image_of_C).to_dict()
-    assert "the mean of the scores of 2 runs" in printed.err
-    extract([*dataset.split("train").examples, *examples], RegionSettings(grid=2), tmp_path / "store")
-    fit("infoground", options, FitSettings(tiny_dataset, tmp_path / "grid", regions=tmp_path / "store"))
-    with pytest.raises(StoreError, match=r"need the same regions; .*grid has others: grid: 2 there"):
-        evaluate_run(tiny_run, tiny_dataset, EvaluationOptions(ensemble=(tmp_path / "grid",)))
 
 
 def test_a_table_without_val_is_evaluated_on_what_training_held_out(

@@ -27,7 +27,7 @@ from unboxed.evaluation.grounded_split import (
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.options import EvaluationOptions
-from unboxed.evaluation.pair_scores import ensemble, score_pairs
+from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
@@ -123,13 +123,11 @@ def evaluate_run(
         show(f"Skipped {image_id}: {reason}")
     store = _store_for(grounder, run, split, options, show)
     embedded = EmbeddedSplit(grounder, store)
-    if options.retrieval and options.ensemble:
-        show(f"Retrieval ranks by the mean of the scores of {1 + len(options.ensemble)} runs.")
     result = EvaluatedRun(
         run,
         data,
         options.split,
-        retrieval=_retrieval(embedded, split.examples, options) if options.retrieval else None,
+        retrieval=_retrieval(embedded, split.examples, options.folds) if options.retrieval else None,
         presence=score_presence(embedded, split.examples),
     )
     if not can_be_grounded(split.examples, store):
@@ -171,10 +169,11 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
     settings = grounder.config.regions
     if options.regions is not None:
         store = RegionStore.open(options.regions)
-        if differences := _differences(grounder, store):
+        if store.settings.fingerprint() != settings.fingerprint():
             raise StoreError(
-                f"{options.regions} was made with other settings than the run: {differences}. Leave out --regions, and "
-                "regions are extracted with the settings of the run."
+                f"{options.regions} was made with other settings than the run: "
+                f"{'; '.join(store.settings.differences(settings))}. Leave out --regions, and regions are extracted "
+                "with the settings of the run."
             )
         return store
     trained_on = Path(str(grounder.config.facts.get("store", "")))
@@ -191,29 +190,14 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
     return RegionStore.open(run / "store")
 
 
-def _differences(grounder: Grounder, store: RegionStore) -> str:
-    """How the settings of a store differ from those of a run; empty where they are the same."""
-    settings = grounder.config.regions
-    if store.settings.fingerprint() == settings.fingerprint():
-        return ""
-    return "; ".join(store.settings.differences(settings))
-
-
 def _contains(store: RegionStore, example: Example) -> bool:
     """Does the store contain this image, and not a different image with the same name?"""
     return store.image_key(example.image_id) == image_key(example.path, example.original_size)
 
 
-def _retrieval(embedded: EmbeddedSplit, examples: Sequence[Example], options: EvaluationOptions) -> RetrievalScores:
-    """Ranks by the scores of the run, or by the mean of its scores and those of the ensemble's other runs."""
+def _retrieval(embedded: EmbeddedSplit, examples: Sequence[Example], folds: int) -> RetrievalScores:
     pairs = score_pairs(embedded, examples)
-    scores = [pairs.score_BC]
-    for run in options.ensemble:
-        other = Grounder.load(run)
-        if differences := _differences(other, embedded.store):
-            raise StoreError(f"The runs of an ensemble need the same regions; {run} has others: {differences}.")
-        scores.append(score_pairs(EmbeddedSplit(other, embedded.store), examples).score_BC)
-    return score_retrieval(ensemble(*scores), pairs.image_of_C, folds=options.folds)
+    return score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
 
 
 def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposals: Path) -> list[GroundedExample]:

@@ -17,8 +17,6 @@ class EvaluationOptions:
         regions: store with regions of the split; by default they are extracted with the settings of the run.
         proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
         report: write RUN/report-SPLIT.html.
-        ensemble: further runs on the same regions; retrieval ranks by the mean of the scores of all runs (published for
-            SCAN, BFAN, PFAN and SGRAF). All other scores are those of the run itself.
         retrieval: also rank all captions of the split for each image, and all images for each caption.
         folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first image that cannot be read instead of skipping it.
@@ -28,7 +26,6 @@ class EvaluationOptions:
     regions: Path | None = None
     proposals: Path | None = None
     report: bool = True
-    ensemble: tuple[Path, ...] = ()
     retrieval: bool = True
     folds: int = 1
     strict: bool = False
