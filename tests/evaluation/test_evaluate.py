@@ -17,10 +17,13 @@ from unboxed.evaluation.evaluate import evaluate_run
 from unboxed.evaluation.grounded_split import ground_split, score_groundings, score_word_attention
 from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.options import EvaluationOptions
+from unboxed.evaluation.pair_scores import score_pairs
+from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
+from unboxed.recipes.vse import VSE
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
@@ -71,6 +74,35 @@ def test_what_is_not_requested_is_not_evaluated(drawn_run: Path, tiny_world: Wor
     result = evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
     assert (result.retrieval, result.report, result.baselines) == (None, None, {})
     assert result.scores is not None
+
+
+def test_an_ensemble_ranks_by_the_mean_of_the_scores(
+    drawn_run: Path, tiny_world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, store = tiny_world
+    other = VSE(joint_width=8, schedule=Schedule(epochs=1, images_per_batch=8, captions_per_image=1))
+    fit("vse", other, FitSettings(data, tmp_path / "other", regions=store))
+    given = EvaluationOptions(split="test", regions=store, report=False, ensemble=(tmp_path / "other",))
+    result = evaluate_run(drawn_run, data, given)
+    examples = load_dataset(data).split("test").examples
+    runs = [EmbeddedSplit(Grounder.load(run), RegionStore.open(store)) for run in (drawn_run, tmp_path / "other")]
+    one, two = (score_pairs(run, examples) for run in runs)
+    expected = score_retrieval((one.score_BC + two.score_BC) / 2, one.image_of_C)
+    assert result.retrieval is not None
+    assert (result.retrieval.rank_B.tolist(), result.retrieval.rank_C.tolist()) == (
+        expected.rank_B.tolist(),
+        expected.rank_C.tolist(),
+    )
+    alone = evaluate_run(drawn_run, data, replace(given, ensemble=()))
+    assert alone.retrieval is not None and alone.retrieval.rank_C.tolist() != expected.rank_C.tolist()
+    assert alone.scores is not None and result.scores is not None
+    assert alone.scores.to_dict() == result.scores.to_dict()
+    assert result.to_dict()["ensemble"] == [str(tmp_path / "other")] and "ensemble" not in alone.to_dict()
+    with pytest.raises(EvaluationError, match="leave out --no-retrieval"):
+        evaluate_run(drawn_run, data, replace(given, retrieval=False))
+    main(["evaluate", str(drawn_run), "--data", str(data), "--split", "test", "--regions", str(store), "--no-report",
+          "--ensemble", str(tmp_path / "other")])  # fmt: skip
+    assert f"Retrieval, mean of the scores with {tmp_path / 'other'}: {expected}" in capsys.readouterr().err
 
 
 def test_a_given_store_is_used_if_its_settings_are_those_of_the_run(

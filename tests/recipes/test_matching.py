@@ -42,6 +42,8 @@ def scorer_of(text: str) -> AttentionScorer:
         ("scan --aggregation sum --no-imgnorm", AttentionScorer(aggregation="sum", products=True)),
         ("bfan", AttentionScorer.bfan("equal")),
         ("bfan --focal prob --lambda-softmax 10", replace(AttentionScorer.bfan("prob"), sharpness=10)),
+        ("bfan --aggregation max", replace(AttentionScorer.bfan("equal"), aggregation="max")),
+        ("pfan --direction i2t --aggregation lse", AttentionScorer.scan("i2t", "lse")),
         ("pfan --raw-feature-norm no_norm", replace(AttentionScorer.pfan("t2i"), norm="no_norm")),
         ("pfan --direction i2t --no-txtnorm", replace(AttentionScorer.pfan("i2t"), products=True)),
     ],

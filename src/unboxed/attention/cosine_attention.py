@@ -14,7 +14,7 @@ rows, which is fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -102,7 +102,7 @@ class AttentionScorer:
     @classmethod
     def pfan(cls, direction: Literal["t2i", "i2t"] = "t2i") -> AttentionScorer:
         """The score of PFAN, whose regions are encoded by `PositionFocusedRegions`."""
-        return cls("t2i", sharpness=9, bonus=0.5) if direction == "t2i" else cls("i2t", sharpness=4)
+        return replace(cls.scan(direction), bonus=0.5 if direction == "t2i" else 0.0)
 
     @property
     def directions(self) -> tuple[Literal["t2i", "i2t"], ...]:

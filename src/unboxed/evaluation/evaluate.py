@@ -27,7 +27,7 @@ from unboxed.evaluation.grounded_split import (
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.options import EvaluationOptions
-from unboxed.evaluation.pair_scores import score_pairs
+from unboxed.evaluation.pair_scores import ensemble, score_pairs
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
@@ -60,6 +60,7 @@ class EvaluatedRun:
         heat: scores of the heat maps; None if the model has none.
         attention: scores of the attention of words; None if no word can be scored.
         retrieval: ranks of all images and captions of the split; None if not requested.
+        ensemble: other runs whose scores are averaged with those of the run for `retrieval`.
         presence: detection of absent phrases; None if the model is not calibrated.
         baselines: scores of the untrained baselines by name; empty without a report.
         report: the HTML file; None if not written.
@@ -75,6 +76,7 @@ class EvaluatedRun:
     presence: PresenceScores | None = None
     baselines: dict[str, GroundingScores] = field(default_factory=dict)
     report: Path | None = None
+    ensemble: tuple[Path, ...] = ()
 
     @property
     def facts(self) -> dict[str, str]:
@@ -82,7 +84,7 @@ class EvaluatedRun:
         parts = {
             "Heat maps": self.heat,
             "Attention": self.attention,
-            "Retrieval": self.retrieval,
+            "Retrieval" + "".join(f", mean of the scores with {run}" for run in self.ensemble): self.retrieval,
             "Absent phrases": self.presence,
         }
         return {name: str(part) for name, part in parts.items() if part is not None}
@@ -95,8 +97,10 @@ class EvaluatedRun:
             "retrieval": self.retrieval,
             "presence": self.presence,
         }
-        more = {name: part.to_dict() for name, part in parts.items() if part is not None}
+        more: dict[str, Any] = {name: part.to_dict() for name, part in parts.items() if part is not None}
         grounding = {} if self.scores is None else self.scores.to_dict()
+        if self.ensemble:
+            more["ensemble"] = [str(run) for run in self.ensemble]
         return {"run": str(self.run), "data": str(self.data), "split": self.split, **grounding, **more}
 
 
@@ -117,19 +121,19 @@ def evaluate_run(
         UnboxedError: the run, the dataset or the store is unusable; the message names the fix.
     """
     options = options if options is not None else EvaluationOptions()
-    grounder, dataset = Grounder.load(run), load_dataset(data)
+    if options.ensemble and not options.retrieval:
+        raise EvaluationError("--ensemble ranks images and captions by several runs; leave out --no-retrieval.")
+    dataset = load_dataset(data)
     split = _split(dataset, options)
     for image_id, reason in split.unreadable.items():
         show(f"Skipped {image_id}: {reason}")
-    store = _store_for(grounder, run, split, options, show)
-    embedded = EmbeddedSplit(grounder, store)
-    result = EvaluatedRun(
-        run,
-        data,
-        options.split,
-        retrieval=_retrieval(embedded, split.examples, options.folds) if options.retrieval else None,
-        presence=score_presence(embedded, split.examples),
-    )
+    embedded = _embedded(run, split, options, show)
+    grounder, store = embedded.grounder, embedded.store
+    result = EvaluatedRun(run, data, options.split, presence=score_presence(embedded, split.examples))
+    if options.retrieval:
+        others = [_embedded(other, split, options, show) for other in options.ensemble]
+        retrieval = _retrieval([embedded, *others], split.examples, options.folds)
+        result = replace(result, retrieval=retrieval, ensemble=options.ensemble)
     if not can_be_grounded(split.examples, store):
         reason = "its regions were imported without boxes" if has_gold_boxes(split.examples) else "it has no gold boxes"
         show(f"The split {options.split} is scored for retrieval alone, without a report: {reason}.")
@@ -155,6 +159,12 @@ def _split(dataset: Dataset, options: EvaluationOptions) -> Split:
     if options.strict:
         split.require_readable()
     return split
+
+
+def _embedded(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
+    """The model of a run, and the regions of the split's images."""
+    grounder = Grounder.load(run)
+    return EmbeddedSplit(grounder, _store_for(grounder, run, split, options, show))
 
 
 def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationOptions, show: Show) -> RegionStore:
@@ -195,9 +205,11 @@ def _contains(store: RegionStore, example: Example) -> bool:
     return store.image_key(example.image_id) == image_key(example.path, example.original_size)
 
 
-def _retrieval(embedded: EmbeddedSplit, examples: Sequence[Example], folds: int) -> RetrievalScores:
-    pairs = score_pairs(embedded, examples)
-    return score_retrieval(pairs.score_BC, pairs.image_of_C, folds=folds)
+def _retrieval(runs: Sequence[EmbeddedSplit], examples: Sequence[Example], folds: int) -> RetrievalScores:
+    """The ranks by the mean of the scores of the runs."""
+    pairs = [score_pairs(embedded, examples) for embedded in runs]
+    score_BC = ensemble(*(scores.score_BC for scores in pairs))
+    return score_retrieval(score_BC, pairs[0].image_of_C, folds=folds)
 
 
 def _with_proposals(grounder: Grounder, grounded: list[GroundedExample], proposals: Path) -> list[GroundedExample]:

@@ -18,6 +18,8 @@ class EvaluationOptions:
         proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
         report: write RUN/report-SPLIT.html.
         retrieval: also rank all captions of the split for each image, and all images for each caption.
+        ensemble: other runs. Retrieval then ranks by the mean of their scores and those of the run, as the ensembles of
+            SCAN, BFAN, PFAN and SGRAF (an SGR and a SAF) do; all else is that of the run alone.
         folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first image that cannot be read instead of skipping it.
     """
@@ -27,5 +29,6 @@ class EvaluationOptions:
     proposals: Path | None = None
     report: bool = True
     retrieval: bool = True
+    ensemble: tuple[Path, ...] = ()
     folds: int = 1
     strict: bool = False

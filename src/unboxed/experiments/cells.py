@@ -14,7 +14,7 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -67,6 +67,9 @@ warm_up weight_decay word_vectors wordnet words_weight language_model min_count 
 """
 """The options of version 0.1. Names of cells contain these always, and later options where they differ from their
 defaults, so that a new option leaves the names of existing outcomes as they are."""
+
+_LATER = {"bfan": {"aggregation"}, "pfan": {"aggregation"}}
+"""Of these, those that a recipe did not have in version 0.1."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,10 @@ class Cell:
     def run_name(self) -> str:
         """Name of the run's folder; the same for cells that train the same model."""
         name, config, options, _ = self.parsed
-        recipe = {**_named(asdict(config), asdict(RECIPES[name]())), **REMOVED_OPTIONS.get(name, {})}
+        recipe = {
+            **_named(asdict(config), asdict(RECIPES[name]()), _LATER.get(name, set())),
+            **REMOVED_OPTIONS.get(name, {}),
+        }
         hashed: list[Any] = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
         hashed += [config.revision] if config.revision else []
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
@@ -189,9 +195,9 @@ class Cell:
         return (folder / "cells" / f"{self.name}.json").is_file()
 
 
-def _named(options: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _named(options: dict[str, Any], defaults: dict[str, Any], later: Collection[str] = ()) -> dict[str, Any]:
     """The options, nested ones too, without those that came after version 0.1 and have their defaults."""
-    first = set(_FIRST_OPTIONS.split())
+    first = set(_FIRST_OPTIONS.split()).difference(later)
     return {
         name: _named(value, defaults[name]) if isinstance(value, dict) else value
         for name, value in options.items()

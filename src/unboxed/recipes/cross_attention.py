@@ -42,37 +42,42 @@ class ScoringConfig:
     imgnorm: bool = True
     txtnorm: bool = True
 
-    def applied_to(self, scorer: AttentionScorer) -> AttentionScorer:
-        """The scorer of a paper with these options."""
-        return replace(
-            scorer,
-            sharpness=scorer.sharpness if self.lambda_softmax is None else self.lambda_softmax,
-            lse_sharpness=scorer.lse_sharpness if self.lambda_lse is None else self.lambda_lse,
-            norm=self.raw_feature_norm,
-            products=not (self.imgnorm and self.txtnorm),
-        )
-
 
 @dataclass(frozen=True)
 class CrossAttentionConfig(MatchingConfig):
     """A recipe with stacked cross attention.
 
     Attributes:
-        scoring: how words and regions attend and score.
+        aggregation: of the queries' cosines to the score: `mean`, `lse` (log-sum-exp), `max` or `sum`. The papers have
+            the mean, SCAN also the log-sum-exp.
+        scoring: how words and regions attend.
 
     Raises:
         RunError: constraints on attention without vectors of unit length.
     """
 
+    aggregation: Literal["mean", "lse", "max", "sum"] = "mean"
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
     def __post_init__(self) -> None:
         if self.constraint.constraints != "none" and not (self.scoring.imgnorm and self.scoring.txtnorm):
             raise RunError("--constraints needs vectors of unit length; leave out --no-imgnorm and --no-txtnorm.")
 
-    def scorer(self) -> AttentionScorer:
+    def papers_scorer(self) -> AttentionScorer:
         """The scorer of the paper, in the chosen direction."""
         raise NotImplementedError
+
+    def scorer(self) -> AttentionScorer:
+        """The scorer with all options."""
+        papers, scoring = self.papers_scorer(), self.scoring
+        return replace(
+            papers,
+            sharpness=papers.sharpness if scoring.lambda_softmax is None else scoring.lambda_softmax,
+            aggregation=self.aggregation,
+            lse_sharpness=papers.lse_sharpness if scoring.lambda_lse is None else scoring.lambda_lse,
+            norm=scoring.raw_feature_norm,
+            products=not (scoring.imgnorm and scoring.txtnorm),
+        )
 
     def region_encoder(self, region_width: int) -> nn.Module:
         """From the region inputs to the joint space."""
@@ -88,7 +93,7 @@ class CrossAttentionConfig(MatchingConfig):
             region_width,
             self.query_width(state_width),
             self.joint_width,
-            self.scoring.applied_to(self.scorer()),
+            self.scorer(),
             self.region_encoder(region_width),
             ProjectedQueries(self.query_width(state_width), self.joint_width, unit=self.scoring.txtnorm),
         )

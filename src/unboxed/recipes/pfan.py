@@ -38,7 +38,7 @@ class PFAN(CrossAttentionConfig):
     position_width: int = 64
     mask_empty_blocks: bool = False
 
-    def scorer(self) -> AttentionScorer:
+    def papers_scorer(self) -> AttentionScorer:
         """PFAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
 

@@ -29,18 +29,15 @@ class SCAN(CrossAttentionConfig):
 
     Attributes:
         direction: words attend to regions (`t2i`), or regions to words (`i2t`).
-        aggregation: of the queries' cosines to the score: `mean`, `lse` (log-sum-exp), `max` or `sum`. The paper has
-            the mean and the log-sum-exp.
     """
 
     attention: ClassVar[str] = "cross attention, words to regions or regions to words"
     paper: ClassVar[str] = "Lee et al., ECCV 2018"
 
     direction: Literal["t2i", "i2t"] = "t2i"
-    aggregation: Literal["mean", "lse", "max", "sum"] = "mean"
 
-    def scorer(self) -> AttentionScorer:
+    def papers_scorer(self) -> AttentionScorer:
         """SCAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
 
-        return AttentionScorer.scan(self.direction, self.aggregation)
+        return AttentionScorer.scan(self.direction)
