@@ -10,9 +10,9 @@ from torch import nn
 
 from unboxed.attention import PooledEmbedding, PoolingSettings, PositionFocusedRegions
 from unboxed.attention.normalize import l2_normalize
-from unboxed.attention.scan import ProjectedRegions
+from unboxed.attention.scan import ProjectedQueries, ProjectedRegions
 from unboxed.objectives import triplet_loss
-from unboxed.text import RecurrentEncoder
+from unboxed.text import RecurrentEncoder, TextConfig
 
 
 def load(module: nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -52,7 +52,8 @@ def test_pfan_positions_features_and_gradients(golden: Callable[[str], Any]) -> 
 def test_scan_regions_and_words(golden: Callable[[str], Any]) -> None:
     fixture = golden("scan_encoders")
     regions = ProjectedRegions(40, 32).double()
-    text = RecurrentEncoder(50, 24, 32).double()
+    text = RecurrentEncoder(50, 24, 32, settings=TextConfig(word_state="mean")).double()
+    words = ProjectedQueries(None, 32)
     load(regions, {f"map.{name}": fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
     names = {"word_embedding": "embedding.weight"}
     for part, name in (("input", "ih"), ("state", "hh")):
@@ -65,9 +66,7 @@ def test_scan_regions_and_words(golden: Callable[[str], Any]) -> None:
     regions_BRD = regions(inputs_BRV, torch.zeros(1), torch.ones(inputs_BRV.shape[:2], dtype=torch.bool))
     fixture.check("out_regions", regions_BRD)
     mask_CW = torch.arange(fixture["in_tokens"].shape[1]) < fixture["in_caption_lengths"][:, None]
-    states_CWH = text(fixture["in_tokens"], mask_CW)
-    # The library's states are [embedding, forward, backward]; the original's words are the mean of the last two.
-    words_CWD = l2_normalize((states_CWH[..., 24:56] + states_CWH[..., 56:]) / 2)
+    words_CWD = words(text(fixture["in_tokens"], mask_CW), mask_CW)
     fixture.check("out_words", words_CWD)
     leaves = {
         "region_inputs": inputs_BRV,
@@ -93,20 +92,17 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
     image_BV, tokens_CW = fixture["in_image"].requires_grad_(), fixture["in_tokens"]
     one_B1 = torch.ones(len(image_BV), 1, dtype=torch.bool)
     mask_CW = torch.arange(tokens_CW.shape[1]) < fixture["in_caption_lengths"][:, None]
-    # The library's recurrent encoder reads in both directions, and its states have other columns: this is torch's.
-    embedding = nn.Embedding.from_pretrained(fixture["weight_word_embedding"], freeze=False)
-    gru = nn.GRU(24, 32, batch_first=True).double()
-    names = {
-        f"weight_gru_{part}_{kind}": f"{kind}_{name}_l0"
-        for part, name in (("input", "ih"), ("state", "hh"))
-        for kind in ("weight", "bias")
-    }
-    load(gru, {name: fixture[array] for array, name in names.items()})
+    text = RecurrentEncoder(50, 24, 32, settings=TextConfig(bidirectional=False, word_state="mean")).double()
+    names = {"weight_word_embedding": "embedding.weight"}
+    for part, name in (("input", "ih"), ("state", "hh")):
+        for weight in ("weight", "bias"):
+            names[f"weight_gru_{part}_{weight}"] = f"gru.{weight}_{name}_l0"
+    load(text, {name: fixture[array] for array, name in names.items()})
     for kind, settings in MEASURES.items():
         model = PooledEmbedding(40, None, 32, settings).double()
         load(model.region_map, {name: fixture[f"weight_image_map_{name}"] for name in ("weight", "bias")})
         regions = model.embed_regions(image_BV[:, None], torch.zeros(1), one_B1)
-        queries = model.embed_queries(gru(embedding(tokens_CW))[0], mask_CW)
+        queries = model.embed_queries(text(tokens_CW, mask_CW), mask_CW)
         fixture.check(f"out_image_{kind}", regions.tensors[1][:, 0])
         fixture.check(f"out_caption_{kind}", queries.tensors[1][:, 0])
         score_BC = model.scores(regions, queries)
@@ -117,8 +113,7 @@ def test_vsepp_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None
             "image_inputs": image_BV,
             "weight_image_map_weight": model.region_map.weight,
             "weight_image_map_bias": model.region_map.bias,
-            "weight_word_embedding": embedding.weight,
-            **{array: gru.get_parameter(name) for array, name in names.items()},
+            **{array: text.get_parameter(name) for array, name in names.items()},
         }
         options: Any
         for name, options in (("max", "hardest"), ("sum", "all")):

@@ -65,6 +65,14 @@ def test_constraints_need_vectors_of_unit_length(recipe: type[SCAN]) -> None:
         recipe(constraint=ConstraintConfig("ccr"), scoring=ScoringConfig(txtnorm=False))
 
 
+@pytest.mark.parametrize("name", ["scan", "bfan", "pfan", "sgr", "saf", "vse"])
+def test_states_in_the_joint_space_are_not_mapped(name: str) -> None:
+    aligner: Any = parsed(f"{name} --word-state mean --hidden-width 8 --joint-width 8").aligner(7, 8)
+    assert isinstance(aligner.word_map if name == "vse" else aligner.query_encoder.map, torch.nn.Identity)
+    with pytest.raises(RunError, match="set --hidden-width 16"):
+        parsed(f"{name} --word-state mean --hidden-width 8 --joint-width 16")
+
+
 def test_options_of_reasoning_reach_the_layers() -> None:
     graph: Any = parsed("sgr --region-channels 36 --steps 2 --lambda-softmax 4 --similarity-width 5").aligner(7, 9)
     assert graph.whole_image.local_norm.num_features == 36 and len(graph.head.steps) == 2

@@ -60,6 +60,7 @@ class CrossAttentionConfig(MatchingConfig):
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.constraint.constraints != "none" and not (self.scoring.imgnorm and self.scoring.txtnorm):
             raise RunError("--constraints needs vectors of unit length; leave out --no-imgnorm and --no-txtnorm.")
 
