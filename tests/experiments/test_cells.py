@@ -30,10 +30,10 @@ class TestRecipes:
         assert (parsed.fit.train_fraction, parsed.preset) == (0.1, None)
 
     def test_a_preset_gives_the_options_that_are_not_given(self, tmp_path: Path) -> None:
-        parsed = parse_recipe("scan --preset paper --joint-width 8", "--epochs 9")
+        parsed = parse_recipe("scan --preset paper --joint-width 8", "--epochs 9 --hidden-width 8")
         paper = preset("scan", "paper")
         schedule = replace(paper.config.schedule, epochs=9)
-        assert parsed.config == replace(paper.config, joint_width=8, schedule=schedule)
+        assert parsed.config == replace(paper.config, joint_width=8, hidden_width=8, schedule=schedule)
         assert (parsed.fit.min_count, parsed.preset) == (4, "paper")
         assert parse_recipe("scan --preset fast") == parse_recipe("scan")._replace(preset="fast")
 
