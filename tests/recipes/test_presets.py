@@ -92,7 +92,6 @@ MEANS: dict[str, dict[Any, str]] = {
     "phrase_reads": {"phrase": "LSTM"},
     "phrase_weight": {0.0: "caption picks image only"},
     "prior_temperature": {1.0: "head words against labels"},
-    "ramp": {"stairs": "step // 500"},
     "reduction": {"mean": "Avg_Both"},
     "refinement_hidden": {0: "one linear map"},
     "region_inputs": {"features": "map|convolution|feature"},
@@ -102,7 +101,6 @@ MEANS: dict[str, dict[Any, str]] = {
     "sentence_weight": {1.0: "caption picks image only"},
     "start_end_words": {True: "<start>"},
     "step_epochs": {9: "every 10 epochs (epochs count from 1)"},
-    "student": {"cosine": "bare cosines"},
     "teacher_temperature": {1.0: "softmax(probability - mean of the 8)"},  # what is subtracted has no effect
     "text_pooling": {"last": "last state"},
     "tokenizer": {"treebank": "nltk word_tokenize|SCAN's vocabulary", "spaces": "split at spaces"},
