@@ -40,7 +40,7 @@ def test_the_guide_of_exports_runs_from_top_to_bottom(tiny_run: Path, tiny_datas
     assert (tmp_path / "coco.json").is_file()
 
 
-@pytest.mark.parametrize("page", ["recipes.md", "compare.md", "matching.md", "data.md"])
+@pytest.mark.parametrize("page", ["recipes.md", "presets.md", "compare.md", "matching.md", "data.md"])
 def test_the_examples_of_a_guide_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)

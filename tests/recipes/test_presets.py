@@ -13,6 +13,7 @@ from unboxed.errors import RunError
 from unboxed.recipes import RECIPES, preset, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.presets import DATASETS, flat_options, paper_settings
 from unboxed.training.options import FitSettings
+from unboxed.training.preset_tables import with_tables
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -57,7 +58,7 @@ def test_the_table_names_where_each_value_was_read_and_what_was_given() -> None:
 
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden" / "defaults.json").read_text(encoding="utf-8"))["methods"]
-TABLES = {name: table for name, table in paper_settings().items() if name != "every"}
+TABLES = {name: table for name, table in paper_settings().items() if name not in ("every", "why")}
 FIT = {field.name: field.default for field in fields(FitSettings)}
 
 MEANS: dict[str, dict[Any, str]] = {
@@ -138,7 +139,7 @@ def test_every_option_is_listed_and_every_listed_option_exists(recipe: str) -> N
     options, known = _all_options(recipe), flat_options(RECIPES[recipe]())
     assert set(known) - set(options) == set()
     assert set(options) - set(known) - set(FIT) == set()
-    keys = {"value", "setting", "source", "note", "idle"}
+    keys = {"value", "setting", "source", "note", "needs", "idle"}
     assert all(set(option) <= keys and option for option in options.values())
 
 
@@ -177,3 +178,17 @@ def test_a_preset_is_a_config_of_its_recipe(recipe: str, dataset: str) -> None:
     paper = preset(recipe, "paper", dataset)
     assert recipe_from_dict(recipe, recipe_to_dict(paper.config)) == paper.config
     FitSettings(Path(), Path(), **paper.fit)
+
+
+def test_the_reasons_are_of_the_options_that_differ() -> None:
+    differing = set()
+    for recipe in RECIPES:
+        paper, default = flat_options(preset(recipe, "paper").config), flat_options(RECIPES[recipe]())
+        differing |= {name for name, value in paper.items() if value != default[name]}
+    assert differing == set(paper_settings()["why"])
+
+
+def test_the_page_has_the_tables_of_this_version() -> None:
+    """Otherwise: python -m unboxed.training.preset_tables docs/presets.md"""
+    page = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    assert page == with_tables(page)

@@ -36,7 +36,7 @@ def test_the_log_of_a_training_run(capsys: pytest.CaptureFixture[str]) -> None:
     for entry in ENTRIES:
         report(entry)
     assert "Training: 2 of 2" in (shown := capsys.readouterr().err) and "loss 0.500, waiting 0%" in shown
-    assert "Epoch 1: validation loss 0.750, retrieval within batches rsum 321.0, best so far" in shown
+    assert "Epoch 1: validation loss 0.750, validation rsum 321.0, best so far" in shown
 
 
 def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

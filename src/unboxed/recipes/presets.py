@@ -32,6 +32,7 @@ __all__ = [
     "make_preset",
     "paper_settings",
     "preset_arguments",
+    "shown",
 ]
 
 PresetName = Literal["paper", "fast"]
@@ -52,11 +53,13 @@ class PresetEntry(NamedTuple):
         source: where it was read: file and line of the original's repository; empty where the original has no such
             option.
         note: what else there is to know.
+        needs: the file that the user has to name, as the original does; empty for other options.
     """
 
     value: Any
     source: str = ""
     note: str = ""
+    needs: str = ""
 
     @property
     def origin(self) -> str:
@@ -96,7 +99,7 @@ class Preset:
         chosen, own = {**flat_options(config), **fit}, {**flat_options(self.config), **self.fit}
         of = f", {self.original}, with its values for {DATASETS[self.dataset]}" if self.original else ": the defaults"
         yield f"Preset {self.name} of {self.recipe}{of}"
-        given = {name: f"given; {self.name}: {_shown(own[name])}" for name in own if chosen[name] != own[name]}
+        given = {name: f"given; {self.name}: {shown(own[name])}" for name in own if chosen[name] != own[name]}
         read = {name: entry.origin for name, entry in self.entries.items() if entry.origin}
         width = max((len(_option(name, chosen[name])) for name in {**read, **given}), default=0)
         for name, origin in {**read, **given}.items():
@@ -104,6 +107,10 @@ class Preset:
         ours = [name for name, entry in self.entries.items() if not entry.origin and name not in given]
         if ours:
             yield f"  Not in the original: {', '.join(_option(name, chosen[name]) for name in ours)}"
+        for name, entry in self.entries.items():
+            if entry.needs and chosen[name] is None:
+                flag = name.replace("_", "-")
+                yield f"  Missing: --{flag} FILE: {entry.needs}, without which this is not the original."
 
 
 def make_preset(recipe: str, kind: type[RecipeConfig], name: str, dataset: str = DEFAULT_DATASET) -> Preset:
@@ -141,7 +148,7 @@ def make_preset(recipe: str, kind: type[RecipeConfig], name: str, dataset: str =
 
 @cache
 def paper_settings() -> dict[str, Any]:
-    """The content of `paper.toml`: `every`, and a table for each recipe."""
+    """The content of `paper.toml`: `every`, `why`, and a table for each recipe."""
     return tomllib.loads(Path(__file__).with_name("paper.toml").read_text(encoding="utf-8"))
 
 
@@ -183,7 +190,7 @@ def _entry(written: dict[str, Any], dataset: str) -> PresetEntry:
         value = value[dataset]
     if isinstance(value, list):
         value = tuple(value)
-    return PresetEntry(value, written.get("source", ""), written.get("note", ""))
+    return PresetEntry(value, *(written.get(key, "") for key in ("source", "note", "needs")))
 
 
 def _with_options(config: T, values: Mapping[str, Any]) -> T:
@@ -203,8 +210,9 @@ def _option(name: str, value: Any) -> str:
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag} {_shown(value)}"
+    return f"--{flag} {shown(value)}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as on the command line."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

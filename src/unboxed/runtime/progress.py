@@ -45,7 +45,7 @@ class TrainingProgress:
             best = ", best so far" if entry["best"] else ""
             self._meter.line(
                 f"Epoch {entry['epoch'] + 1}: validation loss {entry['val_loss']:.3f}, "
-                f"retrieval within batches rsum {entry['val_rsum']:.1f}{best}"
+                f"validation rsum {entry['val_rsum']:.1f}{best}"
             )
         else:
             # The share of the time that the training step has waited for its batch.
