@@ -21,7 +21,7 @@ CAPTIONS = ["A man plays a guitar.", "Two dogs chase a ball in the park", "A man
 POSITIONS = [1, 1, 4]  # “man”, “dogs” (of two sub-tokens), “guitar”
 
 
-def tiny_bert(folder: Path, kind: str) -> Path:
+def tiny_bert(folder: Path, kind: str, longest: int = 40) -> Path:
     letters = "abcdefghijklmnopqrstuvwxyz"
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *letters, *(f"##{letter}" for letter in letters)]
     pieces += ["##gs", "two", "chase", "in", "the", "park", "plays", *NOUNS[:-1]]
@@ -29,7 +29,7 @@ def tiny_bert(folder: Path, kind: str) -> Path:
     (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
     transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    config = transformers.BertConfig(vocab_size=len(pieces), max_position_embeddings=40, **sizes)
+    config = transformers.BertConfig(vocab_size=len(pieces), max_position_embeddings=longest, **sizes)
     torch.manual_seed(0)
     model = getattr(transformers, kind)(config)
     for parameter in model.parameters():  # wide enough apart that different words have different probabilities
