@@ -220,12 +220,14 @@ class ImageBatch:
         edges_BR4: the boxes as shares in [0, 1] of their image's width and height, 0 where `mask_BR` is False.
         mask_BR: True for a real region.
         class_score_BRE: the semantic prior's row of each region; E is 0 without a prior.
+        label_BR: the vocabulary's id of each region's class, 0 for none; None where the model does not read them.
     """
 
     inputs_BRV: torch.Tensor
     edges_BR4: torch.Tensor
     mask_BR: torch.Tensor
     class_score_BRE: torch.Tensor
+    label_BR: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask_BR)

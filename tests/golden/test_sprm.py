@@ -1,8 +1,4 @@
-"""SPRM's refinement of the prior, pair scores, losses and gradients (double precision).
-
-The library has neither SPRM's word table, shared by labels and phrases, nor its LSTM over phrases; the prior is not its
-cosine. The test makes these of plain torch, and the refinement and the loss are the library's.
-"""
+"""SPRM's prior, its refinement of the prior, pair scores, losses and gradients (double precision)."""
 
 from __future__ import annotations
 
@@ -12,12 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cosine_similarity, linear, normalize
 
-from unboxed.attention import PriorRefinement, QueryEmbeddings, RegionEmbeddings
-from unboxed.objectives import caption_image_infonce, score_difference
-from unboxed.priors import MatchingResources, PriorSettings, SemanticPrior
+from unboxed.attention.refinement import PriorRefinement, box_shares
+from unboxed.objectives import caption_cosines, caption_image_infonce, image_of_most_similar, score_difference
+from unboxed.priors import MatchingResources, PriorSettings, SemanticPrior, scores
+from unboxed.priors.scoring import REQUIRED
 from unboxed.text import WordVectors
+from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.settings import TextConfig
 
 
 def test_the_prior_is_the_cosine_of_means_of_unscaled_vectors(golden: Callable[[str], Any]) -> None:
@@ -45,64 +43,71 @@ def test_the_prior_is_the_cosine_of_means_of_unscaled_vectors(golden: Callable[[
             np.testing.assert_allclose(semantic.affinity(head)[: len(labels)], prior_K, rtol=0, atol=2e-6)
 
 
-def prior(fixture: Any, vectors: torch.Tensor) -> torch.Tensor:
-    """Cosines `[B, C, P, R]` of the phrases' heads and the regions' labels, very low where a place rules one out."""
-    heads_CPD = vectors[fixture["in_head_words"]].sum(dim=2)
-    labels_BRD = vectors[fixture["in_region_labels"]]
-    cosine_BCPR = cosine_similarity(heads_CPD[None, :, :, None], labels_BRD[:, None, None], dim=-1)
-    shared_BCPR6 = fixture["in_locations"][None, :, :, None] * fixture["in_relations"][:, None, None]
-    return cosine_BCPR.masked_fill(~shared_BCPR6.any(dim=-1), -1e8)
+def scored_prior(fixture: Any) -> torch.Tensor:
+    """The library's prior `[B, C, P, R]` from rows whose columns are the words of the table, in double precision."""
+    vectors = fixture.arrays["weight_word_vectors"].astype(np.float64)
+    table = WordVectors([str(n) for n in range(len(vectors))], vectors, unit=False)
+    heads = [" ".join(str(n) for n in words if n > 1) for words in fixture.arrays["in_head_words"].reshape(-1, 5)]
+    cosine_NV = torch.from_numpy(table.matrix(heads) @ table.matrix(table.words).T)
+    class_score_BRV = nn.functional.one_hot(fixture["in_region_labels"], len(vectors)).double()
+    union_P, union_BR = torch.zeros(len(heads), 1), torch.zeros(*class_score_BRV.shape[:2], 1)
+    affinity_NE = torch.cat([cosine_NV, union_P, REQUIRED * fixture["in_locations"].flatten(0, 1)], dim=1)
+    class_score_BRE = torch.cat([class_score_BRV, union_BR, fixture["in_relations"]], dim=2)
+    affinity_CPE = affinity_NE.view(*fixture["in_locations"].shape[:2], -1)
+    prior_BCPR: torch.Tensor = scores(affinity_CPE[None], class_score_BRE[:, None])
+    return prior_BCPR
 
 
 def test_mixture_scores_losses_and_gradients(golden: Callable[[str], Any]) -> None:
     fixture = golden("sprm_model")
-    vectors = nn.Parameter(fixture["weight_word_vectors"])
-    weight, bias = (nn.Parameter(fixture[f"weight_image_map_{kind}"]) for kind in ("weight", "bias"))
-    lstm = nn.LSTM(32, 32, batch_first=True).double()
-    names = {
-        f"weight_lstm_{part}_{kind}": f"{kind}_{name}_l0"
+    settings = TextConfig(
+        cell="lstm", bidirectional=False, word_state="mean", phrase_reads="phrase", phrase_pooling="last"
+    )
+    encoder = RecurrentEncoder(40, 32, 32, settings=settings).double()
+    model = PriorRefinement(24, None, joint_width=32, omega=0.4, box_inputs=True).double()
+    lstm = {
+        f"weight_lstm_{part}_{kind}": encoder.network.get_parameter(f"{kind}_{name}_l0")
         for part, name in (("input", "ih"), ("state", "hh"))
         for kind in ("weight", "bias")
     }
-    lstm.load_state_dict({parameter: fixture[array] for array, parameter in names.items()})
+    image_map = {f"weight_image_map_{kind}": model.get_parameter(f"region.map.0.{kind}") for kind in ("weight", "bias")}
+    weights = {"weight_word_vectors": encoder.embedding.weight, **image_map, **lstm}
+    with torch.no_grad():
+        for array, parameter in weights.items():
+            parameter.copy_(fixture[array])
     features_BRV = fixture["in_features"].requires_grad_()
     mask_BR = torch.arange(10) < fixture["in_region_counts"][:, None]
     mask_CP = torch.arange(4) < fixture["in_phrase_counts"][:, None]
 
-    tokens_CPW = fixture["in_phrase_words"]
-    states = lstm(vectors[tokens_CPW].flatten(0, 1))[0].view(*tokens_CPW.shape, 32)
-    last_CP11 = ((tokens_CPW != 0).sum(dim=2) - 1).clamp(min=0)[..., None, None]
-    phrases_CPD = states.gather(2, last_CP11.expand(-1, -1, 1, 32))[:, :, 0] * mask_CP[..., None]
+    tokens_CPL = fixture["in_phrase_words"]
+    phrase_CPPL = torch.eye(4, dtype=torch.bool)[..., None] & (tokens_CPL != 0)[:, None]
+    tokens_CW, phrase_CPW = tokens_CPL.flatten(1), phrase_CPPL.flatten(2)
+    phrases_CPD = encoder.read_phrases(tokens_CW, phrase_CPW)
     fixture.check("out_phrase_features", phrases_CPD)
-    inputs_BRV = torch.cat([features_BRV, fixture["out_spatial_inputs"]], dim=2)
-    regions_BRD = (linear(inputs_BRV, weight, bias) + vectors[fixture["in_region_labels"]]) * mask_BR[..., None]
-    fixture.check("out_region_features", regions_BRD)
+    edges_BR4 = fixture["in_boxes"] / fixture["in_image_sizes"].repeat(1, 2)[:, None]
+    fixture.check("out_spatial_inputs", box_shares(edges_BR4))
+    inputs_BRV = torch.cat([features_BRV, encoder.embedding(fixture["in_region_labels"])], dim=2)
+    fixture.check("out_region_features", model.map_regions(inputs_BRV, edges_BR4, mask_BR))
 
-    alignment = PriorRefinement(1, 1, omega=0.4).align(
-        RegionEmbeddings((normalize(regions_BRD, dim=2),), mask_BR),
-        QueryEmbeddings((normalize(phrases_CPD, dim=2),), mask_CP),
-        prior_BCQR=prior(fixture, vectors.detach()),
-    )
+    regions, queries = model.embed_regions(inputs_BRV, edges_BR4, mask_BR), model.embed_queries(phrases_CPD, mask_CP)
+    alignment = model.align(regions, queries, prior_BCQR=scored_prior(fixture))
     mixture_CPBR = alignment.attention_BCQR.permute(1, 2, 0, 3) * mask_CP[..., None, None]
     fixture.check("out_mixture", mixture_CPBR)
     score_BC, image_of_C = alignment.score_BC, torch.arange(len(mask_CP))
     fixture.check("out_pair_score", score_BC.T)
     fixture.check("out_chosen_region", mixture_CPBR[image_of_C, :, image_of_C].argmax(dim=2) * mask_CP)
 
-    negative_C = fixture["out_negative_of_caption"]
+    similarity_CC = caption_cosines(encoder.fixed_vectors[tokens_CW], phrase_CPW)
+    fixture.check("out_query_similarity", similarity_CC)
+    negative_C = image_of_most_similar(similarity_CC, image_of_C)
+    fixture.check("out_negative_of_caption", negative_C)
     loss = score_difference(score_BC, image_of_C, negative_C)
     fixture.check("out_loss_neg1_max", loss)
-    fixture.check("out_loss_neg1", score_difference(score_BC, image_of_C, (image_of_C + 1) % len(image_of_C)))
-    others = [score_difference(score_BC, image_of_C, (image_of_C + by) % len(image_of_C)) for by in range(1, 5)]
+    fixture.check("out_loss_neg1", score_difference(score_BC, image_of_C, image_of_C.roll(-1)))
+    others = [score_difference(score_BC, image_of_C, image_of_C.roll(-by)) for by in range(1, 5)]
     fixture.check("out_loss_negN", torch.stack(others).mean())
     fixture.check("out_loss_ce", caption_image_infonce(score_BC, image_of_C))
-    leaves = {
-        "features": features_BRV,
-        "weight_word_vectors": vectors,
-        "weight_image_map_weight": weight,
-        "weight_image_map_bias": bias,
-        **{array: lstm.get_parameter(parameter) for array, parameter in names.items()},
-    }
+    leaves = {"features": features_BRV, **weights}
     fixture.check_gradients(loss, {f"grad_loss_wrt_{leaf}": tensor for leaf, tensor in leaves.items()})
-    fixture.assert_complete(["out_spatial_inputs", "out_query_similarity", "out_negative_of_caption"])
+    fixture.assert_complete()
     assert np.isfinite(mixture_CPBR.detach().numpy()).all()

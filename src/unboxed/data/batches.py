@@ -108,6 +108,7 @@ def collate_images(
     inputs_B: Sequence[Array],
     class_scores_B: Sequence[npt.NDArray[np.floating]] | None = None,
     edges_B: Sequence[Array] | None = None,
+    labels_B: Sequence[npt.NDArray[np.int64]] | None = None,
 ) -> ImageBatch:
     """Pad the region inputs of B images to one batch.
 
@@ -116,6 +117,7 @@ def collate_images(
         class_scores_B: B arrays `[R_b, E]` of the semantic prior; None without a prior.
         edges_B: B arrays `[R_b, 4]` of `region_edges`; None: the inputs are those of `region_inputs`, whose geometry
             contains them.
+        labels_B: B arrays `[R_b]` of the vocabulary's ids of the regions' classes; None without them.
     """
     inputs_BRV, mask_BR = _padded_rows(inputs_B)
     if class_scores_B is None:
@@ -132,6 +134,7 @@ def collate_images(
         edges_BR4=edges,
         mask_BR=torch.from_numpy(mask_BR),
         class_score_BRE=torch.from_numpy(class_score_BRE),
+        label_BR=None if labels_B is None else _padded_labels(labels_B, mask_BR.shape),
     )
 
 
@@ -177,6 +180,13 @@ def collate_captions(
         slot_C=torch.as_tensor(np.asarray(slots if slots is not None else [-1] * len(captions), dtype=np.int64)),
         substitutes_CN=torch.from_numpy(substitutes_CN),
     )
+
+
+def _padded_labels(labels_B: Sequence[npt.NDArray[np.int64]], shape: tuple[int, ...]) -> torch.Tensor:
+    label_BR = torch.zeros(shape, dtype=torch.long)
+    for row_R, labels in zip(label_BR, labels_B, strict=True):
+        row_R[: len(labels)] = torch.from_numpy(labels)
+    return label_BR
 
 
 def _padded_rows(rows_B: Sequence[npt.NDArray[np.floating]]) -> tuple[Array, npt.NDArray[np.bool_]]:

@@ -125,6 +125,8 @@ def _check(grounder: Grounder, out: Path) -> None:
             f"{config.recipe} cannot be exported to ONNX: its attention, {attention}, has no ONNX form; docs/onnx.md "
             "lists the recipes that have one."
         )
+    if config.options.reads_labels:
+        raise ExportError("Runs with --label-vectors cannot be exported to ONNX; train without it.")
     if config.options.text != "gru":
         raise ExportError(
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "

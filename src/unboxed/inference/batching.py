@@ -13,7 +13,7 @@ from unboxed.data.batches import collate_captions, collate_images, region_edges,
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
-from unboxed.text.tokens import Vocabulary
+from unboxed.text.tokens import PAD_ID, Vocabulary
 from unboxed.types import Caption, CaptionBatch, ImageBatch, Regions
 
 if TYPE_CHECKING:
@@ -94,7 +94,17 @@ class Batcher:
         if class_scores is None and self.prior is not None:
             class_scores = [self.class_scores(own) for own in regions]
         edges = [region_edges(own.boxes, own.width, own.height) for own in regions]
-        return collate_images([self.region_inputs(own) for own in regions], class_scores, edges)
+        labels = [self._labels(own) for own in regions] if self.config.options.reads_labels else None
+        return collate_images([self.region_inputs(own) for own in regions], class_scores, edges, labels)
+
+    def _labels(self, regions: DescribedRegions) -> npt.NDArray[np.int64]:
+        """The vocabulary's id of the most probable class of each of R regions, 0 where none is probable."""
+        names = (name.rpartition(":")[2].lower() for name in self.config.class_names)
+        ids_K = np.array([PAD_ID, *self.vocabulary.encode(names)], dtype=np.int64)[1:]
+        if not len(ids_K):
+            return np.full(len(regions.boxes), PAD_ID, dtype=np.int64)
+        probs_RK = regions.class_probs
+        return np.where(probs_RK.max(axis=1) > 0, ids_K[probs_RK.argmax(axis=1)], PAD_ID)
 
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The model's input for R regions, `[R, V]`, V being the `region_width` of the config."""

@@ -9,11 +9,12 @@ from .contrastive import (
     word_image_infonce,
     word_npair,
 )
-from .difference import hardest_image, score_difference
+from .difference import caption_cosines, hardest_image, image_of_most_similar, score_difference
 from .distill import distillation
 from .triplet import triplet_loss
 
 __all__ = [
+    "caption_cosines",
     "caption_image_infonce",
     "ccr_loss",
     "ccs_loss",
@@ -21,6 +22,7 @@ __all__ = [
     "distillation",
     "hardest_image",
     "image_caption_infonce",
+    "image_of_most_similar",
     "intra_caption_contrast",
     "negative_word_infonce",
     "npair_loss",

@@ -186,6 +186,11 @@ class RecipeConfig:
         return self.prior != "none"
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether region inputs include the word vectors of the regions' classes."""
+        return False
+
+    @property
     def needs_prior(self) -> bool:
         """Whether training or ranking uses the semantic prior."""
         return self.reads_prior or self.distillation.distillation > 0

@@ -65,6 +65,9 @@ class MatchingModel(nn.Module):
         inputs_BRV = self.region_dropout(self.standardise(images.inputs_BRV, images.mask_BR))
         if self.region_layer is not None:
             inputs_BRV = self.region_layer(inputs_BRV).relu() * images.mask_BR[..., None]
+        if images.label_BR is not None:
+            labels_BRE = cast(RecurrentEncoder, self.text).embedding(images.label_BR)
+            inputs_BRV = torch.cat([inputs_BRV, labels_BRE], dim=2)
         return ImageEmbeddings(
             self.aligner.embed_regions(inputs_BRV, images.edges_BR4, images.mask_BR), images.class_score_BRE
         )
@@ -137,7 +140,8 @@ class MatchingModel(nn.Module):
         words_CWH = None if skipped else self.encode_words(batch.captions)
         images = self.encode_images(batch.images)
         captions = self.encode_captions(batch.captions, words_CWH)
-        return Pairs(batch, images, captions, words_CWH, self.aligner, training_step)
+        fixed_NE = self.text.fixed_vectors if isinstance(self.text, RecurrentEncoder) else None
+        return Pairs(batch, images, captions, words_CWH, self.aligner, training_step, fixed_NE)
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""

@@ -38,6 +38,7 @@ class Pairs:
         words_CWH: the states of the captions' words; None where phrases are read alone and no word is replaced.
         aligner: the attention that embedded them.
         training_step: training progress.
+        fixed_vectors_NE: word vectors of the vocabulary that are not trained, or None where the text encoder has none.
     """
 
     batch: PairedBatch
@@ -46,6 +47,7 @@ class Pairs:
     words_CWH: torch.Tensor | None
     aligner: Aligner
     training_step: TrainingStep
+    fixed_vectors_NE: torch.Tensor | None = None
 
     @property
     def image_of_C(self) -> torch.Tensor:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
+from unboxed.errors import RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.types import Units
 
@@ -41,7 +42,14 @@ class SPRM(RecipeConfig):
         prior_temperature: of the prior's softmax over regions (the paper: 1).
         refinement_hidden: hidden width of the refinement's region network; 0: a single linear map (the paper).
         contrast: `difference` of the scores of the paired and of the hard negative image (the paper), or `infonce`
-            over all images of the batch.
+            over all images of the batch, at the refinement's temperature.
+        negative: the negative image of the difference: that of the caption most similar in rare `words`, or in
+            `vectors`, the mean initial word vectors of their phrases (the paper); that of the `next` caption
+            of the batch; or the mean over `all` other captions.
+        box_inputs: regions also have their edges and area as shares of the image (the paper; with
+            `region_inputs="features"`, since `all` inputs have them).
+        label_vectors: add the word vector of its most probable class to a region (the paper). The word vectors are
+            those that phrases are read with.
         untrained: no training; regions are ranked by the prior alone.
     """
 
@@ -55,8 +63,26 @@ class SPRM(RecipeConfig):
     prior_temperature: float = 0.05
     refinement_hidden: int = 0
     contrast: Literal["difference", "infonce"] = "difference"
+    negative: Literal["words", "vectors", "next", "all"] = "words"
+    box_inputs: bool = False
+    label_vectors: bool = False
     untrained: bool = False
     ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0, expected_overlap=False))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.text != "gru" and (self.label_vectors or self.negative == "vectors"):
+            raise RunError("--label-vectors and --negative vectors need word vectors of the model; leave out --text.")
+        if self.label_vectors and self.embedding_width != self.joint_width:
+            raise RunError(
+                f"With --label-vectors, word vectors are in the joint space: embedding_width is "
+                f"{self.embedding_width}, joint_width {self.joint_width}; set --embedding-width {self.joint_width}."
+            )
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether regions have the word vectors of their classes."""
+        return self.label_vectors
 
     @property
     def reads_prior(self) -> bool:
@@ -80,15 +106,32 @@ class SPRM(RecipeConfig):
             0.0 if self.untrained else self.omega,
             self.refinement_temperature,
             self.prior_temperature,
+            self.box_inputs,
         )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The paired image against the hard negative image, or against all images of the batch."""
+        import torch
+
         from unboxed.objectives.contrastive import caption_image_infonce
-        from unboxed.objectives.difference import hardest_image, score_difference
+        from unboxed.objectives.difference import score_difference
 
         score_BC, image_of_C = pairs.score_BC, pairs.image_of_C
         if self.contrast == "infonce":
             return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
-        negative_C = hardest_image(pairs.batch.captions.tokens_CW, pairs.batch.captions.content_CW, image_of_C)
-        return {"difference": score_difference(score_BC, image_of_C, negative_C)}
+        differences = [score_difference(score_BC, image_of_C, negative_C) for negative_C in self._negatives(pairs)]
+        return {"difference": torch.stack(differences).mean()}
+
+    def _negatives(self, pairs: Pairs) -> list[torch.Tensor]:
+        """The negative images `[C]` of the captions; several, where the loss is the mean over them."""
+        from unboxed.objectives.difference import caption_cosines, hardest_image, image_of_most_similar
+
+        captions, image_of_C = pairs.batch.captions, pairs.image_of_C
+        if self.negative == "words":
+            return [hardest_image(captions.tokens_CW, captions.content_CW, image_of_C)]
+        if self.negative == "vectors":
+            assert pairs.fixed_vectors_NE is not None
+            vectors_CWE = pairs.fixed_vectors_NE[captions.tokens_CW]
+            return [image_of_most_similar(caption_cosines(vectors_CWE, captions.phrase_CPW), image_of_C)]
+        shifts = range(1, 2 if self.negative == "next" else len(image_of_C))
+        return [image_of_C.roll(-shift) for shift in shifts]

@@ -77,6 +77,7 @@ def encode_for_index(grounder: Grounder, regions_B: Sequence[Regions]) -> list[S
             edges_BR4=pad(batch.edges_BR4, (0, 0, 0, 1)),
             mask_BR=pad(batch.mask_BR, (0, 1)),
             class_score_BRE=pad(batch.class_score_BRE, (0, 0, 0, 1)),
+            label_BR=None if batch.label_BR is None else pad(batch.label_BR, (0, 1)),
         )
     encoded = grounder.model.encode_images(batch)
     stored = []

@@ -32,6 +32,8 @@ class RecurrentEncoder(nn.Module):
             other; with `mean`, `hidden_width`.
     """
 
+    initial_vectors: torch.Tensor | None
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -47,6 +49,9 @@ class RecurrentEncoder(nn.Module):
             nn.init.normal_(self.embedding.weight, std=0.1)
         else:
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        # Kept beside the trained vectors, which are compared with it: the vectors that `set_vectors` was given.
+        initial = torch.zeros_like(self.embedding.weight) if self.settings.initial_vectors is not None else None
+        self.register_buffer("initial_vectors", initial)
         self.embedding.weight.requires_grad_(self.settings.train_vectors)
         self.dropout = nn.Dropout(dropout if self.settings.word_dropout is None else self.settings.word_dropout)
         kind = {"gru": nn.GRU, "lstm": nn.LSTM}[self.settings.cell]
@@ -63,7 +68,7 @@ class RecurrentEncoder(nn.Module):
         return network
 
     def set_vectors(self, vocabulary: Vocabulary, vectors: WordVectors) -> None:
-        """Set the embeddings to word vectors; words without a vector get zeros.
+        """Set the embeddings to word vectors, of their own lengths; words without a vector get zeros.
 
         Raises:
             ModelError: vectors of another width than the embeddings.
@@ -74,9 +79,13 @@ class RecurrentEncoder(nn.Module):
                 f"The initial word vectors have {vectors.width} numbers, and embedding_width is {width}; set "
                 f"--embedding-width {vectors.width}, or name another file."
             )
-        rows_NE = torch.from_numpy(vectors.matrix(vocabulary.words)).to(self.embedding.weight)
         with torch.no_grad():
-            self.embedding.weight.copy_(rows_NE)
+            self.embedding.weight.zero_()
+            for row_E, word in zip(self.embedding.weight, vocabulary.words, strict=True):
+                if (vector := vectors.mean_vector(word)) is not None:
+                    row_E.copy_(torch.from_numpy(vector))
+            if self.initial_vectors is not None:
+                self.initial_vectors.copy_(self.embedding.weight)
 
     def forward(
         self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, words_C: Sequence[Sequence[str]] = ()
@@ -97,6 +106,11 @@ class RecurrentEncoder(nn.Module):
             forward_CWH, backward_CWH = context_CWH.chunk(2, dim=2)
             return (forward_CWH + backward_CWH) / 2
         return context_CWH
+
+    @property
+    def fixed_vectors(self) -> torch.Tensor:
+        """The vectors `[N, E]` of the vocabulary as training found them, else the current ones; without gradient."""
+        return self.embedding.weight.detach() if self.initial_vectors is None else self.initial_vectors
 
     def read_phrases(self, tokens_CW: torch.Tensor, phrase_CPW: torch.Tensor) -> torch.Tensor:
         """States `[C, P, H]` of phrases that are each read alone, as if they were captions; zero without a word.

@@ -129,6 +129,9 @@ def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str
     reading = options.text_encoder
     tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
     vocabulary = Vocabulary.from_captions(texts, settings.min_count, tokenizer)
+    if options.reads_labels:
+        names = dict.fromkeys(name.rpartition(":")[2].lower() for name in store.class_names)
+        vocabulary = replace(vocabulary, words=(*vocabulary.words, *(n for n in names if n and n not in vocabulary)))
     return _Data(dataset, training, validation, store, vocabulary)
 
 
@@ -236,7 +239,7 @@ def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitL
     model = config.options.build(vocabulary, config.region_width)
     vectors = config.options.text_encoder.initial_vectors
     if vectors is not None:
-        cast(RecurrentEncoder, model.text).set_vectors(vocabulary, WordVectors.open(vectors))
+        cast(RecurrentEncoder, model.text).set_vectors(vocabulary, WordVectors.open(vectors, unit=False))
     if config.options.region_inputs == "all":
         sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
         model.standardise.measure(training.region_inputs(int(image)) for image in sample)
