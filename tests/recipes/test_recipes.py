@@ -27,6 +27,7 @@ from unboxed.recipes.sprm import SPRM
 from unboxed.recipes.vse import VSE
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.json_values import UnknownFieldError
+from unboxed.text.settings import TextConfig
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 from unboxed.training.splits import sample_images
@@ -116,6 +117,26 @@ def test_the_bare_cosine_is_taught_where_there_is_one(tiny_world: World, tmp_pat
     _fit("ckd", _small("ckd", distillation=teaching), tiny_world, tmp_path / "run")
     with pytest.raises(RunError, match="ckd, sprm"):
         _fit("infoground", _small("infoground", distillation=teaching), tiny_world, tmp_path / "other")
+
+
+@pytest.mark.parametrize("negative", ["vectors", "next", "all"])
+def test_regions_have_the_word_vectors_of_their_classes(negative: str, tiny_world: World, tmp_path: Path) -> None:
+    reading = TextConfig(
+        cell="lstm", bidirectional=False, word_state="mean", phrase_reads="phrase", phrase_pooling="last"
+    )
+    more = {"text_encoder": reading, "label_vectors": True, "box_inputs": True, "region_inputs": "features"}
+    widths = {"joint_width": 12, "embedding_width": 12, "hidden_width": 12}
+    _fit("sprm", SPRM(**widths, **more, negative=negative, schedule=BRIEF), tiny_world, tmp_path / "run")
+    grounder, store = unboxed.load(tmp_path / "run"), RegionStore.open(tiny_world[1])
+    for name in grounder.config.class_names:
+        assert name.rpartition(":")[2].lower() in grounder.vocabulary
+    regions = store[load_dataset(tiny_world[0]).split("test").examples[0].image_id]
+    label_R = grounder.batcher.images([regions]).label_BR[0]
+    names = [grounder.vocabulary.words[label] for label in label_R if label]
+    classes = np.array(regions.class_names)[regions.class_probs.argmax(axis=1)[label_R.numpy() > 0]]
+    assert names == [name.rpartition(":")[2].lower() for name in classes] and names
+    with pytest.raises(RunError, match="--embedding-width 12"):
+        SPRM(**{**widths, "embedding_width": 8}, **more)
 
 
 @pytest.mark.parametrize("ramp_steps", [0, -1])

@@ -9,8 +9,9 @@ network, and the region. The two distributions over regions are mixed. Training 
 score of a caption with its paired image and with a hard negative: the image of the batch whose caption is most similar.
 
 Where this differs from the paper by default: training includes phrases without boxes (captions alone do not show which
-phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the prior
-uses more evidence than the paper's (`--match vectors` and the other options of the prior restore it).
+phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the negative
+image is that of the caption with the most rare words in common, and regions have no word vectors of their classes; the
+prior uses more evidence than the paper's. `--preset paper` chooses all of this as the paper does.
 """
 
 from __future__ import annotations
