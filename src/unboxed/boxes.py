@@ -43,11 +43,16 @@ def enclosing(boxes: Array) -> Array:
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])[None]
 
 
-def contains(boxes: _Boxes, points: _Boxes) -> npt.NDArray[np.bool_]:
-    """`[..., N, M]`: whether point m is strictly inside of box n. Boxes `[..., N, 4]`, points `[..., M, 2]` as x, y."""
+def contains(boxes: _Boxes, points: _Boxes, *, closed: bool = False) -> npt.NDArray[np.bool_]:
+    """`[..., N, M]`: whether point m is strictly inside of box n. Boxes `[..., N, 4]`, points `[..., M, 2]` as x, y.
+
+    With `closed`, a point on an edge is inside too; a box without area contains nothing either way.
+    """
     x, y = points[..., None, :, 0], points[..., None, :, 1]
     x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
     inside: npt.NDArray[np.bool_] = (x > x1) & (x < x2) & (y > y1) & (y < y2)
+    if closed:
+        inside = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2) & (x2 > x1) & (y2 > y1)
     return inside
 
 

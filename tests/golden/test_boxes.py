@@ -1,7 +1,8 @@
 """Boxes, IoU, pointing and recall of the originals, which count inclusive pixels; the library has continuous edges.
 
-A box of inclusive pixels is the library's box with its right and lower edges moved out: by 1 in InfoGround and SPRM, by
-0.001 in CKD. Where an original differs from this in more, the test compares the cases that agree.
+A box of inclusive pixels is the library's box with its right and lower edges moved out: by 1 in InfoGround and SPRM
+(`BoxRule`), by 0.001 in CKD. The recorded gold boxes are inclusive; a reader of a dataset widens them. Where an
+original differs from this in more, the test compares the cases that agree.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from unboxed.attention import Ranking
 from unboxed.attention.heatmaps import hottest_point, upsampled
 from unboxed.attention.positions import cover_blocks
 from unboxed.attention.ranking import phrase_scores, ranked_scores
-from unboxed.boxes import area, centre, contains, enclosing, iou
+from unboxed.boxes import area, centre, enclosing, iou
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import METRICS, GroundedMention, mention_outcomes
 from unboxed.evaluation.heatmap import HeatMention, score_heat
 from unboxed.priors.scoring import box_places, phrase_places, text_places
@@ -29,22 +31,22 @@ def wider(boxes: Any, by: float = 1.0) -> Any:
 
 
 def test_infoground_iou_and_pointing_of_pairs_of_boxes(golden: Callable[[str], Any]) -> None:
-    fixture = golden("infoground_boxes")
-    predicted_N14, gold_N14 = fixture.arrays["in_predicted"][:, None], fixture.arrays["in_gold"][:, None]
-    found_N = iou(wider(predicted_N14), wider(gold_N14))[:, 0, 0]
-    overlap_N2 = np.minimum(predicted_N14, gold_N14)[:, 0, 2:] - np.maximum(predicted_N14, gold_N14)[:, 0, :2]
-    union_N = (area(wider(predicted_N14)) + area(wider(gold_N14)))[:, 0] / (1 + found_N)
+    fixture, rule = golden("infoground_boxes"), BoxRule(boxes="inclusive")
+    predicted_N14, gold_N14 = fixture.arrays["in_predicted"][:, None], wider(fixture.arrays["in_gold"][:, None])
+    found_N = rule.intersection_over_union(predicted_N14, gold_N14)[:, 0, 0]
+    overlap_N2 = np.minimum(predicted_N14, gold_N14 - 1)[:, 0, 2:] - np.maximum(predicted_N14, gold_N14)[:, 0, :2]
+    union_N = (area(wider(predicted_N14)) + area(gold_N14))[:, 0] / (1 + found_N)
     # The original sets IoU to 0 where the boxes overlap in less than a pixel, and adds 1e-6 to the union.
     fixture.check("out_iou", np.where((overlap_N2 > 0).all(axis=1), found_N / (1 + 1e-6 / union_N), 0))
-    fixture.check("out_right", found_N >= 0.5)
-    fixture.check("out_centre_inside", contains(gold_N14, centre(predicted_N14))[:, 0, 0])
+    fixture.check("out_right", rule.overlaps(predicted_N14, gold_N14)[:, 0, 0])
+    fixture.check("out_centre_inside", rule.inside(gold_N14, centre(predicted_N14))[:, 0, 0])
     fixture.assert_complete()
 
 
 def test_infoground_ranks_recall_and_pointing_of_phrases(golden: Callable[[str], Any]) -> None:
     fixture = golden("infoground_phrases")
     boxes_BR4, slots = fixture.arrays["in_boxes"].astype(np.float64), fixture.arrays["in_attention"].shape[2]
-    inclusive, continuous, top = [], [], []
+    mentions, top = [], []
     for phrase, pieces_Q in enumerate(fixture["in_phrase_word_pieces"]):
         image = phrase // 5
         attention_QR = fixture["in_attention"][image]
@@ -55,14 +57,13 @@ def test_infoground_ranks_recall_and_pointing_of_phrases(golden: Callable[[str],
         top.append(best_N)
         # Slots without a box are ranked too, and then left out.
         ranked_N4 = boxes_BR4[image, best_N[best_N < fixture.arrays["in_box_counts"][image]]]
-        gold_N4 = fixture.arrays["in_gold_boxes"][phrase, : fixture.arrays["in_gold_counts"][phrase]]
-        inclusive.append(GroundedMention(str(image), (), wider(gold_N4), wider(ranked_N4), wider(ranked_N4)))
-        continuous.append(GroundedMention(str(image), (), gold_N4, ranked_N4, ranked_N4))
+        gold_N4 = wider(fixture.arrays["in_gold_boxes"][phrase, : fixture.arrays["in_gold_counts"][phrase]])
+        mentions.append(GroundedMention(str(image), (), gold_N4, ranked_N4, ranked_N4))
     fixture.check("out_top_slots", np.stack(top))
-    recalled_MX, pointed_MX = mention_outcomes(inclusive), mention_outcomes(continuous)
+    outcomes_MX = mention_outcomes(mentions, BoxRule(boxes="inclusive"))
     at_M10 = fixture.arrays["out_recalled_at"]
-    recalls = [recalled_MX[:, METRICS.index(f"recall_any@{k}")] for k in (1, 5, 10)]
-    pointed_M = pointed_MX[:, METRICS.index("pointing_any")]
+    recalls = [outcomes_MX[:, METRICS.index(f"recall_any@{k}")] for k in (1, 5, 10)]
+    pointed_M = outcomes_MX[:, METRICS.index("pointing_any")]
     np.testing.assert_array_equal(np.stack(recalls, axis=1), at_M10[:, [0, 4, 9]])
     fixture.check("out_pointed", pointed_M.astype(np.int64))
     fixture.check("out_percent", np.array([round(100 * float(hit.mean()), 2) for hit in (*recalls, pointed_M)]))
@@ -109,18 +110,21 @@ def test_sprm_relations_and_locations(golden: Callable[[str], Any]) -> None:
 
 
 def test_sprm_accuracy_and_pointing_on_the_union(golden: Callable[[str], Any]) -> None:
-    fixture = golden("sprm_accuracy")
-    predicted_N4, counts = fixture.arrays["in_predicted"], fixture.arrays["in_gold_counts"]
-    union_N14 = np.stack(
-        [enclosing(gold[:count]) for gold, count in zip(fixture.arrays["in_gold_boxes"], counts, strict=True)]
-    )
+    fixture, rule = golden("sprm_accuracy"), BoxRule(boxes="inclusive", point_on_edge="inside")
+    predicted_N14, counts = fixture.arrays["in_predicted"][:, None], fixture.arrays["in_gold_counts"]
+    gold = [boxes[:count] for boxes, count in zip(fixture.arrays["in_gold_boxes"], counts, strict=True)]
+    union_N14 = np.stack([enclosing(boxes) for boxes in gold])
     fixture.check("out_union", union_N14[:, 0])
-    iou_N = iou(wider(predicted_N4)[:, None], wider(union_N14))[:, 0, 0]
-    inside_N = contains(union_N14, centre(predicted_N4)[:, None])[:, 0, 0]
-    fixture.check("out_iou", iou_N)
-    fixture.check("out_right", iou_N >= 0.5)
-    fixture.check("out_centre_inside", inside_N)  # no centre is on an edge, which the original counts as inside
-    fixture.check("out_accuracy_and_pointing", np.array([(iou_N >= 0.5).mean(), inside_N.mean()]))
+    fixture.check("out_iou", rule.intersection_over_union(predicted_N14, wider(union_N14))[:, 0, 0])
+    mentions = [
+        GroundedMention("image", (), wider(boxes), predicted_14, predicted_14)
+        for boxes, predicted_14 in zip(gold, predicted_N14, strict=True)
+    ]
+    outcomes_MX = mention_outcomes(mentions, rule)
+    right_N, inside_N = (outcomes_MX[:, METRICS.index(name)] for name in ("recall_union@1", "pointing_union"))
+    fixture.check("out_right", right_N)
+    fixture.check("out_centre_inside", inside_N)
+    fixture.check("out_accuracy_and_pointing", np.array([right_N.mean(), inside_N.mean()]))
     fixture.assert_complete()
 
 
@@ -156,10 +160,11 @@ def test_locnet_peaks_and_pointing_of_heat_maps(golden: Callable[[str], Any]) ->
             scale = np.tile(side / fixture.arrays["in_image_sizes"][caption], 2)
             scaled[caption, phrase, :count] = boxes[caption, phrase, :count] * scale
             # The original compares the pixel's number, not its centre, and counts the edges as inside.
-            edges_N4 = scaled[caption, phrase, :count] + np.array([-1e-4, -1e-4, 1e-4, 1e-4])
-            mentions.append(HeatMention("image", caption, edges_N4, (x - 0.5, y - 0.5)))
+            mentions.append(HeatMention("image", caption, scaled[caption, phrase, :count], (x - 0.5, y - 0.5)))
         if any(len(mention.gold_boxes) for mention in mentions):
-            shares[caption] = score_heat(mentions, resamples=1).pointing_heatmap_per_box / 100
+            shares[caption] = (
+                score_heat(mentions, resamples=1, rule=BoxRule(point_on_edge="inside")).pointing_heatmap_per_box / 100
+            )
     fixture.check("out_peak_row_column", peaks)
     fixture.check("out_scaled_boxes", scaled)
     fixture.check("out_score_axes_in_order", shares)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import area
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.regions import sources
 from unboxed.text.lexicon import noun_key
@@ -38,6 +39,7 @@ def untrained_baselines(
     *,
     seed: int = 0,
     resamples: int = 1000,
+    rule: BoxRule | None = None,
 ) -> dict[str, GroundingScores]:
     """Scores of all baselines on the phrases that have gold boxes, by name, in the order of `BASELINES`.
 
@@ -46,6 +48,7 @@ def untrained_baselines(
         regions_of: returns the regions of an image, or None where there are none; all its phrases are then wrong.
         seed: of the random regions and of the intervals.
         resamples: number of random samples of the bootstrap.
+        rule: the convention of boxes.
 
     Raises:
         EvaluationError: no phrase has a gold box.
@@ -61,7 +64,8 @@ def untrained_baselines(
                 proposals = regions.boxes if regions is not None else whole[:0]
                 answer = ranked.get(name, whole[:0])
                 mentions[name].append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, proposals))
-    return {name: score_grounding(given, seed=seed, resamples=resamples) for name, given in mentions.items()}
+    rule = BoxRule() if rule is None else rule
+    return {name: score_grounding(given, seed=seed, resamples=resamples, rule=rule) for name, given in mentions.items()}
 
 
 def baselines_markdown(scores: Mapping[str, GroundingScores]) -> str:

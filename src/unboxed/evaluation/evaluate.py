@@ -143,8 +143,8 @@ def evaluate_run(
         grounded = _with_proposals(grounder, grounded, options.proposals)
     result = replace(
         result,
-        scores=score_groundings(grounded),
-        heat=score_heat_maps(grounded),
+        scores=score_groundings(grounded, rule=options.rule),
+        heat=score_heat_maps(grounded, rule=options.rule),
         attention=score_word_attention(grounded),
     )
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result
@@ -229,7 +229,7 @@ def _with_report(
     assert result.scores is not None
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
     examples = [item.example for item in grounded]
-    baselines = untrained_baselines(examples, lambda example: regions_of.get(example.image_id))
+    baselines = untrained_baselines(examples, lambda example: regions_of.get(example.image_id), rule=result.scores.rule)
     path = result.run / f"report-{result.split}.html"
     write_report(
         path,

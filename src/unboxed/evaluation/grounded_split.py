@@ -12,6 +12,7 @@ from unboxed.attention.heatmaps import heat_inside, hottest_point, positive_heat
 from unboxed.errors import EvaluationError, RegionsError
 from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
 from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
 from unboxed.evaluation.heatmap import HeatMention, HeatScores, heat_per_image, score_heat
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -125,9 +126,12 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
     return replace(grounding, phrases=tuple(phrases))
 
 
-def score_groundings(grounded: Iterable[GroundedExample], seed: int = 0) -> GroundingScores:
+def score_groundings(
+    grounded: Iterable[GroundedExample], seed: int = 0, rule: BoxRule | None = None
+) -> GroundingScores:
     """Scores all phrases that have gold boxes; those of an image without regions are wrong."""
-    return score_grounding((mention for item in grounded for mention in _mentions(item)), seed=seed)
+    mentions = (mention for item in grounded for mention in _mentions(item))
+    return score_grounding(mentions, seed=seed, rule=BoxRule() if rule is None else rule)
 
 
 def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
@@ -148,11 +152,14 @@ def _proposals(grounding: Grounding, number: int) -> Array:
     return grounding.regions.boxes if grounding.heat_PYX is None else grounding.phrases[number].boxes
 
 
-def score_heat_maps(grounded: Sequence[GroundedExample], seed: int = 0) -> HeatScores | None:
+def score_heat_maps(
+    grounded: Sequence[GroundedExample], seed: int = 0, rule: BoxRule | None = None
+) -> HeatScores | None:
     """Scores the heat maps of all phrases that have gold boxes; None if the groundings have no heat maps."""
     if not _have_heat_maps(grounded):
         return None
-    return score_heat((mention for item in grounded for mention in _heat_mentions(item)), seed=seed)
+    mentions = (mention for item in grounded for mention in _heat_mentions(item))
+    return score_heat(mentions, seed=seed, rule=BoxRule() if rule is None else rule)
 
 
 def heatmap_metrics(grounded: Sequence[GroundedExample]) -> dict[str, PerImageMetric]:

@@ -40,9 +40,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import centre, contains, enclosing, iou
+from unboxed.boxes import centre, enclosing
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import Floats, PerImageMetric, bootstrap, percentile_interval
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.types import Array
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ METRICS = (
     "upper_bound_union",
 )
 """The names of the grounding metrics, as defined at the top of this module."""
-_IOU = 0.5
+_DEFAULT = BoxRule()
 _CHUNK = 512  # mentions scored at once: bounds the memory, not the result
 
 Outcomes = npt.NDArray[np.bool_]
@@ -123,6 +124,7 @@ class GroundingScores:
         outcomes_MX: `[M, X]`, is the answer to the mention correct? Of a mean over runs, the share of runs in [0, 1].
         without_gold: number of mentions without a gold box, which are not scored.
         without_answer: number of scored mentions without an answer, which are wrong.
+        rule: the convention of boxes.
     """
 
     estimates: Mapping[str, float]
@@ -135,6 +137,7 @@ class GroundingScores:
     outcomes_MX: Outcomes | Floats = field(repr=False)
     without_gold: int = 0
     without_answer: int = 0
+    rule: BoxRule = _DEFAULT
 
     @staticmethod
     def of_outcomes(
@@ -143,7 +146,7 @@ class GroundingScores:
         types_of_M: tuple[tuple[str, ...], ...],
         outcomes_MX: Outcomes | Floats,
     ) -> GroundingScores:
-        """The scores that outcomes determine: all fields but `intervals`, `without_gold` and `without_answer`."""
+        """The scores that outcomes determine: all but `intervals`, `rule`, `without_gold` and `without_answer`."""
         phrases_by_type = dict(_most_frequent(name for types in types_of_M for name in set(types)))
         return GroundingScores(
             estimates=_percent(outcomes_MX),
@@ -190,6 +193,7 @@ class GroundingScores:
         return {
             "photos": self.images,
             "phrases": self.phrases,
+            **({} if self.rule == _DEFAULT else {"boxes": str(self.rule)}),
             "upper_bound_any": _rounded(self.estimates["upper_bound_any"]),
             "upper_bound_union": _rounded(self.estimates["upper_bound_union"]),
             "recall_any": recall("any"),
@@ -231,17 +235,21 @@ class GroundingScores:
         for name, percent in self.by_type.items():
             shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
             types.add_row(name, f"{self.phrases_by_type[name]:,}", *shown)
-        counted = f"{self.phrases:,} phrases of {self.images:,} images{uncounted}{unanswered}"
+        ruled = "" if self.rule == _DEFAULT else f"; {self.rule}"
+        counted = f"{self.phrases:,} phrases of {self.images:,} images{uncounted}{unanswered}{ruled}"
         return Group(counted, metrics, *([types] if self.by_type else []))
 
 
-def score_grounding(mentions: Iterable[GroundedMention], *, seed: int = 0, resamples: int = 1000) -> GroundingScores:
+def score_grounding(
+    mentions: Iterable[GroundedMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = _DEFAULT
+) -> GroundingScores:
     """Scores mentions under all protocols of this module.
 
     Args:
         mentions: in any order; those without a gold box are not scored, only counted.
         seed: of the bootstrap; the same seed gives the same intervals.
         resamples: number of random samples of the bootstrap.
+        rule: the convention of boxes.
 
     Raises:
         EvaluationError: no mention has a gold box.
@@ -253,7 +261,7 @@ def score_grounding(mentions: Iterable[GroundedMention], *, seed: int = 0, resam
             f"None of the {len(given)} phrases has a gold box, so nothing can be scored; "
             "evaluate on a split whose annotations have boxes."
         )
-    outcomes_MX = mention_outcomes(counted)
+    outcomes_MX = mention_outcomes(counted, rule)
     image_ids = tuple(dict.fromkeys(mention.image_id for mention in counted))
     position = {image_id: i for i, image_id in enumerate(image_ids)}
     image_of_M = np.array([position[mention.image_id] for mention in counted], dtype=np.intp)
@@ -263,12 +271,13 @@ def score_grounding(mentions: Iterable[GroundedMention], *, seed: int = 0, resam
         intervals=_intervals(outcomes_MX, image_of_M, seed, resamples),
         without_gold=len(given) - len(counted),
         without_answer=sum(len(mention.ranked_boxes) == 0 for mention in counted),
+        rule=rule,
     )
 
 
-def mention_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
+def mention_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule = _DEFAULT) -> Outcomes:
     """`[M, X]`: is mention m correct in metric x of `METRICS`? A mention without a gold box is wrong in all of them."""
-    chunks = [_chunk_outcomes(mentions[start : start + _CHUNK]) for start in range(0, len(mentions), _CHUNK)]
+    chunks = [_chunk_outcomes(mentions[start : start + _CHUNK], rule) for start in range(0, len(mentions), _CHUNK)]
     return np.concatenate(chunks) if chunks else np.zeros((0, len(METRICS)), dtype=np.bool_)
 
 
@@ -291,6 +300,7 @@ def mean_scores(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: in
         intervals=_intervals(outcomes_MX, first.image_of_M, seed, resamples),
         without_gold=first.without_gold,
         without_answer=first.without_answer,
+        rule=first.rule,
     )
 
 
@@ -303,7 +313,7 @@ def _require_same_mentions(first: GroundingScores, second: GroundingScores) -> N
         )
 
 
-def _chunk_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
+def _chunk_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule) -> Outcomes:
     """`mention_outcomes` of at most `_CHUNK` mentions. Boxes are padded with empty ones, which match nothing."""
     gold_MN4 = _padded([mention.gold_boxes for mention in mentions])
     union_M14 = _padded([enclosing(gold) if len(gold := mention.gold_boxes) else gold for mention in mentions])
@@ -314,11 +324,11 @@ def _chunk_outcomes(mentions: Sequence[GroundedMention]) -> Outcomes:
     columns = {}
     best_centre_M12 = centre(ranked_MK4[:, :1])
     for reading, target in (("any", gold_MN4), ("union", union_M14)):
-        hit_MK = _overlaps(ranked_MK4, target)
+        hit_MK = rule.overlaps(ranked_MK4, target).any(axis=2)
         for k in RANKS:
             columns[f"recall_{reading}@{k}"] = hit_MK[:, :k].any(axis=1)
-        columns[f"pointing_{reading}"] = answered_M & contains(target, best_centre_M12).any(axis=(1, 2))
-        columns[f"upper_bound_{reading}"] = _overlaps(proposals_MR4, target).any(axis=1)
+        columns[f"pointing_{reading}"] = answered_M & rule.inside(target, best_centre_M12).any(axis=(1, 2))
+        columns[f"upper_bound_{reading}"] = rule.overlaps(proposals_MR4, target).any(axis=(1, 2))
     return np.stack([columns[metric] for metric in METRICS], axis=1)
 
 
@@ -328,12 +338,6 @@ def _padded(boxes: Sequence[Array]) -> Floats:
     for row, some in zip(padded, boxes, strict=True):
         row[: len(some)] = some
     return padded
-
-
-def _overlaps(boxes_MK4: Floats, gold_MN4: Floats) -> Outcomes:
-    """`[M, K]`: has the box IoU >= 0.5 with one of its mention's gold boxes?"""
-    hit_MK: Outcomes = np.any(iou(boxes_MK4, gold_MN4) >= _IOU, axis=2)
-    return hit_MK
 
 
 def _intervals(

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import contains
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.types import Array
 
 __all__ = ["HeatMention", "HeatScores", "heat_per_image", "score_heat"]
+
+_DEFAULT = BoxRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,16 @@ class HeatScores:
         }
 
 
-def score_heat(mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int = 1000) -> HeatScores:
+def score_heat(
+    mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = _DEFAULT
+) -> HeatScores:
     """Scores heat maps under all protocols of this module.
 
     Args:
         mentions: in any order; those without a gold box are not scored.
         seed: of the bootstrap; the same seed gives the same interval.
         resamples: number of random samples of the bootstrap.
+        rule: the convention of boxes.
 
     Raises:
         EvaluationError: no mention has a gold box.
@@ -98,7 +103,7 @@ def score_heat(mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int
             f"None of the {len(given)} phrases has a gold box, so no heat map can be scored; evaluate on a split whose "
             "annotations have boxes."
         )
-    hits = [_hits(mention) for mention in scored]
+    hits = [_hits(mention, rule) for mention in scored]
     of_caption: dict[tuple[str, int], list[npt.NDArray[np.bool_]]] = {}
     for mention, hit_N in zip(scored, hits, strict=True):
         of_caption.setdefault((mention.image_id, mention.caption), []).append(hit_N)
@@ -108,17 +113,17 @@ def score_heat(mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int
         pointing_heatmap=100 * float(np.mean([hit_N.any() for hit_N in hits])),
         pointing_heatmap_per_box=100 * float(np.mean([np.concatenate(each).mean() for each in of_caption.values()])),
         heat_inside=100 * float(np.mean([mention.inside for mention in scored])),
-        interval=heat_per_image(in_order_of_name)["pointing_heatmap"].interval(seed=seed, resamples=resamples),
+        interval=heat_per_image(in_order_of_name, rule)["pointing_heatmap"].interval(seed=seed, resamples=resamples),
     )
 
 
-def heat_per_image(mentions: Iterable[HeatMention]) -> dict[str, PerImageMetric]:
+def heat_per_image(mentions: Iterable[HeatMention], rule: BoxRule = _DEFAULT) -> dict[str, PerImageMetric]:
     """`pointing_heatmap` and `heat_inside`, image by image; empty where no mention has a gold box."""
     sums: dict[str, tuple[float, float, int]] = {}
     for mention in mentions:
         if len(mention.gold_boxes):
             right, inside, count = sums.get(mention.image_id, (0.0, 0.0, 0))
-            sums[mention.image_id] = (right + bool(_hits(mention).any()), inside + mention.inside, count + 1)
+            sums[mention.image_id] = (right + bool(_hits(mention, rule).any()), inside + mention.inside, count + 1)
     if not sums:
         return {}
     sums_I3 = np.array(list(sums.values()), dtype=np.float64)
@@ -128,8 +133,8 @@ def heat_per_image(mentions: Iterable[HeatMention]) -> dict[str, PerImageMetric]
     }
 
 
-def _hits(mention: HeatMention) -> npt.NDArray[np.bool_]:
+def _hits(mention: HeatMention, rule: BoxRule) -> npt.NDArray[np.bool_]:
     """`[N]`: which of the mention's gold boxes contain its point?"""
     if mention.point is None:
         return np.zeros(len(mention.gold_boxes), dtype=bool)
-    return contains(mention.gold_boxes, np.array([mention.point], dtype=np.float32))[:, 0]
+    return rule.inside(mention.gold_boxes, np.array([mention.point], dtype=np.float32))[:, 0]

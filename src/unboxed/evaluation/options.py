@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from unboxed.evaluation.box_rules import BoxRule
 
 __all__ = ["EvaluationOptions"]
 
@@ -22,6 +24,7 @@ class EvaluationOptions:
             SCAN, BFAN, PFAN and SGRAF (an SGR and a SAF) do; all else is that of the run alone.
         folds: disjoint subsets of images over which retrieval is averaged: 5 for COCO's five folds of 1,000.
         strict: stop at the first image that cannot be read instead of skipping it.
+        rule: when a predicted box is right.
     """
 
     split: str = "val"
@@ -32,3 +35,4 @@ class EvaluationOptions:
     ensemble: tuple[Path, ...] = ()
     folds: int = 1
     strict: bool = False
+    rule: BoxRule = field(default_factory=BoxRule)

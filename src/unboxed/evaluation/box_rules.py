@@ -1,0 +1,69 @@
+"""The conventions in which published metrics of boxes differ: what an edge is, and what counts as on it.
+
+Boxes have continuous edges here. Published code often takes the numbers of a predicted box for its first and last
+pixels, so that it is one pixel wider and higher. The effect is small, but a number that is compared with a published
+one has to follow its rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.boxes import contains, iou
+
+__all__ = ["BoxRule"]
+
+_Boxes = npt.NDArray[Any]
+_WIDER = np.array([0.0, 0.0, 1.0, 1.0])
+_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class BoxRule:
+    """When a predicted box is right, and when a point is inside of a gold box.
+
+    The default is this project's. InfoGround's metric is `boxes="inclusive"`; SPRM's has `point_on_edge="inside"` too;
+    CKD requires an IoU `above` 0.5.
+
+    Attributes:
+        boxes: the edges of predicted boxes are `continuous`, or the first and last pixels of the box (`inclusive`).
+        overlap: the IoU with a gold box is `at-least` 0.5, or `above` it.
+        point_on_edge: a point on the edge of a gold box is `outside` or `inside`.
+    """
+
+    boxes: Literal["continuous", "inclusive"] = "continuous"
+    overlap: Literal["at-least", "above"] = "at-least"
+    point_on_edge: Literal["outside", "inside"] = "outside"
+
+    def __str__(self) -> str:
+        relation = ">=" if self.overlap == "at-least" else ">"
+        return f"{self.boxes} boxes, IoU {relation} {_IOU}, a point on an edge is {self.point_on_edge}"
+
+    def intersection_over_union(self, boxes: _Boxes, gold_boxes: _Boxes) -> _Boxes:
+        """IoU `[..., N, M]` of predicted boxes `[..., N, 4]` and gold boxes `[..., M, 4]` with continuous edges.
+
+        An empty box overlaps nothing under any rule.
+        """
+        if self.boxes == "continuous":
+            return iou(boxes, gold_boxes)
+        real = ((boxes[..., 2:] > boxes[..., :2]).all(axis=-1))[..., None]
+        overlap = iou(boxes + _WIDER, gold_boxes)
+        return np.where(real, overlap, 0)
+
+    def overlaps(self, boxes: _Boxes, gold_boxes: _Boxes) -> npt.NDArray[np.bool_]:
+        """`[..., N, M]`: whether the IoU is large enough."""
+        overlap = self.intersection_over_union(boxes, gold_boxes)
+        large: npt.NDArray[np.bool_] = overlap >= _IOU if self.overlap == "at-least" else overlap > _IOU
+        return large
+
+    def inside(self, gold_boxes: _Boxes, points: _Boxes) -> npt.NDArray[np.bool_]:
+        """`[..., N, M]`: whether point m, x and y `[..., M, 2]`, is inside of gold box n `[..., N, 4]`.
+
+        With inclusive boxes, points are compared with the first and last pixel of the gold box.
+        """
+        edges = gold_boxes - _WIDER if self.boxes == "inclusive" else gold_boxes
+        return contains(edges, points, closed=self.point_on_edge == "inside")
