@@ -15,7 +15,7 @@ from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells, Reductio
 from unboxed.errors import RegionsError
 from unboxed.regions.sources.geometry import grid_cells
 
-B, C, Q, R, D = 3, 4, 5, 6, 8
+B, C, Q, R, D = 3, 4, 5, 9, 8  # R: 3 x 3 cells
 SIDE, PATCH = 4, 8
 
 
@@ -43,6 +43,9 @@ def naive_score(cells: list[torch.Tensor], queries: list[torch.Tensor], reductio
         return sum(sum(row) for row in products) / len(cells) / len(queries)
     if reduction == "max-cells":
         return sum(max(row) for row in products) / len(queries)
+    if reduction == "max-rows":  # cells are listed row by row; of a row that is cut short, the real ones count
+        columns = range(min(3, len(cells)))
+        return sum(max(row[x::3]) for row in products for x in columns) / len(columns) / len(queries)
     if reduction == "max-words":
         return sum(max(row[r] for row in products) for r in range(len(cells))) / len(cells)
     return sum(math.log(sum(math.exp(x) for x in row) / len(cells)) for row in products) / len(queries)

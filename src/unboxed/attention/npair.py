@@ -22,7 +22,7 @@ __all__ = ["FeatureCells", "MatchMap", "PixelCells", "Reduction", "pixels_of"]
 
 _COLOURS = 3
 
-Reduction = Literal["mean", "max-cells", "max-words", "soft-cells"]
+Reduction = Literal["mean", "max-cells", "max-rows", "max-words", "soft-cells"]
 
 
 class MatchMap(Aligner):
@@ -31,7 +31,8 @@ class MatchMap(Aligner):
     Reductions, over real queries and real cells only:
 
         mean        mean over queries and cells (`Avg_Both`); equal to the product of the two means
-        max-cells   the best cell of each query, over both axes of the map; mean over queries (`Max_Img`)
+        max-cells   the best cell of each query, over both axes of the map; mean over queries (what `Max_Img` means)
+        max-rows    the best cell of each column of the map; mean over columns and queries (`Max_Img` as released)
         max-words   the best query of each cell; mean over cells (`Max_Text`)
         soft-cells  the logarithm of the mean exponential over cells, a smooth maximum whose gradient is the attention;
                     mean over queries (not in the paper)
@@ -106,6 +107,8 @@ class MatchMap(Aligner):
         count_111 = mask_11R.sum(dim=-1).to(map_BCQR.dtype)
         if self.reduction == "max-cells":
             matched_BCQ = similarity_BCQR.amax(dim=-1)
+        elif self.reduction == "max-rows":
+            matched_BCQ = _best_of_columns(similarity_BCQR)
         elif self.reduction == "soft-cells":
             matched_BCQ = similarity_BCQR.logsumexp(dim=-1) - count_111.log()
         else:
@@ -185,6 +188,8 @@ class PixelCells(nn.Module):
 class FeatureCells(nn.Module):
     """A 3 x 3 convolution with batch norm and ReLU over a stored map of features (Das et al. 2019).
 
+    A 1 x 1 convolution before it, `reduce`, is not in the paper: it brings features of any width to the joint width.
+
     Args:
         width: width V of a cell's input.
         joint_width: width D of the cells.
@@ -238,6 +243,16 @@ def _stage(channels_in: int, channels_out: int, stride: int = 1, kernel: int = 3
 def _rows(planes_BDYX: torch.Tensor) -> torch.Tensor:
     """Planes `[B, D, Y, X]` as cells row by row, `[B, R, D]`."""
     return planes_BDYX.flatten(2).transpose(1, 2)
+
+
+def _best_of_columns(map_XR: torch.Tensor) -> torch.Tensor:
+    """The mean, over the columns of a square map with any real cell, of their best cell; padded cells are -inf."""
+    side = isqrt(map_XR.shape[-1])
+    if side * side != map_XR.shape[-1]:
+        raise RegionsError(f"--reduction max-rows needs all cells of a square grid, not {map_XR.shape[-1]} regions.")
+    best_XS = map_XR.reshape(*map_XR.shape[:-1], side, side).amax(dim=-2)
+    real_XS = best_XS.isfinite()
+    return best_XS.masked_fill(~real_XS, 0).sum(dim=-1) / real_XS.sum(dim=-1)
 
 
 def _side(mask_BR: torch.Tensor) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import contains, iou
+from unboxed.boxes import area, contains, iou
 
 __all__ = ["BoxRule"]
 
@@ -50,9 +50,7 @@ class BoxRule:
         """
         if self.boxes == "continuous":
             return iou(boxes, gold_boxes)
-        real = ((boxes[..., 2:] > boxes[..., :2]).all(axis=-1))[..., None]
-        overlap = iou(boxes + _WIDER, gold_boxes)
-        return np.where(real, overlap, 0)
+        return iou(boxes + _WIDER * (area(boxes) > 0)[..., None], gold_boxes)
 
     def overlaps(self, boxes: _Boxes, gold_boxes: _Boxes) -> npt.NDArray[np.bool_]:
         """`[..., N, M]`: whether the IoU is large enough."""

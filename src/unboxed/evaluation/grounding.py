@@ -324,7 +324,7 @@ def _chunk_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule) -> Outco
     columns = {}
     best_centre_M12 = centre(ranked_MK4[:, :1])
     for reading, target in (("any", gold_MN4), ("union", union_M14)):
-        hit_MK = rule.overlaps(ranked_MK4, target).any(axis=2)
+        hit_MK: Outcomes = np.any(rule.overlaps(ranked_MK4, target), axis=2)
         for k in RANKS:
             columns[f"recall_{reading}@{k}"] = hit_MK[:, :k].any(axis=1)
         columns[f"pointing_{reading}"] = answered_M & rule.inside(target, best_centre_M12).any(axis=(1, 2))

@@ -50,7 +50,10 @@ class NPair(RecipeConfig):
         map: `pixels` trains a network on the image's pixels; `features` uses the stored map of a frozen backbone
             (regions of a grid with backbone features, see `unboxed regions --grid`) or of the dataset's detector.
         reduction: from the match map to the score: `mean` over words and cells (the paper), `max-cells` (the best cell
-            of each word), `max-words` (the best word of each cell), `soft-cells` (a smooth maximum over cells).
+            of each word), `max-rows` (the best cell of each column, then the mean: what the released code does in its
+            place), `max-words` (the best word of each cell), `soft-cells` (a smooth maximum over cells).
+        contrast: `npair` (the paper), or `triplet`: the mean hinge with the hardest other image and caption.
+        margin: of the hinge (the released code: 0.1).
         cells: of the map in each direction.
         patch: pixels of a cell in each direction, a power of two; for `pixels`.
         channels: of the residual blocks; for `pixels`.
@@ -74,7 +77,9 @@ class NPair(RecipeConfig):
     paper: ClassVar[str] = "Das et al., 2019"
 
     map: Literal["pixels", "features"] = "pixels"
-    reduction: Literal["mean", "max-cells", "max-words", "soft-cells"] = "max-cells"
+    reduction: Literal["mean", "max-cells", "max-rows", "max-words", "soft-cells"] = "max-cells"
+    contrast: Literal["npair", "triplet"] = "npair"
+    margin: float = 0.1
     cells: int = 24
     patch: int = 4
     channels: int = 64
@@ -158,10 +163,22 @@ class NPair(RecipeConfig):
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
-        """The N-pair loss in both directions."""
-        from unboxed.objectives.contrastive import npair_loss
+        """The N-pair loss in both directions, or the triplet loss."""
+        return self.pair_loss(pairs.score_BC, pairs.image_of_C)
 
-        return {"npair": npair_loss(pairs.score_BC, pairs.image_of_C)}
+    def pair_loss(self, score_BC: torch.Tensor, image_of_C: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The loss of scores of B images and C captions, by its name.
+
+        Args:
+            score_BC: how well image and caption fit.
+            image_of_C: index of the image that each caption is paired with.
+        """
+        from unboxed.objectives.contrastive import npair_loss
+        from unboxed.objectives.triplet import triplet_loss
+
+        if self.contrast == "npair":
+            return {"npair": npair_loss(score_BC, image_of_C)}
+        return {"triplet": triplet_loss(score_BC, image_of_C, self.margin) / len(image_of_C)}
 
     @property
     def shares_maps(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from unboxed.objectives.contrastive import npair_loss, word_npair
+from unboxed.objectives.contrastive import word_npair
 from unboxed.recipes.model import MatchingModel
 from unboxed.text.recurrent import RecurrentEncoder
 
@@ -48,7 +48,7 @@ class WordMapModel(MatchingModel):
         score_BC = matched_BU @ (count_CU / count_CU.sum(dim=1, keepdim=True)).T
         mentioned_BU = torch.zeros_like(matched_BU, dtype=torch.bool)
         mentioned_BU[image_of_C[caption_N], place_N] = True
-        parts = {"npair": npair_loss(score_BC, image_of_C)}
+        parts = options.pair_loss(score_BC, image_of_C)
         if options.words_weight:
             parts["words"] = options.words_weight * word_npair(matched_BU, mentioned_BU)
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}, score_BC
