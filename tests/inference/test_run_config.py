@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,8 +35,13 @@ def test_a_config_is_written_as_it_was_read(run: Path) -> None:
     written = json.loads((run / "config.json").read_text(encoding="utf-8"))
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
     defaults = recipe_to_dict(RECIPES[config.recipe]())
-    newer = {name: value for name, value in defaults.items() if name not in expected["choices"]}
-    assert written == {**expected, "choices": {**expected["choices"], **newer}}
+    assert written == {**expected, "choices": _completed(expected["choices"], defaults)}
+
+
+def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The values, nested ones too, with the defaults of those that are missing."""
+    nested = {name: _completed(own, defaults[name]) for name, own in values.items() if isinstance(own, dict)}
+    return {**defaults, **values, **nested}
 
 
 @pytest.mark.parametrize(
