@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_words_cover_everything_but_spaces_in_order(caption: str) -> None:
     found = treebank_words(caption)
     covered = "".join(caption[word.start : word.end] for word in found)
     assert covered == "".join(caption.split())
-    for word, following in zip(found, found[1:], strict=False):
+    for word, following in pairwise(found):
         assert word.end <= following.start
     for word in found:
         assert word.text == caption[word.start : word.end].lower() or word.text in ("``", "''")
