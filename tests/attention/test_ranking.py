@@ -66,6 +66,8 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
         for r in range(4):
             logit = math.log(max(attention[w][r] for w in words))
             logit += ranking.confidence_weight * math.log(max(float(REGIONS.class_probs[r].max()), 0.01))
+            x1, y1, x2, y2 = (float(x) for x in REGIONS.boxes[r])
+            logit += ranking.area_weight * math.log((x2 - x1) * (y2 - y1))
             logit += ranking.prior_weight * math.log(float(PRIOR_PR[p, r]) + PRIOR_FLOOR)
             logits.append(logit)
         scores.append(_softmax(logits))
@@ -101,6 +103,7 @@ def _softmax(logits: list[float]) -> list[float]:
         Ranking.plain(),
         Ranking(expected_overlap=False, value_weight=0.3),
         Ranking(phrase_words="all", confidence_weight=2),
+        Ranking(exclusivity=2, area_weight=0.25),
     ],
 )
 def test_scores_equal_the_loop(seed: int, ranking: Ranking) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,9 @@ from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison
 from unboxed.recipes import InfoGround, preset
 from unboxed.training import loop
+
+_OLD_RANKING = "--confidence-weight 2 --exclusivity 1 --area-weight 0"
+_OLD = "--images-per-batch 24 --captions-per-image 1 --warm-up 1"
 
 
 def cell(settings: CompareSettings, seed: int = 0) -> Cell:
@@ -70,27 +73,48 @@ class TestNames:
     @pytest.mark.parametrize(
         ("recipe", "name"),
         [
-            ("infoground --negatives none", "scenes-infoground-920e62dd11-3-val"),
+            (
+                "infoground --negatives none --confidence-weight 2 --exclusivity 1 --area-weight 0",
+                "scenes-infoground-920e62dd11-3-val",
+            ),
             ("ckd --prior semantic --negatives lm", "scenes-ckd-5a48c125f0-3-val"),
-            ("scan --contrast npair --constraints both", "scenes-scan-7db7b31809-3-val"),
+            (f"scan --contrast npair --constraints both {_OLD}", "scenes-scan-7db7b31809-3-val"),
             ("npair --map features", "scenes-npair-0d27cc728d-3-val"),
             ("sprm --train-fraction 0.1", "scenes-sprm-67664f52a5-3-val"),
-            ("bfan --focal prob", "scenes-bfan-620448522a-3-val"),
-            ("pfan", "scenes-pfan-2115c9d3de-3-val"),
-            ("sgr", "scenes-sgr-d0261ed821-3-val"),
-            ("saf", "scenes-saf-1681704f22-3-val"),
-            ("vse", "scenes-vse-003c45441c-3-val"),
+            (f"bfan --focal prob {_OLD}", "scenes-bfan-620448522a-3-val"),
+            (f"pfan {_OLD}", "scenes-pfan-2115c9d3de-3-val"),
+            (f"sgr {_OLD}", "scenes-sgr-d0261ed821-3-val"),
+            (f"saf {_OLD}", "scenes-saf-1681704f22-3-val"),
+            (f"vse {_OLD}", "scenes-vse-003c45441c-3-val"),
         ],
     )
     def test_outcomes_on_disk_keep_their_names(self, recipe: str, name: str) -> None:
-        """The names that version 0.1 gave: a renamed field of a config would train everything again."""
+        """The names that version 0.1 gave: a renamed field of a config would train everything again.
+
+        Where a default has changed since then, the old value is given.
+        """
         assert Cell(recipe, "--epochs 2", 3, "scenes", "data.toml", "val", "store").name == name
 
     def test_an_option_of_a_later_version_counts_where_it_is_not_the_default(self) -> None:
-        options = {"epochs": 2, "later": 0.1, "schedule": {"clip": 2.0, "newer": "a"}, "nested": {"newer": 1}}
-        assert _named(options, options) == {"epochs": 2, "schedule": {"clip": 2.0}}
-        defaults = {"epochs": 2, "later": 0.2, "schedule": {"clip": 2.0, "newer": "b"}, "nested": {"newer": 2}}
-        assert _named(options, defaults) == options
+        @dataclass(frozen=True)
+        class Nested:
+            clip: float = 2.0
+            newer: str = "a"
+
+        @dataclass(frozen=True)
+        class Options:
+            epochs: int = 4
+            later: float = 0.1
+            schedule: Nested = field(default_factory=lambda: Nested(newer="what this recipe prefers"))
+            unknown: Nested = field(default_factory=Nested)
+
+        assert _named(Options(schedule=Nested())) == {"epochs": 4, "schedule": {"clip": 2.0}}
+        assert _named(Options(later=0.2, unknown=Nested(newer="b"))) == {
+            "epochs": 4,
+            "later": 0.2,
+            "schedule": {"clip": 2.0, "newer": "what this recipe prefers"},
+            "unknown": {"clip": 2.0, "newer": "b"},
+        }
 
     def test_code_that_computes_something_else_trains_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def names() -> list[str]:

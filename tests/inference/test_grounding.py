@@ -56,7 +56,7 @@ def test_images_grounded_together_are_grounded_as_alone(
             assert not any(phrase.boxes.flags.writeable for phrase in grounding.phrases)
 
 
-@pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1), Ranking.plain()])
+@pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1, area_weight=0.25), Ranking.plain()])
 def test_padded_phrases_and_regions_take_no_part_in_a_ranking(ranking: Ranking) -> None:
     rng = torch.Generator().manual_seed(0)
     shapes = ((2, 3, 4), (4, 6, 7), (1, 2, 3))  # phrases, queries, regions of three captions
@@ -70,15 +70,18 @@ def test_padded_phrases_and_regions_take_no_part_in_a_ranking(ranking: Ranking) 
         member, content = drawn(phrases, queries) > 0.5, drawn(queries) > 0.5
         member[:, 0] = True
         overlap, sure, prior = drawn(regions, regions), drawn(regions), drawn(phrases, regions)
+        area = 100 * drawn(regions)
         scores = phrase_scores(attention, value, member, content, ranking)
-        alone.append(ranked_scores(scores, overlap, ranking, sure, prior))
+        alone.append(ranked_scores(scores, overlap, ranking, sure, prior, area_R=area))
         real = (torch.ones(phrases, dtype=torch.bool), torch.ones(regions, dtype=torch.bool))
-        parts.append((attention, value, member, content, overlap, sure, prior, *real))
+        parts.append((attention, value, member, content, overlap, sure, prior, *real, area))
 
-    attention, value, member, content, overlap, sure, prior, mask_P, mask_R = map(_padded, zip(*parts, strict=True))
+    attention, value, member, content, overlap, sure, prior, mask_P, mask_R, area = map(
+        _padded, zip(*parts, strict=True)
+    )
     member[..., 0] = True  # as padded phrases have it
     scores = phrase_scores(attention, value, member, content, ranking)
-    together = ranked_scores(scores, overlap, ranking, sure, prior, mask_P, mask_R)
+    together = ranked_scores(scores, overlap, ranking, sure, prior, mask_P, mask_R, area)
     for own, row, (phrases, _, regions) in zip(alone, together, shapes, strict=True):
         torch.testing.assert_close(row[:phrases, :regions], own)
 

@@ -115,7 +115,7 @@ def test_the_hinge_of_the_originals_is_a_sum_over_the_batch(negatives: Literal["
 
 
 def test_the_warm_up_ends_with_its_epoch() -> None:
-    for recipe in (SCAN(hinge="sum"), VSE(hinge="sum", warm_up=9)):
+    for recipe in (SCAN(hinge="sum", warm_up=1), VSE(hinge="sum", warm_up=9)):
         losses = [hinge(recipe, epoch) for epoch in (0, 1)]
         assert (losses[0] == losses[1]) == (recipe.warm_up == 9)
-    assert hinge(SCAN(hinge="sum", warm_up=0)) == hinge(SCAN(hinge="sum"), epoch=1)
+    assert hinge(SCAN(hinge="sum", warm_up=0)) == hinge(SCAN(hinge="sum", warm_up=1), epoch=1)

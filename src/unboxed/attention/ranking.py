@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
-from unboxed.boxes import iou
+from unboxed.boxes import area, iou
 from unboxed.text.phrases import content_or_all
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Ranking:
         value_weight: factor of the dot product of the word's and the region's value, added to the logarithm of the
             attention.
         confidence_weight: factor of the logarithm of the region's highest class probability.
+        area_weight: factor of the logarithm of the region's area: larger regions before smaller ones.
         prior_weight: factor of the logarithm of the semantic prior, where the model has one.
         exclusivity: how much the score of a region falls with the probability that another phrase refers to it.
         expected_overlap: score regions by their expected overlap (IoU) with the phrase's region, not by probability.
@@ -55,6 +56,7 @@ class Ranking:
     phrase_words: Literal["content", "all"] = "content"
     value_weight: float = 0.0
     confidence_weight: float = 0.0
+    area_weight: float = 0.0
     prior_weight: float = 2.0
     exclusivity: float = 1.0
     expected_overlap: bool = True
@@ -139,7 +141,9 @@ def rank_regions(
     sure_R = None
     if ranking.confidence_weight and regions.class_names:
         sure_R = score_PR.new_tensor(regions.class_probs.max(axis=1))
-    return ranked_scores(score_PR, score_PR.new_tensor(iou(regions.boxes, regions.boxes)), ranking, sure_R, prior_PR)
+    overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
+    area_R = score_PR.new_tensor(area(regions.boxes))
+    return ranked_scores(score_PR, overlap_RR, ranking, sure_R, prior_PR, area_R=area_R)
 
 
 def ranked_scores(
@@ -150,6 +154,7 @@ def ranked_scores(
     prior_PR: torch.Tensor | None = None,
     mask_P: torch.Tensor | None = None,
     mask_R: torch.Tensor | None = None,
+    area_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """`rank_regions` with tensors as its only inputs; leading axes are kept.
 
@@ -160,10 +165,13 @@ def ranked_scores(
         sure_R: each region's highest class probability; None leaves it out.
         prior_PR: the semantic prior in [0, 1], where there is one.
         mask_P, mask_R: True for real phrases and regions; None: all are real.
+        area_R: each region's area in square pixels; None leaves it out.
     """
     logit_PR = score_PR.clamp(min=1e-12).log()
     if sure_R is not None and ranking.confidence_weight:
         logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]
+    if area_R is not None and ranking.area_weight:
+        logit_PR = logit_PR + ranking.area_weight * area_R.clamp(min=1).log()[..., None, :]
     if prior_PR is not None:
         logit_PR = logit_PR + ranking.prior_weight * (prior_PR.clamp(min=0) + PRIOR_FLOOR).log()
     if mask_R is not None:

@@ -15,7 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,11 +172,8 @@ class Cell:
     def run_name(self) -> str:
         """Name of the run's folder; the same for cells that train the same model."""
         name, config, options, _ = self.parsed
-        recipe = {
-            **_named(asdict(config), asdict(RECIPES[name]()), _LATER.get(name, set())),
-            **REMOVED_OPTIONS.get(name, {}),
-        }
-        hashed: list[Any] = [name, recipe, _named(asdict(options), asdict(FitOptions())), self.data, self.regions]
+        recipe = {**_named(config, _LATER.get(name, set())), **REMOVED_OPTIONS.get(name, {})}
+        hashed: list[Any] = [name, recipe, _named(options), self.data, self.regions]
         hashed += [config.revision] if config.revision else []
         digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, default=str).encode()).hexdigest()
         return f"{self.dataset}-{name}-{digest[:10]}-{self.seed}"
@@ -195,14 +192,20 @@ class Cell:
         return (folder / "cells" / f"{self.name}.json").is_file()
 
 
-def _named(options: dict[str, Any], defaults: dict[str, Any], later: Collection[str] = ()) -> dict[str, Any]:
-    """The options, nested ones too, without those that came after version 0.1 and have their defaults."""
-    first = set(_FIRST_OPTIONS.split()).difference(later)
-    return {
-        name: _named(value, defaults[name]) if isinstance(value, dict) else value
-        for name, value in options.items()
-        if name in first or value != defaults[name]
-    }
+def _named(options: Any, later: Collection[str] = ()) -> dict[str, Any]:
+    """The options, nested ones too, without those that came after version 0.1 and have the defaults of their class.
+
+    Of nested options these are not the defaults that a recipe gives them, which may change.
+    """
+    first, named = set(_FIRST_OPTIONS.split()).difference(later), {}
+    for option in fields(options):
+        value, default = getattr(options, option.name), getattr(type(options)(), option.name)
+        nested = is_dataclass(value) and not isinstance(value, type)
+        if nested:
+            default = type(value)()
+        if option.name in first or value != default:
+            named[option.name] = _named(value) if nested else value
+    return named
 
 
 @dataclass(frozen=True, eq=False)

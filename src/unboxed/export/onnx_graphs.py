@@ -169,4 +169,6 @@ class RankingGraph(nn.Module):
         """The scores `[P, R]`; `member_PQ` is True where query q belongs to phrase p."""
         score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
         confidence_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
-        return ranked_scores(score_PR, tensor_iou(boxes_R4, boxes_R4), self.ranking, confidence_R, prior_PR)
+        area_R = (boxes_R4[:, 2:] - boxes_R4[:, :2]).clamp(min=0).prod(dim=1) if self.ranking.area_weight else None
+        overlap_RR = tensor_iou(boxes_R4, boxes_R4)
+        return ranked_scores(score_PR, overlap_RR, self.ranking, confidence_R, prior_PR, area_R=area_R)

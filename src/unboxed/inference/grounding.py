@@ -14,7 +14,7 @@ import torch
 from unboxed.attention.base import Alignment
 from unboxed.attention.heatmaps import BoxReadOut, heat_boxes, phrase_maps, positive_heat, upsampled
 from unboxed.attention.ranking import phrase_scores, ranked_scores
-from unboxed.boxes import iou
+from unboxed.boxes import area, iou
 from unboxed.inference.batching import Batcher
 from unboxed.inference.calibration import phrase_match
 from unboxed.inference.results import GroundedPhrase, Grounding
@@ -252,6 +252,7 @@ def _answers(
         prior_CPR,
         torch.from_numpy(asked.real_CP),
         mask_CR,
+        torch.from_numpy(area(boxes_BR4)[image_of_C]),
     ).masked_fill(~mask_CR[:, None], -1)
     caption_N = np.repeat(np.arange(len(asked.real_CP)), asked.real_CP.sum(axis=1))
     image_N = np.array(image_of_C)[caption_N]

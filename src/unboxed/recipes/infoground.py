@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
 from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.schedule import Schedule
 from unboxed.types import Units
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class InfoGround(RecipeConfig):
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2
     layer_width: Literal["joint", "input"] = "joint"
-    ranking: Ranking = field(default_factory=lambda: Ranking(value_weight=0.2, confidence_weight=2.0))
+    ranking: Ranking = field(
+        default_factory=lambda: Ranking(value_weight=0.2, confidence_weight=1.0, area_weight=0.15, exclusivity=3.0)
+    )
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=12))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Key-value attention."""
