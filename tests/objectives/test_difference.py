@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unboxed.objectives.difference import hardest_image, score_difference
+from unboxed.objectives.difference import caption_cosines, hardest_image, image_of_most_similar, score_difference
 
 SCORE_BC = torch.tensor([[2.0, 0.1, 1.0], [0.3, 1.5, 0.2]])
 IMAGE_OF_C = torch.tensor([0, 1, 0])
@@ -23,3 +23,26 @@ def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> Non
 def test_the_difference_of_scores_by_hand() -> None:
     loss = score_difference(SCORE_BC, IMAGE_OF_C, torch.tensor([1, 0, 1]))
     assert float(loss) == pytest.approx(((0.3 - 2.0) + (0.1 - 1.5) + (0.2 - 1.0)) / 3)
+
+
+def test_captions_are_alike_by_the_means_over_phrases_of_the_means_over_words() -> None:
+    vectors_CWE = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    phrases = [[[0, 1, 2], [3]], [[1, 2]], [[0], [2, 3]]]  # words of the phrases of each caption
+    phrase_CPW = torch.zeros(3, 2, 4, dtype=torch.bool)
+    for c, of_caption in enumerate(phrases):
+        for p, words in enumerate(of_caption):
+            phrase_CPW[c, p, words] = True
+    means = [
+        torch.stack([vectors_CWE[c, words].mean(dim=0) for words in of_caption]).mean(dim=0)
+        for c, of_caption in enumerate(phrases)
+    ]
+    found_CC = caption_cosines(vectors_CWE, phrase_CPW)
+    for c in range(3):
+        for other in range(3):
+            expected = torch.cosine_similarity(means[c], means[other], dim=0)
+            assert float(found_CC[c, other]) == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_image_of_the_most_similar_caption_is_another_image() -> None:
+    similarity_CC = torch.tensor([[1.0, 0.2, 0.9], [0.2, 1.0, 0.1], [0.9, 0.1, 1.0]])
+    assert image_of_most_similar(similarity_CC, IMAGE_OF_C).tolist() == [1, 0, 1]
