@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unboxed.errors import RunError
+from unboxed.errors import ExportError, RunError
+from unboxed.export.onnx import export_onnx
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import CKD, PFAN, SCAN, SGR, VSE, InfoGround, NPair, RecipeConfig, Schedule
+from unboxed.text.encoding import encode_caption
 from unboxed.text.settings import TextConfig
-from unboxed.text.tokens import Tokenizer
+from unboxed.text.tokens import Tokenizer, Vocabulary, words
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
+from unboxed.training.split_loader import _slot
+from unboxed.types import Caption
 
 SCHEDULE = Schedule(epochs=1, images_per_batch=8)
 ORIGINAL = TextConfig(tokenizer="treebank", start_end_words=True, word_state="mean", embedding_init="uniform")
@@ -72,6 +76,26 @@ def test_a_run_of_the_originals_inputs_grounds_any_caption_and_is_loaded_as_it_w
         np.testing.assert_array_equal(standard.numpy(), inputs.inputs_BRV.numpy())
     size = np.array([regions.width, regions.height] * 2, np.float32)
     np.testing.assert_allclose(inputs.edges_BR4[0].numpy(), regions.boxes / size, rtol=1e-6)
+
+
+def test_negatives_replace_the_word_of_their_noun_with_every_tokenizer() -> None:
+    """Negatives count words without punctuation; the batch's words have it, and begin with `<start>`."""
+    text = "A man's hat, (a red box)."
+    encoded = encode_caption(Caption(text), Vocabulary.from_captions([text], 1, Tokenizer("treebank", True)))
+    assert encoded.words == ("<start>", "a", "man", "'s", "hat", ",", "(", "a", "red", "box", ")", ".", "<end>")
+    replaced = [encoded.words[_slot(encoded, position)] for position in range(len(words(text)))]
+    assert replaced == ["a", "man", "hat", "a", "red", "box"]
+    with pytest.raises(ValueError, match="contains character 1"):
+        encoded.word_at(1)
+
+
+@pytest.mark.parametrize("reading", [ORIGINAL, PHRASES, TextConfig(phrase_pooling="last")])
+def test_a_text_encoder_without_an_onnx_form_is_refused(reading: TextConfig, tiny_run: Path, tmp_path: Path) -> None:
+    run = Grounder.load(tiny_run)
+    options = replace(run.config.options, hidden_width=32, text_encoder=reading)
+    model = options.build(run.vocabulary, run.config.region_width)
+    with pytest.raises(ExportError, match="text encoder of this run has no ONNX form"):
+        export_onnx(Grounder(replace(run.config, options=options), model, run.vocabulary), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

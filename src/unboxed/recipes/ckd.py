@@ -8,7 +8,8 @@ the paired image than for the other images of the batch. A detector teaches the 
 around the best one, those whose detected class fits the phrase's head noun should score highest.
 
 Where this differs from the paper by default: a phrase is the mean of the GRU's states of its words in the caption (the
-paper: the maximum of the states of an LSTM that reads the phrase only); the scale of the cosines is trained (the paper:
+paper: the maximum of the states of an LSTM that reads the phrase only, `--cell lstm --no-bidirectional --word-state
+mean --phrase-reads phrase --phrase-pooling max`); the scale of the cosines is trained (the paper:
 2), and the student is scaled too (the paper: the bare cosine, `--student cosine`); single phrases are contrasted too,
 not only captions; the weight of the distillation is constant (the paper: `--ramp stairs`); region inputs include the
 detector's class probabilities (`--no-class-inputs` removes them, as in the paper).

@@ -6,8 +6,11 @@ Each word attends to regions (`t2i`), or each region attends to words (`i2t`). T
 queries with their attended features. It is trained with a hinge loss on the hardest negatives.
 
 Where this differs from the paper by default: narrower embeddings and a one-cycle schedule, for smaller data; captions
-have no start and end tokens; the state of a word is its vector with both directions of the GRU, mapped linearly (the
-paper: the mean of the directions); captions of one image are never each other's negatives.
+have no punctuation and no start and end words (the paper: `--tokenizer treebank --start-end-words`); the state of a
+word is its vector with both directions of the GRU, mapped linearly (the paper: the mean of the directions,
+`--word-state mean`); regions come with geometry and class probabilities and pass a hidden layer (the paper:
+`--region-inputs features --region-hidden 0`); captions of one image are never each other's
+negatives. `--preset paper` chooses all of this.
 """
 
 from __future__ import annotations
