@@ -29,5 +29,6 @@ def test_substitutes_are_ranked_by_the_quotient_of_probabilities(golden: Callabl
     np.testing.assert_array_equal(kept_NK, order_NK[:, :25])
     p_NK, q_NK = (np.exp(np.take_along_axis(log_NV, pool_NK, axis=1)) for log_NV in (log_p_NV, log_q_NV))
     fixture.check("out_pool_score", p_NK / (q_NK + 1e-6))
-    # The original rounds the scores to three digits before it sorts them.
-    fixture.assert_complete(["out_order"])
+    rounded_NK = rank(log_p_NV, log_q_NV, excluded_NV, SubstitutionSettings(pool=30, keep=30, digits=3))
+    fixture.check("out_order", rounded_NK)
+    fixture.assert_complete()

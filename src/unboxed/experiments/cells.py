@@ -68,7 +68,7 @@ warm_up weight_decay word_vectors wordnet words_weight language_model min_count 
 """The options of version 0.1. Names of cells contain these always, and later options where they differ from their
 defaults, so that a new option leaves the names of existing outcomes as they are."""
 
-_LATER = {"bfan": {"aggregation"}, "pfan": {"aggregation"}}
+_LATER = {"bfan": {"aggregation"}, "pfan": {"aggregation"}, "npair": {"contrast", "margin"}}
 """Of these, those that a recipe did not have in version 0.1."""
 
 

@@ -237,17 +237,20 @@ class Negatives:
         found = (Substitution(int(self.positions[row]), self._texts(self.candidates[row])) for row in rows)
         return tuple(substitution for substitution in found if substitution.words)
 
-    def sample(self, caption: int, generator: np.random.Generator, count: int) -> Substitution | None:
+    def sample(
+        self, caption: int, generator: np.random.Generator, count: int, noun: np.random.Generator | None = None
+    ) -> Substitution | None:
         """A random slot of a caption, and `count` of its substitutes without repeats.
 
         The sample depends on `generator` alone: one made from (seed, epoch, caption) gives a resumed run the samples
         of an uninterrupted one. A new sample in every epoch uses all nouns of a caption. The paper samples one noun a
-        caption once, which a generator made from (seed, caption) does.
+        caption once, which `noun` made from (seed, caption) does.
 
         Args:
             caption: its index.
             generator: the source of randomness.
             count: 1 or more; a slot with fewer substitutes gives all of them.
+            noun: another source of randomness for the choice of the slot; None: `generator`.
 
         Returns:
             The slot and its words in random order; None when no noun of the caption has a substitute.
@@ -256,7 +259,7 @@ class Negatives:
         rows = rows[(self.candidates[rows] >= 0).any(axis=1)]
         if len(rows) == 0:
             return None
-        row = int(generator.choice(rows))
+        row = int((generator if noun is None else noun).choice(rows))
         real = self.candidates[row][self.candidates[row] >= 0]
         sampled = generator.permutation(real)[:count]
         return Substitution(int(self.positions[row]), self._texts(sampled))

@@ -8,7 +8,7 @@ from pathlib import Path
 from unboxed.errors import StoreError
 from unboxed.negatives.base import CaptionNouns, Negatives, NegativeSource
 from unboxed.negatives.masked_lm import MaskedLMSettings
-from unboxed.negatives.substitution import LanguageModelWords, RandomWords
+from unboxed.negatives.substitution import LanguageModelWords, RandomWords, SubstitutionSettings
 from unboxed.negatives.transformers_lm import TransformersLM
 from unboxed.text.encoding import EncodedCaption
 
@@ -23,6 +23,7 @@ def make_negatives(
     *,
     language_model: str | Path | None = None,
     seed: int = 0,
+    digits: int | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> Negatives | None:
     """The negatives of C captions, from `file` when it holds them already; else found, and saved to it.
@@ -34,6 +35,7 @@ def make_negatives(
         file: where they are kept; None keeps them nowhere.
         language_model: folder or hub name of a pretrained masked language model for `lm`; None trains a small one.
         seed: of the random nouns, or of the small model's training.
+        digits: see `SubstitutionSettings`; for `lm`.
         show: called with a line of text before anything that takes long.
 
     Returns:
@@ -47,7 +49,7 @@ def make_negatives(
         source = RandomWords(seed=seed)
     else:
         model = MaskedLMSettings(seed=seed) if language_model is None else TransformersLM.load(language_model)
-        source = LanguageModelWords(model)
+        source = LanguageModelWords(model, SubstitutionSettings(digits=digits))
     if file is not None and (kept := _kept(file, source.fingerprint(nouns))) is not None:
         return kept
     if kind == "lm" and language_model is None:

@@ -44,6 +44,8 @@ class SubstitutionSettings:
         keep: how many of the pool are kept; where the pool is smaller, the same share of it.
         rerank: rank the pool by p / (q + epsilon); False keeps the order of p (the paper's ablation).
         epsilon: of the quotient.
+        digits: digits after the point to which the quotient is rounded before it is sorted (the original code: 3, so
+            that many quotients are 0 and stay in the order of p); None does not round.
         exclude_seen: leave out nouns that any caption of the same image contains, in singular or plural: they are true
             of the image. An addition to the paper, from captions alone. The noun itself is always left out.
     """
@@ -53,6 +55,11 @@ class SubstitutionSettings:
     rerank: bool = True
     epsilon: float = 1e-6
     exclude_seen: bool = True
+    digits: int | None = None
+
+    def facts(self) -> dict[str, object]:
+        """The settings by name, for the fingerprint of substitutes; without `digits` where it rounds nothing."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ class LanguageModelWords:
             model_fingerprint = small_model_fingerprint(nouns.captions, self.model)
         else:
             model_fingerprint = self.model.fingerprint
-        return nouns.digest(_VERSION, asdict(self.settings), model_fingerprint)
+        return nouns.digest(_VERSION, self.settings.facts(), model_fingerprint)
 
     def find(self, nouns: CaptionNouns, *, progress: bool = False) -> Negatives:
         """See `NegativeSource`."""
@@ -151,7 +158,7 @@ def rank(
     Args:
         log_p_NV, log_q_NV: `[N, V]` log-probabilities, the noun masked and visible.
         excluded_NV: `[N, V]` True for a candidate that must not be chosen.
-        settings: `pool`, `keep`, `rerank`, `epsilon`.
+        settings: `pool`, `keep`, `rerank`, `epsilon`, `digits`.
 
     Returns:
         `[N, keep]` indices of candidates, best first; rows with fewer end in -1. Equal scores keep the order of p, and
@@ -168,6 +175,8 @@ def rank(
         keep = math.ceil(len(best) * settings.keep / settings.pool)
         if settings.rerank:
             quotient = np.exp(p_V[best].astype(np.float64)) / (np.exp(q_V[best].astype(np.float64)) + settings.epsilon)
+            if settings.digits is not None:
+                quotient = quotient.round(settings.digits)
             best = best[np.argsort(-quotient, kind="stable")]
         chosen_NK[row, :keep] = best[:keep]
     return chosen_NK

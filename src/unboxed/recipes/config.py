@@ -81,6 +81,9 @@ class RecipeConfig:
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
             (random nouns), `none`.
         negative_count: negatives contrasted with a true word in one step.
+        negative_nouns: the noun of a caption that is replaced is `sampled` in every epoch, or `fixed` (InfoGround).
+        negative_digits: digits to which the language model's ranking of substitutes is rounded (InfoGround's code: 3);
+            None: not rounded.
         negative_weight: weight of this contrast.
         prior: `semantic` multiplies the learned attention with the semantic prior (class names compared with phrases),
             to the power `prior_weight` of the ranking; `none` does not.
@@ -118,6 +121,8 @@ class RecipeConfig:
 
     negatives: Literal["lm", "random", "none"] = "none"
     negative_count: int = 10
+    negative_nouns: Literal["sampled", "fixed"] = "sampled"
+    negative_digits: int | None = None
     negative_weight: float = 1.0
     prior: Literal["none", "semantic"] = "none"
     semantic: PriorSettings = field(default_factory=PriorSettings)

@@ -212,9 +212,11 @@ def _find_negatives(
             file,
             language_model=settings.language_model,
             seed=options.schedule.seed,
+            digits=options.negative_digits,
             show=show,
         )
     training.negative_count = options.negative_count
+    training.fixed_nouns = options.negative_nouns == "fixed"
 
 
 def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) -> None:

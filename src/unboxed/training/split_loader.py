@@ -47,6 +47,7 @@ class SplitLoader:
         missing: the images left out.
         negatives: substitutes for words of the captions, which batches then contain; None: no substitutes.
         negative_count: substitutes of a caption in one batch.
+        fixed_nouns: replace the same noun of a caption in every epoch.
 
     Raises:
         DatasetError: no image has regions.
@@ -57,6 +58,7 @@ class SplitLoader:
         self._batcher = batcher
         self.negatives: Negatives | None = None
         self.negative_count = 0
+        self.fixed_nouns = False
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
@@ -114,7 +116,7 @@ class SplitLoader:
 
         def make(index: int) -> PairedBatch:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
-            return self._batch(plan[index], rng)
+            return self._batch(plan[index], rng, schedule.seed)
 
         return Prefetcher(make, range(start, len(plan)))
 
@@ -129,7 +131,7 @@ class SplitLoader:
         for first in range(0, len(captions), size):
             yield self._batcher.captions(captions[first : first + size])
 
-    def _batch(self, shares: Sequence[Share], rng: np.random.Generator) -> PairedBatch:
+    def _batch(self, shares: Sequence[Share], rng: np.random.Generator, seed: int) -> PairedBatch:
         captions, image_of_C, slots, substitutes = [], [], [], []
         for position, (image, numbers) in enumerate(shares):
             for number in numbers:
@@ -137,7 +139,8 @@ class SplitLoader:
                 image_of_C.append(position)
                 if self.negatives is not None:
                     caption = int(self._first_caption[image]) + number
-                    sampled = self.negatives.sample(caption, rng, self.negative_count)
+                    noun = generator(seed, "noun", caption) if self.fixed_nouns else None
+                    sampled = self.negatives.sample(caption, rng, self.negative_count, noun)
                     ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
                     slots.append(_slot(captions[-1], sampled.position) if sampled else -1)
                     substitutes.append(np.array(ids, dtype=np.int64))

@@ -51,6 +51,22 @@ def test_restval_joins_train(tmp_path: Path) -> None:
     assert [caption.text for caption in dataset.split("val").examples[0].captions] == ["Two cats."]
 
 
+def test_the_first_five_captions_count(tmp_path: Path) -> None:
+    """COCO's test split has 25,010 captions for 5,000 images; retrieval is published with 25,000."""
+    texts = [f"Caption {number}." for number in range(7)]
+    images = [_image(101, "train", "A dog."), _image(102, "test", *texts), _image(103, "test", *texts[:6])]
+
+    def counts(extra: str = "") -> list[list[str]]:
+        examples = _dataset(tmp_path, images, extra).split("test").examples
+        return [[caption.text for caption in example.captions] for example in examples]
+
+    assert counts() == [texts[:5], texts[:5]]
+    assert counts('captions = "all"') == [texts, texts[:6]]
+    assert counts('captions = "6"') == [texts[:6], texts[:6]]
+    with pytest.raises(DatasetError, match='`captions` is \'none\'; expected a number such as "5", or "all"'):
+        counts('captions = "none"')
+
+
 @pytest.mark.parametrize(("ids", "expected"), [("imgid", ["1", "2"]), ("cocoid", ["101", "102"])])
 def test_image_ids_are_those_of_the_features(tmp_path: Path, ids: str, expected: list[str]) -> None:
     train = _dataset(tmp_path, extra=f'ids = "{ids}"').split("train")

@@ -3,6 +3,7 @@
     {"images": [{"filename": ..., "imgid": 0, "split": "train", "sentences": [{"raw": ...}, ...]}, ...]}
 
 COCO adds `filepath`, the folder of the file, and `cocoid`; its split `restval` joins `train`, as in published work.
+Some of its images have six or seven captions; published work takes the first five of each, and so does the reader.
 """
 
 from __future__ import annotations
@@ -36,13 +37,21 @@ class KarpathyReader(AnnotationReader):
     keys = (
         Key("annotations", "`dataset_*.json`", required=True),
         Key("ids", "the field that is the image id: `filename` (default), `imgid` or `cocoid`", "text"),
+        Key(
+            "captions",
+            "the first captions of each image that are read: `5` (default), another number, or `all`",
+            "text",
+        ),
     )
     splits = "`train` (with `restval`), `val`, `test`"
     ids_have_suffix = False
 
-    def __init__(self, folder: ImageFolder, annotations: Path, ids: str = "filename") -> None:
+    def __init__(self, folder: ImageFolder, annotations: Path, ids: str = "filename", captions: str = "5") -> None:
         super().__init__(folder)
         self._path = path = annotations
+        if captions != "all" and not (captions.isascii() and captions.isdecimal() and int(captions)):
+            raise DatasetError(f'`captions` is {captions!r}; expected a number such as "5", or "all".')
+        self._captions = None if captions == "all" else int(captions)
         if ids not in _IDS:
             raise DatasetError(f"`ids` is {ids!r}; expected one of: {', '.join(_IDS)}.")
         images = read_json(path, 'Karpathy\'s JSON, {"images": [...]}').get("images")
@@ -64,12 +73,13 @@ class KarpathyReader(AnnotationReader):
         images = []
         for number, image_id, image in self._splits[split]:
             with entry_of(self._path, "image", number):
-                images.append(_image(image_id, image))
+                images.append(_image(image_id, image, self._captions))
         return images
 
 
-def _image(image_id: str, image: Mapping[str, Any]) -> AnnotatedImage:
+def _image(image_id: str, image: Mapping[str, Any], count: int | None) -> AnnotatedImage:
     texts = [sentence["raw"] if "raw" in sentence else " ".join(sentence["tokens"]) for sentence in image["sentences"]]
+    texts = texts[:count]
     captions = tuple(bare_caption(text.strip()) for text in texts if has_words(text))
     if not captions:
         raise ValueError("it has no sentences")
