@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.sgraf import GlobalVector, Reasoning, ReasoningSettings, SimilarityReasoning
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep
+from unboxed.errors import RegionsError
 
 REGIONS, WORDS = [5, 2, 1], [6, 3, 1, 4]
 both = pytest.mark.parametrize("reasoning", ["graph", "filter"])
@@ -194,7 +195,7 @@ def test_with_a_channel_for_each_region_all_images_have_that_many() -> None:
     expected_R = 0.1 * pool.local(rows_NRD).mean(dim=(0, 2))
     torch.testing.assert_close(pool.local_norm.running_mean, expected_R)
     mask_NR[2, 2] = False
-    with pytest.raises(ValueError, match=r"every image has 3 regions, not \[2, 3\]"):
+    with pytest.raises(RegionsError, match=r"every image has 3 regions, not \[2, 3\]"):
         pool(rows_NRD * mask_NR[..., None], mask_NR)
 
 

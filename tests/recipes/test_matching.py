@@ -114,6 +114,19 @@ def test_the_hinge_of_the_originals_is_a_sum_over_the_batch(negatives: Literal["
     assert hinge(replace(recipe, hinge="mean")) == pytest.approx(total / 4 / others)
 
 
+def test_constraints_keep_their_share_of_a_caption_under_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MatchingConfig, "_constraints", lambda *_: {"ccr": torch.tensor(0.25)})
+    pairs: Any = SimpleNamespace(
+        score_BC=torch.eye(3),
+        image_of_C=torch.arange(3),
+        batch=SimpleNamespace(images=range(3)),
+        training_step=SimpleNamespace(epoch=0),
+    )
+    mean, total = (SCAN(hinge=hinge, warm_up=0, margin=1.5).objective(pairs) for hinge in ("mean", "sum"))
+    for name in ("hinge", "ccr"):
+        assert float(total[name]) == pytest.approx(3 * float(mean[name]))
+
+
 def test_the_warm_up_ends_with_its_epoch() -> None:
     for recipe in (SCAN(hinge="sum", warm_up=1), VSE(hinge="sum", warm_up=9)):
         losses = [hinge(recipe, epoch) for epoch in (0, 1)]

@@ -24,6 +24,7 @@ from unboxed.attention.cosine_attention import AttentionScorer, attend
 from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
 from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
+from unboxed.errors import RegionsError
 
 __all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning"]
 
@@ -91,7 +92,7 @@ class GlobalVector(nn.Module):
         """Rows `[N, R, D]`, zero where padded, and their mask `[N, R]` to unit vectors `[N, D]`.
 
         Raises:
-            ValueError: a number of real rows other than that of the channels.
+            RegionsError: a number of real rows other than that of the channels.
         """
         mean_ND = rows_NRD.sum(dim=1) / mask_NR.sum(dim=1, keepdim=True).clamp(min=1)
         if self.channels is None:
@@ -101,7 +102,10 @@ class GlobalVector(nn.Module):
             local_NRD = self.local_norm(self.local(rows_NRD))
         else:
             counts = sorted(set(mask_NR.sum(dim=1).tolist()))
-            raise ValueError(f"With {self.channels} channels every image has {self.channels} regions, not {counts}.")
+            raise RegionsError(
+                f"With {self.channels} channels every image has {self.channels} regions, not {counts}; leave out "
+                "--region-channels, or use regions of that number for each image."
+            )
         local_NRD = self.dropout(local_NRD.tanh())
         whole_ND = self.dropout(self.whole_norm(self.whole(mean_ND)).tanh())
         logit_NR = self.weigh(local_NRD * whole_ND[:, None])[..., 0]
