@@ -19,7 +19,7 @@ from unboxed.regions.store import RegionStore
 
 World = tuple[Path, Path]
 
-NARROW = {"joint_width": 16, "embedding_width": 12, "hidden_width": 16}
+NARROW = {"joint_width": 16, "embedding_width": 16, "hidden_width": 16}
 BRIEF = {"epochs": 1, "images_per_batch": 16}
 OTHER = {
     "sgr": {"region_channels": 0, "similarity_width": 8},  # the drawn images have fewer regions than 36
