@@ -50,6 +50,17 @@ def test_columns_are_standardized_by_what_was_measured() -> None:
     assert np.abs(found).max() == pytest.approx(1.5)
 
 
+def test_all_columns_may_have_one_mean_and_one_deviation() -> None:
+    """As CKD's features: (feature - mean) / deviation with two constants, however small the deviation is."""
+    rng = np.random.default_rng(0)
+    regions = [(0.2 + rng.normal(0, [0.02, 0.01, 0.03], (count, 3))).astype(np.float32) for count in (4, 1, 7)]
+    standardize = Standardize(3)
+    standardize.measure(regions, whole=True)
+    rows = np.concatenate(regions).astype(np.float64)
+    found = standardize(torch.from_numpy(rows).float()[None], torch.ones(1, len(rows), dtype=torch.bool))[0].numpy()
+    np.testing.assert_allclose(found, (rows - rows.mean()) / rows.std(), atol=1e-3)
+
+
 def test_measuring_nothing_leaves_inputs_near_as_they_are() -> None:
     standardize = Standardize(2)
     standardize.measure([])

@@ -111,6 +111,8 @@ def test_fast_is_a_fit_without_a_preset(tiny_world: World, tmp_path: Path) -> No
 
 def test_a_file_that_is_missing_is_named(tiny_world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(_arguments("ckd", tiny_world, tmp_path / "run", {**NARROW, **BRIEF}))
+    scale = unboxed.load(tmp_path / "run").model.standardise
+    assert scale.mean.unique().numel() == scale.deviation.unique().numel() == 1 != scale.deviation[0]  # two constants
     assert "Missing: --initial-vectors FILE: GloVe vectors of 300 numbers" in capsys.readouterr().err
 
 

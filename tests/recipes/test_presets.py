@@ -100,6 +100,7 @@ MEANS: dict[str, dict[Any, str]] = {
     "negative": {"vectors": "neg1_max"},
     "box_inputs": {True: "normalised box and area"},
     "label_vectors": {True: "plus the label's vector"},
+    "scaled_features": {True: "(feature - mean) / deviation, two constants"},
     "select_on": {"retrieval": "highest rsum", "loss": "lowest loss|boxes|no rule"},
     "sentence_score": {"sum": "sum over phrases"},
     "sentence_weight": {1.0: "caption picks image only"},

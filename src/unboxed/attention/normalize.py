@@ -82,17 +82,25 @@ class Standardize(nn.Module):
         self.limit = limit
         self.smallest = smallest
 
-    def measure(self, regions: Iterable[Array]) -> None:
-        """Set means and deviations to those of the rows of the arrays `[R, V]`."""
+    def measure(self, regions: Iterable[Array], *, whole: bool = False) -> None:
+        """Set means and deviations to those of the rows of the arrays `[R, V]`.
+
+        Args:
+            regions: the arrays.
+            whole: all columns have one mean and one deviation, those of all numbers (CKD), however small.
+        """
         count, total, squares = 0, np.zeros(len(self.mean)), np.zeros(len(self.mean))
         for rows in regions:
             count += len(rows)
             total += rows.sum(axis=0, dtype=np.float64)
             squares += np.square(rows, dtype=np.float64).sum(axis=0)
         mean = total / max(count, 1)
-        deviation = np.sqrt(np.clip(squares / max(count, 1) - mean**2, 0, None))
+        square, smallest = squares / max(count, 1), self.smallest
+        if whole:
+            mean, square, smallest = np.full_like(mean, mean.mean()), np.full_like(mean, square.mean()), 1e-6
+        deviation = np.sqrt(np.clip(square - mean**2, 0, None))
         self.mean.copy_(torch.from_numpy(mean))
-        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, self.smallest)))
+        self.deviation.copy_(torch.from_numpy(np.maximum(deviation, smallest)))
 
     def forward(self, features_BRV: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """`[B, R, V]` standardized, zero where the mask is False."""

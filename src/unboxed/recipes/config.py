@@ -100,6 +100,8 @@ class RecipeConfig:
         region_inputs: what the model is given of a region: `all`, its standardized features, class probabilities and
             geometry; or its `features` alone, as they are (the papers; with `region_hidden` 0, without a layer before
             the attention's own).
+        scaled_features: features alone are standardized by one mean and one deviation of all their numbers, measured on
+            training images (CKD).
         class_inputs: region inputs include the detector's class probabilities.
         backbone_features: region inputs include the pooled feature maps of a backbone. The receptive fields of these
             maps cover the whole image, so that each region identifies its image: retrieval improves, grounding gets
@@ -135,6 +137,7 @@ class RecipeConfig:
     hidden_width: int = 128
     dropout: float = 0.1
     region_inputs: Literal["all", "features"] = "all"
+    scaled_features: bool = False
     class_inputs: bool = True
     backbone_features: bool = False
     region_hidden: int = 0

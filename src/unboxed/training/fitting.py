@@ -242,9 +242,10 @@ def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitL
     vectors = config.options.text_encoder.initial_vectors
     if vectors is not None:
         cast(RecurrentEncoder, model.text).set_vectors(vocabulary, WordVectors.open(vectors, unit=False))
-    if config.options.region_inputs == "all":
+    alone = config.options.region_inputs == "features"
+    if not alone or config.options.scaled_features:
         sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
-        model.standardise.measure(training.region_inputs(int(image)) for image in sample)
+        model.standardise.measure((training.region_inputs(int(image)) for image in sample), whole=alone)
     return model
 
 
