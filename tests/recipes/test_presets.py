@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from unboxed.data.dataset import load_dataset
 from unboxed.errors import RunError
 from unboxed.recipes import RECIPES, preset, recipe_from_dict, recipe_to_dict
-from unboxed.recipes.presets import DATASETS, flat_options, paper_settings
+from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, paper_settings
 from unboxed.training.options import FitSettings
 from unboxed.training.preset_tables import with_tables
 
@@ -41,6 +42,21 @@ def test_values_that_the_original_has_for_a_dataset_are_chosen() -> None:
     flickr, coco = (preset("scan", "paper", dataset).config.schedule for dataset in ("flickr30k", "coco"))
     assert (flickr.learning_rate, flickr.epochs, flickr.step_epochs) == (2e-4, 30, 15)
     assert (coco.learning_rate, coco.epochs, coco.step_epochs) == (5e-4, 20, 10)
+
+
+@pytest.mark.parametrize(
+    ("toml", "captions", "kind"),
+    [
+        ("", "captions.csv", "flickr30k"),
+        ('name = "MS COCO, a part"\n', "captions.csv", "coco"),
+        ("", "captions_coco.csv", "coco"),
+    ],
+)
+def test_the_kind_of_a_dataset_is_read_from_its_names(toml: str, captions: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / captions).write_text("image,caption\na.jpg,a cat\n", encoding="utf-8")
+    file = tmp_path / "data.toml"
+    file.write_text(f'{toml}format = "table"\nimages = "."\nannotations = "{captions}"\n', encoding="utf-8")
+    assert dataset_kind(load_dataset(file)) == kind
 
 
 def test_the_table_names_where_each_value_was_read_and_what_was_given() -> None:

@@ -53,7 +53,7 @@ def _section(recipe: str) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield f"\nNot in the original: {', '.join(ours)}."
     if settings["given"]:
-        yield "\nSettings of the original without an option:\n"
+        yield "\nSettings of the original that are no options:\n"
         yield from (f"* `{name}`: {meaning}" for name, meaning in settings["given"].items())
 
 
