@@ -134,6 +134,12 @@ def test_values_that_cannot_be_are_refused_with_the_fix(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_preset_needs_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--preset", "paper", "--data", "photos", "--out", "run"])
+    assert "A preset belongs to a recipe" in capsys.readouterr().err
+
+
 def test_a_comparison_trains_a_recipe_with_its_preset(tiny_world: World, tmp_path: Path) -> None:
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in {**NARROW, **BRIEF}.items())
     cell = Cell("vse --preset paper", options, 0, "scenes", str(tiny_world[0]), "val", str(tiny_world[1]))

@@ -23,7 +23,7 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.fitting import FitSettings, fit
-from unboxed.training.loop import _optimizer
+from unboxed.training.loop import optimizer_of
 from unboxed.training.splits import training_and_validation
 
 
@@ -116,9 +116,9 @@ def test_the_optimizers_are_those_of_torch_with_its_defaults(
 ) -> None:
     model = nn.Linear(3, 2)
     schedule = Schedule(optimizer=name, learning_rate=1e-3, weight_decay=0.1)
-    optimizer = _optimizer(model, schedule)
+    optimizer = optimizer_of(model, schedule)
     assert type(optimizer) is kind
-    reference = kind([model.weight], lr=1e-3, **options)  # type: ignore[call-arg]
+    reference = kind([model.weight], lr=1e-3, fused=True, **options)  # type: ignore[call-arg]
     matrices, vectors = optimizer.param_groups
     assert (matrices["params"], vectors["params"]) == ([model.weight], [model.bias])
     expected = {key: value for key, value in reference.param_groups[0].items() if key != "params"}

@@ -110,6 +110,8 @@ def _run_fit(args: list[str]) -> None:
         _check_name("recipe", args[0], recipe_commands())
         tyro.cli(recipe_command(args[0], args[1:]), prog=f"unboxed fit {args[0]}", args=args[1:], config=_CONFIG)
         return
+    if any(argument.partition("=")[0] == "--preset" for argument in args):
+        raise UnboxedError("A preset belongs to a recipe; name it first: unboxed fit scan --preset paper …")
     description = None
     if {"-h", "--help"} & set(args):
         names = "\n".join(f"  {name:<11} {_summary(command)}" for name, command in recipe_commands().items())
