@@ -8,12 +8,13 @@ one has to follow its rule.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import area, contains, iou
+from unboxed.evaluation.options import BoxRuleOptions
 
 __all__ = ["BoxRule"]
 
@@ -23,21 +24,13 @@ _IOU = 0.5
 
 
 @dataclass(frozen=True)
-class BoxRule:
-    """When a predicted box is right, and when a point is inside of a gold box.
+class BoxRule(BoxRuleOptions):
+    """A rule that compares boxes and points; its options are those of `BoxRuleOptions`."""
 
-    The default is this project's. InfoGround's metric is `boxes="inclusive"`; SPRM's has `point_on_edge="inside"` too;
-    CKD requires an IoU `above` 0.5.
-
-    Attributes:
-        boxes: the edges of predicted boxes are `continuous`, or the first and last pixels of the box (`inclusive`).
-        overlap: the IoU with a gold box is `at-least` 0.5, or `above` it.
-        point_on_edge: a point on the edge of a gold box is `outside` or `inside`.
-    """
-
-    boxes: Literal["continuous", "inclusive"] = "continuous"
-    overlap: Literal["at-least", "above"] = "at-least"
-    point_on_edge: Literal["outside", "inside"] = "outside"
+    @staticmethod
+    def of(options: BoxRuleOptions) -> BoxRule:
+        """The rule of the options."""
+        return BoxRule(options.boxes, options.overlap, options.point_on_edge)
 
     def __str__(self) -> str:
         relation = ">=" if self.overlap == "at-least" else ">"

@@ -14,6 +14,7 @@ from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounded_split import (
     GroundedExample,
     answer_with_proposals,
@@ -143,8 +144,8 @@ def evaluate_run(
         grounded = _with_proposals(grounder, grounded, options.proposals)
     result = replace(
         result,
-        scores=score_groundings(grounded, rule=options.rule),
-        heat=score_heat_maps(grounded, rule=options.rule),
+        scores=score_groundings(grounded, rule=BoxRule.of(options.rule)),
+        heat=score_heat_maps(grounded, rule=BoxRule.of(options.rule)),
         attention=score_word_attention(grounded),
     )
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from unboxed.evaluation.box_rules import BoxRule
+__all__ = ["BoxRuleOptions", "EvaluationOptions"]
 
-__all__ = ["EvaluationOptions"]
+
+@dataclass(frozen=True)
+class BoxRuleOptions:
+    """When a predicted box is right, and when a point is inside of a gold box.
+
+    The default is this project's. InfoGround's metric is `boxes="inclusive"`; SPRM's has `point_on_edge="inside"` too;
+    CKD requires an IoU `above` 0.5.
+
+    Attributes:
+        boxes: the edges of predicted boxes are `continuous`, or the first and last pixels of the box (`inclusive`).
+        overlap: the IoU with a gold box is `at-least` 0.5, or `above` it.
+        point_on_edge: a point on the edge of a gold box is `outside` or `inside`.
+    """
+
+    boxes: Literal["continuous", "inclusive"] = "continuous"
+    overlap: Literal["at-least", "above"] = "at-least"
+    point_on_edge: Literal["outside", "inside"] = "outside"
 
 
 @dataclass(frozen=True)
@@ -35,4 +52,4 @@ class EvaluationOptions:
     ensemble: tuple[Path, ...] = ()
     folds: int = 1
     strict: bool = False
-    rule: BoxRule = field(default_factory=BoxRule)
+    rule: BoxRuleOptions = field(default_factory=BoxRuleOptions)
