@@ -15,7 +15,8 @@ from unboxed.errors import ModelError
 from unboxed.priors import noun_sets
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
-from unboxed.regions.sources.geometry import PERSON_CLASSES, PersonParts
+from unboxed.regions.sources.body_parts import PersonParts
+from unboxed.regions.sources.geometry import PERSON_CLASSES
 from unboxed.text.lexicon import is_plural, noun_key
 from unboxed.text.phrases import PhraseWords
 from unboxed.text.tokens import words

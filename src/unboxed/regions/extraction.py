@@ -58,7 +58,9 @@ class RegionExtractor:
         self._sources = [source for kind in sources.SOURCES if (source := kind.open(settings)) is not None]
         self._features = [feature for kind in features.FEATURES if (feature := kind.open(settings)) is not None]
         self.class_names = distinct_class_names((source.names[0], source.class_names) for source in self._sources)
-        self.source_names = tuple(name for kind in sources.SOURCES for name in kind.names)
+        opened = {type(source) for source in self._sources}
+        every = (name for kind in sources.SOURCES if kind in opened for name in kind.names)
+        self.source_names = tuple(dict.fromkeys(every))
 
     def __call__(self, image: Image.Image, original_size: tuple[int, int] | None = None) -> Regions:
         """The regions of one image, boxes in its pixels.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,12 @@ class View:
     Attributes:
         image: the RGB image as stored.
         original_size: (width, height) before it was stored, or the size of `image`.
+        computed: what parts that share a slow result have computed for the image, by a key of theirs.
     """
 
     image: Image.Image
     original_size: tuple[int, int]
+    computed: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
     def small(self) -> npt.NDArray[np.uint8]:
@@ -92,6 +95,12 @@ class View:
             return self.resized(full_width, full_height)
         full_width, full_height = (-(-side // multiple) * multiple for side in (width, height))
         return self._padded(width, height, full_width, full_height, pad)
+
+    def crop(self, box: Array, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """The part of the image in a box, x1, y1, x2, y2 in its pixels, stretched to `[height, width, 3]`."""
+        x1, y1, x2, y2 = (float(edge) for edge in box)
+        limits = (x1, y1, max(x2, x1 + 1e-2), max(y2, y1 + 1e-2))
+        return np.asarray(self.image.resize((width, height), Image.Resampling.BILINEAR, box=limits))
 
     def letterboxed(self, width: int, height: int, pad: int) -> SizedImage:
         """The image in its original shape, as large as fits, in the upper left of `width` x `height` pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ __all__ = ["Network", "class_list", "load_transformers"]
 
 class Network:
     """An ONNX graph with one image input, opened on the CPU; safe to run from several threads at once.
+
+    What the graph expects is described by its metadata, or by a TOML file of the same name beside it (`model.toml` for
+    `model.onnx`), whose keys take precedence: `mean`, `std`, `classes` and others that the sources name.
 
     Attributes:
         path: the file.
@@ -53,7 +57,7 @@ class Network:
         self.path, self._session, self._input = path, session, images[0].name
         self.input_size = (width, height) if width and height else None
         self.outputs = tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs())
-        self.metadata: dict[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        self.metadata: dict[str, str] = {**session.get_modelmeta().custom_metadata_map, **_described(path)}
 
     def run(
         self, pixels: npt.NDArray[np.uint8], mean: float | Array, scale: float | Array, names: list[str]
@@ -103,31 +107,51 @@ class Network:
         )
 
 
-def class_list(network: Network, file: Path | None, count: int | None) -> tuple[str, ...]:
-    """The K class names of a detector or segmenter: from `file`, one a line, else from the metadata of the graph.
+def _described(path: Path) -> dict[str, str]:
+    """The values of the TOML file beside a model, as metadata; empty without such a file."""
+    file = path.with_suffix(".toml")
+    if not file.is_file():
+        return {}
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RegionsError(f"{file}, which describes {path.name}, cannot be read ({error}); correct or remove it.") from None
+    return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in values.items()}
 
-    The metadata key is `classes`, `class_names` or `names`; its value holds lines, names separated by commas, a JSON
+
+def class_list(
+    network: Network,
+    file: Path | None,
+    count: int | None,
+    keys: tuple[str, ...] = ("classes", "class_names", "names"),
+) -> tuple[str, ...]:
+    """The K class names of a network: from `file`, one a line, else from the metadata of the graph.
+
+    The metadata key is one of `keys`; its value holds lines, names separated by commas, a JSON
     list, or a dictionary from index to name.
 
     Args:
         network: the graph.
         file: a text file, or None.
         count: the number of classes in its output; None if the graph does not fix it.
+        keys: of the metadata.
 
     Raises:
         RegionsError: no names, or not `count` names.
     """
-    origin = str(file) if file else f"the metadata of {network.path}"
+    carried = _parse_names(next((network.metadata[key] for key in keys if network.metadata.get(key)), ""))
+    names, origin = carried, f"the metadata of {network.path}"
     if file is not None:
         if not file.is_file():
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
-        names = _lines(file.read_text(encoding="utf-8"))
-    else:
-        keys = ("classes", "class_names", "names")
-        names = _parse_names(next((network.metadata[key] for key in keys if network.metadata.get(key)), ""))
+        listed = _lines(file.read_text(encoding="utf-8"))
+        if not carried or len(carried) != count or len(listed) == count:  # else the list belongs to another detector
+            names, origin = listed, str(file)
     if not names:
+        text_file = "with `class_names`, a text file with one name a line, or " if "names" in keys else ""
         raise RegionsError(
-            f"{network.path} carries no class names; give them with `class_names`, a text file with one name a line."
+            f"{network.path} carries no class names; give them {text_file}as `{keys[0]}` in its metadata or in a file "
+            f"{network.path.with_suffix('.toml').name} beside it."
         )
     if count is not None and len(names) != count:
         raise RegionsError(f"{network.path} puts out {count} classes, but {origin} names {len(names)}.")
@@ -186,7 +210,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> Array:
-    values = np.array([float(number) for number in text.replace(",", " ").split()], np.float32)
+    values = np.array([float(number) for number in text.strip("[] ").replace(",", " ").split()], np.float32)
     if values.size not in (1, 3) or not np.isfinite(values).all():
         raise ValueError(text)
     return values

@@ -22,6 +22,7 @@ __all__ = ["PROPOSES", "ImportedRegions", "RegionSettings", "settings_from_dict"
 
 _VERSION = 1
 PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
+_ADDED = {"added": True}  # of a field that the first stores do not have: it is written where it is not the default
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class RegionSettings:
     """Backbone of transformers: hub name or local folder."""
     class_names: Path | None = None
     """Text file, one class a line, for detectors that do not carry their class names."""
+    proposer: Path | None = field(default=None, metadata=PROPOSES | _ADDED)
+    """Class-agnostic proposer, an ONNX file with `boxes` and `scores` of one class, for things that no detector names."""
+    part_segmenter: Path | None = field(default=None, metadata=_ADDED)
+    """Segmenter of body parts, an ONNX file, which runs on the crop of each person; it replaces the fractions of the
+    person's box that are proposed without it."""
+    labeler: Path | None = field(default=None, metadata=_ADDED)
+    """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], which runs on every region."""
     whole_image: bool = field(default=True, metadata=PROPOSES)
     """Propose the whole image."""
     grid: int = field(default=0, metadata=PROPOSES)
@@ -47,7 +55,9 @@ class RegionSettings:
     segments: bool = field(default=False, metadata=PROPOSES)
     """Propose segments of similar colour, which need no weights."""
     parts: int = 3
-    """Propose head, torso and legs of at most this many persons; 0: none."""
+    """Propose the body parts of at most this many persons; 0: none."""
+    proposals: int = field(default=40, metadata=_ADDED)
+    """Keep at most this many boxes of the proposer."""
     unions: int = 2
     """Propose at most this many boxes around several things of one class; 0: none."""
     stuff: int = 12
@@ -75,11 +85,13 @@ class RegionSettings:
     detector_features: bool = True
     """Also pool from feature maps among the detectors' outputs."""
     crops: bool = False
-    """Also embed the crop of every region with the backbone: better features, about 10 ms a region."""
+    """Also embed the crop of every region with the labeler, else the backbone: better features, 2 to 10 ms a region."""
     colour: bool = True
     """Describe regions by their colours."""
     texture: bool | None = None
     """Describe regions by edges, colour layout and outline; by default only without a backbone."""
+    crop_size: int = field(default=128, metadata=_ADDED)
+    """Side in pixels of the crops that the labeler gets, where the file does not fix it."""
     pixels: int = 0
     """Describe regions by n x n of their pixels, for networks that learn from pixels; 0: do not."""
 
@@ -92,18 +104,20 @@ class RegionSettings:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RegionsError(f"{name} is {value}; expected a value in 0..1.")
-        for name in ("detector_size", "segmenter_size", "backbone_size"):
+        for name in ("detector_size", "segmenter_size", "backbone_size", "crop_size"):
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
         if too_small := [size for size in self.evidence_sizes if size < 1]:
             raise RegionsError(f"evidence_sizes holds {too_small[0]}; expected at least 1.")
-        for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels"):
+        for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels", "proposals"):
             value = getattr(self, name)
             if value < 0:
                 raise RegionsError(f"{name} is {value}; expected 0 (none) or more.")
-        if self.crops and not self.backbone:
-            raise RegionsError("crops needs a backbone (an ONNX file with an output `embedding`); name one.")
+        if self.crops and not (self.backbone or self.labeler):
+            raise RegionsError(
+                "crops needs a labeler or a backbone (an ONNX file with an output `embedding`); name one."
+            )
 
     @staticmethod
     def weight_free() -> RegionSettings:
@@ -155,7 +169,7 @@ class RegionSettings:
     def model_files(self) -> dict[str, Path]:
         """The local files and folders that these settings name, by setting; detectors as `detectors[0]`, …"""
         found = {f"detectors[{i}]": path for i, path in enumerate(self.detectors)}
-        for name in ("segmenter", "backbone", "class_names"):
+        for name in ("segmenter", "backbone", "class_names", "proposer", "part_segmenter", "labeler"):
             if (path := getattr(self, name)) is not None:
                 found[name] = path
         for name in _HUB_MODELS:
@@ -195,7 +209,8 @@ class RegionSettings:
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
         """Plain JSON values; paths inside `folder` are written relative to it."""
         values = to_json(self, lambda path: _relative(path, folder), _hub_model_hooks(folder))
-        return {"version": _VERSION, **values}
+        unused = [item.name for item in fields(self) if "added" in item.metadata and getattr(self, item.name) == item.default]
+        return {"version": _VERSION, **{name: value for name, value in values.items() if name not in unused}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], folder: Path | None = None) -> Self:
@@ -309,6 +324,8 @@ def _relative(path: Path, folder: Path | None) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
+    if (described := source.with_suffix(".toml")).is_file() and source.is_file() and source != described:
+        _copy(described, target.with_suffix(".toml"))
     if target.exists() and target.samefile(source):
         return
     if source.is_dir():
@@ -322,6 +339,8 @@ def _copy(source: Path, target: Path) -> None:
 def _content(path: Path) -> str:
     """sha256 of a file, or of the names and contents of a folder's files; computed again only when a file changes."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    if path.is_file() and (described := path.with_suffix(".toml")).is_file():  # see `networks.Network`
+        files.append(described)
     stats = [file.stat() for file in files]
     return _digest(path, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
 
@@ -330,7 +349,7 @@ def _content(path: Path) -> str:
 def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
     digest = hashlib.sha256()
     for file, _, _ in files:
-        digest.update(file.relative_to(path).as_posix().encode() if file != path else b"")
+        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

@@ -190,7 +190,10 @@ class RegionStore:
             StoreError: the store has other columns already.
         """
         columns = (class_names, source_names, feature_blocks)
-        if self.source_names and columns != (self.class_names, self.source_names, self.feature_blocks):
+        if self.source_names and (
+            (class_names, feature_blocks) != (self.class_names, self.feature_blocks)
+            or not set(source_names) <= set(self.source_names)
+        ):
             raise StoreError(
                 f"{self.path} holds other classes or features than its settings give now; extract into a new folder."
             )

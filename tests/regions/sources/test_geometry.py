@@ -1,4 +1,4 @@
-"""Geometric sources: cells that tile the image, parts inside of persons, unions of one class."""
+"""Geometric sources: cells that tile the image, unions of one class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unboxed.regions.base import Detected
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources import Grid, WholeImage
-from unboxed.regions.sources.geometry import grid_cells, person_parts, person_scores, unions
+from unboxed.regions.sources.geometry import grid_cells, person_scores, unions
 
 
 def test_the_whole_image_is_one_box() -> None:
@@ -42,27 +42,6 @@ def test_person_scores_are_the_best_of_all_kinds_of_person() -> None:
     scores = np.array([[0.2, 0.5, 0.9], [0.1, 0.0, 0.3]], np.float32)
     np.testing.assert_allclose(person_scores(scores, ("Person", "woman", "dog")), [0.5, 0.1])
     np.testing.assert_allclose(person_scores(scores, ("cat", "cow", "dog")), [0, 0])
-
-
-def test_parts_of_a_standing_person_lie_in_order_inside_it() -> None:
-    boxes = np.array([[10, 0, 50, 100], [0, 0, 10, 10]], np.float32)
-    found = person_parts(boxes, np.array([0.9, 0.1], np.float32), (1.0, 1.0), count=3, threshold=0.3)
-    assert found.sources == ("head", "torso", "legs")
-    head, torso, legs = found.boxes
-    assert (head[0] + head[2]) / 2 == 30
-    assert head[1] == 0 and head[3] < 0.25 * 100
-    assert head[1] < torso[1] < legs[1] and legs[3] == 100
-    # The same person stored squashed to half the width has the same parts, half as wide.
-    half = boxes * np.array([0.5, 1, 0.5, 1], np.float32)
-    squashed = person_parts(half, np.array([0.9, 0.1], np.float32), (2.0, 1.0), count=3, threshold=0.3)
-    np.testing.assert_allclose(squashed.boxes, found.boxes * [0.5, 1, 0.5, 1], rtol=1e-5)
-
-
-def test_only_the_best_persons_have_parts() -> None:
-    boxes = np.tile(np.array([[0, 0, 40, 90]], np.float32), (3, 1))
-    found = person_parts(boxes, np.array([0.4, 0.2, 0.9], np.float32), (1, 1), count=3, threshold=0.3)
-    np.testing.assert_allclose(found.scores, [0.9] * 3 + [0.4] * 3, rtol=1e-6)
-    assert len(person_parts(boxes, np.ones(3, np.float32), (1, 1), count=1, threshold=0.3)) == 3
 
 
 def test_unions_are_of_one_class() -> None:

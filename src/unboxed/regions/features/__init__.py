@@ -9,11 +9,13 @@ Each is a subclass of `RegionFeature` and opens itself from the region settings:
 from unboxed.regions.base import FeatureBlock, RegionFeature
 from unboxed.regions.features.backbones import NetworkFeatures
 from unboxed.regions.features.pixels import ColourFeatures, PixelFeatures, TextureFeatures
+from unboxed.regions.sources.labeler import LabelerFeatures
 
 __all__ = [
     "FEATURES",
     "ColourFeatures",
     "FeatureBlock",
+    "LabelerFeatures",
     "NetworkFeatures",
     "PixelFeatures",
     "RegionFeature",
@@ -21,7 +23,7 @@ __all__ = [
     "feature_table",
 ]
 
-FEATURES: tuple[type[RegionFeature], ...] = (PixelFeatures, NetworkFeatures, ColourFeatures, TextureFeatures)
+FEATURES: tuple[type[RegionFeature], ...] = (PixelFeatures, NetworkFeatures, LabelerFeatures, ColourFeatures, TextureFeatures)
 
 
 def feature_table() -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from unboxed.errors import RegionsError
@@ -34,7 +33,7 @@ class NetworkFeatures(RegionFeature):
     """The mean over each box of every feature map of the backbones and the detectors, and the embedding of its crop."""
 
     settings = ("backbone", "backbone_hf", "detector_features", "crops")
-    describes = "the mean over the box of every feature map; with `crops` also an embedding of the crop"
+    describes = "the mean over the box of every feature map; with `crops` and without a labeler also an embedding of the crop"
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
@@ -59,7 +58,7 @@ class NetworkFeatures(RegionFeature):
         """A block for each map of the backbones, then of the detectors, then `crop`."""
         pooled = [plane for found in (*outputs, maps) for plane in found]
         blocks = [FeatureBlock(plane.name, pool(plane, boxes)) for plane in pooled]
-        if self.options.crops and self._onnx:
+        if self.options.crops and self._onnx and not self.options.labeler:
             blocks.append(FeatureBlock("crop", self._onnx.crops(view, boxes)))
         return blocks
 
@@ -112,7 +111,7 @@ class OnnxBackbone:
             )
         width, height = self._network.input_size or (_CROP, _CROP)
         mean, scale = self._network.normalization()
-        pixels = np.stack([_crop(view, box, width, height) for box in boxes])
+        pixels = np.stack([view.crop(box, width, height) for box in boxes])
         embeddings = [
             self._network.run(pixels[i : i + _CROP_BATCH], mean, scale, ["embedding"])[0]
             for i in range(0, len(pixels), _CROP_BATCH)
@@ -176,8 +175,3 @@ class TransformersBackbone:
         side = math.isqrt(tokens)
         return side, side
 
-
-def _crop(view: View, box: Array, width: int, height: int) -> npt.NDArray[np.uint8]:
-    x1, y1, x2, y2 = (float(v) for v in box)
-    limits = (x1, y1, max(x2, x1 + 1e-2), max(y2, y1 + 1e-2))
-    return np.asarray(view.image.resize((width, height), Image.Resampling.BILINEAR, box=limits))

@@ -8,16 +8,23 @@ Each is a subclass of `RegionSource` and opens itself from the region settings:
 """
 
 from unboxed.regions.base import RegionSource
+from unboxed.regions.sources.body_parts import BODY_PARTS, PersonParts
 from unboxed.regions.sources.detectors import Detectors
-from unboxed.regions.sources.geometry import Grid, PersonParts, Unions, WholeImage
+from unboxed.regions.sources.geometry import Grid, Unions, WholeImage
+from unboxed.regions.sources.labeler import LABELER, Labeler
+from unboxed.regions.sources.proposer import Proposer
 from unboxed.regions.sources.segmenter import Segmenter
 from unboxed.regions.sources.segments import Segments
 
 __all__ = [
+    "BODY_PARTS",
+    "LABELER",
     "SOURCES",
     "Detectors",
     "Grid",
+    "Labeler",
     "PersonParts",
+    "Proposer",
     "RegionSource",
     "Segmenter",
     "Segments",
@@ -26,7 +33,17 @@ __all__ = [
     "source_table",
 ]
 
-SOURCES: tuple[type[RegionSource], ...] = (Detectors, WholeImage, Segmenter, PersonParts, Unions, Segments, Grid)
+SOURCES: tuple[type[RegionSource], ...] = (
+    Detectors,
+    WholeImage,
+    Segmenter,
+    PersonParts,
+    Unions,
+    Proposer,
+    Segments,
+    Grid,
+    Labeler,
+)
 
 
 def source_table() -> str:

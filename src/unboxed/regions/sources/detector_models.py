@@ -62,6 +62,7 @@ class OnnxDetector:
         path: the file.
         longest: pixels of the longest side of the input, where the graph does not fix it.
         class_file: a text file of class names, for a graph that does not carry them.
+        clip: clip scores to [0, 1].
 
     Attributes:
         class_names: the K class names.
@@ -71,8 +72,8 @@ class OnnxDetector:
             classes.
     """
 
-    def __init__(self, path: Path, longest: int, class_file: Path | None = None) -> None:
-        self._network, self._longest = Network(path), longest
+    def __init__(self, path: Path, longest: int, class_file: Path | None = None, *, clip: bool = True) -> None:
+        self._network, self._longest, self._clip = Network(path), longest, clip
         self._layout, names, classes = _recognize(self._network)
         maps = [name for name, shape in self._network.outputs if len(shape) == 4 and name not in names]
         self._outputs = [*names, *maps]
@@ -121,7 +122,7 @@ class OnnxDetector:
             FeatureMap(name, values[0], sized.window)
             for name, values in zip(self._outputs[first:], outputs[first:], strict=True)
         )
-        return Detections(boxes, np.clip(scores, 0, 1), maps)
+        return Detections(boxes, np.clip(scores, 0, 1) if self._clip else scores, maps)
 
     def _sized(self, view: View) -> SizedImage:
         if self._layout == "detr":

@@ -19,11 +19,9 @@ from unboxed.types import Array
 __all__ = [
     "PERSON_CLASSES",
     "Grid",
-    "PersonParts",
     "Unions",
     "WholeImage",
     "grid_cells",
-    "person_parts",
     "person_scores",
     "unions",
 ]
@@ -62,23 +60,6 @@ class Grid(RegionSource):
         return Proposals.of(grid_cells(*view.size, self.options.grid), "grid")
 
 
-class PersonParts(RegionSource):
-    """Head, torso and legs of the highest-scored persons."""
-
-    names = ("head", "torso", "legs")
-    settings = ("parts",)
-    needs = "a detector of persons"
-    finds = "hats, shirts, trousers"
-    ranked = True
-    one_thing = False
-
-    def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
-        """The parts of one person after the other, see `person_parts`."""
-        shape = (view.original_size[0] / view.size[0], view.original_size[1] / view.size[1])
-        options = self.options
-        return person_parts(detected.boxes, detected.person_scores, shape, options.parts, options.member_score)
-
-
 class Unions(RegionSource):
     """Boxes around several detected things of one class."""
 
@@ -112,39 +93,6 @@ def person_scores(class_scores: Array, class_names: tuple[str, ...]) -> Array:
     if not columns:
         return np.zeros(len(class_scores), np.float32)
     return np.asarray(class_scores[:, columns].max(axis=1), dtype=np.float32)
-
-
-def person_parts(boxes: Array, scores: Array, shape: tuple[float, float], count: int, threshold: float) -> Proposals:
-    """Head, torso and legs of the `count` highest-scored persons.
-
-    The shoulders are as wide as the box, but at most six tenths of its height, since spread arms are wider. The head is
-    a little less than half as high as the shoulders are wide, so the rule holds for whole and for half bodies. The legs
-    are the lower half of the box.
-
-    Args:
-        boxes: `[N, 4]` pixels of the image.
-        scores: `[N]` person scores.
-        shape: (x, y) factors from pixels of the stored image to pixels of its original shape.
-        count: largest number of persons.
-        threshold: lowest score of a person.
-    """
-    best = [int(i) for i in np.argsort(-scores, kind="stable")[:count] if scores[i] >= threshold]
-    parts: list[list[float]] = []
-    names: list[str] = []
-    part_scores: list[float] = []
-    for i in best:
-        x1, y1, x2, y2 = (float(v) for v in boxes[i])
-        height = y2 - y1
-        # The width in the unit of the height: the image may have been stored in another shape.
-        shoulders = min((x2 - x1) * shape[0] / shape[1], 0.6 * height)
-        head = 0.45 * shoulders
-        centre, half_head = (x1 + x2) / 2, 0.24 * shoulders * shape[1] / shape[0]
-        parts.append([centre - half_head, y1, centre + half_head, y1 + head])
-        parts.append([x1, y1 + 0.8 * head, x2, min(y1 + 0.8 * head + 1.05 * shoulders, y2)])
-        parts.append([x1, y1 + 0.5 * height, x2, y2])
-        names += PersonParts.names
-        part_scores += [float(scores[i])] * 3
-    return Proposals(np.array(parts, np.float32).reshape(-1, 4), np.array(part_scores, np.float32), tuple(names))
 
 
 def unions(boxes: Array, class_scores: Array, count: int, threshold: float) -> Proposals:
