@@ -24,7 +24,8 @@ from unboxed.types import Array
 __all__ = ["ClassScorer"]
 
 _DETECTED = frozenset((*Detectors.names, *Unions.names))
-_INSIDE = 0.95  # the least share of a part's area that lies in the box of its person
+_LARGER = {"face": "head", "arms": "torso", "hand": "arms", "feet": "legs"}  # in this order
+_INSIDE = 0.8  # the least share of a part's area that lies in the box of its person
 
 
 class ClassScorer:
@@ -38,8 +39,9 @@ class ClassScorer:
         names: the N distinct class names, without sources.
     """
 
-    def __init__(self, settings: PriorSettings, class_names: Sequence[str]) -> None:
+    def __init__(self, settings: PriorSettings, class_names: Sequence[str], parts: tuple[str, ...] = PARTS) -> None:
         self.settings = settings
+        self.parts = parts
         kept, target_K = _merged(class_names)
         self._share_KN = _shares(target_K, len(kept))
         self.names = tuple(class_names[k].rpartition(":")[2] for k in kept)
@@ -50,7 +52,7 @@ class ClassScorer:
     @property
     def width(self) -> int:
         """E, the number of columns: N classes, three parts, one for unions, six places."""
-        return len(self.names) + len(PARTS) + 1 + len(SPATIAL_WORDS)
+        return len(self.names) + len(self.parts) + 1 + len(SPATIAL_WORDS)
 
     def __call__(
         self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
@@ -72,8 +74,8 @@ class ClassScorer:
         union_R1 = np.array([[source in Unions.names] for source in sources], np.float32).reshape(-1, 1)
         group_R = np.where(single_R & (best_R >= settings.spatial_score), label_R, -1)
         places_R6 = box_places(boxes, group_R, released=settings.places == "released")
-        parts_R3 = self._parts(boxes, probability_RN, sources)
-        return np.concatenate([class_score_RN, parts_R3, union_R1, places_R6], axis=1).astype(np.float32)
+        parts_RS = self._parts(boxes, probability_RN, sources)
+        return np.concatenate([class_score_RN, parts_RS, union_R1, places_R6], axis=1).astype(np.float32)
 
     def of_image(self, class_probs: npt.NDArray[np.floating]) -> Array:
         """`[N]` in [0, 1]: the largest score of each class in the regions of an image, given `[R, K]`."""
@@ -87,14 +89,21 @@ class ClassScorer:
         return np.asarray(np.clip((probability_RN - background_N) / (1 - background_N), 0, 1), dtype=np.float32)
 
     def _parts(self, boxes: Array, probability_RN: Array, sources: Sequence[str]) -> Array:
-        """`[R, 3]`: the scores of head, torso and legs; a part's is the score of the person that it lies in."""
-        part_R3 = np.array([[source == part for part in PARTS] for source in sources], np.float32).reshape(-1, 3)
-        if not part_R3.any() or not self._person_N.any():
-            return np.zeros_like(part_R3)
+        """`[R, S]`: the scores of S parts; a part's is the score of the person that it lies in.
+
+        A part that no region of the image is, is sought in the larger part that contains it.
+        """
+        part_RS = np.array([[source == part for part in self.parts] for source in sources], np.float32)
+        part_RS = part_RS.reshape(-1, len(self.parts))
+        if not part_RS.any() or not self._person_N.any():
+            return np.zeros_like(part_RS)
+        for part, larger in _LARGER.items():
+            if part in self.parts and not part_RS[:, self.parts.index(part)].any():
+                part_RS[:, self.parts.index(part)] = part_RS[:, self.parts.index(larger)]
         whole_R = np.array([source in Detectors.names for source in sources])
         person_R = np.where(whole_R, probability_RN[:, self._person_N].max(axis=1), 0)
         inside_RR = _intersection(boxes) >= _INSIDE * np.maximum(area(boxes), 1e-6)[:, None]
-        return np.asarray(part_R3 * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
+        return np.asarray(part_RS * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
 
 
 def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:

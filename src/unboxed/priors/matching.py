@@ -34,7 +34,20 @@ __all__ = [
     "person_classes",
 ]
 
-PARTS = PersonParts.names
+PARTS = ("head", "torso", "legs")
+"""The parts of persons that regions have without a segmenter of parts."""
+ALL_PARTS = PersonParts.names
+
+_NOUNS_OF = {
+    "head": noun_sets.HEAD - noun_sets.FACE,
+    "face": noun_sets.FACE,
+    "torso": noun_sets.TORSO - noun_sets.ARMS,
+    "arms": noun_sets.ARMS,
+    "hand": noun_sets.HAND,
+    "legs": noun_sets.LEGS - noun_sets.FEET,
+    "feet": noun_sets.FEET,
+}
+_COARSE_NOUNS_OF = {"head": noun_sets.HEAD, "torso": noun_sets.TORSO, "legs": noun_sets.LEGS}
 
 _CLOSE = 0.25  # a class whose affinity is further below the best one gets none
 _MANY_CLOTHING_CLASSES = 5  # with this many classes for clothing and the body, parts of persons do not replace them
@@ -63,16 +76,24 @@ def person_classes(names: Sequence[str]) -> npt.NDArray[np.bool_]:
 
 
 class PhraseMatcher:
-    """Affinities of phrases with N classes and with the three parts of a person, `[N + 3]`.
+    """Affinities of phrases with N classes and with the parts of a person, `[N + parts]`.
 
     Args:
         settings: which methods to use, in which order.
         names: the N class names, without the source before the colon.
         resources: what to match with.
+        parts: the parts of persons that regions have.
     """
 
-    def __init__(self, settings: PriorSettings, names: Sequence[str], resources: MatchingResources) -> None:
+    def __init__(
+        self,
+        settings: PriorSettings,
+        names: Sequence[str],
+        resources: MatchingResources,
+        parts: tuple[str, ...] = PARTS,
+    ) -> None:
         self.settings = settings
+        self.parts = parts
         self.names = tuple(names)
         self.resources = resources
         self._person_N = person_classes(names)
@@ -99,7 +120,7 @@ class PhraseMatcher:
         return not {"names", "parts"}.isdisjoint(self.settings.match) or any(resource is not None for resource in given)
 
     def __call__(self, phrase: PhraseWords) -> Array:
-        """`[N + 3]` affinities of the classes, then of `PARTS`; zeros where no method matches.
+        """`[N + parts]` affinities of the classes, then of `PARTS`; zeros where no method matches.
 
         They are 0 or more, except for plain cosines.
         """
@@ -111,7 +132,7 @@ class PhraseMatcher:
         cooccurrence = self.resources.cooccurrence
         class_N = None if cooccurrence is None else cooccurrence.of(noun_key(phrase.head))
         if class_N is not None:
-            found = found + np.pad(self.settings.cooccurrence * class_N, (0, len(PARTS)))
+            found = found + np.pad(self.settings.cooccurrence * class_N, (0, len(self.parts)))
         return found
 
     @staticmethod
@@ -130,11 +151,12 @@ class PhraseMatcher:
         if not self._use_parts:
             return row
         key = noun_key(phrase.head)
-        for part, nouns in enumerate((noun_sets.HEAD, noun_sets.TORSO, noun_sets.LEGS)):
-            row[len(self.names) + part] = weight * (key in nouns)
+        nouns_of = _COARSE_NOUNS_OF if self.parts == PARTS else _NOUNS_OF
+        for column, part in enumerate(self.parts, start=len(self.names)):
+            row[column] = weight * (key in nouns_of[part])
         if key in noun_sets.OUTFITS:
             row[: len(self.names)] = weight * self._person_N
-            row[len(self.names) + PARTS.index("torso")] = weight
+            row[len(self.names) + self.parts.index("torso")] = weight
         return row
 
     def _by_wordnet(self, phrase: PhraseWords) -> Array:
@@ -156,11 +178,11 @@ class PhraseMatcher:
             return self._row([])
         cosine_N = self._class_vectors @ vector
         if self.settings.affinities == "plain":
-            return np.pad(cosine_N, (0, len(PARTS)))
+            return np.pad(cosine_N, (0, len(self.parts)))
         return self._sharpened(cosine_N, self.settings.vector_threshold)
 
     def _sharpened(self, affinity_N: Array, threshold: float = 0.0) -> Array:
-        """The best class's affinity, and those close to it lowered by the temperature; `[N + 3]`."""
+        """The best class's affinity, and those close to it lowered by the temperature; `[N + parts]`."""
         best = float(affinity_N.max(initial=0))
         if best <= 0 or best < threshold:
             return self._row([])
@@ -169,10 +191,10 @@ class PhraseMatcher:
         else:
             close_N = (affinity_N > best - _CLOSE) & (affinity_N > 0)
             sharp_N = best * close_N * np.exp((affinity_N - best) / self.settings.temperature)
-        return np.pad(sharp_N, (0, len(PARTS))).astype(np.float32)
+        return np.pad(sharp_N, (0, len(self.parts))).astype(np.float32)
 
     def _row(self, classes: Iterable[int]) -> Array:
-        row = np.zeros(len(self.names) + len(PARTS), dtype=np.float32)
+        row = np.zeros(len(self.names) + len(self.parts), dtype=np.float32)
         row[list(classes)] = 1
         return row
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from unboxed.text.lexicon import noun_key
 
-__all__ = ["CLOTHING", "GROUPS", "HEAD", "LEGS", "OUTFITS", "PERSONS", "STUFF", "TORSO"]
+__all__ = ["ARMS", "CLOTHING", "FACE", "FEET", "GROUPS", "HAND", "HEAD", "LEGS", "OUTFITS", "PERSONS", "STUFF", "TORSO"]
 
 
 def _keys(text: str) -> frozenset[str]:
@@ -84,6 +84,10 @@ LEGS = _keys(
     flip-flops kilt
     """
 )
+FACE = _keys("face eye mouth nose lip tongue cheek beard mustache moustache goatee glasses sunglasses eyeglasses")
+ARMS = _keys("arm sleeve elbow")
+HAND = _keys("hand finger fist thumb palm glove wrist mitten")
+FEET = _keys("foot shoe boot sock sandal sneaker toe heel flip-flops skate cleat slipper")
 OUTFITS = _keys("dress uniform suit outfit robe gown costume clothing clothes attire garb gear coat overalls jumpsuit")
 CLOTHING = HEAD | TORSO | LEGS | OUTFITS
 """What persons wear, and parts of the body."""

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from unboxed.errors import ModelError
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
-from unboxed.priors.matching import MatchingResources, PhraseMatcher, load_class_map
+from unboxed.priors.matching import PARTS, MatchingResources, PhraseMatcher, load_class_map
 from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
@@ -51,13 +51,20 @@ class SemanticPrior:
         settings: how to match and to weight.
         class_names: the K classes of the regions' `class_probs`.
         resources: what phrases are matched with.
+        parts: the parts of persons among the sources of the regions.
     """
 
-    def __init__(self, settings: PriorSettings, class_names: Sequence[str], resources: MatchingResources) -> None:
+    def __init__(
+        self,
+        settings: PriorSettings,
+        class_names: Sequence[str],
+        resources: MatchingResources,
+        parts: tuple[str, ...] = PARTS,
+    ) -> None:
         self.settings = settings
         self.class_names = tuple(class_names)
-        self._scorer = ClassScorer(settings, self.class_names)
-        self._matcher = PhraseMatcher(settings, self._scorer.names, resources)
+        self._scorer = ClassScorer(settings, self.class_names, parts)
+        self._matcher = PhraseMatcher(settings, self._scorer.names, resources, parts)
         self._affinities: dict[str, Array] = {}
 
     @classmethod
