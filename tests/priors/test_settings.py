@@ -22,7 +22,13 @@ GOLDEN = (
 )
 
 
-LATER = {"unit_vectors": True, "affinities": "shares", "places": "words"}
+LATER = {
+    "unit_vectors": True,
+    "affinities": "shares",
+    "places": "words",
+    "label_weight": 1.0,
+    "label_beside": 0.1,
+}
 """Options that came after version 0.1, in their order, as the earlier versions behaved."""
 
 

@@ -168,7 +168,7 @@ def test_settings_that_cannot_be_read(change: dict[str, Any], message: str) -> N
 def test_settings_that_make_no_sense() -> None:
     with pytest.raises(RegionsError, match="propose nothing"):
         RegionSettings(whole_image=False, pixels=3)
-    with pytest.raises(RegionsError, match="crops needs a backbone"):
+    with pytest.raises(RegionsError, match="crops needs a labeler or a backbone"):
         RegionSettings(crops=True)
     with pytest.raises(RegionsError, match="does not exist"):
         RegionSettings(detectors=(Path("nowhere.onnx"),)).fingerprint()

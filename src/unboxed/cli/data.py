@@ -83,6 +83,10 @@ class _RegionOptions(RegionSettings):
 
     detectors: Annotated[tuple[Path, ...], arg(name="detector")] = field(default=(), metadata=PROPOSES)
     """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
+    part_segmenter: Annotated[Path | None, arg(name="parts")] = None
+    """Segmenter of body parts, an ONNX file, which runs on the crop of each person."""
+    parts: Annotated[int, arg(name="persons")] = 3
+    """Propose the body parts of at most this many persons; 0: none."""
 
 
 def regions(

@@ -17,7 +17,7 @@ from unboxed.priors.matching import PARTS, person_classes
 from unboxed.priors.scoring import SPATIAL_WORDS, box_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.regions import sources as region_sources
-from unboxed.regions.sources import Detectors, Segmenter, Unions
+from unboxed.regions.sources import LABELER, Detectors, Segmenter, Unions
 from unboxed.text.lexicon import noun_key
 from unboxed.types import Array
 
@@ -25,7 +25,7 @@ __all__ = ["ClassScorer"]
 
 _DETECTED = frozenset((*Detectors.names, *Unions.names))
 _LARGER = {"face": "head", "arms": "torso", "hand": "arms", "feet": "legs"}  # in this order
-_INSIDE = 0.8  # the least share of a part's area that lies in the box of its person
+_INSIDE, _SEGMENTED_INSIDE = 0.95, 0.8  # the least share of a part's area that lies in the box of its person
 
 
 class ClassScorer:
@@ -33,15 +33,19 @@ class ClassScorer:
 
     Args:
         settings: how regions are weighted.
-        class_names: the detector's K classes, such as `dog` or, of a further source, `segmenter:dog`.
+        class_names: the K classes, such as `dog` or, of a further source, `segmenter:dog`.
+        parts: S parts of persons that are sources of regions.
 
     Attributes:
-        names: the N distinct class names, without sources.
+        names: the N distinct class names of detectors and segmenters, without sources.
+        label_names: the L class names of a labeler, without source.
     """
 
     def __init__(self, settings: PriorSettings, class_names: Sequence[str], parts: tuple[str, ...] = PARTS) -> None:
         self.settings = settings
         self.parts = parts
+        self._labels_K = np.array([name.startswith(f"{LABELER}:") for name in class_names], dtype=bool)
+        self.label_names = tuple(name.partition(":")[2] for name in class_names if name.startswith(f"{LABELER}:"))
         kept, target_K = _merged(class_names)
         self._share_KN = _shares(target_K, len(kept))
         self.names = tuple(class_names[k].rpartition(":")[2] for k in kept)
@@ -51,8 +55,8 @@ class ClassScorer:
 
     @property
     def width(self) -> int:
-        """E, the number of columns: N classes, three parts, one for unions, six places."""
-        return len(self.names) + len(self.parts) + 1 + len(SPATIAL_WORDS)
+        """E, the number of columns: N classes, S parts, L labels, one for unions, six places."""
+        return len(self.names) + len(self.parts) + len(self.label_names) + 1 + len(SPATIAL_WORDS)
 
     def __call__(
         self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
@@ -75,7 +79,8 @@ class ClassScorer:
         group_R = np.where(single_R & (best_R >= settings.spatial_score), label_R, -1)
         places_R6 = box_places(boxes, group_R, released=settings.places == "released")
         parts_RS = self._parts(boxes, probability_RN, sources)
-        return np.concatenate([class_score_RN, parts_RS, union_R1, places_R6], axis=1).astype(np.float32)
+        label_RL = np.asarray(class_probs, np.float32)[:, self._labels_K]
+        return np.concatenate([class_score_RN, parts_RS, label_RL, union_R1, places_R6], axis=1).astype(np.float32)
 
     def of_image(self, class_probs: npt.NDArray[np.floating]) -> Array:
         """`[N]` in [0, 1]: the largest score of each class in the regions of an image, given `[R, K]`."""
@@ -102,7 +107,8 @@ class ClassScorer:
                 part_RS[:, self.parts.index(part)] = part_RS[:, self.parts.index(larger)]
         whole_R = np.array([source in Detectors.names for source in sources])
         person_R = np.where(whole_R, probability_RN[:, self._person_N].max(axis=1), 0)
-        inside_RR = _intersection(boxes) >= _INSIDE * np.maximum(area(boxes), 1e-6)[:, None]
+        share = _INSIDE if self.parts == PARTS else _SEGMENTED_INSIDE  # segmented parts may reach beyond the box
+        inside_RR = _intersection(boxes) >= share * np.maximum(area(boxes), 1e-6)[:, None]
         return np.asarray(part_RS * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
 
 
@@ -113,6 +119,9 @@ def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
     targets = []
     for k, name in enumerate(class_names):
         source, _, plain = name.rpartition(":")
+        if source == LABELER:
+            targets.append(-1)
+            continue
         if plain in place_of and source:
             targets.append(-1 if source in Segmenter.names else place_of[plain])
             continue

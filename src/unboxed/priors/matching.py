@@ -82,7 +82,8 @@ class PhraseMatcher:
         settings: which methods to use, in which order.
         names: the N class names, without the source before the colon.
         resources: what to match with.
-        parts: the parts of persons that regions have.
+        parts: the S parts of persons that regions have.
+        label_names: the L class names of a labeler.
     """
 
     def __init__(
@@ -91,9 +92,11 @@ class PhraseMatcher:
         names: Sequence[str],
         resources: MatchingResources,
         parts: tuple[str, ...] = PARTS,
+        label_names: Sequence[str] = (),
     ) -> None:
         self.settings = settings
         self.parts = parts
+        self.label_names = tuple(label_names)
         self.names = tuple(names)
         self.resources = resources
         self._person_N = person_classes(names)
@@ -134,6 +137,17 @@ class PhraseMatcher:
         if class_N is not None:
             found = found + np.pad(self.settings.cooccurrence * class_N, (0, len(self.parts)))
         return found
+
+    def labels(self, phrase: PhraseWords) -> Array:
+        """`[L]` affinities of the labeler's classes, by name; they sum to a weight, or are 0.
+
+        The weight is smaller for what the detectors have a class for: they see where it is, and know persons better.
+        """
+        row = np.zeros(len(self.label_names), dtype=np.float32)
+        if found := classes_by_name(phrase, self.label_names):
+            known = self._by_name(phrase).any()
+            row[list(found)] = (self.settings.label_beside if known else self.settings.label_weight) / len(found)
+        return row
 
     @staticmethod
     def is_plural(phrase: PhraseWords) -> bool:

@@ -6,7 +6,8 @@ E columns:
 
     column     affinity of the phrase                            class score of the region
     classes    how well it fits the detector's class             the probability of the class
-    parts      is it worn on, or part of, head, torso, legs      is it a person's head, torso, legs
+    parts      is it worn on, or part of, head, torso, legs, …   is it a person's head, torso, legs, …
+    labels     how well it fits the labeler's class              what the labeler gives the crop
     union      does it want a box around several things          is it one
     places     does it contain left, right, …                    is it left, right, … among others of its class
 
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from unboxed.errors import ModelError
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
-from unboxed.priors.matching import PARTS, MatchingResources, PhraseMatcher, load_class_map
+from unboxed.priors.matching import ALL_PARTS, PARTS, MatchingResources, PhraseMatcher, load_class_map
 from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
@@ -64,7 +65,8 @@ class SemanticPrior:
         self.settings = settings
         self.class_names = tuple(class_names)
         self._scorer = ClassScorer(settings, self.class_names, parts)
-        self._matcher = PhraseMatcher(settings, self._scorer.names, resources, parts)
+        self._matcher = PhraseMatcher(settings, self._scorer.names, resources, parts, self._scorer.label_names)
+        self.parts = parts
         self._affinities: dict[str, Array] = {}
 
     @classmethod
@@ -75,6 +77,7 @@ class SemanticPrior:
         *,
         captions: Iterable[str] = (),
         images: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]] = (),
+        finer_parts: bool = False,
     ) -> SemanticPrior:
         """The prior of a detector.
 
@@ -84,19 +87,22 @@ class SemanticPrior:
             captions: the training captions; read only to count word vectors when there is no file of them.
             images: of each training image the phrases of its captions, and the `class_probs` `[R, K]` of its regions;
                 for the co-occurrence of nouns and classes.
+            finer_parts: a segmenter of parts found the parts of persons, so that hands, feet, … are regions too.
 
         Raises:
             ModelError: a file that is missing or damaged, a class map with a class that the detector does not have, or
                 nothing to match with.
         """
         resources = _resources(settings, captions)
-        prior = cls(settings, class_names, resources)
+        parts = ALL_PARTS if finer_parts else PARTS
+        prior = cls(settings, class_names, resources, parts)
         if settings.cooccurrence > 0:
             learned = Cooccurrence.fit(
                 ([noun_key(head_noun(phrase)) for phrase in phrases], prior._scorer.of_image(class_probs))
                 for phrases, class_probs in images
             )
-            prior = cls(settings, class_names, replace(resources, cooccurrence=learned if learned.nouns else None))
+            resources = replace(resources, cooccurrence=learned if learned.nouns else None)
+            prior = cls(settings, class_names, resources, parts)
         if not prior._matcher.can_match:
             raise ModelError(
                 f"The prior is to match by {', '.join(settings.match) or 'nothing'}, but has nothing to match with; "
@@ -122,12 +128,15 @@ class SemanticPrior:
         settings = self.settings
         shares = settings.affinities == "shares"
         row[: len(classes)] = classes / max(1.0, float(classes.sum())) if shares else classes
+        labels = self._matcher.labels(parsed)
+        union = len(classes) + len(labels)
+        row[len(classes) : union] = labels
         if row.any() or settings.places == "released":
             plural = self._matcher.is_plural(parsed)
-            row[len(classes)] = (settings.plural_union if plural else settings.single_union) - 1
+            row[union] = (settings.plural_union if plural else settings.single_union) - 1
             if settings.spatial:
                 released = settings.places == "released"
-                row[len(classes) + 1 :] = REQUIRED * text_places(phrase) if released else phrase_places(parsed)
+                row[union + 1 :] = REQUIRED * text_places(phrase) if released else phrase_places(parsed)
         row.setflags(write=False)
         return row
 
@@ -165,6 +174,7 @@ class SemanticPrior:
             "version": _VERSION,
             "settings": settings.to_dict(),
             "class_names": list(self.class_names),
+            "parts": list(self.parts),
             "cooccurrence": resources.cooccurrence is not None,
         }
         write_json(folder / "prior.json", content)
@@ -191,7 +201,7 @@ class SemanticPrior:
             class_map=load_class_map(paths["class_map"]) if "class_map" in paths else None,
             cooccurrence=Cooccurrence.load(folder / _COOCCURRENCE) if content["cooccurrence"] else None,
         )
-        return cls(settings, content["class_names"], resources)
+        return cls(settings, content["class_names"], resources, content["parts"])
 
 
 def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingResources:
@@ -220,6 +230,9 @@ def _read(folder: Path) -> dict[str, Any]:
         version = content["version"]
         read = {name: content[name] for name in ("settings", "cooccurrence")}
         read["class_names"] = tuple(content["class_names"])
+        read["parts"] = tuple(content.get("parts", PARTS))
+        if not set(read["parts"]) <= set(ALL_PARTS):
+            raise ValueError(f"unknown parts {read['parts']}")
     except OSError as error:
         raise ModelError(f"There is no semantic prior in {folder} ({error}); train the run anew.") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -49,6 +49,8 @@ class PriorSettings:
             "bright" is right, no chance elsewhere, and its slip in `center`.
         spatial_score: the least score of a thing that takes part in the order from left to right and from top to
             bottom, in [0, 1]; above 0 it keeps doubtful boxes from being leftmost.
+        label_weight: weight of a labeler's class for nouns that no detector has a class for, 0 or more.
+        label_beside: its weight for nouns that a detector has a class for.
 
     Raises:
         ModelError: a value outside its range.
@@ -74,9 +76,20 @@ class PriorSettings:
     unit_vectors: bool = True
     affinities: Literal["shares", "plain"] = "shares"
     places: Literal["words", "released"] = "words"
+    label_weight: float = 1.0
+    label_beside: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("cooccurrence", "temperature", "stuff_size", "single_union", "plural_union", "part_weight"):
+        for name in (
+            "cooccurrence",
+            "temperature",
+            "stuff_size",
+            "single_union",
+            "plural_union",
+            "part_weight",
+            "label_weight",
+            "label_beside",
+        ):
             if getattr(self, name) < 0:
                 raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected 0 or more.")
         for name in ("background", "stuff_weight", "elsewhere_weight", "vector_threshold", "spatial_score"):
@@ -107,6 +120,8 @@ class PriorSettings:
             single_union=1,
             plural_union=1,
             part_weight=0,
+            label_weight=0,
+            label_beside=0,
             places="released",
             spatial_score=0,
         )

@@ -115,7 +115,9 @@ def _described(path: Path) -> dict[str, str]:
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RegionsError(f"{file}, which describes {path.name}, cannot be read ({error}); correct or remove it.") from None
+        raise RegionsError(
+            f"{file}, which describes {path.name}, cannot be read ({error}); correct or remove it."
+        ) from None
     return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in values.items()}
 
 

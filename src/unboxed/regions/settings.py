@@ -42,7 +42,7 @@ class RegionSettings:
     class_names: Path | None = None
     """Text file, one class a line, for detectors that do not carry their class names."""
     proposer: Path | None = field(default=None, metadata=PROPOSES | _ADDED)
-    """Class-agnostic proposer, an ONNX file with `boxes` and `scores` of one class, for things that no detector names."""
+    """Class-agnostic proposer, an ONNX file with `boxes` and `scores` of one class."""
     part_segmenter: Path | None = field(default=None, metadata=_ADDED)
     """Segmenter of body parts, an ONNX file, which runs on the crop of each person; it replaces the fractions of the
     person's box that are proposed without it."""
@@ -209,7 +209,9 @@ class RegionSettings:
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
         """Plain JSON values; paths inside `folder` are written relative to it."""
         values = to_json(self, lambda path: _relative(path, folder), _hub_model_hooks(folder))
-        unused = [item.name for item in fields(self) if "added" in item.metadata and getattr(self, item.name) == item.default]
+        unused = [
+            item.name for item in fields(self) if "added" in item.metadata and getattr(self, item.name) == item.default
+        ]
         return {"version": _VERSION, **{name: value for name, value in values.items() if name not in unused}}
 
     @classmethod

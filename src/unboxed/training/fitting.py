@@ -192,6 +192,7 @@ def _prior(options: RecipeConfig, data: _Data, show: Callable[[str], None]) -> S
             )
             for example in examples
         ),
+        finer_parts=data.store.settings.part_segmenter is not None,
     )
 
 

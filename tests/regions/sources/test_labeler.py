@@ -60,7 +60,9 @@ def test_every_region_is_scored_and_embedded(labeler: Path, image: Image.Image) 
 def test_crops_are_looked_at_once(labeler: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     run = Network.run
-    monkeypatch.setattr(Network, "run", lambda self, pixels, *rest: sizes.append(len(pixels)) or run(self, pixels, *rest))
+    monkeypatch.setattr(
+        Network, "run", lambda self, pixels, *rest: sizes.append(len(pixels)) or run(self, pixels, *rest)
+    )
     RegionExtractor(RegionSettings(labeler=labeler, grid=2, crops=True, colour=False, texture=False))(image)
     assert sizes == [5]
 

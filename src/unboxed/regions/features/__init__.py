@@ -23,7 +23,13 @@ __all__ = [
     "feature_table",
 ]
 
-FEATURES: tuple[type[RegionFeature], ...] = (PixelFeatures, NetworkFeatures, LabelerFeatures, ColourFeatures, TextureFeatures)
+FEATURES: tuple[type[RegionFeature], ...] = (
+    PixelFeatures,
+    NetworkFeatures,
+    LabelerFeatures,
+    ColourFeatures,
+    TextureFeatures,
+)
 
 
 def feature_table() -> str:

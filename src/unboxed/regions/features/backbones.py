@@ -33,7 +33,7 @@ class NetworkFeatures(RegionFeature):
     """The mean over each box of every feature map of the backbones and the detectors, and the embedding of its crop."""
 
     settings = ("backbone", "backbone_hf", "detector_features", "crops")
-    describes = "the mean over the box of every feature map; with `crops` and without a labeler also an embedding of the crop"
+    describes = "the mean over the box of every feature map; with `crops` also the backbone's embedding of the crop"
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
@@ -174,4 +174,3 @@ class TransformersBackbone:
             return height // patch, width // patch
         side = math.isqrt(tokens)
         return side, side
-

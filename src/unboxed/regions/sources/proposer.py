@@ -35,8 +35,8 @@ class Proposer(RegionSource):
         self._network = OnnxDetector(settings.proposer, settings.detector_size, clip=False)
         if len(self._network.class_names) != 1:
             raise RegionsError(
-                f"{settings.proposer} has {len(self._network.class_names)} classes, and a proposer has one; name it as a "
-                "detector (--detector)."
+                f"{settings.proposer} has {len(self._network.class_names)} classes, and a proposer has one; name it "
+                "as a detector (--detector)."
             )
 
     def networks(self) -> Sequence[Callable[[View], Detections]]:
