@@ -10,11 +10,14 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unboxed.errors import ModelError
+from unboxed.text.packed_gru import gates, gru_states
 from unboxed.text.settings import TextConfig
 from unboxed.text.tokens import UNKNOWN_ID, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 
 __all__ = ["RecurrentEncoder", "pooled"]
+
+_MAPS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class RecurrentEncoder(nn.Module):
@@ -98,14 +101,21 @@ class RecurrentEncoder(nn.Module):
             words_C: not used; `FrozenEncoder` needs the words as text.
         """
         embedded_CWE = self.dropout(self.embedding(tokens_CW))
-        packed = pack_padded_sequence(embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
-        context_CWH, _ = pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=tokens_CW.shape[1])
+        context_CWH = self._read(embedded_CWE, mask_CW)
         if self.settings.word_state == "linear":
             return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
         if self.settings.bidirectional:
             forward_CWH, backward_CWH = context_CWH.chunk(2, dim=2)
             return (forward_CWH + backward_CWH) / 2
         return context_CWH
+
+    def _read(self, embedded_CWE: torch.Tensor, mask_CW: torch.Tensor) -> torch.Tensor:
+        """The states of all directions, one after the other; zero where padded."""
+        if isinstance(self.network, nn.GRU) and embedded_CWE.device.type == "cpu":
+            return gru_states(self.network, embedded_CWE, mask_CW)
+        packed = pack_padded_sequence(embedded_CWE, mask_CW.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
+        states_CWH, _ = pad_packed_sequence(self.network(packed)[0], batch_first=True, total_length=mask_CW.shape[1])
+        return states_CWH
 
     @property
     def fixed_vectors(self) -> torch.Tensor:
@@ -183,15 +193,15 @@ class RecurrentEncoder(nn.Module):
         before_CH = padded[caption_C, slot_C, :width]
         behind_CH = padded[caption_C, slot_C + 2, width:]
         embedded_CNE = self.dropout(self.embedding(substitutes_CN))
-        count = substitutes_CN.shape[1]
-        rows = embedded_CNE.flatten(0, 1)
-        forward = torch.gru_cell(rows, before_CH.repeat_interleave(count, 0), *self._cell(""))
-        backward = torch.gru_cell(rows, behind_CH.repeat_interleave(count, 0), *self._cell("_reverse"))
-        return torch.cat([rows, forward, backward], dim=1).reshape(*substitutes_CN.shape, self.output_width)
+        forward_CNH = self._step("", embedded_CNE, before_CH[:, None])
+        backward_CNH = self._step("_reverse", embedded_CNE, behind_CH[:, None])
+        return torch.cat([embedded_CNE, forward_CNH, backward_CNH], dim=2)
 
-    def _cell(self, direction: str) -> tuple[torch.Tensor, ...]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return tuple(getattr(self.network, f"{name}_l0{direction}") for name in names)
+    def _step(self, direction: str, input_CNE: torch.Tensor, state_C1H: torch.Tensor) -> torch.Tensor:
+        """The states after each of N words that follow one state; the map of that state is computed once."""
+        maps = {name: getattr(self.network, f"{name}_l0{direction}") for name in _MAPS}
+        entering_CNG = nn.functional.linear(input_CNE, maps["weight_ih"], maps["bias_ih"])
+        return gates(entering_CNG, nn.functional.linear(state_C1H, maps["weight_hh"], maps["bias_hh"]), state_C1H)
 
     @property
     def _dtype(self) -> torch.dtype:
