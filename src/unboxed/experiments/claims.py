@@ -117,17 +117,18 @@ _BETTER_THAN_SCAN = tuple(
     if recipe != "scan"
 )
 
+_FIXED = "--negative-count 25 --negative-nouns fixed"
 _NEGATIVES = tuple(
     Claim(
         f"infoground-{name}-{metric.partition('_')[0]}",
         "InfoGround (ECCV 2020)",
         f"negatives of a language model are better than {text}",
-        "infoground --negatives lm --negative-count 25",
+        f"infoground --negatives lm {_FIXED}",
         f"infoground --negatives {negatives}",
         metric,
     )
     for name, text, negatives in (
-        ("random", "random nouns", "random --negative-count 25"),
+        ("random", "random nouns", f"random {_FIXED}"),
         ("none", "the contrast of images alone", "none"),
     )
     for metric in ("pointing_any", "recall_any@1")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
+from unboxed.recipes.schedule import Schedule
 from unboxed.types import Units
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class CKD(RecipeConfig):
     both_ways: bool = True
     phrase_weight: float = 1.0
     sentence_score: Literal["sum", "root", "mean"] = "root"
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=12))
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Matching by the best region."""

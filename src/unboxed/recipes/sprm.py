@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from unboxed.attention.ranking import Ranking
 from unboxed.errors import RunError
 from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.schedule import Schedule
 from unboxed.types import Units
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class SPRM(RecipeConfig):
     label_vectors: bool = False
     untrained: bool = False
     ranking: Ranking = field(default_factory=lambda: Ranking(prior_weight=0.0, expected_overlap=False))
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10))
 
     def __post_init__(self) -> None:
         super().__post_init__()
