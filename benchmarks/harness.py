@@ -23,7 +23,7 @@ __all__ = ["Outcome", "Result", "SkippedError", "Target", "alternate", "names", 
 
 Result = dict[str, dict[str, float]]
 
-_NO_BENCHMARKS = {"__init__", "drawing", "harness", "inputs", "memory", "page", "reference"}
+_NO_BENCHMARKS = {"__init__", "drawing", "harness", "inputs", "memory", "page", "reference", "steps"}
 
 
 class SkippedError(Exception):

@@ -1,4 +1,4 @@
-"""A training step of cross attention against a loop over captions.
+"""Training steps: cross attention against a loop over captions, and every recipe against its bare products.
 
 SCAN t2i: scores of all pairs, the hinge loss with hardest negatives, and the gradients of regions and words, for 128
 images of 36 regions and 128 captions of 20 words, width 1024, float32, on the CPU. The reference is the loop of the
@@ -7,11 +7,17 @@ peak memory above the inputs divided by its peak, each measured in a separate pr
 difference between gradients of a fixed weighted sum of the scores, relative to the largest entry; the hinge loss is not
 used for it, because rounding may change which negative is hardest. Gradients are compared after projection onto the
 tangent space of the unit vectors, because ours treats their norms as constant.
+
+The recipes have their default options, with batches of drawn images: losses, gradients, clipping and the optimizer.
+`products` is the time of a step divided by that of its matrix products and convolutions alone, forward and backward,
+with the same shapes, in alternating runs. The rest is softmax, masks, the recurrent network, dropout and the optimizer.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -19,14 +25,18 @@ from benchmarks import reference
 from benchmarks.harness import Result, Target, alternate
 from benchmarks.inputs import RandomEmbeddings, random_embeddings
 from benchmarks.memory import cost
+from benchmarks.steps import recipe_steps
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import AttentionScorer
+from unboxed.recipes import RECIPES
 
 TARGETS = (
     Target("t2i: speed-up over the loop", "t2i.ratio", "at least", 6, "x"),
     Target("t2i: share of the loop's memory", "t2i.memory_share", "at most", 0.2),
     Target("t2i: largest difference of a gradient", "t2i.max_difference", "at most", 1e-4),
+    *(Target(f"{name}: a step over its products", f"{name}.products", "at most", 2) for name in RECIPES),
 )
+_ROUNDS = 9
 _SCORERS = {"t2i": AttentionScorer.scan("t2i")}
 
 
@@ -54,6 +64,12 @@ def measure(show: Callable[[str], None]) -> Result:
         }
         show(f"{name}: loop {seconds['loop']:.1f} s and {peak['loop'] / 1e6:,.0f} MB, "
             f"ours {seconds['ours']:.2f} s and {peak['ours'] / 1e6:,.0f} MB")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        for name, step in recipe_steps(Path(folder)):
+            seconds = alternate({"step": step, "products": step.products()}, _ROUNDS)
+            ratio = seconds["step"] / seconds["products"]
+            result[name] = {"products": ratio, "milliseconds": 1000 * seconds["step"]}
+            show(f"{name}: {1000 * seconds['step']:.0f} ms, {ratio:.2f} times its products")
     return result
 
 
