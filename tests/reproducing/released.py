@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -199,3 +200,42 @@ def write_glove(path: Path, width: int = 300) -> None:
     rng = np.random.default_rng(0)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{w} {' '.join(f'{x:.5f}' for x in rng.normal(size=width))}\n" for w in words))
+
+
+def write_maf(folder: Path, splits: dict[str, Sequence[int]]) -> None:
+    """MAF's files: features of all images of a split, the numbers of the images, and the detections."""
+    import h5py
+
+    folder.mkdir(parents=True)
+    for split, numbers in splits.items():
+        rng, counts = np.random.default_rng(len(split)), [REGIONS + number % 3 for number in numbers]
+        ends = np.cumsum(counts)
+        with h5py.File(folder / f"{split}_features_compress.hdf5", "w") as file:
+            file["features"] = region_features(int(ends[-1]), rng)
+            file["pos_bboxes"] = np.stack([ends - counts, ends], axis=1).astype(np.int32)
+        (folder / f"{split}_imgid2idx.pkl").write_bytes(pickle.dumps({n: row for row, n in enumerate(numbers)}, 2))
+        found = {
+            str(number): {
+                "bboxes": region_boxes(count, rng).tolist(),
+                "classes": [CLASSES[i] for i in rng.integers(0, len(CLASSES), count)],
+                "attrs": ["red"] * count,
+            }
+            for number, count in zip(numbers, counts, strict=True)
+        }
+        (folder / f"{split}_detection_dict.json").write_text(json.dumps(found))
+
+
+def write_backbone(path: Path) -> None:
+    """In the place of VGG-19: one convolution whose map has a cell for 16 x 16 pixels."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weight = np.random.default_rng(0).normal(size=(8, 3, 16, 16)).astype(np.float32) / 16
+    node = helper.make_node("Conv", ["image", "weight"], ["map"], strides=[16, 16])
+    graph = helper.make_graph(
+        [node],
+        "backbone",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("map", TensorProto.FLOAT, ["n", 8, "y", "x"])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

@@ -51,7 +51,7 @@ def arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_new_format_is_an_option_of_the_command_line(arrays: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["import", "--help"])
-    assert "--format {scan,tsv,hdf5,arrays}" in capsys.readouterr().out
+    assert "--format {scan,tsv,hdf5,maf,arrays}" in capsys.readouterr().out
     store = arrays / "store"
     command = ["import", str(arrays / "data.toml"), "--features", str(arrays), "--format", "arrays"]
     main([*command, "--out", str(store)])
@@ -64,7 +64,7 @@ def test_a_new_format_is_an_option_of_the_command_line(arrays: Path, capsys: pyt
 
 
 def test_the_messages_and_the_table_know_a_new_format(arrays: Path) -> None:
-    with pytest.raises(RegionsError, match="unknown format 'array'; expected one of: scan, tsv, hdf5, arrays"):
+    with pytest.raises(RegionsError, match="unknown format 'array'; expected one of: scan, tsv, hdf5, maf, arrays"):
         open_features(arrays, "array")
     with pytest.raises(RegionsError, match=r"has no \.npy files"):
         open_features(ROOT / "docs", "arrays")

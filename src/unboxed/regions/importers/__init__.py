@@ -11,6 +11,7 @@ Each is a subclass of `FeatureImporter` and yields one image at a time:
 from unboxed.regions.base import FeatureImporter, PrecomputedImage
 from unboxed.regions.importers.bottom_up_tsv import BottomUpTSV
 from unboxed.regions.importers.infoground_hdf5 import InfoGroundHDF5
+from unboxed.regions.importers.maf_hdf5 import MAFFeatures
 from unboxed.regions.importers.scan_features import ScanFeatures
 
 __all__ = [
@@ -18,12 +19,13 @@ __all__ = [
     "BottomUpTSV",
     "FeatureImporter",
     "InfoGroundHDF5",
+    "MAFFeatures",
     "PrecomputedImage",
     "ScanFeatures",
     "importer_table",
 ]
 
-IMPORTERS: tuple[type[FeatureImporter], ...] = (ScanFeatures, BottomUpTSV, InfoGroundHDF5)
+IMPORTERS: tuple[type[FeatureImporter], ...] = (ScanFeatures, BottomUpTSV, InfoGroundHDF5, MAFFeatures)
 
 
 def importer_table() -> str:
