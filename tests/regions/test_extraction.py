@@ -347,3 +347,27 @@ def test_feature_maps_of_a_detector_can_be_left_out(tmp_path: Path, graphs: Any)
     settings = RegionSettings(detectors=(path,), detector_size=64, evidence_sizes=(), colour=False, texture=False)
     assert RegionExtractor(settings).feature_blocks == (("p3", 5),)
     assert RegionExtractor(replace(settings, detector_features=False)).feature_blocks == ()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (5000, 20), (1200, 2), (1, 700)])
+def test_elongated_images_have_regions(size: tuple[int, int]) -> None:
+    regions = RegionExtractor(RegionSettings.weight_free())(Image.new("RGB", size, (90, 120, 30)))
+    assert len(regions) and np.isfinite(regions.features).all()
+
+
+def test_an_image_that_cannot_be_described_is_skipped(
+    examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = RegionExtractor._regions
+
+    def fails_on_one(self: RegionExtractor, image: Image.Image, original_size: Any) -> Any:
+        if image.width == 34:
+            raise ZeroDivisionError("float division by zero")
+        return described(self, image, original_size)
+
+    monkeypatch.setattr(RegionExtractor, "_regions", fails_on_one)
+    summary = extract(examples, RegionSettings(), tmp_path / "store", progress=False)
+    assert summary.done == len(examples) - 1
+    assert summary.skipped == (
+        ("image4", "An image of 34 x 20 pixels cannot be described (ZeroDivisionError: float division by zero)."),
+    )

@@ -10,11 +10,13 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import NoReturn
 
 import tyro
 
 from unboxed import __version__
 from unboxed.cli import bench, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.errors import UnboxedError
@@ -76,13 +78,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except BrokenPipeError:  # as in `unboxed … --help | head`
-        # Python flushes standard output when it exits; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(141) from None
+    except (OSError, RecursionError, UnicodeError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            _leave_closed_pipe()
+        print(f"error: {environment_error(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("Interrupted. Finished work is kept; `--resume` continues a fit.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _leave_closed_pipe() -> NoReturn:
+    """Exit as after a closed pipe, as in `unboxed … --help | head`."""
+    # Python flushes standard output when it exits; that must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(141)
 
 
 def _run(args: list[str]) -> None:

@@ -72,8 +72,15 @@ class RegionExtractor:
 
         Raises:
             RegionsError: no source proposes a box, or a network cannot run on the image.
+            ImageError: anything else that fails on this image.
         """
-        regions, _ = self._regions(image, original_size)
+        try:
+            regions, _ = self._regions(image, original_size)
+        except UnboxedError:
+            raise
+        except Exception as error:  # one image must not stop a folder
+            size = f"{image.width} x {image.height} pixels"
+            raise ImageError(f"An image of {size} cannot be described ({type(error).__name__}: {error}).") from error
         return regions
 
     def run_networks(self, view: View) -> tuple[list[list[Any]], list[list[Any]]]:

@@ -58,8 +58,13 @@ class View:
 
     @cached_property
     def small(self) -> npt.NDArray[np.uint8]:
-        """`[H, W, 3]` the image with its longest side 112 pixels, from which colours and textures are computed."""
-        return self.fitted(112).pixels
+        """`[H, W, 3]` the image with its longest side 112 pixels, from which colours and textures are computed.
+
+        Both sides have at least two pixels, so that there are differences between neighbours.
+        """
+        pixels = self.fitted(112).pixels
+        height, width = pixels.shape[:2]
+        return pixels if min(height, width) > 1 else self.resized(max(width, 2), max(height, 2)).pixels
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,0 +1,46 @@
+"""Errors of the environment, such as a full disk, as one line for the user."""
+
+from __future__ import annotations
+
+import errno
+
+__all__ = ["environment_error"]
+
+_FIXES = {
+    errno.ENOSPC: "free some space and repeat the command; what is finished is kept",
+    errno.EDQUOT: "free some of your quota and repeat the command; what is finished is kept",
+    errno.EACCES: "change its permissions, or choose another path",
+    errno.EPERM: "change its permissions, or choose another path",
+    errno.EROFS: "choose a path that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.EISDIR: "name a file, not a folder",
+    errno.EEXIST: "choose another path, or remove it",
+    errno.EMFILE: "close other programs, or raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs, or raise the limit of open files (ulimit -n)",
+    errno.EIO: "check the disk",
+}
+
+
+def environment_error(error: OSError | RecursionError | UnicodeError | MemoryError) -> str:
+    """What happened, to which file, and the fix, in one line.
+
+    Args:
+        error: raised by the operating system, or by Python at one of its limits.
+    """
+    if isinstance(error, OSError):
+        files = " and ".join(f"{name!s}" for name in (error.filename, error.filename2) if name is not None)
+        what = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+        fix = _FIXES.get(error.errno or 0, "check the path and the disk")
+        return f"{files + ': ' if files else ''}{what}; {fix}."
+    if isinstance(error, RecursionError):
+        return "A file is nested too deeply to be read; check the JSON files that the command reads."
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"The terminal cannot show {error.object[error.start : error.end]!r} in {error.encoding}; set "
+            "PYTHONIOENCODING=utf-8."
+        )
+    if isinstance(error, UnicodeError):
+        return f"A text is not in the expected encoding ({error}); save it as UTF-8."
+    return "There is not enough memory; choose a smaller batch, fewer images at a time, or a machine with more."

@@ -1,0 +1,50 @@
+"""Errors of the environment end in one line that names the file and the fix."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from unboxed.cli import learn, main
+from unboxed.cli.environment import environment_error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "run/model"),
+            "run/model: No space left on device; free some",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "a"), "a: Permission denied; change its permissions"),
+        (OSError(errno.EXDEV, "Cross-device link", "a", None, "b"), "a and b: Cross-device link; check the path"),
+        (OSError("odd"), "odd; check the path and the disk."),
+        (RecursionError("maximum recursion depth exceeded"), "A file is nested too deeply"),
+        (UnicodeEncodeError("ascii", "naïve", 2, 3, "ordinal not in range"), "cannot show 'ï' in ascii; set PYTHONIO"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not in the expected encoding"),
+        (MemoryError(), "There is not enough memory"),
+    ],
+)
+def test_each_error_is_one_line_with_a_fix(error: Exception, line: str) -> None:
+    found = environment_error(error)  # type: ignore[arg-type]
+    assert line in found and "\n" not in found and found.endswith(".")
+
+
+def test_the_command_line_prints_it_and_exits_with_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "run"))
+
+    monkeypatch.setattr(learn, "print_json", full)
+    monkeypatch.setattr("unboxed.evaluation.evaluate.evaluate_run", full)
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "run", "--data", "data.toml"])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path / 'run'}: No space left on device; free some space and repeat the command; what is finished "
+        "is kept.\n"
+    )
