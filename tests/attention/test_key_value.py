@@ -61,6 +61,26 @@ def test_paired_captions_and_images_equal_the_diagonal_of_all_pairs() -> None:
         torch.testing.assert_close(of_paired[0], of_all[image_of_C, torch.arange(4)])
 
 
+def test_matches_without_attention_are_those_of_the_alignment_gradients_included() -> None:
+    features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
+    results = []
+    for direct in (True, False):
+        torch.manual_seed(0)
+        model = KeyValueAttention(7, 9, joint_width=8).double().train()
+        with torch.enable_grad():
+            regions, words = _encoded(model, features_BRV, region_mask_BR, words_CWH, word_mask_CW)
+            alignment = model.align(regions, words)
+            matched_BCQ, score_BC = (
+                model.match(regions, words) if direct else (alignment.matched_BCQ, alignment.score_BC)
+            )
+            loss = (matched_BCQ * word_mask_CW).square().sum() + score_BC.square().sum()
+            results.append(
+                (matched_BCQ[:, word_mask_CW], score_BC, *torch.autograd.grad(loss, list(model.parameters())))
+            )
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_padding_changes_nothing() -> None:
     features_BRV, region_mask_BR, words_CWH, word_mask_CW = _inputs()
     model = KeyValueAttention(7, 9, joint_width=8).double()

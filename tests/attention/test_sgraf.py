@@ -221,12 +221,21 @@ def test_attention_for_constraints_is_that_of_words_over_regions() -> None:
     torch.testing.assert_close(found.weights_CQN[real], attention[real])
 
 
-def test_scores_with_a_gradient_are_those_of_the_alignment() -> None:
-    model = _model("graph").eval()
-    regions, queries = _encode(model)
-    score_BC = model.scores(regions, queries)
-    assert score_BC.requires_grad
-    torch.testing.assert_close(score_BC, model.align(regions, queries).score_BC)
+@both
+@pytest.mark.parametrize("block_bytes", [2**28, 1])
+@pytest.mark.parametrize("training", [True, False])
+def test_scores_with_a_gradient_are_those_of_the_alignment(
+    reasoning: Reasoning, block_bytes: int, training: bool
+) -> None:
+    results = []
+    for packed in (True, False):
+        model = _model(reasoning, block_bytes, dropout=0).train(training)
+        regions, queries = _encode(model)
+        score_BC = model.scores(regions, queries) if packed else model.align(regions, queries).score_BC
+        gradients = torch.autograd.grad(score_BC.square().sum(), list(model.parameters()))
+        results.append((score_BC, *gradients, *model.buffers()))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_an_unknown_kind_of_reasoning_is_refused() -> None:

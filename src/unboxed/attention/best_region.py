@@ -77,7 +77,7 @@ class BestRegion(DualEncoder):
 
         def best(queries_ND: torch.Tensor) -> torch.Tensor:
             cosine_NM = torch.addmm(bias_M, queries_ND, regions_BRD.flatten(0, 1).T)
-            return cosine_NM.view(-1, *mask_BR.shape).amax(dim=-1) * self.log_scale.exp()
+            return cosine_NM.view(len(cosine_NM), *mask_BR.shape).amax(dim=-1) * self.log_scale.exp()
 
         matched_BCQ = over_real_rows(best, queries_CQD, mask_CQ).permute(2, 0, 1)
         return matched_BCQ, self._score(matched_BCQ, mask_CQ)

@@ -11,7 +11,7 @@ beside the matrix product that yields the cosines, which every exact method need
 * **In the cache.** The element-wise operations take a few images (or captions) of the block at a time, so that the
   results of one operation are still in the core's cache for the next.
 * **On a GPU** a kernel that keeps the cosines on the chip computes the scorers that it supports (`triton_scores`).
-* **For the gradient, only the cosines are kept**; everything else is recomputed in the backward pass.
+* **For the gradient of many pairs, only the cosines are kept**; everything else is recomputed in the backward pass.
 
 `torch.compile` is not used. On a CPU most of the time is the product's: compiling `attend` saved a twentieth of the
 whole, a tenth for BFAN, and took some ten seconds for every length of caption.
@@ -36,6 +36,8 @@ __all__ = ["BlockPlan", "CaptionBlock", "ImageBlock", "score_matrix"]
 PIECE = 2**17
 """Numbers, such as cosines, that are processed at a time, to stay in the cache of a core."""
 
+_KEPT = 10  # results of a cosine's size that the gradient needs, of each direction
+
 _WORDS, _REGIONS = 512, 1152  # of a block: large enough that its product is as fast as a larger one
 
 
@@ -57,7 +59,8 @@ def score_matrix(
         queries_CQD: unit vectors of words or phrases; padded ones may have any value.
         mask_CQ: True for real queries.
         budget_bytes: approximate memory limit besides the inputs and the result, at least that of one image and one
-            caption. It does not change the result. For a gradient, the cosines of all pairs are kept besides. The GPU
+            caption. It does not change the result. For a gradient, the cosines of all pairs are kept besides, and what
+            is computed from them where the budget holds it. The GPU
             kernel takes as much as the inputs, for packed copies of them, whatever the budget.
 
     Returns:
@@ -70,24 +73,27 @@ def score_matrix(
     score_BC = torch.zeros(len(mask_BR), len(mask_CQ), dtype=dtype, device=regions_BRD.device)
     if score_BC.numel() == 0:
         return score_BC
-    kept = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
-    parallel = not (kept or torch.is_autocast_enabled(regions_BRD.device.type))
+    gradient = torch.is_grad_enabled() and (regions_BRD.requires_grad or queries_CQD.requires_grad)
+    cosines = int(mask_BR.sum()) * int(mask_CQ.sum())
+    recomputed = gradient and _KEPT * cosines * dtype.itemsize > budget_bytes
+    parallel = not (gradient or torch.is_autocast_enabled(regions_BRD.device.type))
     plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, parallel)
-    plan.fill(score_BC, partial(_block, scorer, kept), "i2t" in scorer.directions)
+    plan.fill(score_BC, partial(_block, scorer, recomputed), "i2t" in scorer.directions)
     return score_BC
 
 
-def _block(scorer: AttentionScorer, kept: bool, images: ImageBlock, captions: CaptionBlock) -> torch.Tensor:
+def _block(scorer: AttentionScorer, recomputed: bool, images: ImageBlock, captions: CaptionBlock) -> torch.Tensor:
     """Scores `[b, c]` of a block of images and a block of captions."""
     cosine_BRQC = images.cosines(captions)
     with torch.autocast(cosine_BRQC.device.type, enabled=False):
         cosine_BRQC = cosine_BRQC.to(torch.promote_types(cosine_BRQC.dtype, torch.float32))
         score_BC = cosine_BRQC.new_zeros(cosine_BRQC.shape[0], cosine_BRQC.shape[3])
         if "t2i" in scorer.directions:
-            score_BC = score_BC + _pieces(scorer, "t2i", cosine_BRQC, images.gram_BRR, images.mask_BR, None, kept)
+            score_BC = score_BC + _pieces(scorer, "t2i", cosine_BRQC, images.gram_BRR, images.mask_BR, None, recomputed)
         if captions.gram_CQQ is not None:
             cosine_CQRB = cosine_BRQC.permute(3, 2, 1, 0)
-            score_BC = score_BC + _pieces(scorer, "i2t", cosine_CQRB, captions.gram_CQQ, None, images.mask_BR, kept).T
+            grams, mask_BR = captions.gram_CQQ, images.mask_BR
+            score_BC = score_BC + _pieces(scorer, "i2t", cosine_CQRB, grams, None, mask_BR, recomputed).T
         return score_BC if images.mask_BR is None else score_BC * images.mask_BR.any(dim=1, keepdim=True)
 
 
@@ -98,7 +104,7 @@ def _pieces(
     gram_KNN: torch.Tensor,
     context_mask_KN: torch.Tensor | None,
     query_mask_JQ: torch.Tensor | None,
-    kept: bool,
+    recomputed: bool,
 ) -> torch.Tensor:
     """Scores `[K, J]` of one direction, computed for a few owners of contexts at a time."""
     query_mask_1QJ = None if query_mask_JQ is None else query_mask_JQ.T[None]
@@ -112,7 +118,7 @@ def _pieces(
 
     size = max(1, PIECE // max(1, cosine_KNQJ[0].numel()))
     parts = [torch.split(whole, size) for whole in (cosine_KNQJ, gram_KNN, context_mask_KN) if whole is not None]
-    if not kept:
+    if not recomputed:
         return torch.cat([score(*part) for part in zip(*parts, strict=True)])
     again = [
         checkpoint(score, *part, use_reentrant=False, preserve_rng_state=False) for part in zip(*parts, strict=True)
@@ -215,6 +221,13 @@ class BlockPlan:
                     score_BC[some.number_B[:, None], captions.number_C] = block_scores(some, captions)
 
             run_on_cores(score, groups, self._cores if len(groups) >= 4 * self._cores else 1)
+
+    def blocks(self, grams: bool) -> Iterator[tuple[ImageBlock, CaptionBlock]]:
+        """The blocks of `fill`, one after the other."""
+        for images in self._image_chunks():
+            for number_C in self._caption_groups():
+                captions = self._captions(number_C, grams)
+                yield from ((some, captions) for some in images)
 
     def _image_chunks(self) -> Iterator[list[ImageBlock]]:
         """Blocks of images with their Gram matrices, as many at a time as half of the budget holds."""

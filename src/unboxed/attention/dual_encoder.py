@@ -50,18 +50,24 @@ def over_real_rows(
 ) -> torch.Tensor:
     """`function` of the real rows, `[N, V]` to `[N, D]`, in their places; zeros elsewhere.
 
+    In a graph that is exported, `function` computes padded rows too.
+
     Args:
         function: of all real rows together.
         rows: `[..., V]`.
         mask: `[...]`, True for real rows.
     """
+    if torch.compiler.is_exporting():
+        all_ND = function(rows.flatten(0, -2))
+        return all_ND.view(*mask.shape, all_ND.shape[1]).masked_fill(~mask[..., None], 0)
     real_N = mask.flatten().nonzero()[:, 0]
     if len(real_N) == mask.numel():
-        return function(rows.flatten(0, -2)).view(*mask.shape, -1)
+        all_ND = function(rows.flatten(0, -2))
+        return all_ND.view(*mask.shape, all_ND.shape[1])
     # Whole rows are copied: indexing by the mask itself takes several times as long, above all for the gradient.
     output_ND = function(rows.flatten(0, -2).index_select(0, real_N))
     output = output_ND.new_zeros(mask.numel(), output_ND.shape[1]).index_copy(0, real_N, output_ND)
-    return output.view(*mask.shape, -1)
+    return output.view(*mask.shape, output_ND.shape[1])
 
 
 class DualEncoder(Aligner):

@@ -100,7 +100,7 @@ class KeyValueAttention(Aligner):
 
         def matched(both_N2D: torch.Tensor) -> torch.Tensor:
             logit_NM = torch.addmm(bias_M, both_N2D[:, : self.width], keys_MD.T, alpha=self.scale)
-            attention_NBR = logit_NM.view(-1, *regions.mask_BR.shape).softmax(dim=-1)
+            attention_NBR = logit_NM.view(len(logit_NM), *regions.mask_BR.shape).softmax(dim=-1)
             value_NM = both_N2D[:, self.width :] @ values_MD.T
             return (attention_NBR * value_NM.view_as(attention_NBR)).sum(dim=-1)
 

@@ -9,6 +9,7 @@ Gram matrices of the regions (or words): no attended vector is built, and there 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, cast
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, scaled_to_one
+from unboxed.attention.dual_encoder import over_real_rows
 from unboxed.attention.matched import MatchedAttention, matched_attention
 from unboxed.attention.normalize import l2_normalize
 
@@ -65,7 +67,7 @@ class ProjectedRegions(nn.Module):
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Vectors `[B, R, D]`, zero where padded. The boxes are not used."""
-        return finished(self.map(inputs_BRV), mask_BR, self.unit)
+        return finished(self.map, inputs_BRV, mask_BR, self.unit)
 
 
 class ProjectedQueries(nn.Module):
@@ -84,7 +86,7 @@ class ProjectedQueries(nn.Module):
 
     def forward(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
         """Vectors `[C, Q, D]`, zero where padded."""
-        return finished(self.map(states_CQH), mask_CQ, self.unit)
+        return finished(self.map, states_CQH, mask_CQ, self.unit)
 
 
 def query_map(word_width: int | None, joint_width: int) -> nn.Module:
@@ -92,9 +94,18 @@ def query_map(word_width: int | None, joint_width: int) -> nn.Module:
     return nn.Identity() if word_width is None else xavier_linear(word_width, joint_width)
 
 
-def finished(vectors: torch.Tensor, mask: torch.Tensor, unit: bool) -> torch.Tensor:
-    """Vectors `[..., D]` of unit length, or, if not `unit`, of their own; zero where the mask `[...]` is False."""
-    return (l2_normalize(vectors) if unit else vectors).masked_fill(~mask[..., None], 0)
+def finished(
+    layer: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, mask: torch.Tensor, unit: bool
+) -> torch.Tensor:
+    """The real rows mapped by a layer, of unit length, or, if not `unit`, of their own; zero where padded.
+
+    Args:
+        layer: from `[N, V]` to `[N, D]`.
+        rows: `[..., V]`.
+        mask: `[...]`, True for real rows.
+        unit: scale the results to unit length.
+    """
+    return over_real_rows(lambda real: l2_normalize(layer(real)) if unit else layer(real), rows, mask)
 
 
 class CrossAttention(Aligner):

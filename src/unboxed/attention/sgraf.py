@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, block_scores
 from unboxed.attention.chunked_scores import BlockPlan, CaptionBlock, ImageBlock
 from unboxed.attention.cosine_attention import AttentionScorer, attend
+from unboxed.attention.dual_encoder import over_real_rows
 from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
 from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
@@ -96,8 +97,7 @@ class GlobalVector(nn.Module):
         """
         mean_ND = rows_NRD.sum(dim=1) / mask_NR.sum(dim=1, keepdim=True).clamp(min=1)
         if self.channels is None:
-            local_NRD = torch.zeros_like(rows_NRD)
-            local_NRD[mask_NR] = self.local_norm(self.local(rows_NRD[mask_NR]))
+            local_NRD = over_real_rows(lambda rows: self.local_norm(self.local(rows)), rows_NRD, mask_NR)
         elif mask_NR.shape[1] == self.channels and bool(mask_NR.all()):
             local_NRD = self.local_norm(self.local(rows_NRD))
         else:
@@ -206,40 +206,59 @@ class SimilarityReasoning(CrossAttention):
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
     ) -> torch.Tensor | None:
-        """Scores of packed words; attended vectors stay in the core's cache. None where a gradient is needed."""
-        if torch.is_grad_enabled() or self.training:
-            return None
-        score_BC = regions.tensors[0].new_zeros(len(regions.mask_BR), len(queries.mask_CQ))
-        parallel = not torch.is_autocast_enabled(score_BC.device.type)
-        plan = BlockPlan(
-            regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, budget_bytes, parallel
-        )
-        with self._merged():
-            plan.fill(score_BC, partial(self._scores_of_block, regions, queries), grams=False)
-        empty_C = ~queries.mask_CQ.any(dim=1)
+        """Scores of packed words.
+
+        Without gradient, attended vectors stay in the core's cache. With gradient, they are recomputed in the backward
+        pass where those of all pairs would take more than `block_bytes`.
+        """
+        words_CQD, mask_CQ = queries.tensors[0], queries.mask_CQ
+        score_BC = words_CQD.new_zeros(len(regions.mask_BR), len(mask_CQ))
+        gradient, empty_C = torch.is_grad_enabled(), ~mask_CQ.any(dim=1)
+        parallel = not (gradient or self.training or torch.is_autocast_enabled(score_BC.device.type))
+        plan = BlockPlan(regions.tensors[0], regions.mask_BR, words_CQD, mask_CQ, budget_bytes, parallel)
+        attended_bytes = 3 * len(regions.mask_BR) * int(mask_CQ.sum()) * words_CQD.shape[2] * words_CQD.element_size()
+        recomputed = gradient and attended_bytes > self.block_bytes
+        of_block = partial(self._of_block, regions, queries, recomputed)
+        if self.training and isinstance(self.head, AttentionFilter):
+            # The statistics of the gates' batch norm are those of all pairs: all their nodes must exist together.
+            if self.head.by_caption or empty_C.any():
+                return None
+            blocks = list(plan.blocks(grams=False))
+            filtered = self.head.of_blocks([of_block(lambda nodes: nodes, *block) for block in blocks])
+            for (images, captions), vectors_BCS in zip(blocks, filtered, strict=True):
+                score_BC[images.number_B[:, None], captions.number_C] = self._squashed(vectors_BCS)
+            return score_BC
+        with nullcontext() if recomputed else self._merged():
+            plan.fill(score_BC, partial(of_block, lambda nodes: self._squashed(self.head(nodes))), grams=False)
         if empty_C.any():  # they are in no block: their score is that of the whole image and caption alone
             empty = QueryEmbeddings(tuple(tensor[empty_C] for tensor in queries.tensors), queries.mask_CQ[empty_C])
             score_BC[:, empty_C] = block_scores(self.align, regions, empty, None, budget_bytes)
         return score_BC
 
-    def _scores_of_block(
-        self, regions: RegionEmbeddings, queries: QueryEmbeddings, images: ImageBlock, captions: CaptionBlock
+    def _of_block(
+        self,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
+        recomputed: bool,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        images: ImageBlock,
+        captions: CaptionBlock,
     ) -> torch.Tensor:
-        """Scores `[b, c]` of a block, computed for a few images at a time."""
+        """`function` of the similarity vectors `[b, c, 1 + Q, S]` of a block, computed for a few images at a time."""
         cosine_BRQC, caption_1CD = images.cosines(captions), queries.tensors[1][captions.number_C, 0][None]
         words_1QCD, image_BD = captions.queries_QCD[None], regions.tensors[1][images.number_B, 0]
-        mask_CN = queries.mask_CQ.new_ones(len(captions.number_C), len(captions.queries_QCD) + 1)
-        size = max(1, _NUMBERS // captions.queries_QCD.numel())
-        parts = []
-        for first in range(0, len(cosine_BRQC), size):
-            some = slice(first, first + size)
+
+        def part(first: int, stop: int) -> torch.Tensor:
+            some = slice(first, stop)
             mask_BR = None if images.mask_BR is None else images.mask_BR[some]
             words = attend(self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR)
-            nodes_BCNS = self._nodes(
-                words.unit_weights(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD
+            return function(
+                self._nodes(words.unit_weights(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD)
             )
-            parts.append(self._score(nodes_BCNS, mask_CN))
-        return torch.cat(parts)
+
+        size = max(1, _NUMBERS // captions.queries_QCD.numel())
+        starts = range(0, len(cosine_BRQC), size)
+        return torch.cat([_recomputed(part, first, first + size, keep=not recomputed) for first in starts])
 
     def _nodes(
         self,
@@ -271,7 +290,11 @@ class SimilarityReasoning(CrossAttention):
 
     def _score(self, nodes_BCNS: torch.Tensor, mask_CN: torch.Tensor) -> torch.Tensor:
         """Scores `[B, C]` in (0, 1) of similarity vectors."""
-        return self.score(self.head(nodes_BCNS, mask_CN))[..., 0].sigmoid()  # type: ignore[no-any-return]
+        return self._squashed(self.head(nodes_BCNS, mask_CN))
+
+    def _squashed(self, vectors_BCS: torch.Tensor) -> torch.Tensor:
+        """Scores `[B, C]` in (0, 1) of what the head makes of similarity vectors."""
+        return self.score(vectors_BCS)[..., 0].sigmoid()  # type: ignore[no-any-return]
 
     def _merged(self) -> AbstractContextManager[None]:
         """A context in which the layers of the graph are merged once, not for every block."""

@@ -6,7 +6,7 @@ whole caption, each further one a word with the vector that it attends to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -39,17 +39,19 @@ class GraphStep(nn.Module):
         """Weight and bias of the layer that replaces queries and keys."""
         return self.key.weight.T @ self.query.weight, self.key.weight.T @ self.query.bias
 
-    def forward(self, nodes: torch.Tensor, mask: torch.Tensor, first_only: bool = False) -> torch.Tensor:
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor | None, first_only: bool = False) -> torch.Tensor:
         """`[..., N, S]` to the same, or with `first_only` to `[..., 1, S]`, the first node alone.
 
         Args:
             nodes: of which the first of each graph is real.
-            mask: `[..., N]`, True for real nodes; broadcasts.
+            mask: `[..., N]`, True for real nodes; broadcasts. None: all are.
             first_only: compute the first node only, as in the last step, after which the others are not used.
         """
         queries = nodes[..., :1, :] if first_only else nodes
         logit_vectors = linear(queries, *(self.kept if self.kept is not None else self.merged()))
-        logits = (logit_vectors @ nodes.transpose(-1, -2)).masked_fill(~mask[..., None, :], float("-inf"))
+        logits = logit_vectors @ nodes.transpose(-1, -2)
+        if mask is not None:
+            logits = logits.masked_fill(~mask[..., None, :], float("-inf"))
         found: torch.Tensor = self.value(logits.softmax(dim=-1) @ nodes)
         return found.relu()
 
@@ -73,8 +75,8 @@ class GraphReasoning(nn.Module):
             for step in steps:
                 step.kept = None
 
-    def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[..., N, S]` to `[..., S]`."""
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """`[..., N, S]` to `[..., S]`; without a mask, all nodes are real."""
         for number, step in enumerate(self.steps, start=1):
             nodes = step(nodes, mask, first_only=number == len(self.steps))
         return nodes[..., 0, :]
@@ -98,8 +100,10 @@ class AttentionFilter(nn.Module):
         self.norm = SharedBatchNorm()
         self.by_caption = by_caption
 
-    def forward(self, nodes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`[B, C, N, S]` to `[B, C, S]`; without `by_caption`, `[..., N, S]` to `[..., S]`."""
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """`[B, C, N, S]` to `[B, C, S]`; without `by_caption`, `[..., N, S]` to `[..., S]`. No mask: all are real."""
+        if mask is None:
+            mask = torch.ones_like(nodes[..., 0], dtype=torch.bool)
         gate = self.gate(nodes)[..., 0]
         real = mask.expand_as(gate)
         if self.by_caption and self.training:
@@ -107,11 +111,23 @@ class AttentionFilter(nn.Module):
             opened = torch.stack([self._opened(*caption) for caption in each], dim=1)
         else:
             opened = self._opened(gate, real)
-        weight = opened / opened.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)
-        return l2_normalize((weight[..., None, :] @ nodes)[..., 0, :])
+        return _filtered(nodes, opened)
+
+    def of_blocks(self, blocks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The results for blocks of nodes `[..., N, S]`, all real; the batch norm's statistics are those of all."""
+        gates = [self.gate(nodes)[..., 0] for nodes in blocks]
+        opened = self.norm(torch.cat([gate.flatten() for gate in gates])[:, None])[:, 0].sigmoid()
+        parts = opened.split([gate.numel() for gate in gates])
+        return [_filtered(nodes, part.view(nodes.shape[:-1])) for nodes, part in zip(blocks, parts, strict=True)]
 
     def _opened(self, gate: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """The normalized gates in (0, 1); 0 where not real."""
         opened = torch.zeros_like(gate)
         opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
         return opened
+
+
+def _filtered(nodes: torch.Tensor, opened: torch.Tensor) -> torch.Tensor:
+    """The mean of nodes `[..., N, S]` weighted by gates `[..., N]`, scaled to unit length."""
+    weight = opened / opened.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)
+    return l2_normalize((weight[..., None, :] @ nodes)[..., 0, :])

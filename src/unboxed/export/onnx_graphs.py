@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.dual_encoder import MaskedMLP
 from unboxed.attention.ranking import mean_weights, phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
 from unboxed.text.recurrent import RecurrentEncoder
@@ -28,20 +27,8 @@ OPSET = 18
 
 
 def exportable(model: MatchingModel) -> MatchingModel:
-    """A copy of the model in evaluation mode, whose MLPs compute padded rows too."""
-    copy = deepcopy(model).eval().requires_grad_(False)
-    for module in copy.modules():
-        if isinstance(module, MaskedMLP):
-            module.__class__ = _DenseMLP
-    return copy
-
-
-class _DenseMLP(MaskedMLP):
-    """Computes all rows and sets those of padding to zero. In evaluation mode, rows do not depend on each other."""
-
-    def forward(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        mapped: torch.Tensor = self.map(rows.flatten(0, 1)).view(*mask.shape, self.output_width)
-        return mapped.masked_fill(~mask[..., None], 0)
+    """A copy of the model in evaluation mode, without gradients."""
+    return deepcopy(model).eval().requires_grad_(False)
 
 
 class RegionGraph(nn.Module):
