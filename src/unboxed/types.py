@@ -221,6 +221,7 @@ class ImageBatch:
         mask_BR: True for a real region.
         class_score_BRE: the semantic prior's row of each region; E is 0 without a prior.
         label_BR: the vocabulary's id of each region's class, 0 for none; None where the model does not read them.
+        blocks_BRM: the blocks that each region covers, and then their shares; None: they are computed from the boxes.
     """
 
     inputs_BRV: torch.Tensor
@@ -228,6 +229,7 @@ class ImageBatch:
     mask_BR: torch.Tensor
     class_score_BRE: torch.Tensor
     label_BR: torch.Tensor | None = None
+    blocks_BRM: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mask_BR)

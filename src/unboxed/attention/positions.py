@@ -49,7 +49,10 @@ class PositionFocusedRegions(nn.Module):
         self.unit = unit
 
     def positions(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor) -> torch.Tensor:
-        """Position vectors `[B, R, position_width]` of regions, from their boxes."""
+        """Position vectors `[B, R, position_width]` of regions, from boxes, or from blocks and shares `[B, R, 2L]`."""
+        if edges_BR4.shape[-1] != 4:
+            block_BRL, share_BRL = edges_BR4.chunk(2, dim=-1)
+            return self.positions_of_blocks(inputs_BRV, block_BRL.long(), share_BRL)
         return self.positions_of_blocks(inputs_BRV, *cover_blocks(edges_BR4, self.grid, self.slots))
 
     def positions_of_blocks(

@@ -17,6 +17,7 @@ __all__ = [
     "collate_captions",
     "collate_images",
     "epoch_batches",
+    "padded_rows",
     "region_edges",
     "region_inputs",
 ]
@@ -136,6 +137,11 @@ def collate_images(
         class_score_BRE=torch.from_numpy(class_score_BRE),
         label_BR=None if labels_B is None else _padded_labels(labels_B, mask_BR.shape),
     )
+
+
+def padded_rows(rows_B: Sequence[Array]) -> torch.Tensor:
+    """B arrays `[R_b, M]` as one tensor `[B, R, M]`, 0 where padded."""
+    return torch.from_numpy(_padded_rows(rows_B)[0])
 
 
 def collate_captions(

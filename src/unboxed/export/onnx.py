@@ -127,6 +127,8 @@ def _check(grounder: Grounder, out: Path) -> None:
         )
     if config.options.reads_labels:
         raise ExportError("Runs with --label-vectors cannot be exported to ONNX; train without it.")
+    if config.block_columns.any():
+        raise ExportError("Runs on imported blocks cannot be exported to ONNX; train on regions with boxes.")
     if config.options.text != "gru":
         raise ExportError(
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.batches import collate_captions, collate_images, region_edges, region_inputs
+from unboxed.data.batches import collate_captions, collate_images, padded_rows, region_edges, region_inputs
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
@@ -95,7 +95,11 @@ class Batcher:
             class_scores = [self.class_scores(own) for own in regions]
         edges = [region_edges(own.boxes, own.width, own.height) for own in regions]
         labels = [self._labels(own) for own in regions] if self.config.options.reads_labels else None
-        return collate_images([self.region_inputs(own) for own in regions], class_scores, edges, labels)
+        batch = collate_images([self.region_inputs(own) for own in regions], class_scores, edges, labels)
+        columns = self.config.block_columns
+        if not columns.any():
+            return batch
+        return replace(batch, blocks_BRM=padded_rows([own.features[:, columns].astype(np.float32) for own in regions]))
 
     def _labels(self, regions: DescribedRegions) -> npt.NDArray[np.int64]:
         """The vocabulary's id of the most probable class of each of R regions, 0 where none is probable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from unboxed.errors import RunError
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 
@@ -59,8 +61,17 @@ class RunConfig:
     def columns(self) -> npt.NDArray[np.bool_]:
         """`[V]`: which columns of the regions' features are part of the model's input."""
         everything = self.options.backbone_features or not self.class_names or not self.options.uses_classes
-        taken = [everything or not name.startswith("backbone/") for name, _ in self.feature_blocks]
-        return np.repeat(np.array(taken, dtype=bool), [width for _, width in self.feature_blocks])
+        return self._columns_of(
+            name != BLOCKS and (everything or not name.startswith("backbone/")) for name, _ in self.feature_blocks
+        )
+
+    @cached_property
+    def block_columns(self) -> npt.NDArray[np.bool_]:
+        """`[V]`: which columns hold the blocks of the regions and their shares; none where the model reads boxes."""
+        return self._columns_of(name == BLOCKS and self.options.reads_positions for name, _ in self.feature_blocks)
+
+    def _columns_of(self, taken: Iterable[bool]) -> npt.NDArray[np.bool_]:
+        return np.repeat(np.array(list(taken), dtype=bool), [width for _, width in self.feature_blocks])
 
     def without_paths(self) -> RunConfig:
         """A copy whose facts name no folder of this disk, for publishing."""

@@ -194,6 +194,11 @@ class RecipeConfig:
         return self.prior != "none"
 
     @property
+    def reads_positions(self) -> bool:
+        """Whether the attention reads the places of regions, so that it needs boxes or blocks."""
+        return False
+
+    @property
     def reads_labels(self) -> bool:
         """Whether region inputs include the word vectors of the regions' classes."""
         return False

@@ -68,9 +68,8 @@ class MatchingModel(nn.Module):
         if images.label_BR is not None:
             labels_BRE = cast(RecurrentEncoder, self.text).embedding(images.label_BR)
             inputs_BRV = torch.cat([inputs_BRV, labels_BRE], dim=2)
-        return ImageEmbeddings(
-            self.aligner.embed_regions(inputs_BRV, images.edges_BR4, images.mask_BR), images.class_score_BRE
-        )
+        places = images.edges_BR4 if images.blocks_BRM is None else images.blocks_BRM
+        return ImageEmbeddings(self.aligner.embed_regions(inputs_BRV, places, images.mask_BR), images.class_score_BRE)
 
     def encode_words(self, captions: CaptionBatch) -> torch.Tensor:
         """The states `[C, W, H]` of the captions' words, each read in its caption."""

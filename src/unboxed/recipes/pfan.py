@@ -3,7 +3,8 @@
 Wang, Yang, Qian, Ma, Lu, Li, Fan: Position Focused Attention Network for Image-Text Matching. IJCAI 2019.
 
 SCAN with position embeddings of regions: mixtures of the vectors of those blocks of a 16 x 16 grid that a box covers.
-The blocks are computed from the boxes. Where this differs from the paper by default: as listed in `scan.py`.
+The blocks are computed from the boxes, or imported with SCAN's features (`{split}_boxes.npy` with 30 columns).
+Where this differs from the paper by default: as listed in `scan.py`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ class PFAN(CrossAttentionConfig):
     direction: Literal["t2i", "i2t"] = "t2i"
     position_width: int = 64
     mask_empty_blocks: bool = False
+
+    @property
+    def reads_positions(self) -> bool:
+        """True: of boxes, or of the blocks that were imported."""
+        return True
 
     def papers_scorer(self) -> AttentionScorer:
         """PFAN's scorer."""

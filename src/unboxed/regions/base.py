@@ -21,6 +21,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
 __all__ = [
+    "BLOCKS",
     "Detected",
     "Detections",
     "FeatureBlock",
@@ -33,6 +34,9 @@ __all__ = [
     "distinct_class_names",
     "join_id",
 ]
+
+BLOCKS = "blocks"
+"""Name of the feature columns with the blocks that each region covers, and then their shares; no model input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,6 +292,7 @@ class FeatureImporter(ABC):
         boxes: which of its files have boxes, for the documentation.
         has_boxes: whether the regions read from `path` have boxes.
         class_names: names of the classes of the labels, where the files have them.
+        extra_columns: (name, width) of the last feature columns that are no features, such as `BLOCKS`.
 
     Raises:
         RegionsError: nothing of this format in `path`.
@@ -298,6 +303,7 @@ class FeatureImporter(ABC):
     boxes: ClassVar[str] = "yes"
     has_boxes: bool = True
     class_names: tuple[str, ...] = ()
+    extra_columns: tuple[tuple[str, int], ...] = ()
 
     @abstractmethod
     def __init__(self, path: Path) -> None: ...

@@ -120,7 +120,8 @@ def import_regions(
             "dataset of format 'karpathy', `ids` chooses among its names."
         )
     with RegionStore.create_or_resume(out, settings) as store:
-        store.define_columns(names, (_SOURCE,), ((_SOURCE, start_image.features.shape[1]),))
+        width = start_image.features.shape[1] - sum(extra for _, extra in source.extra_columns)
+        store.define_columns(names, (_SOURCE,), ((_SOURCE, width), *source.extra_columns))
         seen, done = _write(store, chain([start_image], images), examples)
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
     return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start)

@@ -78,6 +78,7 @@ def encode_for_index(grounder: Grounder, regions_B: Sequence[Regions]) -> list[S
             mask_BR=pad(batch.mask_BR, (0, 1)),
             class_score_BRE=pad(batch.class_score_BRE, (0, 0, 0, 1)),
             label_BR=None if batch.label_BR is None else pad(batch.label_BR, (0, 1)),
+            blocks_BRM=None if batch.blocks_BRM is None else pad(batch.blocks_BRM, (0, 0, 0, 1)),
         )
     encoded = grounder.model.encode_images(batch)
     stored = []

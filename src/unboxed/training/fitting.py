@@ -22,7 +22,9 @@ from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
+from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
+from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.seeds import generator, seed_of
@@ -144,7 +146,15 @@ def _store(
 ) -> RegionStore:
     """The store that the settings name, or the regions of the examples, extracted into the run."""
     if settings.regions is not None:
-        return RegionStore.open(settings.regions)
+        store = RegionStore.open(settings.regions)
+        known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
+        if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
+            raise RegionsError(
+                f"This recipe reads the places of regions, and {store.path} was imported without boxes or blocks. Put "
+                "PFAN's *_boxes.npy beside the features and import them again into a new folder, or import features "
+                "with boxes."
+            )
+        return store
     region_settings, line = options.region_settings(dataset)
     show(line)
     summary = extract(examples, region_settings, settings.out / "store", strict=settings.strict)
