@@ -221,5 +221,5 @@ def test_what_belongs_to_a_checkpoint_is_asked_for(tmp_path: Path, vocab: Path, 
     with pytest.raises(ModelError, match=r"not the layout of info-ground: it lacks fo.f_layer.0.bias"):
         convert(tmp_path / "criterion", ConvertSettings(out))
     convert(checkpoint, ConvertSettings(out, vocab=vocab))
-    with pytest.raises(RunError, match="already holds a run"):
+    with pytest.raises(RunError, match=r"already holds a run; choose another --out\."):
         convert(checkpoint, ConvertSettings(out, vocab=vocab))

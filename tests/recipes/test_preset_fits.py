@@ -97,6 +97,9 @@ def test_other_options_than_those_of_the_preset_are_said_to_be_on_top_of_it(
         main([*arguments, "--resume", "--margin", "0.3"])
     error = capsys.readouterr().err.splitlines()[-1]
     assert "started with other options on top of --preset paper: margin was 0.2 and now is 0.3" in error
+    with pytest.raises(SystemExit):
+        main([*(text for text in arguments if text not in ("--preset", "paper")), "--resume"])
+    assert "was started with --preset paper; repeat it" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_fast_is_a_fit_without_a_preset(tiny_world: World, tmp_path: Path) -> None:

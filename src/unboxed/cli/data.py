@@ -99,6 +99,9 @@ def regions(
 ) -> None:
     """Find regions in every image of a dataset and write them to a store.
 
+    Without any option of the sources, the models that the dataset names under `[regions]` are used; without these,
+    segments, a 3 x 3 grid and the whole image.
+
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
         out: folder of the store; an interrupted extraction continues where it stopped.
@@ -111,13 +114,17 @@ def regions(
 
     dataset = load_dataset(data)
     dataset.require_images()
+    chosen = RegionSettings(**vars(settings))
+    if chosen == RegionSettings():
+        chosen, description = RegionSettings.default_for(dataset)
+        show(description)
     splits = [dataset.split(name) for name in dataset.split_names]
     for split in splits:
         show(split.describe())
         if strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
-    summary = extract(list(examples.values()), RegionSettings(**vars(settings)), out, workers=workers, strict=strict)
+    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict)
     skipped = dict(summary.skipped)
     for split in splits:
         skipped.update(split.unreadable)

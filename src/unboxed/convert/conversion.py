@@ -42,7 +42,7 @@ def convert(checkpoint: Path, settings: ConvertSettings) -> Grounder:
         RunError: the folder holds a run.
         StoreError: the store cannot be used.
     """
-    require_free(settings.out, resume=False)
+    require_free(settings.out, resume=False, fix="choose another --out")
     content = read_checkpoint(checkpoint)
     layout = _layout(content, settings.text)
     tensors, vocabulary = _with_vocabulary(content, layout, settings.vocab)

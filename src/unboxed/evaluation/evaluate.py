@@ -187,9 +187,9 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
                 "with the settings of the run."
             )
         return store
-    trained_on = Path(str(grounder.config.facts.get("store", "")))
-    if trained_on.is_dir():
-        store = RegionStore.open(trained_on)
+    trained_on = grounder.config.facts.get("store")  # a converted run may have none
+    if trained_on is not None and Path(str(trained_on)).is_dir():
+        store = RegionStore.open(Path(str(trained_on)))
         if isinstance(settings, ImportedRegions) and any(example.image_id in store for example in split.examples):
             return store  # imported regions may have no images to compare with
         if all(_contains(store, example) for example in split.examples):

@@ -279,8 +279,8 @@ class ImportedRegions(RegionSettings):
         """Raises `RegionsError`: the networks that computed imported features are not known."""
         raise RegionsError(
             f"These regions were imported from {self.imported} features, and nothing here computes such features for a "
-            "new image. Import those of the image as well (`unboxed import`), or train on a store made by "
-            "`unboxed regions`."
+            "new image. Import those of the image as well (`unboxed import`) and name their store "
+            "(--regions STORE), or train on a store made by `unboxed regions`."
         )
 
 

@@ -75,7 +75,7 @@ def fit(
         UnboxedError: the dataset, the store or the run cannot be used; the message names the fix.
     """
     run = settings.out
-    previous = _previous_run(recipe, options, settings)
+    previous = _previous_run(recipe, options, settings, preset)
     if previous is not None and previous.facts.get("finished"):
         show(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
@@ -304,8 +304,8 @@ def _finished(grounder: Grounder, data: _Data, run: Path) -> Grounder:
     return grounder
 
 
-def require_free(run: Path, resume: bool) -> None:
-    """Raise an error before another run is overwritten, unless it is to be resumed.
+def require_free(run: Path, resume: bool, fix: str = "continue it with --resume, or choose another --out") -> None:
+    """Raise an error, which names the fix, before another run is overwritten, unless it is to be resumed.
 
     Raises:
         RunError: the folder holds a run, or the path is a file.
@@ -313,10 +313,10 @@ def require_free(run: Path, resume: bool) -> None:
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; --out names the folder of the run.")
     if (run / "config.json").exists() and not resume:
-        raise RunError(f"{run} already holds a run; continue it with --resume, or choose another --out.")
+        raise RunError(f"{run} already holds a run; {fix}.")
 
 
-def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings) -> RunConfig | None:
+def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, preset: str | None) -> RunConfig | None:
     """The config of the run that is to be resumed, which must have been started with the same options."""
     run = settings.out
     require_free(run, settings.resume)
@@ -330,7 +330,10 @@ def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings) -> 
     now, before = flat_options(options), flat_options(previous.options)
     differing = [f"{name} was {before[name]!r} and now is {now[name]!r}" for name in now if now[name] != before[name]]
     if differing:
-        began = f" on top of --preset {previous.facts['preset']}" if "preset" in previous.facts else ""
+        named = previous.facts.get("preset")
+        if named is not None and preset != named:
+            raise RunError(f"{run} was started with --preset {named}; repeat it, or start another run.")
+        began = f" on top of --preset {named}" if named is not None else ""
         raise RunError(
             f"{run} was started with other options{began}: {'; '.join(differing)}. Repeat them, or start another run."
         )
