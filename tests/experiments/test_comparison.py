@@ -162,6 +162,8 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
     (tmp_path / "cells").mkdir()
     (dataset,) = compare(replace(wanted, finished_only=True)).datasets
     assert [row.metrics for row in dataset.grid] == [{}, {}]
+    page = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "None of the 2 settings that are to be tried on `val`" in page and "trains what is missing" in page
     assert dataset.claims[0].verdict == "not run"
 
 

@@ -52,7 +52,8 @@ def results_markdown(comparison: Comparison) -> str:
     lines = [
         "# Results",
         "",
-        f"Written by `{command_line(comparison)}`.",
+        f"Written by `{command_line(comparison)}`."
+        + (" Without `--finished-only` it trains what is missing." if comparison.settings.finished_only else ""),
         "",
         "Grounding scores are percentages of the phrases with a gold box; retrieval is rsum, the sum of six recalls. "
         "[metrics.md](metrics.md) defines both. A row is the mean over seeds. Brackets contain the 95 % bootstrap "
@@ -78,17 +79,20 @@ def results_markdown(comparison: Comparison) -> str:
             claims_markdown(claims).rstrip(),
         ]
         for dataset in comparison.datasets:
-            if dataset.grid:
-                tried = (
-                    f"Tried on `val` of {dataset.name}, with one seed; of each constraint, the highest rsum is chosen:"
-                )
-                lines += ["", tried, "", grid_markdown(dataset.grid).rstrip()]
+            lines += ["", *_grid(dataset)] if dataset.grid else []
         judged = {result.claim.paper for result in claims if result.difference is not None}
         lines += [f"\n**{paper}.** {text}" for paper, text in paper_notes().items() if paper in judged]
     if comparison.failed:
         lines += ["", "## Failed cells", ""]
         lines += [f"* `{name}` failed: {reason}" for name, reason in comparison.failed.items()]
     return "\n".join(lines) + "\n"
+
+
+def _grid(dataset: DatasetResult) -> list[str]:
+    if not any(row.metrics for row in dataset.grid):
+        return [f"None of the {len(dataset.grid)} settings that are to be tried on `val` of {dataset.name} was run."]
+    tried = f"Tried on `val` of {dataset.name}, with one seed; of the rows of a claim, the highest rsum counts:"
+    return [tried, "", grid_markdown(dataset.grid).rstrip()]
 
 
 def _dataset(dataset: DatasetResult) -> list[str]:
