@@ -103,8 +103,8 @@ class GlobalVector(nn.Module):
         else:
             counts = sorted(set(mask_NR.sum(dim=1).tolist()))
             raise RegionsError(
-                f"With {self.channels} channels every image has {self.channels} regions, not {counts}; leave out "
-                "--region-channels, or use regions of that number for each image."
+                f"With {self.channels} channels every image has {self.channels} regions, not {counts}; set "
+                "--region-channels 0 for any number, or use regions of that number for each image."
             )
         local_NRD = self.dropout(local_NRD.tanh())
         whole_ND = self.dropout(self.whole_norm(self.whole(mean_ND)).tanh())

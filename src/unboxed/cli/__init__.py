@@ -149,5 +149,5 @@ def _check_name(kind: str, name: str, known: Iterable[str]) -> None:
     if name in known:
         return
     close = difflib.get_close_matches(name, known, n=1)
-    suggestion = f"did you mean {close[0]!r}? " if close else ""
-    raise UnboxedError(f"There is no {kind} {name!r}; {suggestion}Known are {', '.join(known)}.")
+    suggestion = f"; did you mean {close[0]!r}?" if close else "."
+    raise UnboxedError(f"There is no {kind} {name!r}{suggestion} Known are {', '.join(known)}.")
