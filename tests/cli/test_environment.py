@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,21 @@ def test_the_command_line_prints_it_and_exits_with_2(
         f"error: {tmp_path / 'run'}: No space left on device; free some space and repeat the command; what is finished "
         "is kept.\n"
     )
+
+
+def test_sigterm_leaves_the_blocks_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that child processes end with their parent, and temporary files are removed."""
+    left = []
+
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            left.append(True)
+
+    monkeypatch.setattr("unboxed.cli._run", lambda arguments: command())
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo"])
+    assert (ended.value.code, left, signal.getsignal(signal.SIGTERM)) == (143, [True], before)

@@ -109,3 +109,22 @@ def test_the_key_of_a_run_changes_with_its_files_and_its_store(tmp_path: Path) -
     (tmp_path / "model.safetensors").write_bytes(b"others")
     keys.append(run_key(tmp_path, None))
     assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"width": 200', '"wibth": 200'), ('"width": 200', '"width": "x"'), ('"key": "key"', '"key": 3'), ("0.9", "null")],
+)
+def test_a_damaged_line_is_dropped_and_the_others_stay(
+    old: str, new: str, example: Example, grounding: Grounding, tmp_path: Path
+) -> None:
+    path = tmp_path / "g.jsonl"
+    with GroundingsFile(path, "run", 2) as file:
+        file.add("key", [grounding], example)
+        file.add("other", [grounding], example)
+    head, first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    assert old in first
+    path.write_text(head + first.replace(old, new, 1) + "".join(rest), encoding="utf-8")
+    file = GroundingsFile(path, "run", 2)
+    assert file.get("key") is None
+    assert file.get("other") is not None

@@ -54,12 +54,24 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
         ({"choices": {"schedule": {"speed": 1}}}, "damaged.*schedule.speed"),
         ({"feature_blocks": [["x"]]}, "damaged"),
         ({"presence": {"slope": 1}}, "damaged"),
+        ({"regions": []}, "damaged"),
+        ({"choices": []}, "damaged"),
+        ({"class_names": [7]}, "damaged.*a class name is not text"),
     ],
 )
 def test_a_damaged_config_is_named(run: Path, change: dict[str, object], message: str) -> None:
     content = json.loads(GOLDEN.read_text(encoding="utf-8"))
     (run / "config.json").write_text(json.dumps({**content, **change}), encoding="utf-8")
     with pytest.raises(RunError, match=message):
+        RunConfig.load(run)
+
+
+@pytest.mark.parametrize("foreign", ["/etc/hostname", "../secret.txt", "regions/../../secret.txt"])
+def test_a_run_names_no_file_outside_its_folder(run: Path, foreign: str) -> None:
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content["regions"]["class_names"] = foreign
+    (run / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RunError, match="as class_names of its regions, which is outside the run"):
         RunConfig.load(run)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import tyro
@@ -66,13 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: the arguments; by default those of the process.
 
     Raises:
-        SystemExit: with code 2 after an error of the user, 130 after an interrupt, 141 after a closed pipe.
+        SystemExit: with code 2 after an error of the user, 130 after an interrupt, 141 after a closed pipe, 143 after
+            SIGTERM.
     """
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         try:
-            _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
+            with _ending_on_terminate():
+                _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
@@ -86,6 +91,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("Interrupted. Finished work is kept; `--resume` continues a fit.", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+@contextmanager
+def _ending_on_terminate() -> Iterator[None]:
+    """SIGTERM leaves every block of the command, which ends its child processes and removes temporary files."""
+    owner = os.getpid()
+
+    def leave(number: int, _frame: object) -> None:
+        if os.getpid() != owner:  # a forked child
+            os._exit(128 + number)
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave_closed_pipe() -> NoReturn:

@@ -21,8 +21,8 @@ __all__ = ["GroundingsFile", "content_key", "run_key"]
 class GroundingsFile:
     """Groundings by image and captions: a line of JSON for each image, below a line that identifies the run.
 
-    A line that was cut short is dropped when the file is opened, and so is everything that another run found. Used in a
-    `with` block, which opens the file for `add`.
+    A line that is damaged or was cut short is dropped when the file is opened, and so is everything that another run
+    found. Used in a `with` block, which opens the file for `add`.
 
     Args:
         path: the file.
@@ -41,7 +41,7 @@ class GroundingsFile:
         lines = path.read_bytes().split(b"\n") if path.is_file() else []
         entries = [entry for line in lines if (entry := _parsed(line)) is not None]
         if entries and entries[0] == self._head:
-            self._known = {entry["key"]: entry["groundings"] for entry in entries[1:] if "key" in entry}
+            self._known = {entry["key"]: entry["groundings"] for entry in entries[1:] if _is_complete(entry)}
 
     def __enter__(self) -> GroundingsFile:
         lines = [self._head, *({"key": key, "groundings": known} for key, known in self._known.items())]
@@ -94,9 +94,26 @@ def run_key(run: Path, regions: Path | None) -> str:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def _is_complete(entry: dict[str, Any]) -> bool:
+    """Whether a line has all that `add` wrote, each of its kind."""
+    try:
+        for grounding in map(_from_json, entry["groundings"]):
+            for phrase in grounding.phrases:
+                boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
+                if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float):
+                    return False
+                if boxes.shape != (len(scores), 4) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+                    return False
+            if not all(isinstance(side, int) and side > 0 for side in (grounding.width, grounding.height)):
+                return False
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return isinstance(entry.get("key"), str)
 
 
 def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -121,7 +122,7 @@ class RunConfig:
                 )
             if content["recipe"] not in RECIPES:
                 raise RunError(f"{path} names the recipe {content['recipe']!r}; known are {', '.join(RECIPES)}.")
-            return cls(
+            config = cls(
                 recipe=content["recipe"],
                 options=recipe_from_dict(content["recipe"], content["choices"]),
                 regions=settings_from_dict(content["regions"], run),
@@ -130,5 +131,23 @@ class RunConfig:
                 facts=dict(content["facts"]),
                 presence=PresenceCalibration(**content["presence"]) if content.get("presence") else None,
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not all(isinstance(name, str) for name in config.class_names):
+                raise TypeError("a class name is not text")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None
+        _require_own_files(config.regions, run)
+        return config
+
+
+def _require_own_files(regions: RegionSettings, run: Path) -> None:
+    """Raises `RunError` for a file outside the run: one from others could name a private file of this disk.
+
+    Links are not followed, since the cache of the Hub consists of links.
+    """
+    inside = Path(os.path.abspath(run))  # noqa: PTH100
+    for name, path in regions.model_files.items():
+        if not Path(os.path.abspath(path)).is_relative_to(inside):  # noqa: PTH100
+            raise RunError(
+                f"{run / 'config.json'} names {path} as {name} of its regions, which is outside the run; copy that "
+                "file into the run's folder and name it there."
+            )

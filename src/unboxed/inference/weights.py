@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -10,6 +11,8 @@ from safetensors.torch import save_file
 
 from unboxed.errors import RunError
 from unboxed.runtime.atomic import atomic_path
+
+_DIGEST = "sha256"
 
 __all__ = ["load_weights", "read_tensors", "save_weights", "write_tensors"]
 
@@ -29,15 +32,34 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write named tensors and text metadata to a safetensors file in one step."""
+    """Write named tensors, text metadata and a digest of the tensors to a safetensors file in one step."""
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_path(path) as partial:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata)
+        save_file(stored, partial, {**metadata, _DIGEST: _digest(stored)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors and metadata of a safetensors file; raises `RunError` when it cannot be read."""
+    """The tensors and metadata of a safetensors file.
+
+    Raises:
+        RunError: it cannot be read, or its tensors differ from the digest that was written with them. Files of earlier
+            versions have no digest.
+    """
     try:
         with safe_open(path, framework="pt") as stored:
-            return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata() or {}  # noqa: SIM118
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            metadata = dict(stored.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
+    if metadata.pop(_DIGEST, None) not in (None, _digest(tensors)):
+        raise RunError(f"{path} is damaged: its content changed after it was written. Restore it, or train again.")
+    return tensors, metadata
+
+
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
+    """sha256 over the names, kinds, shapes and bytes of contiguous tensors on the CPU."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -230,12 +230,14 @@ def _read(folder: Path) -> dict[str, Any]:
         version = content["version"]
         read = {name: content[name] for name in ("settings", "cooccurrence")}
         read["class_names"] = tuple(content["class_names"])
+        if not all(isinstance(name, str) for name in read["class_names"]):
+            raise TypeError("a class name is not text")
         read["parts"] = tuple(content.get("parts", PARTS))
         if not set(read["parts"]) <= set(ALL_PARTS):
             raise ValueError(f"unknown parts {read['parts']}")
     except OSError as error:
         raise ModelError(f"There is no semantic prior in {folder} ({error}); train the run anew.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{file} is damaged ({error!r}); train the run anew.") from None
     if not isinstance(version, int) or version > _VERSION:
         raise ModelError(f"{file} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")

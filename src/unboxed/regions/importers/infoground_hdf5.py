@@ -50,7 +50,7 @@ class InfoGroundHDF5(FeatureImporter):
                         files[name] = stack.enter_context(self._file(file))
                     elif name == "boxes":
                         raise RegionsError(f"{subset} has no boxes.hdf5; put it beside features.hdf5.")
-                for image_id in files["features"]:
+                for image_id in _names(files["features"], subset / "features.hdf5"):
                     if join_id(image_id) in wanted:
                         yield _image(image_id, files, subset)
 
@@ -61,13 +61,20 @@ class InfoGroundHDF5(FeatureImporter):
             raise RegionsError(f"{path} cannot be read as HDF5 ({error}); fetch it again.") from None
 
 
+def _names(file: Any, path: Path) -> list[str]:
+    try:
+        return list(file)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise RegionsError(f"{path} cannot be read as HDF5 ({error}); fetch it again.") from None
+
+
 def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedImage:
     def array(name: str) -> npt.NDArray[Any] | None:
-        if name not in files or image_id not in files[name]:
-            return None
         try:
+            if name not in files or image_id not in files[name]:
+                return None
             return np.asarray(files[name][image_id][()])
-        except (OSError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RegionsError(f"{subset / name}.hdf5: {image_id} cannot be read ({error}); fetch it again.") from None
 
     features, boxes, scores, labels = (array(name) for name in ("features", "boxes", "scores", "labels"))

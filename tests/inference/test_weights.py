@@ -1,0 +1,40 @@
+"""Weights carry a digest: a changed bit is noticed, and files without a digest are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from unboxed.errors import RunError
+from unboxed.inference.weights import read_tensors, write_tensors
+
+TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "step": torch.tensor(7), "seen": torch.tensor([True, False])}
+
+
+def test_tensors_and_metadata_are_read_as_written(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "m.safetensors", TENSORS, {"epoch": "3"})
+    read, metadata = read_tensors(tmp_path / "m.safetensors")
+    assert metadata == {"epoch": "3"}
+    assert all(torch.equal(read[name], value) for name, value in TENSORS.items())
+
+
+def test_a_flipped_bit_of_every_byte_is_noticed(tmp_path: Path) -> None:
+    """In the tensors; the header names them, and its flips may leave the same content."""
+    path = tmp_path / "m.safetensors"
+    write_tensors(path, TENSORS, {})
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    for position in range(header, len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"m\.safetensors is damaged"):
+            read_tensors(path)
+
+
+def test_a_file_without_a_digest_is_read(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "m.safetensors")
+    assert torch.equal(read_tensors(tmp_path / "m.safetensors")[0]["weight"], TENSORS["weight"])
