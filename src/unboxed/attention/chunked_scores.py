@@ -116,7 +116,9 @@ def _pieces(
         attended = attend(scorer, cosine.contiguous(), gram, context_mask, query_mask_KQJ=query_mask_1QJ)
         return scorer.score(attended, mask_1QJ, direction)
 
-    size = max(1, PIECE // max(1, cosine_KNQJ[0].numel()))
+    # What the gradient keeps is in memory anyway: pieces in the cache help only where it is computed again.
+    whole = cosine_KNQJ.requires_grad and not recomputed
+    size = len(cosine_KNQJ) if whole else max(1, PIECE // max(1, cosine_KNQJ[0].numel()))
     parts = [torch.split(whole, size) for whole in (cosine_KNQJ, gram_KNN, context_mask_KN) if whole is not None]
     if not recomputed:
         return torch.cat([score(*part) for part in zip(*parts, strict=True)])

@@ -78,6 +78,11 @@ class Pairs:
             return self.alignment.score_BC
         return self.aligner.scores(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
 
+    def score_with(self, image_of_C: torch.Tensor) -> torch.Tensor:
+        """The scores `[C]` of captions, each with one image of the batch, without those of the other images."""
+        images = self.images.of(image_of_C)
+        return align(self.aligner, images, self.captions, paired=True).score_BC[0]
+
     @cached_property
     def match(self) -> tuple[torch.Tensor, torch.Tensor]:
         """How well each query is matched in each image, `[B, C, Q]`, and the scores `[B, C]`."""

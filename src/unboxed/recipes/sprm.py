@@ -117,12 +117,12 @@ class SPRM(RecipeConfig):
         import torch
 
         from unboxed.objectives.contrastive import caption_image_infonce
-        from unboxed.objectives.difference import score_difference
 
-        score_BC, image_of_C = pairs.score_BC, pairs.image_of_C
         if self.contrast == "infonce":
-            return {"sentence": caption_image_infonce(score_BC / self.refinement_temperature, image_of_C)}
-        differences = [score_difference(score_BC, image_of_C, negative_C) for negative_C in self._negatives(pairs)]
+            return {"sentence": caption_image_infonce(pairs.score_BC / self.refinement_temperature, pairs.image_of_C)}
+        # Other images have no part in the loss: they are not scored.
+        paired_C = pairs.score_with(pairs.image_of_C)
+        differences = [pairs.score_with(negative_C) - paired_C for negative_C in self._negatives(pairs)]
         return {"difference": torch.stack(differences).mean()}
 
     def _negatives(self, pairs: Pairs) -> list[torch.Tensor]:
