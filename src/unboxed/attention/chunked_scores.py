@@ -19,7 +19,7 @@ whole, a tenth for BFAN, and took some ten seconds for every length of caption.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -215,20 +215,23 @@ class BlockPlan:
             grams: whether `block_scores` needs the captions' Gram matrices.
         """
         groups = self._caption_groups()
+        words = self._packed(groups)
         for images in self._image_chunks():
 
-            def score(number_C: torch.Tensor, images: list[ImageBlock] = images) -> None:
-                captions = self._captions(number_C, grams)
+            def score(group: int, images: list[ImageBlock] = images) -> None:
+                captions = self._captions(groups[group], words[group], grams)
                 for some in images:
                     score_BC[some.number_B[:, None], captions.number_C] = block_scores(some, captions)
 
-            run_on_cores(score, groups, self._cores if len(groups) >= 4 * self._cores else 1)
+            run_on_cores(score, range(len(groups)), self._cores if len(groups) >= 4 * self._cores else 1)
 
     def blocks(self, grams: bool) -> Iterator[tuple[ImageBlock, CaptionBlock]]:
         """The blocks of `fill`, one after the other."""
+        groups = self._caption_groups()
+        words = self._packed(groups)
         for images in self._image_chunks():
-            for number_C in self._caption_groups():
-                captions = self._captions(number_C, grams)
+            for group, number_C in enumerate(groups):
+                captions = self._captions(number_C, words[group], grams)
                 yield from ((some, captions) for some in images)
 
     def _image_chunks(self) -> Iterator[list[ImageBlock]]:
@@ -239,17 +242,22 @@ class BlockPlan:
         a_chunk = max(1, self._budget // 2 // max(1, regions * (regions + copied)))
         a_block = max(1, self._columns // max(1, regions))
         for chunk in torch.split(order_B, a_chunk):
-            yield [self._images(index) for index in torch.split(chunk, a_block)]
+            regions_BRD = self._regions_BRD
+            regions_BRD = (
+                regions_BRD[int(chunk[0]) : int(chunk[-1]) + 1]
+                if self._whole
+                else regions_BRD.index_select(0, chunk.to(regions_BRD.device))
+            )
+            blocks = zip(torch.split(chunk, a_block), torch.split(regions_BRD, a_block), strict=True)
+            yield [self._images(index.to(regions_BRD.device), part_BRD) for index, part_BRD in blocks]
 
-    def _images(self, index: torch.Tensor) -> ImageBlock:
-        device = self._mask_BR.device
-        if self._whole:
-            regions_BRD, mask_BR = self._regions_BRD[int(index[0]) : int(index[-1]) + 1], None
-        else:
-            mask_BR = self._mask_BR[index.to(device)]
+    def _images(self, index: torch.Tensor, regions_BRD: torch.Tensor) -> ImageBlock:
+        mask_BR = None
+        if not self._whole:
+            mask_BR = self._mask_BR[index]
             mask_BR = mask_BR[:, : max(1, int(used_columns(mask_BR).max()))]
-            regions_BRD = self._regions_BRD[index.to(device), : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
-        return ImageBlock(index.to(device), regions_BRD, _gram(regions_BRD), mask_BR)
+            regions_BRD = regions_BRD[:, : mask_BR.shape[1]].masked_fill(~mask_BR[..., None], 0)
+        return ImageBlock(index, regions_BRD, _gram(regions_BRD), mask_BR)
 
     def _caption_groups(self) -> list[torch.Tensor]:
         """Indices of the captions of each block; captions without queries are in none."""
@@ -259,12 +267,26 @@ class BlockPlan:
             groups += same.tensor_split(-(-len(same) // max(1, self._words // length)))
         return groups
 
-    def _captions(self, number_C: torch.Tensor, grams: bool) -> CaptionBlock:
-        device, length = self._queries_CQD.device, int(self._length_C[number_C[0]])
-        row_QC = self._real_T[self._first_C[number_C] + torch.arange(length)[:, None]]
-        queries_MD = self._queries_CQD.flatten(0, 1).index_select(0, row_QC.flatten().to(device))
-        queries_QCD = queries_MD.view(length, len(number_C), -1)
-        return CaptionBlock(number_C.to(device), queries_QCD, _gram(queries_QCD.transpose(0, 1)) if grams else None)
+    def _packed(self, groups: list[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+        """The words of each group where a gradient is needed, which then reaches all groups at once; else None."""
+        if not (groups and torch.is_grad_enabled() and self._queries_CQD.requires_grad):
+            return [None] * len(groups)
+        rows = [self._rows(number_C) for number_C in groups]
+        return torch.split(self._words_of(torch.cat(rows)), [len(row_M) for row_M in rows])
+
+    def _captions(self, number_C: torch.Tensor, words_MD: torch.Tensor | None, grams: bool) -> CaptionBlock:
+        words_MD = self._words_of(self._rows(number_C)) if words_MD is None else words_MD
+        queries_QCD = words_MD.view(-1, len(number_C), words_MD.shape[1])
+        gram_CQQ = _gram(queries_QCD.transpose(0, 1)) if grams else None
+        return CaptionBlock(number_C.to(words_MD.device), queries_QCD, gram_CQQ)
+
+    def _rows(self, number_C: torch.Tensor) -> torch.Tensor:
+        """Rows of `[C Q]`: the first words of captions of one length, then the second ones, …"""
+        length = int(self._length_C[number_C[0]])
+        return self._real_T[self._first_C[number_C] + torch.arange(length)[:, None]].flatten()
+
+    def _words_of(self, row_M: torch.Tensor) -> torch.Tensor:
+        return self._queries_CQD.flatten(0, 1).index_select(0, row_M.to(self._queries_CQD.device))
 
 
 def _gram(vectors_KND: torch.Tensor) -> torch.Tensor:
