@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,18 @@ def test_a_saved_model_is_the_same_model(tiny_run: Path, tiny_dataset: Path, tmp
     photo = tiny_dataset.parent / "photos" / "5.png"
     copy = unboxed.load(tmp_path / "copy")
     assert _same(grounder.ground(photo, "a white box"), copy.ground(photo, "a white box"))
+
+
+def test_a_run_of_a_named_text_encoder_is_not_downloaded(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    content = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    content["choices"]["text"] = "someone/encoder"
+    (tmp_path / "run" / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it asks the network"))
+    with pytest.raises(RunError, match="has no folder `text`.* Loading a run downloads nothing"):
+        unboxed.load(tmp_path / "run")
 
 
 def test_regions_of_another_kind_are_refused(tiny_run: Path, tiny_dataset: Path) -> None:

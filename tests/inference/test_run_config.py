@@ -53,6 +53,7 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
         ({"choices": {"scale": "large"}}, "damaged.*scale is 'large'; expected float"),
         ({"choices": {"schedule": {"speed": 1}}}, "damaged.*schedule.speed"),
         ({"feature_blocks": [["x"]]}, "damaged"),
+        ({"feature_blocks": [["x", 2**31]]}, "damaged.*the features are 2147483648 wide; expected 0 to 1000000"),
         ({"presence": {"slope": 1}}, "damaged"),
         ({"regions": []}, "damaged"),
         ({"choices": []}, "damaged"),

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from unboxed.errors import RunError
-from unboxed.inference.weights import read_tensors, write_tensors
+from unboxed.inference.weights import check_shapes, read_tensors, save_weights, write_tensors
 
 TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "step": torch.tensor(7), "seen": torch.tensor([True, False])}
 
@@ -38,3 +38,13 @@ def test_a_flipped_bit_of_every_byte_is_noticed(tmp_path: Path) -> None:
 def test_a_file_without_a_digest_is_read(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "m.safetensors")
     assert torch.equal(read_tensors(tmp_path / "m.safetensors")[0]["weight"], TENSORS["weight"])
+
+
+def test_shapes_are_compared_before_memory_is_asked_for(tmp_path: Path) -> None:
+    save_weights(tmp_path / "m.safetensors", torch.nn.Linear(3, 4))
+    check_shapes(tmp_path / "m.safetensors", torch.nn.Linear(3, 4, device="meta"))
+    with pytest.raises(RunError, match=r"weight has the shape \[4, 3\], and config.json gives \[1000000000, 3\]"):
+        check_shapes(tmp_path / "m.safetensors", torch.nn.Linear(3, 10**9, device="meta"))
+    (tmp_path / "m.safetensors").write_bytes(b"x")
+    with pytest.raises(RunError, match="Cannot read"):
+        check_shapes(tmp_path / "m.safetensors", torch.nn.Linear(3, 4, device="meta"))

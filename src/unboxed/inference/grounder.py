@@ -20,7 +20,7 @@ from unboxed.inference.grounding import ground_embedded, ground_stream, ground_t
 from unboxed.inference.hub import fetched, model_card, uploaded
 from unboxed.inference.results import Grounding, RankedImage, span_heat
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.weights import load_weights, save_weights
+from unboxed.inference.weights import check_shapes, load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.extraction import RegionExtractor
@@ -72,6 +72,14 @@ class Grounder:
         vocabulary = Vocabulary.load(run / "vocab.json")
         if not (run / "model.safetensors").is_file():
             raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
+        if config.options.text != "gru" and not (run / "text").is_dir():
+            raise RunError(
+                f"{run} has no folder `text`, the text encoder that it was trained with; copy the whole run. Loading a "
+                "run downloads nothing."
+            )
+        if config.options.text == "gru":  # before memory is asked for
+            with torch.device("meta"):
+                check_shapes(run / "model.safetensors", config.options.build(vocabulary, config.region_width))
         model = config.options.build(vocabulary, config.region_width, run / "text")
         load_weights(run / "model.safetensors", model)
         prior = None

@@ -24,6 +24,7 @@ __all__ = ["RunConfig"]
 
 _FORMAT = "unboxed-run"
 _VERSION = 1
+_WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,9 @@ class RunConfig:
                 facts=dict(content["facts"]),
                 presence=PresenceCalibration(**content["presence"]) if content.get("presence") else None,
             )
+            widths = [width for _, width in config.feature_blocks]
+            if min(widths, default=0) < 0 or sum(widths) > _WIDEST:
+                raise ValueError(f"the features are {sum(widths)} wide; expected 0 to {_WIDEST}")
             if not all(isinstance(name, str) for name in config.class_names):
                 raise TypeError("a class name is not text")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -14,7 +14,7 @@ from unboxed.runtime.atomic import atomic_path
 
 _DIGEST = "sha256"
 
-__all__ = ["load_weights", "read_tensors", "save_weights", "write_tensors"]
+__all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "write_tensors"]
 
 
 def save_weights(path: Path, model: torch.nn.Module) -> None:
@@ -29,6 +29,25 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise RunError(f"{path} holds the weights of another model: {str(error).splitlines()[-1].strip()}") from None
+
+
+def check_shapes(path: Path, model: torch.nn.Module) -> None:
+    """Compare the shapes in the header of a safetensors file with those of a model, which may be on the meta device.
+
+    Raises:
+        RunError: the file cannot be read, or a tensor has another shape. Which names are missing is found on loading.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
+    for name, expected in model.state_dict().items():
+        if name in shapes and shapes[name] != list(expected.shape):
+            raise RunError(
+                f"{path} holds the weights of another model: {name} has the shape {shapes[name]}, and config.json "
+                f"gives {list(expected.shape)}. Restore both files, or train the run again."
+            )
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
