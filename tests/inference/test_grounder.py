@@ -62,7 +62,7 @@ def test_a_run_of_a_named_text_encoder_is_not_downloaded(
     content["choices"]["text"] = "someone/encoder"
     (tmp_path / "run" / "config.json").write_text(json.dumps(content), encoding="utf-8")
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it asks the network"))
-    with pytest.raises(RunError, match="has no folder `text`.* Loading a run downloads nothing"):
+    with pytest.raises(RunError, match=r"has no folder `text`.* Loading a run downloads nothing"):
         unboxed.load(tmp_path / "run")
 
 
