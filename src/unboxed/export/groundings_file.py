@@ -105,7 +105,7 @@ def _is_complete(entry: dict[str, Any]) -> bool:
         for grounding in map(_from_json, entry["groundings"]):
             for phrase in grounding.phrases:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
-                if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float):
+                if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float | None):
                     return False
                 if boxes.shape != (len(scores), 4) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
                     return False
