@@ -113,7 +113,12 @@ def test_the_key_of_a_run_changes_with_its_files_and_its_store(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"width": 200', '"wibth": 200'), ('"width": 200', '"width": "x"'), ('"key": "key"', '"key": 3'), ("0.9", '"high"')],
+    [
+        ('"width": 200', '"wibth": 200'),
+        ('"width": 200', '"width": "x"'),
+        ('"key": "key"', '"key": 3'),
+        ("0.9", '"high"'),
+    ],
 )
 def test_a_damaged_line_is_dropped_and_the_others_stay(
     old: str, new: str, example: Example, grounding: Grounding, tmp_path: Path
