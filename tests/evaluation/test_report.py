@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import GroundedMention, score_grounding
 from unboxed.evaluation.report import GalleryItem, _heat, _parts, write_report
 from unboxed.inference.results import GroundedPhrase, Grounding
@@ -66,9 +67,16 @@ def item(folder: Path, text: str = "A dog chases a ball.", name: str = "image.pn
     return GalleryItem(folder / name, Caption(text, gold), Grounding(text, answers, words, regions, attention, 100, 80))
 
 
-def report(folder: Path, *items: GalleryItem, title: str = "A title", log: tuple[dict[str, float], ...] = ()) -> str:
-    box = [[0, 0, 10, 10]]
-    scores = score_grounding([GroundedMention(str(i), ("animals",), box, box[: i % 2], box) for i in range(20)])
+def report(
+    folder: Path,
+    *items: GalleryItem,
+    title: str = "A title",
+    log: tuple[dict[str, float], ...] = (),
+    rule: BoxRule | None = None,
+) -> str:
+    box = np.array([[0.0, 0.0, 10.0, 10.0]])
+    mentions = [GroundedMention(str(i), ("animals",), box, box[: i % 2], box) for i in range(20)]
+    scores = score_grounding(mentions, rule=BoxRule() if rule is None else rule)
     worse = score_grounding([GroundedMention(str(i), ("animals",), box, box[: i % 4 == 0], box) for i in range(20)])
     write_report(
         folder / "new" / "report.html",
@@ -94,6 +102,20 @@ def test_the_page_shows_numbers_pictures_and_curves(tmp_path):
     assert [len(page.of_class(name)) for name in ("right", "wrong")] == [2, 2]
     assert len(page.of_class("chip")) == 4
     assert len(page.of_class("gold")) == 4
+
+
+def test_the_page_names_the_convention_of_boxes_and_marks_phrases_by_it(tmp_path):
+    """The second answer has an IoU of 1225 / 2500 with continuous edges, and of 1300 / 2500 with inclusive ones."""
+    first = item(tmp_path)
+    wrong = first.grounding.phrases[1]
+    close = replace(wrong, boxes=np.array([[0, 0, 49, 25]], dtype=np.float32))
+    shown = replace(first, grounding=replace(first.grounding, phrases=(first.grounding.phrases[0], close)))
+    plain = Page(report(tmp_path, shown)).text
+    assert "continuous boxes, IoU >= 0.5, a point on an edge is outside" in plain
+    assert "1 of 2 right" in plain and "has IoU ≥ 0.5" in plain
+    inclusive = Page(report(tmp_path, shown, rule=BoxRule(boxes="inclusive", overlap="above"))).text
+    assert "inclusive boxes, IoU > 0.5, a point on an edge is outside" in inclusive
+    assert "2 of 2 right" in inclusive and "has IoU > 0.5" in inclusive and "≥ 0.5" not in inclusive
 
 
 def test_it_loads_nothing(tmp_path):

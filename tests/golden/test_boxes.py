@@ -8,6 +8,7 @@ original differs from this in more, the test compares the cases that agree.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,8 @@ def test_locnet_peaks_and_pointing_of_heat_maps(golden: Callable[[str], Any]) ->
     maps, boxes = fixture.arrays["in_maps"].astype(np.float64), fixture.arrays["in_boxes"]
     fixture.check("out_resized_map", upsampled(maps[0, 0], side, side)[::4, ::4])
     peaks, scaled = np.full((*boxes.shape[:2], 2), -1), np.zeros_like(boxes)
-    shares = np.zeros(len(boxes))
+    rule = BoxRule(point_on_edge="inside")
+    shares, released = np.zeros(len(boxes)), np.zeros(len(boxes))
     for caption, phrases in enumerate(fixture.arrays["in_phrase_counts"]):
         mentions = []
         for phrase in range(phrases):
@@ -162,10 +164,11 @@ def test_locnet_peaks_and_pointing_of_heat_maps(golden: Callable[[str], Any]) ->
             # The original compares the pixel's number, not its centre, and counts the edges as inside.
             mentions.append(HeatMention("image", caption, scaled[caption, phrase, :count], (x - 0.5, y - 0.5)))
         if any(len(mention.gold_boxes) for mention in mentions):
-            shares[caption] = (
-                score_heat(mentions, resamples=1, rule=BoxRule(point_on_edge="inside")).pointing_heatmap_per_box / 100
-            )
+            swapped = [replace(mention, point=mention.point[::-1]) for mention in mentions]
+            for found, of in ((shares, mentions), (released, swapped)):
+                found[caption] = score_heat(of, resamples=1, rule=rule).pointing_heatmap_per_box / 100
     fixture.check("out_peak_row_column", peaks)
     fixture.check("out_scaled_boxes", scaled)
     fixture.check("out_score_axes_in_order", shares)
-    fixture.assert_complete(["out_score_as_released"])  # takes (row, column) for (x, y)
+    fixture.check("out_score_as_released", released)  # takes (row, column) for (x, y)
+    fixture.assert_complete()

@@ -76,6 +76,27 @@ def test_equal_generators_give_equal_samples_that_reach_every_noun_and_substitut
     assert everything is not None and len(everything.words) == 3
 
 
+def test_a_fixed_noun_stays_while_its_substitutes_are_sampled_anew(
+    nouns: CaptionNouns, table_lm: MaskedLanguageModel
+) -> None:
+    negatives = LanguageModelWords(table_lm, SubstitutionSettings(pool=4, keep=3)).find(nouns)
+    assert len(negatives.substitutions(4)) > 1
+
+    def samples(seed: int) -> list[tuple[int, tuple[str, ...]]]:
+        found = []
+        for epoch in range(50):
+            noun = np.random.default_rng((seed, 4))
+            sample = negatives.sample(4, np.random.default_rng((0, epoch, 4)), 2, noun)
+            assert sample is not None
+            found.append((sample.position, tuple(sample.words)))
+        return found
+
+    assert len({position for position, _ in samples(0)}) == 1
+    assert len({words for _, words in samples(0)}) > 1
+    # Another seed may choose another noun: all are reached.
+    assert {samples(seed)[0][0] for seed in range(30)} == {position for position, _ in negatives.substitutions(4)}
+
+
 def test_the_file_gives_them_back(nouns: CaptionNouns, table_lm: MaskedLanguageModel, tmp_path: Path) -> None:
     negatives = LanguageModelWords(table_lm).find(nouns)
     negatives.save(tmp_path / "run" / "negatives.safetensors")

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unboxed.boxes import iou
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.runtime.atomic import write_text
@@ -32,10 +32,10 @@ _LONG_SIDE = 480  # pixels of an image in the file; 40 images take about 2 MB
 _JPEG_QUALITY = 80
 _HEAT_REGIONS = 24  # regions in the file per word, those with the largest attention weights
 _HEADLINES = {
-    "recall_any@1": "of phrases: the first box has IoU ≥ 0.5 with a gold box",
+    "recall_any@1": "of phrases: the first box has {iou} with a gold box",
     "pointing_any": "of phrases: the centre of the first box is inside a gold box",
-    "recall_any@5": "of phrases: one of the first five boxes has IoU ≥ 0.5 with a gold box",
-    "upper_bound_any": "of phrases: one of all proposals has IoU ≥ 0.5 with a gold box; no recall can exceed it",
+    "recall_any@5": "of phrases: one of the first five boxes has {iou} with a gold box",
+    "upper_bound_any": "of phrases: one of all proposals has {iou} with a gold box; no recall can exceed it",
 }
 _COMPARED = (*(f"recall_any@{k}" for k in RANKS), "recall_union@1", "pointing_any", "pointing_union")
 
@@ -76,7 +76,7 @@ def write_report(
     Args:
         path: the HTML file; its folder is created if needed.
         title: such as "infoground on scenes, test".
-        scores: of the trained model.
+        scores: of the trained model. The page names their convention of boxes, and marks phrases by it.
         baselines: scores of the untrained baselines on the same split; may be empty.
         gallery: images to show, in this order. One whose file cannot be read is left out and named.
         log: entries of the training log with `step` and, where known, `loss`, `val_loss` and other `val_…` metrics; may
@@ -88,15 +88,16 @@ def write_report(
     unreadable: list[str] = []
     for item in gallery:
         try:
-            cards.append(_card(item, number=len(cards)))
+            cards.append(_card(item, len(cards), scores.rule))
         except ImageError as error:
             unreadable.append(str(error))
     strongest = {metric: max((scores[metric] for scores in baselines.values()), default=None) for metric in METRICS}
+    least = f"IoU {'≥' if scores.rule.overlap == 'at-least' else '>'} 0.5"
     page = html_template("unboxed.evaluation", "report.html").render(
         title=title,
-        facts=facts,
+        facts={**facts, "Boxes": str(scores.rule)},
         scores=scores,
-        headlines=_HEADLINES,
+        headlines={metric: text.format(iou=least) for metric, text in _HEADLINES.items()},
         compared=_COMPARED,
         baselines=baselines,
         strongest=strongest,
@@ -148,12 +149,14 @@ class _Card:
         return sum(phrase.right is True for phrase in self.phrases)
 
 
-def _card(item: GalleryItem, number: int) -> _Card:
+def _card(item: GalleryItem, number: int, rule: BoxRule) -> _Card:
     grounding = item.grounding
     gold = {(phrase.start, phrase.end): phrase for phrase in item.caption.phrases}
     image = open_image(item.image)
     image.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page restores the original aspect ratio
-    phrases = [_answer(phrase, gold.get((phrase.start, phrase.end)), i) for i, phrase in enumerate(grounding.phrases)]
+    phrases = [
+        _answer(phrase, gold.get((phrase.start, phrase.end)), i, rule) for i, phrase in enumerate(grounding.phrases)
+    ]
     return _Card(
         number=number,
         image=jpeg_data_uri(image, _JPEG_QUALITY),
@@ -168,12 +171,12 @@ def _card(item: GalleryItem, number: int) -> _Card:
     )
 
 
-def _answer(phrase: GroundedPhrase, gold: Phrase | None, number: int) -> _Answer:
+def _answer(phrase: GroundedPhrase, gold: Phrase | None, number: int, rule: BoxRule) -> _Answer:
     right, overlap = None, None
     if gold is not None and len(gold.boxes):
         mention = GroundedMention("", gold.types, gold.boxes, phrase.boxes, phrase.boxes)
-        right = bool(mention_outcomes([mention])[0, METRICS.index("recall_any@1")])
-        overlap = float(iou(phrase.boxes[:1], gold.boxes).max(initial=0))
+        right = bool(mention_outcomes([mention], rule)[0, METRICS.index("recall_any@1")])
+        overlap = float(rule.intersection_over_union(phrase.boxes[:1], gold.boxes).max(initial=0))
     return _Answer(
         colour=number % len(PALETTE),
         box=_rectangles(phrase.boxes[:1]),
