@@ -70,13 +70,13 @@ class Outcome:
     skipped: str = ""
 
 
-def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each candidate, run in turns in this process after one warm-up turn.
+def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: bool = True) -> dict[str, float]:
+    """Median seconds of each candidate, run in turns in this process, by default after one warm-up turn.
 
     Because candidates alternate, other load on the machine affects all of them alike.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for turn in range(rounds + 1):
+    for turn in range(0 if warm_up else 1, rounds + 1):
         for name, candidate in candidates.items():
             start = time.perf_counter()
             candidate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ def recipe_steps(folder: Path) -> Iterator[tuple[str, RecipeStep]]:
         loader = SplitLoader(read.training.examples, read.store, batcher)
         fitting._find_negatives(options, settings, loader, lambda line: None)
         model = fitting._untrained_model(config, read.vocabulary, loader)
-        yield name, RecipeStep(options, model, next(iter(loader.batches(options.schedule, 0))))
+        # A whole batch: the last ones of an epoch have fewer images.
+        most = max(len(shares) for shares in loader.plan(options.schedule, 0))
+        with closing(loader.batches(options.schedule, 0)) as batches:
+            batch = next(batch for batch in batches if len(batch.images) == most)
+        yield name, RecipeStep(options, model, batch)
 
 
 class _Products(TorchDispatchMode):

@@ -9,8 +9,10 @@ used for it, because rounding may change which negative is hardest. Gradients ar
 tangent space of the unit vectors, because ours treats their norms as constant.
 
 The recipes have their default options, with batches of drawn images: losses, gradients, clipping and the optimizer.
-`products` is the time of a step divided by that of its matrix products and convolutions alone, forward and backward,
-with the same shapes, in alternating runs. The rest is softmax, masks, the recurrent network, dropout and the optimizer.
+`step_ms` is the time of a step in milliseconds, `products_ms` that of its matrix products and convolutions alone,
+forward and backward, with the same shapes, and `products` the step's time divided by the latter's: medians over
+alternating runs, with one thread and with two. The rest is softmax, masks, the gates of the recurrent network, dropout
+and the optimizer.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -25,7 +28,7 @@ from benchmarks import reference
 from benchmarks.harness import Result, Target, alternate
 from benchmarks.inputs import RandomEmbeddings, random_embeddings
 from benchmarks.memory import cost
-from benchmarks.steps import recipe_steps
+from benchmarks.steps import RecipeStep, recipe_steps
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.recipes import RECIPES
@@ -34,9 +37,13 @@ TARGETS = (
     Target("t2i: speed-up over the loop", "t2i.ratio", "at least", 6, "x"),
     Target("t2i: share of the loop's memory", "t2i.memory_share", "at most", 0.2),
     Target("t2i: largest difference of a gradient", "t2i.max_difference", "at most", 1e-4),
-    *(Target(f"{name}: a step over its products", f"{name}.products", "at most", 2) for name in RECIPES),
+    *(
+        Target(f"{name}, {threads}: a step over its products", f"{name}, {threads}.products", "at most", 2, "x")
+        for name in RECIPES
+        for threads in ("1 thread", "2 threads")
+    ),
 )
-_ROUNDS = 9
+_ROUNDS = 15
 _SCORERS = {"t2i": AttentionScorer.scan("t2i")}
 
 
@@ -66,11 +73,27 @@ def measure(show: Callable[[str], None]) -> Result:
             f"ours {seconds['ours']:.2f} s and {peak['ours'] / 1e6:,.0f} MB")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         for name, step in recipe_steps(Path(folder)):
-            seconds = alternate({"step": step, "products": step.products()}, _ROUNDS)
-            ratio = seconds["step"] / seconds["products"]
-            result[name] = {"products": ratio, "milliseconds": 1000 * seconds["step"]}
-            show(f"{name}: {1000 * seconds['step']:.0f} ms, {ratio:.2f} times its products")
+            for threads in (1, 2):
+                part = f"{name}, {threads} thread{'s' * (threads > 1)}"
+                result[part] = _over_products(step, threads)
+                show("{}: {step_ms:.0f} ms, {products:.2f} times its products".format(part, **result[part]))
     return result
+
+
+def _over_products(step: RecipeStep, threads: int) -> dict[str, float]:
+    """Medians over rounds, each of one step and its products, so that other load affects both alike."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        products = step.products()
+        rounds = [alternate({"step": step, "products": products}, 1, warm_up=turn == 0) for turn in range(_ROUNDS)]
+    finally:
+        torch.set_num_threads(before)
+    return {
+        "step_ms": 1000 * median(seconds["step"] for seconds in rounds),
+        "products_ms": 1000 * median(seconds["products"] for seconds in rounds),
+        "products": median(seconds["step"] / seconds["products"] for seconds in rounds),
+    }
 
 
 def work(implementation: str, name: str) -> Callable[[], object]:

@@ -45,7 +45,10 @@ class RegionEmbeddings(NamedTuple):
 
     def of(self, image_of_C: torch.Tensor) -> RegionEmbeddings:
         """One row for each caption: the regions of the image that it is paired with."""
-        return RegionEmbeddings(tuple(tensor[image_of_C] for tensor in self.tensors), self.mask_BR[image_of_C])
+        # The gradient of `index_select` is faster than that of indexing.
+        return RegionEmbeddings(
+            tuple(tensor.index_select(0, image_of_C) for tensor in self.tensors), self.mask_BR[image_of_C]
+        )
 
 
 class QueryEmbeddings(NamedTuple):

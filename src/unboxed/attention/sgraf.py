@@ -26,6 +26,7 @@ from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normal
 from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
 from unboxed.errors import RegionsError
+from unboxed.runtime.dropout import Dropout
 
 __all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning"]
 
@@ -87,7 +88,7 @@ class GlobalVector(nn.Module):
         shared = SharedBatchNorm() if self.channels is None else nn.BatchNorm1d(self.channels)
         self.local_norm = shared if normalized else nn.Identity()
         self.whole_norm = RowBatchNorm(width) if normalized else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, rows_NRD: torch.Tensor, mask_NR: torch.Tensor) -> torch.Tensor:
         """Rows `[N, R, D]`, zero where padded, and their mask `[N, R]` to unit vectors `[N, D]`.

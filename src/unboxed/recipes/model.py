@@ -13,6 +13,7 @@ from unboxed.objectives.contrastive import intra_caption_contrast, negative_word
 from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.pairs import Pairs, TrainingStep
+from unboxed.runtime.dropout import Dropout
 from unboxed.text.pretrained import FrozenEncoder, PretrainedEncoder
 from unboxed.text.recurrent import RecurrentEncoder, pooled
 from unboxed.text.tokens import Vocabulary
@@ -50,7 +51,7 @@ class MatchingModel(nn.Module):
         self.standardise = Standardize(region_width)  # spelled as in the state dicts of saved runs
         if options.region_inputs == "features":
             self.standardise.limit = float("inf")  # features are used as they are: the scale is not measured either
-        self.region_dropout = nn.Dropout(options.dropout)
+        self.region_dropout = Dropout(options.dropout)
         if encoder == "gru":
             self.text = RecurrentEncoder(
                 len(vocabulary), options.embedding_width, options.hidden_width, options.dropout, options.text_encoder

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from unboxed.errors import ModelError
+from unboxed.runtime.dropout import Dropout
 from unboxed.text.packed_gru import gates, gru_states
 from unboxed.text.settings import TextConfig
 from unboxed.text.tokens import UNKNOWN_ID, Vocabulary
@@ -56,7 +57,7 @@ class RecurrentEncoder(nn.Module):
         initial = torch.zeros_like(self.embedding.weight) if self.settings.initial_vectors is not None else None
         self.register_buffer("initial_vectors", initial)
         self.embedding.weight.requires_grad_(self.settings.train_vectors)
-        self.dropout = nn.Dropout(dropout if self.settings.word_dropout is None else self.settings.word_dropout)
+        self.dropout = Dropout(dropout if self.settings.word_dropout is None else self.settings.word_dropout)
         kind = {"gru": nn.GRU, "lstm": nn.LSTM}[self.settings.cell]
         both = self.settings.bidirectional
         self.add_module(self.settings.cell, kind(embedding_width, hidden_width, batch_first=True, bidirectional=both))
