@@ -36,6 +36,7 @@ class KeyValueAttention(Aligner):
         joint_width: width D of keys, queries and values.
         layers: linear layers of each MLP (the paper's default: 2).
         hidden: hidden width of each MLP: D (`joint`), or that of its input (`input`), as in the released weights.
+        count_padding: in training, padded queries enter the batch statistics (the original code, where they are zeros).
 
     Raises:
         ValueError: an unknown hidden width.
@@ -50,6 +51,7 @@ class KeyValueAttention(Aligner):
         joint_width: int = 384,
         layers: int = 2,
         hidden: HiddenWidth = "joint",
+        count_padding: bool = False,
     ) -> None:
         super().__init__()
         if hidden not in get_args(HiddenWidth):
@@ -60,7 +62,7 @@ class KeyValueAttention(Aligner):
 
         self.region_key, self.region_value = perceptron(region_width), perceptron(region_width)
         self.word_query, self.word_value = perceptron(state_width), perceptron(state_width)
-        self.width, self.scale = joint_width, joint_width**-0.5
+        self.width, self.scale, self.count_padding = joint_width, joint_width**-0.5, count_padding
 
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
@@ -70,7 +72,9 @@ class KeyValueAttention(Aligner):
 
     def embed_queries(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> QueryEmbeddings:
         """Two tensors: queries and values `[C, Q, D]`."""
-        return QueryEmbeddings((self.word_query(states_CQH, mask_CQ), self.word_value(states_CQH, mask_CQ)), mask_CQ)
+        counted_CQ = torch.ones_like(mask_CQ) if self.count_padding and self.training else mask_CQ
+        both = (self.word_query(states_CQH, counted_CQ), self.word_value(states_CQH, counted_CQ))
+        return QueryEmbeddings(both, mask_CQ)
 
     def align(
         self,

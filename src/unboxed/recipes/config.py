@@ -184,6 +184,11 @@ class RecipeConfig:
         return RegionSettings.default_for(dataset)
 
     @property
+    def query_slots(self) -> int:
+        """Number of content words of every caption, the first ones or padded with zeros; 0: all of them."""
+        return 0
+
+    @property
     def heat_read_out(self) -> BoxReadOut | None:
         """How boxes are read off the heat map of a phrase; None where they are chosen among regions instead."""
         return None

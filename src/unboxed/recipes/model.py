@@ -116,7 +116,7 @@ class MatchingModel(nn.Module):
         assert words_CWH is not None
         if units == "words":
             return words_CWH, captions.mask_CW, captions.phrase_CPW
-        return _packed(words_CWH, captions.content_CW, captions.phrase_CPW)
+        return _packed(words_CWH, captions.content_CW, captions.phrase_CPW, self.options.query_slots)
 
     def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
         """Every caption aligned with every image; with `paired`, each with the image of its row.
@@ -196,6 +196,13 @@ class MatchingModel(nn.Module):
         )
         candidates_CNH = torch.cat([true_C1H, others_CNH], dim=1)
         mask_CN = nn.functional.pad(captions.substitutes_CN[has] > 0, (1, 0), value=True)
+        if self.options.query_slots:  # zeros for what is missing, which may enter the batch statistics
+            rows = has.nonzero()[:, 0]
+            shape_CNH = (len(has), *candidates_CNH.shape[1:])
+            filled_CNH = candidates_CNH * mask_CN[..., None]
+            candidates_CNH = candidates_CNH.new_zeros(shape_CNH).index_copy(0, rows, filled_CNH)
+            mask_CN = mask_CN.new_zeros(shape_CNH[:2]).index_copy(0, rows, mask_CN)
+            has = torch.ones_like(has)
         candidates = self.aligner.embed_queries(candidates_CNH, mask_CN)
         alignment = self.aligner.align(pairs.images.regions.of(pairs.image_of_C[has]), candidates, paired=True)
         return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
@@ -217,12 +224,18 @@ class MatchingModel(nn.Module):
 
 
 def _packed(
-    words_CWH: torch.Tensor, mask_CW: torch.Tensor, phrase_CPW: torch.Tensor
+    words_CWH: torch.Tensor, mask_CW: torch.Tensor, phrase_CPW: torch.Tensor, slots: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Only the words of the mask, moved together, so that the others cost nothing."""
-    count = int(mask_CW.sum(dim=1).max())
+    """Only the words of the mask, moved together, so that the others cost nothing; with `slots`, the first so many."""
+    missing = max(slots - mask_CW.shape[1], 0)
+    if missing:
+        words_CWH = nn.functional.pad(words_CWH, (0, 0, 0, missing))
+        mask_CW, phrase_CPW = nn.functional.pad(mask_CW, (0, missing)), nn.functional.pad(phrase_CPW, (0, missing))
+    count = slots or int(mask_CW.sum(dim=1).max())
     order_CQ = (~mask_CW).to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
     states_CQH = words_CWH.gather(1, order_CQ[..., None].expand(-1, -1, words_CWH.shape[-1]))
     packed_mask_CQ = mask_CW.gather(1, order_CQ)
+    if slots:  # zeros where there is no word, which may enter the batch statistics
+        states_CQH = states_CQH * packed_mask_CQ[..., None]
     phrase_CPQ = phrase_CPW.gather(2, order_CQ[:, None].expand(-1, phrase_CPW.shape[1], -1)) & packed_mask_CQ[:, None]
     return states_CQH, packed_mask_CQ, phrase_CPQ
