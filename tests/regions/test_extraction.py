@@ -276,6 +276,18 @@ def test_two_detectors_take_turns_and_keep_their_scores_apart(tmp_path: Path, gr
     np.testing.assert_allclose(regions.class_probs[:2], [[0.9, 0], [0, 0.4]], rtol=1e-6)
 
 
+def test_a_detector_without_class_names_takes_those_of_an_earlier_one(tmp_path: Path, graphs: Any) -> None:
+    boxes = np.array([[[0, 0, 20, 20]]])
+    named, unnamed, more = (
+        graphs.constant(tmp_path / f"{name}.onnx", {"boxes": boxes, "scores": np.full((1, 1, k), 0.5)}, metadata=given)
+        for name, k, given in [("a", 2, {"classes": "cat,dog"}), ("b", 2, {}), ("c", 3, {})]
+    )
+    extractor = RegionExtractor(RegionSettings(detectors=(named, unnamed)))
+    assert extractor.class_names == ("cat", "dog", "detector2:cat", "detector2:dog")
+    with pytest.raises(RegionsError, match="carries no class names"):
+        RegionExtractor(RegionSettings(detectors=(named, more)))
+
+
 def test_class_scores_are_the_mean_over_all_sizes(tmp_path: Path, graphs: Any) -> None:
     # Its boxes are constant in pixels of its input: at twice the size the second one lies where the first one lay.
     outputs = {"boxes": np.array([[[0, 0, 16, 40], [0, 0, 32, 80]]]), "scores": np.array([[[0.8], [0.4]]])}

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
 from unboxed import boxes as box_arithmetic
+from unboxed.cli.region_options import RegionOptions
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
@@ -80,3 +82,17 @@ def _with_one_person(folder: Path, listing: dict[str, list[dict[str, Any]]]) -> 
             box = np.array([[x, y, x + width, y + height]], np.float32)
             chosen.append((Image.open(folder / "images" / entry["file_name"]).convert("RGB"), box))
     return chosen[:10]
+
+
+def test_the_regions_of_the_best_result(weights: Path, annotated: list[tuple[Image.Image, np.ndarray]]) -> None:
+    """`docs/results.md` names the models of its best result by file name."""
+    lines = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8").splitlines()
+    (options,) = [line.removeprefix("regions: `").rstrip("`") for line in lines if line.startswith("regions: `")]
+    arguments = [str(weights / word) if (weights / word).is_file() else word for word in options.split()]
+    settings = tyro.cli(RegionOptions, args=arguments)
+    assert sum(word.endswith(".onnx") for word in options.split()) == len(settings.model_files)
+    assert all(path.is_file() for path in settings.model_files.values())
+    extractor = RegionExtractor(RegionSettings(**vars(settings)))
+    assert {"backbone/fm32", "labeler"} <= set(dict(extractor.feature_blocks))
+    image, gold = annotated[0]
+    assert box_arithmetic.iou(extractor(image).boxes, gold).max() > 0.5

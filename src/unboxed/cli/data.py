@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.regions.settings import PROPOSES, RegionSettings
+from unboxed.cli.region_options import RegionOptions
+from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import show
 
 __all__ = ["import_command", "import_features", "init", "regions", "scenes"]
@@ -77,23 +77,11 @@ def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int 
     show(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
 
 
-@dataclass(frozen=True)
-class _RegionOptions(RegionSettings):
-    """`RegionSettings` with the names of their options."""
-
-    detectors: Annotated[tuple[Path, ...], arg(name="detector")] = field(default=(), metadata=PROPOSES)
-    """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
-    part_segmenter: Annotated[Path | None, arg(name="parts")] = None
-    """Segmenter of body parts, an ONNX file, which runs on the crop of each person."""
-    parts: Annotated[int, arg(name="persons")] = 3
-    """Propose the body parts of at most this many persons; 0: none."""
-
-
 def regions(
     data: Positional[Path],
     /,
     out: Path,
-    settings: OmitArgPrefixes[_RegionOptions] = _RegionOptions(),
+    settings: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
     workers: int | None = None,
     strict: bool = False,
 ) -> None:
@@ -114,8 +102,8 @@ def regions(
 
     dataset = load_dataset(data)
     dataset.require_images()
-    chosen = RegionSettings(**vars(settings))
-    if chosen == RegionSettings():
+    chosen = settings.given()
+    if chosen is None:
         chosen, description = RegionSettings.default_for(dataset)
         show(description)
     splits = [dataset.split(name) for name in dataset.split_names]

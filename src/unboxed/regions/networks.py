@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,9 @@ def class_list(
     file: Path | None,
     count: int | None,
     keys: tuple[str, ...] = ("classes", "class_names", "names"),
+    others: Sequence[tuple[str, ...]] = (),
 ) -> tuple[str, ...]:
-    """The K class names of a network: from `file`, one a line, else from the metadata of the graph.
+    """The K class names of a network: from `file`, one a line, else from the metadata of the graph, else of another.
 
     The metadata key is one of `keys`; its value holds lines, names separated by commas, a JSON
     list, or a dictionary from index to name.
@@ -137,6 +139,7 @@ def class_list(
         file: a text file, or None.
         count: the number of classes in its output; None if the graph does not fix it.
         keys: of the metadata.
+        others: class names of other networks; a graph that carries none has those of the first with `count` names.
 
     Raises:
         RegionsError: no names, or not `count` names.
@@ -149,6 +152,8 @@ def class_list(
         listed = _lines(file.read_text(encoding="utf-8"))
         if not carried or len(carried) != count or len(listed) == count:  # else the list belongs to another detector
             names, origin = listed, str(file)
+    if not names and file is None:
+        names = next((known for known in others if len(known) == count), ())
     if not names:
         text_file = "with `class_names`, a text file with one name a line, or " if "names" in keys else ""
         raise RegionsError(

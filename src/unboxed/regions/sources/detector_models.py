@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -63,6 +64,7 @@ class OnnxDetector:
         longest: pixels of the longest side of the input, where the graph does not fix it.
         class_file: a text file of class names, for a graph that does not carry them.
         clip: clip scores to [0, 1].
+        others: class names of other detectors; a graph that carries none has those of the first with as many classes.
 
     Attributes:
         class_names: the K class names.
@@ -72,7 +74,15 @@ class OnnxDetector:
             classes.
     """
 
-    def __init__(self, path: Path, longest: int, class_file: Path | None = None, *, clip: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        longest: int,
+        class_file: Path | None = None,
+        *,
+        clip: bool = True,
+        others: Sequence[tuple[str, ...]] = (),
+    ) -> None:
         self._network, self._longest, self._clip = Network(path), longest, clip
         self._layout, names, classes = _recognize(self._network)
         maps = [name for name, shape in self._network.outputs if len(shape) == 4 and name not in names]
@@ -80,7 +90,7 @@ class OnnxDetector:
         if self._layout == "detr" and classes is not None:
             self.class_names = _detr_classes(self._network, class_file, classes)
         else:
-            self.class_names = class_list(self._network, class_file, classes)
+            self.class_names = class_list(self._network, class_file, classes, others=others)
 
     @property
     def any_size(self) -> bool:

@@ -37,9 +37,10 @@ class Detectors(RegionSource):
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
-        detectors: list[OnnxDetector | TransformersDetector] = [
-            OnnxDetector(path, settings.detector_size, settings.class_names) for path in settings.detectors
-        ]
+        detectors: list[OnnxDetector | TransformersDetector] = []
+        for path in settings.detectors:
+            others = [detector.class_names for detector in detectors]
+            detectors.append(OnnxDetector(path, settings.detector_size, settings.class_names, others=others))
         if settings.detector_hf:
             detectors.append(TransformersDetector(settings.detector_hf))
         self._detectors = detectors
