@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from unboxed.errors import RunError
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.tensor_file import write_tensor_file
 
 _DIGEST = "sha256"
 
@@ -53,8 +52,7 @@ def check_shapes(path: Path, model: torch.nn.Module) -> None:
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     """Write named tensors, text metadata and a digest of the tensors to a safetensors file in one step."""
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with atomic_path(path) as partial:
-        save_file(stored, partial, {**metadata, _DIGEST: _digest(stored)})
+    write_tensor_file(path, stored, {**metadata, _DIGEST: _digest(stored)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

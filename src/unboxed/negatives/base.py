@@ -17,10 +17,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from unboxed.errors import StoreError
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
@@ -276,8 +275,7 @@ class Negatives:
             "words": json.dumps(self.words, ensure_ascii=False),
         }
         arrays = {"offsets": self.offsets, "positions": self.positions, "candidates": self.candidates}
-        with atomic_path(path) as partial:
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial, metadata)
+        write_tensor_file(path, arrays, metadata)
 
     @classmethod
     def load(cls, path: Path) -> Negatives:

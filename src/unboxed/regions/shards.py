@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import StoreError
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Array
 
 __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
@@ -109,14 +109,11 @@ class Shard:
 
 def write_shard(path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]]) -> None:
     """Writes a shard atomically; the regions of the images follow each other, so `start` of the entries is not used."""
-    from safetensors.numpy import save_file
-
     starts = np.cumsum([0, *(entry.count for entry, _ in images)]).tolist()
     placed = [replace(entry, start=start) for start, (entry, _) in zip(starts, images, strict=False)]
     listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
     joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
-    with atomic_path(path) as partial:
-        save_file(joined, partial, metadata={"images": json.dumps(listed)})
+    write_tensor_file(path, joined, {"images": json.dumps(listed)})
 
 
 def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

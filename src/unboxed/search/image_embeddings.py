@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from unboxed.attention.base import RegionEmbeddings
 from unboxed.errors import SearchError
@@ -23,7 +22,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_embedded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Caption, ImageBatch, Regions
 
 __all__ = [
@@ -225,7 +224,7 @@ def write_shard(
         start += len(image.boxes_R4)
     # The names of the tensors and of the metadata are those of the first version of the format.
     tensors = {
-        "probes": anchor_score_NA.float().contiguous(),
+        "probes": anchor_score_NA.float(),
         "boxes": torch.cat([image.boxes_R4 for image in images]),
         "label": torch.cat([image.class_R for image in images]),
         "sure": torch.cat([image.class_prob_R for image in images]),
@@ -236,8 +235,7 @@ def write_shard(
         whole = several and all(len(part) == 1 for part in parts)
         tensors[f"{'whole' if whole else 'regions'}{i}"] = torch.cat(parts)
     metadata = {"photos": json.dumps([asdict(entry) for entry in entries]), "codes": str(len(images[0].embeddings))}
-    with atomic_path(path) as partial:
-        save_file(tensors, partial, metadata)
+    write_tensor_file(path, tensors, metadata)
     return tuple(entries)
 
 

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from unboxed.errors import SearchError
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
 
 __all__ = ["ImageTable", "Texts"]
@@ -117,11 +116,10 @@ class ImageTable:
         for field in fields(self):
             value, name = getattr(self, field.name), _NAME_IN_FILE.get(field.name, field.name)
             if field.name in _NESTED:
-                tensors |= {f"{name}.{part.name}": getattr(value, part.name).contiguous() for part in fields(value)}
+                tensors |= {f"{name}.{part.name}": getattr(value, part.name) for part in fields(value)}
             elif isinstance(value, torch.Tensor):
-                tensors[name] = value.contiguous()
-        with atomic_path(path) as partial:
-            save_file(tensors, partial, {"root": json.dumps(str(self.root))})
+                tensors[name] = value
+        write_tensor_file(path, tensors, {"root": json.dumps(str(self.root))})
 
     @staticmethod
     def load(path: Path) -> ImageTable:

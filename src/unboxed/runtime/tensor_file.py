@@ -1,0 +1,83 @@
+"""Writes safetensors files whose bytes depend on their content alone, with the permissions that the umask allows.
+
+The writer of safetensors itself orders the metadata at random and makes files that only their owner can read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.runtime.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["write_tensor_file"]
+
+_KINDS = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
+def write_tensor_file(
+    path: Path, tensors: Mapping[str, npt.NDArray[Any] | torch.Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors and text metadata to a safetensors file, atomically. Equal content gives equal bytes.
+
+    >>> import tempfile
+    >>> from safetensors.numpy import load_file
+    >>> path = Path(tempfile.mkdtemp()) / "a.safetensors"
+    >>> write_tensor_file(path, {"x": np.arange(3)}, {"made by": "an example"})
+    >>> load_file(path)["x"].tolist()
+    [0, 1, 2]
+
+    Args:
+        path: the file; its folder is created if needed.
+        tensors: NumPy arrays, or tensors of PyTorch on any device, of booleans, integers or floats.
+        metadata: stored in the header.
+
+    Raises:
+        OSError: the file cannot be written. `path` is unchanged.
+    """
+    # Wide numbers first, so that all of them lie at multiples of their size.
+    ordered = sorted(tensors.items(), key=lambda item: (-_itemsize(item[1]), item[0]))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    end = 0
+    for name, value in ordered:
+        start, end = end, end + _itemsize(value) * int(np.prod(value.shape, dtype=np.int64))
+        kind = _KINDS[str(value.dtype).removeprefix("torch.")]
+        header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, value in ordered:
+            _write(file, value)
+
+
+def _itemsize(value: npt.NDArray[Any] | torch.Tensor) -> int:
+    return int(value.dtype.itemsize)
+
+
+def _write(file: BinaryIO, value: npt.NDArray[Any] | torch.Tensor) -> None:
+    if not isinstance(value, np.ndarray):
+        import torch
+
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        value = flat.view(torch.uint8).numpy()
+    file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
