@@ -69,8 +69,8 @@ MISTAKES = [
     ),
     (
         "init T/nothing",
-        "No images found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, a table of "
-        "captions that names them, or the parquet files of a dataset.",
+        "No images found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, .avif, .heic, .heif,"
+        " .jfif, a table of captions that names them, or the parquet files of a dataset.",
     ),
     (
         "fit --data T/three.csv --out T/new",
@@ -115,7 +115,7 @@ MISTAKES = [
     (
         "ground RUN T/photo.jpg box",
         "T/photo.jpg (5 bytes) is not an image, or its first bytes are damaged; expected JPEG, PNG, WEBP, BMP, "
-        "GIF, TIFF. Convert it or fetch it again.",
+        "GIF, TIFF, AVIF, HEIF. Convert it or fetch it again.",
     ),
     ("ground RUN T/nothing box", "T/nothing is a folder; name one image in it."),
     ("ground RUN IMAGE …", "The caption '…' has no words; give it at least one."),

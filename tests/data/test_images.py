@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.data.images import MAX_PIXELS, image_size, open_image
+from unboxed.data.images import MAX_PIXELS, SUFFIXES, image_size, open_image
 from unboxed.errors import ImageError
 
 # EXIF orientation 1..8 -> how a viewer must turn the stored array.
@@ -59,6 +59,62 @@ def test_bytes_are_read_like_their_file_and_may_have_a_lower_limit(tmp_path: Pat
             open_image(source, max_pixels=23)
     with pytest.raises(ImageError, match=r"The given image \(5 bytes\) is not an image"):
         open_image(b"hello")
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("AVIF", ".avif"), ("JPEG", ".jfif")])
+def test_avif_and_jfif_are_images(tmp_path: Path, kind: str, suffix: str) -> None:
+    if kind not in Image.registered_extensions().values():
+        pytest.skip("this Pillow has no AVIF")
+    path = tmp_path / f"photo{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(path, format=kind, exif=exif)
+    assert suffix in SUFFIXES and open_image(path).size == image_size(path) == (20, 40)
+    assert open_image(path).getpixel((10, 20))[0] > 200
+
+
+HEIC = b"\0\0\0\x24ftypheic\0\0\0\0mif1MiHEheic" + bytes(2000)
+
+
+def test_a_heic_image_without_its_decoder_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unboxed.data.images._decoders", lambda: ("JPEG", "PNG"))
+    path = tmp_path / "iphone.HEIC"
+    path.write_bytes(HEIC)
+    for source in (path, HEIC):
+        with pytest.raises(ImageError, match=r"HEIC.*pip install \"unboxed\[heic\]\""):
+            open_image(source)
+    with pytest.raises(ImageError, match=r"AVIF image, which needs Pillow 11\.3"):
+        open_image(HEIC.replace(b"heic", b"avif").replace(b"mif1", b"miaf"))
+
+
+def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
+    pytest.importorskip("pillow_heif", reason="pillow-heif is not installed").register_heif_opener()
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "iphone.HEIC", quality=95)
+    assert open_image(tmp_path / "iphone.HEIC").size == image_size(tmp_path / "iphone.HEIC") == (40, 20)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "iCCP"])
+@pytest.mark.parametrize("before_the_pixels", [True, False])
+def test_a_sound_png_with_large_text_is_read(tmp_path: Path, kind: str, before_the_pixels: bool) -> None:
+    path = tmp_path / "generated.png"
+    Image.fromarray(_picture()).save(path)
+    prompt = b"x" * (1 << 21)
+    content = {
+        "tEXt": b"prompt\0" + prompt * 33,
+        "zTXt": b"prompt\0\0" + zlib.compress(prompt),
+        "iTXt": b"prompt\0\1\0\0\0" + zlib.compress(prompt),
+        "iCCP": b"sRGB\0\0" + zlib.compress(prompt),
+    }[kind]
+    data = path.read_bytes()
+    place = 33 if before_the_pixels else len(data) - 12  # after the header, or before the end
+    path.write_bytes(data[:place] + _chunk(kind.encode(), content) + data[place:])
+    assert image_size(path) == (6, 4)
+    for source in (path, path.read_bytes()):
+        assert np.array_equal(np.asarray(open_image(source)), _picture())
 
 
 def test_an_image_with_damaged_exif_is_read(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import contextlib
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,7 +22,7 @@ from unboxed.errors import ExportError
 from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
 from unboxed.export.label_format import LabelFormat
-from unboxed.export.options import FORMATS, SelectionOptions, format_of
+from unboxed.export.options import FORMATS, LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, select_boxes
 from unboxed.inference.results import Grounding
 
@@ -134,6 +136,19 @@ def test_the_labelling_interface_of_label_studio_knows_every_label_and_control(s
         assert {element.get("value") for element in view} >= {f"${name}" for name in task["data"]}
 
 
+def test_label_studio_gets_escaped_addresses_but_plain_names_in_buckets(tmp_path: Path) -> None:
+    names = ["Capture d'écran 1.jpg", "a+b.jpg", "50%.jpg", "no#5.jpg", "part&x=1/a?.jpg"]
+    selection = Selection(tuple(LabelledImage(name, 10, 10, (), ()) for name in names), ())
+    local = [task["data"]["image"] for task in label_studio.tasks(selection)]
+    assert [parse_qs(urlsplit(address).query)["d"] for address in local] == [[name] for name in names]
+    web = [task["data"]["image"] for task in label_studio.tasks(selection, prefix="https://host/x/")]
+    assert [unquote(urlsplit(address).path) for address in web] == [f"/x/{name}" for name in names]
+    options = LabelOptions(label_studio_prefix="s3://bucket/x/")
+    label_studio.FORMAT.write(tmp_path / "tasks.json", selection, {}, options)
+    bucket = [task["data"]["image"] for task in json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))]
+    assert bucket == [f"s3://bucket/x/{name}" for name in names]
+
+
 def test_a_task_of_label_studio_has_all_captions_of_its_image(selection: Selection) -> None:
     seven, twelve = label_studio.tasks(selection)
     assert seven["data"] == {
@@ -147,16 +162,23 @@ def test_a_task_of_label_studio_has_all_captions_of_its_image(selection: Selecti
     assert twelve["predictions"][0]["result"] == []
 
 
+def _label_file(image: str) -> str:
+    """Where Ultralytics looks for the labels of an image: the last `/images/` of its path becomes `/labels/`."""
+    head, tail = f"/{image}".rsplit("/images/", 1)
+    return os.path.normpath(f"{head}/labels/{tail.rsplit('.', 1)[0]}.txt".lstrip("/"))
+
+
 def _read_yolo(folder: dict[str, str]) -> list[tuple[str, str, Any]]:
     """(image, label, box) of a YOLO dataset in pixels of an image of 640 x 320, by a plain reader."""
     labels = {}
+    stored = {row["file"]: row["image"] for row in csv.DictReader(io.StringIO(folder["images.csv"]))}
     for line in folder["data.yaml"].split("names:\n")[1].splitlines():
         number, name = line.split(":", 1)
         labels[int(number)] = json.loads(name)  # a JSON string is a YAML string
     found = []
     for image in sorted((folder["train.txt"] + folder["val.txt"]).splitlines()):
-        name = image.removeprefix("./images/")
-        for line in folder[f"labels/{Path(name).with_suffix('.txt')}"].splitlines():
+        name = stored[image.removeprefix("./images/")]
+        for line in folder[_label_file(image)].splitlines():
             number, *fractions = line.split()
             x, y, width, height = map(float, fractions)
             corners = ((x - width / 2) * 640, (y - height / 2) * 320, (x + width / 2) * 640, (y + height / 2) * 320)
@@ -165,18 +187,45 @@ def _read_yolo(folder: dict[str, str]) -> list[tuple[str, str, Any]]:
 
 
 @given(selections())
-def test_yolo_is_read_back_and_lists_only_images_with_boxes(selection: Selection) -> None:
+def test_yolo_is_read_back_with_all_images(selection: Selection) -> None:
     folder = yolo.files(selection)
-    with_boxes = sorted((image for image in selection.images if image.boxes), key=lambda image: f"./{image.name}")
-    _same(_read_yolo(folder), Selection(tuple(with_boxes), selection.categories), 0.001)
-    held_out = {line.removeprefix("./images/") for line in folder["val.txt"].splitlines()}
-    assert held_out == selection.held_out
+    stored = yolo.file_names(selection)
+    ordered = sorted(selection.images, key=lambda image: stored[image.name])
+    _same(_read_yolo(folder), Selection(tuple(ordered), selection.categories), 0.001)
+    listed = {split: {line.removeprefix("./images/") for line in folder[split].splitlines()} for split in _LISTS}
+    assert listed["val.txt"] == {stored[name] for name in selection.held_out}
+    assert listed["train.txt"] | listed["val.txt"] == set(stored.values())
+
+
+_LISTS = ("train.txt", "val.txt")
+_NAMES = [
+    "images/a.jpg", "images/a.png", "images/A.jpeg", "images/images/a.jpg", "images/images__a.jpg", "labels/x.jfif",
+    "b/images/c.d.webp", "é.jpg", "e\u0301.jpg", "line\nbreak.gif", f"{'deep/' * 60}a.jpg",
+]  # fmt: skip
+
+
+def test_every_image_of_yolo_has_labels_of_its_own_where_they_are_looked_for() -> None:
+    images = tuple(LabelledImage(name, 10, 10, (), ()) for name in _NAMES)
+    folder = yolo.files(Selection(images, ()))
+    listed = (folder["train.txt"] + folder["val.txt"]).splitlines()
+    labels = [_label_file(line) for line in listed]
+    assert len(listed) == len(_NAMES) == len({label.casefold() for label in labels})
+    assert set(labels) == {name for name in folder if name.startswith("labels/")}
+    assert all(len(Path(line).name.encode()) < 255 and line.count("/") == 2 for line in listed)  # none in a subfolder
+    rows = list(csv.DictReader(io.StringIO(folder["images.csv"], newline="")))
+    assert [row["image"] for row in rows] == _NAMES
+
+
+def test_the_folder_that_all_images_share_is_not_part_of_their_names_in_yolo() -> None:
+    images = tuple(LabelledImage(f"images/may/{name}", 10, 10, (), ()) for name in ("a.jpg", "b/a.jpg"))
+    assert list(yolo.file_names(Selection(images, ())).values()) == ["a.jpg", "b__a.jpg"]
 
 
 def test_the_names_of_yolo(selection: Selection) -> None:
     files = yolo.files(selection)
-    assert set(files) == {"data.yaml", "train.txt", "val.txt", "labels/7.txt"}
-    assert files["data.yaml"] == 'path: .\ntrain: train.txt\nval: val.txt\nnames:\n  0: "dog"\n  1: "man"\n'
+    assert set(files) == {"data.yaml", "train.txt", "val.txt", "images.csv", "labels/7.txt", "labels/sub__12.txt"}
+    assert files["data.yaml"] == 'train: train.txt\nval: train.txt\nnames:\n  0: "dog"\n  1: "man"\n'
+    assert files["labels/sub__12.txt"] == "" and "./images/sub__12.jpg\n" in files["train.txt"]
 
 
 @given(selections())
@@ -190,15 +239,25 @@ def test_a_table_is_read_back_as_it_was_written(selection: Selection) -> None:
         assert row["caption"][int(row["start"]) : int(row["end"])] == row["phrase"]
 
 
-def test_hugging_face_output_is_that_of_the_pipeline_with_the_span_beside(
-    groundings: list[Grounding], names: list[str]
+def test_hugging_face_rows_have_the_boxes_of_the_pipeline_with_the_span_beside(
+    groundings: list[Grounding], names: list[str], tmp_path: Path
 ) -> None:
-    options = SelectionOptions(names="phrases", merge=1)
-    found = huggingface.pipeline_output(select_boxes(groundings, names, options))
-    assert [entry["label"] for entry in found["7.jpg"]] == ["Two men", "A man", "the background", "a dog"]
+    selection = select_boxes(groundings, names, SelectionOptions(names="phrases", merge=1))
+    huggingface.FORMAT.write(tmp_path / "boxes.jsonl", selection, {}, LabelOptions())
+    seven, twelve = map(json.loads, (tmp_path / "boxes.jsonl").read_text(encoding="utf-8").splitlines())
+    assert (seven["images"], twelve["images"], seven["width"], seven["height"]) == ("7.jpg", "sub/12.jpg", 200, 100)
+    assert [entry["label"] for entry in seven["objects"]] == ["Two men", "A man", "the background", "a dog"]
     box = {"xmin": 100, "ymin": 50, "xmax": 150, "ymax": 100}
     words = {"start": 13, "end": 18, "caption": "Two men walk a dog."}
-    assert found["7.jpg"][-1] == {"score": 0.4, "label": "a dog", "box": box, **words}
+    assert seven["objects"][-1] == {"score": 0.4, "label": "a dog", "box": box, **words}
+
+
+def test_datasets_reads_the_hugging_face_rows(selection: Selection, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    huggingface.FORMAT.write(tmp_path / "boxes.jsonl", selection, {}, LabelOptions())
+    table = datasets.load_dataset("json", data_files=str(tmp_path / "boxes.jsonl"), split="train", cache_dir=tmp_path)
+    assert table["images"] == [image.name for image in selection.images]
+    assert [len(objects) for objects in table["objects"]] == [len(image.boxes) for image in selection.images]
 
 
 @pytest.fixture
@@ -216,9 +275,9 @@ def test_a_format_writes_what_it_declares_and_replaces_it(
     form: LabelFormat, selection: Selection, image_files: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "out" / f"boxes{form.suffix}"
-    form.write(out, Selection((), ()), {})
+    form.write(out, Selection((), ()), {}, LabelOptions())
     first = _content(out.parent)
-    form.write(out, selection, image_files)
+    form.write(out, selection, image_files, LabelOptions())
     second = _content(out.parent)
     assert out.is_file() if form.suffix else (out / form.marker).is_file()
     assert all(path.name.startswith("boxes.") or path == out for path in out.parent.iterdir())  # nothing else is left
@@ -229,18 +288,49 @@ def _content(folder: Path) -> dict[str, str]:
     return {str(path): path.read_text("latin-1") for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_yolo_links_its_images_or_copies_them_where_links_cannot_be_made(
+def test_yolo_links_its_images_or_copies_them(
     selection: Selection, image_files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for linked in (True, False):
-        if not linked:
+    for kind in ("links", "copies", "no links"):
+        if kind == "no links":
             monkeypatch.setattr(Path, "symlink_to", lambda *_: (_ for _ in ()).throw(OSError("no links")))
-        yolo.FORMAT.write(tmp_path / "out", selection, image_files)
+        options = LabelOptions(image_files="copies" if kind == "copies" else "links")
+        yolo.FORMAT.write(tmp_path / "out", selection, image_files, options)
         image = tmp_path / "out" / "images" / "7.jpg"
-        assert image.is_symlink() == linked and image.read_bytes() == image_files["7.jpg"].read_bytes()
-        assert not (tmp_path / "out" / "images" / "sub").exists()  # it has no boxes
+        assert image.is_symlink() == (kind == "links") and image.read_bytes() == image_files["7.jpg"].read_bytes()
+        assert kind != "links" or not image.readlink().is_absolute()
         rows = list(csv.DictReader((tmp_path / "out" / "phrases.csv").read_text(encoding="utf-8").splitlines()))
         assert [row["phrase"] for row in rows] == ["Two men", "a dog"]
+
+
+def test_yolo_gets_images_of_kinds_that_it_does_not_read_as_jpeg(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("a.gif", "b.avif", "c.jfif")}
+    for name, file in files.items():
+        Image.new("RGB", (20, 10), "red").save(file, format="JPEG" if name == "c.jfif" else None)
+    selection = Selection(tuple(LabelledImage(name, 20, 10, (), ()) for name in files), ())
+    yolo.FORMAT.write(tmp_path / "out", selection, files, LabelOptions())
+    for name in "abc":
+        with Image.open(tmp_path / "out" / "images" / f"{name}.jpg") as image:
+            assert (image.format, image.size) == ("JPEG", (20, 10))
+
+
+def test_supervision_reads_coco_and_yolo(selection: Selection, image_files: dict[str, Path], tmp_path: Path) -> None:
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    yolo.FORMAT.write(tmp_path / "yolo", selection, image_files, LabelOptions(image_files="copies"))
+    coco.DATASET.write(tmp_path / "coco.json", selection, image_files, LabelOptions())
+    read = supervision.DetectionDataset
+    folder = {
+        "images_directory_path": str(tmp_path / "yolo/images"),
+        "data_yaml_path": str(tmp_path / "yolo/data.yaml"),
+    }
+    photos = str(tmp_path / "photos")
+    for found in (
+        read.from_yolo(annotations_directory_path=str(tmp_path / "yolo/labels"), **folder),
+        read.from_coco(images_directory_path=photos, annotations_path=str(tmp_path / "coco.json")),
+    ):
+        boxes = {Path(path).name[-6:]: detections.xyxy for path, _, detections in found}
+        assert found.classes == list(selection.categories) and len(found) == 2
+        assert sorted(map(len, boxes.values())) == [0, 2]
 
 
 def test_formats_have_different_names_and_are_in_the_guide() -> None:

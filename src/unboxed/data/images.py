@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import DatasetError, ImageError
 
 __all__ = [
@@ -38,10 +40,10 @@ __all__ = [
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""The decoders that are used, by Pillow's names."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
+"""The decoders that are used, by Pillow's names; AVIF needs Pillow 11.3, and HEIF (HEIC) the extra `heic`."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif")
 """Suffixes of image files, the most common first."""
 
 UNKNOWN_SIZE = (1, 1)
@@ -49,6 +51,7 @@ UNKNOWN_SIZE = (1, 1)
 fractions of the image instead of pixels."""
 
 _TRIED_SUFFIXES = ("", *SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {  # EXIF orientation -> the operation that turns the stored pixels upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -218,14 +221,13 @@ def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) 
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit here replaces Pillow's; odd metadata is harmless
-            image = Image.open(source, formats=FORMATS)
+            image = _open(source)
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name, "far more", max_pixels)) from None
     except UnidentifiedImageError:
-        found = "is empty" if size == 0 else f"({size:,} bytes) is not an image, or its first bytes are damaged"
-        raise ImageError(f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again.") from None
+        raise ImageError(_not_an_image(source, name, size)) from None
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise ImageError(f"{name} cannot be read as an image ({error}); fetch it again.") from error
     try:
@@ -234,6 +236,47 @@ def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) 
         image.close()
         raise
     return image
+
+
+def _open(source: Path | BytesIO) -> Image.Image:
+    try:
+        return Image.open(source, formats=_decoders())
+    except ValueError as error:
+        if not is_text_error(error):
+            raise
+        data = source.read_bytes() if isinstance(source, Path) else source.getvalue()
+        return Image.open(BytesIO(without_text(data)), formats=_decoders())
+
+
+@cache
+def _decoders() -> tuple[str, ...]:
+    """Those of `FORMATS` that are installed."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _not_an_image(source: Path | BytesIO, name: str, size: int) -> str:
+    """Why a file is not recognized as an image; of phones' formats, what reads them."""
+    data = source.getvalue()[:64] if isinstance(source, BytesIO) else _first_bytes(source)
+    brands = data[8:64] if data[4:8] == b"ftyp" else b""
+    if "HEIF" not in _decoders() and any(brand in brands for brand in _HEIC_BRANDS):
+        return (
+            f"{name} is a HEIC (HEIF) image, which needs the extra `heic`; install it with "
+            '`pip install "unboxed[heic]"`, or convert the image to JPEG.'
+        )
+    if "AVIF" not in _decoders() and b"avif" in brands:
+        return f"{name} is an AVIF image, which needs Pillow 11.3 or newer; upgrade it, or convert the image to JPEG."
+    found = "is empty" if size == 0 else f"({size:,} bytes) is not an image, or its first bytes are damaged"
+    return f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again."
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(64)
 
 
 def _check_pixels(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
@@ -260,7 +303,12 @@ def _orientation(image: Image.Image) -> int:
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     _check_pixels(image, name)
     try:
-        image.load()
+        try:
+            image.load()
+        except ValueError as error:
+            if not is_text_error(error):  # text that follows the pixels, which are decoded by then
+                raise
+            image.load()
         # After load(): Pillow turns a TIFF upright while it decodes it, and then drops the tag.
         orientation = _orientation(image)
         image = _rgb(image)

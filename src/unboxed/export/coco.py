@@ -16,6 +16,7 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import LabelledBox, Mention, Selection
 
 __all__ = ["DATASET", "RESULTS", "dataset", "results"]
@@ -42,7 +43,9 @@ def dataset(selection: Selection) -> dict[str, Any]:
         "info": {"description": "Boxes of phrases, found by unboxed from captions"},
         "images": images,
         "annotations": annotations,
-        "categories": [{"id": number, "name": name} for name, number in category_ids.items()],
+        "categories": [
+            {"id": number, "name": name, "supercategory": "object"} for name, number in category_ids.items()
+        ],
     }
 
 
@@ -97,11 +100,11 @@ def _category_ids(selection: Selection) -> dict[str, int]:
     return {name: number for number, name in enumerate(selection.categories, start=1)}
 
 
-def _write_dataset(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+def _write_dataset(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
     write_text(out, json.dumps(dataset(selection), ensure_ascii=False) + "\n")
 
 
-def _write_results(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+def _write_results(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
     write_text(out, json.dumps(results(selection), ensure_ascii=False) + "\n")
 
 

@@ -12,6 +12,7 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import Selection
 
 __all__ = ["COLUMNS", "FORMAT", "rows", "text"]
@@ -46,7 +47,7 @@ def text(selection: Selection) -> str:
     return written.getvalue()
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
     write_text(out, text(selection))
 
 

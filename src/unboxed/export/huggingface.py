@@ -1,4 +1,4 @@
-"""The output of the zero-shot object detection pipeline of transformers, for programs that read it."""
+"""Hugging Face: JSON lines for `datasets.load_dataset`, with boxes as transformers' detection pipelines give them."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import Selection
 
-__all__ = ["FORMAT", "pipeline_output"]
+__all__ = ["FORMAT", "rows"]
 
 
-def pipeline_output(selection: Selection) -> dict[str, list[dict[str, Any]]]:
-    """For each image the pipeline's list of `score`, `label` and `box`, best first.
+def rows(selection: Selection) -> list[dict[str, Any]]:
+    """One row an image: `images`, its name; `width`, `height`; `captions`; and `objects`, its boxes, best first.
 
-    The label is the phrase, and edges are cut to whole pixels, as in the pipeline. The keys `start`, `end` and
-    `caption`, which the pipeline does not have, locate the phrase in its caption.
+    An object has the keys of transformers' zero-shot detection pipeline, `score`, `label` and `box`. The label is the
+    phrase, and edges are cut to whole pixels, as in the pipeline. The keys `start`, `end` and `caption`, which the
+    pipeline does not have, locate the phrase in its caption.
 
     Args:
         selection: usually made with `SelectionOptions(names="phrases", merge=1)`, which gives each phrase its box.
     """
-    return {
-        image.name: [
-            {
-                "score": round(box.score, 6),
-                "label": box.mention.phrase,
-                "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, box.box), strict=True)),
-                "start": box.mention.start,
-                "end": box.mention.end,
-                "caption": box.mention.caption,
-            }
-            for box in image.boxes
-        ]
+    return [
+        {
+            "images": image.name,
+            "width": image.width,
+            "height": image.height,
+            "captions": list(image.captions),
+            "objects": [
+                {
+                    "score": round(box.score, 6),
+                    "label": box.mention.phrase,
+                    "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, box.box), strict=True)),
+                    "start": box.mention.start,
+                    "end": box.mention.end,
+                    "caption": box.mention.caption,
+                }
+                for box in image.boxes
+            ],
+        }
         for image in selection.images
-    }
+    ]
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
-    write_text(out, json.dumps(pipeline_output(selection), ensure_ascii=False) + "\n")
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+    write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(selection)))
 
 
-FORMAT = LabelFormat("hf", ".json", _write, labels_are_phrases=True)
+FORMAT = LabelFormat("hf", ".jsonl", _write, labels_are_phrases=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import Selection
 
 __all__ = ["LabelFormat", "Writer"]
 
-Writer = Callable[[Path, "Selection", Mapping[str, Path]], None]
+Writer = Callable[[Path, "Selection", Mapping[str, Path], "LabelOptions"], None]
 """Writes a selection to a path; the mapping gives the file of each image by name, for formats that need images."""
 
 

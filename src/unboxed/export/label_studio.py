@@ -10,31 +10,40 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import LabelledBox, LabelledImage, Selection
 
-__all__ = ["FORMAT", "labelling_config", "tasks"]
+__all__ = ["FORMAT", "LOCAL_STORAGE", "labelling_config", "tasks"]
+
+LOCAL_STORAGE = "/data/local-files/?d="
+"""Precedes the path of an image below Label Studio's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
+
+_BUCKETS = ("s3://", "gs://", "azure-blob://")  # Label Studio takes what follows for the name, without unquoting it
 
 _LABEL, _IMAGE = "label", "image"  # the names of the controls in the labelling interface
 
 
-def tasks(
-    selection: Selection, *, prefix: str = "/data/local-files/?d=", model_version: str = "unboxed"
-) -> list[dict[str, Any]]:
+def tasks(selection: Selection, *, prefix: str = LOCAL_STORAGE, model_version: str = "unboxed") -> list[dict[str, Any]]:
     """The content of a file to import: one task an image.
 
     Args:
         selection: the boxes.
-        prefix: precedes the name of an image in its address; the default is Label Studio's local storage.
+        prefix: precedes the name of an image in its address. The name is escaped as in an address, such as `50%25.jpg`
+            for `50%.jpg`, except in the addresses of buckets, `s3://`, `gs://` and `azure-blob://`.
         model_version: the name under which Label Studio lists the predictions.
     """
     return [
         {
-            "data": {_IMAGE: prefix + image.name, "caption": "\n".join(image.captions)},
+            "data": {
+                _IMAGE: prefix + (image.name if prefix.startswith(_BUCKETS) else quote(image.name)),
+                "caption": "\n".join(image.captions),
+            },
             "predictions": [
                 {
                     "model_version": model_version,
@@ -84,10 +93,10 @@ def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str,
     }
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path]) -> None:
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
     """The tasks, and the labelling interface in `NAME.labelling.xml` beside them."""
     write_text(out.with_name(f"{out.stem}.labelling.xml"), labelling_config(selection))
-    write_text(out, json.dumps(tasks(selection), ensure_ascii=False) + "\n")
+    write_text(out, json.dumps(tasks(selection, prefix=options.label_studio_prefix), ensure_ascii=False) + "\n")
 
 
 FORMAT = LabelFormat("label-studio", ".json", _write)

@@ -94,7 +94,7 @@ def label_dataset(
     )
     outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(examples, progress)
     labelled = _labelled(outcomes, dataset, rule, _unreadable(splits))
-    form.write(out, labelled.selection, labelled.files)
+    form.write(out, labelled.selection, labelled.files, options)
     for line in _summary(labelled, out):
         show(line)
     return labelled

@@ -100,11 +100,16 @@ class LabelOptions:
 
     Attributes:
         format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf
-            (the output of the zero-shot detection pipeline of transformers).
+            (JSON lines for `datasets.load_dataset`, with the boxes as the zero-shot detection pipeline of transformers
+            gives them).
         split: label only the images of this split; by default all images.
         regions: store with regions of the images; by default they are extracted with the settings of the run.
         workers: threads that extract regions; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
+        image_files: the images of a yolo folder are relative links, or copies: take copies to move or upload the folder
+            without the images.
+        label_studio_prefix: precedes an image's name in its address in Label Studio; by default local storage of which
+            the folder of images is the root. `s3://bucket/folder/` and `https://host/folder/` name other storage.
     """
 
     format: FormatKey = "coco"
@@ -112,3 +117,5 @@ class LabelOptions:
     regions: Path | None = None
     workers: int | None = None
     strict: bool = False
+    image_files: Literal["links", "copies"] = "links"
+    label_studio_prefix: str = label_studio.LOCAL_STORAGE

@@ -5,9 +5,14 @@ The format has no place for words: a line is a class number and a box. A table o
 
 from __future__ import annotations
 
+import csv as tables
+import io
 import json
+import os
 import shutil
+import unicodedata
 from collections.abc import Mapping
+from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,27 +21,69 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import atomic_folder
 
 if TYPE_CHECKING:
+    from unboxed.export.options import LabelOptions
     from unboxed.export.selection import LabelledImage, Selection
 
-__all__ = ["FORMAT", "files"]
+__all__ = ["FORMAT", "file_names", "files"]
+
+_READ = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # by every version of Ultralytics
+_JPEG = (".jfif", ".jpe")  # other endings of JPEG files
+_LONGEST = 200  # bytes of a name; file systems allow 255
+
+
+def file_names(selection: Selection) -> dict[str, str]:
+    """The file of each image under `images/`, by its name: `2024/May/a.jpg` is `2024__May__a.jpg`.
+
+    All files are in one folder, because trainers look for the labels by replacing the last `/images/` of a path, and
+    other readers do not look into subfolders. The folder that all names share is left out. No two files differ in their
+    ending or in letter case only, because they would share their labels: `a.jpg`, `a.png` are `a.jpg`, `a-2.png`.
+    """
+    paths = {image.name: PurePosixPath(image.name) for image in selection.images}
+    parents = [path.parent.parts for path in paths.values()]
+    shared = len(commonprefix(parents))  # noqa: RUF071, tuples are compared by their elements
+    used: set[str] = set()
+    found = {}
+    for name, path in paths.items():
+        flat = "__".join(path.with_suffix("").parts[shared:])
+        flat = "".join("_" if unicodedata.category(letter) == "Cc" else letter for letter in flat)
+        stem = flat = flat.encode()[-_LONGEST:].decode(errors="ignore")
+        number = 1
+        while _key(stem) in used:
+            number += 1
+            stem = f"{flat}-{number}"
+        used.add(_key(stem))
+        found[name] = stem + (path.suffix if path.suffix.lower() in _READ else ".jpg")
+    return found
 
 
 def files(selection: Selection) -> dict[str, str]:
-    """The text files of the dataset by path; the images belong under `images/`.
+    """The text files of the dataset by path; the images belong under `images/` with the names of `file_names`.
 
-    `labels/NAME.txt` has a line `class x y width height` for each box, its centre and size as fractions of the image.
-    `val.txt` lists the images that `Selection.held_out` names, `train.txt` the others. Images without a box are in
-    neither list, because for YOLO they would be images that show none of the classes.
+    `labels/NAME.txt` has a line `class x y width height` for each box, its centre and size as fractions of the image;
+    it is empty for an image without boxes. `val.txt` lists the images that `Selection.held_out` names, `train.txt` the
+    others. `images.csv` has the name of the image of each file. `data.yaml` has no `path`: the lists are found beside
+    it, wherever the folder is and wherever the trainer is started.
     """
     number = {name: i for i, name in enumerate(selection.categories)}
     names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for name, i in number.items())
-    written = {"data.yaml": f"path: .\ntrain: train.txt\nval: val.txt\nnames:\n{names}", "train.txt": "", "val.txt": ""}
     held_out = selection.held_out
+    validation = "val.txt" if held_out else "train.txt"
+    written = {"data.yaml": f"train: train.txt\nval: {validation}\nnames:\n{names}", "train.txt": "", "val.txt": ""}
+    listed = io.StringIO(newline="")
+    rows = tables.writer(listed, lineterminator="\n")
+    rows.writerow(("file", "image"))
+    stored = file_names(selection)
     for image in selection.images:
-        if image.boxes:
-            written["val.txt" if image.name in held_out else "train.txt"] += f"./images/{image.name}\n"
-            written[f"labels/{PurePosixPath(image.name).with_suffix('.txt')}"] = _lines(image, number)
-    return written
+        file = stored[image.name]
+        written["val.txt" if image.name in held_out else "train.txt"] += f"./images/{file}\n"
+        written[f"labels/{PurePosixPath(file).with_suffix('.txt')}"] = _lines(image, number)
+        rows.writerow((file, image.name))
+    return {**written, "images.csv": listed.getvalue()}
+
+
+def _key(stem: str) -> str:
+    """Equal for names that some file system takes for the same one."""
+    return unicodedata.normalize("NFC", stem).casefold()
 
 
 def _lines(image: LabelledImage, number: dict[str, int]) -> str:
@@ -53,20 +100,32 @@ def _lines(image: LabelledImage, number: dict[str, int]) -> str:
     return "".join(lines)
 
 
-def _write(out: Path, selection: Selection, image_files: Mapping[str, Path]) -> None:
-    """The text files, `phrases.csv`, and links to the images; copies of them where links cannot be made."""
+def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], options: LabelOptions) -> None:
+    """The text files, `phrases.csv`, and the images: relative links or copies."""
     with atomic_folder(out, flush=False) as folder:
+        (folder / "labels").mkdir()
         for name, content in {**files(selection), "phrases.csv": csv.text(selection)}.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(content, encoding="utf-8")
-        for image in selection.images:
-            if image.boxes:
-                link = folder / "images" / image.name
-                link.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    link.symlink_to(image_files[image.name].resolve())
-                except OSError:  # a file system without links
-                    shutil.copyfile(image_files[image.name], link)
+        (folder / "images").mkdir()
+        place = folder.resolve() / "images"
+        for name, file in file_names(selection).items():
+            _store(image_files[name].resolve(), place / file, options.image_files == "links")
+
+
+def _store(source: Path, target: Path, link: bool) -> None:
+    """Make an image available at `target`; kinds of files that YOLO does not read are converted to JPEG."""
+    if source.suffix.lower() not in (*_READ, *_JPEG):
+        from unboxed.data.images import open_image
+
+        open_image(source).save(target, quality=95)
+        return
+    if link:
+        try:
+            target.symlink_to(os.path.relpath(source, target.parent))
+            return
+        except (OSError, ValueError):  # a file system without links; another drive
+            pass
+    shutil.copyfile(source, target)
 
 
 FORMAT = LabelFormat("yolo", "", _write, marker="data.yaml")
