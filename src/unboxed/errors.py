@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "BenchmarkError",
     "CaptionError",
@@ -16,6 +18,7 @@ __all__ = [
     "StoreError",
     "StudioError",
     "UnboxedError",
+    "plain_reason",
 ]
 
 
@@ -69,3 +72,25 @@ class StudioError(UnboxedError):
 
 class SearchError(UnboxedError):
     """An index that is missing, damaged, of another run or a newer version, or does not support the query."""
+
+
+def plain_reason(error: BaseException) -> str:
+    """What a library or the operating system says went wrong, in words: no error numbers, one line, never empty.
+
+    Examples:
+        >>> plain_reason(FileNotFoundError(2, "No such file or directory")), plain_reason(KeyError("images"))
+        ('No such file or directory', "there is no 'images'")
+        >>> plain_reason(EOFError())
+        'it ends too early'
+    """
+    if isinstance(error, KeyError) and type(error) is KeyError and error.args:
+        return f"there is no {error.args[0]!r}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not {error.encoding.upper()} text"
+    if isinstance(error, AttributeError):
+        return "a value of the wrong kind"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = re.sub(r"^\[(Errno|WinError) -?\d+\] ", "", (text.strip().splitlines() or [""])[0])
+    return line.rstrip(".") or ("it ends too early" if isinstance(error, EOFError) else type(error).__name__)

@@ -86,7 +86,7 @@ def test_something_else_in_the_place_of_the_index_is_left_alone(
     [
         ("{", r"index\.json is damaged"),
         ("[]", r"index\.json is damaged"),
-        ('{"format": "unboxed-index"}', r"index\.json is damaged \(KeyError"),
+        ('{"format": "unboxed-index"}', r"index\.json is damaged \(there is no 'version'"),
         ('{"format": "else", "version": 1, "made_by": "0123456789ab"}', "does not describe an index of unboxed"),
         ('{"format": "unboxed-index", "version": 2, "made_by": "0123456789ab"}', "Update unboxed"),
         ('{"format": "unboxed-index", "version": "1", "made_by": "0123456789ab"}', "has version '1'"),

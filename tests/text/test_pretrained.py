@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,19 @@ def test_what_cannot_be_loaded_says_what_to_give(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match=r"config\.json"):
         PretrainedEncoder.load(tmp_path / "empty")
+
+
+def test_a_model_that_can_not_be_had_is_refused_before_a_fit_reads_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    settings = FitSettings(tmp_path / "no-dataset.toml", tmp_path / "run")
+    for options, language_model in ((InfoGround(text="bert-base"), None), (InfoGround(), "bert-base")):
+        with pytest.raises(ModelError, match=r"Cannot load bert-base: it is not in the local cache.*Give a folder"):
+            fit("infoground", options, replace(settings, language_model=language_model))
+    with pytest.raises(ModelError, match="Cannot load bert-base as AutoModel: it is not in the local cache"):
+        PretrainedEncoder.load("bert-base")
 
 
 def test_without_transformers_the_error_names_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,5 +148,7 @@ def _listed(names: Iterable[str]) -> str:
 def _reason(error: Exception) -> str:
     """The line of torch's message that names what was refused, without its advice to load the file all the same."""
     lines = [line.strip() for line in str(error).splitlines()]
-    named = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
-    return (named.partition(" was not an allowed")[0].split(". ")[0] or type(error).__name__).strip(". ")
+    refused = next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), None)
+    if refused is None:
+        return "it is damaged, incomplete, or no file that `torch.save` wrote"
+    return refused.partition(" was not an allowed")[0].split(". ")[0].strip(". ")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data.restricted_pickle import read_plain_pickle
-from unboxed.errors import DatasetError, ModelError
+from unboxed.errors import DatasetError, ModelError, plain_reason
 
 __all__ = ["END", "START", "read_words"]
 
@@ -32,7 +32,8 @@ def read_words(path: Path) -> list[str]:
         content = _content(path)
     except (OSError, ValueError, DatasetError) as error:
         raise ModelError(
-            f"{path} cannot be read as a vocabulary ({error}); expected SCAN's JSON file or VSE++'s pickle."
+            f"{path} cannot be read as a vocabulary ({plain_reason(error)}); "
+            "expected SCAN's JSON file or VSE++'s pickle."
         ) from None
     ids = content.get("word2idx") if isinstance(content, dict) else None
     if not isinstance(ids, dict) or not all(isinstance(word, str) and word for word in ids):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from unboxed.data.png_text import is_text_error, without_text
-from unboxed.errors import DatasetError, ImageError
+from unboxed.errors import DatasetError, ImageError, plain_reason
 
 __all__ = [
     "FORMATS",
@@ -214,7 +214,7 @@ def _open_file(path: Path, max_pixels: int) -> Image.Image:
     except PermissionError:
         raise ImageError(f"{path} may not be read; change its permissions.") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise ImageError(f"{path} cannot be read as an image ({error}); fetch it again.") from error
+        raise ImageError(f"{path} cannot be read as an image ({plain_reason(error)}); fetch it again.") from error
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
@@ -229,7 +229,7 @@ def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) 
     except UnidentifiedImageError:
         raise ImageError(_not_an_image(source, name, size)) from None
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise ImageError(f"{name} cannot be read as an image ({error}); fetch it again.") from error
+        raise ImageError(f"{name} cannot be read as an image ({plain_reason(error)}); fetch it again.") from error
     try:
         _check_pixels(image, name, max_pixels)
     except ImageError:
@@ -317,7 +317,9 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         upright.info = {}  # without the orientation, which would turn the image a second time
         return upright
     except Exception as error:  # decoders raise nearly anything on damaged data
-        raise ImageError(f"{name} is truncated or damaged ({error}); fetch it again or leave it out.") from error
+        raise ImageError(
+            f"{name} is truncated or damaged ({plain_reason(error)}); fetch it again or leave it out."
+        ) from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

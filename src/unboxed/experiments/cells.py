@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import EvaluationError, UnboxedError
+from unboxed.errors import EvaluationError, UnboxedError, plain_reason
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.error_analysis import ErrorTable, count_errors
 from unboxed.evaluation.grounded_split import (
@@ -293,7 +293,7 @@ class Outcome:
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise EvaluationError(
-                f"{stem}.json or .npz is damaged ({error!r}); delete both, and the cell is evaluated again."
+                f"{stem}.json or .npz is damaged ({plain_reason(error)}); delete both, and the cell is evaluated again."
             ) from None
 
 

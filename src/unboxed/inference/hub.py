@@ -13,6 +13,7 @@ import jinja2
 from unboxed import __version__
 from unboxed.errors import RunError
 from unboxed.inference.run_config import RunConfig
+from unboxed.runtime.hub import require_hub
 
 __all__ = ["fetched", "model_card", "uploaded"]
 
@@ -28,7 +29,13 @@ def fetched(name: str, revision: str | None = None) -> Path:
     """
     library = _library()
     try:
-        return Path(library.snapshot_download(name, revision=revision, allow_patterns=list(_FILES)))
+        require_hub()
+        local = False
+    except OSError:
+        local = True
+    try:
+        path = library.snapshot_download(name, revision=revision, allow_patterns=list(_FILES), local_files_only=local)
+        return Path(path)
     except Exception as error:  # the library raises a dozen kinds, those of its HTTP client among them
         raise RunError(
             f"{name!r} is no folder here, and cannot be downloaded from the Hub ({_first_line(error)}); "

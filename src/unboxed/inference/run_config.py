@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RunError
+from unboxed.errors import RunError, plain_reason
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.regions.base import BLOCKS
@@ -138,7 +138,7 @@ class RunConfig:
             if not all(isinstance(name, str) for name in config.class_names):
                 raise TypeError("a class name is not text")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise RunError(f"{path} is damaged ({error!r}); restore it, or train the run again.") from None
+            raise RunError(f"{path} is damaged ({plain_reason(error)}); restore it, or train the run again.") from None
         _require_own_files(config.regions, run)
         return config
 

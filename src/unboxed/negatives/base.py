@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from unboxed.errors import StoreError
+from unboxed.errors import StoreError, plain_reason
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.phrases import head_noun
@@ -299,5 +299,5 @@ class Negatives:
             return cls(tuple(listed), **arrays, fingerprint=metadata["fingerprint"])
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise StoreError(
-                f"Cannot read the negatives {path} ({error}); delete the file, and they are made anew."
+                f"Cannot read the negatives {path} ({plain_reason(error)}); delete the file, and they are made anew."
             ) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path
 from unboxed.types import Array
 
@@ -91,4 +91,4 @@ class Cooccurrence:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return cls([str(noun) for noun in archive["nouns"]], archive["weights"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{path} cannot be read ({error}); train the run anew.") from error
+            raise ModelError(f"{path} cannot be read ({plain_reason(error)}); train the run anew.") from error

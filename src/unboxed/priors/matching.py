@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.priors import noun_sets
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
@@ -250,10 +250,10 @@ def load_class_map(path: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(
-            f"The class map {path} cannot be read ({error}); name a JSON file {{phrase: class}}."
+            f"The class map {path} cannot be read ({plain_reason(error)}); name a JSON file {{phrase: class}}."
         ) from None
     except ValueError as error:
-        raise ModelError(f"The class map {path} is no JSON ({error}); write {{phrase: class}}.") from None
+        raise ModelError(f"The class map {path} is no JSON ({plain_reason(error)}); write {{phrase: class}}.") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
         raise ModelError(f"The class map {path} must be a JSON object {{phrase: class}}, all in quotes.")
     return content

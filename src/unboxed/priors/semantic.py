@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.matching import ALL_PARTS, PARTS, MatchingResources, PhraseMatcher, load_class_map
@@ -236,9 +236,11 @@ def _read(folder: Path) -> dict[str, Any]:
         if not set(read["parts"]) <= set(ALL_PARTS):
             raise ValueError(f"unknown parts {read['parts']}")
     except OSError as error:
-        raise ModelError(f"There is no semantic prior in {folder} ({error}); train the run anew.") from None
+        raise ModelError(
+            f"There is no semantic prior in {folder} ({plain_reason(error)}); train the run anew."
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{file} is damaged ({error!r}); train the run anew.") from None
+        raise ModelError(f"{file} is damaged ({plain_reason(error)}); train the run anew.") from None
     if not isinstance(version, int) or version > _VERSION:
         raise ModelError(f"{file} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
     return read

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 __all__ = ["Match", "PriorSettings"]
@@ -142,7 +142,7 @@ class PriorSettings:
         except UnknownFieldError as error:
             raise ModelError(f"The prior's settings have an unknown name {error.name!r}; update unboxed.") from None
         except WrongKindError as error:
-            raise ModelError(f"The prior's settings hold a value of the wrong kind ({error}).") from None
+            raise ModelError(f"The prior's settings hold a value of the wrong kind ({plain_reason(error)}).") from None
 
 
 def _names(values: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unboxed.data.dataset import Dataset
 from unboxed.data.images import UNKNOWN_SIZE
-from unboxed.errors import RegionsError, StoreError
+from unboxed.errors import RegionsError, StoreError, plain_reason
 from unboxed.regions import importers
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.settings import ImportedRegions
@@ -226,7 +226,9 @@ def _read_class_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise RegionsError(f"{path} cannot be read ({error}); expected a text file, one class a line.") from None
+        raise RegionsError(
+            f"{path} cannot be read ({plain_reason(error)}); expected a text file, one class a line."
+        ) from None
     if not names:
         raise RegionsError(f"{path} is empty; write one class a line.")
     return names

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, plain_reason
+from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
 __all__ = ["Network", "class_list", "load_transformers"]
@@ -96,7 +97,7 @@ class Network:
             mean, std = (_numbers(self.metadata.get(key, "127.5")) for key in ("mean", "std"))
         except ValueError as error:
             raise RegionsError(
-                f"{self.path}: the metadata `mean` and `std` must be one or three numbers ({error})."
+                f"{self.path}: the metadata `mean` and `std` must be one or three numbers ({plain_reason(error)})."
             ) from error
         return mean, np.asarray(1 / np.maximum(std, 1e-6), dtype=np.float32)
 
@@ -117,7 +118,7 @@ def _described(path: Path) -> dict[str, str]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RegionsError(
-            f"{file}, which describes {path.name}, cannot be read ({error}); correct or remove it."
+            f"{file}, which describes {path.name}, cannot be read ({plain_reason(error)}); correct or remove it."
         ) from None
     return {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in values.items()}
 
@@ -184,10 +185,14 @@ def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
         raise RegionsError(
             'Models of transformers need the extra "hf": pip install "unboxed[hf]". ONNX models work without it.'
         ) from error
-    try:
-        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True)
+
+    def load(local: bool) -> tuple[Any, Any]:
+        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, local_files_only=local)
         processor: Any = transformers.AutoImageProcessor
-        return model.eval(), processor.from_pretrained(name)
+        return model.eval(), processor.from_pretrained(name, local_files_only=local)
+
+    try:
+        return load(True) if Path(name).is_dir() else load_cached_first(name, load)
     except (OSError, ValueError, KeyError, ImportError) as error:
         where = "folder" if Path(name).is_dir() else "hub model"
         raise RegionsError(

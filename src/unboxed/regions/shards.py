@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import StoreError
+from unboxed.errors import StoreError, plain_reason
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Array
 
@@ -96,7 +96,8 @@ class Shard:
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise StoreError(
-                f"{path} is damaged ({error}). Delete this file and run the extraction again: only its images are "
+                f"{path} is damaged ({plain_reason(error)}). "
+                "Delete this file and run the extraction again: only its images are "
                 "extracted again."
             ) from error
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError, StoreError
+from unboxed.errors import RegionsError, StoreError, plain_reason
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.runtime.atomic import write_json
@@ -58,7 +58,9 @@ class RegionStore:
                 (str(name), int(width)) for name, width in header["feature_blocks"]
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path / 'store.json'} is damaged ({error!r}); extract the regions again.") from error
+            raise StoreError(
+                f"{path / 'store.json'} is damaged ({plain_reason(error)}); extract the regions again."
+            ) from error
         except RegionsError as error:
             raise StoreError(f"{path / 'store.json'}: {error}") from error
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
@@ -82,7 +84,7 @@ class RegionStore:
         try:
             header = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise StoreError(f"{file} is damaged ({error}); extract the regions again.") from error
+            raise StoreError(f"{file} is damaged ({plain_reason(error)}); extract the regions again.") from error
         if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise StoreError(f"{file} does not describe a region store of unboxed.")
         version = header.get("version")
@@ -157,7 +159,8 @@ class RegionStore:
             )
         except (RegionsError, IndexError) as error:
             raise StoreError(
-                f"{shard.path} is damaged: the regions of {image_id} are not usable ({error}). Delete this file and "
+                f"{shard.path} is damaged: the regions of {image_id} are not usable ({plain_reason(error)}). "
+                "Delete this file and "
                 "run the extraction again: only its images are extracted again."
             ) from error
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.attention.base import RegionEmbeddings
-from unboxed.errors import SearchError
+from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_embedded
 from unboxed.inference.results import Grounding
@@ -188,7 +188,8 @@ class Shard:
             raise SearchError(f"{path} is gone: the index was changed since it was opened; open it again.") from None
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise SearchError(
-                f"{path} is damaged ({error}). Delete it and run `unboxed index` again: only its images are "
+                f"{path} is damaged ({plain_reason(error)}). "
+                "Delete it and run `unboxed index` again: only its images are "
                 "encoded again."
             ) from None
 

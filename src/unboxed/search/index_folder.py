@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unboxed.errors import SearchError
+from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.search.candidates import anchor_captions
@@ -72,7 +72,7 @@ class IndexFolder:
         try:
             return tuple(str(text) for text in json.loads(self._anchors.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise SearchError(f"{self._anchors} is damaged ({error}); index the images again.") from None
+            raise SearchError(f"{self._anchors} is damaged ({plain_reason(error)}); index the images again.") from None
 
     @staticmethod
     def of(out: Path) -> IndexFolder | None:
@@ -90,7 +90,7 @@ class IndexFolder:
                 raise SearchError(f"{file} does not describe an index of unboxed.")
             version, name = content["version"], content["made_by"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchError(f"{file} is damaged ({error!r}); index the images again.") from None
+            raise SearchError(f"{file} is damaged ({plain_reason(error)}); index the images again.") from None
         if not isinstance(version, int) or version > _VERSION:
             raise SearchError(f"{out} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
         if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from unboxed.errors import SearchError
+from unboxed.errors import SearchError, plain_reason
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
 
@@ -140,4 +140,6 @@ class ImageTable:
                     values[field.name] = opened.get_tensor(name)
             return ImageTable(**values)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise SearchError(f"{path} is damaged ({error}); delete it and run `unboxed index` again.") from None
+            raise SearchError(
+                f"{path} is damaged ({plain_reason(error)}); delete it and run `unboxed index` again."
+            ) from None

@@ -13,13 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unboxed.errors import CaptionError, ModelError
+from unboxed.errors import CaptionError, ModelError, plain_reason
+from unboxed.runtime.hub import is_cached, load_cached_first, require_hub
 from unboxed.text.tokens import Vocabulary, words
 
-__all__ = ["FrozenEncoder", "PretrainedEncoder", "load_transformer", "tokenized"]
+__all__ = ["FrozenEncoder", "PretrainedEncoder", "load_transformer", "require_transformer", "tokenized"]
 
 _KEPT_CAPTIONS = 50_000  # how many captions' word features are kept, in half precision: about 10 kB each
 _BATCH = 256
+_SOURCES = (
+    "Give a folder with config.json, model.safetensors and the tokenizer's files, or the name of a model on the "
+    "Hugging Face hub."
+)
 
 
 class PretrainedEncoder(nn.Module):
@@ -57,7 +62,7 @@ class PretrainedEncoder(nn.Module):
             encoder(["a caption"])
         except (AttributeError, TypeError, ValueError) as error:
             raise ModelError(
-                f"{source} is not an encoder of text alone ({error}); use one like BERT or MiniLM."
+                f"{source} is not an encoder of text alone ({plain_reason(error)}); use one like BERT or MiniLM."
             ) from None
         return encoder
 
@@ -179,6 +184,43 @@ class FrozenEncoder(nn.Module):
         self._encoder[0].save(folder)
 
 
+def require_transformer(source: str | Path) -> None:
+    """Check, without loading anything, that a model can be had: to be told before long work, not after it.
+
+    Args:
+        source: a folder or the name of a model on the Hugging Face hub.
+
+    Raises:
+        ModelError: transformers is not installed; no such folder; not in the local cache while the hub does not answer.
+    """
+    _transformers()
+    if _folder(source) is None and not is_cached(str(source)):
+        try:
+            require_hub()
+        except OSError as error:
+            raise ModelError(f"Cannot load {source}: {error}. {_SOURCES}") from None
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise ModelError('Pretrained language models need transformers: pip install "unboxed[hf]".') from None
+    return transformers
+
+
+def _folder(source: str | Path) -> Path | None:
+    """The folder that a source names; None for the name of a model on the hub."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
+        raise ModelError(
+            f"There is no folder {folder}; give a folder with config.json and model.safetensors, or a hub name."
+        )
+    return None
+
+
 def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
     """A model in evaluation mode, in float32 on the CPU, and its fast tokenizer.
 
@@ -191,18 +233,10 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
         ModelError: transformers is not installed; no such folder or name; no safetensors weights; weights of this kind
             missing from the file; a tokenizer without character offsets.
     """
-    try:
-        import transformers
-    except ImportError:
-        raise ModelError('Pretrained language models need transformers: pip install "unboxed[hf]".') from None
-    folder = Path(source).expanduser()
-    local = folder.is_dir()
-    if not local and (folder.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1):
-        raise ModelError(
-            f"There is no folder {folder}; give a folder with config.json and model.safetensors, or a hub name."
-        )
-    name = str(folder) if local else str(source)
-    try:
+    transformers, folder = _transformers(), _folder(source)
+
+    def load(local: bool) -> tuple[Any, Any, Any]:
+        name = str(source) if folder is None else str(folder)
         with _quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 name, use_fast=True, local_files_only=local, trust_remote_code=False
@@ -210,12 +244,13 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
             model, loading = getattr(transformers, kind).from_pretrained(
                 name, use_safetensors=True, output_loading_info=True, local_files_only=local, trust_remote_code=False
             )
+        return tokenizer, model, loading
+
+    try:
+        tokenizer, model, loading = load_cached_first(str(source), load) if folder is None else load(True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"Cannot load {source} as {kind}: {reason} Give a folder with config.json, model.safetensors and the "
-            "tokenizer's files, or the name of a model on the Hugging Face hub."
-        ) from None
+        raise ModelError(f"Cannot load {source} as {kind}: {reason.rstrip('.')}. {_SOURCES}") from None
     if not tokenizer.is_fast:
         raise ModelError(f"{source} has no fast tokenizer; only these give the position of each token in the caption.")
     # A pooler is not used, and a tied weight is stored once under another name.

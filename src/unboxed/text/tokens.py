@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from unboxed.errors import RunError
+from unboxed.errors import RunError, plain_reason
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.json_values import from_json
 from unboxed.text.settings import TokenizerName
@@ -150,7 +150,9 @@ def _content(text: str) -> tuple[tuple[str, ...], Tokenizer]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise RunError(f"The vocabulary is not valid JSON ({error}); copy the run's vocab.json anew.") from None
+        raise RunError(
+            f"The vocabulary is not valid JSON ({plain_reason(error)}); copy the run's vocab.json anew."
+        ) from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise RunError(f'A vocabulary is a JSON object with "format": "{_FORMAT}"; this one is something else.')
     if content.get("version") != _VERSION:
@@ -164,4 +166,4 @@ def _content(text: str) -> tuple[tuple[str, ...], Tokenizer]:
     try:
         return tuple(listed), from_json(Tokenizer, content.get("tokenizer", {}))
     except ValueError as error:
-        raise RunError(f"The vocabulary has an unknown tokenizer ({error}); update unboxed.") from None
+        raise RunError(f"The vocabulary has an unknown tokenizer ({plain_reason(error)}); update unboxed.") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path, write_text
 from unboxed.text.tokens import words
 from unboxed.types import Array
@@ -163,7 +163,9 @@ def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
             vectors = archive["vectors"]
         vocabulary = listed.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path} cannot be read as word vectors ({error}); expected an array `vectors`.") from error
+        raise ModelError(
+            f"{path} cannot be read as word vectors ({plain_reason(error)}); expected an array `vectors`."
+        ) from error
     if vectors.dtype.kind != "f":
         raise ModelError(f"{path} holds values of type {vectors.dtype}; expected floating-point word vectors.")
     return vocabulary, vectors
@@ -187,7 +189,8 @@ def _glove(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
                 rows.append(np.array(fields[-width:], dtype=np.float32))
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise ModelError(
-            f"{path} cannot be read as word vectors ({error}); expected a word and its numbers on each line, as in "
+            f"{path} cannot be read as word vectors ({plain_reason(error)}); "
+            "expected a word and its numbers on each line, as in "
             "GloVe's text files."
         ) from error
     if not rows:

@@ -19,7 +19,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from unboxed.errors import ModelError
+from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path
 from unboxed.text.lexicon import noun_key
 
@@ -64,7 +64,7 @@ class WordNet:
             raw = path.read_bytes()
             text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise ModelError(f"The WordNet file {path} cannot be read ({error}); get it anew.") from error
+            raise ModelError(f"The WordNet file {path} cannot be read ({plain_reason(error)}); get it anew.") from error
         for number, line in enumerate(text.splitlines(), start=1):
             match line.split("\t"):
                 case ["S", synset, _, _, above]:

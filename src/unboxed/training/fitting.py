@@ -28,6 +28,7 @@ from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.seeds import generator, seed_of
+from unboxed.text.pretrained import require_transformer
 from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
@@ -108,6 +109,14 @@ def fit(
     return _finished(grounder, data, run)
 
 
+def _require_models(options: RecipeConfig, settings: FitSettings) -> None:
+    """Raise an error if a pretrained model of language cannot be had, before anything takes long."""
+    if options.text != "gru":
+        require_transformer(options.text)
+    if options.negatives == "lm" and settings.language_model is not None:
+        require_transformer(settings.language_model)
+
+
 class _Data(NamedTuple):
     """What a fit reads of its dataset."""
 
@@ -119,6 +128,7 @@ class _Data(NamedTuple):
 
 
 def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str], None]) -> _Data:
+    _require_models(options, settings)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     training = sample_images(training, settings.train_fraction, options.schedule.seed)

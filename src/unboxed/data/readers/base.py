@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, find_images
-from unboxed.errors import DatasetError
+from unboxed.errors import DatasetError, plain_reason
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
@@ -168,7 +168,9 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"The split list {path} cannot be read ({error}); expected one image id per line.") from None
+        raise DatasetError(
+            f"The split list {path} cannot be read ({plain_reason(error)}); expected one image id per line."
+        ) from None
     image_ids = [line.strip() for line in lines if line.strip()]
     if not image_ids:
         raise DatasetError(f"The split list {path} is empty; write one image id per line.")
@@ -190,7 +192,7 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); expected {expected}.") from None
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is not JSON ({error}); expected {expected}.") from None
+        raise DatasetError(f"{path} is not JSON ({plain_reason(error)}); expected {expected}.") from None
     if not isinstance(content, dict):
         raise DatasetError(f"{path} holds no JSON object; expected {expected}.")
     return content

@@ -20,7 +20,7 @@ import numpy as np
 
 from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, without_suffix
 from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
-from unboxed.errors import CaptionError, DatasetError
+from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.types import Array, Caption, Example, Phrase
 
 if TYPE_CHECKING:
@@ -131,9 +131,11 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
     try:
         root = fromstring(xml, forbid_dtd=True)
     except DefusedXmlException as error:
-        raise DatasetError(f"declares a document type or entities, which is refused ({error}); remove it") from None
+        raise DatasetError(
+            f"declares a document type or entities, which is refused ({plain_reason(error)}); remove it"
+        ) from None
     except (ParseError, ValueError, LookupError) as error:  # the last two: an encoding that does not fit
-        raise DatasetError(f"is not well-formed XML ({error}); fetch it again") from None
+        raise DatasetError(f"is not well-formed XML ({plain_reason(error)}); fetch it again") from None
     size = (int(_number(root, "size/width")), int(_number(root, "size/height")))
     if min(size) <= 0:
         raise DatasetError(f"gives the image {size[0]} x {size[1]} pixels; write its original size")
@@ -262,7 +264,8 @@ def _read_tar(archive: Path, wanted: Collection[str]) -> dict[str, bytes]:
                     break
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DatasetError(
-            f"{archive} cannot be read as a tar file ({error}); `annotations` names a folder with Sentences and "
+            f"{archive} cannot be read as a tar file ({plain_reason(error)}); "
+            "`annotations` names a folder with Sentences and "
             "Annotations, or a .tar or .tar.gz of it. Fetch it again if it is one."
         ) from None
     return files

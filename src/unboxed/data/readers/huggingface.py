@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data.images import SUFFIXES
-from unboxed.errors import DatasetError
+from unboxed.errors import DatasetError, plain_reason
 from unboxed.runtime.atomic import atomic_folder, write_json
 
 __all__ = ["dataset_files", "unpacked"]
@@ -105,7 +105,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
             for i in range(batch.num_rows):
                 yield {"image": of_image[i].as_py(), "captions": of_captions[i].as_py()}
     except pyarrow.ArrowException as error:
-        raise DatasetError(f"{file} cannot be read ({error}); fetch it again.") from None
+        raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.") from None
 
 
 def _columns(names: list[str], file: Path) -> tuple[str, str]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from unboxed.data.images import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, has_words
-from unboxed.errors import DatasetError
+from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["CAPTIONS_PER_IMAGE", "ScanFolder", "ScanImage", "ScanReader", "open_rows"]
 
@@ -154,7 +154,7 @@ def open_rows(path: Path, axes: int) -> npt.NDArray[np.floating]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read as a .npy file ({error}); fetch it again.") from None
+        raise DatasetError(f"{path} cannot be read as a .npy file ({plain_reason(error)}); fetch it again.") from None
     if not isinstance(values, np.ndarray) or values.ndim != axes or values.dtype.kind != "f":
         found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "no single array"
         raise DatasetError(f"{path} holds {found}; expected floating-point numbers with {axes} axes.")
@@ -166,5 +166,5 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read as UTF-8 text ({error}); fetch it again.") from None
+        raise DatasetError(f"{path} cannot be read as UTF-8 text ({plain_reason(error)}); fetch it again.") from None
     return text.removesuffix("\n").split("\n") if text else []

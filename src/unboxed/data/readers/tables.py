@@ -23,7 +23,7 @@ from typing import Any
 from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
 from unboxed.data.images import ImageFolder, ImageSearch
 from unboxed.data.readers.base import Key, Reader, read_list
-from unboxed.errors import CaptionError, DatasetError
+from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
@@ -345,7 +345,7 @@ def _json(text: str, where: str, fix: str) -> Any:
         json.dumps(content, ensure_ascii=False).encode()  # raises for half a surrogate pair, which no file can hold
         return content
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{where}: not JSON ({error}); {fix}.") from None
+        raise DatasetError(f"{where}: not JSON ({plain_reason(error)}); {fix}.") from None
 
 
 def _text(path: Path) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["BottomUpTSV", "parse_row"]
@@ -93,7 +93,7 @@ def _numbers(
     try:
         content = b64decode(field, validate=True)
     except binascii.Error as error:
-        raise RegionsError(f"the {what} are not base64 ({error})") from None
+        raise RegionsError(f"the {what} are not base64 ({plain_reason(error)})") from None
     kind = next((kind for kind in kinds if len(content) == count * kind.itemsize), kinds[0])
     if bool(content) != bool(count) or len(content) % (kind.itemsize * count or 1):
         raise RegionsError(f"{len(content)} bytes of {what} for {count} boxes; expected {kind.itemsize} a number")

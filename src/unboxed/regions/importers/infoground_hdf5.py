@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["InfoGroundHDF5"]
@@ -58,14 +58,14 @@ class InfoGroundHDF5(FeatureImporter):
         try:
             return self._open(path, "r")
         except OSError as error:
-            raise RegionsError(f"{path} cannot be read as HDF5 ({error}); fetch it again.") from None
+            raise RegionsError(f"{path} cannot be read as HDF5 ({plain_reason(error)}); fetch it again.") from None
 
 
 def _names(file: Any, path: Path) -> list[str]:
     try:
         return list(file)
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise RegionsError(f"{path} cannot be read as HDF5 ({error}); fetch it again.") from None
+        raise RegionsError(f"{path} cannot be read as HDF5 ({plain_reason(error)}); fetch it again.") from None
 
 
 def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedImage:
@@ -75,7 +75,9 @@ def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedIma
                 return None
             return np.asarray(files[name][image_id][()])
         except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RegionsError(f"{subset / name}.hdf5: {image_id} cannot be read ({error}); fetch it again.") from None
+            raise RegionsError(
+                f"{subset / name}.hdf5: {image_id} cannot be read ({plain_reason(error)}); fetch it again."
+            ) from None
 
     features, boxes, scores, labels = (array(name) for name in ("features", "boxes", "scores", "labels"))
     count = None if features is None or features.ndim != 2 else len(features)

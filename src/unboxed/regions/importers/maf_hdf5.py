@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.data.restricted_pickle import read_plain_pickle
-from unboxed.errors import DatasetError, RegionsError
+from unboxed.errors import DatasetError, RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["MAFFeatures"]
@@ -64,7 +64,7 @@ class MAFFeatures(FeatureImporter):
                             first, end = (int(row) for row in rows[number])
                             yield self._image(split, str(image_id), np.asarray(features[first:end]), number_of)
             except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
-                raise RegionsError(f"{path} cannot be read ({error}); fetch it again.") from None
+                raise RegionsError(f"{path} cannot be read ({plain_reason(error)}); fetch it again.") from None
 
     def _image(
         self, split: str, image_id: str, features: np.ndarray[Any, Any], number_of: dict[str, int]
@@ -92,7 +92,9 @@ class MAFFeatures(FeatureImporter):
                 if not all(isinstance(name, str) for name in image["classes"]) or "bboxes" not in image:
                     raise ValueError("an image without `bboxes`, or with other `classes` than names")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RegionsError(f"{path} cannot be read as detections ({error}); put it beside the features.") from None
+            raise RegionsError(
+                f"{path} cannot be read as detections ({plain_reason(error)}); put it beside the features."
+            ) from None
         return dict(found)
 
     def _read_numbers(self, split: str) -> dict[Any, int]:

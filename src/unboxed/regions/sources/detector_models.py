@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +28,7 @@ from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections, FeatureMap
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, class_list, load_transformers
+from unboxed.runtime.hub import hub_cache
 from unboxed.types import Array
 
 __all__ = ["OnnxDetector", "TransformersDetector", "cached_detector", "detr_scores"]
@@ -179,7 +179,7 @@ def cached_detector() -> Path | None:
     """
     if find_spec("transformers") is None:
         return None
-    found = [config.parent for config in _cache().glob("models--*/snapshots/*/config.json") if _detects(config)]
+    found = [config.parent for config in hub_cache().glob("models--*/snapshots/*/config.json") if _detects(config)]
     return max(found, key=lambda folder: ((folder / "config.json").stat().st_mtime, str(folder)), default=None)
 
 
@@ -246,13 +246,6 @@ def _decode_yolox(raw: Array, sized: SizedImage, network: Network) -> Array:
     decoded[:, :2] = (raw[:, :2] + cell) * stride_of
     decoded[:, 2:4] = np.exp(np.minimum(raw[:, 2:4], 20)) * stride_of
     return decoded
-
-
-def _cache() -> Path:
-    if "HF_HUB_CACHE" in os.environ:
-        return Path(os.environ["HF_HUB_CACHE"])
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "huggingface")
-    return Path(home) / "hub"
 
 
 def _detects(config: Path) -> bool:

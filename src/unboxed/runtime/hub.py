@@ -1,0 +1,72 @@
+"""The Hugging Face Hub and its local cache: what is cached, and a short look whether the Hub answers.
+
+The libraries of the Hub try for a minute before they give up; without a network that is a minute for each model.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from unboxed.errors import plain_reason
+
+__all__ = ["hub_cache", "is_cached", "load_cached_first", "require_hub"]
+
+_SECONDS = 5
+_TRUE = {"1", "on", "yes", "true"}
+Loaded = TypeVar("Loaded")
+
+
+def hub_cache() -> Path:
+    """The folder of downloaded models, as the environment names it."""
+    if "HF_HUB_CACHE" in os.environ:
+        return Path(os.environ["HF_HUB_CACHE"])
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "huggingface")
+    return Path(home) / "hub"
+
+
+def is_cached(name: str) -> bool:
+    """Whether the local cache has the configuration of a model; its weights may be missing."""
+    snapshots = hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots"
+    return any(snapshots.glob("*/config.json"))
+
+
+def load_cached_first(name: str, load: Callable[[bool], Loaded]) -> Loaded:
+    """`load(True)`, from the local cache alone, or `load(False)`, which may download, if something is missing there.
+
+    Raises:
+        OSError: something is missing in the cache, and the Hub does not answer; or what `load` raises.
+    """
+    if is_cached(name):
+        try:
+            return load(True)
+        except OSError:  # only some of its files
+            pass
+    require_hub()
+    return load(False)
+
+
+def require_hub() -> None:
+    """Look once, for a few seconds, whether the Hub answers.
+
+    Raises:
+        ConnectionError: it does not, or the environment turns the network off.
+    """
+    for switch in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(switch, "").lower() in _TRUE:
+            raise ConnectionError(f"it is not in the local cache, and {switch} is set")
+    address = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urllib.request.urlopen(address, timeout=_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # it answers
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        if not isinstance(reason, ssl.SSLError):  # the library may have other certificates
+            found = plain_reason(reason) if isinstance(reason, Exception) else str(reason)
+            raise ConnectionError(f"it is not in the local cache, and {address} cannot be reached ({found})") from None
