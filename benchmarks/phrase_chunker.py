@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.harness import Result, Target, shared_folder
-from unboxed.data.images import StoredImage
+from unboxed.data.image_search import StoredImage
 from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption

@@ -11,9 +11,8 @@ from unboxed.cli import COMMANDS, main
 
 TABLES = {
     "columns.csv": "picture,words\n0.png,a box\n",
-    "semicolons.csv": "image;caption\n0.png;a box\n",
     "empty.csv": "image,caption\n0.png,\n",
-    "commas.csv": "image,caption\n0.png,a red box, a blue box\n",
+    "commas.csv": "image,caption\n0.png,a red box,a blue box\n",
     "elsewhere.csv": "image,caption\na.png,a box\nb.png,a box\n",
     "rows.csv": "image,caption\n",
     "broken.jsonl": '{"image": "0.png", "caption": "a box"}\n{"image": \n',
@@ -33,20 +32,17 @@ MISTAKES = [
     ("fit", "Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help"),
     (
         "fit --data T/gone.csv --out T/new",
-        "T/gone.csv does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder.",
+        "T/gone.csv does not exist; name a dataset's TOML file, a table of captions (.csv, .tsv, .txt, .jsonl, "
+        ".ndjson, .json, .psv, .tab, .token, .parquet), or a folder.",
     ),
     (
         "fit --data T/columns.csv --out T/new",
-        "T/columns.csv:1: expected one column 'image', found: picture, words. Name it in the first line.",
-    ),
-    (
-        "fit --data T/semicolons.csv --out T/new",
-        "T/semicolons.csv:1: expected one column 'image', found semicolons between the columns; save the table with "
-        "commas.",
+        "T/columns.csv:1: expected one column 'caption', found: picture, words. Name it in the first line.",
     ),
     (
         "fit --data T/empty.csv --out T/new",
-        "T/empty.csv:2: the caption is empty; write it, or remove the row.",
+        "T/empty.csv has no rows with an image and a caption; write one per row. Left out: 1 row without a caption "
+        "(T/empty.csv:2)",
     ),
     (
         "fit --data T/commas.csv --out T/new",
@@ -57,20 +53,22 @@ MISTAKES = [
         "Split 'train' lists 2 images, and none of them is stored in T, such as a.png, b.png; keep the captions "
         "in the folder of the images, or let `images` of a TOML file name it.",
     ),
-    ("fit --data T/rows.csv --out T/new", "T/rows.csv has no rows; write one image and caption per row."),
+    (
+        "fit --data T/rows.csv --out T/new",
+        "T/rows.csv has no rows with an image and a caption; write one per row.",
+    ),
     (
         "fit --data T/broken.jsonl --out T/new",
         "T/broken.jsonl:2: not JSON (Expecting value: line 1 column 11 (char 10)); write one object per line.",
     ),
     (
         "fit --data T/notes.txt --out T/new",
-        "T/notes.txt is not valid TOML: Expected '=' after a key in a key/value pair (at line 1, column 3). Captions "
-        "are read from .csv, .jsonl and .json, or from a folder.",
+        "T/notes.txt:1: expected one column 'image', found: a box. Name it in the first line.",
     ),
     (
         "init T/nothing",
         "No images found in T/nothing; expected .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff, .avif, .heic, .heif,"
-        " .jfif, a table of captions that names them, or the parquet files of a dataset.",
+        " .jfif, .jpe, a table of captions that names them, or the parquet or tar files of a dataset.",
     ),
     (
         "fit --data T/three.csv --out T/new",
@@ -146,8 +144,8 @@ def _with_paths(text: str, places: dict[str, str]) -> str:
     words = []
     for word in text.split(" "):
         name, slash, rest = word.partition("/")
-        stem = name.rstrip(",;:")
-        words.append(places.get(stem, stem) + name[len(stem) :] + slash + rest)
+        stem = name.strip("(,;:")
+        words.append(name.replace(stem, places.get(stem, stem)) + slash + rest)
     return " ".join(words)
 
 

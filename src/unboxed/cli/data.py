@@ -107,6 +107,8 @@ def regions(
         chosen, description = RegionSettings.default_for(dataset)
         show(description)
     splits = [dataset.split(name) for name in dataset.split_names]
+    for line in dataset.notes:
+        show(line)
     for split in splits:
         show(split.describe())
         if strict:

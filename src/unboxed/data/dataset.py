@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data import readers
-from unboxed.data.images import ImageFolder, ImageSearch, without_suffix
+from unboxed.data.image_search import ImageFolder, ImageSearch
+from unboxed.data.images import without_suffix
 from unboxed.data.readers.base import Key, Reader
-from unboxed.data.readers.caption_files import find_captions, folder_with
-from unboxed.data.readers.tables import SUFFIXES, TableReader
+from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with
+from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, ImageError
 from unboxed.types import Example
 
@@ -44,20 +45,37 @@ class Split:
         examples: at least one.
         missing: names that are listed and not stored.
         unreadable: image id -> why its file cannot be read as an image.
+        renamed: image id -> the file that is meant, where no file has exactly this name.
+        hints: image id -> the near files of a missing one, as `there is b.jpg`.
     """
 
     name: str
     examples: tuple[Example, ...]
     missing: tuple[str, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
 
     def describe(self) -> str:
         """One line: the number of images and captions, and of images that are left out."""
         captions = sum(len(example.captions) for example in self.examples)
         missing = f", {len(self.missing):,} listed but not stored" if self.missing else ""
+        hint = next((f" ({name}: {hint})" for name, hint in self.hints.items()), "")
         unreadable = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        renamed = next((f" ({name}: {file})" for name, file in self.renamed.items()), "")
+        if renamed:
+            renamed = f", {len(self.renamed):,} found under another name{renamed}"
         images = f"{len(self.examples):,} image{'s' if len(self.examples) != 1 else ''}"
-        return f"{self.name}: {images}, {captions:,} captions{missing}{unreadable}"
+        return f"{self.name}: {images}, {captions:,} captions{missing}{hint}{unreadable}{renamed}"
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Image id -> why an image is not among the examples."""
+        missing = {
+            name: "No file of that name is stored" + (f"; {self.hints[name]}." if name in self.hints else ".")
+            for name in self.missing
+        }
+        return {**self.unreadable, **missing}
 
     def require_readable(self) -> None:
         """Raise an error if there is an unreadable image, for the option `--strict`.
@@ -111,6 +129,11 @@ class Dataset:
         """The names that `split` accepts. Annotations with splits of their own are read to learn them."""
         return self._opened.split_names
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines about annotations that are left out, such as rows without a caption. Reads the annotations."""
+        return self._opened.notes
+
     @cached_property
     def _opened(self) -> Reader:
         return self.reader(ImageFolder(self.images, self.exclude), **self.keys)
@@ -138,13 +161,14 @@ class Dataset:
         examples, search = self._opened.read(name)
         if not examples:
             raise DatasetError(self._no_images(name, search))
-        return Split(name, examples, search.missing, search.unreadable)
+        return Split(name, examples, search.missing, search.unreadable, search.renamed, search.hints)
 
     def _no_images(self, split: str, search: ImageSearch) -> str:
         if self.images is None:
             return f"Split {split!r} of {self.path} has no images; check its list, and `exclude`."
         unusable = [*search.missing, *search.unreadable]
-        such_as = f", such as {', '.join(unusable[:3])}" if unusable else ""
+        hint = next((f" ({hint})" for hint in search.hints.values()), "")
+        such_as = f", such as {', '.join(unusable[:3])}{hint}" if unusable else ""
         fix = (
             f"`images` of {self.path} names the folder that holds them."
             if self.path.suffix == ".toml"
@@ -157,7 +181,7 @@ class Dataset:
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Read a dataset file, a table of captions (`.csv`, `.jsonl`, `.json`) in the folder of its images, or a folder.
+    """Read a dataset file, a table of captions with its images in the same folder or near it, or a folder.
 
     A folder's `data.toml` is read if it has one; otherwise its captions are searched for. Paths in a dataset file are
     checked now; captions are read when a split is first used.
@@ -173,9 +197,10 @@ def load_dataset(path: str | Path) -> Dataset:
         path = path / "data.toml"
     if not path.is_file():
         raise DatasetError(
-            f"{path} does not exist; name a dataset's TOML file, a .csv, .jsonl or .json of captions, or a folder."
+            f"{path} does not exist; name a dataset's TOML file, a table of captions "
+            f"({', '.join(TABLE_SUFFIXES)}), or a folder."
         )
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES:
         return Dataset(path, path.stem, TableReader, folder_with(path.parent, path), {"annotations": path})
     return _DatasetFile(path).dataset()
 
@@ -301,7 +326,7 @@ def _toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(
-            f"{path} is not valid TOML: {error}. Captions are read from .csv, .jsonl and .json, or from a folder."
+            f"{path} is not valid TOML: {error}. Tables of captions end in {', '.join(TABLE_SUFFIXES)}."
         ) from None
     except UnicodeDecodeError:
         raise DatasetError(f"{path} is not a text file; name a dataset's TOML file, or a .csv or .jsonl.") from None

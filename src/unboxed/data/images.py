@@ -1,4 +1,4 @@
-"""Images on disk: safe decoding to upright RGB, and the search for the images that a dataset lists.
+"""Images on disk: safe decoding to upright RGB.
 
 Images come from outside and may be damaged or hostile. Only the decoders of common image formats are used, and the
 number of pixels is read from the header and checked before any pixel is decoded.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,17 +19,13 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from unboxed.data.png_text import is_text_error, without_text
-from unboxed.errors import DatasetError, ImageError, plain_reason
+from unboxed.errors import ImageError, plain_reason
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
     "UNKNOWN_SIZE",
-    "ImageFolder",
-    "ImageSearch",
-    "StoredImage",
-    "find_images",
     "image_size",
     "open_image",
     "without_suffix",
@@ -43,14 +37,27 @@ MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 """The decoders that are used, by Pillow's names; AVIF needs Pillow 11.3, and HEIF (HEIC) the extra `heic`."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jfif")
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jfif",
+    ".jpe",
+)
 """Suffixes of image files, the most common first."""
 
 UNKNOWN_SIZE = (1, 1)
 """(width, height) of an example whose image is not stored and whose annotation has no size. Boxes of its regions are
 fractions of the image instead of pixels."""
 
-_TRIED_SUFFIXES = ("", *SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {  # EXIF orientation -> the operation that turns the stored pixels upright
@@ -109,92 +116,6 @@ def image_size(path: str | Path) -> tuple[int, int]:
         if image.format != "TIFF" and _orientation(image) in _SWAPS_AXES:
             return height, width
         return width, height
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """The file of an image, and its upright size in pixels."""
-
-    path: Path
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class ImageSearch:
-    """The result of a search for a list of images. Each name is in exactly one of the three.
-
-    Attributes:
-        found: name -> image, in the order of the list.
-        missing: names without a file.
-        unreadable: name -> why its file cannot be read as an image.
-    """
-
-    found: dict[str, StoredImage]
-    missing: tuple[str, ...]
-    unreadable: dict[str, str]
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """Where a dataset has its images.
-
-    Attributes:
-        path: the folder; None for a dataset of features without images.
-        exclude: image ids to leave out.
-    """
-
-    path: Path | None
-    exclude: frozenset[str] = frozenset()
-
-    def find(self, names: Iterable[str]) -> ImageSearch:
-        """Look for images by name, without those to leave out.
-
-        Without a folder every image counts as found, with `UNKNOWN_SIZE` and a path that is no file.
-
-        Raises:
-            DatasetError: a name that leads out of the folder.
-        """
-        kept = [name for name in dict.fromkeys(names) if name not in self.exclude]
-        if self.path is None:
-            return ImageSearch({name: StoredImage(Path(name), *UNKNOWN_SIZE) for name in kept}, (), {})
-        return find_images(self.path, kept)
-
-
-def find_images(folder: Path, names: Iterable[str]) -> ImageSearch:
-    """Look for images in a folder, by file name with or without its suffix; only headers are read.
-
-    Raises:
-        DatasetError: a name that leads out of the folder.
-    """
-
-    @cache  # one listing per folder is far cheaper than a look-up for each name with each suffix
-    def listing(subfolder: Path) -> frozenset[str]:
-        try:
-            return frozenset(entry.name for entry in subfolder.iterdir())
-        except OSError:  # no such folder, or a name that no folder can have
-            return frozenset()
-
-    found: dict[str, StoredImage] = {}
-    missing: list[str] = []
-    unreadable: dict[str, str] = {}
-    for name in names:
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or "\0" in name:
-            raise DatasetError(f"The image {name!r} lies outside {folder}; name it relative to that folder.")
-        subfolder = folder / parts.parent
-        there = listing(subfolder)
-        stored = next((parts.name + suffix for suffix in _TRIED_SUFFIXES if parts.name + suffix in there), None)
-        if stored is None:
-            missing.append(name)
-            continue
-        try:
-            width, height = image_size(subfolder / stored)
-        except ImageError as error:
-            unreadable[name] = str(error)
-        else:
-            found[name] = StoredImage(subfolder / stored, width, height)
-    return ImageSearch(found, tuple(missing), unreadable)
 
 
 def without_suffix(name: str) -> str:

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split
-from unboxed.data.readers.caption_files import CaptionFolder, find_captions, image_files
+from unboxed.data.image_files import left_out_lines, list_folder, some_of
+from unboxed.data.image_search import name_in
+from unboxed.data.readers.caption_files import CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.runtime.atomic import write_text
+from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
 from unboxed.types import Example
 
 __all__ = ["Survey", "survey_folder", "write_dataset_file"]
-
-_NAMED = 5  # names of a list that are printed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,10 @@ class Survey:
         found: where its images and captions are.
         splits: its splits with their examples.
         unreadable: image -> why its file cannot be read as an image.
-        missing: image names in the captions without a file.
+        missing: image names in the captions without a file -> the near files, "" where there are none.
+        renamed: image names in the captions -> the file that was found for them under another name.
+        left_out: reason -> files of the folder of images that are left out for it.
+        notes: lines about captions that are left out, and about the language.
         uncaptioned: images without a caption.
         duplicates: image -> an earlier image with the same bytes; these are left out.
         vocabulary: word -> number of times that it occurs in the captions.
@@ -43,7 +47,10 @@ class Survey:
     found: CaptionFolder
     splits: tuple[Split, ...]
     unreadable: Mapping[str, str]
-    missing: tuple[str, ...]
+    missing: Mapping[str, str]
+    renamed: Mapping[str, str]
+    left_out: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
     uncaptioned: tuple[str, ...]
     duplicates: Mapping[str, str]
     vocabulary: Mapping[str, int]
@@ -76,12 +83,18 @@ class Survey:
         ]
         for label, names in (
             ("Unreadable", [f"{name} ({reason})" for name, reason in self.unreadable.items()]),
-            ("Named in the captions, not found", list(self.missing)),
+            (
+                "Named in the captions, not found",
+                [name + (f" ({hint})" if hint else "") for name, hint in self.missing.items()],
+            ),
             ("Without a caption, not used", list(self.uncaptioned)),
             ("Duplicates, left out", [f"{name} (as {first})" for name, first in self.duplicates.items()]),
         ):
-            lines.append(f"{label}: {_some(names)}")
-        return lines
+            lines.append(f"{label}: {len(names):,}" + (f": {some_of(names)}" if names else ""))
+        if self.renamed:
+            names = [f"{name} is {file}" for name, file in self.renamed.items()]
+            lines.append(f"Found under another name: {len(names):,}: {some_of(names)}")
+        return [*lines, *left_out_lines(self.left_out), *self.notes]
 
 
 def survey_folder(folder: Path) -> Survey:
@@ -99,18 +112,24 @@ def survey_folder(folder: Path) -> Survey:
     duplicates = _duplicates(examples)
     used = {example.path.resolve() for example in examples}
     unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
-    listed = {*unreadable, *(example.image_id for example in examples)}
+    renamed = {name: file for split in splits for name, file in split.renamed.items()}
+    listed = {*unreadable, *renamed.values(), *(example.image_id for example in examples)}
+    listing = list_folder(found.images)
     uncaptioned = []
-    for file in image_files(found.images):
-        name = file.relative_to(found.images).as_posix()
+    for file in listing.images:
+        name = name_in(found.images, file)
         if file.resolve() not in used and name not in listed and Path(name).stem not in listed:
             uncaptioned.append(name)
+    language = foreign_language(caption.text for example in examples for caption in example.captions)
     return Survey(
         folder=folder,
         found=found,
         splits=splits,
         unreadable=unreadable,
-        missing=tuple(name for split in splits for name in split.missing),
+        missing={name: split.hints.get(name, "") for split in splits for name in split.missing},
+        renamed=renamed,
+        left_out=listing.left_out,
+        notes=(*dataset.notes, *([language] if language else [])),
         uncaptioned=tuple(uncaptioned),
         duplicates=duplicates,
         vocabulary=Counter(
@@ -170,9 +189,3 @@ def _from(path: Path, out: Path) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)  # a JSON string is also a string of TOML
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f"{len(names):,}" + (f": {shown}{more}" if names else "")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.image_search import name_in
 from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
@@ -85,6 +86,8 @@ def label_dataset(
     dataset = load_dataset(data)
     dataset.require_images()
     splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
+    for line in dataset.notes:
+        show(line)
     if options.strict:
         for split in splits:
             split.require_readable()
@@ -93,7 +96,7 @@ def label_dataset(
         out.with_name(f"{out.stem}.groundings.jsonl"), run_key(run, options.regions), max(rule.top, _KEPT_BOXES)
     )
     outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(examples, progress)
-    labelled = _labelled(outcomes, dataset, rule, _unreadable(splits))
+    labelled = _labelled(outcomes, dataset, rule, {k: v for split in splits for k, v in split.left_out.items()})
     form.write(out, labelled.selection, labelled.files, options)
     for line in _summary(labelled, out):
         show(line)
@@ -121,7 +124,7 @@ def _labelled(
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
             continue
-        name = example.path.relative_to(dataset.images or example.path.parent).as_posix()
+        name = name_in(dataset.images or example.path.parent, example.path)
         files[name] = example.path
         groundings += outcome
         names += [name] * len(outcome)
@@ -137,12 +140,6 @@ def _check_place(out: Path, form: LabelFormat) -> None:
     replaceable = out.is_dir() and ((out / form.marker).is_file() or not any(out.iterdir()))
     if not form.suffix and out.exists() and not replaceable:
         raise ExportError(f"{out} is in the way: the {form.key} format is a folder of its own; name a new one.")
-
-
-def _unreadable(splits: Sequence[Split]) -> dict[str, str]:
-    """Image id -> why the image cannot be used, of images that are known to be unusable before they are opened."""
-    skipped = {image_id: reason for split in splits for image_id, reason in split.unreadable.items()}
-    return skipped | {image_id: "No file of that name is stored." for split in splits for image_id in split.missing}
 
 
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:

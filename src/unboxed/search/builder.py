@@ -91,10 +91,7 @@ def index_images(
     """
     start = time.monotonic()
     options = options or IndexOptions()
-    listed = list_images(images, options.split)
-    if options.strict and listed.skipped:
-        name, reason = next(iter(listed.skipped.items()))
-        raise ImageError(f"{name} cannot be used: {reason} Without --strict it is skipped.")
+    listed = _listed(images, options, show)
     grounder = Grounder.load(run)
     folder = IndexFolder.begin(out, run, grounder, again=options.again)
     before = _digests_before(out)
@@ -121,6 +118,16 @@ def index_images(
         skipped=tuple(sorted(skipped.items())),
         seconds=time.monotonic() - start,
     )
+
+
+def _listed(images: Path, options: IndexOptions, show: Callable[[str], None]) -> ImageList:
+    listed = list_images(images, options.split)
+    for line in listed.notes:
+        show(line)
+    if options.strict and listed.skipped:
+        name, reason = next(iter(listed.skipped.items()))
+        raise ImageError(f"{name} cannot be used: {reason} Without --strict it is skipped.")
+    return listed
 
 
 def _digests_before(out: Path) -> Mapping[str, bytes]:

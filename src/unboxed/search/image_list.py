@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.image_files import list_folder
+from unboxed.data.image_search import name_in
 from unboxed.data.images import SUFFIXES
-from unboxed.data.readers.caption_files import image_files
 from unboxed.errors import DatasetError, SearchError
 
 __all__ = ["ImageList", "ListedImage", "list_images"]
@@ -32,11 +33,13 @@ class ImageList:
         root: the folder that names are relative to.
         images: by name, in alphabetical order.
         skipped: name -> why an image is not among them.
+        notes: lines about captions that are left out.
     """
 
     root: Path
     images: Mapping[str, ListedImage]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def list_images(source: Path, split: str | None = None) -> ImageList:
@@ -62,14 +65,16 @@ def list_images(source: Path, split: str | None = None) -> ImageList:
     if split is not None:
         return dataset
     captioned = {image.path.resolve(): image for image in dataset.images.values()}
-    found = {file.resolve(): ListedImage(file) for file in image_files(source)} | captioned
+    listing = list_folder(source)
+    found = {file.resolve(): ListedImage(file) for file in listing.images} | captioned
     if not found:
         raise SearchError(f"There are no images in {source}; expected files that end in {', '.join(SUFFIXES)}.")
     root = source.resolve()
     if not all(path.is_relative_to(root) for path in found):
         root = Path(root.anchor)
     named = {path.relative_to(root).as_posix(): image for path, image in found.items()}
-    return ImageList(root, dict(sorted(named.items())), dataset.skipped)
+    left_out = {name: f"It is a file {reason}." for reason, names in listing.left_out.items() for name in names}
+    return ImageList(root, dict(sorted(named.items())), {**dataset.skipped, **left_out}, dataset.notes)
 
 
 def _of_dataset(dataset: Dataset, split: str | None) -> ImageList:
@@ -79,9 +84,9 @@ def _of_dataset(dataset: Dataset, split: str | None) -> ImageList:
     skipped: dict[str, str] = {}
     for name in [split] if split else dataset.split_names:
         part = dataset.split(name)
-        skipped |= dict(part.unreadable) | dict.fromkeys(part.missing, "No file of that name is stored.")
+        skipped |= part.left_out
         for example in part.examples:
             captions = tuple(caption.text for caption in example.captions)
             image = ListedImage(example.path, captions, example.image_id, example.original_size)
-            found[example.path.relative_to(dataset.images).as_posix()] = image
-    return ImageList(dataset.images.resolve(), dict(sorted(found.items())), skipped)
+            found[name_in(dataset.images, example.path)] = image
+    return ImageList(dataset.images.resolve(), dict(sorted(found.items())), skipped, dataset.notes)

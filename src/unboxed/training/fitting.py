@@ -131,6 +131,8 @@ def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str
     _require_models(options, settings)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
+    for line in dataset.notes:
+        show(line)
     training = sample_images(training, settings.train_fraction, options.schedule.seed)
     for split in (training, validation):
         show(split.describe())

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.data.images import StoredImage
+from unboxed.data.image_search import StoredImage
 from unboxed.data.readers.flickr30k_entities import (
     EntitiesReader,
     parse_boxes,

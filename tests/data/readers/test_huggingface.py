@@ -77,12 +77,12 @@ def test_images_may_be_bytes_or_files_and_captions_texts_or_objects(tmp_path: Pa
     assert example.captions[0].text == "a dog"
     _write(tmp_path / "data", [{"image": "a.PNG", "text": "a cat"}])
     (example,) = load_dataset(tmp_path).split("train").examples
-    assert example.path.suffix == ".png"
+    assert example.path == tmp_path / "a.PNG"  # a column of names makes it a table
 
 
 def test_what_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = _write(tmp_path / "data", [{"image": "nowhere.png", "text": "a dog"}])
-    with pytest.raises(DatasetError, match="the column of images holds str instead of images"):
+    file = _write(tmp_path / "data", [{"image": {"bytes": None, "path": "nowhere.png"}, "text": "a dog"}])
+    with pytest.raises(DatasetError, match=r"the path 'nowhere\.png', which is no file in .* instead of images"):
         load_dataset(tmp_path)
     file.write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DatasetError, match=r"data\.parquet cannot be read"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unboxed.data import load_dataset, readers
 from unboxed.data.dataset import COMMON_KEYS
-from unboxed.data.images import ImageFolder
+from unboxed.data.image_search import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, Reader, bare_caption
 from unboxed.errors import DatasetError
 

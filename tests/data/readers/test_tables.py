@@ -87,14 +87,13 @@ def test_any_caption_survives_both_kinds_of_table(tmp_path_factory: pytest.TempP
     ("content", "message"),
     [
         ("", "found: an empty file"),
-        ("image;caption\na;A man.\n", "found semicolons between the columns; save the table with commas"),
         ('image,caption\n\na,"A" man.\n', r"captions\.csv:3: .*check the double quotes of this row"),
-        ("picture,caption\na,b\n", r"captions\.csv:1: expected one column 'image', found: picture, caption"),
+        ("view,caption\na,b\n", r"captions\.csv:1: expected one column 'image', found: view, caption"),
         ("image,caption\n", "has no rows"),
-        ("image,caption\na,A man.\n,A dog.\n", r"captions\.csv:3: the image is empty"),
-        ("image,caption\na,A man, a dog.\n", r"captions\.csv:2: 3 fields, the first line has 2; put captions"),
+        ("image,caption\n,A dog.\n", r"Left out: 1 row without an image \(.*captions\.csv:2\)"),
+        ("image,caption\na,A man,a dog.\n", r"captions\.csv:2: 3 fields, the first line has 2; put captions"),
         ('image,caption\na,"A man.\n', r"captions\.csv:2: .*check the double quotes"),
-        ("image,caption\na,A man.\nb,...\n", r"captions\.csv:3: The caption '\.\.\.' has no words"),
+        ("image,caption\nb,...\n", r"Left out: 1 row without a caption \(.*captions\.csv:2\)"),
         ("image,caption,split\na,A man.,x\na,A dog.,y\n", r"captions\.csv:3: 'a' is in split 'y' here and in 'x'"),
         ("image,caption,split\na,A man.,x\nb,A dog.,\n", "'b' has no split, others have"),
     ],
@@ -111,12 +110,10 @@ def test_a_bad_csv_is_named_with_its_line(tmp_path: Path, content: str, message:
         ("[" * 100_000, "not JSON"),
         ("[]", "expected an object such as"),
         ('{"image": "a", "caption": "A man \\ud800."}', "not JSON .*surrogates not allowed"),
-        ('{"image": 3, "caption": "A man."}', "`image` is 3"),
-        ('{"image": "a"}', "`caption` is None"),
+        ('{"image": 3.5, "caption": "A man."}', "`image` is 3.5"),
         ('{"image": "a", "caption": "A man.", "captions": ["A dog."]}', "either `caption`, or `captions`"),
-        ('{"image": "a", "captions": []}', "list of at least one"),
         ('{"image": "a", "captions": [1]}', "the caption is 1"),
-        ('{"image": "a", "captions": ["A man."], "phrases": []}', "write a line for each caption"),
+        ('{"image": "a", "captions": ["A man.", "A dog."], "phrases": []}', "write a line for each caption"),
         ('{"image": "a", "caption": "A man.", "phrases": 1}', "expected a list"),
         ('{"image": "a", "caption": "A man.", "phrases": [1]}', "phrase 1; expected"),
         ('{"image": "a", "caption": "A man.", "phrases": [{"start": true, "end": 5}]}', "expected {"),
@@ -132,8 +129,8 @@ def test_a_bad_jsonl_row_is_named_with_its_line(tmp_path: Path, row: str, messag
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_bytes(b"image,caption\na,caf\xe9\n")
-    with pytest.raises(DatasetError, match="not UTF-8"):
+    (tmp_path / "t.csv").write_bytes("image,caption\na,собака\n".encode("cp1251"))
+    with pytest.raises(DatasetError, match=r"not UTF-8 text \(byte 16, line 2\); save it as UTF-8"):
         read_table(tmp_path / "t.csv")
     with pytest.raises(DatasetError, match=r"t\.jsonl cannot be read \(No such file"):
         read_table(tmp_path / "t.jsonl")
@@ -145,5 +142,5 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=message):
             read_table(tmp_path / "t.json")
     (tmp_path / "t.xlsx").write_text("x")
-    with pytest.raises(DatasetError, match=r"ends in \.csv or \.jsonl"):
+    with pytest.raises(DatasetError, match=r"ends in \.csv, .* or \.parquet; save the sheet as CSV"):
         read_table(tmp_path / "t.xlsx")

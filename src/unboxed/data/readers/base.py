@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, find_images
+from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage, find_images
+from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import DatasetError, plain_reason
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
@@ -88,6 +89,11 @@ class Reader(ABC):
     def split_names(self) -> tuple[str, ...]:
         """The splits, in the order of the files."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for people about annotations that are left out, by reason."""
+        return ()
+
     @abstractmethod
     def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
         """The examples of one of `split_names` whose image was found, and the result of the search for the images.
@@ -144,7 +150,7 @@ class AnnotationReader(Reader):
         images = [image for image in self.images_of(split) if image.image_id not in self.folder.exclude]
         if self.folder.path is None:
             return tuple(_without_image(image) for image in images), ImageSearch({}, (), {})
-        search = _search(self.folder.path, images)
+        search = find_images(self.folder.path, {image.image_id: image.files for image in images})
         stored = (image for image in images if image.image_id in search.found)
         return tuple(_with_image(image, search.found[image.image_id]) for image in stored), search
 
@@ -216,20 +222,6 @@ def _without_image(image: AnnotatedImage) -> Example:
     path = Path(image.files[0] if image.files else image.image_id)
     width, height = image.size or UNKNOWN_SIZE
     return Example(image.image_id, path, image.captions, width, height)
-
-
-def _search(folder: Path, images: Sequence[AnnotatedImage]) -> ImageSearch:
-    """Looks for the first file names of all images, then for the second names of those that are missing, and so on."""
-    found: dict[str, StoredImage] = {}
-    unreadable: dict[str, str] = {}
-    waiting = {image.image_id: image for image in images}
-    for choice in range(max((len(image.files) for image in images), default=0)):
-        names = {i: image.files[choice] for i, image in waiting.items() if choice < len(image.files)}
-        search = find_images(folder, names.values())
-        found.update({i: search.found[name] for i, name in names.items() if name in search.found})
-        unreadable.update({i: search.unreadable[name] for i, name in names.items() if name in search.unreadable})
-        waiting = {i: image for i, image in waiting.items() if i not in found and i not in unreadable}
-    return ImageSearch(found, tuple(waiting), unreadable)
 
 
 def _with_image(image: AnnotatedImage, stored: StoredImage) -> Example:

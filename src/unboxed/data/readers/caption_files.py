@@ -1,23 +1,39 @@
-"""Finds the captions of a folder of images: a table, text files, or the files of a Hugging Face dataset."""
+"""Finds the captions of a folder of images, and reads the rows of tables, of several tables, and of text files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
+from unboxed.data.image_files import image_files
+from unboxed.data.image_search import ExactNames, find_images
 from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
-from unboxed.data.images import find_images
-from unboxed.data.readers.huggingface import dataset_files, unpacked
-from unboxed.data.readers.tables import SUFFIXES as TABLE_SUFFIXES
-from unboxed.data.readers.tables import captioned_images, table_rows
+from unboxed.data.readers.delimited import delimited_rows, is_delimited
+from unboxed.data.readers.huggingface import dataset_files, splits_of_paths, unpacked
+from unboxed.data.readers.json_rows import json_rows
+from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
+from unboxed.data.readers.rows import IMAGE_COLUMNS, Row, caption_columns, column_of, row_of
+from unboxed.data.readers.text_beside import SIDECARS, rows_of_text_files, text_files, walk
+from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
 
-__all__ = ["CaptionFolder", "find_captions", "folder_with", "image_files"]
+__all__ = ["TABLE_SUFFIXES", "CaptionFolder", "find_captions", "folder_with", "table_rows"]
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".psv", ".tab", ".token", ".parquet")
+"""Suffixes of tables of captions. What is in the file decides how it is read."""
+
+_JSON = (".jsonl", ".ndjson", ".json")
 _USUAL = ("captions", "metadata", "annotations", "data")
+_PACKED = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV"),
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"), "unpack it"),
+}
+_IMAGE_FOLDER = re.compile(r"im(age|g)|pho?to|pic|jpe?g|png|train|val|test|data", re.IGNORECASE)
+_NAMED = 3  # files, at most, whose problem a message states
 _TRIED = 20  # rows whose images are looked for
+_MOST_TABLES = 100  # that are looked into below a folder
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,7 @@ class CaptionFolder:
 
     Attributes:
         images: the folder that image names are relative to.
-        captions: a table, or a folder whose images have text files.
+        captions: a table, or a folder with several tables, or one whose images have text files.
         described: what was found, as a phrase of a message.
     """
 
@@ -36,58 +52,213 @@ class CaptionFolder:
 
 
 def find_captions(folder: Path) -> CaptionFolder:
-    """Find the captions of a folder: the files of a Hugging Face dataset, or one table, or text files of the images.
+    """Find the captions of a folder.
+
+    The first of these that exists: the files of a Hugging Face dataset or of WebDataset; a table, or one for each
+    split; text files of the images; tables in subfolders.
 
     Raises:
         DatasetError: no captions, no images, or several tables.
     """
     if files := dataset_files(folder):
-        found = unpacked(folder)
-        what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a Hugging Face dataset, unpacked into {found}"
+        found = unpacked(folder, files)
+        what = f"{len(files)} file{'s' if len(files) > 1 else ''} of a dataset, unpacked into {found}"
         return CaptionFolder(found, found / "captions.jsonl", what)
-    if (table := _table(folder)) is not None:
-        return CaptionFolder(folder_with(folder, table), table, f"the table {table.name}")
-    if next(captioned_images(folder), None) is not None:
-        return CaptionFolder(folder, folder, "a text file beside each image")
-    count = sum(1 for _ in image_files(folder))
-    if not count:
-        raise DatasetError(
-            f"No images found in {folder}; expected {', '.join(IMAGE_SUFFIXES)}, a table of captions that names "
-            "them, or the parquet files of a dataset."
-        )
-    raise DatasetError(
-        f"{folder} holds {count:,} images and no captions; write {folder / 'captions.csv'} with the columns "
-        "image,caption, or a .txt of the same name beside each image."
-    )
+    if tables := _tables(folder):
+        names = " and ".join(table.path.relative_to(folder).as_posix() for table in tables[:3])
+        more = f" and {len(tables) - 3} more" if len(tables) > 3 else ""
+        if len(tables) == 1 and tables[0].path.parent == folder:
+            return CaptionFolder(folder_with(folder, tables[0].path), tables[0].path, f"the table {names}")
+        return CaptionFolder(folder_with(folder, folder), folder, f"the table{'s' * (len(tables) > 1)} {names}{more}")
+    if text_files(folder):
+        return CaptionFolder(folder, folder, "a text file for each image")
+    raise DatasetError(_nothing_found(folder))
 
 
-def image_files(folder: Path) -> Iterator[Path]:
-    """Every file in `folder` and below that has the suffix of an image, sorted."""
-    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+def folder_with(folder: Path, captions: Path) -> Path:
+    """The folder that image names of a table are relative to.
 
-
-def folder_with(folder: Path, table: Path) -> Path:
-    """The folder that image names of a table are relative to: `folder`, or the subfolder that has the first images.
+    It is the one of `folder` and its subfolders that has most of some images; `folder` itself if they lie in several;
+    or else the folder above, or one beside it whose name speaks of images.
 
     Raises:
         DatasetError: a row of the table is malformed.
     """
-    rows = islice(table_rows(table), _TRIED)
-    first = [row["image"].strip() for _, row in rows if isinstance(row.get("image"), str)]
+    names = list(dict.fromkeys(row.image for row in table_rows(captions) if row.image))
+    tried = names[:: max(len(names) // _TRIED, 1)]
 
-    def holds_some(candidate: Path) -> bool:
-        search = find_images(candidate, first)
-        return bool(search.found or search.unreadable)
+    def counted(candidates: Iterable[Path]) -> list[tuple[int, Path]]:
+        """Those that have some of the images, the one with most of them first."""
+        counts = [(sum(_stored(candidate, name) for name in tried), candidate) for candidate in candidates]
+        return sorted((found for found in counts if found[0]), key=lambda found: -found[0])
 
-    candidates = [folder, *sorted(entry for entry in folder.iterdir() if entry.is_dir())]
-    return next((candidate for candidate in candidates if holds_some(candidate)), folder)
+    best = counted([folder, *_subfolders(folder)])
+    if best and best[0][0] == len(tried):
+        return best[0][1]
+    search = find_images(folder, {name: (name,) for name in tried}, outside=True)
+    count = len(search.found) + len(search.unreadable)
+    if count and (not best or count >= best[0][0] + (len(best) == 1)):
+        return folder
+    if not best:
+        above = folder.resolve().parent
+        best = counted([above, *(beside for beside in _subfolders(above) if _IMAGE_FOLDER.search(beside.name))])
+    return best[0][1] if best else folder
 
 
-def _table(folder: Path) -> Path | None:
-    tables = sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLE_SUFFIXES and file.is_file())
-    usual = [table for table in tables if table.stem.lower() in _USUAL]
-    chosen = usual or tables
-    if len(chosen) > 1:
-        names = ", ".join(table.name for table in chosen)
-        raise DatasetError(f"{folder} holds several tables ({names}); name the one with the captions.")
-    return chosen[0] if chosen else None
+def table_rows(path: Path, notes: list[str] | None = None) -> Iterator[Row]:
+    """The rows of a table; of a folder, the rows of its tables, or a row for each image with a text file.
+
+    Args:
+        path: a file or a folder.
+        notes: gets a line about each file that is read in another encoding than UTF-8.
+
+    Raises:
+        DatasetError: an unknown kind, a missing column, text that is malformed.
+    """
+    if not path.is_dir():
+        yield from _file_rows(path, notes)
+    elif tables := _tables(path):
+        for table in tables:
+            yield from table.rows(path, notes)
+    else:
+        yield from rows_of_text_files(path, notes)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table in a folder, and the split that its name or its folder names, where all tables have one."""
+
+    path: Path
+    split: str | None = None
+
+    def rows(self, folder: Path, notes: list[str] | None) -> Iterator[Row]:
+        """Its rows; images of a table in a subfolder are named relative to `folder`."""
+        rows = list(_file_rows(self.path, notes))
+        prefix = self.path.parent.relative_to(folder).as_posix()
+        names = [row.image for row in rows[:_TRIED] if row.image]
+        beside = prefix != "." and any(_stored(self.path.parent, name) for name in names)
+        for row in rows:
+            absolute = PurePosixPath(row.image).is_absolute()
+            image = f"{prefix}/{row.image}" if beside and row.image and not absolute else row.image
+            yield replace(row, image=image, split=row.split or self.split)
+
+
+def _file_rows(path: Path, notes: list[str] | None = None) -> Iterator[Row]:
+    kind = path.suffix.lower()
+    if kind not in TABLE_SUFFIXES:
+        raise DatasetError(
+            f"{path} is no table of captions; expected a name that ends in {', '.join(TABLE_SUFFIXES[:-1])} or "
+            f"{TABLE_SUFFIXES[-1]}{f'; {_PACKED[kind]}' if kind in _PACKED else ''}."
+        )
+    if kind == ".parquet":
+        return _parquet_rows(path)
+    text, note = decode_file(path)
+    if note and notes is not None:
+        notes.append(note)
+    is_json = kind in _JSON or (text.lstrip()[:1] in ("{", "[") and not is_delimited(text))
+    return json_rows(text, path) if is_json else delimited_rows(text, path)
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a parquet file that names its images."""
+    if image_column(path) is not None:
+        raise DatasetError(f"{path} holds images; name its folder instead, {path.parent}.")
+    names = column_names(path)
+    columns = [column_of(name) for name in names]
+    if not caption_columns(columns) or not any(name in columns for name in IMAGE_COLUMNS):
+        raise DatasetError(f"{path} has the columns {', '.join(names)}; expected `image` and `caption`.")
+    for number, values in enumerate(columnar_rows(path, names), start=1):
+        yield row_of(values, f"{path}, row {number}")
+
+
+def _tables(folder: Path) -> list[_Table]:
+    """The tables of captions in a folder; those of its subfolders if it has none and its images have no text files.
+
+    Raises:
+        DatasetError: several tables that are not one for each split, or a single one that cannot be read.
+    """
+    stems = {image.with_suffix("") for image in image_files(folder)}
+    here = [file for file in sorted(folder.iterdir()) if _may_be_table(file, stems)]
+    usual = [file for file in here if file.stem.lower() in _USUAL and file.suffix != ".txt"]
+    if len(usual) == 1 and (usual[0].stem.lower() == "captions" or _first_row(usual[0]) is not None):
+        return [_Table(usual[0])]
+    if tables := _readable(folder, here):
+        return tables
+    if text_files(folder):
+        return []
+    below = (parent / name for parent, names in walk(folder) for name in names)
+    files = [file for file in below if file.parent != folder and _may_be_table(file, stems)]
+    if tables := _readable(folder, files[:_MOST_TABLES]):
+        return tables
+    return []
+
+
+def _readable(folder: Path, files: list[Path]) -> list[_Table]:
+    """Those of the files that are tables of captions."""
+    found = [file for file in files if _first_row(file) is not None]
+    usual = [file for file in found if file.stem.lower() in _USUAL]
+    found = usual if len({file.parent for file in usual}) == len(usual) > 0 else found
+    splits = splits_of_paths([file.relative_to(folder).as_posix() for file in found])
+    if len(found) < 2 or (len({file.parent for file in found}) == len(found) and not any(splits)):
+        return [_Table(file) for file in found]
+    if all(splits) and len({(file.parent, split) for file, split in zip(found, splits, strict=True)}) == len(found):
+        several = len(set(splits)) > 1
+        return [_Table(file, split if several else None) for file, split in zip(found, splits, strict=True)]
+    names = ", ".join(file.relative_to(folder).as_posix() for file in found)
+    raise DatasetError(
+        f"{folder} holds several tables ({names}); name the one with the captions, or name them after their splits "
+        "(train.csv, val.csv)."
+    )
+
+
+def _first_row(file: Path) -> Row | None:
+    try:
+        if file.suffix.lower() == ".txt" and not is_delimited(decode_file(file)[0]):
+            return None
+        return next((row for row in _file_rows(file) if row.image and row.captions), None)
+    except DatasetError:
+        return None
+
+
+def _may_be_table(file: Path, image_stems: set[Path]) -> bool:
+    """Whether a file is a table by its name, and not a text file that belongs to an image."""
+    suffix = file.suffix.lower()
+    if file.name.startswith(".") or suffix not in TABLE_SUFFIXES or not file.is_file() or ".lemma." in file.name:
+        return False  # `.lemma.`: the captions of Flickr8k once more
+    return suffix not in SIDECARS or file.with_suffix("") not in image_stems
+
+
+def _stored(folder: Path, name: str) -> bool:
+    return ExactNames(folder, outside=True).first_of([name]) is not None
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _nothing_found(folder: Path) -> str:
+    count = len(image_files(folder))
+    below = [parent / name for parent, names in walk(folder) for name in names]
+    others = [file for file in below if _may_be_table(file, set()) and file.suffix != ".txt"]
+    others += [file for file in below if file.suffix.lower() in _PACKED]
+    problems = "".join(f" {problem}" for file in others[:_NAMED] if (problem := _problem(file)))
+    if not count:
+        return (
+            f"No images found in {folder}; expected {', '.join(IMAGE_SUFFIXES)}, a table of captions that names "
+            f"them, or the parquet or tar files of a dataset.{problems}"
+        )
+    return (
+        f"{folder} holds {count:,} images and no captions; write {folder / 'captions.csv'} with the columns "
+        f"image,caption, or a .txt of the same name beside each image.{problems}"
+    )
+
+
+def _problem(file: Path) -> str:
+    """Why a file is no table of captions."""
+    if fix := _PACKED.get(file.suffix.lower()):
+        return f"{file} is not read; {fix}."
+    try:
+        next(_file_rows(file), None)
+    except DatasetError as error:
+        return str(error)
+    return f"{file} has no row with an image and a caption."

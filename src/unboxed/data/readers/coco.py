@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.images import ImageFolder
+from unboxed.data.image_search import ImageFolder
 from unboxed.data.readers.base import (
     AnnotatedImage,
     AnnotationReader,

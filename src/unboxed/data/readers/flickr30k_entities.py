@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unboxed.data.images import UNKNOWN_SIZE, ImageFolder, ImageSearch, StoredImage, without_suffix
+from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage
+from unboxed.data.images import UNKNOWN_SIZE, without_suffix
 from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
 from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.types import Array, Caption, Example, Phrase

@@ -1,49 +1,65 @@
-"""Unpacks the local files of a Hugging Face dataset, parquet or arrow, into images and a table of captions.
+"""Unpacks the local files of a dataset, parquet, arrow or the tar files of WebDataset, into images and a table.
 
     FOLDER/unboxed/captions.jsonl     a row for each image
     FOLDER/unboxed/photos/…           the images that the files hold
     FOLDER/unboxed/source.json        the files that were unpacked; when they change, it is done again
 
-Needs only `pyarrow` (the extra `parquet`). No code of the dataset is run.
+Parquet and arrow need `pyarrow` (the extra `parquet`). No code of the dataset is run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from unboxed.data.images import SUFFIXES
-from unboxed.errors import DatasetError, plain_reason
+from unboxed.data.readers.base import has_words
+from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
+from unboxed.data.readers.rows import CAPTION_COLUMNS, caption_columns, column_of, split_named
+from unboxed.data.readers.webdataset import is_webdataset, tar_rows
+from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
 
-__all__ = ["dataset_files", "unpacked"]
+__all__ = ["UNPACKED", "dataset_files", "split_of_path", "splits_of_paths", "unpacked"]
 
-_UNPACKED = "unboxed"
-_CAPTIONS = ("caption", "captions", "sentences", "text", "alt_text", "answer")
-_SPLIT = re.compile(r"(?:^|[/_-])(train|validation|valid|val|dev|test)(?=[/._-]|$)")
-_NAMES = {"validation": "val", "valid": "val", "dev": "val"}
+UNPACKED = "unboxed"
+"""The folder in a dataset's folder into which its files are unpacked."""
+
+_FIRST = re.compile(r"(?:^|/)(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
+_ANYWHERE = re.compile(r"(?:^|[/._-])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
 
 
 def dataset_files(folder: Path) -> list[Path]:
-    """The parquet files in `folder` and below, or the arrow files that `datasets` saves; empty if it has neither."""
-    unpacked_into = folder / _UNPACKED
-    for pattern in ("*.parquet", "*.arrow"):
-        if files := sorted(file for file in folder.rglob(pattern) if unpacked_into not in file.parents):
-            return files
+    """The files in `folder` and below that hold images with captions; empty if there are none.
+
+    These are parquet files, or else the arrow files that `datasets` saves, or else tar files of WebDataset. Parquet
+    files without images are tables, as `metadata.parquet`, or the lists of addresses that img2dataset writes.
+    """
+    files = sorted(Path(parent) / name for parent, name in _below(folder))
+    for suffix, holds_images in ((".parquet", _has_images), (".arrow", None), (".tar", is_webdataset)):
+        found = [file for file in files if file.suffix == suffix and (holds_images is None or holds_images(file))]
+        if found:
+            return found
     return []
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, files: list[Path]) -> Path:
     """The folder with `captions.jsonl` and the images of a dataset's folder, unpacked if that was not done before.
+
+    Args:
+        folder: the folder.
+        files: its `dataset_files`.
 
     Raises:
         DatasetError: no `pyarrow`, no column of images or of captions, damaged files, or a folder that cannot be
             written.
     """
-    files, out = dataset_files(folder), folder / _UNPACKED
+    out = folder / UNPACKED
     source = [[file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     stamp = out / "source.json"
     if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
@@ -61,85 +77,112 @@ def unpacked(folder: Path) -> Path:
     return out
 
 
+def split_of_path(name: str) -> str | None:
+    """The split that a file's name or one of its folders begins with, or else mentions; None if there is none.
+
+    >>> split_of_path("data/train-00000-of-00002.parquet"), split_of_path("Validation/a.csv"), split_of_path("all.csv")
+    ('train', 'val', None)
+    """
+    found = _FIRST.findall(name) or _ANYWHERE.findall(name)
+    return split_named(found[-1]) if found else None
+
+
+def splits_of_paths(names: list[str]) -> list[str | None]:
+    """The split of each file. A name that only mentions one, as `crash-test.csv`, counts if every file names one."""
+    splits = [split_of_path(name) for name in names]
+    return (
+        splits if all(splits) else [split if _FIRST.search(n) else None for n, split in zip(names, splits, strict=True)]
+    )
+
+
+def _below(folder: Path) -> Iterator[tuple[str, str]]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != UNPACKED and not name.startswith("."))
+        yield from ((parent, name) for name in files if not name.startswith("."))
+
+
+def _has_images(file: Path) -> bool:
+    try:
+        return image_column(file) is not None
+    except DatasetError:  # the reader of tables names it
+        return False
+
+
 def _unpack(folder: Path, files: list[Path], out: Path) -> None:
-    splits = {file: _split(file.relative_to(folder).as_posix()) for file in files}
+    """Writes the images and a line for each row; a row without an image or captions is left to the reader to count."""
+    splits = dict(zip(files, splits_of_paths([file.relative_to(folder).as_posix() for file in files]), strict=True))
     several = len(set(splits.values())) > 1  # of a single split some images are held out later
+    written: dict[tuple[bytes, str | None], str] = {}  # content and split of an image -> its name
+    problem = None
     with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
-        number = 0
         for file in files:
-            for row in _rows(file):
-                name = f"photos/{number:08d}{_write_image(row['image'], out / 'photos' / f'{number:08d}', file)}"
-                number += 1
-                captions = _texts(row["captions"])
-                if not captions:
-                    continue
-                split = {"split": splits[file] or "train"} if several else {}
-                lines.write(json.dumps({"image": name, "captions": captions, **split}, ensure_ascii=False) + "\n")
-
-
-def _split(name: str) -> str | None:
-    found = _SPLIT.findall(name)
-    return _NAMES.get(found[-1], found[-1]) if found else None
+            for row in tar_rows(file) if file.suffix == ".tar" else _rows(file):
+                name = None
+                split = row["split"] or (splits[file] or "train" if several else None)
+                try:
+                    content, suffix = _image(row["image"], file, folder)
+                    key = (hashlib.sha256(content).digest(), split)
+                    name = written.setdefault(key, f"photos/{len(written):08d}{suffix}")
+                    (out / name).write_bytes(content)
+                except DatasetError as error:
+                    problem = problem or error
+                line = {"image": name, "captions": _texts(row["captions"]), **({"split": split} if split else {})}
+                lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+    if problem is not None and not written:
+        raise problem
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    """`image` and `captions` of each row."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise DatasetError(
-            f'{file} needs the extra "parquet": pip install "unboxed[parquet]". CSV and JSONL work without it.'
-        ) from None
-    try:
-        if file.suffix == ".parquet":
-            table = pyarrow.parquet.ParquetFile(file)
-            image, captions = _columns(table.schema_arrow.names, file)
-            batches = table.iter_batches(batch_size=64, columns=[image, captions])
-        else:
-            stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
-            image, captions = _columns(stream.schema.names, file)
-            batches = iter(stream)
-        for batch in batches:
-            of_image, of_captions = batch.column(image), batch.column(captions)
-            for i in range(batch.num_rows):
-                yield {"image": of_image[i].as_py(), "captions": of_captions[i].as_py()}
-    except pyarrow.ArrowException as error:
-        raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.") from None
+    """`image`, `captions` and `split` of each row."""
+    image, captions, split = _columns(file)
+    for row in columnar_rows(file, [image, *captions, *split]):
+        yield {
+            "image": row[image],
+            "captions": [text for name in captions for text in _listed(row[name])],
+            "split": next((split_named(row[name], f"{file}") for name in split), None),
+        }
 
 
-def _columns(names: list[str], file: Path) -> tuple[str, str]:
-    image = next((name for name in names if name in ("image", "img", "jpg")), None)
-    captions = next((name for name in _CAPTIONS if name in names), None)
-    if image is None or captions is None:
+def _columns(file: Path) -> tuple[str, list[str], list[str]]:
+    """The column of the image, those of captions and, if there is one, that of the split."""
+    names = column_names(file)
+    by_column = {column_of(name): name for name in reversed(names)}
+    captions = [by_column[name] for name in caption_columns(by_column)]
+    captions = captions or [name for name in names if name.lower() == "answer"]
+    image = image_column(file)
+    if image is None or not captions:
         raise DatasetError(
-            f"{file} has the columns {', '.join(names)}; expected `image` and one of {', '.join(_CAPTIONS)}. Rename "
-            "them, or write a CSV with `image` and `caption`."
+            f"{file} has the columns {', '.join(names)}; expected `image` and one of {', '.join(CAPTION_COLUMNS)}. "
+            "Rename them, or write a CSV with `image` and `caption`."
         )
-    return image, captions
+    return image, captions, [name for name in names if name.lower() == "split"][:1]
 
 
-def _write_image(cell: Any, target: Path, file: Path) -> str:
-    """Writes the content of an image cell to `target` with a suffix, and returns the suffix."""
+def _image(cell: Any, file: Path, folder: Path) -> tuple[bytes, str]:
+    """The content of an image cell and the suffix of its file.
+
+    Raises:
+        DatasetError: an empty cell, or a path to an image that is not in the folder of the dataset.
+    """
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-    if isinstance(content, str):
-        content, path = None, content
     if content is None and path:
-        named = file.parent / path
-        content = named.read_bytes() if named.is_file() else None
+        named = (file.parent / path).resolve()
+        content = named.read_bytes() if named.is_file() and named.is_relative_to(folder.resolve()) else None
     if not isinstance(content, bytes):
+        where = f" the path {path!r}, which is no file in {folder}," if path else f" {type(cell).__name__}"
         raise DatasetError(
-            f"{file}: the column of images holds {type(cell).__name__} instead of images; save it with the images "
-            "inside, as `datasets` does with a column of type Image."
+            f"{file}: the column of images holds{where} instead of images; save it with the images inside, as "
+            "`datasets` does with a column of type Image."
         )
     suffix = Path(path).suffix.lower() if path else ""
-    suffix = suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
-    target.with_suffix(suffix).write_bytes(content)
-    return suffix
+    return content, suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
 
 
-def _texts(cell: Any) -> list[str]:
-    """The captions of a cell: a text, a list of texts, or a list of objects with a text under `raw`."""
-    items = cell if isinstance(cell, list) else [cell]
-    texts = [item.get("raw") if isinstance(item, dict) else item for item in items]
-    return [text for text in texts if isinstance(text, str) and any(character.isalnum() for character in text)]
+def _texts(cell: list[Any]) -> list[str]:
+    """The captions among texts and objects with a text under `raw`."""
+    texts = [item.get("raw") if isinstance(item, dict) else item for item in cell]
+    return [text for text in texts if isinstance(text, str) and has_words(text)]
+
+
+def _listed(cell: Any) -> list[Any]:
+    return cell if isinstance(cell, list) else [cell]

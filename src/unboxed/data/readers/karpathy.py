@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.images import ImageFolder, without_suffix
+from unboxed.data.image_search import ImageFolder
+from unboxed.data.images import without_suffix
 from unboxed.data.readers.base import (
     AnnotatedImage,
     AnnotationReader,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.images import ImageFolder
+from unboxed.data.image_search import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, entry_of, has_words
 from unboxed.data.readers.coco import listed_image, lists_of, xyxy
 from unboxed.data.restricted_pickle import read_plain_pickle

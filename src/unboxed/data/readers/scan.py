@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.images import ImageFolder
+from unboxed.data.image_search import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, has_words
 from unboxed.errors import DatasetError, plain_reason
 

@@ -1,40 +1,32 @@
-"""The reader of captions in a table: CSV, JSONL, JSON, or a text file for each image.
+"""The reader of captions in tables and text files, see `unboxed.data.readers.caption_files`.
 
-CSV has the columns `image` and `caption`, and optionally `split`; rows of one image are its captions. A line of JSONL
-is `{"image": ..., "caption": ...}` or `{"image": ..., "captions": [...]}`, optionally with `split` and, for a single
-caption, `phrases` (`{"start": 0, "end": 5}` or `{"text": "a man"}`). Captions without phrases get those that the
-chunker finds. JSON and text files give the same rows. The column names of other tools are accepted: `file_name` and
-`filename` for `image`, `text` for `caption`. Without a split, a tenth of the images, chosen by a hash of their names,
-is held out as `val`.
+A row names an image and one or several captions, and optionally a split and the phrases of a single caption
+(`{"start": 0, "end": 5}` or `{"text": "a man"}`); rows of one image are its captions. Captions without phrases get
+those that the chunker finds. Without a split, a tenth of the images, chosen by a hash of their names, is held out as
+`val`. Rows without an image or a caption are left out and counted.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
-from unboxed.data.images import ImageFolder, ImageSearch
+from unboxed.data.image_files import left_out_lines
+from unboxed.data.image_search import ImageFolder, ImageSearch
+from unboxed.data.images import without_suffix
 from unboxed.data.readers.base import Key, Reader, read_list
-from unboxed.errors import CaptionError, DatasetError, plain_reason
+from unboxed.data.readers.caption_files import TABLE_SUFFIXES, table_rows
+from unboxed.data.readers.rows import Row, file_name
+from unboxed.errors import CaptionError, DatasetError
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
-__all__ = ["SUFFIXES", "Table", "TableReader", "captioned_images", "hold_out", "read_table", "table_rows"]
+__all__ = ["Table", "TableReader", "hold_out", "read_table"]
 
-SUFFIXES = (".csv", ".jsonl", ".json")
-
-Row = Mapping[str, Any]
-
-_ALSO = {"image": ("file_name", "filename"), "caption": ("text",)}
-_MAX_FIELD = 1_000_000  # characters; a long caption exceeds the default limit of the csv module
 _VAL_SHARE = 0.1
 _FEWEST = 2
 
@@ -47,20 +39,24 @@ class Table:
         captions: image name, as written -> its captions in file order.
         splits: image name -> its split, in order of first appearance.
         held_out: the table has no splits; these are those of `hold_out`.
+        notes: lines about rows that are left out, and about the encoding of files.
     """
 
     captions: Mapping[str, tuple[Caption, ...]]
     splits: Mapping[str, str]
     held_out: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class TableReader(Reader):
     """Reads images with captions in a table."""
 
     format = "table"
-    title = "a table of captions (`.csv`, `.jsonl`, `.json`), or a `.txt` of captions for each image"
+    title = (
+        f"a table of captions ({', '.join(f'`{suffix}`' for suffix in TABLE_SUFFIXES)}), or a text file for each image"
+    )
     keys = (
-        Key("annotations", "the table, or the folder whose images have text files", required=True),
+        Key("annotations", "the table, or the folder of the tables or text files", required=True),
         Key("splits", "a list of images per split", "paths", example='train = "train.txt"'),
     )
     splits = "`[splits]`, or those of the table, or a tenth held out as `val`"
@@ -77,12 +73,22 @@ class TableReader(Reader):
             return tuple(self._lists)
         return tuple(dict.fromkeys(self._split_of.values()))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines about rows that are left out, and about images of the lists without captions."""
+        uncaptioned = {
+            f"of {path} without a caption in {self._path}": names
+            for split, path in self._lists.items()
+            if (names := self._listed_names[split][1])
+        }
+        return (*self._table.notes, *left_out_lines(uncaptioned, "image"))
+
     def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
         """The examples of a split. Of a table without splits, images that cannot be used count as `train`."""
         if self._table.held_out and not self._lists:
             search = self._held_out(split)
         else:
-            search = self.folder.find(self._listed(split))
+            search = self._all_images.of(self._listed(split))
         captions = self._table.captions
         examples = (
             Example(name, image.path, captions[name], image.width, image.height) for name, image in search.found.items()
@@ -95,7 +101,7 @@ class TableReader(Reader):
 
     @cached_property
     def _all_images(self) -> ImageSearch:
-        return self.folder.find(self._table.captions)
+        return self.folder.find(self._table.captions, outside=True)
 
     @cached_property
     def _split_of(self) -> Mapping[str, str]:
@@ -107,41 +113,61 @@ class TableReader(Reader):
     def _listed(self, split: str) -> list[str]:
         if not self._lists:
             return [image for image, of_image in self._table.splits.items() if of_image == split]
-        listed = read_list(self._lists[split])
-        uncaptioned = next((name for name in listed if name not in self._table.captions), None)
-        if uncaptioned is not None:
+        captioned, uncaptioned = self._listed_names[split]
+        if not captioned:
             raise DatasetError(
-                f"{self._lists[split]} lists {uncaptioned!r}, which {self._path} has no caption for; "
+                f"{self._lists[split]} lists {uncaptioned[0]!r}, which {self._path} has no caption for; "
                 "write image names as in the table."
             )
-        return listed
+        return captioned
+
+    @cached_property
+    def _listed_names(self) -> Mapping[str, tuple[list[str], list[str]]]:
+        """Split -> the images of its list with captions, by their names in the table, and those without."""
+        captions = self._table.captions
+        by_stem = {without_suffix(name): name for name in captions}
+        names: dict[str, tuple[list[str], list[str]]] = {}
+        for split, path in self._lists.items():
+            captioned: list[str] = []
+            uncaptioned: list[str] = []
+            for listed in map(file_name, read_list(path)):
+                name = listed if listed in captions else by_stem.get(without_suffix(listed))
+                captioned.append(name) if name else uncaptioned.append(listed)
+            names[split] = list(dict.fromkeys(captioned)), uncaptioned
+        return names
 
     def _held_out(self, split: str) -> ImageSearch:
         """Images that cannot be used belong to no split by themselves; they are counted with `train`."""
         stored, split_of = self._all_images, self._split_of
-        found = {name: image for name, image in stored.found.items() if split_of[name] == split}
-        rest = (stored.missing, stored.unreadable) if split == "train" or not stored.found else ((), {})
-        return ImageSearch(found, *rest)
+        unusable = {*stored.missing, *stored.unreadable} if split == "train" or not stored.found else set()
+        return stored.of({name for name in stored.found if split_of[name] == split} | unusable)
 
 
 def read_table(path: Path) -> Table:
-    """Read a table of captions, of the kind that its suffix names.
+    """Read a table of captions, or the tables or text files of a folder.
 
     Raises:
         DatasetError: an unknown kind, a missing column, or a bad row; the message has the line.
     """
     captions: dict[str, list[Caption]] = {}
     splits: dict[str, str | None] = {}
-    for where, row in table_rows(path):
-        image = _required_text(row, "image", where)
-        split = _optional_text(row, "split", where)
-        if splits.setdefault(image, split) != split:
+    notes: list[str] = []
+    left_out: dict[str, list[str]] = {"without a caption": [], "without an image": []}
+    for row in table_rows(path, notes):
+        if not row.image or not row.captions:
+            left_out["without a caption" if row.image else "without an image"].append(row.where)
+            continue
+        if splits.setdefault(row.image, row.split) != row.split:
             raise DatasetError(
-                f"{where}: {image!r} is in split {split!r} here and in {splits[image]!r} above; choose one."
+                f"{row.where}: {row.image!r} is in split {row.split!r} here and in {splits[row.image]!r} above; "
+                "choose one."
             )
-        captions.setdefault(image, []).extend(_captions(row, where))
+        captions.setdefault(row.image, []).extend(_captions(row))
+    notes += left_out_lines(left_out, "row")
     if not captions:
-        raise DatasetError(f"{path} has no rows; write one image and caption per row.")
+        raise DatasetError(
+            f"{path} has no rows with an image and a caption; write one per row. {' '.join(notes)}".strip()
+        )
     some_split = any(split is not None for split in splits.values())
     unsplit = next((image for image, split in splits.items() if split is None), None)
     if some_split and unsplit is not None:
@@ -150,6 +176,7 @@ def read_table(path: Path) -> Table:
         {image: tuple(of_image) for image, of_image in captions.items()},
         {image: split for image, split in splits.items() if split is not None} or hold_out(splits),
         held_out=not some_split,
+        notes=tuple(notes),
     )
 
 
@@ -166,27 +193,17 @@ def hold_out(images: Iterable[str]) -> dict[str, str]:
     return {image: "val" if image in chosen else "train" for image in hashes}
 
 
-def _captions(row: Row, where: str) -> list[Caption]:
+def _captions(row: Row) -> list[Caption]:
     """The captions of a row with their phrases."""
-    if "captions" in row:
-        texts = row["captions"]
-        if "caption" in row or not isinstance(texts, list) or not texts:
-            raise DatasetError(f"{where}: expected either `caption`, or `captions` with a list of at least one.")
-        if "phrases" in row:
-            raise DatasetError(f"{where}: `phrases` belong to one `caption`; write a line for each caption.")
-        return [_caption(text, None, where) for text in texts]
-    return [_caption(_required_text(row, "caption", where), row.get("phrases"), where)]
-
-
-def _caption(text: Any, phrases: Any, where: str) -> Caption:
-    if not isinstance(text, str):
-        raise DatasetError(f"{where}: the caption is {text!r}; expected text in quotes.")
-    text = text if phrases is not None else text.strip()  # spans count characters of the caption as written
-    try:
-        bare = Caption(text)  # raises for a caption without words before phrases are searched in it
-        return Caption(text, noun_phrases(text)) if phrases is None else Caption(text, _phrases(phrases, bare, where))
-    except CaptionError as error:
-        raise DatasetError(f"{where}: {error}") from None
+    found = []
+    for text in row.captions:
+        try:
+            bare = Caption(text)
+            phrases = noun_phrases(text) if row.phrases is None else _phrases(row.phrases, bare, row.where)
+            found.append(Caption(text, phrases))
+        except CaptionError as error:
+            raise DatasetError(f"{row.where}: {error}") from None
+    return found
 
 
 def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
@@ -211,148 +228,3 @@ def _phrases(phrases: Any, caption: Caption, where: str) -> tuple[Phrase, ...]:
                 )
         found.append(Phrase(words, start, end))
     return tuple(sorted(found, key=lambda phrase: (phrase.start, phrase.end)))
-
-
-def _required_text(row: Row, key: str, where: str) -> str:
-    value = row.get(key)
-    if isinstance(value, str) and not value.strip():
-        raise DatasetError(f"{where}: the {key} is empty; write it, or remove the row.")
-    if not isinstance(value, str):
-        raise DatasetError(f"{where}: `{key}` is {value!r}; expected text.")
-    return value if key == "caption" else value.strip()
-
-
-def _optional_text(row: Row, key: str, where: str) -> str | None:
-    return None if row.get(key) in (None, "") else _required_text(row, key, where)
-
-
-def table_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """(where, row) of each row of a table, of the kind that its suffix names.
-
-    Raises:
-        DatasetError: an unknown kind, a missing column, text that is malformed.
-    """
-    if path.is_dir():
-        return _folder_rows(path)
-    kind = path.suffix.lower()
-    if kind == ".csv":
-        return _csv_rows(_text(path), path)
-    if kind == ".jsonl":
-        return _jsonl_rows(_text(path), path)
-    if kind == ".json":
-        return _json_rows(_text(path), path)
-    raise DatasetError(f"{path} is no table of captions; expected a name that ends in {' or '.join(SUFFIXES)}.")
-
-
-def captioned_images(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """(image, text file) of each image in `folder` and below that has a text file of the same name."""
-    for image in sorted(folder.rglob("*")):
-        if image.suffix.lower() in IMAGE_SUFFIXES and (text := image.with_suffix(".txt")).is_file():
-            yield image, text
-
-
-def _folder_rows(folder: Path) -> Iterator[tuple[str, Row]]:
-    for image, text in captioned_images(folder):
-        captions = [line.strip() for line in _text(text).splitlines() if line.strip()]
-        if not captions:
-            raise DatasetError(f"{text} is empty; write one caption a line, or remove it.")
-        yield str(text), {"image": image.relative_to(folder).as_posix(), "captions": captions}
-
-
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
-    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = _named([column.strip().lower() for column in next(reader, [])])
-        for column in ("image", "caption"):
-            if header.count(column) != 1:
-                raise DatasetError(f"{path}:1: expected one column {column!r}, {_column_fix(header)}")
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(header):
-                raise DatasetError(
-                    f"{path}:{reader.line_num}: {len(row)} fields, the first line has {len(header)}; "
-                    "put captions that hold a comma in double quotes."
-                )
-            yield f"{path}:{reader.line_num}", dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DatasetError(f"{path}:{reader.line_num}: {error}; check the double quotes of this row.") from None
-
-
-def _column_fix(header: list[str]) -> str:
-    """What was found instead of a column, and the fix."""
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and separator in header[0]:
-            return f"found {name} between the columns; save the table with commas."
-    return f"found: {', '.join(header) or 'an empty file'}. Name it in the first line."
-
-
-def _jsonl_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            where = f"{path}:{number}"
-            yield where, _row(_json(line, where, "write one object per line"), where)
-
-
-def _json_rows(text: str, path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of a list, of the list `images`, of COCO's `images` and `annotations`, or of {image: caption(s)}."""
-    content = _json(text, str(path), "expected a list of objects")
-    if isinstance(content, dict) and isinstance(content.get("images"), list):
-        content = _coco_rows(content, path) if isinstance(content.get("annotations"), list) else content["images"]
-    elif isinstance(content, dict):
-        content = [
-            {"image": image, "captions" if isinstance(texts, list) else "caption": texts}
-            for image, texts in content.items()
-        ]
-    if not isinstance(content, list):
-        raise DatasetError(f'{path}: expected a list of objects such as {{"image": "1.jpg", "caption": "A dog."}}.')
-    for number, row in enumerate(content, start=1):
-        where = f"{path}, row {number}"
-        yield where, _row(row, where)
-
-
-def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
-    """COCO's captions joined with the names of their images."""
-    try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        return [{"image": names[entry["image_id"]], "caption": entry["caption"]} for entry in content["annotations"]]
-    except (KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{path} has `images` and `annotations`, and they are not those of COCO's captions ({error!r} is missing); "
-            "expected captions_….json."
-        ) from None
-
-
-def _row(row: Any, where: str) -> Row:
-    if not isinstance(row, dict):
-        raise DatasetError(f'{where}: expected an object such as {{"image": "1.jpg", "caption": "A dog."}}.')
-    return dict(zip(_named(list(row)), row.values(), strict=True))
-
-
-def _named(columns: list[str]) -> list[str]:
-    """The columns with the names that other tools use replaced."""
-    for name, others in _ALSO.items():
-        given = next((other for other in others if other in columns), None)
-        if given is not None and name not in columns and f"{name}s" not in columns:
-            columns = [name if column == given else column for column in columns]
-    return columns
-
-
-def _json(text: str, where: str, fix: str) -> Any:
-    try:
-        content = json.loads(text)
-        json.dumps(content, ensure_ascii=False).encode()  # raises for half a surrogate pair, which no file can hold
-        return content
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{where}: not JSON ({plain_reason(error)}); {fix}.") from None
-
-
-def _text(path: Path) -> str:
-    try:
-        # Read as bytes, because reading as text would change the line breaks of captions.
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}); expected a .csv or .jsonl file.") from None

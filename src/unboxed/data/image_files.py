@@ -1,0 +1,112 @@
+"""Lists the image files of a folder and its subfolders, and names what it leaves out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unboxed.data.images import SUFFIXES
+
+__all__ = ["FolderImages", "image_files", "is_utf8", "left_out_lines", "list_folder", "printable", "some_of"]
+
+_OTHER_SUFFIXES = (
+    ".arw", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".pgm",
+    ".pnm", ".ppm", ".psd", ".raf", ".raw", ".rw2", ".srw", ".svg", ".tga", ".xcf",
+)  # fmt: skip
+_SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """The images of a folder.
+
+    Attributes:
+        images: in alphabetical order.
+        left_out: reason -> the names of the files that are no images because of it, relative to the folder. A reason
+            completes "A file …" and "3 files …".
+    """
+
+    images: tuple[Path, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+
+
+def list_folder(folder: Path) -> FolderImages:
+    """The images in `folder` and below, links to folders included, without hidden files and the system's folders."""
+    images: list[Path] = []
+    left_out: dict[str, list[str]] = {}
+    denied: list[OSError] = []
+    for file in _files(folder, denied):
+        suffix = file.suffix.lower()
+        if suffix not in SUFFIXES and suffix not in _OTHER_SUFFIXES:
+            continue
+        reason = _reason(file, suffix)
+        if reason:
+            left_out.setdefault(reason, []).append(printable(file.relative_to(folder).as_posix()))
+        else:
+            images.append(file)
+    if denied:
+        left_out["in a folder that may not be read"] = [printable(str(error.filename)) for error in denied]
+    return FolderImages(tuple(sorted(images)), {reason: tuple(sorted(names)) for reason, names in left_out.items()})
+
+
+def image_files(folder: Path) -> tuple[Path, ...]:
+    """The images of `list_folder`."""
+    return list_folder(folder).images
+
+
+def left_out_lines(left_out: Mapping[str, Iterable[str]], what: str = "file") -> list[str]:
+    """A line for each reason, with the first names: `Left out: 2 files with a hidden name (._1.jpg, ._2.jpg)`."""
+    listed = [(reason, list(names)) for reason, names in left_out.items()]
+    return [
+        f"Left out: {len(names):,} {what}{'s' * (len(names) > 1)} {reason} ({some_of(names)})"
+        for reason, names in listed
+        if names
+    ]
+
+
+def some_of(names: list[str]) -> str:
+    """The first names of a list, and the number of the others."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def printable(name: str) -> str:
+    """A file name as text that any terminal and file can hold; bytes that are not UTF-8 become `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a file name is UTF-8. Others cannot be written into JSON or TOML."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _files(folder: Path, denied: list[OSError]) -> Iterator[Path]:
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, onerror=denied.append, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link to a folder above, or to one that was listed
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SYSTEM_FOLDERS)
+        yield from (Path(parent) / name for name in files)
+
+
+def _reason(file: Path, suffix: str) -> str:
+    """Why a file is no image of the folder; "" for one that is."""
+    if file.name.startswith("."):
+        return "with a hidden name"
+    if not is_utf8(str(file)):
+        return "with a name that is not UTF-8"
+    if suffix in _OTHER_SUFFIXES:
+        return "in another format; convert to JPEG or PNG"
+    if not file.is_file():
+        return "behind a link to nothing" if file.is_symlink() else "of a special kind"
+    return ""
