@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.runtime.atomic import atomic_folder, atomic_path, file_lock, write_json, write_text
+from unboxed.runtime.atomic import atomic_folder, atomic_path, file_lock, require_writable, write_json, write_text
 
 
 def _mode(path: Path) -> int:
@@ -28,6 +28,15 @@ def umask() -> Iterator[None]:
     before = os.umask(0o027)
     yield
     os.umask(before)
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "new.txt", tmp_path / "new" / "folder" / "a.txt"):
+        require_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        require_writable(tmp_path / "file" / "a.txt")
 
 
 def test_text_and_json_are_written_whole_and_nothing_else_stays(tmp_path: Path) -> None:

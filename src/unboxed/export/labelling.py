@@ -18,6 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.atomic import require_writable
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
@@ -140,6 +141,7 @@ def _check_place(out: Path, form: LabelFormat) -> None:
     replaceable = out.is_dir() and ((out / form.marker).is_file() or not any(out.iterdir()))
     if not form.suffix and out.exists() and not replaceable:
         raise ExportError(f"{out} is in the way: the {form.key} format is a folder of its own; name a new one.")
+    require_writable(out)
 
 
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_path", "file_lock", "write_json", "write_text"]
+__all__ = ["atomic_folder", "atomic_path", "file_lock", "require_writable", "write_json", "write_text"]
 
 _number = count()
 
@@ -109,6 +109,21 @@ def file_lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         yield
+
+
+def require_writable(path: Path) -> None:
+    """Raise an error before a long computation whose result could not be written.
+
+    Args:
+        path: a folder, or a file in a folder; neither needs to exist.
+
+    Raises:
+        OSError: its folder, or the one that it would be created in, cannot be written.
+    """
+    folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
+    trial = _temporary(folder / "trial")
+    trial.touch()
+    trial.unlink()
 
 
 def _temporary(path: Path) -> Path:

@@ -26,7 +26,7 @@ from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import file_lock
+from unboxed.runtime.atomic import file_lock, require_writable
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.pretrained import require_transformer
 from unboxed.text.recurrent import RecurrentEncoder
@@ -321,11 +321,13 @@ def require_free(run: Path, resume: bool, fix: str = "continue it with --resume,
 
     Raises:
         RunError: the folder holds a run, or the path is a file.
+        OSError: the folder cannot be written.
     """
     if run.exists() and not run.is_dir():
         raise RunError(f"{run} is a file; --out names the folder of the run.")
     if (run / "config.json").exists() and not resume:
         raise RunError(f"{run} already holds a run; {fix}.")
+    require_writable(run)
 
 
 def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, preset: str | None) -> RunConfig | None:

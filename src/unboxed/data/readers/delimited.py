@@ -79,7 +79,7 @@ def _layout(text: str) -> _Layout | None:
         columns = _numbered([column_of(field) for field in _fields(first, separator)])
         if caption_columns(columns) and any(name in columns for name in IMAGE_COLUMNS):
             return _Layout(separator, tuple(columns), after)
-    for separator in separators:
+    for separator in sorted(separators, key=",".__eq__):  # the comma last, because captions hold commas
         if unnamed := _unnamed_columns(_fields(first, separator), separator):
             return _Layout(separator, unnamed, after - 1)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,9 @@ _LOOKED_AT = 50  # members
 
 def is_webdataset(file: Path) -> bool:
     """Whether the first members of a tar file are images and their captions."""
-    try:
-        with tarfile.open(file) as archive:
-            kinds = {_kind(member.name)[1] for member in islice(archive, _LOOKED_AT) if member.isfile()}
-    except (tarfile.TarError, OSError, EOFError):
-        return False
+    kinds: set[str] = set()
+    with suppress(tarfile.TarError, OSError, EOFError), tarfile.open(file) as archive:
+        kinds.update(_kind(member.name)[1] for member in islice(archive, _LOOKED_AT) if member.isfile())
     return bool(kinds & set(SUFFIXES)) and bool(kinds & {*_TEXTS, ".json"})
 
 

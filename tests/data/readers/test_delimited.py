@@ -1,0 +1,105 @@
+"""Tables as spreadsheets and other tools write them are read, whatever separates their columns and names them."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from unboxed.data.readers.tables import read_table
+from unboxed.data.readers.text_files import decode_file
+from unboxed.errors import DatasetError
+
+WANTED = {"1.jpg": ["A dog, in red, runs."], "2.jpg": ["A cat.", "Two cats."]}
+
+
+def _captions(file: Path) -> dict[str, list[str]]:
+    return {image: [caption.text for caption in captions] for image, captions in read_table(file).captions.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'image,caption\n1.jpg,"A dog, in red, runs."\n2.jpg,A cat.\n2.jpg,Two cats.\n'),
+        ("a.csv", "image,caption\n1.jpg,A dog, in red, runs.\n2.jpg,A cat.\n2.jpg,Two cats.\n"),
+        ("a.csv", 'caption,image\n"A dog, in red, runs.",1.jpg\nA cat.,2.jpg\nTwo cats.,2.jpg\n'),
+        ("a.csv", 'sep=;\nfile;title\n1.jpg;"A dog, in red, runs."\n2.jpg;A cat.\n2.jpg;Two cats.\n'),
+        ("a.csv", ',filepath,title\n0,1.jpg,"A dog, in red, runs."\n1,2.jpg,A cat.\n2,2.jpg,Two cats.\n'),
+        ("a.csv", "Image Name\tALT TEXT\n1.jpg\tA dog, in red, runs.\n2.jpg\tA cat.\n2.jpg\tTwo cats.\n"),
+        ("a.csv", "1.jpg,A dog, in red, runs.\n2.jpg,A cat.\n2.jpg,Two cats.\n"),
+        ("a.csv", 'img,caption_0,caption_1\n1.jpg,"A dog, in red, runs.",\n2.jpg,A cat.,Two cats.\n'),
+        ("a.csv", 'img,title,captions\n1.jpg,x,"[""A dog, in red, runs.""]"\n2.jpg,x,"[\'A cat.\', \'Two cats.\']"\n'),
+        ("a.csv", 'img,caption,caption\n1.jpg,"A dog, in red, runs.",\n2.jpg,A cat.,Two cats.\n'),
+        ("a.csv", 'img,caption_id,blip_caption\n1.jpg,1,"A dog, in red, runs."\n2.jpg,2,A cat.\n2.jpg,3,Two cats.\n'),
+        ("a.tsv", "image\tcaption\n1.jpg\tA dog, in red, runs.\n2.jpg\tA cat.\n2.jpg\tTwo cats.\n"),
+        ("a.tsv", "A dog, in red, runs.\t1.jpg\nA cat.\t2.jpg\nTwo cats.\t2.jpg\n"),
+        ("a.token.txt", "1.jpg#0\tA dog, in red, runs.\n2.jpg#0\tA cat.\n2.jpg#1\tTwo cats.\n"),
+        (
+            "a.csv",
+            "image_name| number| comment\n1.jpg| 0| A dog, in red, runs.\n2.jpg| 0| A cat.\n2.jpg| 1| Two cats.\n",
+        ),
+    ],
+)
+def test_the_columns_are_found(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert _captions(tmp_path / name) == WANTED
+
+
+def test_quotes_belong_to_the_captions_of_a_table_with_tabs(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('image\tcaption\n1.jpg\tA sign says "stop" .\n2.jpg\t"A ""big"" dog"\n')
+    assert _captions(tmp_path / "a.tsv") == {"1.jpg": ['A sign says "stop" .'], "2.jpg": ['A "big" dog']}
+
+
+def test_rows_without_a_caption_or_an_image_are_left_out_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(
+        "image,n,caption\n1.jpg,0,A dog.\n2.jpg,0,\n3.jpg,0,NaN\n,0,A cat.\n\n4.jpg,0 A cat.\n5.jpg,0,...\n"
+    )
+    assert _captions(file) == {"1.jpg": ["A dog."]}
+    assert read_table(file).notes == (
+        f"Left out: 4 rows without a caption ({file}:3, {file}:4, {file}:7, {file}:8)",
+        f"Left out: 1 row without an image ({file}:5)",
+    )
+
+
+def test_one_image_under_several_spellings_is_one_image(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,caption\na/1.jpg,one\n./a/1.jpg,two\na\\1.jpg,three\nfile://a//1.jpg,four\n")
+    assert _captions(tmp_path / "a.csv") == {"a/1.jpg": ["one", "two", "three", "four"]}
+
+
+FRENCH = "image,caption\n1.jpg,Un garçon près de la fenêtre – « où ? »\n2.jpg,It’s a café\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (FRENCH.encode(), ""),
+        (codecs.BOM_UTF8 + FRENCH.encode(), ""),
+        (FRENCH.encode("utf-16"), "is read as UTF-16"),
+        (FRENCH.encode("utf-16-le"), "is read as UTF-16"),
+        (FRENCH.encode("utf-16-be"), "is read as UTF-16"),
+        (FRENCH.encode("cp1252"), "is read as Windows-1252; save it as UTF-8 if"),
+        (FRENCH.encode("mac_roman"), "is read as Mac Roman; save it as UTF-8 if"),
+    ],
+)
+def test_an_encoding_is_recognized_and_named(content: bytes, note: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    text, said = decode_file(tmp_path / "a.csv")
+    assert text == FRENCH and (note in said if note else not said)
+    assert read_table(tmp_path / "a.csv").notes == ((said,) if note else ())
+
+
+@pytest.mark.parametrize(
+    ("caption", "encoding"),
+    [
+        ("собака на траве", "cp1251"),
+        ("犬が芝生の上を走る", "shift_jis"),
+        ("一只狗在草地上跑", "gbk"),
+        ("σκύλος", "cp1253"),
+    ],
+)
+def test_no_encoding_is_guessed_for_other_scripts(caption: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(f"image,caption\n000001.jpg,{caption}\n".encode(encoding))
+    with pytest.raises(DatasetError, match=r"a\.csv is not UTF-8 text \(byte 2\d, line 2\); save it as UTF-8"):
+        decode_file(tmp_path / "a.csv")
