@@ -43,6 +43,7 @@ def test_tensors_of_pytorch_are_written_too(tmp_path: Path) -> None:
         "weight": torch.nn.Parameter(torch.randn(2, 3)),
         "row": torch.arange(12).reshape(3, 4)[:, 1],
         "step": torch.tensor(3.0),
+        "expanded": torch.tensor(3).expand(1),
         "none": torch.zeros(0, dtype=torch.int32),
     }
     write_tensor_file(tmp_path / "a.safetensors", tensors, {})

@@ -78,6 +78,7 @@ def _write(file: BinaryIO, value: npt.NDArray[Any] | torch.Tensor) -> None:
     if not isinstance(value, np.ndarray):
         import torch
 
-        flat = value.detach().cpu().contiguous().reshape(-1)
+        dense = value.detach().cpu().contiguous()
+        flat = dense.as_strided((dense.numel(),), (1,))  # of an expanded scalar, the stride may be 0
         value = flat.view(torch.uint8).numpy()
     file.write(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
