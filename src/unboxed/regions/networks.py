@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import RegionsError, plain_reason
+from unboxed.regions.external_data import require_external_data
 from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
@@ -40,6 +41,7 @@ class Network:
 
         if not path.is_file():
             raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
+        require_external_data(path)
         options = onnxruntime.SessionOptions()
         # One thread: an extraction runs several images at once, which scales better than several threads an image.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -51,12 +53,11 @@ class Network:
             raise RegionsError(
                 f"{path} cannot be opened as an ONNX graph ({reason}); give a file exported to ONNX."
             ) from error
-        images = [node for node in session.get_inputs() if len(node.shape) == 4]
-        if len(images) != 1 or len(session.get_inputs()) > 1:
-            found = ", ".join(f"{node.name} {node.shape}" for node in session.get_inputs())
-            raise RegionsError(f"{path} has the inputs {found}; expected a single image input [n, 3, H, W].")
-        height, width = (_fixed(size) for size in images[0].shape[2:])
-        self.path, self._session, self._input = path, session, images[0].name
+        image, sizes = _inputs(path, session.get_inputs())
+        self._channels_last = image.shape[3] == 3 and image.shape[1] != 3
+        height, width = (_fixed(size) for size in (image.shape[1:3] if self._channels_last else image.shape[2:]))
+        self.path, self._session, self._input, self._sizes = path, session, image.name, sizes
+        self._dtype = _INPUT_TYPES[image.type]
         self.input_size = (width, height) if width and height else None
         self.outputs = tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs())
         self.metadata: dict[str, str] = {**session.get_modelmeta().custom_metadata_map, **_described(path)}
@@ -66,16 +67,20 @@ class Network:
     ) -> list[Array]:
         """The outputs `names` for one image `[H, W, 3]`, or for n images `[n, H, W, 3]`, as float32.
 
-        The input of the graph is `(pixels - mean) * scale`, channels first.
+        The input of the graph is `(pixels - mean) * scale`, channels first or last as its shape says, in its floating
+        point type. A graph with an input of type uint8 normalizes by itself and gets the pixels as they are.
 
         Raises:
             RegionsError: the graph cannot run on this size.
         """
         batch = pixels if pixels.ndim == 4 else pixels[None]
-        scaled = ((batch.astype(np.float32) - mean) * scale).astype(np.float32)
-        planes = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        if self._dtype != np.uint8:
+            batch = ((batch.astype(np.float32) - mean) * scale).astype(self._dtype)
+        given = {self._input: np.ascontiguousarray(batch if self._channels_last else batch.transpose(0, 3, 1, 2))}
+        if self._sizes:
+            given[self._sizes] = np.array([[pixels.shape[-2], pixels.shape[-3]]] * len(batch), np.int64)
         try:
-            outputs = self._session.run(names, {self._input: planes})
+            outputs = self._session.run(names, given)
         except Exception as error:
             height, width = pixels.shape[-3:-1]
             raise RegionsError(
@@ -107,6 +112,34 @@ class Network:
             f"{name} [{', '.join('?' if size is None else str(size) for size in shape)}]"
             for name, shape in self.outputs
         )
+
+
+_INPUT_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+
+
+def _inputs(path: Path, nodes: list[Any]) -> tuple[Any, str | None]:
+    """The image input, and the name of the input that asks for its (width, height), which RT-DETR has."""
+    images = [node for node in nodes if len(node.shape) == 4]
+    sizes = [node for node in nodes if len(node.shape) == 2 and node.shape[1] == 2 and node.type == "tensor(int64)"]
+    if len(images) != 1 or len(nodes) > 1 + len(sizes[:1]) or not _has_colours(images[0].shape):
+        found = ", ".join(f"{node.name} {node.shape}" for node in nodes)
+        raise RegionsError(
+            f"{path} has the inputs {found}; expected a single image input [n, 3, H, W] or [n, H, W, 3]."
+        )
+    if images[0].type not in _INPUT_TYPES:
+        known = ", ".join(name[7:-1] for name in _INPUT_TYPES)
+        raise RegionsError(f"{path} has an image input of type {images[0].type[7:-1]}; expected {known}.")
+    return images[0], sizes[0].name if sizes else None
+
+
+def _has_colours(shape: list[Any]) -> bool:
+    """Whether one axis has three channels; one that is not fixed may have them."""
+    return shape[3] == 3 or _fixed(shape[1]) in (3, None)
 
 
 def _described(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from unboxed.errors import RegionsError
+from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.runtime.atomic import atomic_folder, atomic_path
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
@@ -30,7 +31,7 @@ class RegionSettings:
     """Which sources propose regions, and which features describe them."""
 
     detectors: tuple[Path, ...] = field(default=(), metadata=PROPOSES)
-    """Object detectors, ONNX files (layouts: boxes + scores, YOLOX, DETR)."""
+    """Object detectors, ONNX files (layouts: boxes + scores, YOLO, RT-DETR, DETR)."""
     segmenter: Path | None = field(default=None, metadata=PROPOSES)
     """Semantic segmenter, an ONNX file, for streets, grass and walls."""
     backbone: Path | None = None
@@ -200,6 +201,7 @@ class RegionSettings:
         for key, path in self.model_files.items():
             if not path.exists():
                 raise RegionsError(f"The region settings name {path} as {key}, which does not exist.")
+            require_external_data(path)
         identity["detectors"] = [_content(path) for path in self.detectors]
         for name, path in self.model_files.items():
             if "[" not in name:
@@ -248,10 +250,12 @@ class RegionSettings:
         copied: dict[str, Path] = {}
 
         def copy(path: Path) -> Path:
-            target, number = folder / path.name, 2
-            while target.name in copied and copied[target.name] != path.resolve():
-                target, number = folder / f"{path.stem}-{number}{path.suffix}", number + 1
-            copied[target.name] = path.resolve()
+            name, number = path.name, 2
+            while name in copied and copied[name] != path.resolve():
+                name, number = f"{path.stem}-{number}{path.suffix}", number + 1
+            copied[name] = path.resolve()
+            # A graph names the files of its weights, so these keep their names, in a folder of their own.
+            target = folder / Path(name).stem / path.name if external_data(path) else folder / name
             _copy(path, target)
             return target
 
@@ -330,6 +334,8 @@ def _copy(source: Path, target: Path) -> None:
         _copy(described, target.with_suffix(".toml"))
     if target.exists() and target.samefile(source):
         return
+    for weights in external_data(source):
+        _copy(weights, target.parent / weights.relative_to(source.parent))
     if source.is_dir():
         with atomic_folder(target) as partial:
             shutil.copytree(source, partial, dirs_exist_ok=True)
@@ -343,6 +349,7 @@ def _content(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     if path.is_file() and (described := path.with_suffix(".toml")).is_file():  # see `networks.Network`
         files.append(described)
+    files += external_data(path)
     stats = [file.stat() for file in files]
     return _digest(path, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
 

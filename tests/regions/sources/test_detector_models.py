@@ -13,7 +13,8 @@ from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.image_view import View
-from unboxed.regions.sources.detector_models import OnnxDetector, cached_detector, detr_scores
+from unboxed.regions.sources.detector_layouts import detr_scores
+from unboxed.regions.sources.detector_models import OnnxDetector, cached_detector
 
 CLASSES = {"classes": "cat\ndog"}
 
@@ -85,10 +86,10 @@ def test_four_axes_are_a_feature_map_over_the_padded_input(tmp_path: Path, graph
 @pytest.mark.parametrize(
     "outputs",
     [
-        {"out": np.zeros((1, 6, 100))},  # transposed, as YOLOv8 writes it
         {"out": np.zeros((1, 100, 4))},
         {"a": np.zeros((1, 100, 4)), "b": np.zeros((1, 100, 2))},
         {"classes": np.zeros((1, 10))},
+        {"out": np.zeros((1, 30, 100))},  # YOLOv8 of 26 classes, of which two are named
     ],
 )
 def test_an_unknown_layout_is_named_with_the_known_ones(

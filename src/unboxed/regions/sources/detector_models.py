@@ -1,12 +1,4 @@
-"""Object detectors: ONNX files in the three output layouts that exporters write, and models of transformers.
-
-    boxes + scores   `boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `scores` [1, N, K] in 0..1 (NanoDet and others).
-                     Input RGB 0..1, original shape, padded with grey 114.
-    YOLOX            one output [1, N, 5 + K]: centre x, y, width, height, objectness, class scores; undecoded
-                     (relative to its cell of stride 8, 16 or 32) unless the metadata have `decoded = true`.
-                     Input BGR 0..255, original shape, in the upper left, padded with 114.
-    DETR             `logits` [1, Q, K + 1] (last class: no object) or [1, Q, K] (sigmoid), `pred_boxes` [1, Q, 4]
-                     centre x, y, width, height in 0..1. Input RGB with ImageNet mean and deviation, not padded.
+"""Object detectors: ONNX files in the layouts of `detector_layouts`, and models of transformers.
 
 Every other output of an ONNX graph with four axes is a feature map from which region features are pooled. Models of
 transformers (the `hf` extra) have the outputs of DETR.
@@ -19,7 +11,6 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -28,17 +19,14 @@ from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections, FeatureMap
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, class_list, load_transformers
+from unboxed.regions.sources.detector_layouts import EXPECTED, Given, Layout, Rows, corners, detr_scores, layouts_of
 from unboxed.runtime.hub import hub_cache
 from unboxed.types import Array
 
-__all__ = ["OnnxDetector", "TransformersDetector", "cached_detector", "detr_scores"]
+__all__ = ["OnnxDetector", "TransformersDetector", "cached_detector"]
 
-Layout = Literal["boxes+scores", "yolox", "detr"]
-
-_IMAGENET_MEAN: Array = np.array([123.675, 116.28, 103.53], np.float32)
-_IMAGENET_SCALE: Array = np.array([1 / 58.395, 1 / 57.12, 1 / 57.375], np.float32)
 _GREY = 114
-_STRIDES = (8, 16, 32)
+_CHECKED_BOXES = 50  # the best ones of an image
 
 _FIXED_CLASSES = (  # detectors of fixed classes, which need no text to look for
     "conditional_detr",
@@ -84,13 +72,10 @@ class OnnxDetector:
         others: Sequence[tuple[str, ...]] = (),
     ) -> None:
         self._network, self._longest, self._clip = Network(path), longest, clip
-        self._layout, names, classes = _recognize(self._network)
-        maps = [name for name, shape in self._network.outputs if len(shape) == 4 and name not in names]
-        self._outputs = [*names, *maps]
-        if self._layout == "detr" and classes is not None:
-            self.class_names = _detr_classes(self._network, class_file, classes)
-        else:
-            self.class_names = class_list(self._network, class_file, classes, others=others)
+        self._layouts, self.class_names = _named_layouts(self._network, class_file, others)
+        names = {name for layout in self._layouts for name in layout.outputs}
+        self._maps = [name for name, shape in self._network.outputs if len(shape) == 4 and name not in names]
+        self._checked = False
 
     @property
     def any_size(self) -> bool:
@@ -109,33 +94,40 @@ class OnnxDetector:
         Raises:
             RegionsError: outputs that do not fit the layout or the class names.
         """
-        sized = self._sized(view)
-        if self._layout == "boxes+scores":
-            outputs = self._network.run(sized.pixels, 0.0, 1 / 255, self._outputs)
-            boxes, scores = sized.to_image(outputs[0][0]), outputs[1][0]
-        elif self._layout == "yolox":
-            outputs = self._network.run(sized.pixels[:, :, ::-1], 0.0, 1.0, self._outputs)
-            decoded = self._network.metadata.get("decoded", "").lower() in ("1", "true", "yes")
-            raw = outputs[0][0] if decoded else _decode_yolox(outputs[0][0], sized, self._network)
-            boxes = sized.to_image(_corners(raw[:, :4]))
-            scores = raw[:, 4:5] * raw[:, 5:]
-        else:
-            outputs = self._network.run(sized.pixels, _IMAGENET_MEAN, _IMAGENET_SCALE, self._outputs)
-            boxes = _corners(outputs[1][0]) * np.array([*view.size, *view.size], np.float32)
-            scores = detr_scores(outputs[0][0], len(self.class_names))
-        if scores.shape[1] != len(self.class_names):
+        rows, maps, layout, sized = self._rows(view)
+        if rows.scores.shape[1] != len(self.class_names):
             raise RegionsError(
-                f"{self._network.path} puts out {scores.shape[1]} classes, but {len(self.class_names)} are named."
+                f"{self._network.path} puts out {rows.scores.shape[1]} classes, but {len(self.class_names)} are named."
             )
-        first = 1 if self._layout == "yolox" else 2
-        maps = tuple(
-            FeatureMap(name, values[0], sized.window)
-            for name, values in zip(self._outputs[first:], outputs[first:], strict=True)
-        )
+        boxes, scores = _finite(rows, self._network) if self._clip else rows
+        if not self._checked:
+            self._checked = _check(Rows(boxes, scores), self._network, layout, scores_matter=self._clip)
+        boxes = boxes * np.array([*view.size] * 2, np.float32) if layout.fractions else sized.to_image(boxes)
         return Detections(boxes, np.clip(scores, 0, 1) if self._clip else scores, maps)
 
-    def _sized(self, view: View) -> SizedImage:
-        if self._layout == "detr":
+    def _rows(self, view: View) -> tuple[Rows, tuple[FeatureMap, ...], Layout, SizedImage]:
+        """The boxes as the network puts them out, and its feature maps, by the layout that fits the first image."""
+        layouts = self._layouts
+        layout, seen = layouts[0], {}
+        while True:
+            sized = self._sized(view, layout)
+            outputs = [output[0] for output in layout.run(self._network, sized, self._maps)]
+            given = Given(sized, self._network, len(self.class_names))
+            if len(layouts) == 1 or layout.fits(outputs[0], given):
+                break
+            seen[layout] = outputs[0]
+            fitting = [other for other in layouts if other not in seen and other.fits(outputs[0], given)]
+            if not fitting:
+                raise RegionsError(_nothing_fits(outputs[0], given))
+            layout = fitting[0]
+        self._layouts = [layout]
+        count = len(layout.outputs)
+        maps = zip(self._maps, outputs[count:], strict=True)
+        found = tuple(FeatureMap(name, values, sized.window) for name, values in maps)
+        return layout.read(outputs[:count], given), found, layout, sized
+
+    def _sized(self, view: View, layout: Layout) -> SizedImage:
+        if layout.stretched:
             return view.sized(self._network.input_size, self._longest)
         if self._network.input_size:
             return view.letterboxed(*self._network.input_size, pad=_GREY)
@@ -167,7 +159,7 @@ class TransformersDetector:
         whole = Image.fromarray(view.resized(*view.original_size).pixels)
         with torch.inference_mode():
             output = self._model(**self._processor(images=whole, return_tensors="pt"))
-        boxes = _corners(output.pred_boxes[0].float().numpy()) * np.array([*view.size] * 2, np.float32)
+        boxes = corners(output.pred_boxes[0].float().numpy()) * np.array([*view.size] * 2, np.float32)
         scores = detr_scores(output.logits[0].float().numpy(), len(self.class_names))
         return Detections(boxes.astype(np.float32), scores)
 
@@ -183,23 +175,29 @@ def cached_detector() -> Path | None:
     return max(found, key=lambda folder: ((folder / "config.json").stat().st_mtime, str(folder)), default=None)
 
 
-def _recognize(network: Network) -> tuple[Layout, tuple[str, ...], int | None]:
-    """The layout, the names of its outputs in order, and the size of the class axis if it is fixed."""
-    outputs = {name: shape for name, shape in network.outputs if len(shape) == 3}
-    if {"logits", "pred_boxes"} <= outputs.keys():
-        return "detr", ("logits", "pred_boxes"), outputs["logits"][2]
-    if {"boxes", "scores"} <= outputs.keys() and outputs["boxes"][2] in (4, None):
-        return "boxes+scores", ("boxes", "scores"), outputs["scores"][2]
-    if len(outputs) == 1:
-        ((name, shape),) = outputs.items()
-        # A list of boxes has no more than five columns, and a transposed [1, 4 + K, N] (YOLOv8) no fixed K at the end.
-        if shape[2] is not None and shape[2] > 5 and (shape[1] is None or shape[1] > shape[2]):
-            return "yolox", (name,), shape[2] - 5
+def _named_layouts(
+    network: Network, file: Path | None, others: Sequence[tuple[str, ...]]
+) -> tuple[list[Layout], tuple[str, ...]]:
+    """The layouts that the outputs and the number of class names allow, and the class names."""
+    layouts = layouts_of(network)
+    if layouts[0].name == "DETR" and layouts[0].columns is not None:
+        return layouts, _detr_classes(network, file, layouts[0].columns)
+    found: dict[tuple[str, ...], list[Layout]] = {}
+    errors: list[RegionsError] = []
+    for layout in layouts:
+        try:
+            found.setdefault(class_list(network, file, layout.columns, others=others), []).append(layout)
+        except RegionsError as error:
+            errors.append(error)
+    if found:
+        names, fitting = next(iter(found.items()))
+        return fitting, names
+    names = class_list(network, file, None) if len(layouts) > 1 else ()
+    if not names:
+        raise errors[0]
     raise RegionsError(
-        f"{network.path} has the outputs {network.describe_outputs()}, which is no detector layout known here. "
-        "Expected `boxes` [1, N, 4] and `scores` [1, N, K]; or one output [1, N, 5 + K] (YOLOX); or "
-        "`logits` [1, Q, K + 1] and "
-        "`pred_boxes` [1, Q, 4] (DETR). Export the model again with one of these."
+        f"{network.path} has the outputs {network.describe_outputs()}, which is no layout known here for {len(names)} "
+        f"classes, as many as are named. {EXPECTED} Give as many class names (K) as the model has classes."
     )
 
 
@@ -214,38 +212,66 @@ def _detr_classes(network: Network, file: Path | None, columns: int) -> tuple[st
     return names
 
 
-def detr_scores(logits: Array, classes: int) -> Array:
-    """Class scores `[Q, K]` from logits `[Q, K + 1]` (softmax, the last class is “no object”) or `[Q, K]` (sigmoid)."""
-    if logits.shape[1] == classes:
-        return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float32)
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray((exponent / exponent.sum(axis=1, keepdims=True))[:, :-1], dtype=np.float32)
+def _nothing_fits(rows: Array, given: Given) -> str:
+    height, width = given.sized.pixels.shape[:2]
+    cells = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
+    return (
+        f"{given.network.path} puts out {len(rows)} rows for {width} x {height} pixels, but YOLOX has {cells} cells of "
+        f"strides 8, 16 and 32, and YOLOv5 {3 * cells} rows. {EXPECTED} If its rows are boxes already and its input is "
+        "BGR 0..255, as YOLOX's is, set the metadata `decoded` to `true`."
+    )
 
 
-def _corners(boxes: Array) -> Array:
-    """Boxes `[N, 4]` centre x, y, width, height, converted to x1, y1, x2, y2."""
-    half = boxes[:, 2:4] / 2
-    return np.concatenate([boxes[:, :2] - half, boxes[:, :2] + half], axis=1).astype(np.float32)
+def _finite(rows: Rows, network: Network) -> Rows:
+    """The rows, with a score of 0 where a box or a score is no number.
 
-
-def _decode_yolox(raw: Array, sized: SizedImage, network: Network) -> Array:
-    """Rows of YOLOX in input pixels: the centre is (output + cell) * stride, the size exp(output) * stride."""
-    height, width = sized.pixels.shape[:2]
-    cells, strides = [], []
-    for stride in _STRIDES:
-        y, x = np.mgrid[: height // stride, : width // stride]
-        cells.append(np.stack([x.ravel(), y.ravel()], axis=1))
-        strides.append(np.full((x.size, 1), stride))
-    cell, stride_of = np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
-    if len(cell) != len(raw):
+    Raises:
+        RegionsError: all of them.
+    """
+    sound_N = np.isfinite(np.concatenate([rows.boxes, rows.scores], axis=1)).all(axis=1)
+    if sound_N.all():
+        return rows
+    if not sound_N.any():
         raise RegionsError(
-            f"{network.path} puts out {len(raw)} rows for {width} x {height} pixels, but YOLOX has {len(cell)} cells "
-            "of strides 8, 16 and 32. If its rows are boxes already, set the metadata `decoded` to `true`."
+            f"{network.path} puts out NaN or infinity for every box; export the model again, in float32 if it is "
+            "float16."
         )
-    decoded = raw.copy()
-    decoded[:, :2] = (raw[:, :2] + cell) * stride_of
-    decoded[:, 2:4] = np.exp(np.minimum(raw[:, 2:4], 20)) * stride_of
-    return decoded
+    return Rows(np.where(sound_N[:, None], rows.boxes, 0), np.where(sound_N[:, None], rows.scores, 0))
+
+
+def _check(rows: Rows, network: Network, layout: Layout, scores_matter: bool) -> bool:
+    """Whether there are boxes to see that units and order of coordinates are what the layout says.
+
+    Raises:
+        RegionsError: they are not.
+    """
+    if not rows.scores.size:
+        return False
+    order = np.argsort(-rows.scores.max(axis=1), kind="stable")
+    best = rows.boxes[order[np.abs(rows.boxes[order]).max(axis=1) > 0]][:_CHECKED_BOXES]
+    if not len(best):
+        return False
+    where = f"set them in the metadata, or in a file {network.path.with_suffix('.toml').name} beside it"
+    if not layout.fractions and np.abs(best).max() <= 2:
+        raise RegionsError(
+            f"{network.path} puts out boxes within 0..{np.abs(best).max():.2g}, which are fractions of the image, but "
+            f"the layout {layout.name} has pixels of the input. Export boxes in pixels, or, for an output `boxes`, "
+            f'{where}: `units = "fractions"`.'
+        )
+    inverted = float(np.mean((best[:, 2] < best[:, 0]) | (best[:, 3] < best[:, 1])))
+    if inverted > 0.5:
+        raise RegionsError(
+            f"{network.path}: {inverted:.0%} of the best boxes end before they begin, so the order of their "
+            f"coordinates is another than x1 y1 x2 y2 and nothing could be found with them. Export it in this "
+            f'order, or, for an output `boxes`, {where}: `boxes = "cxcywh"`, "xywh" or "yxyx".'
+        )
+    low, high = float(rows.scores.min()), float(rows.scores.max())
+    if scores_matter and (low < -0.5 or high > 1.5):
+        raise RegionsError(
+            f"{network.path} puts out scores in {low:.3g}..{high:.3g}; expected 0..1. Export it with its sigmoid, or, "
+            f'for an output `scores`, {where}: `scores = "logits"`.'
+        )
+    return True
 
 
 def _detects(config: Path) -> bool:
