@@ -29,11 +29,16 @@ __all__ = [
 ]
 
 
-def load(run: str | Path) -> Grounder:
-    """The trained model of a run's folder, as `unboxed fit` leaves it; raises `RunError` when there is none."""
+def load(run: str | Path, *, device: str | None = None) -> Grounder:
+    """The trained model of a run's folder, as `unboxed fit` leaves it; raises `RunError` when there is none.
+
+    Args:
+        run: the folder.
+        device: as for `Grounder.load`.
+    """
     from unboxed.inference.grounder import Grounder
 
-    return Grounder.load(run)
+    return Grounder.load(run, device=device)
 
 
 def __getattr__(name: str) -> Any:

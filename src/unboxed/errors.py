@@ -50,6 +50,10 @@ class ModelError(UnboxedError):
     """A model file or a language model that cannot be used."""
 
 
+class DeviceError(UnboxedError):
+    """A device that is not there, or on which a network cannot run."""
+
+
 class RunError(UnboxedError):
     """A run folder that is missing, damaged, written by a newer version, or cannot be resumed with these options."""
 

@@ -80,6 +80,10 @@ class Alignment(NamedTuple):
     matched_BCQ: torch.Tensor
     score_BC: torch.Tensor
 
+    def to(self, device: torch.device | str) -> Alignment:
+        """The same alignment on `device`."""
+        return Alignment(*(tensor.to(device) for tensor in self))
+
 
 class Aligner(nn.Module, ABC):
     """Base class of all attentions. A subclass implements `embed_regions`, `embed_queries` and `align`.

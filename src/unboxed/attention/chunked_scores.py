@@ -10,7 +10,8 @@ beside the matrix product that yields the cosines, which every exact method need
 * **Each core computes its own block**, from the product to the scores, where no gradient is needed and there are many.
 * **In the cache.** The element-wise operations take a few images (or captions) of the block at a time, so that the
   results of one operation are still in the core's cache for the next.
-* **On a GPU** a kernel that keeps the cosines on the chip computes the scorers that it supports (`triton_scores`).
+* **On a GPU** with `UNBOXED_TRITON=1` set, a kernel that keeps the cosines on the chip computes the scorers that it
+  supports (`triton_scores`). Otherwise the blocks are computed there as on the CPU.
 * **For the gradient of many pairs, only the cosines are kept**; everything else is recomputed in the backward pass.
 
 `torch.compile` is not used. On a CPU most of the time is the product's: compiling `attend` saved a twentieth of the
@@ -181,7 +182,7 @@ class BlockPlan:
         budget_bytes: int,
         parallel: bool = False,
     ) -> None:
-        self._cores = torch.get_num_threads() if parallel and not regions_BRD.is_cuda else 1
+        self._cores = torch.get_num_threads() if parallel and regions_BRD.device.type == "cpu" else 1
         self._regions_BRD, self._mask_BR = regions_BRD, mask_BR
         self._queries_CQD = queries_CQD
         self._length_C = mask_CQ.sum(dim=1).cpu()

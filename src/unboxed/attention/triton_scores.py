@@ -33,6 +33,7 @@ Vectors are read in bf16 or float32. Cosines are accumulated in float32, and eve
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -82,9 +83,14 @@ def supports(scorer: AttentionScorer) -> bool:
 
 
 def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
-    """Whether `fused_scores` takes these tensors: on a GPU with bf16, with triton installed, of at most 128 rows."""
+    """Whether `score_matrix` leaves these tensors to `fused_scores`.
+
+    `UNBOXED_TRITON=1` must be set: no run of the kernel on a card has been compared with PyTorch yet. The tensors must
+    be on a GPU with bf16, with triton installed, of at most 128 rows.
+    """
     return (
-        regions_BRD.is_cuda
+        os.environ.get("UNBOXED_TRITON") == "1"
+        and regions_BRD.is_cuda
         and torch.version.hip is None
         and torch.cuda.get_device_capability(regions_BRD.device) >= (8, 0)
         and torch.float64 not in (regions_BRD.dtype, queries_CQD.dtype)

@@ -19,6 +19,7 @@ import tyro
 
 from unboxed import __version__
 from unboxed.cli import bench, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli.device_option import with_device
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.renamed import replace_renamed_options
@@ -41,21 +42,21 @@ def fit() -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": learn.demo,
-    "init": data.init,
+    "demo": with_device(learn.demo),
+    "init": with_device(data.init),
     "scenes": data.scenes,
-    "regions": data.regions,
+    "regions": with_device(data.regions),
     "import": data.import_features,
     "fit": fit,
     "convert": convert.convert,
-    "evaluate": learn.evaluate,
-    "compare": learn.compare,
-    "ground": ground.ground,
-    "label": label.label,
+    "evaluate": with_device(learn.evaluate),
+    "compare": with_device(learn.compare),
+    "ground": with_device(ground.ground),
+    "label": with_device(label.label),
     "export": label.export,
-    "index": search.index,
-    "search": search.search,
-    "studio": studio.studio,
+    "index": with_device(search.index),
+    "search": with_device(search.search),
+    "studio": with_device(studio.studio),
     "doctor": doctor.doctor,
     "bench": bench.bench,
 }

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unboxed.cli.output import print_json
+from unboxed.errors import DeviceError
+from unboxed.runtime.devices import VARIABLE, current_device
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
@@ -212,6 +214,16 @@ def _check_devices() -> Iterator[Finding]:
 
     providers = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     yield Finding("devices", "onnxruntime", "ok", ", ".join(providers))
+    yield _check_chosen()
+
+
+def _check_chosen() -> Finding:
+    """The device that commands use without `--device`."""
+    device = current_device()
+    try:
+        return Finding("devices", "used", "ok", device.describe())
+    except DeviceError as error:
+        return Finding("devices", "used", "wrong", f"{VARIABLE}={device.name}: {error}", f"unset {VARIABLE}")
 
 
 def _check_gpus() -> Iterator[Finding]:

@@ -57,5 +57,5 @@ def export(run: Positional[Path], /, out: Path) -> None:
     from unboxed.export.onnx import export_onnx
     from unboxed.inference.grounder import Grounder
 
-    export_onnx(Grounder.load(run), out, show)
+    export_onnx(Grounder.load(run, device="cpu"), out, show)
     show(f"{out}: see docs/onnx.md for a program of 30 lines that uses it")

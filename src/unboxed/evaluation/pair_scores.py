@@ -76,7 +76,8 @@ def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: in
         for rows in _blocks(order_B, _BATCH):
             images = split.embeddings([examples[b].image_id for b in rows])
             for columns, encoded in kept:
-                score_BC[np.ix_(rows, columns)] = model.score(images, encoded, budget_bytes=memory // 4).numpy()
+                scores = model.score(images, encoded, budget_bytes=memory // 4)
+                score_BC[np.ix_(rows, columns)] = scores.cpu().numpy()
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
 
 

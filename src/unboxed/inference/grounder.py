@@ -24,6 +24,7 @@ from unboxed.inference.weights import check_shapes, load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.extraction import RegionExtractor
+from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import Vocabulary, words
@@ -50,22 +51,36 @@ class Grounder:
     >>> grounder = unboxed.load("runs/first")                                            # doctest: +SKIP
     >>> grounder.ground("photo.jpg", "A man in a red hat plays a guitar.").phrases[1]     # doctest: +SKIP
     GroundedPhrase('a red hat', best box [104, 12, 170, 60], confidence 0.93)
+
+    Attributes:
+        config: of its run.
+        model: in evaluation mode; `model.device` is where it computes.
+        vocabulary: its words.
+        prior: its semantic prior, or None.
+        device: the device that was asked for, by name; new images' regions are found on it.
     """
 
     def __init__(
         self, config: RunConfig, model: MatchingModel, vocabulary: Vocabulary, prior: SemanticPrior | None = None
     ) -> None:
+        self.device = current_device().name
         self.config = config
         self.model = model.eval()
         self.vocabulary = vocabulary
         self.prior = prior
 
     @classmethod
-    def load(cls, run: str | Path) -> Grounder:
-        """The trained model of the folder `run`.
+    def load(cls, run: str | Path, *, device: str | None = None) -> Grounder:
+        """The trained model of a run.
+
+        Args:
+            run: its folder.
+            device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
+                `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
 
         Raises:
             RunError: no run there, none that finished an epoch, a damaged one, or one of a newer version.
+            DeviceError: there is no such device.
         """
         run = Path(run)
         config = RunConfig.load(run)
@@ -85,7 +100,8 @@ class Grounder:
         prior = None
         if config.options.needs_prior:
             prior = SemanticPrior.load(run / "prior")
-        return cls(config, model, vocabulary, prior)
+        with running_on(device) as chosen:
+            return cls(config, model.to(chosen.torch_device()), vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
         """Write the model, all files that it needs, and a model card (README.md) to the folder `run`."""
@@ -102,17 +118,22 @@ class Grounder:
         (run / "README.md").write_text(model_card(self.config), encoding="utf-8")
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, *, revision: str | None = None) -> Grounder:
+    def from_pretrained(
+        cls, name_or_folder: str | Path, *, revision: str | None = None, device: str | None = None
+    ) -> Grounder:
         """A model from a folder, or by name from the Hugging Face Hub (downloaded once, then cached).
 
         Args:
             name_or_folder: a run's folder, or `owner/name` on the Hub (the extra `hub`).
             revision: branch, tag or commit on the Hub.
+            device: as for `load`.
 
         Raises:
             RunError: no such folder or name, or it holds no run.
+            DeviceError: there is no such device.
         """
-        return cls.load(name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision))
+        folder = name_or_folder if Path(name_or_folder).is_dir() else fetched(str(name_or_folder), revision)
+        return cls.load(folder, device=device)
 
     def push_to_hub(self, repo: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model and its card to the Hugging Face Hub (the extra `hub`), without any path of this disk.
@@ -134,7 +155,7 @@ class Grounder:
     @cached_property
     def extractor(self) -> RegionExtractor:
         """Extracts the regions of a new image as for training; created on first use."""
-        return RegionExtractor(self.config.regions)
+        return RegionExtractor(self.config.regions, device=self.device)
 
     @property
     def batcher(self) -> Batcher:
@@ -338,7 +359,7 @@ class Grounder:
             return score_BC
         embedded_captions = self.encode_captions(captions)
         for first, regions, embeddings in self._embedded(images, max(_PAIRS // len(captions), 1)):
-            score_BC[first : first + len(regions)] = self.model.score(embeddings, embedded_captions).numpy()
+            score_BC[first : first + len(regions)] = self.model.score(embeddings, embedded_captions).cpu().numpy()
         return score_BC
 
     @torch.inference_mode()

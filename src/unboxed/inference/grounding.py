@@ -156,7 +156,7 @@ def ground_encoded(
     """`ground_embedded` for captions that are already batched; at least one."""
     image_of_C = [b for b, count in enumerate(captions.counts) for _ in range(count)]
     paired = images.of(torch.tensor(image_of_C))
-    found = grounder.model.ground(paired, captions.batch)
+    found = grounder.model.ground(paired, captions.batch).to("cpu")
     asked = _asked(captions, grounder.config.options.units == "phrases")
     matched_CQ = np.where(asked.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
@@ -167,7 +167,9 @@ def ground_encoded(
         answers = _heat_answers(read_out, regions_B, image_of_C, captions.encoded, asked, found.alignment)
     else:
         prior_CPR = None if grounder.config.options.prior == "none" else found.prior_CPR
-        ranked = _answers(grounder, regions_B, image_of_C, paired.regions.mask_BR, asked, found.alignment, prior_CPR)
+        ranked = _answers(
+            grounder, regions_B, image_of_C, paired.regions.mask_BR.cpu(), asked, found.alignment, prior_CPR
+        )
         answers = (([next(ranked) for _ in arrays.caption.phrases], None) for arrays in captions.encoded)
     attention_CWR = found.attention_CWR.numpy()
     groundings: list[Grounding] = []

@@ -26,7 +26,14 @@ class ImageEmbeddings(NamedTuple):
 
     def of(self, index: torch.Tensor) -> ImageEmbeddings:
         """The images of an index `[C]`, such as the image of each caption."""
+        index = index.to(self.class_score_BRE.device)
         return ImageEmbeddings(self.regions.of(index), self.class_score_BRE[index])
+
+    def to(self, device: torch.device | str) -> ImageEmbeddings:
+        """The same embeddings on `device`."""
+        tensors = tuple(tensor.to(device) for tensor in self.regions.tensors)
+        regions = RegionEmbeddings(tensors, self.regions.mask_BR.to(device))
+        return ImageEmbeddings(regions, self.class_score_BRE.to(device))
 
 
 class CaptionEmbeddings(NamedTuple):
@@ -49,6 +56,12 @@ class CaptionEmbeddings(NamedTuple):
         tensors = tuple(tensor[rows] for tensor in self.queries.tensors)
         queries = QueryEmbeddings(tensors, self.queries.mask_CQ[rows])
         return CaptionEmbeddings(queries, self.phrase_CPQ[rows], self.affinity_CPE[rows], self.units)
+
+    def to(self, device: torch.device | str) -> CaptionEmbeddings:
+        """The same embeddings on `device`."""
+        tensors = tuple(tensor.to(device) for tensor in self.queries.tensors)
+        queries = QueryEmbeddings(tensors, self.queries.mask_CQ.to(device))
+        return CaptionEmbeddings(queries, self.phrase_CPQ.to(device), self.affinity_CPE.to(device), self.units)
 
     @property
     def nbytes(self) -> int:

@@ -39,9 +39,17 @@ class PhraseAttention(NamedTuple):
     attention_CWR: torch.Tensor
     prior_CPR: torch.Tensor | None
 
+    def to(self, device: torch.device | str) -> PhraseAttention:
+        """The same attention on `device`."""
+        prior_CPR = None if self.prior_CPR is None else self.prior_CPR.to(device)
+        return PhraseAttention(self.alignment.to(device), self.attention_CWR.to(device), prior_CPR)
+
 
 class MatchingModel(nn.Module):
-    """The model of every recipe, which supplies its attention (`options.aligner`) and loss (`options.objective`)."""
+    """The model of every recipe, which supplies its attention (`options.aligner`) and loss (`options.objective`).
+
+    Batches and embeddings on another device are moved to that of the model, and results stay there.
+    """
 
     text: RecurrentEncoder | FrozenEncoder
 
@@ -61,8 +69,14 @@ class MatchingModel(nn.Module):
         self.region_layer = nn.Linear(region_width, options.region_hidden) if options.region_hidden else None
         self.aligner: Aligner = options.aligner(options.region_hidden or region_width, self.text.output_width)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.standardise.mean.device
+
     def encode_images(self, images: ImageBatch) -> ImageEmbeddings:
         """Encode B images, once for all captions that they are compared with."""
+        images = images.to(self.device)
         inputs_BRV = self.region_dropout(self.standardise(images.inputs_BRV, images.mask_BR))
         if self.region_layer is not None:
             inputs_BRV = self.region_layer(inputs_BRV).relu() * images.mask_BR[..., None]
@@ -87,6 +101,7 @@ class MatchingModel(nn.Module):
             words_CWH: the result of `encode_words` for them, if it is computed already.
             units: which queries; None: those of the recipe.
         """
+        captions = captions.to(self.device)
         units = self.options.units if units is None else units
         if words_CWH is None and not (units == "phrases" and self._reads_phrases):
             words_CWH = self.encode_words(captions)
@@ -126,12 +141,13 @@ class MatchingModel(nn.Module):
             captions: C captions.
             paired: the result's axes are then `[1, C, Q, R]`.
         """
-        return align(self.aligner, images, captions, paired=paired)
+        return align(self.aligner, images.to(self.device), captions.to(self.device), paired=paired)
 
     def score(
         self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
     ) -> torch.Tensor:
         """How well each image and caption match, `[B, C]`; see `embeddings.score`."""
+        images, captions = images.to(self.device), captions.to(self.device)
         return score(self.aligner, images, captions, budget_bytes=budget_bytes)
 
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
@@ -214,6 +230,7 @@ class MatchingModel(nn.Module):
             images: C images, row by row with the captions (`ImageEmbeddings.of`).
             captions: C captions.
         """
+        images, captions = images.to(self.device), captions.to(self.device)
         words_CWH = self.encode_words(captions)
         of_words = self.encode_captions(captions, words_CWH, "words")
         by_words = by_units = self.align(images, of_words, paired=True)

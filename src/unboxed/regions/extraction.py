@@ -23,6 +23,7 @@ from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_cla
 from unboxed.regions.image_view import View
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
@@ -41,6 +42,7 @@ class RegionExtractor:
         settings: sources and features.
         side_by_side: run the networks of one image in parallel, which takes less time for a single image. An extraction
             of many images is faster without. The regions are the same.
+        device: that the networks run on, see `runtime.devices`; None: the current one.
 
     Attributes:
         settings: sources and features.
@@ -49,14 +51,16 @@ class RegionExtractor:
 
     Raises:
         RegionsError: a model that cannot be used.
+        DeviceError: a device that is not there, or on which a network cannot run.
     """
 
-    def __init__(self, settings: RegionSettings, *, side_by_side: bool = False) -> None:
+    def __init__(self, settings: RegionSettings, *, side_by_side: bool = False, device: str | None = None) -> None:
         settings.require_extractable()
         self.settings = settings
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="networks") if side_by_side else None
-        self._sources = [source for kind in sources.SOURCES if (source := kind.open(settings)) is not None]
-        self._features = [feature for kind in features.FEATURES if (feature := kind.open(settings)) is not None]
+        with running_on(device):
+            self._sources = [source for kind in sources.SOURCES if (source := kind.open(settings)) is not None]
+            self._features = [feature for kind in features.FEATURES if (feature := kind.open(settings)) is not None]
         self.class_names = distinct_class_names((source.names[0], source.class_names) for source in self._sources)
         opened = {type(source) for source in self._sources}
         every = (name for kind in sources.SOURCES if kind in opened for name in kind.names)
@@ -179,6 +183,7 @@ def extract(
     workers: int | None = None,
     strict: bool = False,
     progress: bool = True,
+    device: str | None = None,
 ) -> ExtractionSummary:
     """Extracts the regions of every image into the store `out`, which is created or continued.
 
@@ -192,8 +197,10 @@ def extract(
         workers: threads; None: one for each core.
         strict: raise for an image that cannot be read, instead of skipping it.
         progress: show rate and time left.
+        device: that the networks run on, see `runtime.devices`; None: the current one.
 
     Raises:
+        DeviceError: a device that is not there, or on which a network cannot run.
         StoreError: `out` is a store made with other settings, a damaged one, or another folder.
         RegionsError: a model that cannot be used.
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.
@@ -202,9 +209,9 @@ def extract(
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
     if not (out / "store.json").is_file():
-        RegionExtractor(settings)  # a model that cannot be used is reported before anything is written
+        RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
-        outcomes = ordered_map(_Worker(store), wanted, workers or available_cores())
+        outcomes = ordered_map(_Worker(store, device), wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if isinstance(outcome, UnboxedError):
                 if strict:
@@ -237,8 +244,9 @@ def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
 class _Worker:
     """Extracts single images; safe to call from several threads at once."""
 
-    def __init__(self, store: RegionStore) -> None:
+    def __init__(self, store: RegionStore, device: str | None) -> None:
         self._store = store
+        self._device = device or current_device().name  # read here: the threads do not see the context
         self._ids_by_key = store.ids_by_key()
         self._extractor: RegionExtractor | None = None
         self._opening = threading.Lock()
@@ -263,7 +271,7 @@ class _Worker:
         """Opens the extractor for the first image that needs it, so that a finished store is checked quickly."""
         with self._opening:
             if self._extractor is None:
-                extractor = RegionExtractor(self._store.settings)
+                extractor = RegionExtractor(self._store.settings, device=self._device)
                 self._store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
                 self._extractor = extractor
             return self._extractor

@@ -1,19 +1,22 @@
-"""Neural networks from files: ONNX graphs on the CPU, their class names, and models of the transformers library."""
+"""Neural networks from files: ONNX graphs, their class names, and models of the transformers library."""
 
 from __future__ import annotations
 
 import ast
 import json
+import threading
 import tomllib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError, plain_reason
+from unboxed.errors import DeviceError, RegionsError, plain_reason
 from unboxed.regions.external_data import require_external_data
+from unboxed.runtime.devices import current_device
 from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
@@ -21,7 +24,9 @@ __all__ = ["Network", "class_list", "load_transformers"]
 
 
 class Network:
-    """An ONNX graph with one image input, opened on the CPU; safe to run from several threads at once.
+    """An ONNX graph with one image input; safe to run from several threads at once.
+
+    It runs on the device of `running_on` where it is opened.
 
     What the graph expects is described by its metadata, or by a TOML file of the same name beside it (`model.toml` for
     `model.onnx`), whose keys take precedence: `mean`, `std`, `classes` and others that the sources name.
@@ -31,9 +36,11 @@ class Network:
         input_size: (width, height) where the graph fixes them, else None.
         outputs: (name, shape) of each output; a size that is not fixed is None.
         metadata: the key-value pairs in the file.
+        provider: the execution provider of ONNX Runtime that runs it.
 
     Raises:
         RegionsError: no such file, not an ONNX graph, or not one image input.
+        DeviceError: a device was named on which it cannot run.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,8 +53,16 @@ class Network:
         # One thread: an extraction runs several images at once, which scales better than several threads an image.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        device = current_device()
+        providers = device.providers()
+        directml = providers[0] == "DmlExecutionProvider"  # runs one image at a time, and without memory patterns
+        options.enable_mem_pattern = not directml
+        self._turn = threading.Lock() if directml else nullcontext()
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            self.provider = device.check_provider(providers, session.get_providers(), str(path))
+        except DeviceError:
+            raise
         except Exception as error:  # onnxruntime raises its own unrelated classes
             reason = "it is no ONNX file" if "INVALID_PROTOBUF" in str(error) else _first_line(error)
             raise RegionsError(
@@ -80,7 +95,8 @@ class Network:
         if self._sizes:
             given[self._sizes] = np.array([[pixels.shape[-2], pixels.shape[-3]]] * len(batch), np.int64)
         try:
-            outputs = self._session.run(names, given)
+            with self._turn:
+                outputs = self._session.run(names, given)
         except Exception as error:
             height, width = pixels.shape[-3:-1]
             raise RegionsError(
@@ -200,7 +216,7 @@ def class_list(
 
 
 def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
-    """A model of the transformers library in evaluation mode, and its image processor.
+    """A model of the transformers library in evaluation mode on the current device, and its image processor.
 
     Only safetensors weights are loaded, and no code of the model's repository is run.
 
@@ -222,7 +238,8 @@ def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
     def load(local: bool) -> tuple[Any, Any]:
         model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, local_files_only=local)
         processor: Any = transformers.AutoImageProcessor
-        return model.eval(), processor.from_pretrained(name, local_files_only=local)
+        model = model.eval().to(current_device().torch_device())
+        return model, processor.from_pretrained(name, local_files_only=local)
 
     try:
         return load(True) if Path(name).is_dir() else load_cached_first(name, load)

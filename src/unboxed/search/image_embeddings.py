@@ -79,7 +79,7 @@ def encode_for_index(grounder: Grounder, regions_B: Sequence[Regions]) -> list[S
             label_BR=None if batch.label_BR is None else pad(batch.label_BR, (0, 1)),
             blocks_BRM=None if batch.blocks_BRM is None else pad(batch.blocks_BRM, (0, 0, 0, 1)),
         )
-    encoded = grounder.model.encode_images(batch)
+    encoded = grounder.model.encode_images(batch).to("cpu")
     stored = []
     for b, regions in enumerate(regions_B):
         count = len(regions)

@@ -205,7 +205,7 @@ class Index:
         captions = [_parsed(self.table.captions[row]) for row in rows]
         batches = (captions[first : first + _BATCH] for first in range(0, len(captions), _BATCH))
         encoded = (self.grounder.encode_captions(batch) for batch in batches)
-        score_C = torch.cat([self.grounder.model.score(query, batch)[0] for batch in encoded])
+        score_C = torch.cat([self._score(query, batch)[0] for batch in encoded])
         best = score_C.argsort(descending=True, stable=True)[: max(k, 0)].tolist()
         groundings = self.grounder.ground_regions(regions, [captions[c] for c in best])
         shown = None if isinstance(image, Regions) else image
@@ -272,7 +272,7 @@ class Index:
         They are chosen in a few rounds: the exact scores of one round improve the weights that choose the next.
         """
         low_rank, vectors_NE = self.table.low_rank, self.table.vectors_NE
-        score_S = self.grounder.model.score(self._sample, query)[:, 0]
+        score_S = self._score(self._sample, query)[:, 0]
         weights_F = low_rank.weights(score_S[:, None])[:, 0]
         pool = self.vector_search.top(weights_F[:-1], max(_POOL, count))
         vectors_SE, vectors_PE = vectors_NE[self.table.sample_S].float(), vectors_NE[pool].float()
@@ -290,7 +290,7 @@ class Index:
         """One row for each of at most `count` different texts that are candidates for an image."""
         rows_C = torch.arange(self.captions)
         if count < self.captions:
-            anchor_score_1A = self.grounder.model.score(query, self.grounder.encode_captions(self._anchors))
+            anchor_score_1A = self._score(query, self.grounder.encode_captions(self._anchors))
             vector_E = self.table.low_rank.vectors(anchor_score_1A)[0]
             approximate_C = self.table.weights_CF.float() @ torch.cat([vector_E, torch.ones(1)])
             rows_C = approximate_C.argsort(descending=True, stable=True)
@@ -304,7 +304,7 @@ class Index:
     def _scores(self, rows: torch.Tensor, captions: CaptionEmbeddings) -> torch.Tensor:
         """The exact scores of images, `[rows, C]`."""
         batches = (image_batch([self.image(row) for row in batch.tolist()]) for batch in torch.split(rows, _BATCH))
-        return torch.cat([self.grounder.model.score(batch, captions) for batch in batches])
+        return torch.cat([self._score(batch, captions) for batch in batches])
 
     @torch.inference_mode()
     def _typical_weights(self) -> torch.Tensor:
@@ -312,12 +312,16 @@ class Index:
         if self.captions:
             return self.table.weights_CF[self._spread_captions(_TYPICAL), :-1].float()
         anchors = self.grounder.encode_captions(self._anchors[:_TYPICAL])
-        weights_FQ = self.table.low_rank.weights(self.grounder.model.score(self._sample, anchors))
+        weights_FQ = self.table.low_rank.weights(self._score(self._sample, anchors))
         return weights_FQ[:-1].T.contiguous()
 
     def _spread_captions(self, count: int) -> list[int]:
         """At most `count` rows of captions, evenly spaced."""
         return list(range(0, self.captions, max(1, self.captions // count)))[:count]
+
+    def _score(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
+        """The exact scores `[B, C]`, on the CPU as the table is."""
+        return self.grounder.model.score(images, captions).cpu()
 
     @cached_property
     def _sample(self) -> ImageEmbeddings:

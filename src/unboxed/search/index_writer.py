@@ -128,7 +128,7 @@ class IndexWriter:
 
     @torch.inference_mode()
     def _score(self, images: Sequence[StoredImage], captions: CaptionEmbeddings) -> torch.Tensor:
-        return self._grounder.model.score(image_batch(images), captions).float()
+        return self._grounder.model.score(image_batch(images), captions).float().cpu()
 
     def add_shard(self, keys: Sequence[str], images: Sequence[StoredImage], anchor_score_NA: torch.Tensor) -> None:
         """Write a shard; the arguments are those of `write_shard`."""

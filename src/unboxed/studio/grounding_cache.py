@@ -51,7 +51,8 @@ class GroundingCache:
     def __init__(self, grounder: Grounder, limits: Limits, library: ImageLibrary) -> None:
         self.grounder, self.library = grounder, library
         self._limits = limits
-        self.extractor = RegionExtractor(grounder.config.regions, side_by_side=limits.workers > 1)
+        several = limits.workers > 1
+        self.extractor = RegionExtractor(grounder.config.regions, side_by_side=several, device=grounder.device)
         self._extracted: LRUCache[str, ExtractedImage] = LRUCache(limits.cached)
 
     def extract(self, content: bytes | None, image_id: str | None, name: str = "The image") -> ExtractedImage:

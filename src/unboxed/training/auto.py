@@ -17,6 +17,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.devices import running_on
 from unboxed.training.fitting import fit, require_free
 from unboxed.training.options import FitSettings
 from unboxed.training.splits import training_and_validation
@@ -49,6 +50,8 @@ def default_fit(
     Raises:
         UnboxedError: as `fit`.
     """
+    with running_on(settings.device) as device:
+        device.torch_device()  # an error before anything is written
     require_free(settings.out, settings.resume)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
@@ -57,7 +60,9 @@ def default_fit(
         show(which)
         store = settings.out / "store"
         examples = [*training.examples, *validation.examples]
-        for image_id, reason in extract(examples, region_settings, store, strict=settings.strict).skipped:
+        for image_id, reason in extract(
+            examples, region_settings, store, strict=settings.strict, device=settings.device
+        ).skipped:
             show(f"Skipped {image_id}: {reason}")
         settings = replace(settings, regions=store)
     assert settings.regions is not None

@@ -27,6 +27,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock, require_writable
+from unboxed.runtime.devices import running_on
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.pretrained import require_transformer
 from unboxed.text.recurrent import RecurrentEncoder
@@ -73,8 +74,21 @@ def fit(
         The trained model, as `Grounder.load(settings.out)` gives it.
 
     Raises:
-        UnboxedError: the dataset, the store or the run cannot be used; the message names the fix.
+        UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
+    with running_on(settings.device) as device:
+        device.torch_device()  # an error before anything is written
+        return _fit(recipe, options, settings, preset, show, report)
+
+
+def _fit(
+    recipe: str,
+    options: RecipeConfig,
+    settings: FitSettings,
+    preset: str | None,
+    show: Callable[[str], None],
+    report: Callable[[dict[str, Any]], None],
+) -> Grounder:
     run = settings.out
     previous = _previous_run(recipe, options, settings, preset)
     if previous is not None and previous.facts.get("finished"):

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from unboxed.inference.weights import save_weights
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
+from unboxed.runtime.devices import current_device
 from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
@@ -41,7 +42,7 @@ def train(
     precision: Precision = "32",
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> dict[str, Any]:
-    """Train `model` and leave the best epoch's weights in `run/model.safetensors`.
+    """Train `model` on the current device and leave the best epoch's weights in `run/model.safetensors`.
 
     If `run` holds a checkpoint, training continues from it and ends with exactly the weights of an uninterrupted run:
     every random number is derived from (seed, epoch, batch, purpose), and a checkpoint holds all other state.
@@ -96,7 +97,7 @@ class _Training:
         self.model, self.schedule, self.folder, self.precision = model, schedule, run, precision
         self.training, self.validation = training, validation
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
-        self.fabric = Fabric(devices=1)
+        self.fabric = fabric_on(current_device().torch_device())
         optimizer = optimizer_of(model, schedule)
         self.progress = _Progress()
         if self._checkpoint.exists():
@@ -199,6 +200,11 @@ class _Training:
 
     def _save_checkpoint(self) -> None:
         save_checkpoint(self._checkpoint, self.model, self.optimizer, asdict(self.progress))
+
+
+def fabric_on(device: torch.device) -> Fabric:
+    """One process on a device."""
+    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
 
 
 def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedule: Schedule) -> bool:

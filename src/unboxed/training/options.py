@@ -30,6 +30,8 @@ class FitSettings:
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
             attention, scores, losses and validation stay in single precision.
         cache: folder in which several runs share their negatives; None: they are kept in the run.
+        device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
+            `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
     """
 
     data: Path
@@ -43,3 +45,4 @@ class FitSettings:
     train_fraction: float = 1.0
     precision: Precision = "32"
     cache: Path | None = None
+    device: str | None = None

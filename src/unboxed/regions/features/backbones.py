@@ -148,7 +148,8 @@ class TransformersBackbone:
             images=Image.fromarray(sized.pixels), do_resize=False, do_center_crop=False, return_tensors="pt"
         )
         with torch.inference_mode():
-            hidden = self._model(pixel_values=inputs["pixel_values"]).last_hidden_state[0].float().numpy()
+            found = self._model(pixel_values=inputs["pixel_values"].to(self._model.device)).last_hidden_state
+        hidden = found[0].float().cpu().numpy()
         if hidden.ndim == 2:
             rows, columns = self._patches(sized, len(hidden))
             hidden = hidden[len(hidden) - rows * columns :].T.reshape(-1, rows, columns)

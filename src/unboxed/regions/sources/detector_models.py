@@ -158,9 +158,9 @@ class TransformersDetector:
 
         whole = Image.fromarray(view.resized(*view.original_size).pixels)
         with torch.inference_mode():
-            output = self._model(**self._processor(images=whole, return_tensors="pt"))
-        boxes = corners(output.pred_boxes[0].float().numpy()) * np.array([*view.size] * 2, np.float32)
-        scores = detr_scores(output.logits[0].float().numpy(), len(self.class_names))
+            output = self._model(**self._processor(images=whole, return_tensors="pt").to(self._model.device))
+        boxes = corners(output.pred_boxes[0].float().cpu().numpy()) * np.array([*view.size] * 2, np.float32)
+        scores = detr_scores(output.logits[0].float().cpu().numpy(), len(self.class_names))
         return Detections(boxes.astype(np.float32), scores)
 
 
