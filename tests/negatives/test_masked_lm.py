@@ -11,6 +11,7 @@ from unboxed.negatives.base import CaptionNouns
 from unboxed.negatives.masked_lm import (
     MaskedLM,
     MaskedLMSettings,
+    _steps,
     corrupt,
     small_model_fingerprint,
     train_masked_lm,
@@ -100,6 +101,11 @@ def test_equal_seeds_give_equal_weights_whatever_the_global_generator() -> None:
     assert not torch.equal(one.embedding.weight, three.embedding.weight)
     assert one.fingerprint == two.fingerprint == small_model_fingerprint(captions, settings)
     assert one.fingerprint != three.fingerprint
+
+
+@pytest.mark.parametrize(("captions", "steps"), [(1, 60), (200, 240), (1_000, 800), (40_000, 1_875), (200_000, 4_000)])
+def test_a_few_captions_take_fewer_steps(captions: int, steps: int) -> None:
+    assert _steps(captions, MaskedLMSettings()) == steps  # of 64 captions
 
 
 def test_special_words_are_not_in_its_vocabulary(model: MaskedLM) -> None:

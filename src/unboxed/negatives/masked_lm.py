@@ -28,6 +28,7 @@ from unboxed.types import Array
 __all__ = ["MaskedLM", "MaskedLMSettings", "corrupt", "small_model_fingerprint", "train_masked_lm"]
 
 _EVALUATION_BATCH = 256
+_MOST_EPOCHS = 60
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class MaskedLMSettings:
         min_count: a word that occurs less often in the captions is `<unk>`.
         predict: share of a caption's words that a training step predicts.
         epochs: passes over the captions.
-        min_steps, max_steps: limits of the number of training steps, however many captions there are.
+        min_steps, max_steps: limits of the number of training steps. A few captions are read 60 times at most, after
+            which nothing is learned any more.
         batch: captions in a step.
         learning_rate: the peak of AdamW's one-cycle schedule.
         seed: of the weights, the order and the corruption.
@@ -166,8 +168,7 @@ def train_masked_lm(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = MaskedLM(vocabulary, settings, small_model_fingerprint(captions, settings))
-    steps = settings.epochs * math.ceil(len(train) / settings.batch)
-    steps = min(max(steps, settings.min_steps), settings.max_steps)
+    steps = _steps(len(train), settings)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     batches = enumerate(itertools.islice(_batches(train, settings), steps))
     for step, tokens_CW in track(batches, "Language model", steps, progress):
@@ -217,6 +218,13 @@ def corrupt(tokens_CW: Tensor, vocabulary_size: int, share: float, generator: to
     )
     corrupted_CW = torch.where(chosen_CW & (action_CW < 0.8), MASK_ID, tokens_CW)
     return torch.where(chosen_CW & (action_CW >= 0.9), random_CW, corrupted_CW), chosen_CW
+
+
+def _steps(captions: int, settings: MaskedLMSettings) -> int:
+    """The number of training steps."""
+    epoch = math.ceil(captions / settings.batch)
+    least = min(settings.min_steps, max(settings.epochs, _MOST_EPOCHS) * epoch)
+    return min(max(settings.epochs * epoch, least), settings.max_steps)
 
 
 def _one_cycle(step: int, steps: int) -> float:
