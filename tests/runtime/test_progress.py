@@ -1,11 +1,14 @@
-"""Progress goes to standard error: a bar on a terminal, a line for every tenth elsewhere."""
+"""Progress goes to standard error: a bar on a terminal, elsewhere a line for every tenth and every half minute."""
 
 from __future__ import annotations
 
+import itertools
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from unboxed.runtime import progress
 from unboxed.runtime.progress import TrainingProgress, show, track
 
 
@@ -17,6 +20,16 @@ def test_every_item_comes_through_and_every_tenth_is_shown(capsys: pytest.Captur
     assert [line.split(",")[0] for line in lines] == [f"Counting: {4 * k} of 40" for k in range(1, 11)]
     assert list(track(range(3), "Counting", 3, progress=False)) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_slow_work_shows_a_line_every_half_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(step=8.0)  # seconds that each item takes
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert len(list(track(range(99), "Waiting", 99))) == 99
+    shown = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert shown[:3] == [4, 8, 10] and max(b - a for a, b in itertools.pairwise(shown)) == 4
 
 
 def test_a_line_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

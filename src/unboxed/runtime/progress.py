@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal; elsewhere a line for every tenth of the work."""
+"""Progress of long work: a bar with the time left on a terminal; else a line each tenth of it, and each half minute."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 __all__ = ["TrainingProgress", "show", "track"]
 
 T = TypeVar("T")
+_SECONDS = 30  # between lines, at most
 
 
 def show(line: str) -> None:
@@ -63,7 +64,7 @@ class _Meter:
 
         self._label, self._total, self._first = label, total, done
         self._shown = done
-        self._started = time.monotonic()
+        self._started = self._said = time.monotonic()
         console = Console(stderr=True)
         self._bar = None
         if console.is_terminal:
@@ -84,8 +85,8 @@ class _Meter:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=f"{rate:.1f}/s", note=note)
-        elif done * 10 // self._total > self._shown * 10 // self._total:
-            self._shown = done
+        elif done * 10 // self._total > self._shown * 10 // self._total or now - self._said >= _SECONDS:
+            self._shown, self._said = done, now
             left = (self._total - done) / max(rate, 1e-9)
             show(
                 f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left"

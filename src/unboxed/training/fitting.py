@@ -304,10 +304,11 @@ def _train(
     report: Callable[[dict[str, Any]], None],
 ) -> None:
     """Train the model, and leave it with the weights of the best epoch."""
-    started = time.monotonic()
+    started, schedule = time.monotonic(), grounder.config.options.schedule
+    show(f"Training: {schedule.epochs} epochs of {len(loaders[0].plan(schedule, 0)):,} steps")
     best = train(
         grounder.model,
-        grounder.config.options.schedule,
+        schedule,
         *loaders,
         settings.out,
         tensorboard=settings.tensorboard,
