@@ -34,6 +34,14 @@ class TestHandMade:
         assert found["recall"] == pytest.approx(100)
         assert found["f1_of_means"] == found["mean_f1"] == pytest.approx(80)
 
+    def test_the_convention_of_boxes_decides_which_regions_are_relevant(self):
+        # The dog's head has IoU of exactly one half with the dog, and of more as first and last pixels.
+        attending = word([0.4, 0.3, 0.28, 0.02], [DOG])
+        found = scores(attending, overlap="above")
+        assert found["precision"] == pytest.approx(100 / 3) and "IoU > 0.5 with any gold box" in str(found)
+        found = scores(attending, boxes="inclusive", overlap="above")
+        assert found["precision"] == pytest.approx(200 / 3) and "IoU of inclusive boxes > 0.5" in str(found)
+
     def test_a_weight_at_the_threshold_is_not_attended(self):
         found = scores(word([0.25, 0.25, 0.25, 0.25], [DOG]))
         assert found["precision"] == found["recall"] == found["mean_f1"] == 0

@@ -16,7 +16,7 @@ from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.evaluate import evaluate_run
 from unboxed.evaluation.grounded_split import ground_split, score_groundings, score_word_attention
 from unboxed.evaluation.grounding import METRICS
-from unboxed.evaluation.options import EvaluationOptions
+from unboxed.evaluation.options import BoxRuleOptions, EvaluationOptions
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import score_retrieval
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -143,6 +143,13 @@ def test_a_run_without_a_log_has_a_report_without_curves(drawn_run: Path, tiny_w
     assert result.report is not None
     assert "Over optimizer steps" in (page := result.report.read_text(encoding="utf-8"))  # the chart of attention
     assert "Loss" not in page
+
+
+def test_every_line_of_the_result_names_the_convention_of_boxes(drawn_run: Path, tiny_world: World) -> None:
+    options = replace(NO_REPORT, rule=BoxRuleOptions(boxes="inclusive", overlap="above"))
+    result = evaluate_run(drawn_run, tiny_world[0], options)
+    assert result.scores is not None and "inclusive boxes, IoU > 0.5" in str(result.scores.rule)
+    assert "IoU of inclusive boxes > 0.5 with any gold box" in result.facts["Attention"]
 
 
 def test_attention_cannot_be_scored_where_no_region_overlaps_a_gold_box(

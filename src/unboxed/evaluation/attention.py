@@ -25,10 +25,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import enclosing, iou
+from unboxed.boxes import enclosing
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention_protocol import AttentionProtocol, AveragedOver, ThresholdUnit
 from unboxed.evaluation.bootstrap import Floats, PerImageMetric, bootstrap, percentile_interval
+from unboxed.evaluation.box_rules import BoxRule
 from unboxed.types import Array
 
 __all__ = [
@@ -183,7 +184,7 @@ def score_attention(
     if not scored.words:
         raise EvaluationError(
             f"None of {scored.given} words can be scored: {scored.without_gold} have no gold box and for "
-            f"{scored.given - scored.without_gold} no region has IoU ≥ {protocol.iou_threshold:g} with one; evaluate "
+            f"{scored.given - scored.without_gold} no region has an IoU of {protocol.iou_threshold:g} with one; evaluate "
             "on a split whose annotations have boxes, with regions that cover them."
         )
     values_NT3, image_of_N = _averaged(scored, protocol.average_over)
@@ -291,7 +292,11 @@ def _is_selected(word: AttendedWord, protocol: AttentionProtocol) -> bool:
 def _relevant(word: AttendedWord, protocol: AttentionProtocol) -> npt.NDArray[np.bool_]:
     """`[R]`: is the region relevant to the word?"""
     gold = word.gold_boxes_N4 if protocol.gold == "any" else enclosing(word.gold_boxes_N4)
-    relevant_R: npt.NDArray[np.bool_] = np.any(iou(word.boxes_R4, gold) >= protocol.iou_threshold, axis=1)
+    overlap = BoxRule(protocol.boxes).intersection_over_union(word.boxes_R4, gold)
+    least = protocol.iou_threshold
+    relevant_R: npt.NDArray[np.bool_] = np.any(
+        overlap >= least if protocol.overlap == "at-least" else overlap > least, axis=1
+    )
     return relevant_R
 
 

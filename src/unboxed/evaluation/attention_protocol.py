@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.options import BoxEdges, Overlap
 
 __all__ = ["AttentionProtocol"]
 
@@ -24,7 +25,8 @@ class AttentionProtocol:
         attention_threshold: a region is attended when its weight is above it (strictly).
         threshold_unit: `uniform`, the threshold is in units of 1/R, the weight of each region under uniform attention;
             `absolute`, it is a weight in [0, 1].
-        iou_threshold: a region is relevant from this IoU on.
+        iou_threshold: a region is relevant from this IoU on, or above it: see `overlap`.
+        boxes, overlap: as in `BoxRuleOptions`.
         gold: relevant to `any` of the gold boxes, or to the one box that encloses all of them (`union`).
         words: which words of a phrase are scored: `all`, the `last`, or `nouns`.
         average_over: `words`, all words weigh the same; `phrases` or `images`, the means of their words weigh the same.
@@ -38,6 +40,8 @@ class AttentionProtocol:
     attention_threshold: float = 1.0
     threshold_unit: ThresholdUnit = "uniform"
     iou_threshold: float = 0.5
+    boxes: BoxEdges = "continuous"
+    overlap: Overlap = "at-least"
     gold: GoldReading = "any"
     words: CountedWords = "all"
     average_over: AveragedOver = "words"
@@ -47,6 +51,8 @@ class AttentionProtocol:
     def __post_init__(self) -> None:
         for name, options in (
             ("threshold_unit", ThresholdUnit),
+            ("boxes", BoxEdges),
+            ("overlap", Overlap),
             ("gold", GoldReading),
             ("words", CountedWords),
             ("average_over", AveragedOver),
@@ -63,7 +69,9 @@ class AttentionProtocol:
         unit = " / R" if self.threshold_unit == "uniform" else ""
         gold = "any gold box" if self.gold == "any" else "the box around all gold boxes"
         words = {"all": "all words", "last": "the last word", "nouns": "the nouns"}[self.words]
+        edges = "" if self.boxes == "continuous" else f" of {self.boxes} boxes"
+        least = f"IoU{edges} {'≥' if self.overlap == 'at-least' else '>'} {self.iou_threshold:g}"
         return (
-            f"attention > {self.attention_threshold:g}{unit}, IoU ≥ {self.iou_threshold:g} with {gold}, {words} of "
+            f"attention > {self.attention_threshold:g}{unit}, {least} with {gold}, {words} of "
             f"each phrase, mean over {self.average_over}, unreachable words {self.unreachable}"
         )

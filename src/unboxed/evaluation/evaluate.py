@@ -13,6 +13,7 @@ import numpy as np
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.attention import AttentionScores
+from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounded_split import (
@@ -146,7 +147,9 @@ def evaluate_run(
         result,
         scores=score_groundings(grounded, rule=BoxRule.of(options.rule)),
         heat=score_heat_maps(grounded, rule=BoxRule.of(options.rule)),
-        attention=score_word_attention(grounded),
+        attention=score_word_attention(
+            grounded, AttentionProtocol(boxes=options.rule.boxes, overlap=options.rule.overlap)
+        ),
     )
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result
 

@@ -11,6 +11,7 @@ import numpy as np
 from unboxed.attention.heatmaps import heat_inside, hottest_point, positive_heat, rank_by_heat, upsampled
 from unboxed.errors import EvaluationError, RegionsError
 from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
+from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
@@ -185,10 +186,12 @@ def _heat_mentions(item: GroundedExample) -> Iterator[HeatMention]:
             yield HeatMention(item.example.image_id, number, phrase.boxes, point, inside)
 
 
-def score_word_attention(grounded: Iterable[GroundedExample]) -> AttentionScores | None:
+def score_word_attention(
+    grounded: Iterable[GroundedExample], protocol: AttentionProtocol | None = None
+) -> AttentionScores | None:
     """Attention precision, recall and F1 of all words of phrases; None if no word can be scored."""
     try:
-        return score_attention(word for item in grounded for word in attended_words(item))
+        return score_attention((word for item in grounded for word in attended_words(item)), protocol)
     except EvaluationError:
         return None
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["BoxRuleOptions", "EvaluationOptions"]
+__all__ = ["BoxEdges", "BoxRuleOptions", "EvaluationOptions", "Overlap"]
+
+BoxEdges = Literal["continuous", "inclusive"]
+Overlap = Literal["at-least", "above"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class BoxRuleOptions:
         point_on_edge: a point on the edge of a gold box is `outside` or `inside`.
     """
 
-    boxes: Literal["continuous", "inclusive"] = "continuous"
-    overlap: Literal["at-least", "above"] = "at-least"
+    boxes: BoxEdges = "continuous"
+    overlap: Overlap = "at-least"
     point_on_edge: Literal["outside", "inside"] = "outside"
 
 
