@@ -184,8 +184,8 @@ def score_attention(
     if not scored.words:
         raise EvaluationError(
             f"None of {scored.given} words can be scored: {scored.without_gold} have no gold box and for "
-            f"{scored.given - scored.without_gold} no region has an IoU of {protocol.iou_threshold:g} with one; evaluate "
-            "on a split whose annotations have boxes, with regions that cover them."
+            f"{scored.given - scored.without_gold} no region has an IoU of {protocol.iou_threshold:g} with one; "
+            "evaluate on a split whose annotations have boxes, with regions that cover them."
         )
     values_NT3, image_of_N = _averaged(scored, protocol.average_over)
     means_TX = _metrics(values_NT3.mean(axis=0))
