@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unboxed.data.images import StoredImage
+from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
 from unboxed.text.phrases import content_mask, content_or_all, head_noun, is_content, noun_phrases, phrase_words
 from unboxed.text.tokens import words
@@ -49,10 +53,56 @@ def _bracketed(caption: str) -> str:
         "[snow covered cars] behind [the injured]",
         "[The man] in [red] rides [a bike]",
         "[A man] in [a hard hat] beside [the white one] runs much",
+        "[Birds] on [telephone lines], [a cup] that's full, [blue check points] on [a map]",
+        "[A white , black , and brown dog] with [a white shirt] [black tie] and [frizzy , dark hair]",
+        "[The coal mine] has [a boiled egg] and [a set of 2] on [page 2] behind [a still lake]. 2",
+        "[Two dogs] meeting near [a brick building], [a man] is rock climbing, [they] are all running",
+        "[One] [a keyboard], [fireworks] light up [a shop front], [a sandwich] cut in half",
+        "[A boy] shows [each other] [outdoors] how to clean [a fence] painted yellow",
     ],
 )
 def test_typical_captions(expected: str) -> None:
     assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
+
+
+_ANNOTATED = Path(__file__).parents[1] / "assets" / "caption_phrases.txt"
+
+
+def _f1(pairs: Iterable[tuple[str, set[tuple[int, int]]]]) -> float:
+    """F1 of exact spans of phrases over captions, each with its annotated spans."""
+    right = found = wanted = 0
+    for caption, spans in pairs:
+        ours = {(phrase.start, phrase.end) for phrase in noun_phrases(caption)}
+        right, found, wanted = right + len(ours & spans), found + len(ours), wanted + len(spans)
+    return 2 * right / (found + wanted)
+
+
+def _spans(bracketed: str) -> tuple[str, set[tuple[int, int]]]:
+    """A caption without its brackets, and the spans that they marked."""
+    text, spans, start = "", set(), 0
+    for letter in bracketed:
+        if letter == "[":
+            start = len(text)
+        elif letter == "]":
+            spans.add((start, len(text)))
+        else:
+            text += letter
+    return text, spans
+
+
+@pytest.mark.parametrize("style", ["coco", "alt text", "shop titles", "archive notes"])
+def test_captions_of_four_styles_agree_with_annotations_by_hand(style: str) -> None:
+    part = _ANNOTATED.read_text("utf-8").split(f"# style: {style}\n")[1].split("# style:")[0]
+    assert _f1(map(_spans, part.splitlines())) >= 0.93
+
+
+def test_phrases_of_real_captions_agree_with_flickr30k_entities(shared_data: Path) -> None:
+    release = shared_data / "data" / "flickr30k_entities"
+    ids = (release / "val.txt").read_text("utf-8").split()
+    images = {image_id: StoredImage(Path(image_id), 1, 1) for image_id in ids}
+    captions = [c for example in read_examples(release / "annotations.tar.gz", images) for c in example.captions]
+    assert len(captions) == 5000
+    assert _f1((c.text, {(phrase.start, phrase.end) for phrase in c.phrases}) for c in captions) >= 0.958
 
 
 def test_a_caption_without_a_noun_phrase_is_one_phrase() -> None:

@@ -54,7 +54,7 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     found = words(caption)
     if not found:
         raise CaptionError(f"The caption {caption!r} has no words; give it at least one.")
-    chunks = _join_over_of(base_phrases(caption, found), found) or [(0, len(found))]
+    chunks = _join_over_of(caption, base_phrases(caption, found), found) or [(0, len(found))]
     spans = ((found[first].start, found[stop - 1].end) for first, stop in chunks)
     return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
 
@@ -153,11 +153,22 @@ def content_or_all(words_PW: Mask, content_W: Mask) -> Mask:
     return chosen
 
 
-def _join_over_of(chunks: Sequence[tuple[int, int]], found: Sequence[Word]) -> list[tuple[int, int]]:
+def _only_blanks(caption: str, found: Sequence[Word], first: int) -> bool:
+    """Whether no punctuation stands on either side of the word before word `first`: not "a porch , of which"."""
+    before, of, after = found[first - 2 : first + 1]
+    return not caption[before.end : of.start].strip() and not caption[of.end : after.start].strip()
+
+
+def _join_over_of(caption: str, chunks: Sequence[tuple[int, int]], found: Sequence[Word]) -> list[tuple[int, int]]:
     """Phrases with "of" between them are one, except after "in front of" and "on top of", which are prepositions."""
     joined: list[tuple[int, int]] = []
     for first, stop in chunks:
-        if joined and joined[-1][1] == first - 1 and found[first - 1].text == "of":
+        if (
+            joined
+            and joined[-1][1] == first - 1
+            and found[first - 1].text == "of"
+            and _only_blanks(caption, found, first)
+        ):
             joined[-1] = (joined[-1][0], stop)
         else:
             joined.append((first, stop))

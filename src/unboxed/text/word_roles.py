@@ -1,0 +1,302 @@
+"""The role of a word in a noun phrase, by rules on the words beside it.
+
+Captions are written in a narrow English: present tense, few clauses, many bare participles ("a man wearing a hat rides
+a bike"). The difficult decision is nearly always whether a word is a verb or a part of a noun phrase. The rules decide
+it from the words to its left in the phrase, the agreement in number, and the next word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from unboxed.text import lexicon, word_lists
+from unboxed.text.word_context import NEW_PHRASE, Context, Role, is_ing_form, may_modify
+from unboxed.text.word_lists import word_set
+
+__all__ = ["role_of"]
+
+
+_BEFORE_NOUN = word_set("with in on of at near against through into over under from between")
+_BEFORE_PARTICIPLE = word_set("is are was were be been being get gets getting got just")
+_BEFORE_BASE_FORM = word_set("to can could will would may might must should cannot don't doesn't do does did")
+_MODIFIER_PREPOSITIONS = word_set("back front top side inside outside round past down off over next opposite")
+_WITH = ("with", "in", "and", "or", "of")
+_AFTER_PRONOUN = lexicon.CONJUNCTIONS | lexicon.AUXILIARIES | lexicon.ARTICLES | {""}
+
+
+def role_of(at: Context) -> Role:
+    """The role that the first rule for the word gives it; a rule may pass, with None."""
+    for rule in _rules(at.word):
+        if (role := rule(at)) is not None:
+            return role
+    return _noun_or_verb(at)
+
+
+def _possessive(at: Context) -> Role | None:
+    if not at.possessive_s:
+        return None
+    return Role.LINK if at.has_noun or at.phrase == ("the", "other") else Role.OUTSIDE
+
+
+def _numeral(at: Context) -> Role:
+    is_name = at.has_noun and not at.noun_follows and not lexicon.is_plural(at.last)  # "number 28"
+    return Role.NOUN if is_name else Role.DETERMINER
+
+
+def _his_or_her(at: Context) -> Role:
+    """ "her dog" against "near her", "his" almost always the former."""
+    is_preposition = at.next in lexicon.PREPOSITIONS and at.next not in _MODIFIER_PREPOSITIONS
+    is_object = at.word == "her" and at.next.endswith("ing") and at.next not in word_lists.ING_NOUNS
+    return Role.PRONOUN if at.next in _AFTER_PRONOUN or is_preposition or is_object else Role.DETERMINER
+
+
+def _pronoun_or_determiner(at: Context) -> Role:
+    word = at.word
+    if word == "mine" and at.last_role in (Role.NOUN, Role.DETERMINER):  # "a coal mine"
+        return Role.NOUN
+    if word in ("one", "ones", "others") and at.last_role in (Role.DETERMINER, Role.MODIFIER):
+        return Role.NOUN
+    if (word, at.next) in (("one", "another"), ("each", "other")):
+        return Role.DETERMINER
+    if word in ("another", "other") and at.before in ("one", "each") and at.last_role is Role.DETERMINER:
+        return Role.NOUN
+    if word == "that" and at.last_role is Role.NOUN:
+        return Role.PRONOUN
+    if word == "that" and at.before and at.next and not at.noun_follows:  # "decides that the guitar is his"
+        return Role.OUTSIDE
+    if word in ("all", "each", "either") and _is_floating(at):
+        return Role.OUTSIDE
+    return _determiner(at) or _pronoun(at)
+
+
+def _is_floating(at: Context) -> bool:
+    """ "they are all running", "either a dog or a cat"."""
+    if at.word == "either":
+        return at.next in NEW_PHRASE
+    verb_follows = is_ing_form(at.next) or at.next in word_lists.RARELY_NOUNS or lexicon.is_past_form(at.next)
+    return (at.before in lexicon.AUXILIARIES and at.word != "each") or (verb_follows and at.has_noun)
+
+
+def _determiner(at: Context) -> Role | None:
+    is_subject = at.next in word_lists.S_FORMS and at.word in ("that", "this", "which", "what")
+    precedes_noun = at.word not in lexicon.PRONOUNS or at.noun_follows
+    return Role.DETERMINER if at.word in lexicon.DETERMINERS and precedes_noun and not is_subject else None
+
+
+def _pronoun(at: Context) -> Role:
+    if at.word in ("much", "more", "most", "enough", "such", "half"):
+        return Role.OUTSIDE
+    owns = at.possessive_follows and at.word not in ("he", "she", "it", "that", "there", "who")  # "someone 's dog"
+    return Role.NOUN if owns else Role.PRONOUN
+
+
+def _auxiliary(at: Context) -> Role:
+    is_container = at.word == "can" and at.phrase and at.next not in word_lists.VERBS  # "a trash can"
+    return Role.NOUN if is_container else Role.OUTSIDE
+
+
+def _contraction(at: Context) -> Role:
+    """ "that's", "they're"."""
+    return Role.OUTSIDE
+
+
+def _conjunction(at: Context) -> Role:
+    """ "a black and white dog" against "a dog and a cat"."""
+    joins_modifiers = at.word in ("and", "or", "but") and at.last_role is Role.MODIFIER and may_modify(at.next)
+    return Role.LINK if joins_modifiers else Role.OUTSIDE
+
+
+def _outdoors(at: Context) -> Role:
+    """A scene of its own: "a woman reads [outdoors]"."""
+    return Role.MODIFIER if at.phrase and not at.has_noun and at.noun_follows else Role.PRONOUN
+
+
+def _preposition(at: Context) -> Role | None:
+    """ "the back door" and "the back" against "back to the door"."""
+    if at.word == "round" and not at.phrase and at.noun_follows and at.before in (*_WITH, ""):
+        return Role.MODIFIER  # "with round neck"
+    if at.word == "front" and at.last_role is Role.NOUN and not at.noun_follows:  # "a shop front"
+        return Role.NOUN
+    if (
+        at.word in _MODIFIER_PREPOSITIONS
+        and at.last_role in (Role.DETERMINER, Role.MODIFIER)
+        and not at.may_be_complete
+    ):
+        return Role.MODIFIER if at.noun_follows else Role.NOUN
+    if at.word == "outside" and at.last_role is Role.NOUN and not at.next:  # "a seat outside"
+        return Role.NOUN
+    return Role.OUTSIDE if at.word in lexicon.PREPOSITIONS else None
+
+
+def _adverb(at: Context) -> Role | None:
+    """ "a very old man" against "a man is very old"."""
+    if at.last_role is Role.DETERMINER and at.noun_follows and at.word in ("fast", "hard", "still"):  # "a still lake"
+        return Role.MODIFIER
+    if lexicon.is_adjective(at.word) and at.noun_follows and at.next not in word_lists.ACTIVITIES:
+        return None
+    strengthens = not at.has_noun and (may_modify(at.next) or lexicon.is_past_form(at.next))
+    return Role.LINK if strengthens and at.before not in lexicon.AUXILIARIES else Role.OUTSIDE
+
+
+def _adjective(at: Context) -> Role:
+    """ "a clean floor" against "to clean a floor"."""
+    if at.before in _BEFORE_BASE_FORM and not at.phrase and at.word in word_lists.VERBS and at.next in NEW_PHRASE:
+        return Role.OUTSIDE
+    if at.word in word_lists.VERBS and at.has_noun and lexicon.is_plural(at.last) and not at.noun_follows:
+        return Role.OUTSIDE  # "fireworks light up the sky"
+    if at.word in word_lists.NOUN_ADJECTIVES and not at.noun_follows:
+        return Role.NOUN
+    if at.word == "wide" and at.has_noun:  # "his mouth wide open"
+        return Role.OUTSIDE
+    if not at.has_noun or at.noun_follows or at.word in word_lists.COLOURS:
+        return Role.MODIFIER
+    return Role.OUTSIDE
+
+
+def _ing_form(at: Context) -> Role:
+    """ "a smiling man", "a brick building", "a man building a house"."""
+    is_noun = at.word in word_lists.ING_NOUNS
+    if not at.phrase:
+        return _bare_ing_form(at, is_noun)
+    if not at.has_noun:
+        is_verb = at.may_be_complete and (at.word in word_lists.TRANSITIVE_ING or not at.noun_follows)
+        if is_verb and not is_noun:
+            return Role.OUTSIDE
+        return Role.MODIFIER if at.noun_follows and not is_noun else Role.NOUN
+    acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
+    if at.word in word_lists.AMBIGUOUS_ING and at.next not in word_lists.ING_HEADS and (acts or at.noun_follows):
+        return Role.OUTSIDE
+    if is_noun and at.next not in NEW_PHRASE:
+        return Role.NOUN
+    is_compound = (  # "a city parking lot"
+        at.next in word_lists.ING_HEADS and at.word not in word_lists.TRANSITIVE_ING and not acts
+    )
+    return Role.MODIFIER if is_compound else Role.OUTSIDE
+
+
+def _bare_ing_form(at: Context, is_noun: bool) -> Role:
+    if at.before == "to":
+        return Role.OUTSIDE
+    if is_noun and at.next not in NEW_PHRASE and at.before not in lexicon.AUXILIARIES:
+        return Role.NOUN
+    starts_phrase = (
+        at.next in word_lists.ING_HEADS
+        or at.before in _BEFORE_NOUN
+        or at.before in word_lists.TRANSITIVE_ING
+        or at.is_first
+    )
+    modifies = starts_phrase and at.noun_follows and at.word not in word_lists.TRANSITIVE_ING
+    return Role.MODIFIER if modifies else Role.OUTSIDE
+
+
+def _base_form(at: Context) -> Role:
+    """ "two men walk", "a skate park", "taking a walk"."""
+    is_participle = at.word in word_lists.IRREGULAR_PAST and at.word != "set" and at.next in lexicon.PREPOSITIONS
+    if at.has_noun and (at.word in word_lists.RARELY_NOUNS or is_participle):  # "a sandwich cut in half"
+        return Role.OUTSIDE
+    if at.has_noun:
+        several = lexicon.is_plural(at.last) or (at.after_and and at.clause_follows)  # "he and a boy sit"
+        return Role.OUTSIDE if at.next in NEW_PHRASE or several else Role.NOUN
+    if at.phrase:
+        return Role.OUTSIDE if at.may_be_complete and at.clause_follows else Role.NOUN
+    if at.before in _BEFORE_BASE_FORM or at.before in lexicon.PRONOUNS or at.before in _BEFORE_PARTICIPLE:
+        return Role.OUTSIDE
+    if at.word in word_lists.RARELY_NOUNS and (at.after_join or at.before == "not"):
+        return Role.OUTSIDE
+    return Role.OUTSIDE if at.after_join and at.clause_follows else Role.NOUN
+
+
+def _past_form(at: Context) -> Role:
+    """ "a crowded street", "a snow covered hill", "a man dressed as a clown"."""
+    if at.has_noun and at.next in word_lists.COLOURS:  # "a fence painted yellow"
+        return Role.OUTSIDE
+    if at.word == "shot" and at.has_noun:  # "a basketball shot"
+        return Role.NOUN
+    if not at.noun_follows:
+        is_head = at.phrase and not at.has_noun and not at.may_be_complete  # "the injured"
+        return Role.NOUN if is_head else Role.OUTSIDE
+    if at.has_noun:
+        return Role.OUTSIDE if at.word in word_lists.IRREGULAR_PAST else Role.MODIFIER
+    is_verb = not at.phrase and (at.before in lexicon.AUXILIARIES or at.before in lexicon.PRONOUNS)
+    return Role.OUTSIDE if is_verb else Role.MODIFIER
+
+
+def _s_form(at: Context) -> Role:
+    """ "a man walks", "two dance moves", "telephone lines", "holding drinks"."""
+    often, rarely = at.word in word_lists.OFTEN_NOUNS, _base(at.word) in word_lists.RARELY_NOUNS
+    if at.has_noun:
+        return Role.NOUN if not rarely and _is_counted_or_compound(at, often) else Role.OUTSIDE
+    if at.phrase:
+        is_colour = all(
+            word in word_lists.COLOURS or word == "all" for word in at.phrase
+        )  # "a man in red rides a bike"
+        is_verb = at.last in ("one", "another", "each", "other") or (is_colour and at.clause_follows)
+        return Role.OUTSIDE if is_verb or (is_colour and rarely) else Role.NOUN
+    if at.before in lexicon.PRONOUNS or (rarely and at.after_join and not at.is_first):
+        return Role.OUTSIDE
+    is_verb = at.after_join and not at.is_first and at.clause_follows and not (often and at.before != "and")
+    return Role.OUTSIDE if is_verb else Role.NOUN
+
+
+def _is_counted_or_compound(at: Context, often: bool) -> bool:
+    """Whether an -s form behind a noun is a noun too: a plural determiner counts it, or the first noun cannot act."""
+    if lexicon.is_plural(at.last):
+        return False
+    if not lexicon.PLURAL_DETERMINERS.isdisjoint(at.phrase):
+        return True
+    is_subject = word_lists.is_alive(at.last) or at.determiner in lexicon.SINGULAR_DETERMINERS
+    return often and not is_subject and not at.noun_follows and at.next not in NEW_PHRASE
+
+
+def _base(s_form: str) -> str:
+    """The base form of the -s form of a verb."""
+    return word_lists.BASE_FORMS.get(s_form, s_form)
+
+
+def _noun_or_verb(at: Context) -> Role:
+    """A noun, unless it stands where only a verb can: "a skier slaloms down", "women crochet a blanket"."""
+    if at.word in word_lists.ACTIVITIES and is_ing_form(at.next) and at.next not in word_lists.ING_NOUNS:
+        acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
+        if (at.has_noun and acts) or (not at.phrase and at.before in lexicon.AUXILIARIES):  # "a man is rock climbing"
+            return Role.OUTSIDE
+    if at.word == "side" and not at.phrase and at.before == "along":
+        return Role.OUTSIDE
+    if not at.has_noun:
+        return Role.OUTSIDE if at.before == "to" and at.object_follows else Role.NOUN
+    singular = at.determiner in lexicon.SINGULAR_DETERMINERS and not lexicon.is_plural(at.last)
+    if (
+        singular
+        and at.word not in lexicon.PLURALS
+        and lexicon.is_plural(at.word)
+        and (not at.noun_follows or word_lists.is_alive(at.last))
+    ):
+        return Role.OUTSIDE
+    return Role.OUTSIDE if at.object_follows and at.next not in ("this", "these", "her") else Role.NOUN
+
+
+_Rule = Callable[[Context], Role | None]
+
+_RULES: tuple[tuple[Callable[[str], bool], _Rule], ...] = (
+    (lambda word: word == "s", _possessive),
+    (lambda word: lexicon.is_numeral(word) and word != "one", _numeral),
+    (lambda word: word in ("his", "her"), _his_or_her),
+    (lambda word: word in lexicon.PRONOUNS or word in lexicon.DETERMINERS, _pronoun_or_determiner),
+    (lambda word: word in lexicon.AUXILIARIES, _auxiliary),
+    (lambda word: word in lexicon.CONJUNCTIONS, _conjunction),
+    (lexicon.is_contraction, _contraction),
+    (lambda word: word in ("indoors", "outdoors"), _outdoors),
+    (lambda word: word in lexicon.PREPOSITIONS or word in _MODIFIER_PREPOSITIONS, _preposition),
+    (lexicon.is_adverb, _adverb),
+    (lexicon.is_adjective, _adjective),
+    (is_ing_form, _ing_form),
+    (lambda word: word in word_lists.VERBS, _base_form),
+    (lexicon.is_past_form, _past_form),
+    (lambda word: word in word_lists.S_FORMS, _s_form),
+)
+"""The words that a rule is for, and the rule; in the order in which they are tried."""
+
+
+@lru_cache(maxsize=2**16)
+def _rules(word: str) -> tuple[_Rule, ...]:
+    return tuple(rule for is_for, rule in _RULES if is_for(word))
