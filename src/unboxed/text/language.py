@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
-from unboxed.text.lexicon import word_set
+from unboxed.text.word_lists import word_set
 
 __all__ = ["foreign_language"]
 
