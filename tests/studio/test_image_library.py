@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,20 @@ def test_subfolders_are_listed_without_hidden_files_and_links_out_of_the_folder(
     (folder / "away").symlink_to(tmp_path)
     (folder / "inside.png").symlink_to(folder / "more" / "b.JPG")
     assert [image.name for image in ImageLibrary(Limits(), folder).listed] == ["inside.png", "more/b.JPG"]
+
+
+def test_names_that_are_no_text_and_links_that_lead_nowhere_do_not_break_the_list(tmp_path: Path) -> None:
+    _save(tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "gone.png").symlink_to("missing.png")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.png"))
+    try:
+        _save(odd)
+    except OSError:
+        pytest.skip("the file system takes names in Unicode only")
+    library = ImageLibrary(Limits(), tmp_path)
+    assert [image.name for image in library.listed] == ["a.png", "b?.png"]
+    assert library.open(library.listed[1]).size == (96, 64)
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:

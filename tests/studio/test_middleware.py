@@ -65,6 +65,20 @@ def test_the_token_opens_a_session(make_studio: Make) -> None:
         assert client.get("/api/facts").status_code == 200
 
 
+def test_wrong_tokens_are_answered_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr("unboxed.studio.middleware.time.monotonic", lambda: 7.0)
+    token = Token(SECRET)
+    for _ in range(30):
+        asyncio.run(token.delay_wrong_one())
+    assert slept == [min(0.5 * guess, 10) for guess in range(1, 31)]
+
+
 @pytest.mark.parametrize(
     ("host", "status"),
     [
@@ -76,6 +90,11 @@ def test_the_token_opens_a_session(make_studio: Make) -> None:
         ("evil.example", 400),
         ("localhost.evil.example:8321", 400),
         ("127.0.0.1.evil.example", 400),
+        ("localhost:8321.evil.example", 400),
+        ("localhost:evil", 400),
+        ("evil@localhost:8321", 400),
+        ("localhost.", 400),
+        ("[::1]evil", 400),
         ("", 400),
     ],
 )

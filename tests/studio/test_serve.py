@@ -75,6 +75,13 @@ def test_the_address_is_printed_and_an_interrupt_stops_the_studio(
         (["--host", "0.0.0.0"], "Other machines can reach 0.0.0.0, so the studio needs a token"),
         (["--host", "0.0.0.0", "--token", "short"], "5 characters; give one of at least 16"),
         (["--images", "nowhere"], "nowhere is not a folder"),
+        (["--port", "99999"], "--port 99999 is not a port; give one of 1 to 65535"),
+        (["--port", "-1"], "--port -1 is not a port"),
+        (["--workers", "0"], "--workers 0 is not possible; give 1 or more"),
+        (["--waiting", "-1"], "--waiting -1 is not possible; give 0 or more"),
+        (["--megabytes", "nan"], "--megabytes nan is not possible; give a number above 0"),
+        (["--megapixels", "inf"], "--megapixels inf is not possible"),
+        (["--seconds", "-3"], "--seconds -3.0 is not possible"),
         (["--host", "203.0.113.9", "--token", SECRET], "cannot listen on 203.0.113.9"),
     ],
 )

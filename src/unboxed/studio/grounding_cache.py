@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
@@ -16,6 +16,9 @@ from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
 __all__ = ["ExtractedImage", "GroundingCache", "UnknownImageError"]
+
+
+_UPLOADED = "The image"
 
 
 class UnknownImageError(Exception):
@@ -55,7 +58,7 @@ class GroundingCache:
         self.extractor = RegionExtractor(grounder.config.regions, side_by_side=several, device=grounder.device)
         self._extracted: LRUCache[str, ExtractedImage] = LRUCache(limits.cached)
 
-    def extract(self, content: bytes | None, image_id: str | None, name: str = "The image") -> ExtractedImage:
+    def extract(self, content: bytes | None, image_id: str | None, name: str = _UPLOADED) -> ExtractedImage:
         """The regions of an uploaded image, or of the image of an id.
 
         Args:
@@ -73,16 +76,18 @@ class GroundingCache:
             raise UnknownImageError
         cached = self.get(image_id)
         if cached is not None:
-            return cached
+            return cached if content is None else replace(cached, name=name)
         if content is not None:
-            image, shape = open_image(content, max_pixels=self._limits.pixels, name=name), None
-        else:
-            entry = self.library.get(image_id)
-            if entry is None:
-                raise UnknownImageError
-            image, shape, name = self.library.open(entry), entry.shape, entry.name
-        regions = self.extractor(image, shape)
-        return self.put(ExtractedImage(image_id, name, regions, shape or image.size))
+            image = open_image(content, max_pixels=self._limits.pixels, name=name)
+            # Others may send the same file, or name it by its hash: the name that it has here is not theirs to see.
+            regions = self.extractor(image)
+            return replace(self.put(ExtractedImage(image_id, _UPLOADED, regions, image.size)), name=name)
+        entry = self.library.get(image_id)
+        if entry is None:
+            raise UnknownImageError
+        image = self.library.open(entry)
+        regions = self.extractor(image, entry.shape)
+        return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or image.size))
 
     def put(self, image: ExtractedImage) -> ExtractedImage:
         """Cache the regions of an image and return it."""

@@ -68,7 +68,8 @@ class ImageLibrary:
     def add(self, path: Path, name: str, shape: tuple[int, int] | None = None) -> LibraryImage:
         """Add an image, or return the one of this path that was added before."""
         image_id = "p" + hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:24]
-        return self._images.setdefault(image_id, LibraryImage(image_id, name, path, shape))
+        shown = name.encode("utf-8", "replace").decode()  # file names may have bytes that are no text
+        return self._images.setdefault(image_id, LibraryImage(image_id, shown, path, shape))
 
     def get(self, image_id: str) -> LibraryImage | None:
         """The image of an id; None for an id that no image has."""
@@ -118,6 +119,13 @@ def _image_names(folder: Path) -> Iterator[str]:
             path = Path(parent) / name
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.is_symlink() and not _leads_into(path, root):
                 continue
             yield path.relative_to(root).as_posix()
+
+
+def _leads_into(link: Path, root: Path) -> bool:
+    try:
+        return link.resolve(strict=True).is_relative_to(root)
+    except (OSError, RuntimeError):  # it leads nowhere, or to itself
+        return False

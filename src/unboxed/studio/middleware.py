@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections.abc import Collection
@@ -29,6 +30,9 @@ __all__ = ["COOKIE", "HEADERS", "SecurityMiddleware", "Token", "is_loopback"]
 COOKIE = "unboxed_studio"
 _FORM_BYTES = 64_000  # of a request in addition to its image
 _SHORTEST_TOKEN = 16
+_SECONDS_PER_GUESS = 0.5
+_LONGEST_DELAY = 10.0
+_HOST = re.compile(r"(?P<name>[\w.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -59,10 +63,17 @@ class Token:
         self._secret = secret.encode()
         self.cookie = hmac.new(secrets.token_bytes(32), self._secret, hashlib.sha256).hexdigest()
         """Value of the session cookie; each start of the service makes a new one."""
+        self._next_answer = 0.0
 
     def matches(self, given: str) -> bool:
         """Whether this is the secret, in a time that does not depend on how much of it is right."""
         return hmac.compare_digest(given.encode(), self._secret)
+
+    async def delay_wrong_one(self) -> None:
+        """Wait before a wrong token is answered. They are answered one after another, whoever sends them."""
+        now = time.monotonic()
+        self._next_answer = max(now, self._next_answer) + _SECONDS_PER_GUESS
+        await asyncio.sleep(min(self._next_answer - now, _LONGEST_DELAY))
 
     def authorizes(self, headers: Headers) -> bool:
         """Whether a request carries the secret or the session cookie."""
@@ -115,6 +126,8 @@ class SecurityMiddleware:
 
         rejection = self._rejection(scope)
         if rejection is not None:
+            if rejection.status_code == 401 and self._token is not None and "authorization" in Headers(scope=scope):
+                await self._token.delay_wrong_one()
             await rejection(scope, receive, send_with_headers)
         else:
             await self._app(scope, self._limited(receive), send_with_headers)
@@ -140,7 +153,10 @@ class SecurityMiddleware:
         return None
 
     def _is_allowed(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+        parts = _HOST.fullmatch(host)
+        if parts is None:
+            return False
+        name = parts["name"]
         if name.lower() in self._allowed_hosts:
             return True
         try:

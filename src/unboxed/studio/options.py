@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tyro.conf import Suppress
 
+from unboxed.errors import StudioError
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["Limits", "StudioAddress", "StudioSources"]
+
+_SMALLEST = 1e-3  # megabytes, megapixels and seconds
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,15 @@ class StudioAddress:
     token: str | None = field(default=None, repr=False)
     allow_host: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Check the port.
+
+        Raises:
+            StudioError: there is no such port.
+        """
+        if not 0 <= self.port <= 65535:
+            raise StudioError(f"--port {self.port} is not a port; give one of 1 to 65535, or 0 for any free one.")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -75,6 +88,21 @@ class Limits:
     page_seconds: Suppress[float] = 2
     upload_seconds: Suppress[float] = 60
     cached: Suppress[int] = 64
+
+    def check(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            StudioError: a limit is not a positive number.
+        """
+        for option in fields(self):
+            value = getattr(self, option.name)
+            least = 0 if option.name == "waiting" else 1 if isinstance(value, int) else _SMALLEST
+            if not least <= value < math.inf:  # a NaN too
+                raise StudioError(
+                    f"--{option.name} {value} is not possible; give "
+                    + ("0 or more." if least == 0 else "1 or more." if least == 1 else "a number above 0.")
+                )
 
     @property
     def bytes(self) -> int:

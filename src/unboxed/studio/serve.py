@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 import uvicorn
@@ -17,6 +19,7 @@ from unboxed.errors import StudioError
 from unboxed.inference.grounder import Grounder
 from unboxed.search import Index
 from unboxed.studio.browse import DatasetBrowser
+from unboxed.studio.connections import PER_ADDRESS, TimedConnection
 from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.middleware import Token, is_loopback
@@ -80,6 +83,8 @@ def serve(
     Raises:
         UnboxedError: the studio cannot be started with these options.
     """
+    address.check()
+    limits.check()
     host = address.host
     if not is_loopback(host) and address.token is None:
         raise StudioError(
@@ -93,8 +98,11 @@ def serve(
         app = open_studio(run, sources, token=token, allowed_hosts=address.allow_host, limits=limits, show=show)
         shown = f"[{host}]" if ":" in host else host
         show(f"Studio: http://{shown}:{listening.getsockname()[1]}/ (stop it with Ctrl-C)")
+        # Behind a reverse proxy all connections come from one address.
+        per_address = _CONNECTIONS if address.allow_host else PER_ADDRESS
         config = uvicorn.Config(
             app,
+            http=cast("type[TimedConnection]", partial(TimedConnection, per_address=per_address)),
             log_level="warning",
             server_header=False,
             proxy_headers=False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
@@ -172,7 +171,7 @@ class _Service:
         if token is None:
             return
         if not token.matches(given.token):
-            await asyncio.sleep(0.5)
+            await token.delay_wrong_one()
             raise HTTPException(401, "This is not the token.")
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         response.set_cookie(COOKIE, token.cookie, httponly=True, samesite="strict", secure=secure)

@@ -340,7 +340,8 @@ export class GroundView {
 
   async download(format) {
     const minScore = this.minScore;
-    const fields = { caption: this.result.caption, top: this.top, least: Number.isFinite(minScore) ? minScore : null, absent: $("absent").checked };
+    const name = this.image.name.slice(-200);
+    const fields = { caption: this.result.caption, name, top: this.top, least: Number.isFinite(minScore) ? minScore : null, absent: $("absent").checked };
     try {
       const file = await this.postImage(`api/export/${format}`, fields);
       const stem = this.image.name.split("/").pop().replace(/\.[^.]*$/, "");
