@@ -214,3 +214,32 @@ def test_an_unreadable_image_is_skipped_or_stops_the_evaluation(
     with pytest.raises(SystemExit):
         main([*command, "--strict"])
     assert "5.png" in capsys.readouterr().err
+
+
+def test_the_boxes_of_a_run_are_written_and_score_as_the_run_does(
+    drawn_run: Path, tiny_world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, file = tiny_world[0], tmp_path / "boxes.jsonl"
+    run = evaluate_run(drawn_run, data, replace(NO_REPORT, write_predictions=file))
+    beside = evaluate_run(drawn_run, data, replace(NO_REPORT, predictions=file))
+    assert run.scores is not None and beside.predictions is not None
+    ranked = [metric for metric in METRICS if not metric.startswith("upper_bound")]
+    for metric in ranked:
+        assert beside.predictions.scores[metric] == run.scores[metric]
+        assert beside.predictions.scores.intervals[metric] == run.scores.intervals[metric]
+    assert beside.to_dict()["run_minus_predictions"] == {"recall_any@1": [0, 0, 0], "pointing_any": [0, 0, 0]}
+    main(["evaluate", "--data", str(data), "--split", "test", "--predictions", str(file), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["run"] is None and found["predictions"]["recall_any"] == run.scores.to_dict()["recall_any"]
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--data", str(data)])
+    assert "name the folder of a run, or --predictions FILE" in capsys.readouterr().err
+
+
+def test_all_images_are_a_split(drawn_run: Path, tiny_world: World) -> None:
+    result = evaluate_run(drawn_run, tiny_world[0], replace(NO_REPORT, split="all"))
+    parts = [
+        evaluate_run(drawn_run, tiny_world[0], replace(NO_REPORT, split=part)) for part in ("train", "val", "test")
+    ]
+    assert result.scores is not None and result.split == "all"
+    assert result.scores.images == sum(part.scores.images for part in parts if part.scores is not None) == 40

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
+from unboxed.errors import UnboxedError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.experiments.options import CompareSettings
 from unboxed.runtime.progress import TrainingProgress, show
@@ -38,8 +39,9 @@ def demo(out: Path = Path("demo"), seed: int = 0) -> None:
 
 
 def evaluate(
-    run: Positional[Path],
+    run: Positional[Path | None] = None,
     /,
+    *,
     data: Path,
     evaluation: OmitArgPrefixes[EvaluationOptions] = EvaluationOptions(),  # noqa: B008, a frozen value
     json: bool = False,
@@ -49,13 +51,15 @@ def evaluate(
     Without gold boxes, retrieval and the detection of absent phrases are evaluated.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; left out, only --predictions are scored.
         data: the dataset's TOML file, CSV, JSONL or folder.
         evaluation: the split, and what to evaluate.
         json: print one JSON object instead of a table.
     """
     from unboxed.evaluation.evaluate import evaluate_run
 
+    if run is None and evaluation.predictions is None:
+        raise UnboxedError("Nothing to evaluate: name the folder of a run, or --predictions FILE.")
     result = evaluate_run(run, data, evaluation, show=show)
     if json:
         print_json(result.to_dict())
@@ -64,6 +68,9 @@ def evaluate(
 
         if result.scores is not None:
             Console().print(result.scores.table())
+        if result.predictions is not None:
+            show(f"Predictions of {result.predictions.path}:")
+            Console().print(result.predictions.scores.table())
         for name, line in result.facts.items():
             show(f"{name}: {line}")
         if result.report is not None:

@@ -9,6 +9,7 @@ from .grounding import METRICS, GroundedMention, GroundingScores, score_groundin
 from .heatmap import HeatMention, HeatScores, score_heat
 from .options import EvaluationOptions
 from .pair_scores import PairScores, ensemble, score_pairs
+from .predictions import Prediction, ScoredPredictions, read_predictions, score_predictions, write_predictions
 from .presence import PresenceScores, score_presence
 from .report import GalleryItem, write_report
 from .retrieval import RetrievalScores, score_retrieval
@@ -34,20 +35,25 @@ __all__ = [
     "PairScores",
     "PairedDifference",
     "PerImageMetric",
+    "Prediction",
     "PresenceScores",
     "RetrievalScores",
+    "ScoredPredictions",
     "count_errors",
     "ensemble",
     "evaluate_run",
     "ground_split",
     "mean_metric",
     "paired_difference",
+    "read_predictions",
     "score_attention",
     "score_grounding",
     "score_heat",
     "score_pairs",
+    "score_predictions",
     "score_presence",
     "score_retrieval",
     "untrained_baselines",
+    "write_predictions",
     "write_report",
 ]

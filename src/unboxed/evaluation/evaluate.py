@@ -15,6 +15,7 @@ from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.baselines import untrained_baselines
+from unboxed.evaluation.bootstrap import PairedDifference, paired_difference
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounded_split import (
     GroundedExample,
@@ -30,6 +31,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.evaluation.pair_scores import ensemble, score_pairs
+from unboxed.evaluation.predictions import ScoredPredictions, score_predictions, write_predictions
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
@@ -55,20 +57,21 @@ class EvaluatedRun:
     """The results of `unboxed evaluate`.
 
     Attributes:
-        run: folder of the run.
+        run: folder of the run; None where predictions alone were scored.
         data: the dataset's file.
         split: name of the split.
         scores: grounding scores; None on a split without gold boxes.
         heat: scores of the heat maps; None if the model has none.
         attention: scores of the attention of words; None if no word can be scored.
         retrieval: ranks of all images and captions of the split; None if not requested.
+        predictions: scores of the boxes of `EvaluationOptions.predictions`; None if there are none.
         ensemble: other runs whose scores are averaged with those of the run for `retrieval`.
         presence: detection of absent phrases; None if the model is not calibrated.
         baselines: scores of the untrained baselines by name; empty without a report.
         report: the HTML file; None if not written.
     """
 
-    run: Path
+    run: Path | None
     data: Path
     split: str
     scores: GroundingScores | None = None
@@ -78,6 +81,7 @@ class EvaluatedRun:
     presence: PresenceScores | None = None
     baselines: dict[str, GroundingScores] = field(default_factory=dict)
     report: Path | None = None
+    predictions: ScoredPredictions | None = None
     ensemble: tuple[Path, ...] = ()
 
     @property
@@ -89,7 +93,22 @@ class EvaluatedRun:
             "Retrieval" + "".join(f", mean of the scores with {run}" for run in self.ensemble): self.retrieval,
             "Absent phrases": self.presence,
         }
-        return {name: str(part) for name, part in parts.items() if part is not None}
+        found = {name: str(part) for name, part in parts.items() if part is not None}
+        return found | {
+            name: f"{value.difference:+.1f}, 95 % interval {value.low:+.1f} to {value.high:+.1f}"
+            for name, value in self.differences.items()
+        }
+
+    @property
+    def differences(self) -> dict[str, PairedDifference]:
+        """The run minus the predictions on the same images, by the name of the line that says so."""
+        if self.predictions is None or self.scores is None:
+            return {}
+        own, other = self.scores.per_image(), self.predictions.scores.per_image()
+        return {
+            f"{metric}, run minus {self.predictions.path.name}": paired_difference(own[metric], other[metric])
+            for metric in ("recall_any@1", "pointing_any")
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages are 0–100."""
@@ -103,18 +122,31 @@ class EvaluatedRun:
         grounding = {} if self.scores is None else self.scores.to_dict()
         if self.ensemble:
             more["ensemble"] = [str(run) for run in self.ensemble]
-        return {"run": str(self.run), "data": str(self.data), "split": self.split, **grounding, **more}
+        if self.predictions is not None:
+            more["predictions"] = {"file": str(self.predictions.path), **self.predictions.scores.to_dict()}
+        if self.differences:
+            more["run_minus_predictions"] = {
+                name.partition(",")[0]: [round(v, 3) for v in (value.difference, value.low, value.high)]
+                for name, value in self.differences.items()
+            }
+        return {
+            "run": None if self.run is None else str(self.run),
+            "data": str(self.data),
+            "split": self.split,
+            **grounding,
+            **more,
+        }
 
 
 def evaluate_run(
-    run: Path, data: Path, options: EvaluationOptions | None = None, *, show: Show = lambda line: None
+    run: Path | None, data: Path, options: EvaluationOptions | None = None, *, show: Show = lambda line: None
 ) -> EvaluatedRun:
     """Evaluates the run in the folder `run` on a split of the dataset `data`.
 
     Without gold boxes, retrieval and the detection of absent phrases are evaluated, and no report is written.
 
     Args:
-        run: folder of the run.
+        run: folder of the run; None to score `options.predictions` alone.
         data: the dataset's file.
         options: the split, and what to evaluate; the default options when None.
         show: called with a line of text at every stage.
@@ -129,9 +161,13 @@ def evaluate_run(
     split = _split(dataset, options)
     for image_id, reason in split.unreadable.items():
         show(f"Skipped {image_id}: {reason}")
+    predictions = _predictions(split, options, show)
+    if run is None:
+        return EvaluatedRun(None, data, options.split, predictions=predictions)
     embedded = _embedded(run, split, options, show)
     grounder, store = embedded.grounder, embedded.store
-    result = EvaluatedRun(run, data, options.split, presence=score_presence(embedded, split.examples))
+    presence = score_presence(embedded, split.examples)
+    result = EvaluatedRun(run, data, options.split, presence=presence, predictions=predictions)
     if options.retrieval:
         others = [_embedded(other, split, options, show) for other in options.ensemble]
         retrieval = _retrieval([embedded, *others], split.examples, options.folds)
@@ -143,6 +179,8 @@ def evaluate_run(
     grounded = list(ground_split(embedded, split.examples))
     if options.proposals is not None:
         grounded = _with_proposals(grounder, grounded, options.proposals)
+    if options.write_predictions is not None:
+        write_predictions(options.write_predictions, grounded)
     result = replace(
         result,
         scores=score_groundings(grounded, rule=BoxRule.of(options.rule)),
@@ -154,15 +192,40 @@ def evaluate_run(
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result
 
 
+def _predictions(split: Split, options: EvaluationOptions, show: Show) -> ScoredPredictions | None:
+    """The scores of the predictions of the options, if there are any; says how many belong to no phrase."""
+    if options.predictions is None:
+        return None
+    if not has_gold_boxes(split.examples):
+        raise EvaluationError(
+            f"The split {split.name} has no gold boxes, so {options.predictions} cannot be scored; name another."
+        )
+    found = score_predictions(options.predictions, split.examples, rule=BoxRule.of(options.rule))
+    for reason, count in found.unused.items():
+        show(f"{options.predictions}: {count:,} predictions {reason} are not used")
+    return found
+
+
 def _split(dataset: Dataset, options: EvaluationOptions) -> Split:
     """The split to evaluate on; for `val` of a dataset without one, the images that training holds out."""
-    if options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
+    if options.split == "all" and "all" not in dataset.split_names:
+        split = _all_images(dataset)
+    elif options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
         split = training_and_validation(dataset)[1]
     else:
         split = dataset.split(options.split)
     if options.strict:
         split.require_readable()
     return split
+
+
+def _all_images(dataset: Dataset) -> Split:
+    """Every image of a dataset once, under the captions of its first split."""
+    parts = [dataset.split(name) for name in dataset.split_names]
+    examples = {example.image_id: example for part in reversed(parts) for example in reversed(part.examples)}
+    unreadable = {image_id: reason for part in parts for image_id, reason in part.unreadable.items()}
+    missing = tuple(dict.fromkeys(image_id for part in parts for image_id in part.missing))
+    return Split("all", tuple(reversed(examples.values())), missing, unreadable)
 
 
 def _embedded(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
@@ -230,7 +293,7 @@ def _with_report(
     result: EvaluatedRun, grounder: Grounder, dataset: str, grounded: Sequence[GroundedExample]
 ) -> EvaluatedRun:
     """Scores the untrained baselines, and writes `run/report-SPLIT.html`."""
-    assert result.scores is not None
+    assert result.scores is not None and result.run is not None
     regions_of = {item.example.image_id: item.groundings[0].regions for item in grounded if item.groundings}
     examples = [item.example for item in grounded]
     baselines = untrained_baselines(examples, lambda example: regions_of.get(example.image_id), rule=result.scores.rule)

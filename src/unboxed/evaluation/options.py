@@ -35,9 +35,13 @@ class EvaluationOptions:
     """Options of an evaluation.
 
     Attributes:
-        split: name of the split; `val` of a dataset without one is the part that training holds out.
+        split: name of the split; `val` of a dataset without one is the part that training holds out, and `all` is every
+            image, also those that were trained on.
         regions: store with regions of the split; by default they are extracted with the settings of the run.
         proposals: store with boxes to rank by the heat map of a run of npair, instead of the boxes it predicts.
+        predictions: boxes of another model to score beside those of the run, or alone without a run: JSON lines, or
+            COCO results, in pixels of the original images.
+        write_predictions: write the boxes of the run to this file, as JSON lines that `predictions` reads.
         report: write RUN/report-SPLIT.html.
         retrieval: also rank all captions of the split for each image, and all images for each caption.
         ensemble: other runs. Retrieval then ranks by the mean of their scores and those of the run, as the ensembles of
@@ -50,6 +54,8 @@ class EvaluationOptions:
     split: str = "val"
     regions: Path | None = None
     proposals: Path | None = None
+    predictions: Path | None = None
+    write_predictions: Path | None = None
     report: bool = True
     retrieval: bool = True
     ensemble: tuple[Path, ...] = ()

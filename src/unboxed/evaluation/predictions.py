@@ -1,0 +1,253 @@
+"""Boxes of any model, read from a file and scored under the protocols of `grounding`; and the file of a run's boxes.
+
+A file of JSON lines has one phrase a line, its boxes best first, in pixels of the original image:
+
+    {"image": "7.jpg", "caption": "Two men walk a dog.", "start": 13, "end": 18, "boxes": [[100, 50, 150, 100]]}
+
+`scores`, one a box, order the boxes where they are given. In place of `start` and `end` there may be `phrase`, and
+without `caption` a box belongs to every phrase of the image with the same words. The rows of `label --format hf` are
+read, too. A JSON list is read as COCO results: `image_id`, `bbox` (x, y, width, height), `score`, and `sentence` with
+`start` and `end`, or `phrase`, as `label --format coco-results` writes them. An image is named by its id or file name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.grounded_split import GroundedExample
+from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
+from unboxed.runtime.atomic import write_text
+from unboxed.types import Array, Caption, Example, Phrase
+
+__all__ = ["Prediction", "ScoredPredictions", "read_predictions", "score_predictions", "write_predictions"]
+
+_EXPECTED = (
+    '{"image": "7.jpg", "caption": "A dog.", "start": 0, "end": 5, "boxes": [[x1, y1, x2, y2], …]} on a line for each '
+    "phrase, or a list of COCO results with `image_id`, `bbox`, `score` and `sentence`, `start`, `end` or `phrase`"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The boxes of one phrase.
+
+    Attributes:
+        image: id or file name of the image.
+        boxes: `[M, 4]` x1 y1 x2 y2 in pixels of the original image, best first.
+        phrase: its words; "" where the span says which phrase it is.
+        caption: the caption; None for all captions of the image.
+        span: first character of the phrase in the caption and the one after its last; None: only `phrase` is known.
+    """
+
+    image: str
+    boxes: Array
+    phrase: str = ""
+    caption: str | None = None
+    span: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPredictions:
+    """The scores of the boxes of a file.
+
+    Attributes:
+        path: the file.
+        scores: of all phrases of the split that have gold boxes; one without predicted boxes is wrong.
+        unused: reason -> number of predictions that belong to no phrase of the split.
+    """
+
+    path: Path
+    scores: GroundingScores
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """The predictions of a file, in its order.
+
+    Raises:
+        EvaluationError: no such file, or content of another form.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path} cannot be read as predictions ({error}); expected {_EXPECTED}.") from None
+    if text.lstrip().startswith("["):
+        (entries,) = _parsed([text], path)
+        return _coco_results(entries, path)
+    rows = _parsed([line for line in text.splitlines() if line.strip()], path)
+    return [prediction for number, row in enumerate(rows, start=1) for prediction in _of_row(row, f"{path}, {number}")]
+
+
+def score_predictions(
+    path: Path, examples: Sequence[Example], *, rule: BoxRule | None = None, seed: int = 0
+) -> ScoredPredictions:
+    """Scores the boxes of a file on the phrases of a split.
+
+    Args:
+        path: the file.
+        examples: the images with their captions and gold boxes.
+        rule: when a box is right; the default rule when None.
+        seed: of the bootstrap.
+
+    Raises:
+        EvaluationError: a file of another form, or of which no prediction belongs to a phrase of the split.
+    """
+    predictions = read_predictions(path)
+    by_name = _images_by_name(examples)
+    boxes: dict[tuple[str, int, int], list[Array]] = defaultdict(list)
+    unused: dict[str, int] = defaultdict(int)
+    for prediction in predictions:
+        example = by_name.get(prediction.image) or by_name.get(_number(prediction.image))
+        if example is None:
+            unused["of images that are not in the split"] += 1
+            continue
+        places = [*_places(example, prediction)]
+        for place in places:
+            boxes[example.image_id, *place].append(_stored(prediction.boxes, example))
+        unused["of phrases that are not in the captions"] += not places
+    if not boxes:
+        such = (f", such as {one.image!r}: {one.phrase or one.caption!r}" for one in predictions)
+        first = next(such, "")
+        raise EvaluationError(
+            f"None of the {len(predictions)} predictions of {path}{first} is of a phrase of the split, whose images "
+            f"are named like {examples[0].image_id!r}. Expected {_EXPECTED}."
+        )
+    mentions = [
+        _mention(example, phrase, boxes.get((example.image_id, c, p), []))
+        for example in examples
+        for c, caption in enumerate(example.captions)
+        for p, phrase in enumerate(caption.phrases)
+    ]
+    scores = score_grounding(mentions, seed=seed, rule=rule or BoxRule())
+    return ScoredPredictions(path, scores, {reason: count for reason, count in unused.items() if count})
+
+
+def write_predictions(path: Path, grounded: Iterable[GroundedExample]) -> None:
+    """Writes the boxes of a run as JSON lines that `read_predictions` reads."""
+    lines = []
+    for item in grounded:
+        for caption, grounding in item.pairs:
+            for number, phrase in enumerate(caption.phrases if grounding is not None else ()):
+                assert grounding is not None
+                answer = grounding.phrases[number]
+                boxes = _stored(answer.boxes[: max(RANKS)], item.example, inverse=True)
+                row = {
+                    "image": item.example.image_id,
+                    "caption": caption.text,
+                    "start": phrase.start,
+                    "end": phrase.end,
+                    "phrase": phrase.text,
+                    "boxes": np.round(boxes.astype(float), 3).tolist(),
+                    "scores": np.round(answer.scores[: max(RANKS)].astype(float), 6).tolist(),
+                }
+                lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def _mention(example: Example, phrase: Phrase, predicted: Sequence[Array]) -> GroundedMention:
+    boxes = np.concatenate(predicted) if predicted else np.zeros((0, 4), np.float32)
+    return GroundedMention(example.image_id, phrase.types, phrase.boxes, boxes[: max(RANKS)], boxes)
+
+
+def _stored(boxes: Array, example: Example, *, inverse: bool = False) -> Array:
+    """Boxes in pixels of the original image, in those of the stored one; the other way round with `inverse`."""
+    if example.original_size is None:
+        return boxes
+    ratio = np.array([example.width, example.height], float) / np.array(example.original_size, float)
+    factor = np.tile(1 / ratio if inverse else ratio, 2)
+    return np.asarray(boxes * factor, dtype=np.float32)
+
+
+def _places(example: Example, prediction: Prediction) -> Iterator[tuple[int, int]]:
+    """(caption, phrase) of each phrase of an image that a prediction is for."""
+    words = _words(prediction.phrase)
+    for c, caption in enumerate(example.captions):
+        if prediction.caption is not None and not _same_caption(caption, prediction.caption):
+            continue
+        for p, phrase in enumerate(caption.phrases):
+            same_span = prediction.span == (phrase.start, phrase.end)
+            if same_span if prediction.span is not None else _words(phrase.text) == words:
+                yield c, p
+
+
+def _same_caption(caption: Caption, text: str) -> bool:
+    return caption.text == text or _words(caption.text) == _words(text)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _images_by_name(examples: Sequence[Example]) -> dict[str, Example]:
+    """The images by id, by file name and by its stem, and by their number where it is one."""
+    found: dict[str, Example] = {}
+    for example in examples:
+        path = PurePosixPath(example.path.as_posix())
+        for name in (example.image_id, path.name, path.stem, _number(example.image_id), _number(path.stem)):
+            found.setdefault(name, example)
+    return found
+
+
+def _number(name: str) -> str:
+    stem = PurePosixPath(name).stem
+    return str(int(stem)) if stem.isascii() and stem.isdigit() else PurePosixPath(name).name
+
+
+def _parsed(lines: Sequence[str], path: Path) -> Iterator[Any]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise EvaluationError(f"{path}, line {number} is not JSON ({error}); expected {_EXPECTED}.") from None
+
+
+def _of_row(row: Any, where: str) -> list[Prediction]:
+    """The predictions of a line: of one phrase, or of an image as `unboxed label --format hf` writes it."""
+    try:
+        if "objects" in row:
+            return [
+                _one(row["images"], [[entry["box"][edge] for edge in ("xmin", "ymin", "xmax", "ymax")]], entry)
+                for entry in sorted(row["objects"], key=lambda entry: -entry["score"])
+            ]
+        boxes, scores = np.array(row["boxes"], float).reshape(-1, 4), row.get("scores")
+        order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
+        return [_one(row.get("image", row.get("image_id")), boxes[order], row)]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise EvaluationError(f"{where}: {_reason(error)}; expected {_EXPECTED}.") from None
+
+
+def _coco_results(entries: Any, path: Path) -> list[Prediction]:
+    """The predictions of COCO results, each of one box, best first."""
+    found = []
+    try:
+        for entry in sorted(entries, key=lambda entry: -entry.get("score", 0)):
+            x, y, width, height = entry["bbox"]
+            for mention in (entry, *entry.get("mentions", ())):
+                found.append(_one(entry["image_id"], [[x, y, x + width, y + height]], mention))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise EvaluationError(f"{path}: {_reason(error)}; expected {_EXPECTED}.") from None
+    return found
+
+
+def _one(image: Any, boxes: Any, entry: Mapping[str, Any]) -> Prediction:
+    span = (int(entry["start"]), int(entry["end"])) if "start" in entry and "end" in entry else None
+    phrase, caption = str(entry.get("phrase", entry.get("label", ""))), entry.get("sentence", entry.get("caption"))
+    if image is None or (span is None and not phrase) or (span is not None and caption is None):
+        raise KeyError("an image, and a caption with start and end, or a phrase")
+    array = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    if not np.isfinite(array).all():
+        raise ValueError("boxes that are not finite numbers")
+    return Prediction(str(image), array, phrase, caption, span)
+
+
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
