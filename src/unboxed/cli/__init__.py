@@ -46,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "init": with_device(data.init),
     "scenes": data.scenes,
     "regions": with_device(data.regions),
+    "merge": data.merge,
     "import": data.import_features,
     "fit": fit,
     "convert": convert.convert,

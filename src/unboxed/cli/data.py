@@ -1,4 +1,4 @@
-"""Commands that prepare data: `unboxed init`, `scenes`, `regions` and `import`."""
+"""Commands that prepare data: `unboxed init`, `scenes`, `regions`, `merge` and `import`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unboxed.cli.region_options import RegionOptions
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import show
 
-__all__ = ["import_command", "import_features", "init", "regions", "scenes"]
+__all__ = ["import_command", "import_features", "init", "merge", "regions", "scenes"]
 
 
 def init(
@@ -84,6 +84,7 @@ def regions(
     settings: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
     workers: int | None = None,
     strict: bool = False,
+    part: str | None = None,
 ) -> None:
     """Find regions in every image of a dataset and write them to a store.
 
@@ -96,10 +97,13 @@ def regions(
         settings: sources of regions and their features.
         workers: images processed at the same time; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
+        part: K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.extraction import extract
+    from unboxed.regions.parts import Part
 
+    of_part = None if part is None else Part.parse(part)
     dataset = load_dataset(data)
     dataset.require_images()
     chosen = settings.given()
@@ -114,7 +118,7 @@ def regions(
         if strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
-    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict)
+    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
     skipped = dict(summary.skipped)
     for split in splits:
         skipped.update(split.unreadable)
@@ -124,6 +128,20 @@ def regions(
         f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
         f"{len(skipped)} skipped"
     )
+
+
+def merge(parts: Positional[tuple[Path, ...]], /, out: Path) -> None:
+    """Merge the stores of all parts of a dataset, made by `unboxed regions --part K/N`, into one.
+
+    The store is the one that a single `unboxed regions` writes, byte for byte.
+
+    Args:
+        parts: folders of the parts, in any order.
+        out: folder of the store; it must not exist yet.
+    """
+    from unboxed.regions.parts import merge_parts
+
+    show(f"{out}: {len(merge_parts(parts, out)):,} images of {len(parts)} parts")
 
 
 def import_features(

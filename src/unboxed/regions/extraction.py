@@ -17,10 +17,11 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.data.images import open_image
-from unboxed.errors import ImageError, RegionsError, UnboxedError
+from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
 from unboxed.regions.image_view import View
+from unboxed.regions.parts import Part, PartFile
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
@@ -184,6 +185,7 @@ def extract(
     strict: bool = False,
     progress: bool = True,
     device: str | None = None,
+    part: Part | None = None,
 ) -> ExtractionSummary:
     """Extracts the regions of every image into the store `out`, which is created or continued.
 
@@ -198,19 +200,24 @@ def extract(
         strict: raise for an image that cannot be read, instead of skipping it.
         progress: show rate and time left.
         device: that the networks run on, see `runtime.devices`; None: the current one.
+        part: extract only the images of this part of the dataset; `merge_parts` makes one store of all parts.
 
     Raises:
         DeviceError: a device that is not there, or on which a network cannot run.
-        StoreError: `out` is a store made with other settings, a damaged one, or another folder.
+        StoreError: `out` is a store made with other settings, of another part, a damaged one, or another folder.
         RegionsError: a model that cannot be used.
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.
     """
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
+    file = None if part is None else PartFile.of(part, [example.image_id for example in wanted])
+    if file is not None:
+        wanted = [example for example in wanted if example.image_id in file.places]
     if not (out / "store.json").is_file():
         RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
     with RegionStore.create_or_resume(out, settings) as store:
+        _mark(store, file)
         outcomes = ordered_map(_Worker(store, device), wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if isinstance(outcome, UnboxedError):
@@ -222,9 +229,19 @@ def extract(
             else:
                 store.append(example.image_id, *outcome)
                 done += 1
-    if wanted and not done and not reused:
+    if file is not None:
+        file.write(store, finished=True)
+    elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
+
+
+def _mark(store: RegionStore, file: PartFile | None) -> None:
+    """Write which part the store holds; a store of a part gets no other images."""
+    if file is not None:
+        file.write(store, finished=False)
+    elif (present := PartFile.read(store.path)) is not None:
+        raise StoreError(f"{store.path} holds part {present.part} alone; name it, or choose another folder.")
 
 
 def image_key(path: Path, original_size: tuple[int, int] | None) -> str:

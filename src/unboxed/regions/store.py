@@ -224,9 +224,21 @@ class RegionStore:
             sources=np.array([self.source_names.index(name) for name in regions.sources], np.uint8),
         )
         entry = ShardEntry(image_id, image_key, regions.width, regions.height, len(regions.boxes))
+        self._append(entry, arrays)
+
+    def _append(self, entry: ShardEntry, arrays: RegionArrays) -> None:
         self._pending.append((entry, arrays))
         if len(self._pending) >= _IMAGES_PER_SHARD:
             self.flush()
+
+    def append_stored(self, image_id: str, other: RegionStore) -> None:
+        """Adds one image of another store with the same columns, as it is stored there.
+
+        Raises:
+            StoreError: the other store does not have it.
+        """
+        shard, entry = other._entry(image_id)
+        self._append(entry, shard.arrays(entry.start, entry.count))
 
     def flush(self) -> None:
         """Writes the images added since the last full shard."""
