@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+import unboxed
 import unboxed.experiments.comparison
 import unboxed.training.auto
 from unboxed.cli import main
 from unboxed.cli.learn import _is_drawn
 from unboxed.data.dataset import load_dataset
+from unboxed.regions.settings import RegionSettings
 from unboxed.training.options import FitSettings
 
 
@@ -26,7 +28,8 @@ def test_fit_trains_with_defaults_and_prints_the_next_commands(
     main(["fit", "--data", "photos.csv", "--out", "run", "--epochs", "3", "--detector", "d.onnx"])
     settings, options = given
     assert settings == FitSettings(Path("photos.csv"), Path("run"))
-    assert (options["epochs"], options["seed"], options["detectors"]) == (3, 0, (Path("d.onnx"),))
+    assert (options["epochs"], options["seed"]) == (3, 0)
+    assert options["sources"] == RegionSettings(detectors=(Path("d.onnx"),))
     assert capsys.readouterr().err.splitlines() == [
         "Run: run. Next:",
         '  unboxed ground run IMAGE "A caption of it." --save boxed.png',
@@ -45,6 +48,23 @@ def test_a_recipe_is_trained_with_its_own_options(
     next_command = f"unboxed evaluate {run} --data {tiny_dataset} --split val"
     assert capsys.readouterr().err.splitlines()[-1] == f"Run: {run}. Next: {next_command}"
     assert (run / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("recipe", [[], ["infoground", "--negatives", "none", "--joint-width", "32"]])
+def test_the_options_of_regions_are_those_of_the_run(
+    recipe: list[str], tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    given = ["fit", *recipe, "--data", str(tiny_dataset), "--epochs", "1", "--grid", "2", "--no-colour"]
+    main([*given, "--out", str(run)])
+    capsys.readouterr()
+    grounder = unboxed.load(run)
+    assert grounder.config.regions == RegionSettings(grid=2, colour=False)
+    image = sorted((tiny_dataset.parent / "photos").iterdir())[0]
+    assert set(grounder.regions_of(image).sources) == {"image", "grid"}
+    with pytest.raises(SystemExit):
+        main([*given, "--out", str(tmp_path / "other"), "--regions", str(run / "store")])
+    assert "has its regions already" in capsys.readouterr().err
 
 
 def test_evaluate_prints_a_table_for_gold_boxes_and_the_report(

@@ -78,7 +78,7 @@ MISTAKES = [
     ("fit --data DATA --out RUN", "RUN already holds a run; continue it with --resume, or choose another --out."),
     (
         "fit --data DATA --out T/new --detector T/gone.onnx",
-        "The detector T/gone.onnx does not exist; name an ONNX file, or the folder of a detector of transformers.",
+        "There is no model file T/gone.onnx; give the path of an ONNX file.",
     ),
     (
         "fit --data DATA --out T/new --detector T/detector.onnx",

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
+from unboxed.cli.region_options import RegionOptions
 from unboxed.errors import UnboxedError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.experiments.options import CompareSettings
@@ -98,7 +99,7 @@ def _is_drawn(dataset: Dataset) -> bool:
 
 def fit_by_default(
     settings: OmitArgPrefixes[FitSettings],
-    detector: tuple[Path, ...] = (),
+    sources: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
     epochs: int | None = None,
     seed: int = 0,
 ) -> None:
@@ -106,14 +107,14 @@ def fit_by_default(
 
     Args:
         settings: data, output folder and training.
-        detector: the detectors to find regions with: ONNX files, or the folder of a detector of transformers. By
-            default the models that the dataset names, else a detector in the local Hugging Face cache, else segments.
+        sources: the sources and features of regions, as for `unboxed regions`. By default the models that the dataset
+            names, else a detector in the local Hugging Face cache, else segments.
         epochs: passes over all captions; by default chosen from the number of images.
         seed: random seed of training.
     """
     from unboxed.training.auto import default_fit
 
-    default_fit(settings, detectors=detector, epochs=epochs, seed=seed, show=show, report=TrainingProgress())
+    default_fit(settings, sources=sources.given(), epochs=epochs, seed=seed, show=show, report=TrainingProgress())
     show(f"Run: {settings.out}. Next:")
     for command in _next_commands(settings.data, settings.out):
         show(f"  {command}")
@@ -139,20 +140,21 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
 
     from unboxed.recipes.presets import PresetName
 
-    def command(settings: Any, config: Any, preset: PresetName | None = None) -> None:
+    def command(settings: Any, config: Any, sources: Any, preset: PresetName | None = None) -> None:
         from unboxed.training.fitting import fit
 
         if start is not None:
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)
-        fit(name, config, settings, preset=preset, show=show, report=TrainingProgress())
+        fit(name, config, settings, sources=sources.given(), preset=preset, show=show, report=TrainingProgress())
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
 
     settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))
-    command.__defaults__ = (settings, start.config if start else recipe(), None)
+    command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None)
     command.__annotations__.update(
         settings=OmitArgPrefixes[FitSettings],
         config=OmitArgPrefixes[recipe],  # type: ignore[misc, valid-type]
+        sources=OmitArgPrefixes[RegionOptions],
         preset=PresetName | None,
     )
     summary = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
@@ -161,6 +163,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
     Args:
         settings: data, output folder and training.
         config: the options of the recipe.
+        sources: the sources and features of regions, as for `unboxed regions`; without any, those of the dataset.
         preset: where the other options start: `paper`, the settings of the original code, which are printed with
             where each was read, or `fast`, the defaults. Options that are given take precedence.
     """

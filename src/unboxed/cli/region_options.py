@@ -18,13 +18,17 @@ class RegionOptions(RegionSettings):
     """`RegionSettings` with the names of their options."""
 
     detectors: Annotated[tuple[Path, ...], arg(name="detector")] = field(default=(), metadata=PROPOSES)
-    """Object detectors, ONNX files (layouts: boxes + scores, YOLO, RT-DETR, DETR)."""
+    """Object detectors: ONNX files (layouts: boxes + scores, YOLO, RT-DETR, DETR), or a folder of transformers."""
     part_segmenter: Annotated[Path | None, arg(name="parts")] = None
     """Segmenter of body parts, an ONNX file, which runs on the crop of each person."""
     parts: Annotated[int, arg(name="persons")] = 3
     """Propose the body parts of at most this many persons; 0: none."""
 
     def given(self) -> RegionSettings | None:
-        """The settings; None where no option was given."""
+        """The settings; None where no option was given.
+
+        Raises:
+            RegionsError: settings that propose nothing, or two folders of detectors.
+        """
         settings = RegionSettings(**vars(self))
-        return None if settings == RegionSettings() else settings
+        return None if settings == RegionSettings() else settings.with_folders()

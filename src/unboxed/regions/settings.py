@@ -150,6 +150,21 @@ class RegionSettings:
         )
         return settings, f"Regions: the models that {dataset.path} names under [regions], and the whole image."
 
+    def with_folders(self) -> Self:
+        """The same settings, with a folder among the detectors as the detector of transformers.
+
+        Raises:
+            RegionsError: two folders.
+        """
+        folders = [str(path) for path in self.detectors if path.is_dir()]
+        if not folders:
+            return self
+        if self.detector_hf or len(folders) > 1:
+            other = self.detector_hf or folders[1]
+            raise RegionsError(f"{folders[0]} and {other} are folders; name at most one detector of transformers.")
+        files = tuple(path for path in self.detectors if not path.is_dir())
+        return replace(self, detectors=files, detector_hf=folders[0])
+
     def require_extractable(self) -> None:
         """Raises `RegionsError` where regions of a new image cannot be computed with these settings; here they can."""
 

@@ -18,7 +18,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
-from unboxed.training.fitting import fit, require_free
+from unboxed.training.fitting import fit, require_free, two_stores
 from unboxed.training.options import FitSettings
 from unboxed.training.splits import training_and_validation
 
@@ -31,7 +31,7 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 def default_fit(
     settings: FitSettings,
     *,
-    detectors: Sequence[Path] = (),
+    sources: RegionSettings | None = None,
     epochs: int | None = None,
     seed: int = 0,
     show: Callable[[str], None] = lambda line: None,
@@ -41,7 +41,7 @@ def default_fit(
 
     Args:
         settings: data, folder and the rest.
-        detectors: ONNX files, and at most one folder of a transformers detector.
+        sources: the sources and features of regions; None: chosen, see `default_regions`.
         epochs: passes over all captions; None: chosen by the number of images.
         seed: of all random numbers in training.
         show: called with a line of text at every stage.
@@ -53,16 +53,18 @@ def default_fit(
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
     require_free(settings.out, settings.resume)
+    if settings.regions is not None and sources is not None:
+        raise two_stores(settings.regions)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     if settings.regions is None:
-        region_settings, which = default_regions(dataset, detectors)
-        show(which)
+        if sources is None:
+            sources, which = default_regions(dataset)
+            show(which)
         store = settings.out / "store"
         examples = [*training.examples, *validation.examples]
-        for image_id, reason in extract(
-            examples, region_settings, store, strict=settings.strict, device=settings.device
-        ).skipped:
+        found = extract(examples, sources, store, strict=settings.strict, device=settings.device)
+        for image_id, reason in found.skipped:
             show(f"Skipped {image_id}: {reason}")
         settings = replace(settings, regions=store)
     assert settings.regions is not None
@@ -94,12 +96,8 @@ def default_regions(dataset: Dataset, detectors: Sequence[Path] = ()) -> tuple[R
                 f"The detector {detector} does not exist; name an ONNX file, or the folder of a detector of "
                 "transformers."
             )
-    folders = [str(detector) for detector in detectors if detector.is_dir()]
-    if len(folders) > 1:
-        raise RegionsError(f"{folders[0]} and {folders[1]} are folders; name at most one detector of transformers.")
     if detectors:
-        files = tuple(detector for detector in detectors if not detector.is_dir())
-        settings = RegionSettings(detectors=files, detector_hf=folders[0] if folders else None)
+        settings = RegionSettings(detectors=tuple(detectors)).with_folders()
         return settings, f"Regions: the detector{'s' * (len(detectors) > 1)} {', '.join(map(str, detectors))}"
     if dataset.regions is None and (cached := cached_detector()) is not None:
         name = cached.parents[1].name.removeprefix("models--").replace("--", "/")

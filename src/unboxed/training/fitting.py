@@ -24,7 +24,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
-from unboxed.regions.settings import ImportedRegions
+from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock, require_writable
 from unboxed.runtime.devices import running_on
@@ -43,7 +43,7 @@ from unboxed.types import Example
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["FitSettings", "fit", "require_free"]
+__all__ = ["FitSettings", "fit", "require_free", "two_stores"]
 
 _MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
@@ -53,6 +53,7 @@ def fit(
     options: RecipeConfig,
     settings: FitSettings,
     *,
+    sources: RegionSettings | None = None,
     preset: str | None = None,
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
@@ -66,6 +67,7 @@ def fit(
         recipe: its name in `RECIPES`, such as `infoground`.
         options: its options.
         settings: the data, the run's folder, and the rest.
+        sources: extract the regions with these settings, which the run keeps; None: with those of the dataset.
         preset: the name of the preset that the options began as, for the run's config.
         show: called with a line of text at every stage.
         report: called with every entry of the training log.
@@ -78,13 +80,14 @@ def fit(
     """
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
-        return _fit(recipe, options, settings, preset, show, report)
+        return _fit(recipe, options, settings, sources, preset, show, report)
 
 
 def _fit(
     recipe: str,
     options: RecipeConfig,
     settings: FitSettings,
+    sources: RegionSettings | None,
     preset: str | None,
     show: Callable[[str], None],
     report: Callable[[dict[str, Any]], None],
@@ -94,15 +97,13 @@ def _fit(
     if previous is not None and previous.facts.get("finished"):
         show(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
-    data = _read_data(options, settings, show)
+    data = _read_data(options, settings, sources, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
-        raise RunError(
-            f"The captions of {data.dataset.path} are not those that {run} was started with; start another run."
-        )
+        found = data.dataset.path
+        raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
     run.mkdir(parents=True, exist_ok=True)
     config = _run_config(recipe, options, settings, data)
-    if preset is not None:
-        config.facts["preset"] = preset
+    config.facts.update({} if preset is None else {"preset": preset})
     prior = _prior(options, data, show)
     batcher = Batcher(config, data.vocabulary, prior)
     training = SplitLoader(data.training.examples, data.store, batcher)
@@ -141,7 +142,9 @@ class _Data(NamedTuple):
     vocabulary: Vocabulary
 
 
-def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str], None]) -> _Data:
+def _read_data(
+    options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Callable[[str], None]
+) -> _Data:
     _require_models(options, settings)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
@@ -152,7 +155,10 @@ def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str
         show(split.describe())
         if settings.strict:
             split.require_readable()
-    store = _store(options, dataset, [*training.examples, *validation.examples], settings, show)
+    store = _given_store(options, settings, sources)
+    if store is None:
+        examples = [*training.examples, *validation.examples]
+        store = _extracted(options, dataset, examples, settings, sources, show)
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
     tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
@@ -163,27 +169,36 @@ def _read_data(options: RecipeConfig, settings: FitSettings, show: Callable[[str
     return _Data(dataset, training, validation, store, vocabulary)
 
 
-def _store(
+def _given_store(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> RegionStore | None:
+    """The store that the settings name, if they do."""
+    if settings.regions is None:
+        return None
+    if sources is not None:
+        raise two_stores(settings.regions)
+    store = RegionStore.open(settings.regions)
+    known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
+    if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
+        raise RegionsError(
+            f"This recipe reads the places of regions, and {store.path} was imported without boxes or blocks. Put "
+            "PFAN's *_boxes.npy beside the features and import them again into a new folder, or import features "
+            "with boxes."
+        )
+    return store
+
+
+def _extracted(
     options: RecipeConfig,
     dataset: Dataset,
     examples: Sequence[Example],
     settings: FitSettings,
+    sources: RegionSettings | None,
     show: Callable[[str], None],
 ) -> RegionStore:
-    """The store that the settings name, or the regions of the examples, extracted into the run."""
-    if settings.regions is not None:
-        store = RegionStore.open(settings.regions)
-        known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
-        if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
-            raise RegionsError(
-                f"This recipe reads the places of regions, and {store.path} was imported without boxes or blocks. Put "
-                "PFAN's *_boxes.npy beside the features and import them again into a new folder, or import features "
-                "with boxes."
-            )
-        return store
-    region_settings, line = options.region_settings(dataset)
-    show(line)
-    summary = extract(examples, region_settings, settings.out / "store", strict=settings.strict)
+    """The regions of the examples, extracted into the run."""
+    if sources is None:
+        sources, line = options.region_settings(dataset)
+        show(line)
+    summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
     for image_id, reason in summary.skipped:
         show(f"Skipped {image_id}: {reason}")
     return RegionStore.open(settings.out / "store")
@@ -329,6 +344,14 @@ def _finished(grounder: Grounder, data: _Data, run: Path) -> Grounder:
     grounder.config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     return grounder
+
+
+def two_stores(store: Path) -> RegionsError:
+    """The error of a fit that is given a store, and sources of regions as well."""
+    return RegionsError(
+        f"--regions {store} has its regions already, and options such as --detector find others; leave out --regions, "
+        "or these options."
+    )
 
 
 def require_free(run: Path, resume: bool, fix: str = "continue it with --resume, or choose another --out") -> None:
