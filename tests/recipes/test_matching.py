@@ -69,6 +69,8 @@ def test_constraints_need_vectors_of_unit_length(recipe: type[SCAN]) -> None:
 def test_states_in_the_joint_space_are_not_mapped(name: str) -> None:
     aligner: Any = parsed(f"{name} --word-state mean --hidden-width 8 --joint-width 8").aligner(7, 8)
     assert isinstance(aligner.word_map if name == "vse" else aligner.query_encoder.map, torch.nn.Identity)
+    assert parsed(f"{name} --word-state mean").hidden_width == 256  # by default the joint width
+    assert parsed(f"{name} --word-state mean --joint-width 8").hidden_width == 8
     with pytest.raises(RunError, match="set --hidden-width 16"):
         parsed(f"{name} --word-state mean --hidden-width 8 --joint-width 16")
 

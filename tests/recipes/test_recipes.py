@@ -135,6 +135,7 @@ def test_regions_have_the_word_vectors_of_their_classes(negative: str, tiny_worl
     names = [grounder.vocabulary.words[label] for label in label_R if label]
     classes = np.array(regions.class_names)[regions.class_probs.argmax(axis=1)[label_R.numpy() > 0]]
     assert names == [name.rpartition(":")[2].lower() for name in classes] and names
+    assert SPRM(label_vectors=True, joint_width=12).embedding_width == 12  # by default the joint width
     with pytest.raises(RunError, match="--embedding-width 12"):
         SPRM(**{**widths, "embedding_width": 8}, **more)
 

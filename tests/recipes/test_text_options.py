@@ -101,7 +101,7 @@ def test_a_text_encoder_without_an_onnx_form_is_refused(reading: TextConfig, tin
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SCAN(text_encoder=TextConfig(word_state="mean")), "set --hidden-width 256"),
+        (lambda: SCAN(hidden_width=64, text_encoder=TextConfig(word_state="mean")), "set --hidden-width 256"),
         (lambda: InfoGround(text="bert", text_encoder=TextConfig(tokenizer="spaces")), "leave out --text"),
         (
             lambda: NPair(joint_width=64, text_encoder=TextConfig(word_state="mean")),

@@ -64,8 +64,14 @@ def test_trained_and_scored_without_images(entities: Path, capsys: pytest.Captur
     assert '"phrases": 4' in capsys.readouterr().out
     assert (run / "report-val.html").is_file()
 
-    Image.new("RGB", (100, 50)).save(entities / "new.png")
-    assert "nothing here computes such features" in _fails(capsys, "ground", run, entities / "new.png", "a red box")
+    photos, index = entities / "photos", entities / "index"
+    photos.mkdir()
+    Image.new("RGB", (100, 50)).save(photos / "new.png")
+    assert "nothing here computes such features" in _fails(capsys, "ground", run, photos / "new.png", "a red box")
+    assert "nothing here computes such features" in _fails(capsys, "index", run, photos, "--out", index)
+    missing = entities / "no-store"
+    assert str(missing) in _fails(capsys, "index", run, photos, "--out", index, "--regions", missing)
+    assert not index.exists()
     (entities / "val.txt").write_text("7\n8\n")
     (entities / "run" / "config.json").write_text((run / "config.json").read_text().replace(str(store), "/nowhere"))
     assert "unboxed import" in _fails(capsys, "evaluate", run, "--data", data, "--split", "val")

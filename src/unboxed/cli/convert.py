@@ -22,7 +22,15 @@ def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSe
         settings: the run, and what is not in the file.
     """
     from unboxed.convert.conversion import convert as convert_checkpoint
+    from unboxed.regions.settings import ImportedRegions
 
     grounder = convert_checkpoint(checkpoint, settings)
     original = grounder.config.facts["converted"]["original"]
-    show(f"Run: {settings.out}, {grounder.config.recipe} of {original}. Next: unboxed evaluate {settings.out} --data …")
+    show(f"Run: {settings.out}, {grounder.config.recipe} of {original}.")
+    regions = grounder.config.regions
+    named = ""
+    if settings.regions is None and isinstance(regions, ImportedRegions):
+        show("Import the features that it reads, unless there is a store of them:")
+        show(f"  unboxed import DATA --features FEATURES --format {regions.imported} --out STORE")
+        named = " --regions STORE"
+    show(f"Next: unboxed evaluate {settings.out} --data DATA{named} --split test")

@@ -95,7 +95,8 @@ class RecipeConfig:
         text: `gru` (a recurrent network, trained with the model: see `text_encoder`), or the folder or hub name of a
             transformers encoder (frozen).
         text_encoder: words, cells and phrases of the recurrent network.
-        embedding_width, hidden_width: widths of the word vectors and of the states of the recurrent network.
+        embedding_width, hidden_width: widths of the word vectors and of the states of the recurrent network. With
+            `word_state="mean"`, where states are in the joint space, the default is `joint_width`.
         dropout: of word vectors and region inputs in training, in [0, 1).
         region_inputs: what the model is given of a region: `all`, its standardized features, class probabilities and
             geometry; or its `features` alone, as they are (the papers; with `region_hidden` 0, without a layer before
@@ -151,11 +152,18 @@ class RecipeConfig:
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
                 "recurrent network (such as --tokenizer, --cell, --word-state), or leave out --text."
             )
+        if not self.word_network and reading.word_state == "mean":
+            self._follow_joint_width("hidden_width")
         if not self.word_network and reading.word_state == "mean" and self.hidden_width != self.joint_width:
             raise RunError(
                 f"With --word-state mean the states of words are in the joint space: hidden_width is "
                 f"{self.hidden_width}, joint_width {self.joint_width}; set --hidden-width {self.joint_width}."
             )
+
+    def _follow_joint_width(self, name: str) -> None:
+        """Set a width that has to be that of the joint space, if it was left at its default."""
+        if getattr(self, name) == getattr(type(self), name):
+            object.__setattr__(self, name, self.joint_width)
 
     def query_width(self, state_width: int) -> int | None:
         """Width of the states that the attention maps linearly; None where it uses them as they are."""

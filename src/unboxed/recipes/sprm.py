@@ -51,7 +51,7 @@ class SPRM(RecipeConfig):
         box_inputs: regions also have their edges and area as shares of the image (the paper; with
             `region_inputs="features"`, since `all` inputs have them).
         label_vectors: add the word vector of its most probable class to a region (the paper). The word vectors are
-            those that phrases are read with.
+            those that phrases are read with; their width is `joint_width`.
         untrained: no training; regions are ranked by the prior alone.
     """
 
@@ -76,6 +76,8 @@ class SPRM(RecipeConfig):
         super().__post_init__()
         if self.text != "gru" and (self.label_vectors or self.negative == "vectors"):
             raise RunError("--label-vectors and --negative vectors need word vectors of the model; leave out --text.")
+        if self.label_vectors:
+            self._follow_joint_width("embedding_width")
         if self.label_vectors and self.embedding_width != self.joint_width:
             raise RunError(
                 f"With --label-vectors, word vectors are in the joint space: embedding_width is "

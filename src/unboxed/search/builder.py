@@ -12,6 +12,7 @@ from typing import Any
 from unboxed.errors import ImageError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
+from unboxed.regions.store import RegionStore
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.image_list import ImageList, ListedImage, list_images
 from unboxed.search.index_folder import IndexFolder
@@ -93,6 +94,10 @@ def index_images(
     options = options or IndexOptions()
     listed = _listed(images, options, show)
     grounder = Grounder.load(run)
+    if options.regions is None:  # errors before anything is written
+        grounder.config.regions.require_extractable()
+    else:
+        RegionStore.open(options.regions)
     folder = IndexFolder.begin(out, run, grounder, again=options.again)
     before = _digests_before(out)
     writer = IndexWriter(grounder, folder, options)
