@@ -53,7 +53,7 @@ def test_finished_cells_are_kept_and_only_new_ones_run(comparison: Comparison, s
     lines: list[str] = []
     files = {path: path.stat().st_mtime_ns for path in (settings.out / "cells").glob("*.npz")}
     page = settings.out / "docs.md"
-    again = compare(replace(settings, recipes=settings.recipes[:1], write=page), lines.append)
+    again = compare(replace(settings, recipes=settings.recipes[:1], write=(page,)), lines.append)
     assert "2 cells, 2 of them finished already" in lines
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert [result.recipe for result in again.datasets[0].recipes] == [settings.recipes[0]]

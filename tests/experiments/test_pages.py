@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from csv import DictReader
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 
 import pytest
 
+from unboxed.errors import EvaluationError
+from unboxed.experiments.comparison import compare
 from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import command_line, results_markdown, write_results
@@ -41,6 +46,52 @@ def test_the_html_page_has_every_recipe_and_loads_nothing(comparison: Comparison
     )
     assert page.count("still rising</span>") == sum(result.still_rising for result in comparison.datasets[0].recipes)
     assert "://" not in page
+
+
+def test_the_best_of_each_column_is_marked_and_nothing_else(comparison: Comparison, settings: CompareSettings) -> None:
+    write_results(comparison)
+    page = (settings.out / "results.html").read_text(encoding="utf-8")
+    (dataset,) = comparison.datasets
+    columns = [
+        "recall_any@1",
+        "recall_any@5",
+        "recall_any@10",
+        "recall_union@1",
+        "pointing_any",
+        "rsum",
+        "attention_f1",
+    ]
+    found = 0
+    for metric in columns:
+        values = [result.metrics[metric].value for result in dataset.recipes]
+        values += [scores[metric] for scores in dataset.baselines.values() if metric in scores.estimates]
+        found += sum(round(value, 1) == round(max(values), 1) for value in values)
+    assert page.count('<td class="best">') == found
+    assert page.index("<h1>") < page.index("<table>") < page.index("<pre>unboxed compare")  # the command is at the end
+
+
+def test_tables_for_other_programs(comparison: Comparison, tmp_path: Path) -> None:
+    files = tuple(tmp_path / f"x.{suffix}" for suffix in ("csv", "tex", "md", "html"))
+    write_results(replace(comparison, settings=replace(comparison.settings, write=files)))
+    assert files[2].read_text(encoding="utf-8").startswith("# Results") and "<!doctype" in files[3].read_text("utf-8")
+    rows = list(DictReader(StringIO(files[0].read_text(encoding="utf-8"))))
+    (dataset,) = comparison.datasets
+    for result in dataset.recipes:
+        row = next(row for row in rows if (row["recipe"], row["metric"]) == (result.recipe, "recall_any@1"))
+        metric = result.metrics["recall_any@1"]
+        assert (float(row["value"]), float(row["low"]), float(row["high"])) == (metric.value, *metric.interval())
+        assert [float(value) for value in row["seed_values"].split()] == result.seed_values("recall_any@1")
+    assert {row["recipe"] for row in rows if row["seeds"] == "0"} == set(dataset.baselines)
+    latex = files[1].read_text(encoding="utf-8")
+    assert all(f"\\{rule}" in latex for rule in ("toprule", "midrule", "bottomrule"))
+    assert r"recall\_any@1" in latex and "infoground --negatives none & 2 &" in latex
+    widths = {line.count("&") for line in latex.splitlines() if line.endswith("\\")}
+    assert len(widths) == 1 and latex.count("{lr" + "r" * (widths.pop() - 1) + "}") == 1
+
+
+def test_a_file_of_another_ending_is_refused_before_any_work(settings: CompareSettings) -> None:
+    with pytest.raises(EvaluationError, match=r"'x\.pdf'; let it end in \.md, \.html, \.csv, \.tex"):
+        compare(replace(settings, write=(Path("x.pdf"),)))
 
 
 def test_rising_validation_curves_are_marked(comparison: Comparison) -> None:

@@ -170,6 +170,9 @@ def test_embeddings_are_scored_and_aligned_as_the_images_and_captions_are(tiny_r
     captions = ["a red box", "a blue box beside a green box"]
     score_BC = grounder.score(images, captions)
     image_embeddings, caption_embeddings = grounder.encode_images(images), grounder.encode_captions(captions)
+    whole = grounder.align(image_embeddings, caption_embeddings)
+    np.testing.assert_array_equal(grounder.similarity(images, captions), whole.similarity_BCQR)
+    np.testing.assert_array_equal(grounder.attention(images, captions), whole.attention_BCQR)
     np.testing.assert_allclose(grounder.score_embeddings(image_embeddings, caption_embeddings), score_BC, rtol=1e-4)
     alignment = grounder.align(image_embeddings, caption_embeddings)
     np.testing.assert_allclose(alignment.score_BC, score_BC, rtol=1e-4)

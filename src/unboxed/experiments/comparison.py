@@ -27,7 +27,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, tried_notes
 from unboxed.experiments.options import CompareSettings
-from unboxed.experiments.pages import write_results
+from unboxed.experiments.pages import require_known_formats, write_results
 from unboxed.experiments.results import HEADLINE, Comparison, DatasetResult, RecipeResult
 from unboxed.experiments.verdicts import GridRow, Side, judge
 from unboxed.experiments.workers import run_cells
@@ -137,6 +137,7 @@ def compare(
 
 def _check(settings: CompareSettings) -> None:
     """Raises `EvaluationError` for settings that contradict each other, before any work starts."""
+    require_known_formats(settings.write)
     if not settings.data or not (settings.recipes or settings.claims):
         raise EvaluationError("There is nothing to compare; name --data and --recipes, or use --claims.")
     several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}

@@ -31,7 +31,8 @@ class CompareSettings:
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
         claims: also train what the papers' claims compare, and judge the claims.
         finished_only: train nothing; write the page from the cells that are finished.
-        write: also write the Markdown page to this file.
+        write: also write the results to these files: .md and .html pages, .csv with a row for each value, .tex with a
+            table for each dataset (booktabs).
     """
 
     data: tuple[Path, ...]
@@ -45,7 +46,7 @@ class CompareSettings:
     jobs: int = 1
     claims: bool = False
     finished_only: bool = False
-    write: Path | None = None
+    write: tuple[Path, ...] = ()
 
     def split_of(self, number: int) -> str:
         """The split to evaluate on of the dataset with this index."""

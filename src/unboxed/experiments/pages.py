@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import baselines_markdown
 from unboxed.evaluation.bootstrap import MetricOfRuns
 from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import paper_notes
 from unboxed.experiments.results import Comparison, DatasetResult, RecipeResult
+from unboxed.experiments.tables import comparison_csv, comparison_latex
 from unboxed.experiments.verdicts import claims_markdown, grid_markdown
 from unboxed.runtime.atomic import write_text
 from unboxed.visualization.curves import Chart, epoch_charts
 from unboxed.visualization.html import html_template
 
-__all__ = ["command_line", "results_markdown", "write_results"]
+__all__ = ["command_line", "require_known_formats", "results_markdown", "write_results"]
 
 _COLUMNS = ("recall_any@1", "recall_any@5", "recall_any@10", "recall_union@1", "pointing_any", "rsum")
 _OPTIONAL_COLUMNS = ("pointing_heatmap", "attention_f1")  # where all recipes have them
@@ -26,12 +28,17 @@ _COMPARED = ("recall_any@1", "pointing_any", "rsum")  # in the table of differen
 
 
 def write_results(comparison: Comparison) -> None:
-    """Writes `results.md` and `results.html` to the comparison's folder, and the former also to `settings.write`."""
-    settings, page = comparison.settings, results_markdown(comparison)
-    write_text(settings.out / "results.md", page)
-    write_text(settings.out / "results.html", _html(comparison))
-    if settings.write is not None:
-        write_text(settings.write, page)
+    """Writes `results.md` and `results.html` to the comparison's folder, and the files of `settings.write`."""
+    out = comparison.settings.out
+    for path in (out / "results.md", out / "results.html", *comparison.settings.write):
+        write_text(path, _FORMATS[path.suffix.lower()](comparison))
+
+
+def require_known_formats(paths: Sequence[Path]) -> None:
+    """Raises `EvaluationError` for a file whose ending names no format of results."""
+    for path in paths:
+        if path.suffix.lower() not in _FORMATS:
+            raise EvaluationError(f"Results cannot be written as {path.name!r}; let it end in {', '.join(_FORMATS)}.")
 
 
 def command_line(comparison: Comparison) -> str:
@@ -239,6 +246,7 @@ def _plot(dataset: DatasetResult, metric: str) -> _Plot:
     def share(value: float) -> float:
         return round(100 * (value - first * step) / ((last - first) * step), 2)
 
+    highest = max(result.metrics[metric].value for result in dataset.recipes)
     marks = tuple(
         _Mark(
             result.recipe,
@@ -247,7 +255,7 @@ def _plot(dataset: DatasetResult, metric: str) -> _Plot:
             share(intervals[result.recipe][0]),
             share(intervals[result.recipe][1]),
             tuple(share(value) for value in result.seed_values(metric)) if len(result.runs) > 1 else (),
-            result is dataset.best,
+            round(result.metrics[metric].value, 1) == round(highest, 1),
         )
         for result in sorted(dataset.recipes, key=lambda result: -result.metrics[metric].value)
     )
@@ -274,6 +282,7 @@ def _html(comparison: Comparison) -> str:
         columns={dataset.name: _columns(dataset.recipes) for dataset in comparison.datasets},
         plots={dataset.name: _plots(dataset) for dataset in comparison.datasets},
         learning={dataset.name: _learning(dataset) for dataset in comparison.datasets},
+        best={dataset.name: dataset.best_values(_columns(dataset.recipes)) for dataset in comparison.datasets},
         kind=_kind,
         with_interval=_with_interval,
         compared=_COMPARED,
@@ -283,3 +292,11 @@ def _html(comparison: Comparison) -> str:
 
 def _short(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if path.name == "data.toml" else path.name
+
+
+_FORMATS: dict[str, Callable[[Comparison], str]] = {
+    ".md": results_markdown,
+    ".html": _html,
+    ".csv": comparison_csv,
+    ".tex": lambda comparison: comparison_latex(comparison, (*_COLUMNS, *_OPTIONAL_COLUMNS)),
+}

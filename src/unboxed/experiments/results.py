@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import nan
 
 import numpy as np
 
@@ -135,6 +136,12 @@ class DatasetResult:
     def best(self) -> RecipeResult | None:
         """The recipe with the highest headline metric."""
         return max(self.recipes, key=lambda result: result.metrics[self.headline].value, default=None)
+
+    def best_values(self, metrics: Sequence[str]) -> dict[str, float]:
+        """The highest value of each metric among the recipes and the untrained baselines that have it."""
+        of_recipes = [{name: metric.value for name, metric in result.metrics.items()} for result in self.recipes]
+        values = [*of_recipes, *(scores.estimates for scores in self.baselines.values())]
+        return {name: max((each[name] for each in values if name in each), default=nan) for name in metrics}
 
     def behind_best(self, metric: str) -> dict[str, PairedDifference]:
         """The best recipe minus each other one, paired over images."""

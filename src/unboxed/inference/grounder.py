@@ -31,9 +31,7 @@ from unboxed.text.tokens import Vocabulary, words
 from unboxed.types import Array, Caption, Regions
 
 if TYPE_CHECKING:
-    from unboxed.priors.semantic import SemanticPrior
     from unboxed.recipes.model import MatchingModel
-    from unboxed.regions.extraction import RegionExtractor
 
 __all__ = ["Grounder", "ImageLike"]
 
@@ -300,6 +298,18 @@ class Grounder:
             `similarity_BCQR`, `attention_BCQR` in [0, 1], `matched_BCQ` and `score_BC`.
         """
         return self.model.align(images, captions, paired=paired)
+
+    def similarity(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> torch.Tensor:
+        """How similar each region of B images is to each query of C captions, `[B, C, Q, R]`; -inf at padded regions.
+
+        A query is a word or a phrase, depending on the recipe. `encode_captions` marks the real ones, others have no
+        meaning. Regions are in the order of `regions_of`. Arguments and errors are those of the two `encode` methods.
+        """
+        return self.align(self.encode_images(images), self.encode_captions(captions)).similarity_BCQR
+
+    def attention(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> torch.Tensor:
+        """The weight of each region for each query, `[B, C, Q, R]` in [0, 1], 0 at padded regions; see `similarity`."""
+        return self.align(self.encode_images(images), self.encode_captions(captions)).attention_BCQR
 
     @torch.inference_mode()
     def score_embeddings(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
