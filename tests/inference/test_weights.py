@@ -22,7 +22,7 @@ def test_tensors_and_metadata_are_read_as_written(tmp_path: Path) -> None:
 
 
 def test_a_flipped_bit_of_every_byte_is_noticed(tmp_path: Path) -> None:
-    """In the tensors; the header names them, and its flips may leave the same content."""
+    """In the tensors; `tests/runtime/test_tensor_file.py` flips those of the header."""
     path = tmp_path / "m.safetensors"
     write_tensors(path, TENSORS, {})
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Equal content gives equal bytes, safetensors reads them, and the umask decides on permissions."""
+"""Equal content gives equal bytes, a flipped bit is found, and the umask decides on permissions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.runtime.tensor_file import (
+    check_header,
+    check_numbers,
+    check_tensor_file,
+    plain_metadata,
+    write_tensor_file,
+)
 
 _ARRAYS = {
     "half": np.linspace(-1, 1, 5, dtype=np.float16),
@@ -33,7 +39,7 @@ def test_safetensors_reads_what_was_written(tmp_path: Path) -> None:
     for name, array in _ARRAYS.items():
         assert read[name].dtype == array.dtype and read[name].shape == array.shape and (read[name] == array).all()
     with safe_open(path, "numpy") as opened:
-        assert opened.metadata() == {"words": "déjà vu", "a": "b"}
+        assert plain_metadata(opened.metadata()) == {"words": "déjà vu", "a": "b"}
         assert opened.get_slice("turned")[1:2].tolist() == [[1, 4]]
 
 
@@ -45,6 +51,8 @@ def test_tensors_of_pytorch_are_written_too(tmp_path: Path) -> None:
         "step": torch.tensor(3.0),
         "expanded": torch.tensor(3).expand(1),
         "none": torch.zeros(0, dtype=torch.int32),
+        "strides of nothing": torch.empty(1, dtype=torch.int64).expand(3)[:0],
+        "strides of one": torch.arange(6).reshape(3, 2)[:1, 0],
     }
     write_tensor_file(tmp_path / "a.safetensors", tensors, {})
     read = load_torch(tmp_path / "a.safetensors")
@@ -70,3 +78,34 @@ def test_the_umask_decides_on_permissions(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_flipped_bit_of_any_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensor_file(path, _ARRAYS, {"words": "déjà vu"})
+    check_tensor_file(path)
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    unnoticed = 0
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        check = check_header if position < header else check_numbers
+        try:
+            check(path)
+            with safe_open(path, "numpy") as opened:  # only the names of the digests can change unnoticed
+                assert all((opened.get_tensor(name) == array).all() for name, array in _ARRAYS.items())
+                assert opened.metadata()["words"] == "déjà vu"
+        except (ValueError, SafetensorError):
+            continue
+        unnoticed += 1
+    assert unnoticed <= len("header_sha256")
+
+
+def test_a_file_of_another_writer_has_no_digests_and_is_not_checked(tmp_path: Path) -> None:
+    save_file(_ARRAYS, tmp_path / "a.safetensors", {"words": "x"})
+    check_tensor_file(tmp_path / "a.safetensors")
+    (tmp_path / "b.safetensors").write_bytes((1 << 40).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ValueError, match="longer than the file"):
+        check_tensor_file(tmp_path / "b.safetensors")

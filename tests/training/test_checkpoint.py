@@ -57,7 +57,7 @@ def test_weights_without_a_checkpoint_do_not_continue_a_run(tmp_path: Path) -> N
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
-    with pytest.raises(RunError, match=r"Cannot read .*model\.safetensors.*train the run again"):
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged: .*train the run again"):
         load_weights(tmp_path / "model.safetensors", _trained()[0])
 
 

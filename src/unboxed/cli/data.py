@@ -122,6 +122,8 @@ def regions(
     skipped = dict(summary.skipped)
     for split in splits:
         skipped.update(split.unreadable)
+    if summary.removed:
+        show(f"Extracted again, because they were damaged: the images of {', '.join(summary.removed)}")
     for image_id, reason in skipped.items():
         show(f"Skipped {image_id}: {reason}")
     show(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 
-from unboxed.errors import RunError
-from unboxed.runtime.tensor_file import write_tensor_file
-
-_DIGEST = "sha256"
+from unboxed.errors import RunError, plain_reason
+from unboxed.runtime.tensor_file import check_tensor_file, plain_metadata, write_tensor_file
 
 __all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "write_tensors"]
 
@@ -50,33 +47,23 @@ def check_shapes(path: Path, model: torch.nn.Module) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write named tensors, text metadata and a digest of the tensors to a safetensors file in one step."""
-    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_tensor_file(path, stored, {**metadata, _DIGEST: _digest(stored)})
+    """Write named tensors, and text metadata to a safetensors file in one step."""
+    write_tensor_file(path, {name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors and metadata of a safetensors file.
 
     Raises:
-        RunError: it cannot be read, or its tensors differ from the digest that was written with them. Files of earlier
-            versions have no digest.
+        RunError: it cannot be read, or changed after it was written. Files of earlier versions have no digest.
     """
     try:
+        check_tensor_file(path)
         with safe_open(path, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            metadata = dict(stored.metadata() or {})
-    except (OSError, SafetensorError) as error:
+            metadata = plain_metadata(stored.metadata())
+    except OSError as error:
         raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
-    if metadata.pop(_DIGEST, None) not in (None, _digest(tensors)):
-        raise RunError(f"{path} is damaged: its content changed after it was written. Restore it, or train again.")
+    except (SafetensorError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {plain_reason(error)}. Restore it, or train the run again.") from None
     return tensors, metadata
-
-
-def _digest(tensors: dict[str, torch.Tensor]) -> str:
-    """sha256 over the names, kinds, shapes and bytes of contiguous tensors on the CPU."""
-    digest = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import StoreError, plain_reason
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
@@ -285,6 +285,7 @@ class Negatives:
             StoreError: a file that is missing, damaged or of another version.
         """
         try:
+            check_tensor_file(path)
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != _FORMAT or metadata.get("version") != _VERSION:

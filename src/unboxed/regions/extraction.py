@@ -161,12 +161,14 @@ class ExtractionSummary:
         reused: images that the store had already.
         skipped: (image id, reason) of images that could not be read.
         seconds: duration.
+        removed: names of damaged shards, whose images were extracted again.
     """
 
     done: int
     reused: int
     skipped: tuple[tuple[str, str], ...]
     seconds: float
+    removed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.done} images extracted in {self.seconds:.0f} s, {self.reused} were there already."]
@@ -220,20 +222,30 @@ def extract(
         _mark(store, file)
         outcomes = ordered_map(_Worker(store, device), wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
-            if isinstance(outcome, UnboxedError):
-                if strict:
-                    raise outcome
-                skipped.append((example.image_id, str(outcome)))
-            elif outcome is None:
+            if outcome is None:
                 reused += 1
-            else:
-                store.append(example.image_id, *outcome)
+            elif (error := _added(store, example.image_id, outcome)) is None:
                 done += 1
+            elif strict:
+                raise error
+            else:
+                skipped.append((example.image_id, str(error)))
     if file is not None:
         file.write(store, finished=True)
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
-    return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start)
+    return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed)
+
+
+def _added(store: RegionStore, image_id: str, outcome: tuple[str, Regions] | UnboxedError) -> UnboxedError | None:
+    """Adds what a worker made of an image to the store; the error where the image cannot be used."""
+    if isinstance(outcome, UnboxedError):
+        return outcome
+    try:
+        store.append(image_id, *outcome)
+    except RegionsError as error:
+        return error
+    return None
 
 
 def _mark(store: RegionStore, file: PartFile | None) -> None:

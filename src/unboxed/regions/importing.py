@@ -38,6 +38,7 @@ class ImportSummary:
         missing: ids of images of the dataset without features.
         has_boxes: whether the features have boxes, so that groundings can be scored.
         seconds: duration.
+        removed: names of damaged shards, whose images were imported again.
     """
 
     done: int
@@ -45,9 +46,12 @@ class ImportSummary:
     missing: tuple[str, ...]
     has_boxes: bool
     seconds: float
+    removed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.done:,} images imported in {self.seconds:.0f} s, {self.reused:,} were there already."]
+        if self.removed:
+            lines.append(f"Imported again, because they were damaged: the images of {', '.join(self.removed)}.")
         if self.missing:
             some = ", ".join(self.missing[:3])
             lines.append(f"{len(self.missing):,} images of the dataset have no features, such as {some}.")
@@ -124,7 +128,7 @@ def import_regions(
         store.define_columns(names, (_SOURCE,), ((_SOURCE, width), *source.extra_columns))
         seen, done = _write(store, chain([start_image], images), examples)
     missing = tuple(example.image_id for example in examples.values() if example.image_id not in seen)
-    return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start)
+    return ImportSummary(done, len(seen) - done, missing, source.has_boxes, time.monotonic() - start, store.removed)
 
 
 def _write(

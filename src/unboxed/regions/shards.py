@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import StoreError, plain_reason
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.regions.validity import first_fault
+from unboxed.runtime.tensor_file import check_header, check_numbers, write_tensor_file
 from unboxed.types import Array
 
 __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
@@ -23,6 +24,8 @@ __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
 Half = npt.NDArray[np.float16]
 
 _LARGEST_HALF = 65504.0
+_CHECKED_IMAGES = 16
+"""So many images are checked at once: their arrays stay in the cache of the processor."""
 
 
 class RegionArrays(NamedTuple):
@@ -70,6 +73,8 @@ _NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 class Shard:
     """A shard opened for reading; only the requested rows are read from the disk.
 
+    The digest of its header is checked here, that of its numbers by `check`.
+
     Attributes:
         path: the file.
         entries: its images.
@@ -85,21 +90,48 @@ class Shard:
 
         self.path = path
         try:
+            check_header(path)
             opened: Any = safe_open(str(path), framework="numpy")
             self._file = opened
             listed = json.loads(opened.metadata()["images"])
             self.entries = tuple(ShardEntry(**_renamed(entry, _NAME_IN_CODE)) for entry in listed)
             self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
+            if not all(_is_usable(entry) for entry in self.entries):
+                raise ValueError("its list of images has wrong numbers")
             rows = {int(piece.get_shape()[0]) for piece in self._slices}
             if rows != {sum(entry.count for entry in self.entries)}:
                 raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise StoreError(
-                f"{path} is damaged ({plain_reason(error)}). "
-                "Delete this file and run the extraction again: only its images are "
-                "extracted again."
-            ) from error
+            raise _damaged(path, error) from error
+        self._checked = False
+
+    def check(self, source_count: int) -> None:
+        """Check the digest of the numbers, and that all of them are possible; once for each shard that is opened.
+
+        Args:
+            source_count: how many sources the store has.
+
+        Raises:
+            StoreError: the file is damaged, or the regions of an image are not usable.
+        """
+        if self._checked:
+            return
+        try:
+            check_numbers(self.path)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, error) from error
+        for first in range(0, len(self.entries), _CHECKED_IMAGES):
+            entries = self.entries[first : first + _CHECKED_IMAGES]
+            start, end = entries[0].start, entries[-1].start + entries[-1].count
+            if (fault := first_fault(self.arrays(start, end - start), source_count)) is not None:
+                row, reason = start + fault[0], fault[1]
+                name = next(entry.image_id for entry in entries if entry.start <= row < entry.start + entry.count)
+                raise StoreError(
+                    f"{self.path}: the regions of {name} are not usable: {reason}. Delete this file and run the "
+                    "extraction or the import again: only its images are made again."
+                )
+        self._checked = True
 
     def arrays(self, start: int, count: int) -> RegionArrays:
         """Rows `start` to `start + count` of every array."""
@@ -115,6 +147,22 @@ def write_shard(path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]]) -
     listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
     joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
     write_tensor_file(path, joined, {"images": json.dumps(listed)})
+
+
+def _damaged(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} is damaged ({plain_reason(error)}). Delete this file and run the extraction again: only its images "
+        "are extracted again."
+    )
+
+
+def _is_usable(entry: ShardEntry) -> bool:
+    numbers = (entry.width, entry.height, entry.count, entry.start)
+    return (
+        all(isinstance(number, int) and number >= least for number, least in zip(numbers, (1, 1, 0, 0), strict=True))
+        and isinstance(entry.image_id, str)
+        and isinstance(entry.image_key, str)
+    )
 
 
 def _renamed(entry: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

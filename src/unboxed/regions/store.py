@@ -22,6 +22,7 @@ import numpy.typing as npt
 from unboxed.errors import RegionsError, StoreError, plain_reason
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
+from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
 from unboxed.types import Array, Regions
 
@@ -29,6 +30,7 @@ __all__ = ["RegionArrays", "RegionStore"]
 
 _FORMAT, _VERSION = "unboxed-regions", 1
 _IMAGES_PER_SHARD = 128
+_MOST_SOURCES = 256
 
 
 class RegionStore:
@@ -46,6 +48,7 @@ class RegionStore:
         class_names: the K classes of `class_probs`.
         source_names: the names that the source indices of the arrays refer to.
         feature_blocks: (name, width) of consecutive feature columns; the widths sum to V.
+        removed: names of damaged shards that `create_or_resume` removed, so that their images are extracted again.
     """
 
     def __init__(self, path: Path, header: dict[str, Any]) -> None:
@@ -66,6 +69,7 @@ class RegionStore:
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = 0
+        self.removed: tuple[str, ...] = ()
         for file in sorted((path / "shards").glob("*.safetensors")):
             if not file.name.startswith("."):  # the temporary file of a process that was killed
                 self._add(Shard(file))
@@ -102,7 +106,9 @@ class RegionStore:
         """
         settings.identity()  # a missing model file is reported before anything is written
         if (path / "store.json").is_file():
+            removed = _remove_damaged(path / "shards")
             store = RegionStore.open(path)
+            store.removed = removed
             if changed := settings.differences(store.settings):
                 raise StoreError(
                     f"{path} was made with other settings ({'; '.join(changed)}). Use the same settings to go on with "
@@ -165,10 +171,10 @@ class RegionStore:
             ) from error
 
     def arrays(self, image_id: str) -> RegionArrays:
-        """The regions of one image as stored, not validated.
+        """The regions of one image as stored. All numbers of a shard are validated when it is first read.
 
         Raises:
-            StoreError: not in the store.
+            StoreError: not in the store, or damaged.
         """
         shard, entry = self._entry(image_id)
         return shard.arrays(entry.start, entry.count)
@@ -215,6 +221,9 @@ class RegionStore:
             image_id: as in the dataset.
             image_key: identifies the content of the image.
             regions: its regions, with the classes, sources and features of `define_columns`.
+
+        Raises:
+            RegionsError: values that no region can have.
         """
         arrays = RegionArrays(
             boxes=regions.boxes,
@@ -223,6 +232,8 @@ class RegionStore:
             scores=regions.scores,
             sources=np.array([self.source_names.index(name) for name in regions.sources], np.uint8),
         )
+        if (fault := first_fault(arrays, len(self.source_names))) is not None:
+            raise RegionsError(f"The regions of {image_id} are not usable: {fault[1]}. Fix them, or leave it out.")
         entry = ShardEntry(image_id, image_key, regions.width, regions.height, len(regions.boxes))
         self._append(entry, arrays)
 
@@ -262,7 +273,9 @@ class RegionStore:
             raise StoreError(
                 f"{self.path} has no regions of {image_id!r}; run the extraction on the dataset that has this image."
             )
-        return self._index[image_id]
+        shard, entry = self._index[image_id]
+        shard.check(len(self.source_names))
+        return shard, entry
 
     def _add(self, shard: Shard) -> None:
         if (shard.feature_width, shard.class_count) != (self.feature_width, len(self.class_names)):
@@ -272,6 +285,20 @@ class RegionStore:
             )
         for entry in shard.entries:
             self._index[entry.image_id] = (shard, entry)
+
+
+def _remove_damaged(folder: Path) -> tuple[str, ...]:
+    """Remove shards that are damaged, or whose numbers no region can have; one that cannot be read at all stays."""
+    removed = []
+    for file in sorted(folder.glob("[0-9]*.safetensors")):
+        try:
+            Shard(file).check(_MOST_SOURCES)
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            file.unlink()
+            removed.append(file.name)
+    return tuple(removed)
 
 
 def _read_only(values: npt.NDArray[np.float16]) -> Array:

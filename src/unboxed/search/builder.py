@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unboxed.errors import ImageError
+from unboxed.errors import ImageError, SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store import RegionStore
@@ -101,6 +101,8 @@ def index_images(
     folder = IndexFolder.begin(out, run, grounder, again=options.again)
     before = _digests_before(out)
     writer = IndexWriter(grounder, folder, options)
+    if writer.removed:
+        show(f"Made again, because they were damaged: {', '.join(writer.removed)}")
     keys, unreadable = _content_keys(listed, options)
     keys = {name: writer.key_of(key, listed.images[name]) for name, key in keys.items()}
     unusable = writer.encode({key: listed.images[name] for name, key in keys.items() if key not in writer}, progress)
@@ -140,7 +142,10 @@ def _digests_before(out: Path) -> Mapping[str, bytes]:
     in_use = IndexFolder.of(out)
     if in_use is None or not in_use.table.is_file():
         return {}
-    table = ImageTable.load(in_use.table)
+    try:
+        table = ImageTable.load(in_use.table)
+    except SearchError:
+        return {}  # it is damaged, and is made again
     return dict(zip(table.names.all(), table.digests, strict=True))
 
 

@@ -22,7 +22,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_embedded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
 from unboxed.types import Caption, ImageBatch, Regions
 
 __all__ = [
@@ -178,6 +178,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_tensor_file(path)
             opened: Any = safe_open(str(path), framework="pt")
             self._tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             metadata = opened.metadata() or {}
@@ -191,7 +192,7 @@ class Shard:
                 f"{path} is damaged ({plain_reason(error)}). "
                 "Delete it and run `unboxed index` again: only its images are "
                 "encoded again."
-            ) from None
+            ) from error
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
         """One image; the arguments are those of its `ShardEntry`."""

@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import SearchError, plain_reason
-from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
 from unboxed.search.candidates import LowRankScores
 
 __all__ = ["ImageTable", "Texts"]
@@ -129,6 +129,7 @@ class ImageTable:
             SearchError: the file is damaged.
         """
         try:
+            check_tensor_file(path)
             opened: Any = safe_open(str(path), framework="pt")
             values: dict[str, Any] = {"root": Path(json.loads(opened.metadata()["root"]))}
             for field in fields(ImageTable):

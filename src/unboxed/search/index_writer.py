@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from unboxed.data.images import open_image
-from unboxed.errors import ImageError, UnboxedError
+from unboxed.errors import ImageError, SearchError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
 from unboxed.regions.settings import ImportedRegions
@@ -55,6 +56,9 @@ class IndexWriter:
         grounder: the model that encodes images and captions.
         folder: the part of the index to write.
         options: where regions come from, how many workers there are, and whether unreadable images are an error.
+
+    Attributes:
+        removed: names of damaged files, which are made again.
     """
 
     def __init__(self, grounder: Grounder, folder: IndexFolder, options: IndexOptions) -> None:
@@ -63,12 +67,33 @@ class IndexWriter:
         # Features that were imported are those of an image by its name; they may be older than its file.
         self._imported = self._store is not None and isinstance(self._store.settings, ImportedRegions)
         self._anchors = grounder.encode_captions(folder.anchor_captions())
-        self._old = ImageTable.load(folder.table) if folder.table.is_file() else None
+        self.removed: list[str] = []
+        self._old = self._old_table()
         files = sorted(folder.shards.glob("[0-9]*.safetensors"))  # not the temporary file of a process that was killed
-        self._shards = {int(file.stem): Shard(file) for file in files}
+        self._last_number = max((int(file.stem) for file in files), default=-1)
+        self._shards = {int(file.stem): shard for file in files if (shard := self._usable(file)) is not None}
         self._places = {
             entry.key: _Place(number, entry) for number, shard in self._shards.items() for entry in shard.entries
         }
+
+    def _old_table(self) -> ImageTable | None:
+        """The table of the last call; None where there is none, or a damaged one, which is made again."""
+        try:
+            return ImageTable.load(self._folder.table) if self._folder.table.is_file() else None
+        except SearchError:
+            self.removed.append(self._folder.table.name)
+            return None
+
+    def _usable(self, file: Path) -> Shard | None:
+        """A shard; None for a damaged one, which is removed, so that its images are encoded again."""
+        try:
+            return Shard(file)
+        except SearchError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            file.unlink(missing_ok=True)
+            self.removed.append(file.name)
+            return None
 
     def __contains__(self, key: str) -> bool:
         """Whether an image of this content is in a shard."""
@@ -132,7 +157,7 @@ class IndexWriter:
 
     def add_shard(self, keys: Sequence[str], images: Sequence[StoredImage], anchor_score_NA: torch.Tensor) -> None:
         """Write a shard; the arguments are those of `write_shard`."""
-        number = max(self._shards, default=-1) + 1
+        number = self._last_number = self._last_number + 1
         file = shard_path(self._folder.shards, number)
         entries = write_shard(file, keys, images, anchor_score_NA)
         self._shards[number] = Shard(file)
