@@ -94,10 +94,7 @@ def index_images(
     options = options or IndexOptions()
     listed = _listed(images, options, show)
     grounder = Grounder.load(run)
-    if options.regions is None:  # errors before anything is written
-        grounder.config.regions.require_extractable()
-    else:
-        RegionStore.open(options.regions)
+    _require_regions(grounder, options)
     folder = IndexFolder.begin(out, run, grounder, again=options.again)
     before = _digests_before(out)
     writer = IndexWriter(grounder, folder, options)
@@ -135,6 +132,14 @@ def _listed(images: Path, options: IndexOptions, show: Callable[[str], None]) ->
         name, reason = next(iter(listed.skipped.items()))
         raise ImageError(f"{name} cannot be used: {reason} Without --strict it is skipped.")
     return listed
+
+
+def _require_regions(grounder: Grounder, options: IndexOptions) -> None:
+    """Raise an error, before anything is written, where regions can neither be computed nor read."""
+    if options.regions is None:
+        grounder.config.regions.require_extractable()
+    else:
+        RegionStore.open(options.regions)
 
 
 def _digests_before(out: Path) -> Mapping[str, bytes]:
