@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from unboxed.errors import DatasetError, RunError
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
+from unboxed.training.auto import default_fit
 from unboxed.training.fitting import FitSettings, fit
 
 _FLAGS = {
@@ -111,6 +112,47 @@ def test_full_batches_need_as_many_captions(tiny_dataset: Path, store: Path, tmp
     options = InfoGround(negatives="none", joint_width=16, schedule=schedule)
     with pytest.raises(DatasetError, match=r"fewer than a batch of 900.*--no-drop-last"):
         fit("infoground", options, FitSettings(tiny_dataset, tmp_path / "run", store))
+
+
+def test_a_run_is_trained_for_more_epochs(tiny_dataset: Path, store: Path, tmp_path: Path) -> None:
+    """Constant rates do not depend on the number of epochs."""
+    schedule = Schedule(epochs=3, images_per_batch=8, curve="constant")
+    options = InfoGround(negatives="none", joint_width=16, schedule=schedule)
+    more = replace(options, schedule=replace(schedule, epochs=5))
+    whole, run = (
+        FitSettings(tiny_dataset, tmp_path / "whole", store),
+        FitSettings(tiny_dataset, tmp_path / "run", store),
+    )
+    fit("infoground", more, whole)
+
+    def interrupt(entry: dict[str, Any]) -> None:
+        if entry["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("infoground", options, run, report=interrupt)
+    fit("infoground", more, replace(run, resume=True))  # one that was interrupted: exactly
+    assert _curve(run.out) == _curve(whole.out)
+
+    lines: list[str] = []
+    grounder = fit("infoground", replace(more, schedule=replace(schedule, epochs=7)), replace(run, resume=True),
+                   show=lines.append)  # fmt: skip
+    assert any("had finished; it continues after its best epoch" in line for line in lines)
+    assert len(_curve(run.out)) == 7 and grounder.config.options.schedule.epochs == 7
+    assert [step for step, _ in _curve(run.out)][:5] == [step for step, _ in _curve(whole.out)]
+    with pytest.raises(RunError, match="epochs was 7 and now is 5"):
+        fit("infoground", more, replace(run, resume=True))
+
+
+def test_tensorboard_that_is_not_installed_is_named_before_any_work(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unboxed.training.resuming.find_spec", lambda name: None)
+    settings = FitSettings(tiny_dataset, tmp_path / "run", tensorboard=True)
+    for start in (lambda: fit("infoground", InfoGround(), settings), lambda: default_fit(settings)):
+        with pytest.raises(RunError, match=r'pip install "unboxed\[tensorboard\]"'):
+            start()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_with_other_choices(

@@ -19,7 +19,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import Vocabulary
-from unboxed.training.fitting import require_free
+from unboxed.training.resuming import require_free
 
 if TYPE_CHECKING:
     from unboxed.convert.layout import Layout

@@ -18,8 +18,9 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
-from unboxed.training.fitting import fit, require_free, two_stores
+from unboxed.training.fitting import fit, two_stores
 from unboxed.training.options import FitSettings
+from unboxed.training.resuming import require_extras, require_free
 from unboxed.training.splits import training_and_validation
 
 __all__ = ["default_fit", "default_recipe", "default_regions"]
@@ -52,6 +53,7 @@ def default_fit(
     """
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
+    require_extras(settings)
     require_free(settings.out, settings.resume)
     if settings.regions is not None and sources is not None:
         raise two_stores(settings.regions)

@@ -21,12 +21,11 @@ from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
-from unboxed.recipes.presets import flat_options
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import file_lock, require_writable
+from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.pretrained import require_transformer
@@ -36,6 +35,7 @@ from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
+from unboxed.training.resuming import continue_finished, needs_more_epochs, previous_run, require_extras
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
 from unboxed.types import Example
@@ -43,7 +43,7 @@ from unboxed.types import Example
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["FitSettings", "fit", "require_free", "two_stores"]
+__all__ = ["FitSettings", "fit", "two_stores"]
 
 _MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
@@ -93,8 +93,10 @@ def _fit(
     report: Callable[[dict[str, Any]], None],
 ) -> Grounder:
     run = settings.out
-    previous = _previous_run(recipe, options, settings, preset)
-    if previous is not None and previous.facts.get("finished"):
+    require_extras(settings)
+    previous = previous_run(recipe, options, settings, preset)
+    finished = previous if previous is not None and previous.facts.get("finished") else None
+    if finished is not None and not needs_more_epochs(finished, options):
         show(f"{run} has finished already; nothing to do.")
         return Grounder.load(run)
     data = _read_data(options, settings, sources, show)
@@ -111,6 +113,9 @@ def _fit(
     _count(config, training, validation)
     _find_negatives(options, settings, training, show)
     model = _untrained_model(config, data.vocabulary, training)
+    if finished is not None:
+        continue_finished(finished, model, training, settings)
+        show(f"{run} had finished; it continues after its best epoch, with a new state of the optimizer")
     grounder = Grounder(config, model, data.vocabulary, prior)
     _save_start(grounder, run)
     if options.trains:
@@ -354,44 +359,3 @@ def two_stores(store: Path) -> RegionsError:
         f"--regions {store} has its regions already, and options such as --detector find others; leave out --regions, "
         "or these options."
     )
-
-
-def require_free(run: Path, resume: bool, fix: str = "continue it with --resume, or choose another --out") -> None:
-    """Raise an error, which names the fix, before another run is overwritten, unless it is to be resumed.
-
-    Raises:
-        RunError: the folder holds a run, or the path is a file.
-        OSError: the folder cannot be written.
-    """
-    if run.exists() and not run.is_dir():
-        raise RunError(f"{run} is a file; --out names the folder of the run.")
-    if (run / "config.json").exists() and not resume:
-        raise RunError(f"{run} already holds a run; {fix}.")
-    require_writable(run)
-
-
-def _previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, preset: str | None) -> RunConfig | None:
-    """The config of the run that is to be resumed, which must have been started with the same options."""
-    run = settings.out
-    require_free(run, settings.resume)
-    if not (run / "config.json").exists():
-        return None
-    previous = RunConfig.load(run)
-    if previous.recipe != recipe:
-        raise RunError(
-            f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
-        )
-    now, before = flat_options(options), flat_options(previous.options)
-    differing = [f"{name} was {before[name]!r} and now is {now[name]!r}" for name in now if now[name] != before[name]]
-    if differing:
-        named = previous.facts.get("preset")
-        if named is not None and preset != named:
-            raise RunError(f"{run} was started with --preset {named}; repeat it, or start another run.")
-        began = f" on top of --preset {named}" if named is not None else ""
-        raise RunError(
-            f"{run} was started with other options{began}: {'; '.join(differing)}. Repeat them, or start another run."
-        )
-    precision = previous.facts.get("precision", "32")
-    if not previous.facts.get("finished") and precision != settings.precision:
-        raise RunError(f"{run} was started with --precision {precision}; repeat it.")
-    return previous

@@ -19,7 +19,8 @@ class FitSettings:
         data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with images.
         out: folder of the run.
         regions: store made by `unboxed regions`; None: the default regions are extracted into the run first.
-        resume: continue the run in `out` where it stopped.
+        resume: continue the run in `out` where it stopped. With more epochs than before it is trained for these; one
+            that had finished continues after its best epoch, with a new state of the optimizer.
         strict: stop at the first image that cannot be read.
         tensorboard: also write TensorBoard event files.
         language_model: folder or hub name of a transformers masked language model for the negatives; None: a small

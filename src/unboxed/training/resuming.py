@@ -1,0 +1,104 @@
+"""Continues a run: which one may be continued, and more epochs for one that has finished."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unboxed.errors import RunError
+from unboxed.inference.run_config import RunConfig
+from unboxed.inference.weights import load_weights
+from unboxed.recipes import RecipeConfig
+from unboxed.recipes.presets import flat_options
+from unboxed.runtime.atomic import require_writable
+from unboxed.training.checkpoint import save_checkpoint
+from unboxed.training.loop import optimizer_of
+from unboxed.training.options import FitSettings
+from unboxed.training.split_loader import SplitLoader
+
+if TYPE_CHECKING:
+    from unboxed.recipes.model import MatchingModel
+
+__all__ = ["continue_finished", "needs_more_epochs", "previous_run", "require_extras", "require_free"]
+
+
+def require_extras(settings: FitSettings) -> None:
+    """Raises `RunError` if a package that the settings need is missing, before anything takes long."""
+    if settings.tensorboard and find_spec("tensorboard") is None:
+        raise RunError(
+            'Event files of TensorBoard need the extra `tensorboard`: pip install "unboxed[tensorboard]". Or leave out '
+            "--tensorboard; log.jsonl has the same values."
+        )
+
+
+def continue_finished(previous: RunConfig, model: MatchingModel, training: SplitLoader, settings: FitSettings) -> None:
+    """Make the checkpoint from which a finished run is trained for more epochs.
+
+    The checkpoint of a finished run is deleted, so training continues after the best epoch, with its weights and with a
+    new state of the optimizer.
+    """
+    best, schedule = previous.facts["best"], previous.options.schedule
+    load_weights(settings.out / "model.safetensors", model)
+    epochs = best["epoch"] + 1
+    progress = {
+        "epoch": epochs,
+        "step": sum(len(training.plan(schedule, epoch)) for epoch in range(epochs)),
+        "best": best,
+        "seconds": best["seconds"],
+    }
+    save_checkpoint(settings.out / "checkpoint.safetensors", model, optimizer_of(model, schedule), progress)
+
+
+def require_free(run: Path, resume: bool, fix: str = "continue it with --resume, or choose another --out") -> None:
+    """Raise an error, which names the fix, before another run is overwritten, unless it is to be resumed.
+
+    Raises:
+        RunError: the folder holds a run, or the path is a file.
+        OSError: the folder cannot be written.
+    """
+    if run.exists() and not run.is_dir():
+        raise RunError(f"{run} is a file; --out names the folder of the run.")
+    if (run / "config.json").exists() and not resume:
+        raise RunError(f"{run} already holds a run; {fix}.")
+    require_writable(run)
+
+
+def needs_more_epochs(previous: RunConfig, options: RecipeConfig) -> bool:
+    """Whether a finished run is to be trained for more epochs."""
+    return options.trains and options.schedule.epochs > previous.options.schedule.epochs
+
+
+def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, preset: str | None) -> RunConfig | None:
+    """The config of the run that is to be resumed; None if there is none.
+
+    It must have been started with the same options, but may get more epochs.
+
+    Raises:
+        RunError: it was started with other options, or is not to be resumed.
+    """
+    run = settings.out
+    require_free(run, settings.resume)
+    if not (run / "config.json").exists():
+        return None
+    previous = RunConfig.load(run)
+    if previous.recipe != recipe:
+        raise RunError(
+            f"{run} is a run of {previous.recipe}, not of {recipe}; resume it as `unboxed fit {previous.recipe}`."
+        )
+    now, before = flat_options(options), flat_options(previous.options)
+    if now["epochs"] > before["epochs"]:
+        del now["epochs"]
+    differing = [f"{name} was {before[name]!r} and now is {now[name]!r}" for name in now if now[name] != before[name]]
+    if differing:
+        named = previous.facts.get("preset")
+        if named is not None and preset != named:
+            raise RunError(f"{run} was started with --preset {named}; repeat it, or start another run.")
+        began = f" on top of --preset {named}" if named is not None else ""
+        raise RunError(
+            f"{run} was started with other options{began}: {'; '.join(differing)}. Repeat them, or start another run."
+        )
+    precision = previous.facts.get("precision", "32")
+    if not previous.facts.get("finished") and precision != settings.precision:
+        raise RunError(f"{run} was started with --precision {precision}; repeat it.")
+    return previous
