@@ -54,7 +54,7 @@ def test_finished_cells_are_kept_and_only_new_ones_run(comparison: Comparison, s
     files = {path: path.stat().st_mtime_ns for path in (settings.out / "cells").glob("*.npz")}
     page = settings.out / "docs.md"
     again = compare(replace(settings, recipes=settings.recipes[:1], write=(page,)), lines.append)
-    assert "2 cells, 2 of them finished already" in lines
+    assert "2 cells in all, 2 of them finished already" in lines
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert [result.recipe for result in again.datasets[0].recipes] == [settings.recipes[0]]
     assert page.read_text() == (settings.out / "results.md").read_text()
@@ -147,7 +147,15 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
     wanted = replace(copy_of(settings, tmp_path), claims=True, split=("train",), seeds=1, recipes=settings.recipes[:1])
     lines: list[str] = []
     (dataset,) = compare(wanted, lines.append).datasets
-    assert "2 cells, 0 of them finished already" in lines  # the grid, and then the second side and the chosen first one
+    assert lines[1] == (
+        "Cells: 1 of the recipes, 0 of the claims, 2 that choose options of claims; 0 of the 3 are finished already. "
+        "The options that are chosen may take 1 more on each dataset."
+    )
+    assert [line for line in lines if line.endswith("of them finished already")] == [
+        "1 cells of the recipes, 0 of them finished already",
+        "2 cells that choose options of claims, 0 of them finished already",
+        "2 cells in all, 1 of them finished already",  # the chosen one is new
+    ]
     rows = {row.recipe: row for row in dataset.grid}
     assert list(rows) == [f"{first} {options}" for options in grid]
     best = max(rows.values(), key=lambda row: row.metrics["rsum"])

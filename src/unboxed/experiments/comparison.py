@@ -117,8 +117,12 @@ def compare(
     plan = _Plan({}, {}, {}, {})
     for dataset in prepared:
         _add_cells(dataset, settings, plan, show)
+    if settings.claims:
+        own = [cell for dataset in prepared for cell in _own_cells(dataset, settings, plan)]
+        show(_planned(own, plan, settings))
+        _run(own, plan, settings, show, "of the recipes")
     if plan.grids:
-        _run([*plan.grids.values()], plan, settings, show)
+        _run([*plan.grids.values()], plan, settings, show, "that choose options of claims")
         for dataset in prepared:
             _add_chosen(dataset, settings, plan)
     _run(plan.all_cells, plan, settings, show)
@@ -194,6 +198,26 @@ def _add_cells(dataset: _Prepared, settings: CompareSettings, plan: _Plan, show:
         plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=VALIDATION)
 
 
+def _own_cells(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> list[Cell]:
+    """The cells of the recipes that the settings name, which are trained before those of the claims."""
+    recipes = dict.fromkeys(settings.recipes_for(dataset.name))
+    return [cell for recipe in recipes for cell in plan.cells[dataset.name, recipe]]
+
+
+def _planned(own: list[Cell], plan: _Plan, settings: CompareSettings) -> str:
+    """How many cells a comparison with claims trains, before any of them is trained."""
+    every = [*plan.all_cells, *plan.grids.values()]
+    finished = sum(cell.is_finished(settings.out) for cell in every)
+    more = ""
+    if plan.grids:
+        chosen = len({claim.first for claim in CLAIMS if claim.grid}) * settings.claim_seeds
+        more = f" The options that are chosen may take {chosen} more on each dataset."
+    return (
+        f"Cells: {len(own)} of the recipes, {len(plan.all_cells) - len(own)} of the claims, {len(plan.grids)} that "
+        f"choose options of claims; {finished} of the {len(every)} are finished already.{more}"
+    )
+
+
 def _cell(dataset: _Prepared, recipe: str, seed: int, store: Path | str) -> Cell:
     data = str(dataset.dataset.path.resolve())
     return Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
@@ -246,15 +270,16 @@ def _extract(dataset: _Prepared, needed: tuple[RegionSettings, str], store: Path
         show(f"Skipped {image_id}: {reason}")
 
 
-def _run(cells: list[Cell], plan: _Plan, settings: CompareSettings, show: Show) -> None:
+def _run(cells: list[Cell], plan: _Plan, settings: CompareSettings, show: Show, which: str = "in all") -> None:
     """Runs the cells that are not finished, unless `settings.finished_only`; adds failed ones to `plan.failed`."""
     folder = settings.out
     missing = [cell for cell in cells if not cell.is_finished(folder)]
-    show(f"{len(cells)} cells, {len(cells) - len(missing)} of them finished already")
+    show(f"{len(cells)} cells {which}, {len(cells) - len(missing)} of them finished already")
     if settings.finished_only:
         return
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     done = 0
+    missing = [cell for cell in missing if cell.name not in plan.failed]  # one that fails is not tried twice
 
     def finished(cell: Cell, reason: str) -> None:
         nonlocal done
