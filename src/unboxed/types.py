@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "LABELER",
     "Array",
     "Caption",
     "CaptionBatch",
@@ -41,6 +42,7 @@ __all__ = [
     "Phrase",
     "Regions",
     "Units",
+    "detected",
     "frozen_array",
 ]
 
@@ -74,6 +76,15 @@ def _is_frozen(values: npt.ArrayLike) -> TypeGuard[Array]:
         return False
     whole = values if values.base is None else values.base
     return isinstance(whole, np.ndarray) and whole.base is None and not whole.flags.writeable
+
+
+LABELER = "labeler"
+"""Classes of a labeler, which looks at the crops of regions, are called `labeler:NAME`."""
+
+
+def detected(class_names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """`[K]`: which classes are a detector's or segmenter's; a labeler's tell nothing of whether a box is a thing's."""
+    return np.array([not name.startswith(f"{LABELER}:") for name in class_names], dtype=np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +139,11 @@ class Regions:
             width=self.width,
             height=self.height,
         )
+
+    @property
+    def confidence(self) -> Array:
+        """`[R]` in [0, 1]: the highest probability of a class that was detected, see `detected`; 0 without classes."""
+        return np.asarray(self.class_probs[:, detected(self.class_names)].max(axis=1, initial=0))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,19 @@ def _ranked(
 ) -> torch.Tensor:
     scores = phrase_scores(similarity.softmax(dim=1), value, PHRASES_PW, CONTENT_W, ranking)
     return rank_regions(scores, REGIONS, ranking, prior)
+
+
+def test_a_labelers_classes_are_no_confidence() -> None:
+    """A labeler has a name for any crop; only a detector's classes tell that a box is a thing's."""
+    labels = np.random.default_rng(0).random((4, 3)).astype(np.float32)
+    labelled = replace(
+        REGIONS,
+        class_probs=np.concatenate([labels, REGIONS.class_probs], axis=1),
+        class_names=("labeler:hat", "labeler:cap", "labeler:dog", *REGIONS.class_names),
+    )
+    np.testing.assert_array_equal(labelled.confidence, REGIONS.class_probs.max(axis=1))
+    score_PR, rule = torch.rand(2, 4, generator=torch.Generator().manual_seed(0)), Ranking(confidence_weight=1)
+    assert torch.equal(rank_regions(score_PR, labelled, rule), rank_regions(score_PR, REGIONS, rule))
 
 
 def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> list[list[float]]:

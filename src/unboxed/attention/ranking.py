@@ -45,7 +45,7 @@ class Ranking:
         phrase_words: `content` uses nouns and adjectives only, `all` all words of the phrase (InfoGround).
         value_weight: factor of the dot product of the word's and the region's value, added to the logarithm of the
             attention.
-        confidence_weight: factor of the logarithm of the region's highest class probability.
+        confidence_weight: factor of the logarithm of the region's highest class probability (`Regions.confidence`).
         area_weight: factor of the logarithm of the region's area: larger regions before smaller ones.
         prior_weight: factor of the logarithm of the semantic prior, where the model has one.
         exclusivity: how much the score of a region falls with the probability that another phrase refers to it.
@@ -140,7 +140,7 @@ def rank_regions(
     """
     sure_R = None
     if ranking.confidence_weight and regions.class_names:
-        sure_R = score_PR.new_tensor(regions.class_probs.max(axis=1))
+        sure_R = score_PR.new_tensor(regions.confidence)
     overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
     area_R = score_PR.new_tensor(area(regions.boxes))
     return ranked_scores(score_PR, overlap_RR, ranking, sure_R, prior_PR, area_R=area_R)

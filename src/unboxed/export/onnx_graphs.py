@@ -16,6 +16,7 @@ from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
 from unboxed.attention.ranking import mean_weights, phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
 from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.types import detected
 
 if TYPE_CHECKING:
     from unboxed.inference.run_config import RunConfig
@@ -142,6 +143,7 @@ class RankingGraph(nn.Module):
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
         self.ranking = config.options.ranking
+        self.detected = [k for k, known in enumerate(detected(config.class_names).tolist()) if known]
 
     def forward(
         self,
@@ -155,7 +157,7 @@ class RankingGraph(nn.Module):
     ) -> torch.Tensor:
         """The scores `[P, R]`; `member_PQ` is True where query q belongs to phrase p."""
         score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
-        confidence_R = None if class_probs_RK is None else class_probs_RK.amax(dim=1)
+        confidence_R = None if class_probs_RK is None else class_probs_RK[:, self.detected].amax(dim=1)
         area_R = (boxes_R4[:, 2:] - boxes_R4[:, :2]).clamp(min=0).prod(dim=1) if self.ranking.area_weight else None
         overlap_RR = tensor_iou(boxes_R4, boxes_R4)
         return ranked_scores(score_PR, overlap_RR, self.ranking, confidence_R, prior_PR, area_R=area_R)

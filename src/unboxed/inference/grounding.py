@@ -244,7 +244,7 @@ def _answers(
     for b, regions in enumerate(regions_B):
         boxes_BR4[b, : len(regions)] = regions.boxes
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
-        sure_BR[b, : len(regions)] = regions.class_probs.max(axis=1, initial=0)
+        sure_BR[b, : len(regions)] = regions.confidence
     sure_CR = torch.from_numpy(sure_BR[image_of_C]) if grounder.config.class_names else None
     ranked_CPR = ranked_scores(
         score_CPR,

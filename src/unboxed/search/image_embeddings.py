@@ -23,7 +23,7 @@ from unboxed.inference.grounding import ground_embedded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
 from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
-from unboxed.types import Caption, ImageBatch, Regions
+from unboxed.types import Caption, ImageBatch, Regions, detected
 
 __all__ = [
     "Shard",
@@ -85,8 +85,9 @@ def encode_for_index(grounder: Grounder, regions_B: Sequence[Regions]) -> list[S
         count = len(regions)
         class_R, class_prob_R = np.full(count, -1, np.int16), np.zeros(count, np.float16)
         if regions.class_names:
-            class_prob_R = regions.class_probs.max(axis=1).astype(np.float16)
-            class_R = np.where(class_prob_R > 0, regions.class_probs.argmax(axis=1), -1).astype(np.int16)
+            found_RK = regions.class_probs * detected(regions.class_names)
+            class_prob_R = regions.confidence.astype(np.float16)
+            class_R = np.where(class_prob_R > 0, found_RK.argmax(axis=1), -1).astype(np.int16)
         stored.append(
             StoredImage(
                 regions.width,

@@ -17,12 +17,9 @@ from unboxed.regions.base import Detected, FeatureBlock, FeatureMap, Proposals, 
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import Network, class_list
 from unboxed.regions.settings import RegionSettings
-from unboxed.types import Array
+from unboxed.types import LABELER, Array
 
 __all__ = ["LABELER", "Labeler", "LabelerFeatures"]
-
-LABELER = "labeler"
-"""Classes of the labeler are called `labeler:NAME`, so that they are told from those of detectors."""
 
 _BATCH = 32
 
