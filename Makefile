@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test coverage lint types docs
+.PHONY: setup demo test coverage lint types docs dependencies soak
 
 setup: $(VENV)/.installed
 
@@ -37,3 +37,11 @@ types: setup
 docs: setup
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[docs]"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# The table of dependencies with their licences.
+dependencies: setup
+	@$(BIN)/python packaging/dependencies.py
+
+# 5,000 requests of 32 clients to a studio, whose memory must not grow.
+soak: setup
+	@$(BIN)/python tests/soak/studio_requests.py
