@@ -22,6 +22,7 @@ from unboxed.cli import bench, convert, data, doctor, ground, label, learn, sear
 from unboxed.cli.device_option import with_device
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
+from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.errors import UnboxedError
 
@@ -40,6 +41,8 @@ _DESCRIPTION = """Find the image region of each phrase of a caption, with a mode
 def fit() -> None:
     """Train a model on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
 
+
+_PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": with_device(learn.demo),
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         try:
             with _ending_on_terminate():
-                _run(replace_renamed_options(sys.argv[1:] if arguments is None else arguments))
+                _run(replace_renamed_options(without_plugins(sys.argv[1:] if arguments is None else arguments)))
         finally:
             sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
@@ -152,7 +155,10 @@ def _run_fit(args: list[str]) -> None:
     description = None
     if {"-h", "--help"} & set(args):
         names = "\n".join(f"  {name:<11} {_summary(command)}" for name, command in recipe_commands().items())
-        description = f"{_summary(fit_by_default)}\n\n`unboxed fit RECIPE` has options of its own. Recipes:\n{names}"
+        description = (
+            f"{_summary(fit_by_default)}\n\n`unboxed fit RECIPE` has options of its own. Recipes:\n{names}\n\n"
+            + _PLUGIN
+        )
     tyro.cli(fit_by_default, prog="unboxed fit", description=description, args=args, config=_CONFIG)
 
 

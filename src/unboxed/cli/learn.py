@@ -171,10 +171,10 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
 
 
 def recipe_commands() -> dict[str, Callable[..., None]]:
-    """The command of each recipe by its name. Imports the recipes."""
-    from unboxed.recipes import RECIPES
+    """The command of each recipe by its name, also of plugins. Imports the recipes."""
+    from unboxed.recipes.plugins import known_recipes
 
-    return {name: _recipe_command(name, recipe) for name, recipe in RECIPES.items()}
+    return {name: _recipe_command(name, recipe) for name, recipe in known_recipes().items()}
 
 
 def recipe_command(name: str, arguments: Sequence[str]) -> Callable[..., None]:

@@ -41,7 +41,8 @@ from unboxed.evaluation.retrieval import RetrievalScores, score_retrieval
 from unboxed.experiments.learning import LearningCurve
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig
+from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
+from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_path, file_lock, write_json
@@ -110,18 +111,19 @@ def parse_recipe(text: str, options: str = "", data: Path | None = None) -> Pars
     import tyro
 
     name, *arguments = shlex.split(text) or [""]
-    if name not in RECIPES:
-        raise EvaluationError(f"“{text}” does not start with a recipe; the recipes are {', '.join(RECIPES)}.")
+    recipe = find_recipe(name)
+    if recipe is None:
+        raise EvaluationError(f"“{text}” does not start with a recipe; the recipes are {', '.join(known_recipes())}.")
 
     given = [*shlex.split(options), *arguments]
     chosen, _ = preset_arguments(given)
     kind = dataset_kind(load_dataset(data)) if chosen and data else DEFAULT_DATASET
-    start = make_preset(name, RECIPES[name], chosen or "fast", kind)
+    start = make_preset(name, recipe, chosen or "fast", kind)
 
     def both(config: Any = start.config, fit: Any = FitOptions(**start.fit), preset: Any = None) -> ParsedRecipe:
         return ParsedRecipe(name, config, fit, preset)
 
-    both.__annotations__.update(config=RECIPES[name], fit=FitOptions, preset=PresetName | None)
+    both.__annotations__.update(config=recipe, fit=FitOptions, preset=PresetName | None)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):

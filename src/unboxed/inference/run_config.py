@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from unboxed.errors import RunError, plain_reason
 from unboxed.inference.calibration import PresenceCalibration
-from unboxed.recipes import RECIPES, RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.recipes import RecipeConfig, recipe_from_dict, recipe_to_dict
+from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
@@ -121,8 +122,12 @@ class RunConfig:
                     f"{run} was made by a newer unboxed (run format {content['version']}, this one reads up to "
                     f"{_VERSION}); update with `pip install -U unboxed`."
                 )
-            if content["recipe"] not in RECIPES:
-                raise RunError(f"{path} names the recipe {content['recipe']!r}; known are {', '.join(RECIPES)}.")
+            if find_recipe(content["recipe"]) is None:
+                known = ", ".join(known_recipes())
+                raise RunError(
+                    f"{path} names the recipe {content['recipe']!r}; known are {known}. Install the package "
+                    "that it is of, or name its file: --plugin FILE.py."
+                )
             config = cls(
                 recipe=content["recipe"],
                 options=recipe_from_dict(content["recipe"], content["choices"]),
