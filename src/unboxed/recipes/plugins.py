@@ -5,8 +5,8 @@ A package names them in its pyproject.toml, and they are recipes like the others
     [project.entry-points."unboxed.recipes"]
     toy = "my_package.toy:Toy"
 
-A file has a dictionary `RECIPES = {"toy": Toy}`. `unboxed COMMAND … --plugin file.py` loads it, for any command. So does
-the environment variable `UNBOXED_PLUGINS`, a list of files separated as in `PATH`, also in Python. A plugin is a
+A file has a dictionary `RECIPES = {"toy": Toy}`. `unboxed COMMAND … --plugin file.py` loads it. So does the
+environment variable `UNBOXED_PLUGINS`, a list of files separated as in `PATH`, also in Python. A plugin is a
 program, and it is run.
 """
 
