@@ -93,6 +93,6 @@ def test_the_regions_of_the_best_result(weights: Path, annotated: list[tuple[Ima
     assert sum(word.endswith(".onnx") for word in options.split()) == len(settings.model_files)
     assert all(path.is_file() for path in settings.model_files.values())
     extractor = RegionExtractor(RegionSettings(**vars(settings)))
-    assert {"backbone/fm32", "labeler"} <= set(dict(extractor.feature_blocks))
+    assert "labeler" in dict(extractor.feature_blocks)
     image, gold = annotated[0]
     assert box_arithmetic.iou(extractor(image).boxes, gold).max() > 0.5

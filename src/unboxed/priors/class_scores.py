@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import area
+from unboxed.boxes import area, iou
 from unboxed.priors import noun_sets
-from unboxed.priors.matching import PARTS, person_classes
+from unboxed.priors.matching import PARTS, WORN, person_classes
 from unboxed.priors.scoring import SPATIAL_WORDS, box_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.regions import sources as region_sources
@@ -96,20 +96,27 @@ class ClassScorer:
     def _parts(self, boxes: Array, probability_RN: Array, sources: Sequence[str]) -> Array:
         """`[R, S]`: the scores of S parts; a part's is the score of the person that it lies in.
 
-        A part that no region of the image is, is sought in the larger part that contains it.
+        A part that no region of the image is, is sought in the larger part that contains it. What is worn on a part
+        may be any region that overlaps it: with the square root of the IoU, times the share of the region inside.
         """
-        part_RS = np.array([[source == part for part in self.parts] for source in sources], np.float32)
-        part_RS = part_RS.reshape(-1, len(self.parts))
+        parts = tuple(part for part in self.parts if part not in WORN)
+        part_RS = np.array([[source == part for part in parts] for source in sources], np.float32)
+        part_RS = part_RS.reshape(-1, len(parts))
         if not part_RS.any() or not self._person_N.any():
-            return np.zeros_like(part_RS)
+            return np.zeros((len(sources), len(self.parts)), np.float32)
         for part, larger in _LARGER.items():
-            if part in self.parts and not part_RS[:, self.parts.index(part)].any():
-                part_RS[:, self.parts.index(part)] = part_RS[:, self.parts.index(larger)]
+            if part in parts and not part_RS[:, parts.index(part)].any():
+                part_RS[:, parts.index(part)] = part_RS[:, parts.index(larger)]
         whole_R = np.array([source in Detectors.names for source in sources])
         person_R = np.where(whole_R, probability_RN[:, self._person_N].max(axis=1), 0)
         share = _INSIDE if self.parts == PARTS else _SEGMENTED_INSIDE  # segmented parts may reach beyond the box
-        inside_RR = _intersection(boxes) >= share * np.maximum(area(boxes), 1e-6)[:, None]
-        return np.asarray(part_RS * (inside_RR * person_R).max(axis=1)[:, None], dtype=np.float32)
+        inside_RR = _intersection(boxes) / np.maximum(area(boxes), 1e-6)[:, None]
+        score_RS = part_RS * ((inside_RR >= share) * person_R).max(axis=1)[:, None]
+        if parts == self.parts:
+            return np.asarray(score_RS, dtype=np.float32)
+        near_RR = np.sqrt(iou(boxes, boxes)) * inside_RR
+        worn_RS = np.stack([(near_RR * score_R).max(axis=1) for score_R in score_RS.T], axis=1)
+        return np.concatenate([score_RS, worn_RS], axis=1).astype(np.float32)
 
 
 def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:

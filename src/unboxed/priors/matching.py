@@ -25,7 +25,9 @@ from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
 
 __all__ = [
+    "ALL_PARTS",
     "PARTS",
+    "WORN",
     "ClassMap",
     "MatchingResources",
     "PhraseMatcher",
@@ -37,6 +39,8 @@ __all__ = [
 PARTS = ("head", "torso", "legs")
 """The parts of persons that regions have without a segmenter of parts."""
 ALL_PARTS = PersonParts.names
+WORN = tuple(f"on {part}" for part in ALL_PARTS)
+"""Places where things are worn: a hat is seldom the whole head, so regions that overlap the part score too."""
 
 _NOUNS_OF = {
     "head": noun_sets.HEAD - noun_sets.FACE,
@@ -166,11 +170,12 @@ class PhraseMatcher:
             return row
         key = noun_key(phrase.head)
         nouns_of = _COARSE_NOUNS_OF if self.parts == PARTS else _NOUNS_OF
+        worn = WORN[0] in self.parts and key not in noun_sets.BODY
         for column, part in enumerate(self.parts, start=len(self.names)):
-            row[column] = weight * (key in nouns_of[part])
+            row[column] = weight * ((part in WORN) == worn and key in nouns_of[part.removeprefix("on ")])
         if key in noun_sets.OUTFITS:
             row[: len(self.names)] = weight * self._person_N
-            row[len(self.names) + self.parts.index("torso")] = weight
+            row[len(self.names) + self.parts.index("on torso" if worn else "torso")] = weight
         return row
 
     def _by_wordnet(self, phrase: PhraseWords) -> Array:

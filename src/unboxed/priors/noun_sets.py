@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from unboxed.text.lexicon import noun_key
 
-__all__ = ["ARMS", "CLOTHING", "FACE", "FEET", "GROUPS", "HAND", "HEAD", "LEGS", "OUTFITS", "PERSONS", "STUFF", "TORSO"]
+__all__ = [
+    "ARMS",
+    "BODY",
+    "CLOTHING",
+    "FACE",
+    "FEET",
+    "GROUPS",
+    "HAND",
+    "HEAD",
+    "LEGS",
+    "OUTFITS",
+    "PERSONS",
+    "STUFF",
+    "TORSO",
+]
 
 
 def _keys(text: str) -> frozenset[str]:
@@ -88,6 +102,14 @@ FACE = _keys("face eye mouth nose lip tongue cheek beard mustache moustache goat
 ARMS = _keys("arm sleeve elbow")
 HAND = _keys("hand finger fist thumb palm glove wrist mitten")
 FEET = _keys("foot shoe boot sock sandal sneaker toe heel flip-flops skate cleat slipper")
+BODY = _keys(
+    """
+    head face hair beard mustache moustache goatee eye mouth nose lip tongue cheek ear neck bun ponytail hairstyle
+    dreadlocks chest back arm shoulder stomach belly leg foot knee elbow sleeve hand finger fist thumb palm wrist toe
+    heel
+    """
+)
+"""Parts of the body among the nouns of its places; the others are worn there."""
 OUTFITS = _keys("dress uniform suit outfit robe gown costume clothing clothes attire garb gear coat overalls jumpsuit")
 CLOTHING = HEAD | TORSO | LEGS | OUTFITS
 """What persons wear, and parts of the body."""

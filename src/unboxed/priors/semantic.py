@@ -28,7 +28,7 @@ import numpy.typing as npt
 from unboxed.errors import ModelError, plain_reason
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
-from unboxed.priors.matching import ALL_PARTS, PARTS, MatchingResources, PhraseMatcher, load_class_map
+from unboxed.priors.matching import ALL_PARTS, PARTS, WORN, MatchingResources, PhraseMatcher, load_class_map
 from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
@@ -87,14 +87,15 @@ class SemanticPrior:
             captions: the training captions; read only to count word vectors when there is no file of them.
             images: of each training image the phrases of its captions, and the `class_probs` `[R, K]` of its regions;
                 for the co-occurrence of nouns and classes.
-            finer_parts: a segmenter of parts found the parts of persons, so that hands, feet, … are regions too.
+            finer_parts: a segmenter of parts found the parts of persons, so that hands, feet, … are regions too, and
+                clothing is sought in the regions that overlap a part.
 
         Raises:
             ModelError: a file that is missing or damaged, a class map with a class that the detector does not have, or
                 nothing to match with.
         """
         resources = _resources(settings, captions)
-        parts = ALL_PARTS if finer_parts else PARTS
+        parts = (*ALL_PARTS, *WORN) if finer_parts else PARTS
         prior = cls(settings, class_names, resources, parts)
         if settings.cooccurrence > 0:
             learned = Cooccurrence.fit(
@@ -233,7 +234,7 @@ def _read(folder: Path) -> dict[str, Any]:
         if not all(isinstance(name, str) for name in read["class_names"]):
             raise TypeError("a class name is not text")
         read["parts"] = tuple(content.get("parts", PARTS))
-        if not set(read["parts"]) <= set(ALL_PARTS):
+        if not set(read["parts"]) <= {*ALL_PARTS, *WORN}:
             raise ValueError(f"unknown parts {read['parts']}")
     except OSError as error:
         raise ModelError(
