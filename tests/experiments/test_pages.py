@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from csv import DictReader
 from dataclasses import replace
@@ -87,6 +88,16 @@ def test_tables_for_other_programs(comparison: Comparison, tmp_path: Path) -> No
     assert r"recall\_any@1" in latex and "infoground --negatives none & 2 &" in latex
     widths = {line.count("&") for line in latex.splitlines() if line.endswith("\\")}
     assert len(widths) == 1 and latex.count("{lr" + "r" * (widths.pop() - 1) + "}") == 1
+
+
+def test_the_results_as_one_json_object(comparison: Comparison) -> None:
+    found = json.loads(json.dumps(comparison.to_dict()))
+    (dataset,) = comparison.datasets
+    first = found["datasets"][0]["recipes"][0]
+    metric = dataset.recipes[0].metrics["rsum"]
+    assert first["recipe"] == dataset.recipes[0].recipe and first["seeds"] == [0, 1]
+    assert first["metrics"]["rsum"] == [metric.value, *metric.interval()]
+    assert set(found["datasets"][0]["baselines"]) == set(dataset.baselines)
 
 
 def test_a_file_of_another_ending_is_refused_before_any_work(settings: CompareSettings) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from unboxed.cli.output import print_json
 from unboxed.convert.options import ConvertSettings
 from unboxed.runtime.progress import show
 
 __all__ = ["convert"]
 
 
-def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSettings]) -> None:
+def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSettings], json: bool = False) -> None:
     """Convert a released checkpoint of SCAN, SGRAF, VSE++ or info-ground to a run.
 
     Only tensors and plain values are read of the file; nothing in it is run.
@@ -20,6 +21,7 @@ def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSe
     Args:
         checkpoint: the file, such as model_best.pth.tar.
         settings: the run, and what is not in the file.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.convert.conversion import convert as convert_checkpoint
     from unboxed.regions.settings import ImportedRegions
@@ -34,3 +36,5 @@ def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSe
         show(f"  unboxed import DATA --features FEATURES --format {regions.imported} --out STORE")
         named = " --regions STORE"
     show(f"Next: unboxed evaluate {settings.out} --data DATA{named} --split test")
+    if json:
+        print_json({"run": str(settings.out), "recipe": grounder.config.recipe, "original": original})

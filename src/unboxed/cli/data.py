@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from unboxed.cli.output import print_json
 from unboxed.cli.region_options import RegionOptions
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import show
@@ -21,6 +23,7 @@ def init(
     out: Path | None = None,
     detector: tuple[Path, ...] = (),
     measure: bool = True,
+    json: bool = False,
 ) -> None:
     """Survey a folder of images and captions, write its dataset file, and estimate the time to train.
 
@@ -30,6 +33,7 @@ def init(
         out: the dataset file; FOLDER/data.toml by default.
         detector: the detectors to use in the estimate: ONNX files, or the folder of a detector of transformers.
         measure: estimate the time for regions and training from a few images.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.data.survey import survey_folder, write_dataset_file
@@ -54,6 +58,15 @@ def init(
             )
     option = f" --detector {' '.join(map(str, detector))}" if detector else ""
     show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
+    if json:
+        counts = {
+            "photos": sum(survey.split_counts.values()),
+            "splits": dict(survey.split_counts),
+            "phrases": survey.phrases,
+        }
+        print_json(
+            {"data": str(file), **counts, "unreadable": dict(survey.unreadable), "missing": list(survey.missing)}
+        )
 
 
 def _duration(seconds: float) -> str:
@@ -62,7 +75,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int = 300, test: int = 300) -> None:
+def scenes(
+    out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int = 300, test: int = 300, json: bool = False
+) -> None:
     """Draw Scenes, a dataset of simple images in the Flickr30K Entities format, with its dataset file OUT/data.toml.
 
     Args:
@@ -71,10 +86,14 @@ def scenes(out: Positional[Path], /, seed: int = 0, train: int = 2000, val: int 
         train: images of the train split.
         val: images of the val split.
         test: images of the test split.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.scenes import write_scenes
 
-    show(f"Wrote {write_scenes(out, seed=seed, train=train, val=val, test=test)}")
+    file = write_scenes(out, seed=seed, train=train, val=val, test=test)
+    show(f"Wrote {file}")
+    if json:
+        print_json({"data": str(file), "splits": {"train": train, "val": val, "test": test}})
 
 
 def regions(
@@ -85,6 +104,7 @@ def regions(
     workers: int | None = None,
     strict: bool = False,
     part: str | None = None,
+    json: bool = False,
 ) -> None:
     """Find regions in every image of a dataset and write them to a store.
 
@@ -98,6 +118,7 @@ def regions(
         workers: images processed at the same time; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
         part: K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.extraction import extract
@@ -130,9 +151,11 @@ def regions(
         f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
         f"{len(skipped)} skipped"
     )
+    if json:
+        print_json({"store": str(out), "photos": summary.done, "reused": summary.reused, "skipped": skipped})
 
 
-def merge(parts: Positional[tuple[Path, ...]], /, out: Path) -> None:
+def merge(parts: Positional[tuple[Path, ...]], /, out: Path, json: bool = False) -> None:
     """Merge the stores of all parts of a dataset, made by `unboxed regions --part K/N`, into one.
 
     The store is the one that a single `unboxed regions` writes, byte for byte.
@@ -140,10 +163,14 @@ def merge(parts: Positional[tuple[Path, ...]], /, out: Path) -> None:
     Args:
         parts: folders of the parts, in any order.
         out: folder of the store; it must not exist yet.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.regions.parts import merge_parts
 
-    show(f"{out}: {len(merge_parts(parts, out)):,} images of {len(parts)} parts")
+    count = len(merge_parts(parts, out))
+    show(f"{out}: {count:,} images of {len(parts)} parts")
+    if json:
+        print_json({"store": str(out), "photos": count, "parts": len(parts)})
 
 
 def import_features(
@@ -154,6 +181,7 @@ def import_features(
     out: Path,
     classes: Path | None = None,
     first: int | None = None,
+    json: bool = False,
 ) -> None:
     """Import precomputed region features into a store, such as those of SCAN or bottom-up attention.
 
@@ -164,12 +192,16 @@ def import_features(
         out: folder of the store; an interrupted import continues where it stopped.
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
         first: keep at most this many regions of an image, the first ones; by default all.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.importing import import_regions, open_features
 
     source = open_features(features, format)
-    show(f"{out}: {import_regions(load_dataset(data), source, out, class_names=classes, first=first)}")
+    summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first)
+    show(f"{out}: {summary}")
+    if json:
+        print_json({"store": str(out), **asdict(summary)})
 
 
 def import_command() -> Callable[..., None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes, Positional
 
+from unboxed.cli.output import print_json
 from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.runtime.progress import show
 
@@ -21,6 +22,7 @@ def label(
     selection: OmitArgPrefixes[SelectionOptions] = SelectionOptions(),  # noqa: B008, a frozen value
     review: Path | None = None,
     review_images: int = 300,
+    json: bool = False,
 ) -> None:
     """Find boxes for the phrases of a dataset's captions and write them as annotations, to train a detector on.
 
@@ -35,6 +37,7 @@ def label(
         selection: which boxes.
         review: also write an HTML page with all boxes in thumbnails, the least certain first.
         review_images: images on that page, at most.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.export.labelling import label_dataset
 
@@ -45,17 +48,22 @@ def label(
         facts = {"Images": str(images), "Run": str(run), "Written": f"{out} ({labelling.format})"}
         shown = write_review(review, labelled, facts=facts, limit=review_images)
         show(f"Review: {review}, {shown:,} of {len(labelled.selection.images):,} images, the least certain first")
+    if json:
+        print_json({"out": str(out), "format": labelling.format, **labelled.to_dict()})
 
 
-def export(run: Positional[Path], /, out: Path) -> None:
+def export(run: Positional[Path], /, out: Path, json: bool = False) -> None:
     """Export a run as ONNX graphs that need no PyTorch. Each graph is checked against the model.
 
     Args:
         run: folder of a run; docs/onnx.md lists the recipes that can be exported.
         out: folder for the graphs, their vocabulary and the models that find regions; an earlier export is replaced.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.export.onnx import export_onnx
     from unboxed.inference.grounder import Grounder
 
     export_onnx(Grounder.load(run, device="cpu"), out, show)
     show(f"{out}: see docs/onnx.md for a program of 30 lines that uses it")
+    if json:
+        print_json({"out": str(out), "files": sorted(file.name for file in out.iterdir())})

@@ -20,23 +20,27 @@ from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
+    from unboxed.inference.grounder import Grounder
     from unboxed.recipes import RecipeConfig
     from unboxed.recipes.presets import Preset
 
 __all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_command", "recipe_commands"]
 
 
-def demo(out: Path = Path("demo"), seed: int = 0) -> None:
+def demo(out: Path = Path("demo"), seed: int = 0, json: bool = False) -> None:
     """Draw a dataset, train on its captions alone, and write a report with the boxes of phrases.
 
     Args:
         out: folder of the drawn images, the run and the report.
         seed: random seed of the images and of training.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.cli.demo import run_demo
 
     report = run_demo(out, seed=seed, show=show, report=TrainingProgress())
     show(f"Report: {report}")
+    if json:
+        print_json({"out": str(out), "report": str(report)})
 
 
 def evaluate(
@@ -78,15 +82,18 @@ def evaluate(
             show(f"Report: {result.report}")
 
 
-def compare(settings: OmitArgPrefixes[CompareSettings]) -> None:
+def compare(settings: OmitArgPrefixes[CompareSettings], json: bool = False) -> None:
     """Train recipes on datasets with several seeds, and write one table with confidence intervals and plots.
 
     Args:
         settings: datasets and recipes to compare.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.experiments.comparison import compare as run_comparison
 
-    run_comparison(settings, show, is_drawn=_is_drawn)
+    comparison = run_comparison(settings, show, is_drawn=_is_drawn)
+    if json:
+        print_json(comparison.to_dict())
 
 
 def _is_drawn(dataset: Dataset) -> bool:
@@ -102,6 +109,7 @@ def fit_by_default(
     sources: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
     epochs: int | None = None,
     seed: int = 0,
+    json: bool = False,
 ) -> None:
     """Train a model on a dataset's captions. The regions and the recipe are chosen for the dataset.
 
@@ -111,13 +119,25 @@ def fit_by_default(
             names, else a detector in the local Hugging Face cache, else segments.
         epochs: passes over all captions; by default chosen from the number of images.
         seed: random seed of training.
+        json: print one JSON object on standard output at the end.
     """
     from unboxed.training.auto import default_fit
 
-    default_fit(settings, sources=sources.given(), epochs=epochs, seed=seed, show=show, report=TrainingProgress())
+    run = default_fit(settings, sources=sources.given(), epochs=epochs, seed=seed, show=show, report=TrainingProgress())
     show(f"Run: {settings.out}. Next:")
     for command in _next_commands(settings.data, settings.out):
         show(f"  {command}")
+    if json:
+        print_json(_trained(settings.out, run))
+
+
+def _trained(out: Path, run: Grounder) -> dict[str, Any]:
+    """What `unboxed fit --json` prints."""
+    config = run.config
+    facts: dict[str, Any] = {
+        name: config.facts[name] for name in ("best", "train", "validation") if name in config.facts
+    }
+    return {"run": str(out), "recipe": config.recipe, "epochs": config.options.schedule.epochs, **facts}
 
 
 def _next_commands(data: Path, run: Path) -> list[str]:
@@ -140,22 +160,26 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
 
     from unboxed.recipes.presets import PresetName
 
-    def command(settings: Any, config: Any, sources: Any, preset: PresetName | None = None) -> None:
+    def command(settings: Any, config: Any, sources: Any, preset: PresetName | None = None, json: bool = False) -> None:
         from unboxed.training.fitting import fit
 
         if start is not None:
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)
-        fit(name, config, settings, sources=sources.given(), preset=preset, show=show, report=TrainingProgress())
+        found = sources.given()
+        run = fit(name, config, settings, sources=found, preset=preset, show=show, report=TrainingProgress())
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
+        if json:
+            print_json(_trained(settings.out, run))
 
     settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))
-    command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None)
+    command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None, False)
     command.__annotations__.update(
         settings=OmitArgPrefixes[FitSettings],
         config=OmitArgPrefixes[recipe],  # type: ignore[misc, valid-type]
         sources=OmitArgPrefixes[RegionOptions],
         preset=PresetName | None,
+        json=bool,
     )
     summary = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
     command.__doc__ = f"""{summary}
@@ -166,6 +190,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         sources: the sources and features of regions, as for `unboxed regions`; without any, those of the dataset.
         preset: where the other options start: `paper`, the settings of the original code, which are printed with
             where each was read, or `fast`, the defaults. Options that are given take precedence.
+        json: print one JSON object on standard output at the end.
     """
     return command
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
+from typing import Any
 
 import numpy as np
 
@@ -165,6 +166,29 @@ class Comparison:
     settings: CompareSettings
     datasets: tuple[DatasetResult, ...]
     failed: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `unboxed compare --json` prints: value, low and high of each metric of each recipe on each dataset."""
+        return {
+            "datasets": [
+                {
+                    "name": dataset.name,
+                    "split": dataset.split,
+                    "photos": dataset.images,
+                    "recipes": [
+                        {
+                            "recipe": result.recipe,
+                            "seeds": list(result.seeds),
+                            "metrics": {name: [m.value, *m.interval()] for name, m in result.metrics.items()},
+                        }
+                        for result in dataset.recipes
+                    ],
+                    "baselines": {name: dict(scores.estimates) for name, scores in dataset.baselines.items()},
+                }
+                for dataset in self.datasets
+            ],
+            "failed": self.failed,
+        }
 
     @property
     def best(self) -> RecipeResult | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_search import name_in
@@ -47,6 +48,18 @@ class Labelled:
     options: SelectionOptions
     selection: Selection
     skipped: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `unboxed label --json` prints: counts, and why images were skipped."""
+        found = self.selection
+        left_out = {name: getattr(found, name) for name in ("below_score", "absent", "unnamed", "merged", "rare")}
+        return {
+            "photos": len(found.images),
+            "boxes": found.boxes,
+            "categories": list(found.categories),
+            "left_out": left_out,
+            "skipped": dict(self.skipped),
+        }
 
 
 def label_dataset(
