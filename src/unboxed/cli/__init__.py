@@ -18,7 +18,7 @@ from typing import NoReturn
 import tyro
 
 from unboxed import __version__
-from unboxed.cli import bench, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli import bench, cite, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.device_option import with_device
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
@@ -62,6 +62,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": with_device(search.search),
     "studio": with_device(studio.studio),
     "doctor": doctor.doctor,
+    "cite": cite.cite,
     "bench": bench.bench,
 }
 """Every command by its name, in the order of the help."""
