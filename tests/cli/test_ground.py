@@ -72,15 +72,58 @@ def test_phrases_are_printed_with_their_best_boxes(
     assert printed.err == f"Picture: {tmp_path / 'a.png'}\n"
     for line, phrase in zip(printed.out.splitlines(), phrases, strict=True):
         box = ", ".join(f"{edge:.0f}" for edge in phrase["boxes"][0])
-        assert line.startswith(f"{phrase['text']}: [{box}]  {phrase['scores'][0]:.2f}")
+        assert line.startswith(f"{phrase['text']}: [{box}]  ") and line.count(".") == 1  # one number
     main(command)
     assert capsys.readouterr().err == ""
 
 
 def test_an_absent_phrase_is_printed_with_its_box_on_request() -> None:
     phrase = GroundedPhrase("a dog", 0, 5, [[1.4, 2, 3, 4]], [0.5], confidence=0.25)
-    assert _phrase_line(phrase, absent=False) == "a dog: not in the image (confidence 0.25)"
-    assert _phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  0.50  not in the image (confidence 0.25)"
+    assert _phrase_line(phrase, absent=False) == "a dog: probably not in the image (probability 0.25)"
+    assert _phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  probably not in the image (probability 0.25)"
+    nearly = GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5], confidence=0.4999)
+    assert nearly.strength == "probability 0.49"  # 0.50 would read as present
+    assert GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5]).strength == "match 0.50"
+
+
+def test_listed_phrases_are_grounded_instead_of_those_of_the_rules(
+    tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str], error_line: Callable[..., str]
+) -> None:
+    command = ["ground", str(tiny_run), str(_image(tiny_dataset))]
+    main([*command, "A red box beside a blue box.", "--phrases", "blue box, red box", "--json"])
+    assert [p["start"] for p in json.loads(capsys.readouterr().out)["phrases"]] == [2, 19]
+    main([*command, "--phrases", "red box, blue box", "--json"])
+    alone = json.loads(capsys.readouterr().out)["phrases"]
+    assert [(p["text"], p["start"]) for p in alone] == [("red box", 0), ("blue box", 9)]
+    main([*command, "blue box", "--json"])
+    assert json.loads(capsys.readouterr().out)["phrases"][0]["boxes"] == alone[1]["boxes"]  # each stands for itself
+    assert "has no 'green box'" in error_line(*command, "A red box.", "--phrases", "green box")
+    assert "overlap" in error_line(*command, "A red box.", "--phrases", "red, red box")
+    assert "--phrases" in error_line(*command)
+
+
+def test_every_image_of_a_folder_is_grounded(
+    tiny_run: Path,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    error_line: Callable[..., str],
+) -> None:
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    shutil.copy(_image(tiny_dataset), tmp_path / "photos" / "more" / "a.png")
+    shutil.copy(_image(tiny_dataset), tmp_path / "photos" / "b.png")
+    (tmp_path / "photos" / "c.png").write_bytes(b"no image")
+    command = ["ground", str(tiny_run), str(tmp_path / "photos"), "a red box", "--save", str(tmp_path / "boxed")]
+    main([*command, "--json"])
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert [line["image"] for line in lines] == ["b.png", "more/a.png"] and "Skipped c.png" in printed.err
+    assert lines[0]["phrases"] == lines[1]["phrases"]
+    assert (tmp_path / "boxed" / "more" / "a.png").is_file()
+    main(command)
+    assert capsys.readouterr().out.splitlines()[0] == "b.png"
+    (tmp_path / "empty").mkdir()
+    assert "no images" in error_line("ground", tiny_run, tmp_path / "empty", "a box")
 
 
 def test_bad_images(tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,40 @@ def test_labels_are_written_with_a_review_page(
     assert lines[-1] == f"Review: {review}, 3 of 8 images, the least certain first"
     assert len(json.loads(out.read_text(encoding="utf-8"))["images"]) == 8
     assert str(out) in review.read_text(encoding="utf-8")
+
+
+def test_listed_phrases_are_found_in_a_folder_without_captions(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        shutil.copy(tiny_dataset.parent / "photos" / f"{number}.png", folder)
+    (folder / "bad.png").write_bytes(b"no image")
+    out = tmp_path / "coco.json"
+    command = ["label", str(folder), "--run", str(tiny_run), "--out", str(out), "--min-confidence", "0"]
+    main([*command, "--min-score", "0", "--find", "red box, a blue box"])
+    assert "Skipped bad.png" in capsys.readouterr().err
+    written = json.loads(out.read_text(encoding="utf-8"))
+    assert [category["name"] for category in written["categories"]] == ["a blue box", "red box"]
+    assert (len(written["images"]), len(written["annotations"])) == (3, 6)
+    main(
+        [
+            *command,
+            "--min-score",
+            "0",
+            "--find",
+            "red box",
+            "--names",
+            "nouns",
+            "--format",
+            "csv",
+            "--out",
+            f"{out}.csv",
+        ]
+    )
+    main(["label", str(tiny_dataset), *command[2:], "--find", "red box", "--split", "val"])  # a dataset has more images
+    assert len(json.loads(out.read_text(encoding="utf-8"))["images"]) == 8
 
 
 def test_a_run_is_exported_as_onnx_graphs(tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,11 +119,11 @@ def test_captions_are_found_for_an_image(
 
 def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:
     box = [[1.4, 2, 3, 4]]
-    assert _phrase_line(GroundedPhrase("a dog", 0, 5, box, [0.5])) == "a dog: [1, 2, 3, 4]  0.50"
+    assert _phrase_line(GroundedPhrase("a dog", 0, 5, box, [0.5])) == "a dog: [1, 2, 3, 4]  match 0.50"
     present = GroundedPhrase("a dog", 0, 5, box, [0.5], confidence=0.75)
-    assert _phrase_line(present) == "a dog: [1, 2, 3, 4]  0.50  (confidence 0.75)"
+    assert _phrase_line(present) == "a dog: [1, 2, 3, 4]  probability 0.75"
     absent = GroundedPhrase("a dog", 0, 5, box, [0.5], confidence=0.25)
-    assert _phrase_line(absent) == "a dog: not in the image  (confidence 0.25)"
+    assert _phrase_line(absent) == "a dog: probably not in the image (probability 0.25)"
 
 
 def test_errors_name_what_is_missing(captioned_index: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.data.images import StoredImage
+from unboxed.data.image_search import StoredImage
 from unboxed.data.readers.flickr30k_entities import read_examples
 from unboxed.errors import CaptionError
 from unboxed.text.phrases import content_mask, content_or_all, head_noun, is_content, noun_phrases, phrase_words

@@ -24,13 +24,16 @@ def label(
     review_images: int = 300,
     json: bool = False,
 ) -> None:
-    """Find boxes for the phrases of a dataset's captions and write them as annotations, to train a detector on.
+    """Find boxes for the phrases of captions, or for phrases that you list, and write them as annotations.
+
+    With captions: `unboxed label photos.csv --run RUN --out coco.json`. Without: `unboxed label FOLDER --run RUN --out
+    coco.json --find "laptop, red car, person with hat"`.
 
     The groundings are kept in NAME.groundings.jsonl beside the output. An interrupted call continues where it stopped,
     and a call with other limits or another format uses them.
 
     Args:
-        images: images with captions: the dataset's TOML file, CSV, JSONL or folder.
+        images: images with captions: the dataset's TOML file, CSV, JSONL or folder; with --find any folder of images.
         run: folder of the run.
         out: file to write; for yolo a folder.
         labelling: the format, and which images.

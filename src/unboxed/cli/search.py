@@ -146,6 +146,6 @@ def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None)
 
 def _phrase_line(phrase: GroundedPhrase) -> str:
     box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
-    found = f"[{box}]  {phrase.scores[0]:.2f}" if phrase.present else "not in the image"
-    confidence = "" if phrase.confidence is None else f"  (confidence {phrase.confidence:.2f})"
-    return f"{phrase.text}: {found}{confidence}"
+    return f"{phrase.text}: " + (
+        f"[{box}]  {phrase.strength}" if phrase.present else f"probably not in the image ({phrase.strength})"
+    )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_search import name_in
 from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import Selection, select_boxes
 from unboxed.inference.grounder import Grounder
@@ -96,21 +96,15 @@ def label_dataset(
     form = format_of(options.format)
     _check_place(out, form)
     calibrated = RunConfig.load(run).presence is not None
-    rule = (selection or SelectionOptions()).adapted(form, calibrated)
-    dataset = load_dataset(data)
-    dataset.require_images()
-    splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
-    for line in dataset.notes:
+    rule = (selection or SelectionOptions()).adapted(form, calibrated, listed=options.find is not None)
+    source = label_source(data, options)
+    for line in source.notes:
         show(line)
-    if options.strict:
-        for split in splits:
-            split.require_readable()
-    examples = list({example.image_id: example for split in splits for example in split.examples}.values())
     kept = GroundingsFile(
         out.with_name(f"{out.stem}.groundings.jsonl"), run_key(run, options.regions), max(rule.top, _KEPT_BOXES)
     )
-    outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(examples, progress)
-    labelled = _labelled(outcomes, dataset, rule, {k: v for split in splits for k, v in split.left_out.items()})
+    outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
+    labelled = _labelled(outcomes, source, rule)
     form.write(out, labelled.selection, labelled.files, options)
     for line in _summary(labelled, out):
         show(line)
@@ -118,19 +112,16 @@ def label_dataset(
 
 
 def _labelled(
-    outcomes: Iterable[tuple[Example, Sequence[Grounding] | str]],
-    dataset: Dataset,
-    options: SelectionOptions,
-    skipped: dict[str, str],
+    outcomes: Iterable[tuple[Example, Sequence[Grounding] | str]], source: LabelSource, options: SelectionOptions
 ) -> Labelled:
     """The labels of all images.
 
     Args:
         outcomes: the groundings of each image, or why there are none.
-        dataset: whose images they are.
+        source: where the images are from.
         options: which boxes are selected.
-        skipped: image id -> why, of images that were skipped already.
     """
+    skipped = dict(source.skipped)
     groundings: list[Grounding] = []
     names: list[str] = []
     files: dict[str, Path] = {}
@@ -138,7 +129,7 @@ def _labelled(
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
             continue
-        name = name_in(dataset.images or example.path.parent, example.path)
+        name = name_in(source.root or example.path.parent, example.path)
         files[name] = example.path
         groundings += outcome
         names += [name] * len(outcome)

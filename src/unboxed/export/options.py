@@ -82,15 +82,18 @@ class SelectionOptions:
         """`min_score`, or 0 where it is None."""
         return self.min_score or 0.0
 
-    def adapted(self, form: LabelFormat, calibrated: bool) -> SelectionOptions:
+    def adapted(self, form: LabelFormat, calibrated: bool, listed: bool = False) -> SelectionOptions:
         """The options for a format and a run.
 
         Args:
             form: it may determine names and merging.
             calibrated: whether the run has calibrated probabilities; it decides the default of `min_score`.
+            listed: whether the phrases were listed by the user; boxes are then called as the phrases are.
         """
         default = 0.0 if calibrated else _UNCALIBRATED_MIN_SCORE
         options = replace(self, min_score=default if self.min_score is None else self.min_score)
+        if listed and options.names == "nouns":
+            options = replace(options, names="phrases")
         return replace(options, names="phrases", merge=1.0) if form.labels_are_phrases else options
 
 
@@ -102,6 +105,8 @@ class LabelOptions:
         format: coco (a dataset to train on), coco-results, label-studio (predictions to correct), yolo, csv, or hf
             (JSON lines for `datasets.load_dataset`, with the boxes as the zero-shot detection pipeline of transformers
             gives them).
+        find: phrases to find in every image, separated by commas, such as "laptop, red car, person with hat", instead
+            of those of captions; the images then need none. Boxes are called as the phrases are.
         split: label only the images of this split; by default all images.
         regions: store with regions of the images; by default they are extracted with the settings of the run.
         workers: threads that extract regions; by default one for each core.
@@ -113,6 +118,7 @@ class LabelOptions:
     """
 
     format: FormatKey = "coco"
+    find: str | None = None
     split: str | None = None
     regions: Path | None = None
     workers: int | None = None

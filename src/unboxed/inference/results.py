@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from unboxed.visualization.heat import heat_map
 if TYPE_CHECKING:
     import supervision
 
-__all__ = ["GroundedPhrase", "Grounding", "RankedImage", "span_heat"]
+__all__ = ["GroundedPhrase", "Grounding", "RankedImage", "joined_groundings", "span_heat"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +60,16 @@ class GroundedPhrase:
     def present(self) -> bool:
         """Whether the probability that the phrase is present is at least one half; True without a calibration."""
         return self.confidence is None or self.confidence >= 0.5
+
+    @property
+    def strength(self) -> str:
+        """One number with its name, for people: `probability 0.93` that the phrase is in the image, which is below
+        0.50 exactly if it is absent; without a calibration `match 0.42`, the score of its best box.
+        """
+        if self.confidence is None:
+            return f"match {self.scores[0]:.2f}" if len(self.scores) else "no match"
+        rounded = self.confidence if self.present else min(self.confidence, 0.494)
+        return f"probability {rounded:.2f}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -185,6 +196,26 @@ class RankedImage:
     index: int
     score: float
     grounding: Grounding
+
+
+def joined_groundings(groundings: Sequence[Grounding]) -> Grounding:
+    """Several captions of one image as one, separated by commas; the phrases keep their order.
+
+    Args:
+        groundings: at least one, all of the same regions.
+    """
+    first = groundings[0]
+    starts = np.cumsum([0, *(len(grounding.caption) + 2 for grounding in groundings[:-1])]).tolist()
+    pairs = list(zip(starts, groundings, strict=True))
+    heats = [grounding.heat_PYX for grounding in groundings if grounding.heat_PYX is not None]
+    return replace(
+        first,
+        caption=", ".join(grounding.caption for grounding in groundings),
+        phrases=tuple(replace(p, start=p.start + at, end=p.end + at) for at, g in pairs for p in g.phrases),
+        words=tuple((start + at, end + at) for at, g in pairs for start, end in g.words),
+        attention_WR=np.concatenate([grounding.attention_WR for grounding in groundings]),
+        heat_PYX=np.concatenate(heats) if len(heats) == len(groundings) else None,
+    )
 
 
 def span_heat(grounding: Grounding, span: tuple[int, int] | None = None) -> Array:

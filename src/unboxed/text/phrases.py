@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,14 +20,16 @@ from unboxed.errors import CaptionError
 from unboxed.text import lexicon
 from unboxed.text.chunking import base_phrases
 from unboxed.text.tokens import Word, words
-from unboxed.types import Phrase
+from unboxed.types import Caption, Phrase
 
 __all__ = [
     "PhraseWords",
     "content_mask",
     "content_or_all",
+    "given_phrases",
     "head_noun",
     "is_content",
+    "listed_phrases",
     "noun_phrases",
     "phrase_words",
 ]
@@ -57,6 +60,45 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     chunks = _join_over_of(caption, base_phrases(caption, found), found) or [(0, len(found))]
     spans = ((found[first].start, found[stop - 1].end) for first, stop in chunks)
     return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
+
+
+def listed_phrases(text: str) -> tuple[Caption, ...]:
+    """Phrases that a user lists, separated by commas: each is a caption of its own, with itself as its only phrase.
+
+    Examples:
+        >>> [caption.text for caption in listed_phrases("laptop, red car,person with hat")]
+        ['laptop', 'red car', 'person with hat']
+
+    Raises:
+        CaptionError: none is listed, or one has no words.
+    """
+    listed = list(dict.fromkeys(" ".join(part.split()) for part in text.split(",") if part.strip()))
+    if not listed:
+        raise CaptionError(f"{text!r} lists no phrase; separate phrases by commas, such as 'laptop, red car'.")
+    return tuple(Caption(phrase, (Phrase(phrase, 0, len(phrase)),)) for phrase in listed)
+
+
+def given_phrases(caption: str, listed: str) -> Caption:
+    """A caption with the phrases that a user lists, in reading order, instead of those that the rules find.
+
+    Examples:
+        >>> [phrase.start for phrase in given_phrases("A man in a red hat.", "red hat, man").phrases]
+        [2, 11]
+
+    Raises:
+        CaptionError: a phrase that is not in the caption, or two that overlap.
+    """
+    found: list[Phrase] = []
+    for phrase in (own.text for own in listed_phrases(listed)):
+        start = caption.lower().find(phrase.lower())
+        if start < 0:
+            raise CaptionError(f"The caption {caption!r} has no {phrase!r}; list phrases as the caption writes them.")
+        found.append(Phrase(caption[start : start + len(phrase)], start, start + len(phrase)))
+    found.sort(key=lambda phrase: phrase.start)
+    for first, second in pairwise(found):
+        if second.start < first.end:
+            raise CaptionError(f"{first.text!r} and {second.text!r} overlap in the caption; list one of them.")
+    return Caption(caption, tuple(found))
 
 
 @dataclass(frozen=True, slots=True)

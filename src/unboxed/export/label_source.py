@@ -1,0 +1,74 @@
+"""The images that are labelled: with the captions of a dataset, or with phrases to find in every image of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unboxed.data.dataset import load_dataset
+from unboxed.data.image_files import left_out_lines, list_folder
+from unboxed.data.images import image_size
+from unboxed.errors import ImageError
+from unboxed.export.options import LabelOptions
+from unboxed.text.phrases import listed_phrases
+from unboxed.types import Caption, Example
+
+__all__ = ["LabelSource", "label_source"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSource:
+    """The images to label.
+
+    Attributes:
+        examples: with the captions to ground.
+        root: the folder that names of images are relative to; None: each image's own folder.
+        skipped: image id -> why an image is not among them.
+        notes: lines about what is left out.
+    """
+
+    examples: tuple[Example, ...]
+    root: Path | None
+    skipped: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def label_source(data: Path, options: LabelOptions) -> LabelSource:
+    """The images of a dataset, or with `options.find` also those of a folder without captions.
+
+    Raises:
+        DatasetError: the dataset or the split cannot be read.
+        ImageError: with `options.strict`, the first image that cannot be read; a folder without images.
+        CaptionError: `options.find` lists no phrase.
+    """
+    captions = listed_phrases(options.find) if options.find is not None else None
+    if captions is not None and data.is_dir() and options.split is None and not (data / "data.toml").is_file():
+        return _folder(data, options, captions)
+    dataset = load_dataset(data)
+    dataset.require_images()
+    splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
+    if options.strict:
+        for split in splits:
+            split.require_readable()
+    examples = {example.image_id: example for split in splits for example in split.examples}
+    skipped = {image_id: reason for split in splits for image_id, reason in split.left_out.items()}
+    found = (replace(example, captions=captions or example.captions) for example in examples.values())
+    return LabelSource(tuple(found), dataset.images, skipped, tuple(dataset.notes))
+
+
+def _folder(folder: Path, options: LabelOptions, captions: tuple[Caption, ...]) -> LabelSource:
+    listing = list_folder(folder)
+    if not listing.images:
+        raise ImageError(f"There are no images in {folder}.")
+    examples: list[Example] = []
+    skipped: dict[str, str] = {}
+    for file in listing.images:
+        name = file.relative_to(folder).as_posix()
+        try:
+            examples.append(Example(name, file, captions, *image_size(file)))
+        except ImageError as error:
+            if options.strict:
+                raise
+            skipped[name] = str(error)
+    return LabelSource(tuple(examples), folder, skipped, tuple(left_out_lines(listing.left_out)))
