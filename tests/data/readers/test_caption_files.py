@@ -52,6 +52,20 @@ WANTED = {"1.jpg": ["a dog"], "2.jpg": ["a cat", "two cats"]}
             ),
         ),
         ("mine.json", json.dumps({"1.jpg": "a dog", "2.jpg": ["a cat", "two cats"]})),
+        ("mine.json", json.dumps([["1.jpg", "a dog"], ["2.jpg", "a cat"], ["2.jpg", "two cats"]])),
+        ("mine.json", '{"image": "1.jpg", "caption": "a dog"}\n{"image": "2.jpg", "caption": ["a cat", "two cats"]}\n'),
+        ("mine.jsonl", '[{"image": "1.jpg", "caption": "a dog"}, {"image": "2", "captions": ["a cat", "two cats"]}]'),
+        (
+            "mine.json",
+            json.dumps(
+                {
+                    "image": {"0": "1.jpg", "1": "2.jpg", "2": "2.jpg"},
+                    "caption": {"0": "a dog", "1": "a cat", "2": "two cats"},
+                }
+            ),
+        ),
+        ("captions.txt", "image,caption\n1.jpg,a dog\n2.jpg,a cat\n2.jpg,two cats\n"),
+        ("Flickr8k.token.txt", "1.jpg#0\ta dog\n2.jpg#0\ta cat\n2.jpg#1\ttwo cats\n"),
         (
             "captions_val.json",
             json.dumps(
@@ -85,6 +99,102 @@ def test_text_files_beside_the_images(tmp_path: Path) -> None:
     (folder / "3.txt").write_text("\n")
     assert _captions(load_dataset(folder)) == WANTED
     assert load_dataset(folder).notes == (f"Left out: 1 row without a caption ({folder / '3.txt'})",)
+
+
+@pytest.mark.parametrize("text", ["{}.caption", "{}.jpg.txt", "../texts/{}.txt"])
+def test_text_files_of_other_tools(text: str, tmp_path: Path) -> None:
+    folder = _images(tmp_path, "images/1.jpg", "images/2.jpg", "images/3.jpg")
+    for name, content in {"1": "a dog", "2": "a cat\ntwo cats", "3": "0 0.5 0.5 0.1 0.1"}.items():
+        file = folder / "images" / text.format(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    assert _captions(load_dataset(folder)) == WANTED  # and not the numbers of a label file
+    assert len(load_dataset(folder).notes) == 1
+
+
+def test_the_output_of_img2dataset(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "00000/1.jpg", "00000/2.jpg")
+    (folder / "00000" / "1.txt").write_text("a dog")
+    (folder / "00000" / "1.json").write_text('{"caption": "not this", "url": "x", "width": 40}')
+    (folder / "00000" / "2.json").write_text('{"caption": ["a cat", "two cats"], "url": "x", "width": 40}')
+    (folder / "00000_stats.json").write_text('{"count": 2}')
+    for start in (folder, folder / "00000"):
+        assert _captions(load_dataset(start)) == WANTED
+
+
+def _splits(dataset: Dataset) -> dict[str, dict[str, list[str]]]:
+    examples = {name: dataset.split(name).examples for name in dataset.split_names}
+    return {
+        name: {example.image_id: [caption.text for caption in example.captions] for example in of_split}
+        for name, of_split in examples.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "train/metadata.csv": "file_name,text\n1.jpg,a dog\n",
+            "validation/metadata.csv": "file_name,text\n1.jpg,a cat\n",
+        },
+        {"train/1.txt": "a dog", "validation/1.txt": "a cat"},
+        {"train.csv": "image,caption\ntrain/1.jpg,a dog\n", "valid.csv": "image,caption\nvalidation/1.jpg,a cat\n"},
+        {
+            "captions.json": json.dumps(
+                [
+                    {"image": "train/1.jpg", "caption": "a dog", "split": "Training"},
+                    {"image": "validation/1.jpg", "caption": "a cat", "split": "dev"},
+                ]
+            )
+        },
+    ],
+)
+def test_the_splits_of_folders_and_tables(files: dict[str, str], tmp_path: Path) -> None:
+    folder = _images(tmp_path, "train/1.jpg", "validation/1.jpg")
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    assert _splits(load_dataset(folder)) == {
+        "train": {"train/1.jpg": ["a dog"]},
+        "val": {"validation/1.jpg": ["a cat"]},
+    }
+
+
+def test_a_table_may_lie_beside_the_folder_of_images_or_name_files_elsewhere(tmp_path: Path) -> None:
+    images = _images(tmp_path / "project" / "images", "1.jpg", "2.jpg")
+    table = "image,caption\n{0}1.jpg,a dog\n{0}2.jpg,a cat\n{0}2.jpg,two cats\n"
+    for where, prefix in (("project/lists", ""), ("project/lists", "images/"), ("elsewhere", f"{images}/")):
+        (tmp_path / where).mkdir(parents=True, exist_ok=True)
+        (tmp_path / where / "captions.csv").write_text(table.format(prefix))
+        assert _captions(load_dataset(tmp_path / where)) == WANTED
+        assert _captions(load_dataset(tmp_path / where / "captions.csv")) == WANTED
+
+
+def test_other_files_beside_a_table_are_not_taken_for_tables(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
+    (folder / "list.csv").write_text("image,caption\n1.jpg,a dog\n2.jpg,a cat\n2.jpg,two cats\n")
+    for name, content in {
+        "README.txt": "My photos, taken in summer",
+        "classes.txt": "dog\ncat\n",
+        "data.json": '{"version": 1}',
+        "sizes.csv": "image,width\n1.jpg,40\n",
+        "._list.csv": "\0\5",
+    }.items():
+        (folder / name).write_text(content)
+    assert _captions(load_dataset(folder)) == WANTED
+
+
+def test_what_is_not_read_is_named_with_the_fix(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
+    for name, message in {
+        "a.csv": r"a\.csv:1: expected one column 'image', found: bild, text\. Name it in the first line",
+        "b.xlsx": r"b\.xlsx is not read; save the sheet as CSV",
+        "c.zip": r"c\.zip is not read; unpack it",
+        "d.jsonl": r"d\.jsonl:1: not JSON",
+    }.items():
+        (folder / name).write_text("bild,text\n1.jpg,a dog\n")
+        with pytest.raises(DatasetError, match=rf"holds 2 images and no captions; .*{message}"):
+            load_dataset(folder)
+        (folder / name).unlink()
 
 
 def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:

@@ -80,6 +80,45 @@ def test_images_may_be_bytes_or_files_and_captions_texts_or_objects(tmp_path: Pa
     assert example.path == tmp_path / "a.PNG"  # a column of names makes it a table
 
 
+def test_columns_of_captions_and_splits_and_rows_without_an_image(tmp_path: Path) -> None:
+    rows = [
+        {"image": _image("red"), "caption_0": "a dog", "caption_1": "one dog", "split": "train"},
+        {"image": _image("blue"), "caption_0": "a cat", "caption_1": None, "split": "validation"},
+        {"image": None, "caption_0": "a cow", "caption_1": None, "split": "test"},
+        {"image": _image("lime"), "caption_0": None, "caption_1": " ", "split": "test"},
+        {"image": _image("navy"), "caption_0": "a frog", "caption_1": "", "split": "test"},
+        {"image": _image("navy"), "caption_0": "a toad", "caption_1": "", "split": "test"},
+    ]
+    _write(tmp_path / "crash-test", rows)
+    dataset = load_dataset(tmp_path)
+    splits = {name: dataset.split(name).examples for name in dataset.split_names}
+    captions = {name: [[c.text for c in example.captions] for example in examples] for name, examples in splits.items()}
+    assert captions == {"train": [["a dog", "one dog"]], "val": [["a cat"]], "test": [["a frog", "a toad"]]}
+    assert [note.split(" (")[0] for note in dataset.notes] == [
+        "Left out: 1 row without a caption",
+        "Left out: 1 row without an image",
+    ]
+
+
+def test_parquet_files_without_images_are_tables(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(_png("red"))
+    file = _write(tmp_path / "metadata", [{"file_name": "1.jpg", "text": "a dog"}])
+    for path in (tmp_path, file):
+        (example,) = load_dataset(path).split("train").examples
+        assert example.captions[0].text == "a dog"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.jpg", "metadata.parquet"]
+    _write(tmp_path / "metadata", [{"image": _image("red"), "text": "a dog"}])
+    with pytest.raises(DatasetError, match="holds images; name its folder instead"):
+        load_dataset(file)
+
+
+def test_a_path_in_a_downloaded_dataset_stays_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(_png("red"))
+    _write(tmp_path / "in" / "data", [{"image": {"bytes": None, "path": "../secret.png"}, "text": "a dog"}])
+    with pytest.raises(DatasetError, match=r"holds the path '\.\./secret\.png', which is no file in"):
+        load_dataset(tmp_path / "in")
+
+
 def test_what_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = _write(tmp_path / "data", [{"image": {"bytes": None, "path": "nowhere.png"}, "text": "a dog"}])
     with pytest.raises(DatasetError, match=r"the path 'nowhere\.png', which is no file in .* instead of images"):

@@ -147,7 +147,7 @@ def _columns(file: Path) -> tuple[str, list[str], list[str]]:
     """The column of the image, those of captions and, if there is one, that of the split."""
     names = column_names(file)
     by_column = {column_of(name): name for name in reversed(names)}
-    captions = [by_column[name] for name in caption_columns(by_column)]
+    captions = [by_column[name] for name in caption_columns(map(column_of, names))]
     captions = captions or [name for name in names if name.lower() == "answer"]
     image = image_column(file)
     if image is None or not captions:
