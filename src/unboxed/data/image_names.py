@@ -120,6 +120,8 @@ class ImageNames:
 def _plain(name: str) -> str:
     """The path of a name in one Unicode form and letter case, with slashes and without URL escapes."""
     path = urlsplit(name).path if "://" in name else name
+    if path.isascii() and "%" not in path and "\\" not in path:  # nearly every name
+        return path.strip().lower()
     return unicodedata.normalize("NFC", spellings(path)[-1]).casefold()
 
 

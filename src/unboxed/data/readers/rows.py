@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from unboxed.data.readers.base import has_words
@@ -68,6 +69,7 @@ class Row:
     split: str | None = None
 
 
+@lru_cache(maxsize=4096)
 def column_of(name: Any) -> str:
     """A column's name as it is compared: `Image Name` -> `image_name`."""
     return re.sub(r"[\s-]+", "_", str(name).strip().strip("\"'").lower())
@@ -79,14 +81,18 @@ def caption_columns(columns: Iterable[str]) -> list[str]:
     >>> caption_columns(["title", "caption_0", "caption_1"]), caption_columns(["caption_id", "long_caption"])
     (['caption_0', 'caption_1'], ['long_caption'])
     """
-    columns = list(columns)
+    return list(_caption_columns(tuple(columns)))
+
+
+@lru_cache(maxsize=256)
+def _caption_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     named: dict[str, list[str]] = {}
     for column in columns:
         numbered = _NUMBERED.fullmatch(column)
         named.setdefault(numbered[1] if numbered else column, []).append(column)
     of_captions = [column for column in columns if "caption" in column and not _NO_CAPTION.search(column)]
-    first = next((named[name] for name in CAPTION_COLUMNS if name in named), [])
-    return first or (of_captions if len(of_captions) == 1 else [])
+    first = next((named[name] for name in CAPTION_COLUMNS if name in named), None)
+    return tuple(first or (of_captions if len(of_captions) == 1 else []))
 
 
 def row_of(content: Mapping[Any, Any], where: str) -> Row:
