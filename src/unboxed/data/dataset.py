@@ -28,6 +28,7 @@ from unboxed.data.readers.base import Key, Reader
 from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, ImageError
+from unboxed.runtime.confinement import is_file_name
 from unboxed.types import Example
 
 __all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
@@ -126,7 +127,17 @@ class Dataset:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """The names that `split` accepts. Annotations with splits of their own are read to learn them."""
+        """The names that `split` accepts. Annotations with splits of their own are read to learn them.
+
+        Raises:
+            DatasetError: a name that cannot be a part of a file name, such as `../test`.
+        """
+        for name in self._opened.split_names:
+            if not is_file_name(name):
+                raise DatasetError(
+                    f"{self.path} has a split {name!r}; reports are named by splits, so give it a name of letters, "
+                    "digits, - and _."
+                )
         return self._opened.split_names
 
     @property

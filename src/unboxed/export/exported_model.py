@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ExportError
+from unboxed.errors import ExportError, plain_reason
 from unboxed.priors.scoring import scores
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.confinement import is_file_name, is_inside, outside_links
+from unboxed.runtime.hub import local_only
 from unboxed.text.encoding import encode_caption
 from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, Regions
@@ -63,13 +65,28 @@ class Exported:
             raise ExportError(
                 f"{folder} was written by another version of unboxed; export the run again with `unboxed export`."
             )
+        try:
+            graphs, by_words, with_prior = content["graphs"], content["queries"] == "words", bool(content["prior"])
+            settings = RegionSettings.from_dict(content["regions"], folder)
+            names = [f"{name}.onnx" for name in graphs if is_file_name(name)]
+            if len(names) < len(graphs):
+                raise ValueError("the name of a graph is not a file name")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ExportError(
+                f"{folder / 'export.json'} is damaged ({plain_reason(error)}); export the run again."
+            ) from None
+        foreign = [path for path in settings.model_files.values() if not is_inside(path, folder)]
+        for path in (*foreign, *outside_links(folder, (*names, "vocab.json", "prior", "regions"))):
+            raise ExportError(f"{path} is outside the export {folder}, or a link out of it; export the run again.")
+        with local_only():
+            extractor = RegionExtractor(settings)
         return cls(
             folder=folder,
-            graphs=content["graphs"],
-            extractor=RegionExtractor(RegionSettings.from_dict(content["regions"], folder)),
+            graphs=graphs,
+            extractor=extractor,
             vocabulary=Vocabulary.load(folder / "vocab.json"),
-            by_words=content["queries"] == "words",
-            prior=SemanticPrior.load(folder / "prior") if content["prior"] else None,
+            by_words=by_words,
+            prior=SemanticPrior.load(folder / "prior") if with_prior else None,
         )
 
     def inputs(self, regions: Regions, caption: Caption) -> dict[str, npt.NDArray[Any]]:

@@ -25,6 +25,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.runtime.devices import current_device, running_on
+from unboxed.runtime.hub import local_only
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import Vocabulary, words
@@ -152,8 +153,9 @@ class Grounder:
 
     @cached_property
     def extractor(self) -> RegionExtractor:
-        """Extracts the regions of a new image as for training; created on first use."""
-        return RegionExtractor(self.config.regions, device=self.device)
+        """Extracts the regions of a new image as for training; created on first use, without a download."""
+        with local_only():
+            return RegionExtractor(self.config.regions, device=self.device)
 
     @property
     def batcher(self) -> Batcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -20,11 +19,13 @@ from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
+from unboxed.runtime.confinement import is_inside, outside_links
 
 __all__ = ["RunConfig"]
 
 _FORMAT = "unboxed-run"
 _VERSION = 1
+_FILES = ("config.json", "model.safetensors", "vocab.json", "regions", "prior", "text")
 _WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
 
 
@@ -149,14 +150,12 @@ class RunConfig:
 
 
 def _require_own_files(regions: RegionSettings, run: Path) -> None:
-    """Raises `RunError` for a file outside the run: one from others could name a private file of this disk.
-
-    Links are not followed, since the cache of the Hub consists of links.
-    """
-    inside = Path(os.path.abspath(run))  # noqa: PTH100
+    """Raises `RunError` for a file outside the run: one from others could name a private file of this disk."""
     for name, path in regions.model_files.items():
-        if not Path(os.path.abspath(path)).is_relative_to(inside):  # noqa: PTH100
+        if not is_inside(path, run):
             raise RunError(
                 f"{run / 'config.json'} names {path} as {name} of its regions, which is outside the run; copy that "
                 "file into the run's folder and name it there."
             )
+    for link in outside_links(run, _FILES):
+        raise RunError(f"{link} is a link to a file outside the run; put a copy of that file in its place.")

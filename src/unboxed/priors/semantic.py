@@ -32,6 +32,7 @@ from unboxed.priors.matching import ALL_PARTS, PARTS, WORN, MatchingResources, P
 from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
+from unboxed.runtime.confinement import is_inside
 from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
@@ -194,6 +195,12 @@ class SemanticPrior:
             for name in ("word_vectors", "wordnet", "class_map")
             if (path := getattr(settings, name)) is not None
         }
+        for name, path in paths.items():
+            if not is_inside(path, folder):
+                raise ModelError(
+                    f"{folder / 'prior.json'} names {path} as {name}, which is outside the prior; copy that file into "
+                    "its folder and name it there."
+                )
         settings = replace(settings, **paths)
         vectors = paths.get("word_vectors")
         resources = MatchingResources(

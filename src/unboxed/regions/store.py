@@ -24,6 +24,7 @@ from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
+from unboxed.runtime.confinement import is_inside
 from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
@@ -66,6 +67,12 @@ class RegionStore:
             ) from error
         except RegionsError as error:
             raise StoreError(f"{path / 'store.json'}: {error}") from error
+        for name, file in self.settings.model_files.items():
+            if not is_inside(file, path):
+                raise StoreError(
+                    f"{path / 'store.json'} names {file} as {name}, which is outside the store; copy that file into "
+                    "the store's folder and name it there."
+                )
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = 0

@@ -9,17 +9,20 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
 from unboxed.errors import plain_reason
 
-__all__ = ["hub_cache", "is_cached", "load_cached_first", "require_hub"]
+__all__ = ["hub_cache", "is_cached", "load_cached_first", "local_only", "require_hub"]
 
 _SECONDS = 5
 _TRUE = {"1", "on", "yes", "true"}
 Loaded = TypeVar("Loaded")
+_local_only = ContextVar("local_only", default=False)
 
 
 def hub_cache() -> Path:
@@ -47,8 +50,22 @@ def load_cached_first(name: str, load: Callable[[bool], Loaded]) -> Loaded:
             return load(True)
         except OSError:  # only some of its files
             pass
+    if _local_only.get():
+        raise ConnectionError(
+            f"it is not in the local cache, and a run downloads nothing; fetch it with `hf download {name}`"
+        )
     require_hub()
     return load(False)
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Within the block `load_cached_first` downloads nothing: the names of models are in a file, not the user's."""
+    token = _local_only.set(True)
+    try:
+        yield
+    finally:
+        _local_only.reset(token)
 
 
 def require_hub() -> None:
