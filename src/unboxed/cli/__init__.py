@@ -42,6 +42,8 @@ def fit() -> None:
     """Train a model on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
 
 
+_LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/runtime
+
 _PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -89,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnboxedError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in _LEFT_OUT:
+            raise
+        print(f"error: This needs {error.name}: pip install unboxed. unboxed-runtime has it left out.", file=sys.stderr)
+        raise SystemExit(2) from None
     except (OSError, RecursionError, UnicodeError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             _leave_closed_pipe()
@@ -131,6 +138,8 @@ def _run(args: list[str]) -> None:
         print(f"unboxed {__version__}")
     elif args[:1] == ["fit"]:
         _run_fit(args[1:])
+    elif args[:1] and args[0].startswith("--tyro-"):  # completion for a shell
+        _run_one_of(COMMANDS | {"fit": fit_by_default, "import": data.import_command()}, args)
     elif not args or args[0].startswith("-"):
         summaries = {name: _without_options(command) for name, command in COMMANDS.items()}
         _run_one_of(summaries, args or ["--help"])
