@@ -23,9 +23,10 @@ from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_cla
 from unboxed.regions.image_view import View
 from unboxed.regions.parts import Part, PartFile
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.silence import SilentSources
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
-from unboxed.runtime.progress import track
+from unboxed.runtime.progress import show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
@@ -162,6 +163,7 @@ class ExtractionSummary:
         skipped: (image id, reason) of images that could not be read.
         seconds: duration.
         removed: names of damaged shards, whose images were extracted again.
+        warnings: sources that found nothing in the first 20 images, with the likely causes.
     """
 
     done: int
@@ -169,9 +171,11 @@ class ExtractionSummary:
     skipped: tuple[tuple[str, str], ...]
     seconds: float
     removed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{self.done} images extracted in {self.seconds:.0f} s, {self.reused} were there already."]
+        lines += self.warnings
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
             lines += [f"  {image_id}: {reason}" for image_id, reason in self.skipped]
@@ -200,7 +204,7 @@ def extract(
         out: folder of the store.
         workers: threads; None: one for each core.
         strict: raise for an image that cannot be read, instead of skipping it.
-        progress: show rate and time left.
+        progress: show rate and time left, and warnings.
         device: that the networks run on, see `runtime.devices`; None: the current one.
         part: extract only the images of this part of the dataset; `merge_parts` makes one store of all parts.
 
@@ -218,13 +222,14 @@ def extract(
         wanted = [example for example in wanted if example.image_id in file.places]
     if not (out / "store.json").is_file():
         RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
+    silent = SilentSources(settings, show if progress else lambda line: None)
     with RegionStore.create_or_resume(out, settings) as store:
         _mark(store, file)
         outcomes = ordered_map(_Worker(store, device), wanted, workers or available_cores())
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if outcome is None:
                 reused += 1
-            elif (error := _added(store, example.image_id, outcome)) is None:
+            elif (error := _added(store, silent, example.image_id, outcome)) is None:
                 done += 1
             elif strict:
                 raise error
@@ -234,15 +239,18 @@ def extract(
         file.write(store, finished=True)
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
-    return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed)
+    return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed, silent.warnings)
 
 
-def _added(store: RegionStore, image_id: str, outcome: tuple[str, Regions] | UnboxedError) -> UnboxedError | None:
+def _added(
+    store: RegionStore, silent: SilentSources, image_id: str, outcome: tuple[str, Regions] | UnboxedError
+) -> UnboxedError | None:
     """Adds what a worker made of an image to the store; the error where the image cannot be used."""
     if isinstance(outcome, UnboxedError):
         return outcome
     try:
         store.append(image_id, *outcome)
+        silent.see(outcome[1])
     except RegionsError as error:
         return error
     return None
