@@ -137,3 +137,10 @@ def test_a_torchvision_of_another_torch_is_a_problem_with_a_fix(
 def test_a_folder_that_cannot_be_written_is_a_problem(tmp_path: Path) -> None:
     found = _found("runs", check_installation(tmp_path / "missing"))
     assert (found.verdict, found.fix) == ("wrong", "name a folder that you can write to with --out")
+
+
+def test_without_a_detector_it_says_how_to_fetch_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    found = _found("in the Hugging Face cache")
+    assert (found.verdict, found.fix) == ("absent", "hf download hustvl/yolos-tiny")
+    assert "search images" in found.value

@@ -50,6 +50,11 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     assert result.heat is None
     assert set(result.facts) >= {"Attention", "Retrieval"} and "Heat maps" not in result.facts
     assert len(result.baselines) == 5
+    line = result.facts["Untrained baselines"]
+    assert all(f"{name} {own['recall_any@1']:.1f}" in line for name, own in result.baselines.items())
+    best = max(own["recall_any@1"] for own in result.baselines.values())
+    ahead = result.scores["recall_any@1"] - best
+    assert (f"is {ahead:.1f} above" if ahead > 0 else f"is {-ahead:.1f} below") in line
     found = json.loads(json.dumps(result.to_dict()))
     assert list(found)[:5] == ["run", "data", "split", "photos", "phrases"]
     assert found["retrieval"]["rsum"] == pytest.approx(result.retrieval.rsum, abs=1e-3)
@@ -57,7 +62,7 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     page = result.report.read_text(encoding="utf-8")
     assert f"{result.scores['recall_any@1']:.1f}" in page
     assert "Precision" in page or "precision" in page
-    assert "1 epochs, seed 0" in page
+    assert "1 epoch, seed 0" in page
 
 
 def test_the_command_prints_the_scores_and_where_the_report_is(

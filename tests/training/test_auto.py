@@ -36,7 +36,7 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
     main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1"])
     said = capsys.readouterr().err
     assert "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights" in said
-    assert "Recipe: infoground, 1 epochs, because the regions have no class names" in said
+    assert "Recipe: infoground, 1 epoch, because the regions have no class names" in said
     grounder = unboxed.load(tmp_path / "run")
     facts = grounder.config.facts
     assert facts["train"]["photos"] + facts["validation"]["photos"] == 40 and facts["validation"]["photos"] > 0

@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import RegionOptions
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import counted, show
 
 __all__ = ["import_command", "import_features", "init", "merge", "regions", "scenes"]
 
@@ -54,7 +54,7 @@ def init(
         if found is not None:
             show(
                 f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "
-                f"{_duration(found.training)} ({found.recipe}, {found.epochs} epochs)"
+                f"{_duration(found.training)} ({found.recipe}, {counted(found.epochs, 'epoch')})"
             )
     option = f" --detector {' '.join(map(str, detector))}" if detector else ""
     show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")

@@ -42,6 +42,7 @@ _REQUIRED = {
     "torch": "torch",
     "tyro": "tyro",
 }
+_FETCH = "hf download hustvl/yolos-tiny"
 # Optional modules with the package that contains each, the extra that installs it, and its use.
 _OPTIONAL = {
     "transformers": ("transformers", "hf", "detectors, text encoders and language models of transformers"),
@@ -143,6 +144,7 @@ def check_installation(folder: Path | None = None) -> list[Finding]:
         *_check_devices(),
         *_check_optional(),
         _check_torchvision(),
+        _check_detector(),
         *_check_writing(folder or Path.cwd()),
     ]
 
@@ -251,6 +253,18 @@ def _check_optional() -> Iterator[Finding]:
             yield Finding("optional", distribution, "ok", f"{version or 'installed'}, for {use}")
         else:
             yield Finding("optional", distribution, "absent", f"for {use}", f'{_pip()} install "unboxed[{extra}]"')
+
+
+def _check_detector() -> Finding:
+    """Whether a detector of transformers is in the local cache; without one, boxes need an ONNX file."""
+    from unboxed.regions.settings import WITHOUT_DETECTOR
+    from unboxed.regions.sources.detector_models import cached_detector
+
+    found = cached_detector()
+    if found is not None:
+        return Finding("detectors", "in the Hugging Face cache", "ok", found.parents[1].name.removeprefix("models--"))
+    what = WITHOUT_DETECTOR.split(". ")[0]
+    return Finding("detectors", "in the Hugging Face cache", "absent", f"none: regions are segments. {what}.", _FETCH)
 
 
 def _check_torchvision() -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
@@ -94,6 +95,8 @@ class EvaluatedRun:
             "Absent phrases": self.presence,
         }
         found = {name: str(part) for name, part in parts.items() if part is not None}
+        if self.scores is not None and self.baselines:
+            found["Untrained baselines"] = _against_baselines(self.scores, self.baselines)
         return found | {
             name: f"{value.difference:+.1f}, 95 % interval {value.low:+.1f} to {value.high:+.1f}"
             for name, value in self.differences.items()
@@ -190,6 +193,17 @@ def evaluate_run(
         ),
     )
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result
+
+
+def _against_baselines(scores: GroundingScores, baselines: Mapping[str, GroundingScores]) -> str:
+    """The untrained baselines by `recall_any@1`, the best first, and whether the run is better than the best one."""
+    metric = "recall_any@1"
+    ranked = sorted(baselines.items(), key=lambda item: -item[1][metric])
+    listed = ", ".join(f"{name} {own[metric]:.1f}" for name, own in ranked)
+    name, best = ranked[0]
+    ahead = scores[metric] - best[metric]
+    verdict = f"{ahead:.1f} above" if ahead > 0 else f"{-ahead:.1f} below: on this split, prefer that rule to"
+    return f"{metric}: {listed}; the run, {scores[metric]:.1f}, is {verdict} {name}"
 
 
 def _predictions(split: Split, options: EvaluationOptions, show: Show) -> ScoredPredictions | None:
@@ -343,7 +357,7 @@ def _training_facts(grounder: Grounder, scores: GroundingScores, result: Evaluat
     return {
         "Run": str(result.run),
         "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, no box",
-        "Training": f"{schedule.epochs} epochs, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
+        "Training": f"{counted(schedule.epochs, 'epoch')}, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
         "Evaluated on": f"split {result.split}: {scores.images:,} images, {scores.phrases:,} phrases with a box",
         "Epoch selected by": f"validation {schedule.select_on}, without boxes",
     }

@@ -19,11 +19,20 @@ from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKind
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
 
-__all__ = ["PROPOSES", "ImportedRegions", "RegionSettings", "settings_from_dict"]
+__all__ = ["PROPOSES", "WITHOUT_DETECTOR", "ImportedRegions", "RegionSettings", "settings_from_dict"]
 
 _VERSION = 1
 PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
 _ADDED = {"added": True}  # of a field that the first stores do not have: it is written where it is not the default
+
+
+WITHOUT_DETECTOR = (
+    "They are good enough to search images by captions; their boxes are not: on COCO photographs they point at fewer "
+    "objects than the image centre does. For boxes, fetch a detector once, such as `hf download hustvl/yolos-tiny`, "
+    "PekingU/rtdetr_r18vd or PekingU/rtdetr_v2_r18vd (all Apache 2.0); `fit` then takes it from the cache, with "
+    '`pip install "unboxed[hf]"`. Or name an ONNX file: --detector FILE.'
+)
+"""What regions are good for that no detector found, and which detectors can be had; said by `fit` and `doctor`."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +147,7 @@ class RegionSettings:
         models = dataset.regions
         if models is None or not (models.detector or models.segmenter or models.backbone):
             return RegionSettings.weight_free(), (
-                "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights; "
-                "a detector and a backbone give better ones."
+                f"Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights. {WITHOUT_DETECTOR}"
             )
         settings = RegionSettings(
             detectors=(models.detector,) if models.detector else (),

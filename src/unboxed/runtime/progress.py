@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["TrainingProgress", "show", "track"]
+__all__ = ["TrainingProgress", "counted", "show", "track"]
 
 T = TypeVar("T")
 _SECONDS = 30  # between lines, at most
@@ -103,3 +103,8 @@ class _Meter:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 epoch`, `1,200 epochs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

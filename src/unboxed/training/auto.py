@@ -18,6 +18,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
+from unboxed.runtime.progress import counted
 from unboxed.training.fitting import fit, two_stores
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import require_extras, require_free
@@ -73,7 +74,7 @@ def default_fit(
     named = bool(RegionStore.open(settings.regions).class_names)
     name, options = default_recipe(named, len(training.examples), epochs, seed)
     why = "the regions have class names" if named else "the regions have no class names"
-    show(f"Recipe: {name}, {options.schedule.epochs} epochs, because {why}")
+    show(f"Recipe: {name}, {counted(options.schedule.epochs, 'epoch')}, because {why}")
     return fit(name, options, settings, show=show, report=report)
 
 

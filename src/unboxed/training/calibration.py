@@ -23,9 +23,12 @@ from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 from unboxed.types import Caption, Example
 
-__all__ = ["SwappedPhrases", "calibrated", "swapped_phrases"]
+__all__ = ["FEW_IMAGES", "SwappedPhrases", "calibrated", "swapped_phrases"]
 
 _CALIBRATION_IMAGES = 200
+
+FEW_IMAGES = 50
+"""Below this number of held-out images, `fit` says that the calibration rests on few."""
 
 
 class SwappedPhrases(NamedTuple):

@@ -27,12 +27,13 @@ from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.devices import running_on
+from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.pretrained import require_transformer
 from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
-from unboxed.training.calibration import calibrated
+from unboxed.training.calibration import FEW_IMAGES, calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import continue_finished, needs_more_epochs, previous_run, require_extras
@@ -126,7 +127,7 @@ def _fit(
     for split in (data.training, data.validation):
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
-    return _finished(grounder, data, run)
+    return _finished(grounder, data, run, show)
 
 
 def _require_models(options: RecipeConfig, settings: FitSettings) -> None:
@@ -327,7 +328,7 @@ def _train(
 ) -> None:
     """Train the model, and leave it with the weights of the best epoch."""
     started, schedule = time.monotonic(), grounder.config.options.schedule
-    show(f"Training: {schedule.epochs} epochs of {len(loaders[0].plan(schedule, 0)):,} steps")
+    show(f"Training: {counted(schedule.epochs, 'epoch')} of {counted(len(loaders[0].plan(schedule, 0)), 'step')}")
     best = train(
         grounder.model,
         schedule,
@@ -343,9 +344,15 @@ def _train(
     grounder.model.eval()
 
 
-def _finished(grounder: Grounder, data: _Data, run: Path) -> Grounder:
+def _finished(grounder: Grounder, data: _Data, run: Path, show: Callable[[str], None]) -> Grounder:
     """The run with its calibration, marked as finished."""
     calibration = calibrated(EmbeddedSplit(grounder, data.store), data.validation.examples)
+    images = sum(example.image_id in data.store for example in data.validation.examples)
+    if calibration is not None and images < FEW_IMAGES:
+        show(
+            f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
+            f"be off; {FEW_IMAGES} held-out images make it reliable. `label --min-confidence` moves the cut."
+        )
     grounder.config.facts.update(finished=True)
     grounder.config = replace(grounder.config, presence=calibration)
     grounder.config.save(run)
