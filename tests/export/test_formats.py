@@ -23,7 +23,7 @@ from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.options import FORMATS, LabelOptions, SelectionOptions, format_of
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, select_boxes
+from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, resized, select_boxes
 from unboxed.inference.results import Grounding
 
 MAN, DOG = [10, 20, 60, 90], [100, 50, 150, 100]
@@ -100,6 +100,13 @@ def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(selecti
     assert names[dog["category_id"]] == "dog"
     assert (dog["phrase"], dog["sentence"][dog["start"] : dog["end"]]) == ("a dog", "a dog")
     assert man["mentions"][0]["phrase"] == "A man" and man["confidence"] == 0.9
+
+
+def test_results_are_in_pixels_of_the_original_images_where_these_have_another_size(selection: Selection) -> None:
+    assert coco.RESULTS.original_pixels and not coco.DATASET.original_pixels
+    man, dog = coco.results(resized(selection, {"7.jpg": (400, 50)}))
+    assert (man["bbox"], dog["bbox"]) == ([20, 10, 100, 35], [200, 25, 100, 25])
+    assert resized(selection, {}) == selection
 
 
 def test_results_use_the_ids_of_a_reference_and_leave_out_what_it_does_not_have(selection: Selection) -> None:
@@ -200,7 +207,7 @@ def test_yolo_is_read_back_with_all_images(selection: Selection) -> None:
 _LISTS = ("train.txt", "val.txt")
 _NAMES = [
     "images/a.jpg", "images/a.png", "images/A.jpeg", "images/images/a.jpg", "images/images__a.jpg", "labels/x.jfif",
-    "b/images/c.d.webp", "é.jpg", "e\u0301.jpg", "line\nbreak.gif", f"{'deep/' * 60}a.jpg",
+    "b/images/c.d.webp", "é.jpg", "e\u0301.jpg", "line\nbreak.gif", "/elsewhere/a.jpg", f"{'deep/' * 60}a.jpg",
 ]  # fmt: skip
 
 

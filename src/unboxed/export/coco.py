@@ -109,4 +109,4 @@ def _write_results(out: Path, selection: Selection, files: Mapping[str, Path], o
 
 
 DATASET = LabelFormat("coco", ".json", _write_dataset)
-RESULTS = LabelFormat("coco-results", ".json", _write_results)
+RESULTS = LabelFormat("coco-results", ".json", _write_results, original_pixels=True)

@@ -27,6 +27,7 @@ class LabelFormat:
         write: writes it atomically.
         marker: of a folder, the file by which an older one is recognized and may be replaced.
         labels_are_phrases: labels are whole phrases, one box each, whatever the options say about names and merging.
+        original_pixels: boxes are in pixels of the original images, where those that are stored have another size.
     """
 
     key: str
@@ -34,3 +35,4 @@ class LabelFormat:
     write: Writer
     marker: str = ""
     labels_are_phrases: bool = False
+    original_pixels: bool = False

@@ -14,7 +14,7 @@ from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
-from unboxed.export.selection import Selection, select_boxes
+from unboxed.export.selection import Selection, resized, select_boxes
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
@@ -105,7 +105,11 @@ def label_dataset(
     )
     outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
     labelled = _labelled(outcomes, source, rule)
-    form.write(out, labelled.selection, labelled.files, options)
+    written = labelled.selection
+    if form.original_pixels:
+        sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size is not None}
+        written = resized(written, sizes)
+    form.write(out, written, labelled.files, options)
     for line in _summary(labelled, out):
         show(line)
     return labelled
@@ -129,13 +133,17 @@ def _labelled(
         if isinstance(outcome, str):
             skipped[example.image_id] = outcome
             continue
-        name = name_in(source.root or example.path.parent, example.path)
+        name = _name(source, example)
         files[name] = example.path
         groundings += outcome
         names += [name] * len(outcome)
     if not groundings:
         raise ImageError(f"None of the {len(skipped)} images could be used; {next(iter(skipped.values()))}")
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
+
+
+def _name(source: LabelSource, example: Example) -> str:
+    return name_in(source.root or example.path.parent, example.path)
 
 
 def _check_place(out: Path, form: LabelFormat) -> None:

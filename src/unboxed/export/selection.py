@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words
 
-__all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "select_boxes"]
+__all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "resized", "select_boxes"]
 
 # Head nouns of phrases that mean no object with an outline: a place in the picture, a time, the picture itself.
 _NO_OBJECT = frozenset(
@@ -123,6 +123,23 @@ class Selection:
             f"{len(self.images):,} images, {self.boxes:,} boxes of {len(self.categories):,} names"
             f"{f'; left out: {reasons}' if reasons else ''}"
         )
+
+
+def resized(selection: Selection, sizes: Mapping[str, tuple[int, int]]) -> Selection:
+    """The selection with the boxes of images in another (width, height), such as that before they were stored."""
+    return replace(
+        selection,
+        images=tuple(
+            _resized(image, *sizes[image.name]) if image.name in sizes else image for image in selection.images
+        ),
+    )
+
+
+def _resized(image: LabelledImage, width: int, height: int) -> LabelledImage:
+    x, y = width / image.width, height / image.height
+    scaled = (((x1 * x, y1 * y, x2 * x, y2 * y), box) for box in image.boxes for x1, y1, x2, y2 in (box.box,))
+    boxes = tuple(replace(box, box=edges) for edges, box in scaled)
+    return replace(image, width=width, height=height, boxes=boxes)
 
 
 def select_boxes(

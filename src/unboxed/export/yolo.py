@@ -45,7 +45,7 @@ def file_names(selection: Selection) -> dict[str, str]:
     found = {}
     for name, path in paths.items():
         flat = "__".join(path.with_suffix("").parts[shared:])
-        flat = "".join("_" if unicodedata.category(letter) == "Cc" else letter for letter in flat)
+        flat = "".join("_" if letter in '/\\:*?"<>|' or not letter.isprintable() else letter for letter in flat)
         stem = flat = flat.encode()[-_LONGEST:].decode(errors="ignore")
         number = 1
         while _key(stem) in used:
