@@ -177,6 +177,7 @@ def test_other_files_beside_a_table_are_not_taken_for_tables(tmp_path: Path) -> 
         "classes.txt": "dog\ncat\n",
         "data.json": '{"version": 1}',
         "sizes.csv": "image,width\n1.jpg,40\n",
+        "boxes.csv": "image,label,x1,y1,x2,y2,caption\n1.jpg,dog,1,2,3,4,a dog\n",
         "._list.csv": "\0\5",
     }.items():
         (folder / name).write_text(content)

@@ -31,6 +31,7 @@ _PACKED = {
     **dict.fromkeys((".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"), "unpack it"),
 }
 _IMAGE_FOLDER = re.compile(r"im(age|g)|pho?to|pic|jpe?g|png|train|val|test|data", re.IGNORECASE)
+_BOXES = ",x1,y1,x2,y2,"  # columns of the tables that `unboxed label` writes
 _NAMED = 3  # files, at most, whose problem a message states
 _TRIED = 20  # rows whose images are looked for
 _MOST_TABLES = 100  # that are looked into below a folder
@@ -212,8 +213,11 @@ def _readable(folder: Path, files: list[Path]) -> list[_Table]:
 
 
 def _first_row(file: Path) -> Row | None:
+    """The first row with an image and a caption; None for a file that is no table of captions, or one of boxes."""
+    kind = file.suffix.lower()
     try:
-        if file.suffix.lower() == ".txt" and not is_delimited(decode_file(file)[0]):
+        text = decode_file(file)[0] if kind not in (*_JSON, ".parquet") else ""
+        if _BOXES in text.partition("\n")[0] or (kind == ".txt" and not is_delimited(text)):
             return None
         return next((row for row in _file_rows(file) if row.image and row.captions), None)
     except DatasetError:
