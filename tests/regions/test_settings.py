@@ -129,7 +129,13 @@ def test_every_model_file_is_hashed_once(settings: RegionSettings, monkeypatch: 
 def test_copies_of_copies_stay_in_place(settings: RegionSettings, tmp_path: Path) -> None:
     copied = settings.copied_to(tmp_path / "models")
     assert copied.copied_to(tmp_path / "models") == copied
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {"a.onnx", "b.onnx", "names.txt", "model"}
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {
+        "a.onnx",
+        "b.onnx",
+        "names.txt",
+        "model",
+        "digests.json",
+    }
 
 
 def test_models_of_one_name_are_copied_under_two(settings: RegionSettings, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unboxed.cli.output import print_json
-from unboxed.errors import DeviceError
+from unboxed.errors import DeviceError, UnboxedError
 from unboxed.runtime.devices import VARIABLE, current_device
+from unboxed.runtime.digests import verified
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
@@ -90,15 +91,16 @@ class Finding:
         }
 
 
-def doctor(json: bool = False) -> None:
+def doctor(json: bool = False, verify: Path | None = None) -> None:
     """Check the installation: what it has, what is missing, and the command that fixes each problem.
 
     The exit code is 1 when there is a problem. A missing optional part is not a problem.
 
     Args:
         json: print one JSON object instead of a table.
+        verify: check the files of this run, store, index or export against their digests, instead of the installation.
     """
-    findings = check_installation()
+    findings = check_installation() if verify is None else list(_check_files(verify))
     problems = [finding for finding in findings if finding.verdict == "wrong"]
     if json:
         print_json({"healthy": not problems, "findings": [finding.to_dict() for finding in findings]})
@@ -106,6 +108,21 @@ def doctor(json: bool = False) -> None:
         _print_table(findings)
     if problems:
         raise SystemExit(1)
+
+
+def _check_files(folder: Path) -> Iterator[Finding]:
+    """One finding for each damaged file, and one with the number of the others."""
+    if not folder.is_dir():
+        raise UnboxedError(f"There is no folder {folder}; name that of a run, a store, an index or an export.")
+    checked = dict(verified(folder))
+    for file, reason in checked.items():
+        if reason is not None:
+            fix = "restore it, or repeat the command that made the folder"
+            if file.parent.name == "shards":
+                fix = "repeat the command that made the folder: only the images of this file are made again"
+            yield Finding("files", str(file.relative_to(folder)), "wrong", f"damaged: {reason}", fix)
+    intact = sum(reason is None for reason in checked.values())
+    yield Finding("files", str(folder), "ok", f"{intact:,} files are as they were written")
 
 
 def _print_table(findings: Sequence[Finding]) -> None:

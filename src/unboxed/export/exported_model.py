@@ -17,6 +17,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.confinement import is_file_name, is_inside, outside_links
+from unboxed.runtime.digests import check_digest
 from unboxed.runtime.hub import local_only
 from unboxed.text.encoding import encode_caption
 from unboxed.text.tokens import Vocabulary
@@ -78,6 +79,12 @@ class Exported:
         foreign = [path for path in settings.model_files.values() if not is_inside(path, folder)]
         for path in (*foreign, *outside_links(folder, (*names, "vocab.json", "prior", "regions"))):
             raise ExportError(f"{path} is outside the export {folder}, or a link out of it; export the run again.")
+        try:
+            for name in (*names, "vocab.json"):
+                if (folder / name).is_file():
+                    check_digest(folder / name)
+        except ValueError as error:
+            raise ExportError(f"{folder} is damaged ({error}); export the run again.") from None
         with local_only():
             extractor = RegionExtractor(settings)
         return cls(

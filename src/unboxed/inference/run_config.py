@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -157,5 +158,6 @@ def _require_own_files(regions: RegionSettings, run: Path) -> None:
                 f"{run / 'config.json'} names {path} as {name} of its regions, which is outside the run; copy that "
                 "file into the run's folder and name it there."
             )
-    for link in outside_links(run, _FILES):
+    models = {Path(os.path.relpath(path, run)).parts[0] for path in regions.model_files.values()}
+    for link in outside_links(run, {*_FILES, *models}):
         raise RunError(f"{link} is a link to a file outside the run; put a copy of that file in its place.")

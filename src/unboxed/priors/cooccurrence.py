@@ -7,7 +7,6 @@ place of words, and an empty class for nouns that mean nothing the detector has 
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.types import Array
 
 __all__ = ["Cooccurrence"]
@@ -90,5 +90,5 @@ class Cooccurrence:
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return cls([str(noun) for noun in archive["nouns"]], archive["weights"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except ARCHIVE_ERRORS as error:
             raise ModelError(f"{path} cannot be read ({plain_reason(error)}); train the run anew.") from error

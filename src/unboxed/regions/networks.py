@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import DeviceError, RegionsError, plain_reason
-from unboxed.regions.external_data import require_external_data
+from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.runtime.devices import current_device
+from unboxed.runtime.digests import check_digest
 from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
@@ -49,6 +50,7 @@ class Network:
         if not path.is_file():
             raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
         require_external_data(path)
+        require_unchanged(path, path.with_suffix(".toml"), *external_data(path))
         options = onnxruntime.SessionOptions()
         # One thread: an extraction runs several images at once, which scales better than several threads an image.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -197,6 +199,7 @@ def class_list(
     carried = _parse_names(next((network.metadata[key] for key in keys if network.metadata.get(key)), ""))
     names, origin = carried, f"the metadata of {network.path}"
     if file is not None:
+        require_unchanged(file)
         if not file.is_file():
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
         listed = _lines(file.read_text(encoding="utf-8"))
@@ -241,6 +244,7 @@ def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
         model = model.eval().to(current_device().torch_device())
         return model, processor.from_pretrained(name, local_files_only=local)
 
+    require_unchanged(Path(name))
     try:
         return load(True) if Path(name).is_dir() else load_cached_first(name, load)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -249,6 +253,16 @@ def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
             f"The {where} {name!r} cannot be loaded by transformers ({_first_line(error)}); expected a hub name or a "
             "local folder with config.json, preprocessor_config.json and model.safetensors."
         ) from error
+
+
+def require_unchanged(*paths: Path) -> None:
+    """Raises `RegionsError` if one of these model files or folders changed after it was copied; some may be missing."""
+    for path in paths:
+        try:
+            if path.exists():
+                check_digest(path)
+        except ValueError as error:
+            raise RegionsError(f"{path} is damaged ({error}); put the original model file in its place.") from None
 
 
 def _parse_names(text: str) -> tuple[str, ...]:

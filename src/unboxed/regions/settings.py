@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.runtime.atomic import atomic_folder, atomic_path
+from unboxed.runtime.digests import check_digest, record_digest
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class RegionSettings:
             copied[name] = path.resolve()
             # A graph names the files of its weights, so these keep their names, in a folder of their own.
             target = folder / Path(name).stem / path.name if external_data(path) else folder / name
-            _copy(path, target)
+            _copy(path, target, folder)
             return target
 
         changed: dict[str, Any] = {"detectors": tuple(copy(path) for path in self.detectors)}
@@ -352,19 +353,24 @@ def _relative(path: Path, folder: Path | None) -> str:
     return str(path.resolve())
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, folder: Path) -> None:
     if (described := source.with_suffix(".toml")).is_file() and source.is_file() and source != described:
-        _copy(described, target.with_suffix(".toml"))
+        _copy(described, target.with_suffix(".toml"), folder)
     if target.exists() and target.samefile(source):
         return
+    try:
+        check_digest(source)
+    except ValueError as error:
+        raise RegionsError(f"{source} is damaged ({error}); put the original model file in its place.") from None
     for weights in external_data(source):
-        _copy(weights, target.parent / weights.relative_to(source.parent))
+        _copy(weights, target.parent / weights.relative_to(source.parent), folder)
     if source.is_dir():
         with atomic_folder(target) as partial:
             shutil.copytree(source, partial, dirs_exist_ok=True)
     else:
         with atomic_path(target) as partial:
             shutil.copyfile(source, partial)
+    record_digest(folder, target)
 
 
 def _content(path: Path) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
 from unboxed.runtime.atomic import atomic_folder, write_json
+from unboxed.runtime.digests import verified
 from unboxed.search.candidates import anchor_captions
 
 __all__ = ["IndexFolder", "run_fingerprint"]
@@ -127,6 +128,8 @@ class IndexFolder:
                 (partial / "shards").mkdir()
                 grounder.save(partial / "run")
                 write_json(partial / part._anchors.name, list(anchor_captions(grounder.vocabulary)))
+        elif any(reason is not None for _, reason in verified(part.run)):
+            grounder.save(part.run)  # the copy is damaged
         return part
 
     @property

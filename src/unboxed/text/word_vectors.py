@@ -6,7 +6,6 @@ for each line of `NAME.vocab.txt` beside it.
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path, write_text
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
@@ -162,7 +162,7 @@ def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             vectors = archive["vectors"]
         vocabulary = listed.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except ARCHIVE_ERRORS as error:
         raise ModelError(
             f"{path} cannot be read as word vectors ({plain_reason(error)}); expected an array `vectors`."
         ) from error

@@ -1,0 +1,97 @@
+"""Digests of copied files: `digests.json` in a folder lists the sha256 of each, which is compared when it is opened.
+
+Files of tensors have their own digests (`tensor_file`). Files that people write, such as `config.json`, have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unboxed.errors import plain_reason
+from unboxed.runtime.atomic import write_json
+from unboxed.runtime.tensor_file import check_tensor_file
+
+__all__ = ["ARCHIVE_ERRORS", "check_digest", "record_digest", "verified"]
+
+_NAME, _FORMAT = "digests.json", "unboxed-digests"
+_LEVELS = 3
+
+ARCHIVE_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged NumPy archive may raise; the archive has a checksum of each array."""
+
+
+def record_digest(folder: Path, path: Path) -> None:
+    """Add a file of `folder`, or all files of a folder in it, to the list of `folder`."""
+    listed = {file.relative_to(folder).as_posix(): _sha256(file) for file in _files(path)}
+    kept = {name: digest for name, digest in _listed(folder).items() if (folder / name).is_file()}
+    write_json(folder / _NAME, {"format": _FORMAT, "sha256": dict(sorted({**kept, **listed}.items()))})
+
+
+def check_digest(path: Path) -> None:
+    """Compare a file, or all files of a folder, with the list of a folder above; without a list nothing is compared.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file changed after it was written.
+    """
+    for folder in path.parents[:_LEVELS]:
+        if listed := _listed(folder):
+            for file in _files(path):
+                expected = listed.get(file.relative_to(folder).as_posix())
+                if expected is not None and _sha256(file) != expected:
+                    raise ValueError(f"the content of {file.name} changed after it was written")
+            return
+
+
+def verified(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Check every file in a folder that has digests or checksums: the file, and what is wrong with it, or None."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        try:
+            if file.suffix == ".safetensors":
+                check_tensor_file(file)
+            elif file.suffix == ".npz":
+                with zipfile.ZipFile(file) as archive:
+                    if (name := archive.testzip()) is not None:
+                        raise ValueError(f"the checksum of {name} is wrong")
+            elif any(file.relative_to(above).as_posix() in _listed(above) for above in file.parents[:_LEVELS]):
+                check_digest(file)
+            else:
+                continue
+        except ARCHIVE_ERRORS as error:
+            yield file, plain_reason(error)
+        else:
+            yield file, None
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    try:
+        content: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        found = content["sha256"] if content["format"] == _FORMAT else {}
+        return dict(found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
