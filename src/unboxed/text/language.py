@@ -15,8 +15,8 @@ _OTHERS = word_set(  # function words of captions in other languages that are wr
     """
     een het de van op met zijn en aan naar voor bij die dat ein eine einem einen einer der das den dem und im auf mit
     ist sind zwei vor neben un une le la les des du et dans sur avec est sont au aux près qui una uno il lo gli di
-    del della e su con è sono che al alla um uma o os as do da dos das em no na com está são que ao el los las y
-    están por sobre junto ett och på av över som i jest są się po obok bir ve ile bu olan atas dengan yang sebuah
+    del della e su con sono che al alla um uma os as do da dos das em no na com está são que ao el los las
+    están por sobre junto ett och på av över som jest są się po obok bir ve ile bu olan atas dengan yang sebuah
     seorang ja kun joka
     """
 )

@@ -63,6 +63,11 @@ def test_rows_without_a_caption_or_an_image_are_left_out_and_named(tmp_path: Pat
     )
 
 
+def test_line_breaks_of_old_macs_and_bytes_of_zero(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"image,caption\r1.jpg,A dog.\r2.jpg,A cat.\r\0\0,\0\r")
+    assert _captions(tmp_path / "a.csv") == {"1.jpg": ["A dog."], "2.jpg": ["A cat."]}
+
+
 def test_one_image_under_several_spellings_is_one_image(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("image,caption\na/1.jpg,one\n./a/1.jpg,two\na\\1.jpg,three\nfile://a//1.jpg,four\n")
     assert _captions(tmp_path / "a.csv") == {"a/1.jpg": ["one", "two", "three", "four"]}

@@ -135,7 +135,7 @@ def split_named(value: Any, where: str = "") -> str | None:
 
 def file_name(name: str) -> str:
     r"""A name as it is compared, so that `./a/1.jpg`, `a\1.jpg` and `a//1.jpg` are one image, `a/1.jpg`."""
-    name = name.strip().removeprefix("file://")
+    name = name.replace("\0", "").strip().removeprefix("file://")
     return name if "://" in name or not name else posixpath.normpath(name.replace("\\", "/"))
 
 

@@ -27,7 +27,7 @@ _IMPLAUSIBLE = re.compile(
 
 
 def decode_file(path: Path) -> tuple[str, str]:
-    """The text of a file, and a note for people where it is not UTF-8; line breaks are kept as they are.
+    """The text of a file, and a note for people where it is not UTF-8; line breaks of old Macs become those of others.
 
     Raises:
         DatasetError: no such file, or no encoding that gives a plausible text.
@@ -38,14 +38,18 @@ def decode_file(path: Path) -> tuple[str, str]:
         raise DatasetError(f"{path} cannot be read ({error.strerror}); expected a text file.") from None
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), _without_mark(content))
     try:
-        return content.decode(encoding), "" if encoding == "utf-8-sig" else f"{path} is read as UTF-16."
+        return _lines(content.decode(encoding)), "" if encoding == "utf-8-sig" else f"{path} is read as UTF-16."
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         for older, title in _OLDER.items():
             text = _decoded(content, older)
             if text is not None:
-                return text, f"{path} is read as {title}; save it as UTF-8 if accents or quotes look wrong."
+                return _lines(text), f"{path} is read as {title}; save it as UTF-8 if accents or quotes look wrong."
         raise DatasetError(f"{path} is not UTF-8 text (byte {error.start}, line {line}); save it as UTF-8.") from None
+
+
+def _lines(text: str) -> str:
+    return text if "\n" in text else text.replace("\r", "\n")
 
 
 def _without_mark(content: bytes) -> str:
