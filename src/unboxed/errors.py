@@ -6,6 +6,7 @@ import re
 
 __all__ = [
     "BenchmarkError",
+    "BusyError",
     "CaptionError",
     "DatasetError",
     "EvaluationError",
@@ -24,6 +25,10 @@ __all__ = [
 
 class UnboxedError(Exception):
     """The base of all errors of this library; the command line prints it without a traceback and exits with 2."""
+
+
+class BusyError(UnboxedError):
+    """A file or folder that another process is writing."""
 
 
 class DatasetError(UnboxedError):

@@ -1,4 +1,4 @@
-"""A reader finds the old content or the new one, after an error and after a kill; one process holds a lock."""
+"""A reader finds the old content or the new one, after an error and after a kill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,7 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.runtime.atomic import atomic_folder, atomic_path, file_lock, require_writable, write_json, write_text
+from unboxed.runtime import atomic
+from unboxed.runtime.atomic import (
+    atomic_folder,
+    atomic_path,
+    is_temporary,
+    require_writable,
+    restore_folder,
+    write_json,
+    write_text,
+)
 
 
 def _mode(path: Path) -> int:
@@ -90,11 +100,13 @@ def test_the_umask_decides_on_permissions(tmp_path: Path) -> None:
     assert _mode(tmp_path / "folder") == 0o750
 
 
-@pytest.mark.parametrize("flush", [True, False])
-def test_a_folder_replaces_the_whole_old_one(tmp_path: Path, flush: bool) -> None:
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_folder_replaces_the_whole_old_one(tmp_path: Path, exchange: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not exchange:  # as on systems that cannot do it in one step
+        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     path = tmp_path / "deep" / "index"
     for names in (("a", "b"), ("c",)):
-        with atomic_folder(path, flush=flush) as partial:
+        with atomic_folder(path) as partial:
             (partial / "inner").mkdir()
             for name in names:
                 (partial / "inner" / name).write_text(name)
@@ -147,53 +159,7 @@ def test_a_process_that_is_killed_leaves_the_old_content(tmp_path: Path, folder:
     process.join()
     assert (path / "file" if folder else path).read_text() == "old"
     left = [other for other in tmp_path.iterdir() if other != path]
-    assert len(left) == 1 and left[0].name.startswith(".")
-
-
-SPAWN = multiprocessing.get_context("spawn")
-
-
-def _count(path: Path, times: int) -> None:
-    """Adds 1 to the number in a file, which is lost when two processes read the same number."""
-    for _ in range(times):
-        with file_lock(path):
-            path.write_text(str(int(path.read_text()) + 1))
-
-
-def test_no_update_of_two_processes_is_lost(tmp_path: Path) -> None:
-    path = tmp_path / "count"
-    path.write_text("0")
-    processes = [SPAWN.Process(target=_count, args=(path, 200)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert path.read_text() == "400"
-
-
-def _hold(path: Path, holds: Connection) -> None:
-    with file_lock(path):
-        holds.send("holds")
-        signal.pause()
-
-
-def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "run"  # neither has to exist
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=_hold, args=(path, there))
-    process.start()
-    assert here.recv() == "holds"
-    process.kill()
-    process.join()
-    with file_lock(path):
-        assert [file.name for file in path.parent.iterdir()] == [".run.lock"]
-
-
-def test_an_error_releases_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), file_lock(tmp_path / "run"):
-        raise ZeroDivisionError
-    with file_lock(tmp_path / "run"):
-        pass
+    assert len(left) == 1 and is_temporary(left[0].name, of=path)
 
 
 def test_a_folder_whose_successor_cannot_take_its_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +167,7 @@ def test_a_folder_whose_successor_cannot_take_its_name_stays(tmp_path: Path, mon
     path.mkdir()
     (path / "file").write_text("old")
     replace = Path.replace
+    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
 
     def refuse(self: Path, target: Path) -> Path:
         if target == path and (self / "file").read_text() == "new":
@@ -212,3 +179,44 @@ def test_a_folder_whose_successor_cannot_take_its_name_stays(tmp_path: Path, mon
         (partial / "file").write_text("new")
     assert (path / "file").read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two names")
+def test_there_is_always_a_folder_of_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "folder"
+    (path / "old").mkdir(parents=True)
+    monkeypatch.setattr(Path, "replace", lambda self, target: pytest.fail("renamed"))
+    with atomic_folder(path) as partial:
+        (partial / "new").mkdir()
+    assert [entry.name for entry in path.iterdir()] == ["new"] and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_gets_its_name_back_after_a_kill_between_two_renames(tmp_path: Path) -> None:
+    path = tmp_path / "index.v1"
+    (tmp_path / ".index.12-4.old.v1").mkdir()
+    (tmp_path / ".index.12-3.partial.v1").mkdir()
+    (tmp_path / ".index.12-5.old.v2").mkdir()  # of another folder
+    restore_folder(path)
+    restore_folder(path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        ".index.12-3.partial.v1",
+        ".index.12-5.old.v2",
+        "index.v1",
+    ]
+
+
+def test_many_files_are_flushed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(os, "sync", lambda: calls.append("sync"), raising=False)
+    with atomic_folder(tmp_path / "images") as partial:
+        for number in range(200):
+            (partial / str(number)).touch()
+    assert calls == ["sync"]
+
+
+@pytest.mark.parametrize("name", ["a", "a.json", "model.v2.safetensors", ".hidden", "[x] y.png"])
+def test_temporary_names_are_known_again(tmp_path: Path, name: str) -> None:
+    with atomic_path(tmp_path / name) as partial:
+        partial.touch()
+        assert is_temporary(partial.name) and is_temporary(partial.name, of=tmp_path / name)
+        assert not is_temporary(partial.name, of=tmp_path / f"other{name}") and not is_temporary(name)

@@ -105,6 +105,7 @@ def regions(
     strict: bool = False,
     part: str | None = None,
     json: bool = False,
+    wait: bool = False,
 ) -> None:
     """Find regions in every image of a dataset and write them to a store.
 
@@ -119,10 +120,12 @@ def regions(
         strict: stop at the first image that cannot be read instead of skipping it.
         part: K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts.
         json: print one JSON object on standard output at the end.
+        wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.extraction import extract
     from unboxed.regions.parts import Part
+    from unboxed.runtime.locks import waiting
 
     of_part = None if part is None else Part.parse(part)
     dataset = load_dataset(data)
@@ -139,10 +142,9 @@ def regions(
         if strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
-    summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
-    skipped = dict(summary.skipped)
-    for split in splits:
-        skipped.update(split.unreadable)
+    with waiting(wait):
+        summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
+    skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}
     if summary.removed:
         show(f"Extracted again, because they were damaged: the images of {', '.join(summary.removed)}")
     for image_id, reason in skipped.items():
@@ -182,6 +184,7 @@ def import_features(
     classes: Path | None = None,
     first: int | None = None,
     json: bool = False,
+    wait: bool = False,
 ) -> None:
     """Import precomputed region features into a store, such as those of SCAN or bottom-up attention.
 
@@ -193,12 +196,15 @@ def import_features(
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
         first: keep at most this many regions of an image, the first ones; by default all.
         json: print one JSON object on standard output at the end.
+        wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
     from unboxed.regions.importing import import_regions, open_features
+    from unboxed.runtime.locks import waiting
 
     source = open_features(features, format)
-    summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first)
+    with waiting(wait):
+        summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first)
     show(f"{out}: {summary}")
     if json:
         print_json({"store": str(out), **asdict(summary)})

@@ -9,6 +9,7 @@ __all__ = ["environment_error"]
 _FIXES = {
     errno.ENOSPC: "free some space and repeat the command; what is finished is kept",
     errno.EDQUOT: "free some of your quota and repeat the command; what is finished is kept",
+    errno.EFBIG: "choose another disk, or raise the limit of file sizes (ulimit -f); what is finished is kept",
     errno.EACCES: "change its permissions, or choose another path",
     errno.EPERM: "change its permissions, or choose another path",
     errno.EROFS: "choose a path that can be written",

@@ -18,6 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.locks import folder_lock
 from unboxed.text.tokens import Vocabulary
 from unboxed.training.resuming import require_free
 
@@ -50,7 +51,9 @@ def convert(checkpoint: Path, settings: ConvertSettings) -> Grounder:
     model = config.options.build(vocabulary, config.region_width)
     _load(model, layout, tensors, checkpoint)
     grounder = Grounder(config, model, vocabulary)
-    grounder.save(settings.out)
+    with folder_lock(settings.out, wait=True):
+        require_free(settings.out, resume=False, fix="choose another --out")
+        grounder.save(settings.out)
     return grounder
 
 

@@ -45,7 +45,8 @@ from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
 from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import atomic_path, file_lock, write_json
+from unboxed.runtime.atomic import atomic_path, write_json
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
@@ -328,16 +329,15 @@ def run_cell(
     Raises:
         UnboxedError: the dataset, the store or the run is unusable; the message names the fix.
     """
-    with file_lock(folder / "cells" / cell.name):
+    with file_lock(folder / "cells" / cell.name, wait=True, show=show):
         if cell.is_finished(folder):
             return
 
         name, config, options, preset = cell.parsed
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
-        settings = FitSettings(Path(cell.data), run, regions, resume=True, cache=cache, **asdict(options))
-        with file_lock(run):  # a cell with another split may train the same run
-            fit(name, config, settings, preset=preset, show=show, report=report)
+        settings = FitSettings(Path(cell.data), run, regions, resume=True, wait=True, cache=cache, **asdict(options))
+        fit(name, config, settings, preset=preset, show=show, report=report)  # waits for a cell with another split
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}

@@ -35,6 +35,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.locks import folder_lock, waiting
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example, Regions
 
@@ -108,11 +109,18 @@ def compare(
         is_drawn: whether a dataset has the drawn images of `unboxed scenes`; some claims are about one kind of images.
 
     Raises:
+        BusyError: another process writes the comparison.
         EvaluationError: nothing to compare, options that do not fit, or cells that failed; the results of the others
             are written.
         UnboxedError: a dataset or a store is unusable; the message names the fix.
     """
     _check(settings)
+    with waiting(settings.wait), folder_lock(settings.out, show=show):
+        return _compare(settings, show, is_drawn)
+
+
+def _compare(settings: CompareSettings, show: Show, is_drawn: Callable[[Dataset], bool]) -> Comparison:
+    """`compare` under the lock of the folder."""
     prepared = [_prepare(settings, number, show, is_drawn) for number in range(len(settings.data))]
     plan = _Plan({}, {}, {}, {})
     for dataset in prepared:

@@ -31,6 +31,7 @@ class CompareSettings:
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
         claims: also train what the papers' claims compare, and judge the claims.
         finished_only: train nothing; write the page from the cells that are finished.
+        wait: wait while another process writes the comparison, instead of ending with an error.
         write: also write the results to these files: .md and .html pages, .csv with a row for each value, .tex with a
             table for each dataset (booktabs).
     """
@@ -46,6 +47,7 @@ class CompareSettings:
     jobs: int = 1
     claims: bool = False
     finished_only: bool = False
+    wait: bool = False
     write: tuple[Path, ...] = ()
 
     def split_of(self, number: int) -> str:

@@ -20,6 +20,7 @@ from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
@@ -87,6 +88,7 @@ def label_dataset(
         show: called with lines of text.
 
     Raises:
+        BusyError: another process writes these labels.
         DatasetError: the dataset or the split cannot be read.
         RunError: no run there.
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
@@ -100,16 +102,16 @@ def label_dataset(
     source = label_source(data, options)
     for line in source.notes:
         show(line)
-    kept = GroundingsFile(
-        out.with_name(f"{out.stem}.groundings.jsonl"), run_key(run, options.regions), max(rule.top, _KEPT_BOXES)
-    )
-    outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
-    labelled = _labelled(outcomes, source, rule)
-    written = labelled.selection
-    if form.original_pixels:
-        sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size is not None}
-        written = resized(written, sizes)
-    form.write(out, written, labelled.files, options)
+    file = out.with_name(f"{out.stem}.groundings.jsonl")
+    with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
+        kept = GroundingsFile(file, run_key(run, options.regions), max(rule.top, _KEPT_BOXES))
+        outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
+        labelled = _labelled(outcomes, source, rule)
+        written = labelled.selection
+        if form.original_pixels:
+            sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
+            written = resized(written, sizes)
+        form.write(out, written, labelled.files, options)
     for line in _summary(labelled, out):
         show(line)
     return labelled

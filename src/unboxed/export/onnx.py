@@ -32,6 +32,7 @@ from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, Regi
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embedding_names, uses_prior
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.digests import record_digest
+from unboxed.runtime.locks import file_lock
 from unboxed.text.settings import TextConfig
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = pri
 
     Args:
         grounder: the run.
-        out: the folder; it is created, or replaced if it is an older export.
+        out: the folder, which one process at a time writes; it is created, or replaced if it is an older export.
         show: is called with a line about each graph.
 
     Returns:
@@ -98,7 +99,7 @@ def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = pri
             PyTorch is missing, or a graph differs from PyTorch by more than `PARITY`.
     """
     _check(grounder, out)
-    with atomic_folder(out) as folder:
+    with file_lock(out, wait=True), atomic_folder(out) as folder:
         graphs, example = graphs_of(grounder), Example.random(grounder, TRACED, seed=0)
         values = example.values()
         for name, graph in graphs.items():

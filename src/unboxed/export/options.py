@@ -115,6 +115,7 @@ class LabelOptions:
             without the images.
         label_studio_prefix: precedes an image's name in its address in Label Studio; by default local storage of which
             the folder of images is the root. `s3://bucket/folder/` and `https://host/folder/` name other storage.
+        wait: wait while another process writes these labels, instead of ending with an error.
     """
 
     format: FormatKey = "coco"
@@ -125,3 +126,4 @@ class LabelOptions:
     strict: bool = False
     image_files: Literal["links", "copies"] = "links"
     label_studio_prefix: str = label_studio.LOCAL_STORAGE
+    wait: bool = False

@@ -102,7 +102,7 @@ def _lines(image: LabelledImage, number: dict[str, int]) -> str:
 
 def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], options: LabelOptions) -> None:
     """The text files, `phrases.csv`, and the images: relative links or copies."""
-    with atomic_folder(out, flush=False) as folder:
+    with atomic_folder(out) as folder:
         (folder / "labels").mkdir()
         for name, content in {**files(selection), "phrases.csv": csv.text(selection)}.items():
             (folder / name).write_text(content, encoding="utf-8")

@@ -210,6 +210,7 @@ def extract(
 
     Raises:
         DeviceError: a device that is not there, or on which a network cannot run.
+        BusyError: another process writes the store.
         StoreError: `out` is a store made with other settings, of another part, a damaged one, or another folder.
         RegionsError: a model that cannot be used.
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.

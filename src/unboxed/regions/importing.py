@@ -102,6 +102,7 @@ def import_regions(
         progress: show rate and time left.
 
     Raises:
+        BusyError: another process writes the store.
         StoreError: `out` is a store of other regions, a damaged one, or another folder; features of several widths.
         RegionsError: the features are malformed, or belong to no image of the dataset.
     """

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from unboxed.errors import StoreError
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_folder, write_json
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import track
 
 __all__ = ["Part", "PartFile", "merge_parts"]
@@ -141,7 +142,11 @@ def merge_parts(paths: Sequence[Path], out: Path, *, progress: bool = True) -> R
     ]
     images.sort(key=lambda image: image[0])
     columns = next((store for store, _ in parts if store.source_names), parts[0][0])
-    with atomic_folder(out) as partial, RegionStore.create_or_resume(partial, parts[0][0].settings) as merged:
+    with (
+        file_lock(out, wait=True),
+        atomic_folder(out) as partial,
+        RegionStore.create_or_resume(partial, parts[0][0].settings) as merged,
+    ):
         if columns.source_names:
             merged.define_columns(columns.class_names, columns.source_names, columns.feature_blocks)
         for _, image_id, store in track(images, "Merging", len(images), progress):

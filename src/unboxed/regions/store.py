@@ -11,7 +11,8 @@ process may write at a time; any number may read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, wri
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
+from unboxed.runtime.locks import folder_lock
 from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
@@ -32,6 +34,7 @@ __all__ = ["RegionArrays", "RegionStore"]
 _FORMAT, _VERSION = "unboxed-regions", 1
 _IMAGES_PER_SHARD = 128
 _MOST_SOURCES = 256
+_UNFINISHED = ("models", "shards", ".lock")  # what a store consists of before it has a header
 
 
 class RegionStore:
@@ -52,7 +55,7 @@ class RegionStore:
         removed: names of damaged shards that `create_or_resume` removed, so that their images are extracted again.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: dict[str, Any], shards: Sequence[Path] = ()) -> None:
         self.path = path
         try:
             self.settings = settings_from_dict(header["settings"], path)
@@ -76,11 +79,11 @@ class RegionStore:
         self._index: dict[str, tuple[Shard, ShardEntry]] = {}
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = 0
+        self._lock = ExitStack()
         self.removed: tuple[str, ...] = ()
-        for file in sorted((path / "shards").glob("*.safetensors")):
-            if not file.name.startswith("."):  # the temporary file of a process that was killed
-                self._add(Shard(file))
-                self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
+        for file in shards:
+            self._add(Shard(file))
+            self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
 
     @staticmethod
     def open(path: Path) -> RegionStore:
@@ -92,6 +95,8 @@ class RegionStore:
         file = path / "store.json"
         if not file.is_file():
             raise StoreError(f"{path} is not a region store: it has no store.json. Make one with `unboxed regions`.")
+        # Listed before the header is read: a process that writes the store completes the header before the first shard.
+        shards = sorted(shard for shard in (path / "shards").glob("*.safetensors") if not shard.name.startswith("."))
         try:
             header = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -101,17 +106,33 @@ class RegionStore:
         version = header.get("version")
         if not isinstance(version, int) or version > _VERSION:
             raise StoreError(f"{path} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
-        return RegionStore(path, header)
+        return RegionStore(path, header, shards)
 
     @staticmethod
     def create_or_resume(path: Path, settings: RegionSettings) -> RegionStore:
         """Opens a store for adding images: a new one, or one that was made with the same settings.
 
+        The store is locked until the end of its `with` block.
+
         Raises:
+            BusyError: another process writes the store.
             StoreError: a store made with other settings, a damaged one, or a folder with other things in it.
             RegionsError: a model file that is missing.
         """
         settings.identity()  # a missing model file is reported before anything is written
+        lock = ExitStack()
+        if not path.exists() or path.is_dir():
+            lock.enter_context(folder_lock(path))
+        try:
+            store = RegionStore._opened_or_new(path, settings)
+        except BaseException:
+            lock.close()
+            raise
+        store._lock = lock
+        return store
+
+    @staticmethod
+    def _opened_or_new(path: Path, settings: RegionSettings) -> RegionStore:
         if (path / "store.json").is_file():
             removed = _remove_damaged(path / "shards")
             store = RegionStore.open(path)
@@ -122,7 +143,7 @@ class RegionStore:
                     "it, or choose another folder."
                 )
             return store
-        if path.exists() and (not path.is_dir() or any(p.name not in ("models", "shards") for p in path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(p.name not in _UNFINISHED for p in path.iterdir())):
             raise StoreError(f"{path} exists and is not a region store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
         header = {
@@ -273,7 +294,8 @@ class RegionStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
+        with self._lock:
+            self.flush()
 
     def _entry(self, image_id: str) -> tuple[Shard, ShardEntry]:
         if image_id not in self._index:

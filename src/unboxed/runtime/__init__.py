@@ -1,1 +1,1 @@
-"""Files written atomically, file locks, threads, progress and counter-based random numbers: what every folder uses."""
+"""Files written atomically, locks, threads, progress and counter-based random numbers: what every folder uses."""

@@ -1,24 +1,39 @@
-"""Atomic writes, and file locks for several processes that would write the same files.
+"""Atomic writes of files and folders.
 
 A reader finds the old file or folder, or the new one, and never a part of either. The content goes to a hidden
 temporary file in the same folder, is flushed to the disk, and then takes the final name. A process that is killed
-leaves the old file, and at most the temporary one. New files and folders get the permissions that the umask allows.
+leaves the old file, and at most the temporary one, which the next process that holds the lock of the file or of its
+folder removes (`unboxed.runtime.locks`). New files and folders get the permissions that the umask allows.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_folder", "atomic_path", "file_lock", "require_writable", "write_json", "write_text"]
+__all__ = [
+    "atomic_folder",
+    "atomic_path",
+    "is_temporary",
+    "require_writable",
+    "restore_folder",
+    "write_json",
+    "write_text",
+]
 
 _number = count()
+_TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+-\d+\.(partial|old)(?P<suffix>\.[^.]*)?")
+_MANY = 100  # files: flushing all of the system then takes less time than one after another
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 
 @contextmanager
@@ -50,33 +65,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, flush: bool = True) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A new folder in the same place that replaces `path`, and all that it contains, when the block succeeds.
 
-    A folder that exists is renamed before the new one takes its name, so for a moment there is none.
+    On Linux the old and the new folder exchange their names in one step. Elsewhere the old one is renamed first, so for
+    a moment there is none; `restore_folder` gives it its name back if the process is killed then.
 
     Args:
         path: the folder to write; the folder that contains it is created if needed.
-        flush: flush every file to the disk first. Turn it off for thousands of files that can be made again.
 
     Raises:
         OSError: the folder cannot be written. `path` is unchanged, as after any other error in the block.
     """
-    partial, old = _temporary(path), _temporary(path)
+    partial, old = _temporary(path), _temporary(path, "old")
     partial.mkdir(parents=True)
     try:
         yield partial
-        if flush:
-            for written in (*partial.rglob("*"), partial):
-                _flush(written)
-        if path.exists():
-            path.replace(old)
-        try:
+        _flush_all([*partial.rglob("*"), partial])
+        if not path.exists():
             partial.replace(path)
-        except OSError:
-            if old.exists():
+        elif not _exchange(partial, path):
+            path.replace(old)
+            try:
+                partial.replace(path)
+            except OSError:
                 old.replace(path)
-            raise
+                raise
         _flush(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -94,21 +108,15 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-@contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of `path` within the block; waits while another process holds it.
-
-    The system releases the lock of a process that is killed.
+def is_temporary(name: str, of: Path | None = None) -> bool:
+    """Whether a file or folder of this name was left by a process that was killed while it wrote.
 
     Args:
-        path: the file or folder to guard, which need not exist. The lock is the file `.NAME.lock` in the same folder,
-            which is created if needed.
+        name: without its folder.
+        of: only the left-overs of this path.
     """
-    from filelock import FileLock  # takes long to load
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        yield
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and (of is None or (found["stem"], found["suffix"]) == (of.stem, of.suffix or None))
 
 
 def require_writable(path: Path) -> None:
@@ -126,9 +134,36 @@ def require_writable(path: Path) -> None:
     trial.unlink()
 
 
-def _temporary(path: Path) -> Path:
+def restore_folder(path: Path) -> None:
+    """Give a folder its name back where a process was killed while it replaced it; the caller holds its lock."""
+    if not path.exists() and path.parent.is_dir():
+        names = [entry.name for entry in path.parent.iterdir() if is_temporary(entry.name, of=path)]
+        for name in sorted(name for name in names if ".old" in name)[-1:]:
+            path.with_name(name).replace(path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders exchange their names in one step; False where the system cannot do it."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (OSError, AttributeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
+
+
+def _temporary(path: Path, kind: str = "partial") -> Path:
     """A hidden name in the same folder; the suffix stays, because NumPy and Pillow choose the format by it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{next(_number)}{path.suffix}")
+    return path.with_name(f".{path.stem}.{os.getpid()}-{next(_number)}.{kind}{path.suffix}")
+
+
+def _flush_all(paths: Sequence[Path]) -> None:
+    if len(paths) > _MANY and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in paths:
+        _flush(path)
 
 
 def _flush(path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores
 from unboxed.scenes.captions import Sentence, captions_of
@@ -99,13 +100,16 @@ def write_scenes(
             f"Scenes of seed {seed} and {sizes} images: give a seed of 0 or more and at least one image."
         )
     toml = _toml(seed, sizes)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if _is_same(out, toml, sizes):
-            return out / "data.toml"
-        raise DatasetError(f"{out} already holds something else; name a new folder for the scenes, or remove it.")
-    with atomic_folder(out, flush=False) as partial:  # thousands of files, which can be drawn again
-        _write(partial, seed, sizes, progress, workers or available_cores())
-        (partial / "data.toml").write_text(toml, encoding="utf-8")
+    if _is_same(out, toml, sizes):
+        return out / "data.toml"
+    with file_lock(out, wait=True):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            if _is_same(out, toml, sizes):
+                return out / "data.toml"
+            raise DatasetError(f"{out} already holds something else; name a new folder for the scenes, or remove it.")
+        with atomic_folder(out) as partial:
+            _write(partial, seed, sizes, progress, workers or available_cores())
+            (partial / "data.toml").write_text(toml, encoding="utf-8")
     return out / "data.toml"
 
 

@@ -13,6 +13,7 @@ from unboxed.errors import ImageError, SearchError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.locks import folder_lock
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.image_list import ImageList, ListedImage, list_images
 from unboxed.search.index_folder import IndexFolder
@@ -86,6 +87,7 @@ def index_images(
         show: called with lines of text.
 
     Raises:
+        BusyError: another process writes the index.
         RunError: no run there.
         SearchError: the index was made by another run, `out` is something else, or there are no images.
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
@@ -95,6 +97,23 @@ def index_images(
     listed = _listed(images, options, show)
     grounder = Grounder.load(run)
     _require_regions(grounder, options)
+    if out.exists() and not out.is_dir():
+        raise SearchError(f"{out} exists and is no index; name a new folder.")
+    with folder_lock(out, wait=options.wait, show=show):
+        return _index(run, grounder, listed, out, options, progress, show, start)
+
+
+def _index(
+    run: Path,
+    grounder: Grounder,
+    listed: ImageList,
+    out: Path,
+    options: IndexOptions,
+    progress: bool,
+    show: Callable[[str], None],
+    start: float,
+) -> IndexSummary:
+    """`index_images` under the lock of the index."""
     folder = IndexFolder.begin(out, run, grounder, again=options.again)
     before = _digests_before(out)
     writer = IndexWriter(grounder, folder, options)

@@ -29,7 +29,7 @@ __all__ = ["IndexFolder", "run_fingerprint"]
 _FORMAT, _VERSION = "unboxed-index", 1
 _NAME = re.compile(r"[0-9a-f]{12}")
 # Parts, finished or not, and what a process that was killed left of them and of index.json, now or in earlier versions.
-_UNFINISHED = re.compile(r"\.?[0-9a-f]{12}(\.\d+(-\d+)?)?|\.index(\.json)?\.\d+(-\d+\.json)?")
+_UNFINISHED = re.compile(r"\.?[0-9a-f]{12}(\.\d+(-\d+)?)?|\.index(\.json)?\.\d+(-\d+\.json)?|\.lock")
 
 
 @dataclass(frozen=True)

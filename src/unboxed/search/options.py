@@ -18,6 +18,7 @@ class IndexOptions:
         again: encode all images again if the index was made by another run.
         workers: threads that extract regions; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
+        wait: wait while another process writes the index, instead of ending with an error.
     """
 
     split: str | None = None
@@ -25,3 +26,4 @@ class IndexOptions:
     again: bool = False
     workers: int | None = None
     strict: bool = False
+    wait: bool = False

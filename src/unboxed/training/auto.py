@@ -18,6 +18,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
+from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
 from unboxed.training.fitting import fit, two_stores
 from unboxed.training.options import FitSettings
@@ -66,7 +67,8 @@ def default_fit(
             show(which)
         store = settings.out / "store"
         examples = [*training.examples, *validation.examples]
-        found = extract(examples, sources, store, strict=settings.strict, device=settings.device)
+        with waiting(settings.wait):
+            found = extract(examples, sources, store, strict=settings.strict, device=settings.device)
         for image_id, reason in found.skipped:
             show(f"Skipped {image_id}: {reason}")
         settings = replace(settings, regions=store)

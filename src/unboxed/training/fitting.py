@@ -25,8 +25,8 @@ from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import file_lock
 from unboxed.runtime.devices import running_on
+from unboxed.runtime.locks import file_lock, folder_lock, waiting
 from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.pretrained import require_transformer
@@ -36,7 +36,7 @@ from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import FEW_IMAGES, calibrated
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
-from unboxed.training.resuming import continue_finished, needs_more_epochs, previous_run, require_extras
+from unboxed.training.resuming import continue_finished, needs_more_epochs, previous_run, require_extras, require_free
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
 from unboxed.types import Example
@@ -77,11 +77,14 @@ def fit(
         The trained model, as `Grounder.load(settings.out)` gives it.
 
     Raises:
+        BusyError: another process writes the run.
         UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
+    require_free(settings.out, resume=True)
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
-        return _fit(recipe, options, settings, sources, preset, show, report)
+        with waiting(settings.wait), folder_lock(settings.out, show=show):
+            return _fit(recipe, options, settings, sources, preset, show, report)
 
 
 def _fit(
@@ -93,6 +96,7 @@ def _fit(
     show: Callable[[str], None],
     report: Callable[[dict[str, Any]], None],
 ) -> Grounder:
+    """`fit` under the lock of the run."""
     run = settings.out
     require_extras(settings)
     previous = previous_run(recipe, options, settings, preset)
@@ -104,7 +108,6 @@ def _fit(
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
-    run.mkdir(parents=True, exist_ok=True)
     config = _run_config(recipe, options, settings, data)
     config.facts.update({} if preset is None else {"preset": preset})
     prior = _prior(options, data, show)
@@ -264,7 +267,7 @@ def _find_negatives(
         # In a folder that several runs share, negatives of different kinds and seeds have different names.
         name = negatives_file_name(options.negatives, settings.language_model, options.schedule.seed)
         file = settings.cache / name
-    with file_lock(file):
+    with file_lock(file, wait=True, show=show):
         training.negatives = make_negatives(
             options.negatives,
             [caption for captions in training.captions for caption in captions],

@@ -30,6 +30,7 @@ class FitSettings:
             part of a larger one.
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
             attention, scores, losses and validation stay in single precision.
+        wait: wait while another process writes the run, instead of ending with an error.
         cache: folder in which several runs share their negatives; None: they are kept in the run.
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
             `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
@@ -45,5 +46,6 @@ class FitSettings:
     min_count: int = 2
     train_fraction: float = 1.0
     precision: Precision = "32"
+    wait: bool = False
     cache: Path | None = None
     device: str | None = None

@@ -24,6 +24,7 @@ from unboxed.data.readers.rows import CAPTION_COLUMNS, caption_columns, column_o
 from unboxed.data.readers.webdataset import is_webdataset, tar_rows
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
+from unboxed.runtime.locks import file_lock
 
 __all__ = ["UNPACKED", "dataset_files", "split_of_path", "splits_of_paths", "unpacked"]
 
@@ -62,13 +63,16 @@ def unpacked(folder: Path, files: list[Path]) -> Path:
     out = folder / UNPACKED
     source = [[file.relative_to(folder).as_posix(), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     stamp = out / "source.json"
-    if stamp.is_file() and json.loads(stamp.read_text("utf-8")) == source:
+    if _is_of(stamp, source):
         return out
     try:
-        with atomic_folder(out, flush=False) as partial:  # many files, which can be unpacked again
-            (partial / "photos").mkdir()
-            _unpack(folder, files, partial)
-            write_json(partial / "source.json", source)
+        with file_lock(out, wait=True):
+            if _is_of(stamp, source):  # by the process that was waited for
+                return out
+            with atomic_folder(out) as partial:
+                (partial / "photos").mkdir()
+                _unpack(folder, files, partial)
+                write_json(partial / "source.json", source)
     except OSError as error:
         raise DatasetError(
             f"The images of {folder} are unpacked into {out}, which cannot be written ({error.strerror}); copy "
@@ -93,6 +97,14 @@ def splits_of_paths(names: list[str]) -> list[str | None]:
     return (
         splits if all(splits) else [split if _FIRST.search(n) else None for n, split in zip(names, splits, strict=True)]
     )
+
+
+def _is_of(stamp: Path, source: list[list[Any]]) -> bool:
+    """Whether the files of `source` are those that were unpacked."""
+    try:
+        return bool(json.loads(stamp.read_text("utf-8")) == source)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _below(folder: Path) -> Iterator[tuple[str, str]]:

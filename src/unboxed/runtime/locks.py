@@ -1,0 +1,183 @@
+"""Locks: one process at a time writes a file or folder, any number may read it.
+
+The lock is the file `.lock` in a folder, or `.NAME.lock` beside a file, held with `filelock`: the system releases it
+when the process ends, also when it is killed. The file names the process that holds the lock, and is removed when it is
+released. The process that gets a lock removes what killed ones left: temporary files of `unboxed.runtime.atomic`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unboxed.errors import BusyError, UnboxedError
+from unboxed.runtime.atomic import is_temporary, restore_folder
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+__all__ = ["file_lock", "folder_lock", "waiting"]
+
+_waiting: ContextVar[bool] = ContextVar("waiting", default=False)
+
+_LOCK = ".lock"
+_DEPTH = 3  # of subfolders that are searched for left-overs
+_KNOWN = "(json|jsonl|safetensors|npz|toml|txt|onnx)"
+# Temporary files of earlier versions and of the writer of safetensors.
+_OLD_TEMPORARY = re.compile(
+    rf"\.tmp[A-Za-z0-9]{{6}}|\.[^/]+\.{_KNOWN}\.\d+|\.[^/]+\.\d+-\d+\.{_KNOWN}|\.[0-9a-f]{{12}}\.\d+(-\d+)?"
+)
+
+
+@contextmanager
+def waiting(wait: bool = True) -> Iterator[None]:
+    """Within the block, wait for locks that other processes hold, instead of raising an error."""
+    token = _waiting.set(wait)
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+
+
+@contextmanager
+def folder_lock(folder: Path, *, wait: bool = False, show: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a folder that is written in place, within the block.
+
+    Args:
+        folder: created if needed, and removed again if it is still empty at the end.
+        wait: wait while another process holds the lock, instead of raising an error, also outside of `waiting`.
+        show: called with a line of text that names the process that is waited for; by default prints it.
+
+    Raises:
+        BusyError: another process holds the lock.
+        UnboxedError: the path is a file.
+        OSError: the folder cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UnboxedError(f"{folder} is a file; name a folder.")
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _held(folder / _LOCK, folder, wait, show):
+            _clean(folder)
+            yield
+    finally:
+        for path in missing:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool = False, show: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a file, or of a folder that is replaced as a whole, within the block.
+
+    Args:
+        path: it need not exist; the folder that contains it is created if needed.
+        wait, show: as for `folder_lock`.
+
+    Raises:
+        BusyError: another process holds the lock.
+        OSError: the folder that contains the path cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _held(path.with_name(f".{path.name}{_LOCK}"), path, wait, show):
+        restore_folder(path)
+        for entry in path.parent.glob(f".{_literal(path.stem)}.*"):
+            if is_temporary(entry.name, of=path):
+                _remove(entry)
+        yield
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file of this name is that of a lock."""
+    return name.startswith(".") and name.endswith(_LOCK)
+
+
+@contextmanager
+def _held(file: Path, target: Path, wait: bool, show: Callable[[str], None] | None) -> Iterator[None]:
+    from filelock import FileLock, SoftFileLock, Timeout  # takes long to load
+
+    lock = FileLock(file)
+    try:
+        _acquire(lock, timeout=0)
+    except Timeout:
+        holder = f"{target} is being written by {_holder(file)}"
+        if not (wait or _waiting.get()):
+            raise BusyError(
+                f"{holder}. Let it finish and repeat the command, add --wait to wait for it, or choose another path."
+            ) from None
+        (show or _print)(f"{holder}; waiting for it to end.")
+        _acquire(lock, timeout=-1)
+    # A file system without locks gets a file whose existence is the lock, and which has a content of its own.
+    native = not isinstance(lock, SoftFileLock)
+    try:
+        if native:
+            with suppress(OSError):  # a full disk, or Windows, which lets nobody write to a locked file
+                file.write_text(json.dumps(_this_process()), encoding="utf-8")
+        yield
+    finally:
+        if native:
+            with suppress(OSError):
+                file.unlink()  # a process that has opened it meanwhile finds that it has no name and tries again
+        lock.release()
+
+
+def _acquire(lock: FileLock, timeout: float) -> None:
+    while True:
+        try:
+            lock.acquire(timeout=timeout)
+            return
+        except FileNotFoundError:  # another process has removed the folder that it had made, and left empty
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _this_process() -> dict[str, str | int]:
+    program = "unboxed" in Path(sys.argv[0]).parts[-2:]
+    command = " ".join(["unboxed", *sys.argv[1:2]]) if program else "a Python program"
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}
+
+
+def _holder(file: Path) -> str:
+    """The process that holds a lock, in words."""
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        return f"process {about['pid']} on {about['host']} ({about['command']}, since {about['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _clean(folder: Path, depth: int = _DEPTH) -> None:
+    """Remove temporary files of killed processes; a subfolder with a lock of its own belongs to another process."""
+    for entry in list(folder.iterdir()):
+        if is_temporary(entry.name) or _OLD_TEMPORARY.fullmatch(entry.name):
+            _remove(entry)
+        elif depth and entry.is_dir() and not entry.is_symlink() and not (entry / _LOCK).exists():
+            _clean(entry, depth - 1)
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            entry.unlink()
+
+
+def _literal(name: str) -> str:
+    """A pattern of `glob` that matches this name alone."""
+    return re.sub(r"([\[*?])", r"[\1]", name)

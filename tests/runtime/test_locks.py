@@ -1,0 +1,145 @@
+"""One process writes, the second one waits or names the first, and what killed ones left is removed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from unboxed.errors import BusyError, UnboxedError
+from unboxed.runtime.locks import file_lock, folder_lock
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def _hold(path: Path, folder: bool, holds: Connection) -> None:
+    with folder_lock(path) if folder else file_lock(path):
+        holds.send("holds")
+        if holds.recv() == "wait":
+            signal.pause()
+
+
+def _holder(path: Path, folder: bool) -> tuple[BaseProcess, Connection]:
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=_hold, args=(path, folder, there))
+    process.start()
+    assert here.recv() == "holds"
+    return process, here
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_second_writer_names_the_first(tmp_path: Path, folder: bool) -> None:
+    lock, path = folder_lock if folder else file_lock, tmp_path / "new" / "run"  # neither has to exist
+    process, pipe = _holder(path, folder)
+    found = rf"{path} is being written by process {process.pid} on {socket.gethostname()} \(.* since 20.*--wait"
+    with pytest.raises(BusyError, match=found), lock(path):
+        pytest.fail("two hold the lock")
+    lines: list[str] = []
+
+    def show(line: str) -> None:
+        lines.append(line)
+        pipe.send("end")
+
+    with lock(path, wait=True, show=show):
+        process.join()
+    assert len(lines) == 1 and f"process {process.pid} on" in lines[0] and "waiting" in lines[0]
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path: Path, folder: bool) -> None:
+    process, pipe = _holder(tmp_path / "run", folder)
+    pipe.send("wait")
+    process.kill()
+    process.join()
+    with folder_lock(tmp_path / "run") if folder else file_lock(tmp_path / "run"):
+        pass
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def _count(path: Path, times: int) -> None:
+    """Adds 1 to the number in a file, which is lost when two processes read the same number."""
+    for _ in range(times):
+        with file_lock(path, wait=True, show=lambda line: None):
+            path.write_text(str(int(path.read_text()) + 1))
+
+
+def test_no_update_of_two_processes_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "count"
+    path.write_text("0")
+    processes = [SPAWN.Process(target=_count, args=(path, 100)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert path.read_text() == "200" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_releases_the_lock(tmp_path: Path) -> None:
+    for lock in (file_lock, folder_lock):
+        with pytest.raises(ZeroDivisionError), lock(tmp_path / "run"):
+            raise ZeroDivisionError
+        with lock(tmp_path / "run"):
+            pass
+    assert list(tmp_path.iterdir()) == []  # no lock, and no folder that was made for it
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(UnboxedError, match="run is a file"), folder_lock(tmp_path / "run"):
+        pass
+
+
+_LEFT = [
+    ".config.1234-0.partial.json",
+    ".tmpAbC12f",
+    ".checkpoint.safetensors.999999",
+    ".negatives.17-3.safetensors",
+    "shards/.000001.4-0.partial.safetensors",
+    "0123456789ab/shards/.000001.4-0.partial.safetensors",
+]
+_KEPT = [
+    ".notes",
+    ".notes.2024",
+    ".gitignore",
+    "model.safetensors",
+    "shards/000001.safetensors",
+    "other/.lock",
+    "other/.a.1-1.partial.json",  # its lock belongs to another process
+    "a/b/c/d/.a.1-1.partial.json",  # too deep to be written by this package
+]
+
+
+def test_left_overs_are_removed_from_a_folder_and_nothing_else(tmp_path: Path) -> None:
+    for name in _LEFT + _KEPT:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".models.3-1.partial").mkdir()
+    (tmp_path / ".models.3-1.partial" / "a.onnx").touch()
+    with folder_lock(tmp_path):
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+        assert left == {*_KEPT, ".lock"}
+    assert not (tmp_path / ".lock").exists() and not (tmp_path / ".models.3-1.partial").exists()
+
+
+def test_left_overs_of_a_file_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:
+    mine, others = (
+        [".a [1].7-0.partial.json", ".a [1].7-1.partial.json"],
+        [".a.7-1.partial.json", ".b.7-1.partial.json"],
+    )
+    for name in mine + others:
+        (tmp_path / name).touch()
+    with file_lock(tmp_path / "a [1].json"):
+        assert {path.name for path in tmp_path.iterdir()} == {*others, ".a [1].json.lock"}
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_system(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError), folder_lock(tmp_path):
+        pass
