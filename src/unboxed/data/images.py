@@ -184,12 +184,13 @@ def _not_an_image(source: Path | BytesIO, name: str, size: int) -> str:
     """Why a file is not recognized as an image; of phones' formats, what reads them."""
     data = source.getvalue()[:64] if isinstance(source, BytesIO) else _first_bytes(source)
     brands = data[8:64] if data[4:8] == b"ftyp" else b""
-    if "HEIF" not in _decoders() and any(brand in brands for brand in _HEIC_BRANDS):
+    is_avif = b"avif" in brands or b"avis" in brands  # which may have the general brands of HEIC, too
+    if "HEIF" not in _decoders() and not is_avif and any(brand in brands for brand in _HEIC_BRANDS):
         return (
             f"{name} is a HEIC (HEIF) image, which needs the extra `heic`; install it with "
             '`pip install "unboxed[heic]"`, or convert the image to JPEG.'
         )
-    if "AVIF" not in _decoders() and b"avif" in brands:
+    if "AVIF" not in _decoders() and is_avif:
         return f"{name} is an AVIF image, which needs Pillow 11.3 or newer; upgrade it, or convert the image to JPEG."
     found = "is empty" if size == 0 else f"({size:,} bytes) is not an image, or its first bytes are damaged"
     return f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again."
