@@ -14,7 +14,7 @@ from PIL import Image
 from unboxed.errors import RegionsError
 from unboxed.regions.features.backbones import OnnxBackbone
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import Network, class_list
+from unboxed.regions.networks import Network, check_channels, class_list
 from unboxed.regions.settings import RegionSettings
 
 
@@ -79,3 +79,10 @@ def test_crops_need_an_embedding(tmp_path: Path, graphs: Any) -> None:
     with pytest.raises(RegionsError, match=r"no output `embedding` \[n, V\] for crops \(it has map \[1, 2, 3, 3\]\)"):
         backbone.crops(View(Image.new("RGB", (8, 8)), (8, 8)), np.zeros((1, 4), np.float32))
     assert RegionSettings(backbone=path, crops=True).crops
+
+
+def test_a_network_that_puts_out_another_number_of_channels_than_it_names(tmp_path: Path, graphs: Any) -> None:
+    network = Network(graphs.constant(tmp_path / "parts.onnx", {"x": np.zeros((1, 2))}))
+    check_channels(network, 2, ("face", "hand"))
+    with pytest.raises(RegionsError, match=r"puts out 3 channels, and 2 are named; correct the list .*parts\.toml"):
+        check_channels(network, 3, ("face", "hand"))

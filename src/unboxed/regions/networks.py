@@ -218,6 +218,19 @@ def class_list(
     return names
 
 
+def check_channels(network: Network, count: int, names: Sequence[str]) -> None:
+    """Check that a network, whose graph may not fix it, puts out as many channels as it has names.
+
+    Raises:
+        RegionsError: it does not.
+    """
+    if count != len(names):
+        raise RegionsError(
+            f"{network.path} puts out {count} channels, and {len(names)} are named; correct the list in its metadata "
+            f"or in a file {network.path.with_suffix('.toml').name} beside it."
+        )
+
+
 def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
     """A model of the transformers library in evaluation mode on the current device, and its image processor.
 

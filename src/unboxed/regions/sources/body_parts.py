@@ -21,7 +21,7 @@ from unboxed import boxes as box_arithmetic
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detected, Proposals, RegionSource
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import Network, class_list
+from unboxed.regions.networks import Network, check_channels, class_list
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
@@ -112,6 +112,7 @@ class PartSegmenter:
         crops = np.stack([view.crop(window, width, height) for window in windows])
         mean, scale = self._network.normalization()
         heat_NKYX, person_N1YX = self._network.run(crops, mean, scale, self._outputs)
+        check_channels(self._network, heat_NKYX.shape[1], self._names)
         found = []
         for window, heat_KYX, person_1YX in zip(windows, heat_NKYX, person_N1YX, strict=True):
             parts, names = part_boxes(heat_KYX, person_1YX[0], self._names)

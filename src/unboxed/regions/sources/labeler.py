@@ -15,7 +15,7 @@ import numpy as np
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detected, FeatureBlock, FeatureMap, Proposals, RegionFeature, RegionSource
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import Network, class_list
+from unboxed.regions.networks import Network, check_channels, class_list
 from unboxed.regions.settings import RegionSettings
 from unboxed.types import LABELER, Array
 
@@ -50,6 +50,7 @@ class Labeler(RegionSource):
             RegionsError: scores outside [0, 1].
         """
         score_RK = _looked(self._network, view, proposals.boxes, self.options.crop_size)[0]
+        check_channels(self._network, score_RK.shape[1], self.class_names)
         if score_RK.size and not (score_RK.min() >= -1e-6 and score_RK.max() <= 1 + 1e-6):
             raise RegionsError(
                 f"{self._network.path} has scores from {score_RK.min():.3g} to {score_RK.max():.3g}; export it with a "
