@@ -115,7 +115,7 @@ MISTAKES = [
         "T/photo.jpg (5 bytes) is not an image, or its first bytes are damaged; expected JPEG, PNG, WEBP, BMP, "
         "GIF, TIFF, AVIF, HEIF. Convert it or fetch it again.",
     ),
-    ("ground RUN T/nothing box", "T/nothing is a folder; name one image in it."),
+    ("ground RUN T/nothing box", "There are no images in T/nothing; name a folder with images, or one image."),
     ("ground RUN IMAGE …", "The caption '…' has no words; give it at least one."),
     (
         "ground RUN IMAGE box --save T/boxed.xyz",

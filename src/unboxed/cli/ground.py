@@ -83,7 +83,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
 
     listing = list_folder(folder)
     if not listing.images:
-        raise ImageError(f"There are no images in {folder}.")
+        raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     grounder = Grounder.load(run)
     for own in captions:
         print_unknown_words(grounder, own.text)

@@ -60,7 +60,7 @@ def label_source(data: Path, options: LabelOptions) -> LabelSource:
 def _folder(folder: Path, options: LabelOptions, captions: tuple[Caption, ...]) -> LabelSource:
     listing = list_folder(folder)
     if not listing.images:
-        raise ImageError(f"There are no images in {folder}.")
+        raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     examples: list[Example] = []
     skipped: dict[str, str] = {}
     for file in listing.images:
