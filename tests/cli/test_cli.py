@@ -20,7 +20,7 @@ from unboxed.recipes import RECIPES
 def test_the_commands_are_these() -> None:
     assert list(COMMANDS) == [
         "demo", "init", "scenes", "regions", "merge", "import", "fit", "convert", "evaluate", "compare", "ground",
-        "label", "export", "index", "search", "studio", "doctor", "cite", "bench",
+        "audit", "label", "export", "index", "search", "studio", "doctor", "cite", "bench",
     ]  # fmt: skip
     assert list(recipe_commands()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}

@@ -18,7 +18,7 @@ from typing import NoReturn
 import tyro
 
 from unboxed import __version__
-from unboxed.cli import bench, cite, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli import audit, bench, cite, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.device_option import with_device
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
@@ -58,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": with_device(learn.evaluate),
     "compare": with_device(learn.compare),
     "ground": with_device(ground.ground),
+    "audit": with_device(audit.audit),
     "label": with_device(label.label),
     "export": label.export,
     "index": with_device(search.index),

@@ -1,5 +1,6 @@
 from .attention import ATTENTION_METRICS, AttendedWord, AttentionScores, score_attention
 from .attention_protocol import AttentionProtocol
+from .audit import Audit, AuditedCaption, audit_captions, audit_dataset
 from .baselines import BASELINES, untrained_baselines
 from .bootstrap import MetricOfRuns, PairedDifference, PerImageMetric, mean_metric, paired_difference
 from .error_analysis import ERROR_KINDS, ErrorTable, count_errors
@@ -22,6 +23,8 @@ __all__ = [
     "AttendedWord",
     "AttentionProtocol",
     "AttentionScores",
+    "Audit",
+    "AuditedCaption",
     "ErrorTable",
     "EvaluatedRun",
     "EvaluationOptions",
@@ -39,6 +42,8 @@ __all__ = [
     "PresenceScores",
     "RetrievalScores",
     "ScoredPredictions",
+    "audit_captions",
+    "audit_dataset",
     "count_errors",
     "ensemble",
     "evaluate_run",

@@ -46,7 +46,7 @@ from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
 from unboxed.visualization.curves import Chart, precision_recall_chart
 
-__all__ = ["EvaluatedRun", "evaluate_run"]
+__all__ = ["EvaluatedRun", "chosen_split", "embedded_split", "evaluate_run"]
 
 _GALLERY = 36  # images in the report
 
@@ -161,18 +161,18 @@ def evaluate_run(
     if options.ensemble and not options.retrieval:
         raise EvaluationError("--ensemble ranks images and captions by several runs; leave out --no-retrieval.")
     dataset = load_dataset(data)
-    split = _split(dataset, options)
+    split = chosen_split(dataset, options)
     for image_id, reason in split.unreadable.items():
         show(f"Skipped {image_id}: {reason}")
     predictions = _predictions(split, options, show)
     if run is None:
         return EvaluatedRun(None, data, options.split, predictions=predictions)
-    embedded = _embedded(run, split, options, show)
+    embedded = embedded_split(run, split, options, show)
     grounder, store = embedded.grounder, embedded.store
     presence = score_presence(embedded, split.examples)
     result = EvaluatedRun(run, data, options.split, presence=presence, predictions=predictions)
     if options.retrieval:
-        others = [_embedded(other, split, options, show) for other in options.ensemble]
+        others = [embedded_split(other, split, options, show) for other in options.ensemble]
         retrieval = _retrieval([embedded, *others], split.examples, options.folds)
         result = replace(result, retrieval=retrieval, ensemble=options.ensemble)
     if not can_be_grounded(split.examples, store):
@@ -220,7 +220,7 @@ def _predictions(split: Split, options: EvaluationOptions, show: Show) -> Scored
     return found
 
 
-def _split(dataset: Dataset, options: EvaluationOptions) -> Split:
+def chosen_split(dataset: Dataset, options: EvaluationOptions) -> Split:
     """The split to evaluate on; for `val` of a dataset without one, the images that training holds out."""
     if options.split == "all" and "all" not in dataset.split_names:
         split = _all_images(dataset)
@@ -242,7 +242,7 @@ def _all_images(dataset: Dataset) -> Split:
     return Split("all", tuple(reversed(examples.values())), missing, unreadable)
 
 
-def _embedded(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
+def embedded_split(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
     """The model of a run, and the regions of the split's images."""
     grounder = Grounder.load(run)
     return EmbeddedSplit(grounder, _store_for(grounder, run, split, options, show))

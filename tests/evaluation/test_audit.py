@@ -1,0 +1,110 @@
+"""The audit of captions: swapped ones come first, and the figures follow their definitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unboxed.cli import main
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import EvaluationError
+from unboxed.evaluation.audit import audit_captions, audit_dataset, swapped_captions
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.results import Grounding
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.schedule import Schedule
+from unboxed.regions.store import RegionStore
+from unboxed.training.fitting import FitSettings, fit
+from unboxed.types import Caption
+
+
+@pytest.fixture(scope="module")
+def run(tiny_world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("audit") / "run"
+    options = CKD(prior="semantic", schedule=Schedule(epochs=2, images_per_batch=8))
+    fit("ckd", options, FitSettings(tiny_world[0], place, regions=tiny_world[1]))
+    return place
+
+
+def test_captions_are_moved_to_other_images(tiny_world: tuple[Path, Path]) -> None:
+    examples = load_dataset(tiny_world[0]).split("train").examples
+    mixed, moved = swapped_captions(examples, 0.1)
+    changed = [
+        (new.image_id, caption.text)
+        for old, new in zip(examples, mixed, strict=True)
+        for before, caption in zip(old.captions, new.captions, strict=True)
+        if caption is not before
+    ]
+    assert set(changed) == moved and len(changed) == round(0.1 * sum(len(e.captions) for e in examples))
+    assert swapped_captions(examples, 0.1)[1] == moved
+
+
+def _naive_precision(world: tuple[Path, Path], run: Path) -> float:
+    """Swap captions, rank all, and walk down the ranking until half of the swapped ones are found."""
+    mixed, moved = swapped_captions(load_dataset(world[0]).split("train").examples, 0.05)
+    embedded = EmbeddedSplit(Grounder.load(run), RegionStore.open(world[1]))
+    found = 0
+    for rank, caption in enumerate(audit_captions(embedded, mixed), start=1):
+        found += (caption.image_id, caption.caption) in moved
+        if 2 * found >= len(moved):
+            return found / rank
+    raise AssertionError("fewer than half of the swapped captions are in the ranking")
+
+
+def test_captions_whose_phrases_are_absent_come_first(
+    run: Path, tiny_world: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = load_dataset(tiny_world[0]).split("train").examples
+    truth = {example.image_id: {caption.text for caption in example.captions} for example in examples}
+    embedded = EmbeddedSplit(Grounder.load(run), RegionStore.open(tiny_world[1]))
+    ground = embedded.ground
+
+    def knowing(asked: Iterable[tuple[str, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
+        """Groundings whose phrases are present where the caption is the image's own."""
+        listed = list(asked)
+        for (image_id, _), groundings in zip(listed, ground(listed), strict=True):
+            yield [_with_confidence(g, 0.9 if g.caption in truth[image_id] else 0.1) for g in groundings]
+
+    monkeypatch.setattr(embedded, "ground", knowing)
+    mixed, moved = swapped_captions(examples, 0.1)
+    ranked = audit_captions(embedded, mixed)
+    first = ranked[: len(moved)]
+    assert {(caption.image_id, caption.caption) for caption in first} == moved
+    assert all(caption.absent and caption.log_odds < 0 for caption in first)
+    assert not any(caption.absent for caption in ranked[len(moved) :])
+
+
+def _with_confidence(grounding: Grounding, confidence: float) -> Grounding:
+    return replace(grounding, phrases=tuple(replace(phrase, confidence=confidence) for phrase in grounding.phrases))
+
+
+def test_the_figures_follow_their_definition_and_everything_is_written(
+    run: Path, tiny_world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = tmp_path / "audit.jsonl", tmp_path / "audit.html"
+    command = ["audit", str(tiny_world[0]), "--run", str(run), "--split", "train", "--top", "3"]
+    main([*command, "--out", str(out), "--review", str(page), "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert printed["first"] == lines[:3] and len(lines) == printed["captions"] == 5 * printed["images"]
+    odds = [line["log_odds"] for line in lines]
+    assert odds == sorted(odds)
+    for line in lines:
+        below = {phrase["text"] for phrase in line["phrases"] if phrase["probability"] < 0.5}
+        assert set(line["absent"]) == below
+    assert printed["precision_at_half"] == pytest.approx(_naive_precision(tiny_world, run), abs=1e-4)
+    content = page.read_text(encoding="utf-8")
+    assert "default-src 'none'" in content and content.count("<figure>") == min(len(lines), 200)
+    main(command)
+    told = capsys.readouterr()
+    assert told.out.startswith("1. ") and "swapped on purpose" in told.err
+
+
+def test_a_share_outside_of_its_range_and_an_uncalibrated_run(run: Path, tiny_world: tuple[Path, Path]) -> None:
+    with pytest.raises(EvaluationError, match="such as"):
+        audit_dataset(tiny_world[0], run, swapped=0)
