@@ -282,6 +282,10 @@ class CaptionBatch:
     def __len__(self) -> int:
         return len(self.mask_CW)
 
+    def rows(self, rows: slice) -> Self:
+        """Some of the captions, padded as all are."""
+        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tensors on `device`."""
         return replace(self, **_moved(self, device))
@@ -295,11 +299,19 @@ class PairedBatch:
         images: B distinct images, so that two captions of one image are never each other's negatives.
         captions: C captions of these images.
         image_of_C: index of each caption's image.
+        own_C: where several processes share a batch, the captions of this process; `images` are then those of these
+            captions alone, while `captions` and `image_of_C` are of the whole batch. None: all.
     """
 
     images: ImageBatch
     captions: CaptionBatch
     image_of_C: torch.Tensor
+    own_C: slice | None = None
+
+    def own(self) -> PairedBatch:
+        """The images and captions of this process; `image_of_C` are indices among the images of the whole batch."""
+        rows = self.own_C or slice(None)
+        return PairedBatch(self.images, self.captions.rows(rows), self.image_of_C[rows])
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tensors on `device`."""

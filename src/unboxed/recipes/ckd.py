@@ -90,7 +90,5 @@ class CKD(RecipeConfig):
             if self.both_ways:
                 parts["image"] = self.sentence_weight * image_caption_infonce(score_BC, image_of_C)
         if self.phrase_weight:
-            parts["phrase"] = self.phrase_weight * word_image_infonce(
-                matched_BCQ, pairs.captions.queries.mask_CQ, image_of_C
-            )
+            parts["phrase"] = self.phrase_weight * word_image_infonce(matched_BCQ, pairs.query_mask_CQ, image_of_C)
         return parts

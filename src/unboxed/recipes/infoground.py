@@ -87,4 +87,4 @@ class InfoGround(RecipeConfig):
         from unboxed.objectives.contrastive import word_image_infonce
 
         matched_BCQ = pairs.match[0]
-        return {"word_image": word_image_infonce(matched_BCQ, pairs.captions.queries.mask_CQ, pairs.image_of_C)}
+        return {"word_image": word_image_infonce(matched_BCQ, pairs.query_mask_CQ, pairs.image_of_C)}

@@ -94,7 +94,7 @@ class MatchingConfig(RecipeConfig):
         parts = self._constraints(pairs)
         if self.hinge == "sum":  # a constraint is relative to the loss of one caption
             return {"hinge": hinge, **{name: loss * len(image_of_C) for name, loss in parts.items()}}
-        count = max(len(pairs.batch.images) - 1, 1) if warm else 1  # of each pair, in each direction
+        count = max(pairs.image_count - 1, 1) if warm else 1  # of each pair, in each direction
         return {"hinge": hinge / (len(image_of_C) * count), **parts}
 
     def _constraints(self, pairs: Pairs) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -12,8 +13,10 @@ from unboxed.attention.normalize import Standardize
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
+from unboxed.recipes.global_pairs import GlobalPairs, images_of_all
 from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.runtime.dropout import Dropout
+from unboxed.runtime.ranks import gather_inputs
 from unboxed.text.pretrained import FrozenEncoder, PretrainedEncoder
 from unboxed.text.recurrent import RecurrentEncoder, pooled
 from unboxed.text.tokens import Vocabulary
@@ -152,12 +155,18 @@ class MatchingModel(nn.Module):
 
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
         """Every caption of the batch with every image of the batch."""
-        skipped = self.options.units == "phrases" and self._reads_phrases and not batch.captions.substitutes_CN.numel()
-        words_CWH = None if skipped else self.encode_words(batch.captions)
-        images = self.encode_images(batch.images)
-        captions = self.encode_captions(batch.captions, words_CWH)
+        own = batch if batch.own_C is None else batch.own()
+        skipped = self.options.units == "phrases" and self._reads_phrases and not own.captions.substitutes_CN.numel()
+        words_CWH = None if skipped else self.encode_words(own.captions)
+        images = self.encode_images(own.images)
+        captions = self.encode_captions(own.captions, words_CWH)
         fixed_NE = self.text.fixed_vectors if isinstance(self.text, RecurrentEncoder) else None
-        return Pairs(batch, images, captions, words_CWH, self.aligner, training_step, fixed_NE)
+        if batch.own_C is None:
+            return Pairs(batch, images, captions, words_CWH, self.aligner, training_step, fixed_NE)
+        images = images_of_all(images)
+        places = replace(own.images, edges_BR4=gather_inputs(own.images.edges_BR4), mask_BR=images.regions.mask_BR)
+        values = (images, captions, words_CWH, self.aligner, training_step, fixed_NE)
+        return GlobalPairs(batch, *values, own=Pairs(replace(own, images=places), *values))
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:
         """The total under `loss`, and its parts, weighted, by name."""
@@ -182,7 +191,7 @@ class MatchingModel(nn.Module):
                 pairs.paired_prior_CPR,
                 pairs.phrase_mask_CP,
                 pairs.paired_mask_CR,
-                batch.images.edges_BR4[batch.image_of_C],
+                pairs.paired_edges_CR4,
                 temperature=teaching.teacher_temperature,
                 neighbours=teaching.neighbours,
             )
@@ -196,10 +205,18 @@ class MatchingModel(nn.Module):
 
     def _negative_words(self, pairs: Pairs) -> torch.Tensor:
         """InfoNCE of the true word, in its caption, against its substitutes, each in the changed caption."""
+        own = pairs.own if isinstance(pairs, GlobalPairs) and pairs.own is not None else pairs
+        matched_CN, mask_CN = self._substituted(own)
+        return negative_word_infonce(pairs.gathered(matched_CN), pairs.gathered(mask_CN))
+
+    def _substituted(self, pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor]:
+        """How well the true word and its substitutes are matched, `[C', 1 + N]`, and which of them are there."""
         captions, words_CWH = pairs.batch.captions, pairs.words_CWH
         assert words_CWH is not None
         has = captions.slot_C >= 0
-        slot_C = captions.slot_C[has]
+        if not has.any():  # of the captions of this process: one takes part without counting, as others may have some
+            has = torch.arange(len(has), device=has.device) == 0
+        slot_C = captions.slot_C[has].clamp(min=0)
         true_C1H = words_CWH[has][torch.arange(len(slot_C), device=slot_C.device), slot_C][:, None]
         texts = [words for words, present in zip(captions.words_C, has.tolist(), strict=True) if present]
         others_CNH = self.text.substitute(
@@ -221,7 +238,7 @@ class MatchingModel(nn.Module):
             has = torch.ones_like(has)
         candidates = self.aligner.embed_queries(candidates_CNH, mask_CN)
         alignment = self.aligner.align(pairs.images.regions.of(pairs.image_of_C[has]), candidates, paired=True)
-        return negative_word_infonce(alignment.matched_BCQ[0], mask_CN)
+        return alignment.matched_BCQ[0], mask_CN
 
     def ground(self, images: ImageEmbeddings, captions: CaptionBatch) -> PhraseAttention:
         """What the boxes of phrases are read from: each caption with the image of its row.

@@ -8,6 +8,7 @@ import torch
 
 from unboxed.objectives.contrastive import word_npair
 from unboxed.recipes.model import MatchingModel
+from unboxed.runtime.ranks import gather_results
 from unboxed.text.recurrent import RecurrentEncoder
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class WordMapModel(MatchingModel):
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
         words = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
         matched_BU = self.aligner.align(self.encode_images(batch.images).regions, words).matched_BCQ[:, 0]
+        if batch.own_C is not None:  # images stay, and every process has the words of all captions
+            matched_BU = gather_results(matched_BU)
 
         caption_N = torch.nonzero(captions.content_CW)[:, 0]
         count_CU = matched_BU.new_zeros(len(captions), len(tokens_U))

@@ -88,6 +88,25 @@ class Pairs:
         """How well each query is matched in each image, `[B, C, Q]`, and the scores `[B, C]`."""
         return self.aligner.match(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
 
+    @property
+    def image_count(self) -> int:
+        """B."""
+        return len(self.images.regions.mask_BR)
+
+    def gathered(self, result: torch.Tensor, dim: int = 0) -> torch.Tensor:
+        """The result of all captions: itself, unless several processes share the batch.
+
+        Args:
+            result: of the captions of this process.
+            dim: the axis of captions.
+        """
+        return result
+
+    @cached_property
+    def query_mask_CQ(self) -> torch.Tensor:
+        """True for real queries."""
+        return self.captions.queries.mask_CQ
+
     @cached_property
     def phrase_mask_CP(self) -> torch.Tensor:
         """True for phrases that have a query."""
@@ -96,7 +115,12 @@ class Pairs:
     @cached_property
     def paired_mask_CR(self) -> torch.Tensor:
         """The real regions of each caption's image."""
-        return self.batch.images.mask_BR[self.image_of_C]
+        return self.images.regions.mask_BR[self.image_of_C]
+
+    @cached_property
+    def paired_edges_CR4(self) -> torch.Tensor:
+        """The boxes of each caption's image, as shares of its width and height."""
+        return self.batch.images.edges_BR4[self.image_of_C]
 
     @cached_property
     def paired_logit_CPR(self) -> torch.Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.errors import RegionsError
+from unboxed.errors import RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
@@ -21,6 +21,7 @@ from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
 from unboxed.training.fitting import fit, two_stores
+from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import require_extras, require_free
 from unboxed.training.splits import training_and_validation
@@ -55,6 +56,8 @@ def default_fit(
     """
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
+    if process_numbers(settings.devices, settings.nodes) != (1, 1):
+        raise RunError("Several processes train a recipe by its name: unboxed fit RECIPE --devices N, such as fit ckd.")
     require_extras(settings)
     require_free(settings.out, settings.resume)
     if settings.regions is not None and sources is not None:

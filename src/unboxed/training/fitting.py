@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -25,18 +26,26 @@ from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.devices import running_on
+from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock, folder_lock, waiting
 from unboxed.runtime.progress import counted
+from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator, seed_of
-from unboxed.text.pretrained import require_transformer
 from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import FEW_IMAGES, calibrated
+from unboxed.training.launch import processes, require_same_data
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
-from unboxed.training.resuming import continue_finished, needs_more_epochs, previous_run, require_extras, require_free
+from unboxed.training.resuming import (
+    continue_finished,
+    needs_more_epochs,
+    previous_run,
+    require_extras,
+    require_free,
+    require_models,
+)
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
 from unboxed.types import Example
@@ -83,27 +92,48 @@ def fit(
     require_free(settings.out, resume=True)
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
-        with waiting(settings.wait), folder_lock(settings.out, show=show):
-            return _fit(recipe, options, settings, sources, preset, show, report)
+        with processes(settings.devices, settings.nodes, device) as ranks, _locked(settings, ranks, show):
+            if not ranks.is_first:
+                show, report = (lambda line: None), (lambda entry: None)
+            with ranks.in_turn():
+                prepared = _prepared(recipe, options, settings, sources, preset, show)
+            return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
 
 
-def _fit(
+@contextmanager
+def _locked(settings: FitSettings, ranks: Ranks, show: Callable[[str], None]) -> Iterator[None]:
+    """The lock of the run, which the first process holds for all."""
+    with waiting(settings.wait or not ranks.is_first):
+        with folder_lock(settings.out, show=show) if ranks.is_first else nullcontext():
+            yield
+
+
+class _Prepared(NamedTuple):
+    """All that training reads; `finished` is the config of a run that had finished, and gets more epochs."""
+
+    data: _Data
+    loaders: tuple[SplitLoader, SplitLoader]
+    config: RunConfig
+    prior: SemanticPrior | None
+    finished: RunConfig | None
+
+
+def _prepared(
     recipe: str,
     options: RecipeConfig,
     settings: FitSettings,
     sources: RegionSettings | None,
     preset: str | None,
     show: Callable[[str], None],
-    report: Callable[[dict[str, Any]], None],
-) -> Grounder:
-    """`fit` under the lock of the run."""
+) -> _Prepared | None:
+    """What training needs; None if the run has finished."""
     run = settings.out
     require_extras(settings)
     previous = previous_run(recipe, options, settings, preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
     if finished is not None and not needs_more_epochs(finished, options):
         show(f"{run} has finished already; nothing to do.")
-        return Grounder.load(run)
+        return None
     data = _read_data(options, settings, sources, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
@@ -116,29 +146,38 @@ def _fit(
     validation = SplitLoader(data.validation.examples, data.store, batcher)
     _count(config, training, validation)
     _find_negatives(options, settings, training, show)
-    model = _untrained_model(config, data.vocabulary, training)
-    if finished is not None:
-        continue_finished(finished, model, training, settings)
-        show(f"{run} had finished; it continues after its best epoch, with a new state of the optimizer")
+    return _Prepared(data, (training, validation), config, prior, finished)
+
+
+def _fit(
+    prepared: _Prepared,
+    settings: FitSettings,
+    ranks: Ranks,
+    show: Callable[[str], None],
+    report: Callable[[dict[str, Any]], None],
+) -> Grounder:
+    data, loaders, config, prior, finished = prepared
+    run = settings.out
+    if ranks.count > 1:
+        require_same_data(ranks, current_device().torch_device(), *loaders)
+    model = _untrained_model(config, data.vocabulary, loaders[0])
     grounder = Grounder(config, model, data.vocabulary, prior)
-    _save_start(grounder, run)
-    if options.trains:
-        _train(grounder, (training, validation), settings, show, report)
+    with ranks.in_turn():  # the others find the files of the start
+        if ranks.is_first:
+            if finished is not None:
+                continue_finished(finished, model, loaders[0], settings)
+                show(f"{run} had finished; it continues after its best epoch, with a new state of the optimizer")
+            _save_start(grounder, run)
+    if config.options.trains:
+        _train(grounder, loaders, settings, ranks, show, report)
     else:
         show("Nothing is trained: the prior alone")
         save_weights(run / "model.safetensors", model)
     for split in (data.training, data.validation):
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
-    return _finished(grounder, data, run, show)
-
-
-def _require_models(options: RecipeConfig, settings: FitSettings) -> None:
-    """Raise an error if a pretrained model of language cannot be had, before anything takes long."""
-    if options.text != "gru":
-        require_transformer(options.text)
-    if options.negatives == "lm" and settings.language_model is not None:
-        require_transformer(settings.language_model)
+    with ranks.in_turn():
+        return _finished(grounder, data, run, show) if ranks.is_first else Grounder.load(run)
 
 
 class _Data(NamedTuple):
@@ -154,7 +193,7 @@ class _Data(NamedTuple):
 def _read_data(
     options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Callable[[str], None]
 ) -> _Data:
-    _require_models(options, settings)
+    require_models(options, settings)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     for line in dataset.notes:
@@ -326,6 +365,7 @@ def _train(
     grounder: Grounder,
     loaders: tuple[SplitLoader, SplitLoader],
     settings: FitSettings,
+    ranks: Ranks,
     show: Callable[[str], None],
     report: Callable[[dict[str, Any]], None],
 ) -> None:
@@ -343,6 +383,7 @@ def _train(
     )
     show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")
     grounder.config.facts["best"] = best
+    ranks.wait()
     load_weights(settings.out / "model.safetensors", grounder.model)
     grounder.model.eval()
 

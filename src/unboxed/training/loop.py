@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from unboxed.inference.weights import save_weights
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.devices import current_device
+from unboxed.runtime.ranks import Ranks, sum_gradients
 from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
@@ -23,6 +25,7 @@ from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products
 from unboxed.training.options import Precision
 from unboxed.training.split_loader import SplitLoader
+from unboxed.training.synchronized_norms import synchronized_norms
 from unboxed.training.validation import TrainableModel, validate
 from unboxed.types import PairedBatch
 
@@ -96,6 +99,7 @@ class _Training:
     ) -> None:
         self.model, self.schedule, self.folder, self.precision = model, schedule, run, precision
         self.training, self.validation = training, validation
+        self.ranks = training.ranks = Ranks.current()
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
         self.fabric = fabric_on(current_device().torch_device())
         optimizer = optimizer_of(model, schedule)
@@ -113,7 +117,8 @@ class _Training:
 
     def run(self, tensorboard: bool, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         progress, schedule = self.progress, self.schedule
-        log = TrainingLog(self.folder, progress.step, tensorboard, report)
+        first = self.ranks.is_first
+        log = TrainingLog(self.folder, progress.step, tensorboard, report) if first else None
         started = time.monotonic() - progress.seconds
         batches = self._batches(progress.epoch)
         try:
@@ -127,14 +132,17 @@ class _Training:
                 self._finish_epoch(epoch, log)
         finally:
             batches.close()
-            log.close()
+            if log is not None:
+                log.close()
         assert progress.best is not None  # of the first epoch at least
         return {**progress.best, "steps": progress.step, "seconds": progress.seconds}
 
     def _batches(self, epoch: int) -> Prefetcher[int, PairedBatch]:
         return self.training.batches(self.schedule, epoch, start=self.progress.batch)
 
-    def _train_epoch(self, epoch: int, batches: Prefetcher[int, PairedBatch], log: TrainingLog, started: float) -> None:
+    def _train_epoch(
+        self, epoch: int, batches: Prefetcher[int, PairedBatch], log: TrainingLog | None, started: float
+    ) -> None:
         progress = self.progress
         sums: dict[str, float] = {}
         summed = 0
@@ -153,7 +161,8 @@ class _Training:
                 waiting = (batches.waited - waited) / (time.perf_counter() - since)
                 position = {"step": progress.step, "steps": self.steps, "epoch": epoch}
                 rates = {"learning_rate": rate, "seconds": progress.seconds, "waiting": waiting}
-                log.write({**position, **means, **rates})
+                if log is not None:
+                    log.write({**position, **means, **rates})
                 sums, summed = {}, 0
                 since, waited = time.perf_counter(), batches.waited
             if progress.step % self.schedule.checkpoint_steps == 0:
@@ -165,32 +174,47 @@ class _Training:
         rate = schedule.rate(step, self.steps, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(seed_of(schedule.seed, "dropout", step))
+        several = self.ranks.count > 1
+        torch.manual_seed(seed_of(schedule.seed, "dropout", step, *([self.ranks.number] if several else [])))
         self.optimizer.zero_grad()
-        with half_products(self.model) if self.precision == "bf16-mixed" else nullcontext():
+        with ExitStack() as contexts:
+            if self.precision == "bf16-mixed":
+                contexts.enter_context(half_products(self.model))
+            if several:
+                contexts.enter_context(synchronized_norms(self.model))
             losses: dict[str, torch.Tensor] = self.wrapped.loss(
                 batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch)
             )
             self.fabric.backward(losses["loss"])
+        if several:
+            sum_gradients(self.model.parameters())
         if schedule.clip:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=schedule.clip)
         self.optimizer.step()
         return losses, rate
 
-    def _finish_epoch(self, epoch: int, log: TrainingLog) -> None:
+    def _finish_epoch(self, epoch: int, log: TrainingLog | None) -> None:
         """Validate, keep the weights if they are the best so far, and save a checkpoint."""
         progress = self.progress
         figures = self._validate()
         better = _is_better(figures, progress.best, self.schedule)
         if better:
             progress.best = {"epoch": epoch, **figures}
-            save_weights(self.folder / "model.safetensors", self.model)
+            if log is not None:
+                save_weights(self.folder / "model.safetensors", self.model)
         progress.stale = 0 if better else progress.stale + 1
         progress.epoch = epoch + 1
-        log.write({"step": progress.step, "steps": self.steps, "epoch": epoch, **figures, "best": better})
+        if log is not None:
+            log.write({"step": progress.step, "steps": self.steps, "epoch": epoch, **figures, "best": better})
         self._save_checkpoint()
 
     def _validate(self) -> dict[str, float]:
+        """The figures of the first process, on all of them."""
+        figures = self._measured() if self.ranks.is_first else {}
+        shared: dict[str, float] = json.loads(self.ranks.texts(json.dumps(figures), self.fabric.device)[0])
+        return shared
+
+    def _measured(self) -> dict[str, float]:
         last = TrainingStep(self.steps, self.steps, self.schedule.epochs)
         self.wrapped.eval()
         model = cast(TrainableModel, self.wrapped)
@@ -199,7 +223,8 @@ class _Training:
         return figures
 
     def _save_checkpoint(self) -> None:
-        save_checkpoint(self._checkpoint, self.model, self.optimizer, asdict(self.progress))
+        if self.ranks.is_first:
+            save_checkpoint(self._checkpoint, self.model, self.optimizer, asdict(self.progress))
 
 
 def fabric_on(device: torch.device) -> Fabric:

@@ -34,6 +34,8 @@ class FitSettings:
         cache: folder in which several runs share their negatives; None: they are kept in the run.
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
             `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
+        devices: processes on each machine, one for each GPU, which share every batch; see docs/scaling.md.
+        nodes: machines. On several, torchrun or Slurm starts the processes.
     """
 
     data: Path
@@ -49,3 +51,5 @@ class FitSettings:
     wait: bool = False
     cache: Path | None = None
     device: str | None = None
+    devices: int = 1
+    nodes: int = 1

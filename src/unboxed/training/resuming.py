@@ -12,6 +12,7 @@ from unboxed.inference.weights import load_weights
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
 from unboxed.runtime.atomic import require_writable
+from unboxed.text.pretrained import require_transformer
 from unboxed.training.checkpoint import save_checkpoint
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
@@ -20,7 +21,7 @@ from unboxed.training.split_loader import SplitLoader
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["continue_finished", "needs_more_epochs", "previous_run", "require_extras", "require_free"]
+__all__ = ["continue_finished", "needs_more_epochs", "previous_run", "require_extras", "require_free", "require_models"]
 
 
 def require_extras(settings: FitSettings) -> None:
@@ -30,6 +31,14 @@ def require_extras(settings: FitSettings) -> None:
             'Event files of TensorBoard need the extra `tensorboard`: pip install "unboxed[tensorboard]". Or leave out '
             "--tensorboard; log.jsonl has the same values."
         )
+
+
+def require_models(options: RecipeConfig, settings: FitSettings) -> None:
+    """Raises an error if a pretrained model of language cannot be had, before anything takes long."""
+    if options.text != "gru":
+        require_transformer(options.text)
+    if options.negatives == "lm" and settings.language_model is not None:
+        require_transformer(settings.language_model)
 
 
 def continue_finished(previous: RunConfig, model: MatchingModel, training: SplitLoader, settings: FitSettings) -> None:

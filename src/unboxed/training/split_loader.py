@@ -15,6 +15,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
@@ -48,6 +49,7 @@ class SplitLoader:
         negatives: substitutes for words of the captions, which batches then contain; None: no substitutes.
         negative_count: substitutes of a caption in one batch.
         fixed_nouns: replace the same noun of a caption in every epoch.
+        ranks: the processes that share each training batch.
 
     Raises:
         DatasetError: no image has regions.
@@ -59,6 +61,7 @@ class SplitLoader:
         self.negatives: Negatives | None = None
         self.negative_count = 0
         self.fixed_nouns = False
+        self.ranks = Ranks()
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
@@ -101,6 +104,7 @@ class SplitLoader:
             batches = caption_batches(counts, full, rng, drawn if schedule.sampling == "replacement" else None)
         if epoch < 0:
             return batches
+        batches = [batch for batch in batches if len(batch) >= self.ranks.count]  # each process needs an image
         if schedule.drop_last:
             batches = [batch for batch in batches if len(batch) >= full]
             if not batches:
@@ -116,7 +120,7 @@ class SplitLoader:
 
         def make(index: int) -> PairedBatch:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
-            return self._batch(plan[index], rng, schedule.seed)
+            return self._batch(plan[index], rng, schedule.seed, self.ranks if epoch >= 0 else Ranks())
 
         return Prefetcher(make, range(start, len(plan)))
 
@@ -131,7 +135,7 @@ class SplitLoader:
         for first in range(0, len(captions), size):
             yield self._batcher.captions(captions[first : first + size])
 
-    def _batch(self, shares: Sequence[Share], rng: np.random.Generator, seed: int) -> PairedBatch:
+    def _batch(self, shares: Sequence[Share], rng: np.random.Generator, seed: int, ranks: Ranks) -> PairedBatch:
         captions, image_of_C, slots, substitutes = [], [], [], []
         for position, (image, numbers) in enumerate(shares):
             for number in numbers:
@@ -144,10 +148,13 @@ class SplitLoader:
                     ids = self._batcher.vocabulary.encode(sampled.words) if sampled else []
                     slots.append(_slot(captions[-1], sampled.position) if sampled else -1)
                     substitutes.append(np.array(ids, dtype=np.int64))
+        own = ranks.share(len(shares))
+        first, last = (sum(len(numbers) for _, numbers in shares[:end]) for end in (own.start, own.stop))
         return PairedBatch(
-            images=self._images([image for image, _ in shares]),
+            images=self._images([image for image, _ in shares[own]]),
             captions=self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None),
             image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
+            own_C=None if ranks.count == 1 else slice(first, last),
         )
 
     def _images(self, images: Sequence[int]) -> ImageBatch:

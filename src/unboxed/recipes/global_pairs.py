@@ -1,0 +1,106 @@
+"""The pairs of a batch that several processes share: each scores its own captions with the images of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from unboxed.attention.base import RegionEmbeddings
+from unboxed.attention.matched import MatchedAttention
+from unboxed.errors import RunError
+from unboxed.recipes.embeddings import ImageEmbeddings
+from unboxed.recipes.pairs import Pairs
+from unboxed.runtime.ranks import gather_inputs, gather_results
+
+__all__ = ["GlobalPairs", "images_of_all"]
+
+
+def images_of_all(images: ImageEmbeddings) -> ImageEmbeddings:
+    """The images of all processes, with gradients: regions travel, and captions stay."""
+    regions = RegionEmbeddings(
+        tuple(gather_inputs(tensor) for tensor in images.regions.tensors), gather_inputs(images.regions.mask_BR)
+    )
+    return ImageEmbeddings(regions, gather_inputs(images.class_score_BRE))
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalPairs(Pairs):
+    """All pairs of the batch of all processes. A property is computed for the own captions, and then gathered.
+
+    An objective computes the same loss from it on every process, and the gradients of the processes sum to that of one
+    process with the whole batch. `captions` and `words_CWH` are those of the own captions.
+
+    Attributes:
+        own: the own captions with the images of all.
+    """
+
+    own: Pairs | None = None
+
+    @property
+    def _own(self) -> Pairs:
+        assert self.own is not None
+        return self.own
+
+    def gathered(self, result: torch.Tensor, dim: int = 0) -> torch.Tensor:
+        """The result of all processes' captions."""
+        return gather_results(result, dim)
+
+    @cached_property
+    def score_BC(self) -> torch.Tensor:
+        """The scores of all pairs."""
+        return gather_results(self._own.score_BC, 1)
+
+    @cached_property
+    def match(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """How well each query is matched in each image, `[B, C, Q]`, and the scores `[B, C]`."""
+        matched_BCQ, score_BC = self._own.match
+        return gather_results(matched_BCQ, 1), gather_results(score_BC, 1)
+
+    def score_with(self, image_of_C: torch.Tensor) -> torch.Tensor:
+        """The scores `[C]` of captions, each with one image of the batch."""
+        return gather_results(self._own.score_with(image_of_C[self.batch.own_C]))
+
+    @cached_property
+    def query_mask_CQ(self) -> torch.Tensor:
+        """True for real queries."""
+        return gather_results(self._own.query_mask_CQ)
+
+    @cached_property
+    def phrase_mask_CP(self) -> torch.Tensor:
+        """True for phrases that have a query."""
+        return gather_results(self._own.phrase_mask_CP)
+
+    @cached_property
+    def paired_mask_CR(self) -> torch.Tensor:
+        """The real regions of each caption's image."""
+        return gather_results(self._own.paired_mask_CR)
+
+    @cached_property
+    def paired_edges_CR4(self) -> torch.Tensor:
+        """The boxes of each caption's image."""
+        return gather_results(self._own.paired_edges_CR4)
+
+    @cached_property
+    def paired_logit_CPR(self) -> torch.Tensor:
+        """Each phrase's logits over the regions of its image."""
+        return gather_results(self._own.paired_logit_CPR)
+
+    @cached_property
+    def paired_cosine_CPR(self) -> torch.Tensor:
+        """The bare cosine of each phrase and the regions of its image."""
+        return gather_results(self._own.paired_cosine_CPR)
+
+    @cached_property
+    def paired_prior_CPR(self) -> torch.Tensor:
+        """The semantic prior of each phrase in its image."""
+        return gather_results(self._own.paired_prior_CPR)
+
+    def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
+        """Where each phrase attends in its image."""
+        return gather_results(self._own.posterior_CPR(prior_weight))
+
+    def matched(self) -> tuple[MatchedAttention, ...]:
+        """Raises `RunError`: constraints on attention need the queries of all captions."""
+        raise RunError("--constraints are for one process; leave out --devices and --nodes, or train without them.")

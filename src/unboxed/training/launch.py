@@ -1,0 +1,115 @@
+"""The processes of a distributed fit: started here, or by torchrun or Slurm, and joined through Lightning Fabric."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from unboxed.errors import DeviceError, RunError, UnboxedError
+from unboxed.runtime.devices import Device, running_on
+from unboxed.runtime.ranks import Ranks
+from unboxed.training.split_loader import SplitLoader
+
+__all__ = ["process_numbers", "processes", "require_same_data"]
+
+_TIMEOUT = timedelta(days=7)  # the others wait while the first one finds regions
+
+
+@contextmanager
+def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
+    """A block that all processes of a fit run; the current device in it is that of this process.
+
+    Args:
+        devices: processes on each machine, one for each GPU. More than one are started here unless torchrun or Slurm
+            has started them; under torchrun, its numbers count where both are 1.
+        nodes: machines; on several, torchrun or Slurm starts the processes.
+        device: of the fit; with several processes `cuda` or `cpu` by its kind.
+
+    Raises:
+        DeviceError: fewer GPUs than processes.
+        RunError: torchrun started other numbers of processes, or another process ended.
+    """
+    devices, nodes = process_numbers(devices, nodes)
+    if devices * nodes == 1 or dist.is_initialized():
+        yield Ranks.current()
+        return
+    kind = device.torch_device().type
+    if kind == "cuda" and torch.cuda.device_count() < devices:
+        raise DeviceError(f"--devices {devices} needs as many GPUs, and this machine has {torch.cuda.device_count()}.")
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=DDPStrategy(timeout=_TIMEOUT))
+    fabric.launch()
+    ranks = Ranks.current()
+    try:
+        with running_on(str(fabric.device)):
+            yield ranks
+    except UnboxedError:
+        raise
+    except RuntimeError as error:
+        if not _is_lost(error):
+            raise
+        raise RunError(
+            f"Process {ranks.number} of {ranks.count} lost the others: one of them ended. Its message is above or in "
+            "its log; start all again with --resume."
+        ) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def process_numbers(devices: int, nodes: int) -> tuple[int, int]:
+    """Processes on each machine, and machines: those of torchrun where it has started this process.
+
+    Args:
+        devices, nodes: the numbers that were asked for.
+
+    Raises:
+        RunError: none, or others than those of torchrun.
+    """
+    if devices < 1 or nodes < 1:
+        raise RunError(f"--devices is {devices} and --nodes {nodes}; expected at least 1.")
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return devices, nodes
+    every, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if (devices, nodes) not in ((1, 1), (local, every // local)):
+        raise RunError(
+            f"torchrun has started {every} processes, {local} on this machine, but --devices {devices} --nodes {nodes} "
+            "are other numbers; leave both out."
+        )
+    return local, every // local
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    text = str(error)
+    return isinstance(error, dist.DistBackendError) or any(sign in text for sign in ("gloo", "Connection", "NCCL"))
+
+
+def require_same_data(ranks: Ranks, device: torch.device, *loaders: SplitLoader) -> None:
+    """Raise an error on every process unless all have read the same images and captions.
+
+    Args:
+        ranks: the processes.
+        device: of the texts that they exchange.
+        loaders: the splits.
+
+    Raises:
+        RunError: they differ; the message names the processes.
+    """
+    digest = hashlib.sha256()
+    for loader in loaders:
+        words = [[caption.words for caption in captions] for captions in loader.captions]
+        digest.update(json.dumps([loader.image_ids, words]).encode())
+    digests = ranks.texts(digest.hexdigest(), device)
+    others = [str(number) for number, other in enumerate(digests) if other != digests[0]]
+    if others:
+        raise RunError(
+            f"Processes {', '.join(others)} of {ranks.count} have read other images or captions than process 0; give "
+            "all of them the same dataset and store, such as on a shared disk."
+        )

@@ -1,0 +1,71 @@
+"""Batch norms whose statistics are those of the batches of all processes, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.functional import batch_norm
+
+from unboxed.attention.normalize import SharedBatchNorm
+from unboxed.attention.sgraf_heads import AttentionFilter
+from unboxed.errors import RunError
+from unboxed.runtime.ranks import sum_over_ranks
+
+__all__ = ["synchronized_norms"]
+
+
+@contextmanager
+def synchronized_norms(model: nn.Module) -> Iterator[None]:
+    """A context in which the batch norms of `model` normalize by the mean and variance over all processes.
+
+    `torch.nn.SyncBatchNorm` does so on GPUs alone. All processes must call the same norms in the same order.
+
+    Raises:
+        RunError: a model that normalizes each caption by itself, so that the calls differ.
+    """
+    if any(isinstance(module, AttentionFilter) and module.by_caption for module in model.modules()):
+        raise RunError("--gates-by-caption is for one process; leave it out, or train without --devices and --nodes.")
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    for norm in norms:
+        vars(norm)["forward"] = partial(_normalized, norm)  # takes precedence over the method of the class
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del vars(norm)["forward"]
+
+
+def _normalized(norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: torch.Tensor) -> torch.Tensor:
+    if isinstance(norm, SharedBatchNorm):
+        return _over_all(norm, rows[:, None])[:, 0]
+    return _over_all(norm, rows)
+
+
+def _over_all(norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: torch.Tensor) -> torch.Tensor:
+    """Rows `[N, channels, …]` normalized by statistics over all axes but the second."""
+    axes = [axis for axis in range(rows.ndim) if axis != 1]
+    shape = [-1 if axis == 1 else 1 for axis in range(rows.ndim)]
+    own = rows.new_tensor([rows.numel() // rows.shape[1]])
+    sums = sum_over_ranks(torch.cat([rows.sum(dim=axes), own]))
+    count = float(sums[-1].detach())
+    if count < 2:  # no variance: by the running statistics, as the norms of one process
+        return batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+    mean = sums[:-1] / count
+    variance = sum_over_ranks((rows - mean.view(shape)).square().sum(dim=axes)) / count
+    _update(norm, mean.detach(), variance.detach() * count / (count - 1))
+    normal = (rows - mean.view(shape)) * (variance + norm.eps).rsqrt().view(shape)
+    return normal * norm.weight.view(shape) + norm.bias.view(shape)
+
+
+def _update(norm: nn.BatchNorm1d | nn.BatchNorm2d, mean: torch.Tensor, variance: torch.Tensor) -> None:
+    """The running statistics, as PyTorch keeps them."""
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    with torch.no_grad():
+        norm.num_batches_tracked += 1
+        momentum = norm.momentum if norm.momentum is not None else 1 / float(norm.num_batches_tracked)
+        norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), momentum)
+        norm.running_var.lerp_(variance.to(norm.running_var.dtype), momentum)

@@ -1,0 +1,147 @@
+"""Two processes that share every batch train as one process with the whole batch; lost and different ones are errors.
+
+The processes exchange tensors over gloo on the CPU. `two_ranks.py` is what they run, in double precision.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unboxed.errors import DeviceError, RunError
+from unboxed.runtime.devices import Device
+from unboxed.runtime.ranks import Ranks
+from unboxed.training.launch import process_numbers, processes, require_same_data
+
+PROGRAM = Path(__file__).with_name("two_ranks.py")
+NAMES = ("infoground", "ckd", "scan", "npair")
+World = tuple[Path, Path]
+
+
+def _start(world: World, out: Path, names: tuple[str, ...], **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(PROGRAM), str(world[0]), str(world[1]), str(out), *names]
+    own = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return subprocess.Popen(command, env=own | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def _start_two(
+    world: World, out: Path, names: tuple[str, ...], *of_each: dict[str, str]
+) -> list[subprocess.Popen[str]]:
+    """Two processes with the environment that torchrun gives them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    joined = {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GROUP_RANK": "0"}
+    counts = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    return [
+        _start(world, out, names, **joined, **counts, RANK=str(number), LOCAL_RANK=str(number), **own)
+        for number, own in enumerate(of_each or ({}, {}))
+    ]
+
+
+def _ended(process: subprocess.Popen[str]) -> str:
+    """What a process printed that ended well."""
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    return printed
+
+
+def _losses(run: Path) -> list[dict[str, float]]:
+    entries: list[dict[str, float]] = json.loads((run / "losses.json").read_text())
+    return [{name: value for name, value in entry.items() if name not in ("seconds", "waiting")} for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folders of the runs of one process and of two."""
+    out = tmp_path_factory.mktemp("ranks")
+    alone = _start(tiny_world, out / "one", NAMES)
+    for process in (*_start_two(tiny_world, out / "two", NAMES), alone):
+        _ended(process)
+    return out / "one", out / "two"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_train_as_one_with_the_whole_batch(name: str, runs: tuple[Path, Path]) -> None:
+    one, two = (_losses(folder / name) for folder in runs)
+    assert len(one) == len(two) and sum("loss" in entry for entry in one) >= 20
+    assert one[-2]["loss"] != pytest.approx(one[0]["loss"], rel=0.01)  # it has learned something
+    for entry, other in zip(one, two, strict=True):
+        assert other == pytest.approx(entry, rel=1e-6)
+    weights, others = (load_file(folder / name / "model.safetensors") for folder in runs)
+    assert weights.keys() == others.keys()
+    for key, value in weights.items():
+        torch.testing.assert_close(others[key], value, rtol=0, atol=1e-5)
+
+
+def test_a_killed_process_ends_the_other_with_a_message_and_the_run_resumes_exactly(
+    runs: tuple[Path, Path], tiny_world: World, tmp_path: Path
+) -> None:
+    first, second = _start_two(tiny_world, tmp_path, ("scan",), {}, {"DIES_AT": "10"})
+    printed, _ = first.communicate()
+    second.communicate()
+    assert (first.returncode, second.returncode) == (1, 9)
+    assert printed.strip().splitlines()[-1].startswith("error: Process 0 of 2 lost the others: one of them ended.")
+    assert (tmp_path / "scan" / "checkpoint.safetensors").is_file()
+    for process in _start_two(tiny_world, tmp_path, ("scan",)):
+        _ended(process)
+    resumed, whole = (load_file(run / "scan" / "model.safetensors") for run in (tmp_path, runs[1]))
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def _loader(*image_ids: str) -> SimpleNamespace:
+    return SimpleNamespace(image_ids=image_ids, captions=[[SimpleNamespace(words=("a", "dog"))] for _ in image_ids])
+
+
+def test_processes_with_different_data_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_three(ranks: Ranks, text: str, device: torch.device) -> list[str]:
+        return [text, "another", text]
+
+    monkeypatch.setattr(Ranks, "texts", of_three)
+    with pytest.raises(RunError, match=r"Processes 1 of 3 have read other images or captions than process 0"):
+        require_same_data(Ranks(0, 3), torch.device("cpu"), _loader("1.jpg"))  # type: ignore[arg-type]
+    monkeypatch.undo()
+    seen = []
+    monkeypatch.setattr(Ranks, "texts", lambda ranks, text, device: seen.append(text) or [text])
+    for ids in (("1.jpg", "2.jpg"), ("1.jpg", "2.jpg"), ("2.jpg", "1.jpg")):
+        require_same_data(Ranks(), torch.device("cpu"), _loader(*ids))  # type: ignore[arg-type]
+    assert seen[0] == seen[1] != seen[2]
+
+
+@pytest.mark.parametrize(("devices", "nodes"), [(0, 1), (1, 0), (-2, 1)])
+def test_there_is_at_least_one_process(devices: int, nodes: int) -> None:
+    with pytest.raises(RunError, match="expected at least 1"), processes(devices, nodes, Device("cpu")):
+        pass
+
+
+def test_the_numbers_of_torchrun_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert process_numbers(3, 2) == (3, 2)
+    for name, value in (("TORCHELASTIC_RUN_ID", "1"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4")):
+        monkeypatch.setenv(name, value)
+    assert process_numbers(1, 1) == process_numbers(4, 2) == (4, 2)
+    with pytest.raises(RunError, match=r"started 8 processes, 4 on this machine, but --devices 8 --nodes 1"):
+        process_numbers(8, 1)
+
+
+def test_more_processes_than_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    message = "--devices 4 needs as many GPUs, and this machine has 2"
+    with pytest.raises(DeviceError, match=message), processes(4, 1, Device("cuda")):
+        pass
+
+
+def test_shares_are_consecutive_and_cover_the_batch() -> None:
+    for total in (2, 3, 7, 48):
+        shares = [Ranks(number, 2).share(total) for number in range(2)]
+        assert shares[0].start == 0 and shares[0].stop == shares[1].start and shares[1].stop == total
+        assert all(share.stop > share.start for share in shares)
