@@ -20,10 +20,10 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
-from unboxed.training.fitting import fit, two_stores
+from unboxed.training.fitting import fit
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
-from unboxed.training.resuming import require_extras, require_free
+from unboxed.training.resuming import require_extras, require_free, two_stores
 from unboxed.training.splits import training_and_validation
 
 __all__ = ["default_fit", "default_recipe", "default_regions"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -27,7 +26,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
-from unboxed.runtime.locks import file_lock, folder_lock, waiting
+from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator, seed_of
@@ -35,7 +34,7 @@ from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import FEW_IMAGES, calibrated
-from unboxed.training.launch import processes, require_same_data
+from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import (
@@ -45,6 +44,7 @@ from unboxed.training.resuming import (
     require_extras,
     require_free,
     require_models,
+    two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
@@ -53,7 +53,7 @@ from unboxed.types import Example
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["FitSettings", "fit", "two_stores"]
+__all__ = ["FitSettings", "fit"]
 
 _MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
@@ -92,20 +92,12 @@ def fit(
     require_free(settings.out, resume=True)
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
-        with processes(settings.devices, settings.nodes, device) as ranks, _locked(settings, ranks, show):
+        with processes(settings.devices, settings.nodes, device) as ranks, run_lock(settings, ranks, show):
             if not ranks.is_first:
                 show, report = (lambda line: None), (lambda entry: None)
             with ranks.in_turn():
                 prepared = _prepared(recipe, options, settings, sources, preset, show)
             return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
-
-
-@contextmanager
-def _locked(settings: FitSettings, ranks: Ranks, show: Callable[[str], None]) -> Iterator[None]:
-    """The lock of the run, which the first process holds for all."""
-    with waiting(settings.wait or not ranks.is_first):
-        with folder_lock(settings.out, show=show) if ranks.is_first else nullcontext():
-            yield
 
 
 class _Prepared(NamedTuple):
@@ -402,11 +394,3 @@ def _finished(grounder: Grounder, data: _Data, run: Path, show: Callable[[str], 
     grounder.config.save(run)
     (run / "checkpoint.safetensors").unlink(missing_ok=True)
     return grounder
-
-
-def two_stores(store: Path) -> RegionsError:
-    """The error of a fit that is given a store, and sources of regions as well."""
-    return RegionsError(
-        f"--regions {store} has its regions already, and options such as --detector find others; leave out --regions, "
-        "or these options."
-    )

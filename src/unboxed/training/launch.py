@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import torch
@@ -16,10 +16,12 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from unboxed.errors import DeviceError, RunError, UnboxedError
 from unboxed.runtime.devices import Device, running_on
+from unboxed.runtime.locks import folder_lock, waiting
 from unboxed.runtime.ranks import Ranks
+from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
 
-__all__ = ["process_numbers", "processes", "require_same_data"]
+__all__ = ["process_numbers", "processes", "require_same_data", "run_lock"]
 
 _TIMEOUT = timedelta(days=7)  # the others wait while the first one finds regions
 
@@ -62,6 +64,23 @@ def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def run_lock(settings: FitSettings, ranks: Ranks, show: Callable[[str], None]) -> Iterator[None]:
+    """The lock of the run, which the first process holds for all; the others wait for locks of stores.
+
+    Args:
+        settings: of the fit.
+        ranks: the processes.
+        show: called with a line of text about a process that is waited for.
+
+    Raises:
+        BusyError: another fit writes the run.
+    """
+    own = folder_lock(settings.out, show=show) if ranks.is_first else nullcontext()
+    with waiting(settings.wait or not ranks.is_first), own:
+        yield
 
 
 def process_numbers(devices: int, nodes: int) -> tuple[int, int]:

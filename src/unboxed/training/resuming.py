@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unboxed.errors import RunError
+from unboxed.errors import RegionsError, RunError
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import load_weights
 from unboxed.recipes import RecipeConfig
@@ -21,7 +21,15 @@ from unboxed.training.split_loader import SplitLoader
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["continue_finished", "needs_more_epochs", "previous_run", "require_extras", "require_free", "require_models"]
+__all__ = [
+    "continue_finished",
+    "needs_more_epochs",
+    "previous_run",
+    "require_extras",
+    "require_free",
+    "require_models",
+    "two_stores",
+]
 
 
 def require_extras(settings: FitSettings) -> None:
@@ -111,3 +119,11 @@ def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, pres
     if not previous.facts.get("finished") and precision != settings.precision:
         raise RunError(f"{run} was started with --precision {precision}; repeat it.")
     return previous
+
+
+def two_stores(store: Path) -> RegionsError:
+    """The error of a fit that is given a store, and sources of regions as well."""
+    return RegionsError(
+        f"--regions {store} has its regions already, and options such as --detector find others; leave out --regions, "
+        "or these options."
+    )
