@@ -89,13 +89,37 @@ def test_negatives_replace_the_word_of_their_noun_with_every_tokenizer() -> None
         encoded.word_at(1)
 
 
-@pytest.mark.parametrize("reading", [ORIGINAL, PHRASES, TextConfig(phrase_pooling="last")])
-def test_a_text_encoder_without_an_onnx_form_is_refused(reading: TextConfig, tiny_run: Path, tmp_path: Path) -> None:
-    run = Grounder.load(tiny_run)
-    options = replace(run.config.options, hidden_width=32, text_encoder=reading)
-    model = options.build(run.vocabulary, run.config.region_width)
-    with pytest.raises(ExportError, match="text encoder of this run has no ONNX form"):
-        export_onnx(Grounder(replace(run.config, options=options), model, run.vocabulary), tmp_path / "out")
+def _reading(run: Path, reading: TextConfig) -> Grounder:
+    """A run with another text encoder, untrained."""
+    like = Grounder.load(run)
+    options = replace(like.config.options, hidden_width=32, text_encoder=reading)
+    vocabulary = replace(like.vocabulary, tokenizer=Tokenizer(reading.tokenizer))
+    model = options.build(vocabulary, like.config.region_width).eval()
+    return Grounder(replace(like.config, options=options), model, vocabulary)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        TextConfig(cell="lstm", phrase_pooling="last"),
+        TextConfig(tokenizer="treebank", bidirectional=False, word_state="mean", phrase_pooling="max"),
+    ],
+)
+def test_every_network_that_reads_captions_has_an_onnx_form(
+    reading: TextConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    for extra in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(extra, reason='ONNX is not installed: pip install "unboxed[onnx]"')
+    grounder = _reading(tiny_run, reading)
+    differences = export_onnx(grounder, tmp_path / "out", show=lambda line: None)  # refuses what differs from PyTorch
+    assert max(differences.values()) < 1e-4
+    assert Vocabulary.load(tmp_path / "out" / "vocab.json").tokenizer.name == reading.tokenizer
+
+
+def test_a_network_that_reads_phrases_has_no_onnx_form(tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="reads each phrase alone, which has no ONNX form"):
+        export_onnx(_reading(tiny_run, PHRASES), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,6 @@ from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embe
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.digests import record_digest
 from unboxed.runtime.locks import file_lock
-from unboxed.text.settings import TextConfig
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -136,17 +135,10 @@ def _check(grounder: Grounder, out: Path) -> None:
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "
             "exported."
         )
-    reading, exported = config.options.text_encoder, TextConfig()
-    if (reading.cell, reading.bidirectional, reading.word_state, reading.phrase_reads, reading.phrase_pooling) != (
-        exported.cell,
-        exported.bidirectional,
-        exported.word_state,
-        exported.phrase_reads,
-        exported.phrase_pooling,
-    ):
+    if config.options.text_encoder.phrase_reads == "phrase":
         raise ExportError(
-            "The text encoder of this run has no ONNX form; only a bidirectional GRU with `--word-state linear` that "
-            "reads captions, and means of words as phrases (the defaults), can be exported."
+            "The text encoder of this run reads each phrase alone, which has no ONNX form; train with `--phrase-reads "
+            "caption`, the default."
         )
     if importlib.util.find_spec("onnxscript") is None or not hasattr(torch.onnx, "ops"):
         raise ExportError(

@@ -1,21 +1,21 @@
 """A model as four modules that `torch.onnx` can write: regions, text, alignment, ranking.
 
 They compute what the model computes, in operations that ONNX has: padded rows are computed and set to zero instead of
-being left out, and the GRU is the operator of ONNX, which takes the lengths of the captions.
+being left out, and the GRU or LSTM is the operator of ONNX, which takes the lengths of the captions.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.ranking import mean_weights, phrase_scores, ranked_scores
+from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
-from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.recurrent import RecurrentEncoder, pooled
 from unboxed.types import detected
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["OPSET", "AlignmentGraph", "RankingGraph", "RegionGraph", "TextGraph", "exportable"]
 
 OPSET = 18
+_BIASES = ("bias_ih", "bias_hh")
 
 
 def exportable(model: MatchingModel) -> MatchingModel:
@@ -69,7 +70,7 @@ class RegionGraph(nn.Module):
 
 
 class TextGraph(nn.Module):
-    """From word ids to the states of words, and to the embeddings of queries: of words, or of means of words."""
+    """From word ids to the states of words, and to the embeddings of queries: of words, or of words pooled."""
 
     weight_ih: torch.Tensor
     weight_hh: torch.Tensor
@@ -79,41 +80,61 @@ class TextGraph(nn.Module):
         super().__init__()
         self.model = model
         text = cast(RecurrentEncoder, model.text)
-        self.hidden_width = text.network.hidden_size
-        both = ("", "_reverse")
+        self.reading, self.hidden_width = text.settings, text.network.hidden_size
+        ways = ("", "_reverse") if self.reading.bidirectional else ("",)
         for name in ("weight_ih", "weight_hh"):
-            rows = [_onnx_gates(getattr(text.network, f"{name}_l0{way}")) for way in both]
+            rows = [_onnx_gates(getattr(text.network, f"{name}_l0{way}"), self.reading.cell) for way in ways]
             self.register_buffer(name, torch.stack(rows))
         biases = [
-            [_onnx_gates(getattr(text.network, f"{name}_l0{way}")) for name in ("bias_ih", "bias_hh")] for way in both
+            torch.cat(
+                [_onnx_gates(getattr(text.network, f"bias_{kind}_l0{way}"), self.reading.cell) for kind in _KINDS]
+            )
+            for way in ways
         ]
-        self.register_buffer("bias", torch.stack([torch.cat(pair) for pair in biases]))
+        self.register_buffer("bias", torch.stack(biases))
 
     def forward(
         self, tokens_CW: torch.Tensor, mask_CW: torch.Tensor, member_CQW: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
         """The states of the words, the mask of the queries, and the tensors of `QueryEmbeddings`."""
         embedded_CWE = cast(RecurrentEncoder, self.model.text).embedding(tokens_CW)
-        rows_WCE, length_C = embedded_CWE.transpose(0, 1), mask_CW.sum(dim=1).to(torch.int32)
-        context_WDCH = torch.onnx.ops.symbolic(
-            "GRU",
-            [rows_WCE, self.weight_ih, self.weight_hh, self.bias, length_C],
-            {"hidden_size": self.hidden_width, "direction": "bidirectional", "linear_before_reset": 1},
-            dtype=torch.float32,
-            shape=[rows_WCE.shape[0], 2, rows_WCE.shape[1], self.hidden_width],
-            version=OPSET,
-        )
-        context_CWH = context_WDCH.permute(2, 0, 1, 3).flatten(2)
-        words_CWH = torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
+        context_WDCH = self._context(embedded_CWE, mask_CW)
+        if self.reading.word_state == "mean":
+            words_CWH = context_WDCH.mean(dim=1).transpose(0, 1) * mask_CW[..., None]
+        else:
+            context_CWH = context_WDCH.permute(2, 0, 1, 3).flatten(2)
+            words_CWH = torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
         mask_CQ = member_CQW.any(dim=-1)
-        queries_CQH = mean_weights(member_CQW, words_CWH.dtype) @ words_CWH
+        queries_CQH = pooled(words_CWH, member_CQW, self.reading.phrase_pooling)
         return words_CWH, mask_CQ, *self.model.aligner.embed_queries(queries_CQH, mask_CQ).tensors
 
+    def _context(self, embedded_CWE: torch.Tensor, mask_CW: torch.Tensor) -> torch.Tensor:
+        """The states `[W, D, C, H]` of the D directions, by the operator of ONNX."""
+        rows_WCE, length_C = embedded_CWE.transpose(0, 1), mask_CW.sum(dim=1).to(torch.int32)
+        both = self.reading.bidirectional
+        attributes: dict[str, Any] = {"hidden_size": self.hidden_width}
+        attributes["direction"] = "bidirectional" if both else "forward"
+        if self.reading.cell == "gru":
+            attributes["linear_before_reset"] = 1  # as in PyTorch
+        found: torch.Tensor = torch.onnx.ops.symbolic(
+            self.reading.cell.upper(),
+            [rows_WCE, self.weight_ih, self.weight_hh, self.bias, length_C],
+            attributes,
+            dtype=torch.float32,
+            shape=[rows_WCE.shape[0], 1 + both, rows_WCE.shape[1], self.hidden_width],
+            version=OPSET,
+        )
+        return found
 
-def _onnx_gates(weights: torch.Tensor) -> torch.Tensor:
-    """The rows of a GRU's gates in the order of ONNX: update, reset, new. PyTorch has reset, update, new."""
-    reset, update, new = weights.detach().chunk(3)
-    return torch.cat([update, reset, new])
+
+def _onnx_gates(weights: torch.Tensor, cell: str) -> torch.Tensor:
+    """The rows of the gates in the order of ONNX. A GRU has update, reset, new there, and reset, update, new here; an
+    LSTM input, output, forget, new there, and input, forget, new, output here."""
+    if cell == "gru":
+        reset, update, new = weights.detach().chunk(3)
+        return torch.cat([update, reset, new])
+    entering, forget, new, output = weights.detach().chunk(4)
+    return torch.cat([entering, output, forget, new])
 
 
 class AlignmentGraph(nn.Module):
