@@ -86,9 +86,7 @@ class TextGraph(nn.Module):
             rows = [_onnx_gates(getattr(text.network, f"{name}_l0{way}"), self.reading.cell) for way in ways]
             self.register_buffer(name, torch.stack(rows))
         biases = [
-            torch.cat(
-                [_onnx_gates(getattr(text.network, f"bias_{kind}_l0{way}"), self.reading.cell) for kind in _KINDS]
-            )
+            torch.cat([_onnx_gates(getattr(text.network, f"{name}_l0{way}"), self.reading.cell) for name in _BIASES])
             for way in ways
         ]
         self.register_buffer("bias", torch.stack(biases))
