@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test coverage lint types docs dependencies soak
+.PHONY: setup demo test coverage lint types docs dependencies soak fuzz
 
 setup: $(VENV)/.installed
 
@@ -45,3 +45,7 @@ dependencies: setup
 # 5,000 requests of 32 clients to a studio, whose memory must not grow.
 soak: setup
 	@$(BIN)/python tests/soak/studio_requests.py
+
+# 20,000 damaged inputs for every kind of file that is read again.
+fuzz: setup
+	@UNBOXED_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz

@@ -206,7 +206,7 @@ def _parsed(lines: Sequence[str], path: Path) -> Iterator[Any]:
     for number, line in enumerate(lines, start=1):
         try:
             yield json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EvaluationError(f"{path}, line {number} is not JSON ({error}); expected {_EXPECTED}.") from None
 
 
@@ -221,7 +221,7 @@ def _of_row(row: Any, where: str) -> list[Prediction]:
         boxes, scores = np.array(row["boxes"], float).reshape(-1, 4), row.get("scores")
         order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
         return [_one(row.get("image", row.get("image_id")), boxes[order], row)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise EvaluationError(f"{where}: {_reason(error)}; expected {_EXPECTED}.") from None
 
 

@@ -294,7 +294,7 @@ class Outcome:
                 more={name.split("/")[1]: _metric(arrays, name) for name in arrays if name.endswith("/ids")},
                 curve=LearningCurve.from_dict(content["curve"]) if "curve" in content else LearningCurve(),
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, RecursionError) as error:
             raise EvaluationError(
                 f"{stem}.json or .npz is damaged ({plain_reason(error)}); delete both, and the cell is evaluated again."
             ) from None

@@ -257,7 +257,7 @@ def load_class_map(path: Path) -> dict[str, str]:
         raise ModelError(
             f"The class map {path} cannot be read ({plain_reason(error)}); name a JSON file {{phrase: class}}."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"The class map {path} is no JSON ({plain_reason(error)}); write {{phrase: class}}.") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
         raise ModelError(f"The class map {path} must be a JSON object {{phrase: class}}, all in quotes.")

@@ -284,7 +284,7 @@ def _parse_names(text: str) -> tuple[str, ...]:
         try:
             try:
                 value = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = ast.literal_eval(text)  # exporters write str(dict)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return ()

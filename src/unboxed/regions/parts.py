@@ -110,7 +110,7 @@ class PartFile(NamedTuple):
             places = {str(image_id): int(place) for image_id, place in values["images"].items()}
             part = Part.parse(f"{values['part']}/{values['of']}")
             return PartFile(part, str(values["dataset"]), places, values["finished"] is True)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, StoreError, RecursionError) as error:
             raise StoreError(f"{file} cannot be read ({error}); extract this part again into a new folder.") from error
 
 

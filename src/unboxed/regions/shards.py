@@ -102,7 +102,7 @@ class Shard:
             if rows != {sum(entry.count for entry in self.entries)}:
                 raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             raise _damaged(path, error) from error
         self._checked = False
 

@@ -99,7 +99,7 @@ class RegionStore:
         shards = sorted(shard for shard in (path / "shards").glob("*.safetensors") if not shard.name.startswith("."))
         try:
             header = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{file} is damaged ({plain_reason(error)}); extract the regions again.") from error
         if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise StoreError(f"{file} does not describe a region store of unboxed.")

@@ -84,7 +84,7 @@ def _listed(folder: Path) -> dict[str, str]:
         content: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         found = content["sha256"] if content["format"] == _FORMAT else {}
         return dict(found)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

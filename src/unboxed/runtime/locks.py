@@ -153,7 +153,7 @@ def _holder(file: Path) -> str:
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         return f"process {about['pid']} on {about['host']} ({about['command']}, since {about['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
 
 

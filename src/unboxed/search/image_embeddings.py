@@ -188,7 +188,7 @@ class Shard:
             self.anchor_score_NA = self._tensors["probes"]
         except FileNotFoundError:
             raise SearchError(f"{path} is gone: the index was changed since it was opened; open it again.") from None
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{path} is damaged ({plain_reason(error)}). "
                 "Delete it and run `unboxed index` again: only its images are "

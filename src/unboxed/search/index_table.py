@@ -140,7 +140,7 @@ class ImageTable:
                 elif field.name != "root":
                     values[field.name] = opened.get_tensor(name)
             return ImageTable(**values)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{path} is damaged ({plain_reason(error)}); delete it and run `unboxed index` again."
             ) from None

@@ -149,7 +149,7 @@ def _content(text: str) -> tuple[tuple[str, ...], Tokenizer]:
     """The words and the tokenizer in the text of a vocabulary file; the first version has no tokenizer but `words`."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"The vocabulary is not valid JSON ({plain_reason(error)}); copy the run's vocab.json anew."
         ) from None

@@ -73,7 +73,7 @@ def _row(sample: dict[str, bytes]) -> dict[str, Any]:
 def _json_captions(content: bytes | None) -> Any:
     try:
         values = json.loads(content) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     if not isinstance(values, dict):
         return []

@@ -91,7 +91,7 @@ class MAFFeatures(FeatureImporter):
             for image in found.values():
                 if not all(isinstance(name, str) for name in image["classes"]) or "bboxes" not in image:
                     raise ValueError("an image without `bboxes`, or with other `classes` than names")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegionsError(
                 f"{path} cannot be read as detections ({plain_reason(error)}); put it beside the features."
             ) from None

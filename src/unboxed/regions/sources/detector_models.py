@@ -279,7 +279,7 @@ def _detects(config: Path) -> bool:
         return False
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     if not isinstance(content, dict) or content.get("model_type") not in _FIXED_CLASSES:
         return False
