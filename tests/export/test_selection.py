@@ -157,3 +157,11 @@ def test_every_box_is_selected_or_counted_and_no_two_of_a_name_overlap(
                     assert overlap <= options.merge
     for name in selection.categories:
         assert sum(box.category == name for image in selection.images for box in image.boxes) >= options.min_boxes
+
+
+def test_abstract_nouns_name_no_box(ground: Callable[..., Grounding]) -> None:
+    caption = "An overview of the usage, stuff on a table and the rest."
+    box = [10, 10, 50, 50]
+    phrases = [(text, box, 0.9) for text in ("An overview", "the usage", "stuff", "a table", "the rest")]
+    selection = select_boxes([ground(caption, *phrases)], ["a.jpg"])
+    assert selection.categories == ("table",) and selection.unnamed == 4

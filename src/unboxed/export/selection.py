@@ -28,6 +28,8 @@ _NO_OBJECT = frozenset(
         air area background bottom camera center centre close closeup corner day distance edge end evening foreground
         front image landscape left lot middle morning night photo photograph picture place portrait position right
         scene setting shot side sight something space time top view way
+        action activity appearance beauty concept depth detail direction effort event example fun idea kind moment north
+        overview rest size sort south story stuff style thing type usage use variety version west
         """
     )
 )
