@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test coverage lint types docs dependencies soak fuzz
+.PHONY: setup demo test coverage lint types docs dependencies soak fuzz kill
 
 setup: $(VENV)/.installed
 
@@ -49,3 +49,7 @@ soak: setup
 # 20,000 damaged inputs for every kind of file that is read again.
 fuzz: setup
 	@UNBOXED_FUZZ=20000 $(BIN)/python -m pytest tests/fuzz
+
+# 300 times a command is killed and repeated; all files must be those of an undisturbed one.
+kill: setup
+	@$(BIN)/python tests/kill/kill_commands.py --kills 300

@@ -124,6 +124,7 @@ def _prepared(
     previous = previous_run(recipe, options, settings, preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
     if finished is not None and not needs_more_epochs(finished, options):
+        (run / "checkpoint.safetensors").unlink(missing_ok=True)  # of a process that was killed at the very end
         show(f"{run} has finished already; nothing to do.")
         return None
     data = _read_data(options, settings, sources, show)
