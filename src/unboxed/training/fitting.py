@@ -388,7 +388,7 @@ def _finished(grounder: Grounder, data: _Data, run: Path, show: Callable[[str], 
     if calibration is not None and images < FEW_IMAGES:
         show(
             f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
-            f"be off; {FEW_IMAGES} held-out images make it reliable. `label --min-confidence` moves the cut."
+            f"be off; more held-out images make it steadier. `label --min-confidence` moves the cut."
         )
     grounder.config.facts.update(finished=True)
     grounder.config = replace(grounder.config, presence=calibration)
