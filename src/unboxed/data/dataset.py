@@ -335,7 +335,7 @@ def _keys_of_formats() -> list[tuple[str, str]]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DatasetError(
             f"{path} is not valid TOML: {error}. Tables of captions end in {', '.join(TABLE_SUFFIXES)}."
         ) from None

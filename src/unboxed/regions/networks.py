@@ -167,7 +167,7 @@ def _described(path: Path) -> dict[str, str]:
         return {}
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RegionsError(
             f"{file}, which describes {path.name}, cannot be read ({plain_reason(error)}); correct or remove it."
         ) from None
