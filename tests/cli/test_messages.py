@@ -127,7 +127,8 @@ MISTAKES = [
 @pytest.fixture(scope="session")
 def places(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The paths that stand for the names in capitals."""
-    folder = tmp_path_factory.mktemp("mistakes")
+    folder = tmp_path_factory.mktemp("mistakes") / "tables"  # images are looked for beside the folder of a table too
+    folder.mkdir()
     for name, content in TABLES.items():
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "nothing").mkdir()

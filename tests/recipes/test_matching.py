@@ -98,7 +98,7 @@ def hinge(config: MatchingConfig, epoch: int = 0) -> float:
     pairs: Any = SimpleNamespace(
         score_BC=score_BC,
         image_of_C=IMAGE_OF_C,
-        batch=SimpleNamespace(images=range(3)),
+        image_count=3,
         training_step=SimpleNamespace(epoch=epoch),
     )
     (loss,) = config.objective(pairs).values()
@@ -121,7 +121,7 @@ def test_constraints_keep_their_share_of_a_caption_under_the_sum(monkeypatch: py
     pairs: Any = SimpleNamespace(
         score_BC=torch.eye(3),
         image_of_C=torch.arange(3),
-        batch=SimpleNamespace(images=range(3)),
+        image_count=3,
         training_step=SimpleNamespace(epoch=0),
     )
     mean, total = (SCAN(hinge=hinge, warm_up=0, margin=1.5).objective(pairs) for hinge in ("mean", "sum"))

@@ -15,12 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from unboxed.runtime.atomic import atomic_path
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 __all__ = ["check_header", "check_numbers", "check_tensor_file", "plain_metadata", "write_tensor_file"]
@@ -49,6 +47,7 @@ def write_tensor_file(
     """Write tensors, text metadata and digests to a safetensors file, atomically. Equal content gives equal bytes.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> from safetensors.numpy import load_file
     >>> path = Path(tempfile.mkdtemp()) / "a.safetensors"
     >>> write_tensor_file(path, {"x": np.arange(3)}, {"made by": "an example"})
@@ -160,6 +159,8 @@ def _itemsize(value: npt.NDArray[Any] | torch.Tensor) -> int:
 
 def _numbers(value: npt.NDArray[Any] | torch.Tensor) -> memoryview:
     """The bytes of an array or tensor, in its order."""
+    import numpy as np  # here, because settings of regions, which `--help` reads, import this module
+
     if not isinstance(value, np.ndarray):
         import torch
 
