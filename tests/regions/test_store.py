@@ -138,7 +138,13 @@ def test_damage_is_reported_and_repaired_by_deleting_the_shard(tmp_path: Path, e
             RegionStore.open(tmp_path / "store")
     listed = json.loads(safe_open(_written(shard, whole), framework="numpy").metadata()["images"])
     arrays = load_file(shard)
-    for damaged_list, message in ((listed[:1], "fill"), ([{"id": 1}], "damaged"), (7, "damaged")):
+    negative = [{**listed[0], "count": -1}, *listed[1:]]
+    for damaged_list, message in (
+        (listed[:1], "fill"),
+        ([{"id": 1}], "damaged"),
+        (7, "damaged"),
+        (negative, "wrong numbers"),
+    ):
         save_file(arrays, shard, metadata={"images": json.dumps(damaged_list)})
         with pytest.raises(StoreError, match=message):
             RegionStore.open(tmp_path / "store")
@@ -148,6 +154,27 @@ def test_damage_is_reported_and_repaired_by_deleting_the_shard(tmp_path: Path, e
     shard.unlink()
     summary = extract(examples, SETTINGS, tmp_path / "store", progress=False)
     assert (summary.done, summary.reused) == (2, 7)
+
+
+def test_a_shard_that_cannot_be_read_is_not_removed(
+    tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract(examples[:1], SETTINGS, tmp_path / "store", progress=False)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("unboxed.regions.shards.check_header", refused)
+    with pytest.raises(StoreError, match=r"000000\.safetensors is damaged"):
+        RegionStore.create_or_resume(tmp_path / "store", SETTINGS)
+    assert (tmp_path / "store" / "shards" / "000000.safetensors").is_file()
+
+
+def test_a_file_in_the_place_of_a_store_is_left_alone(tmp_path: Path) -> None:
+    file = _written(tmp_path / "store", b"notes")
+    with pytest.raises(StoreError, match="exists and is not a region store"):
+        RegionStore.create_or_resume(file, SETTINGS)
+    assert file.read_bytes() == b"notes"
 
 
 def test_a_store_of_a_newer_version_or_with_a_broken_header(tmp_path: Path, examples: list[Example]) -> None:

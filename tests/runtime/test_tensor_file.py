@@ -13,13 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_torch
 
-from unboxed.runtime.tensor_file import (
-    check_header,
-    check_numbers,
-    check_tensor_file,
-    plain_metadata,
-    write_tensor_file,
-)
+from unboxed.runtime.tensor_digests import check_header, check_numbers, check_tensor_file, plain_metadata
+from unboxed.runtime.tensor_file import write_tensor_file
 
 _ARRAYS = {
     "half": np.linspace(-1, 1, 5, dtype=np.float16),

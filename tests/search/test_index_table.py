@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from unboxed.errors import SearchError
-from unboxed.runtime.tensor_file import plain_metadata
+from unboxed.runtime.tensor_digests import plain_metadata
 from unboxed.search import Index
 from unboxed.search.candidates import LowRankScores
 from unboxed.search.index_table import ImageTable, Texts

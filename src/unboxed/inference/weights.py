@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import RunError, plain_reason
-from unboxed.runtime.tensor_file import check_tensor_file, plain_metadata, write_tensor_file
+from unboxed.runtime.tensor_digests import check_tensor_file, plain_metadata
+from unboxed.runtime.tensor_file import write_tensor_file
 
 __all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "write_tensors"]
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import StoreError, plain_reason
-from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
+from unboxed.runtime.tensor_digests import check_tensor_file
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import words

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from unboxed.errors import StoreError, plain_reason
 from unboxed.regions.validity import first_fault
-from unboxed.runtime.tensor_file import check_header, check_numbers, write_tensor_file
+from unboxed.runtime.tensor_digests import check_header, check_numbers
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Array
 
 __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]

@@ -180,23 +180,16 @@ class RegionStore:
         """
         shard, entry = self._entry(image_id)
         arrays = shard.arrays(entry.start, entry.count)
-        try:
-            return Regions(
-                boxes=arrays.boxes,
-                scores=arrays.scores,
-                features=_read_only(arrays.features),
-                class_probs=_read_only(arrays.class_probs),
-                class_names=self.class_names,
-                sources=tuple(self.source_names[i] for i in arrays.sources.tolist()),
-                width=entry.width,
-                height=entry.height,
-            )
-        except (RegionsError, IndexError) as error:
-            raise StoreError(
-                f"{shard.path} is damaged: the regions of {image_id} are not usable ({plain_reason(error)}). "
-                "Delete this file and "
-                "run the extraction again: only its images are extracted again."
-            ) from error
+        return Regions(
+            boxes=arrays.boxes,
+            scores=arrays.scores,
+            features=_read_only(arrays.features),
+            class_probs=_read_only(arrays.class_probs),
+            class_names=self.class_names,
+            sources=tuple(self.source_names[i] for i in arrays.sources.tolist()),
+            width=entry.width,
+            height=entry.height,
+        )
 
     def arrays(self, image_id: str) -> RegionArrays:
         """The regions of one image as stored. All numbers of a shard are validated when it is first read.

@@ -1,6 +1,6 @@
 """Digests of copied files: `digests.json` in a folder lists the sha256 of each, which is compared when it is opened.
 
-Files of tensors have their own digests (`tensor_file`). Files that people write, such as `config.json`, have none.
+Files of tensors have their own digests (`tensor_digests`). Files that people write, such as `config.json`, have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from unboxed.errors import plain_reason
 from unboxed.runtime.atomic import write_json
-from unboxed.runtime.tensor_file import check_tensor_file
+from unboxed.runtime.tensor_digests import check_tensor_file
 
 __all__ = ["ARCHIVE_ERRORS", "check_digest", "record_digest", "verified"]
 

@@ -22,7 +22,8 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_embedded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
-from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
+from unboxed.runtime.tensor_digests import check_tensor_file
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Caption, ImageBatch, Regions, detected
 
 __all__ = [

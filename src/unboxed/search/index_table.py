@@ -19,7 +19,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import SearchError, plain_reason
-from unboxed.runtime.tensor_file import check_tensor_file, write_tensor_file
+from unboxed.runtime.tensor_digests import check_tensor_file
+from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
 
 __all__ = ["ImageTable", "Texts"]
