@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.errors import EvaluationError
+from unboxed.errors import EvaluationError, plain_reason
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
@@ -79,7 +79,9 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(f"{path} cannot be read as predictions ({error}); expected {_EXPECTED}.") from None
+        raise EvaluationError(
+            f"{path} cannot be read as predictions ({plain_reason(error)}); expected {_EXPECTED}."
+        ) from None
     if text.lstrip().startswith("["):
         (entries,) = _parsed([text], path)
         return _coco_results(entries, path)

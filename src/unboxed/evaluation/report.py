@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
@@ -24,12 +23,11 @@ from unboxed.types import Array, Caption, Phrase
 from unboxed.visualization.curves import Chart, training_charts
 from unboxed.visualization.draw import PALETTE, ink
 from unboxed.visualization.heat import heat_colours
-from unboxed.visualization.html import html_template, jpeg_data_uri
+from unboxed.visualization.html import html_template, thumbnail_data_uri
 
 __all__ = ["GalleryItem", "write_report"]
 
-_LONG_SIDE = 480  # pixels of an image in the file; 40 images take about 2 MB
-_JPEG_QUALITY = 80
+_LONG_SIDE, _JPEG_QUALITY = 480, 80  # of an image in the file; 40 images take about 2 MB
 _HEAT_REGIONS = 24  # regions in the file per word, those with the largest attention weights
 _HEADLINES = {
     "recall_any@1": "of phrases: the first box has {iou} with a gold box",
@@ -152,14 +150,14 @@ class _Card:
 def _card(item: GalleryItem, number: int, rule: BoxRule) -> _Card:
     grounding = item.grounding
     gold = {(phrase.start, phrase.end): phrase for phrase in item.caption.phrases}
-    image = open_image(item.image)
-    image.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)  # the page restores the original aspect ratio
+    # The page restores the original aspect ratio.
+    image = thumbnail_data_uri(open_image(item.image), _LONG_SIDE, _JPEG_QUALITY)
     phrases = [
         _answer(phrase, gold.get((phrase.start, phrase.end)), i, rule) for i, phrase in enumerate(grounding.phrases)
     ]
     return _Card(
         number=number,
-        image=jpeg_data_uri(image, _JPEG_QUALITY),
+        image=image,
         width=grounding.width,
         height=grounding.height,
         shape=item.original_size or (grounding.width, grounding.height),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
@@ -22,11 +21,10 @@ from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
 from unboxed.runtime.atomic import write_text
 from unboxed.visualization.draw import PALETTE, ink
-from unboxed.visualization.html import html_template, jpeg_data_uri
+from unboxed.visualization.html import html_template, thumbnail_data_uri
 
 __all__ = ["write_review"]
 
-_LONG_SIDE, _JPEG_QUALITY = 420, 78  # 300 images take about 8 MB
 _BINS = 40
 _FILTERS = 14  # names to filter by
 
@@ -128,11 +126,9 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
 
 
 def _card(image: LabelledImage, path: Path) -> _Card:
-    picture = open_image(path)
-    picture.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.LANCZOS)
     return _Card(
         name=image.name,
-        image=jpeg_data_uri(picture, _JPEG_QUALITY),
+        image=thumbnail_data_uri(open_image(path)),
         shape=image.width / image.height,
         rows=[_row(box, number, image) for number, box in enumerate(reversed(image.boxes))],
     )

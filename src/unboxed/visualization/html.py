@@ -10,18 +10,20 @@ from io import BytesIO
 import jinja2
 from PIL import Image
 
-__all__ = ["html_template", "jpeg_data_uri"]
+__all__ = ["html_template", "jpeg_data_uri", "thumbnail_data_uri"]
 
 
 @cache
 def html_template(package: str, name: str) -> jinja2.Template:
     """The template in the file `name` of a package; text is escaped, and an undefined variable is an error.
 
-    A template may import `chart_panel` and `chart_style` from `chart.html`.
+    A template may import `page_head` and `page_colours` from `page.html`, and `chart_panel` and `chart_style` from
+    `chart.html`.
     """
-    charts = files("unboxed.visualization").joinpath("chart.html").read_text(encoding="utf-8")
+    shared = files("unboxed.visualization")
+    parts = {part: shared.joinpath(part).read_text(encoding="utf-8") for part in ("page.html", "chart.html")}
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({"chart.html": charts}),
+        loader=jinja2.DictLoader(parts),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -35,3 +37,12 @@ def jpeg_data_uri(image: Image.Image, quality: int) -> str:
     content = BytesIO()
     image.save(content, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def thumbnail_data_uri(image: Image.Image, long_side: int = 420, quality: int = 78) -> str:
+    """An RGB image as a `data:` URI of a JPEG whose longer side has at most `long_side` pixels; about 25 kB.
+
+    The image is shrunk in place.
+    """
+    image.thumbnail((long_side, long_side), Image.Resampling.LANCZOS)
+    return jpeg_data_uri(image, quality)
