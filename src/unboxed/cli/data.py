@@ -145,8 +145,8 @@ def regions(
     with waiting(wait):
         summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
     skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}
-    if summary.removed:
-        show(f"Extracted again, because they were damaged: the images of {', '.join(summary.removed)}")
+    if summary.repairs:
+        show(summary.repairs)
     for image_id, reason in skipped.items():
         show(f"Skipped {image_id}: {reason}")
     show(

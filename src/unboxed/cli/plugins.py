@@ -10,8 +10,6 @@ from unboxed.errors import UnboxedError
 
 __all__ = ["without_plugins"]
 
-_VARIABLE = "UNBOXED_PLUGINS"  # of `recipes.plugins`, which is slow to import
-
 
 def without_plugins(arguments: Sequence[str]) -> list[str]:
     """The arguments without `--plugin FILE`; the files are named to `recipes.plugins` and to child processes.
@@ -32,6 +30,8 @@ def without_plugins(arguments: Sequence[str]) -> list[str]:
             raise UnboxedError(f"--plugin names a Python file with recipes; there is no file {str(file)!r}.")
         files.append(str(file.resolve()))
     if files:
-        before = os.environ.get(_VARIABLE)
-        os.environ[_VARIABLE] = os.pathsep.join([*([before] if before else []), *files])
+        from unboxed.recipes.plugins import ENVIRONMENT
+
+        before = os.environ.get(ENVIRONMENT)
+        os.environ[ENVIRONMENT] = os.pathsep.join([*([before] if before else []), *files])
     return kept

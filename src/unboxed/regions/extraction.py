@@ -173,6 +173,13 @@ class ExtractionSummary:
     removed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def repairs(self) -> str:
+        """A line that names the damaged shards; "" if there were none."""
+        if not self.removed:
+            return ""
+        return f"Extracted again, because they were damaged: the images of {', '.join(self.removed)}"
+
     def __str__(self) -> str:
         lines = [f"{self.done} images extracted in {self.seconds:.0f} s, {self.reused} were there already."]
         lines += self.warnings

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unboxed.errors import StoreError
+from unboxed.errors import StoreError, plain_reason
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.locks import file_lock
@@ -111,7 +111,9 @@ class PartFile(NamedTuple):
             part = Part.parse(f"{values['part']}/{values['of']}")
             return PartFile(part, str(values["dataset"]), places, values["finished"] is True)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, StoreError, RecursionError) as error:
-            raise StoreError(f"{file} cannot be read ({error}); extract this part again into a new folder.") from error
+            raise StoreError(
+                f"{file} cannot be read ({plain_reason(error)}); extract this part again into a new folder."
+            ) from error
 
 
 def _file(path: Path) -> Path:

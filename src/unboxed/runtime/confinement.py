@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["is_file_name", "is_inside", "outside_links"]
+__all__ = ["is_file_name", "is_inside", "leads_into", "outside_links"]
 
 
 def is_inside(path: Path, folder: Path) -> bool:
@@ -21,16 +21,20 @@ def is_inside(path: Path, folder: Path) -> bool:
     >>> is_inside(Path("run/regions/a.onnx"), Path("run")), is_inside(Path("run/../a.onnx"), Path("run"))
     (True, False)
     """
-    written, root = Path(os.path.abspath(path)), Path(os.path.abspath(folder))  # noqa: PTH100, links are not followed
-    if not written.is_relative_to(root):
+    if not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):  # noqa: PTH100, links are not followed
         return False
-    try:
-        real, root = path.resolve(), folder.resolve()
-    except (OSError, RuntimeError):  # a link to itself
+    real, root = _resolved(path), _resolved(folder)
+    if real is None or root is None:
         return False
     if real.is_relative_to(root):
         return True
     return root.parent.name == "snapshots" and real.is_relative_to(root.parents[1] / "blobs")
+
+
+def leads_into(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder after all links are followed."""
+    real, root = _resolved(path), _resolved(folder)
+    return real is not None and root is not None and real.is_relative_to(root)
 
 
 def outside_links(folder: Path, names: Iterable[str]) -> Iterator[Path]:
@@ -61,3 +65,10 @@ def is_file_name(name: str) -> bool:
 
 
 _LONGEST = 100
+
+
+def _resolved(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return None

@@ -98,11 +98,6 @@ def file_lock(path: Path, *, wait: bool = False, show: Callable[[str], None] | N
         yield
 
 
-def is_lock(name: str) -> bool:
-    """Whether a file of this name is that of a lock."""
-    return name.startswith(".") and name.endswith(_LOCK)
-
-
 @contextmanager
 def _held(file: Path, target: Path, wait: bool, show: Callable[[str], None] | None) -> Iterator[None]:
     from filelock import FileLock, SoftFileLock, Timeout  # takes long to load

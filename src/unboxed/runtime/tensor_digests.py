@@ -53,11 +53,11 @@ def check_header(path: Path) -> None:
         OSError: the file cannot be read.
         ValueError: it changed after it was written.
     """
-    length, text = _header(path)
-    expected = _digests(text).get(HEADER_DIGEST)
+    header, digests = _header(path)
+    expected = digests.get(HEADER_DIGEST)
     if expected is not None:
-        blank = text.replace(str(expected).encode(), BLANK_DIGEST.encode(), 1)
-        _compare(hashlib.sha256(length + blank).hexdigest(), expected)
+        blank = header.replace(str(expected).encode(), BLANK_DIGEST.encode(), 1)
+        _compare(hashlib.sha256(blank).hexdigest(), expected)
 
 
 def check_numbers(path: Path) -> None:
@@ -67,31 +67,28 @@ def check_numbers(path: Path) -> None:
         OSError: the file cannot be read.
         ValueError: they changed after they were written.
     """
-    length, text = _header(path)
-    expected = _digests(text).get(NUMBERS_DIGEST)
+    header, digests = _header(path)
+    expected = digests.get(NUMBERS_DIGEST)
     if expected is not None:
         digest = hashlib.sha256()
         with path.open("rb") as file:
-            file.seek(len(length) + len(text))
+            file.seek(len(header))
             while block := file.read(_BLOCK):
                 digest.update(block)
         _compare(digest.hexdigest(), expected)
 
 
-def _header(path: Path) -> tuple[bytes, bytes]:
-    """The length and the text of the header."""
+def _header(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The bytes before the numbers, and the metadata in them."""
     with path.open("rb") as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
         if size > path.stat().st_size:
             raise ValueError("its header is longer than the file")
-        return length, file.read(size)
-
-
-def _digests(text: bytes) -> dict[str, Any]:
+        text = file.read(size)
     header = json.loads(text)
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
+    return length + text, metadata if isinstance(metadata, dict) else {}
 
 
 def _compare(found: str, expected: str) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from unboxed.data.images import SUFFIXES, open_image
 from unboxed.errors import ImageError, StudioError
+from unboxed.runtime.confinement import leads_into
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.options import Limits
 
@@ -119,13 +120,6 @@ def _image_names(folder: Path) -> Iterator[str]:
             path = Path(parent) / name
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
                 continue
-            if path.is_symlink() and not _leads_into(path, root):
+            if path.is_symlink() and not (path.exists() and leads_into(path, root)):
                 continue
             yield path.relative_to(root).as_posix()
-
-
-def _leads_into(link: Path, root: Path) -> bool:
-    try:
-        return link.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):  # it leads nowhere, or to itself
-        return False

@@ -240,8 +240,8 @@ def _extracted(
         sources, line = options.region_settings(dataset)
         show(line)
     summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
-    if summary.removed:
-        show(f"Extracted again, because they were damaged: the images of {', '.join(summary.removed)}")
+    if summary.repairs:
+        show(summary.repairs)
     for image_id, reason in summary.skipped:
         show(f"Skipped {image_id}: {reason}")
     return RegionStore.open(settings.out / "store")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -14,12 +12,12 @@ from unboxed.attention.normalize import SharedBatchNorm
 from unboxed.attention.sgraf_heads import AttentionFilter
 from unboxed.errors import RunError
 from unboxed.runtime.ranks import sum_over_ranks
+from unboxed.training.replaced_forward import replaced_forward
 
 __all__ = ["synchronized_norms"]
 
 
-@contextmanager
-def synchronized_norms(model: nn.Module) -> Iterator[None]:
+def synchronized_norms(model: nn.Module) -> AbstractContextManager[None]:
     """A context in which the batch norms of `model` normalize by the mean and variance over all processes.
 
     `torch.nn.SyncBatchNorm` does so on GPUs alone. All processes must call the same norms in the same order.
@@ -29,14 +27,7 @@ def synchronized_norms(model: nn.Module) -> Iterator[None]:
     """
     if any(isinstance(module, AttentionFilter) and module.by_caption for module in model.modules()):
         raise RunError("--gates-by-caption is for one process; leave it out, or train without --devices and --nodes.")
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for norm in norms:
-        vars(norm)["forward"] = partial(_normalized, norm)  # takes precedence over the method of the class
-    try:
-        yield
-    finally:
-        for norm in norms:
-            del vars(norm)["forward"]
+    return replaced_forward(model, (nn.BatchNorm1d, nn.BatchNorm2d), _normalized)
 
 
 def _normalized(norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: torch.Tensor) -> torch.Tensor:
