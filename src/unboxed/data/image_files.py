@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.images import SUFFIXES
 
-__all__ = ["FolderImages", "image_files", "is_utf8", "left_out_lines", "list_folder", "printable", "some_of"]
+__all__ = [
+    "FolderImages",
+    "image_files",
+    "is_utf8",
+    "left_out_lines",
+    "list_folder",
+    "printable",
+    "skipped_lines",
+    "some_of",
+]
 
 _OTHER_SUFFIXES = (
     ".arw", ".cr2", ".cr3", ".dng", ".eps", ".exr", ".hdr", ".ico", ".j2k", ".jp2", ".jxl", ".nef", ".orf", ".pgm",
@@ -65,6 +76,37 @@ def left_out_lines(left_out: Mapping[str, Iterable[str]], what: str = "file") ->
         for reason, names in listed
         if names
     ]
+
+
+def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
+    """A line for each reason, with the number of its images and the first names; one image has its reason in full.
+
+    Reasons are equal if they differ only in the name of the image or in the size of its file.
+
+    Args:
+        skipped: name or id of an image -> why it cannot be used.
+
+    Examples:
+        >>> skipped_lines({"1.png": "No file of that name is stored.", "2.png": "No file of that name is stored."})
+        ['Skipped 2 images: No file of that name is stored. (1.png, 2.png)']
+    """
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for name, reason in skipped.items():
+        by_reason[_without_name(reason, name)].append(name)
+    return [
+        f"Skipped {names[0]}: {skipped[names[0]]}"
+        if len(names) == 1
+        else f"Skipped {len(names):,} images: {reason} ({some_of(names)})"
+        for reason, names in by_reason.items()
+    ]
+
+
+def _without_name(reason: str, name: str) -> str:
+    """The reason with "the image" for its path or name, and without the size of its file."""
+    stem, suffix = os.path.splitext(os.path.basename(name))
+    ending = re.escape(suffix) if suffix else r"(?:\.\w+)?"
+    reason = re.sub(rf"(?:\S*?/(?:[^/\n]*/)*|(?<!\w)){re.escape(stem)}{ending}(?!\w)", "the image", reason)
+    return re.sub(r" \([\d,]+ bytes\)", "", reason)
 
 
 def some_of(names: list[str]) -> str:

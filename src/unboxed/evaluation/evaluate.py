@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.image_files import skipped_lines
 from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.attention_protocol import AttentionProtocol
@@ -162,8 +163,8 @@ def evaluate_run(
         raise EvaluationError("--ensemble ranks images and captions by several runs; leave out --no-retrieval.")
     dataset = load_dataset(data)
     split = chosen_split(dataset, options)
-    for image_id, reason in split.unreadable.items():
-        show(f"Skipped {image_id}: {reason}")
+    for line in skipped_lines(split.unreadable):
+        show(line)
     predictions = _predictions(split, options, show)
     if run is None:
         return EvaluatedRun(None, data, options.split, predictions=predictions)
@@ -276,8 +277,9 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
             return store
     settings.require_extractable()
     show(f"Extracting regions of {len(split.examples):,} images of the split {split.name}")
-    for image_id, reason in extract(split.examples, settings, run / "store", strict=options.strict).skipped:
-        show(f"Skipped {image_id}: {reason}")
+    summary = extract(split.examples, settings, run / "store", strict=options.strict)
+    for line in skipped_lines(dict(summary.skipped)):
+        show(line)
     return RegionStore.open(run / "store")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
 from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
@@ -161,8 +162,7 @@ def _check_place(out: Path, form: LabelFormat) -> None:
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
     """Lines for people: what was skipped, what was written, and a lower threshold if no box reached it."""
     skipped, selection = labelled.skipped, labelled.selection
-    for image_id, reason in skipped.items():
-        yield f"Skipped {image_id}: {reason}"
+    yield from skipped_lines(skipped)
     yield f"{out}: {selection.describe()}" + (f"; {len(skipped):,} images skipped" if skipped else "")
     if selection.below_score and not selection.boxes:
         scores = (phrase.scores for grounding in labelled.groundings for phrase in grounding.phrases)

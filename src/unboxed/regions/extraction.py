@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from unboxed import boxes as box_arithmetic
+from unboxed.data.image_files import skipped_lines
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
@@ -185,7 +186,7 @@ class ExtractionSummary:
         lines += self.warnings
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")
-            lines += [f"  {image_id}: {reason}" for image_id, reason in self.skipped]
+            lines += [f"  {line}" for line in skipped_lines(dict(self.skipped))]
         return "\n".join(lines)
 
 
