@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unboxed.data.images import SUFFIXES
 
@@ -103,9 +103,9 @@ def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
 
 def _without_name(reason: str, name: str) -> str:
     """The reason with "the image" for its path or name, and without the size of its file."""
-    stem, suffix = os.path.splitext(os.path.basename(name))
-    ending = re.escape(suffix) if suffix else r"(?:\.\w+)?"
-    reason = re.sub(rf"(?:\S*?/(?:[^/\n]*/)*|(?<!\w)){re.escape(stem)}{ending}(?!\w)", "the image", reason)
+    file = PurePosixPath(name)
+    ending = re.escape(file.suffix) if file.suffix else r"(?:\.\w+)?"
+    reason = re.sub(rf"(?:\S*?/(?:[^/\n]*/)*|(?<!\w)){re.escape(file.stem)}{ending}(?!\w)", "the image", reason)
     return re.sub(r" \([\d,]+ bytes\)", "", reason)
 
 
