@@ -40,7 +40,8 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.regions.settings import RegionSettings
-from unboxed.search.candidates import ExactSearch, FaissSearch, LowRankScores, anchor_captions
+from unboxed.search.candidates import ExactSearch, LowRankScores, anchor_captions
+from unboxed.search.faiss_search import FaissSearch
 from unboxed.search.image_embeddings import ShardEntry, StoredImage, image_batch, shard_path, write_shard
 from unboxed.search.index import Index
 from unboxed.search.index_table import ImageTable, Texts

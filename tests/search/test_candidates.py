@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.errors import SearchError
-from unboxed.search.candidates import ExactSearch, FaissSearch, LowRankScores, anchor_captions
+from unboxed.search.candidates import ExactSearch, LowRankScores, anchor_captions
+from unboxed.search.faiss_search import FaissSearch
 from unboxed.text.tokens import Vocabulary
 
 
@@ -34,8 +35,8 @@ def test_of_all_cells_faiss_finds_what_the_exact_product_finds_and_of_few_the_sh
         vectors_NE = centre[torch.randint(40, (images,), generator=generator)]
         vectors_NE = (vectors_NE + torch.randn(vectors_NE.shape, generator=generator)).half()
         asked, unseen = torch.randn(64, 16, generator=generator), torch.randn(20, 16, generator=generator)
-        exact, cells = ExactSearch(vectors_NE.float()), FaissSearch(vectors_NE, asked)
-        everything = FaissSearch(vectors_NE, asked, kept=1)
+        exact, cells = ExactSearch(vectors_NE.float()), FaissSearch.build(vectors_NE, asked)
+        everything = FaissSearch.build(vectors_NE, asked, kept=1)
         assert everything.nprobe == everything.cells and everything.measured == 1
         shares = []
         for weights_E in unseen:
@@ -99,15 +100,15 @@ def test_weights_of_zero_find_any_images() -> None:
 def test_without_faiss_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(SearchError, match=r'pip install "unboxed\[search\]"`, or leave out --faiss'):
-        FaissSearch(torch.randn(9, 4), torch.randn(2, 4))
+        FaissSearch.build(torch.randn(9, 4), torch.randn(2, 4))
 
 
 def test_faiss_without_queries_searches_all_cells_and_with_one_measures_with_it() -> None:
     pytest.importorskip("faiss")
     vectors_NE = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
-    without = FaissSearch(vectors_NE, torch.zeros(0, 4))
+    without = FaissSearch.build(vectors_NE, torch.zeros(0, 4))
     assert (without.nprobe, without.measured) == (without.cells, 1.0)
-    assert 0.9 <= FaissSearch(vectors_NE, torch.ones(1, 4)).measured <= 1
+    assert 0.9 <= FaissSearch.build(vectors_NE, torch.ones(1, 4)).measured <= 1
 
 
 def test_anchor_captions_are_made_of_content_words_and_common_ones_are_preferred() -> None:

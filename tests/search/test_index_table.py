@@ -47,7 +47,7 @@ def _tensors(value: object) -> dict[str, object]:
 def test_a_table_is_read_back_as_it_was_written(tiny_index: Index, tmp_path: Path) -> None:
     tiny_index.table.save(tmp_path / "table.safetensors")
     expected, found = _tensors(tiny_index.table), _tensors(ImageTable.load(tmp_path / "table.safetensors"))
-    assert list(expected) == list(found) and len(expected) == 18
+    assert list(expected) == list(found) and len(expected) == 19
     for name, value in expected.items():
         same = torch.equal(value, found[name]) if isinstance(value, torch.Tensor) else value == found[name]  # type: ignore[arg-type]
         assert same, name

@@ -28,7 +28,6 @@ def index(
     out: Path,
     indexing: OmitArgPrefixes[IndexOptions] = IndexOptions(),  # noqa: B008, a frozen value
     recall: int = 20,
-    faiss: bool = False,
     json: bool = False,
 ) -> None:
     """Encode the images of a folder or dataset, so that they can be searched.
@@ -44,7 +43,6 @@ def index(
         indexing: which images, and how their regions are found.
         recall: number of queries with which the recall of the two-stage search is measured, for an index of over 1,000
             images; 0 measures nothing.
-        faiss: also measure the recall of a search with `--faiss`.
         json: print one JSON object.
     """
     from unboxed.search import Index, index_images
@@ -54,7 +52,9 @@ def index(
     measured = Index.open(out).estimated_recall(recall) if recall > 0 else None
     if measured is not None:
         show(f"Recall of the search: {measured:.1%} of the 10 best images of an exact ranking ({recall} queries)")
-    measured_faiss = Index.open(out, faiss=True).estimated_recall(recall) if measured is not None and faiss else None
+    measured_faiss = (
+        Index.open(out, faiss=True).estimated_recall(recall) if measured is not None and indexing.faiss else None
+    )
     if measured_faiss is not None:
         show(f"With --faiss: {measured_faiss:.1%}")
     show(f'Next: unboxed search {out} "…"')
@@ -84,7 +84,8 @@ def search(
         save: write a contact sheet of the images found, or the image with its best caption, to this file (.png or
             .jpg).
         json: print one JSON object.
-        faiss: find the candidates with faiss, for millions of images.
+        faiss: find the candidates with faiss, for millions of images, in the cells that `unboxed index --faiss` wrote,
+            or else in new ones in memory.
     """
     text = " ".join(words)
     if bool(text.strip()) == (image is not None):

@@ -1,6 +1,7 @@
 from .builder import IndexSummary, index_images
-from .candidates import ExactSearch, FaissSearch, LowRankScores, VectorSearch, anchor_captions
+from .candidates import ExactSearch, LowRankScores, VectorSearch, anchor_captions
 from .contact_sheet import draw_contact_sheet
+from .faiss_search import FaissSearch
 from .index import CANDIDATES, CaptionHit, Hit, Index
 from .options import IndexOptions
 

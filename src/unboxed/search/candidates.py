@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 
-from unboxed.errors import SearchError
 from unboxed.text.phrases import is_content
 from unboxed.text.tokens import SPECIAL, Vocabulary
 
-__all__ = ["ExactSearch", "FaissSearch", "LowRankScores", "VectorSearch", "anchor_captions"]
+__all__ = ["ExactSearch", "LowRankScores", "VectorSearch", "anchor_captions", "fitted_rows"]
 
 _FORMS = (
     "a {} {} on a {}",
@@ -40,10 +38,6 @@ _WIDTH = 128
 _RIDGE = 0.1  # the first component of the vectors has variance 1
 _FITTED = 4096  # images that the components are computed from
 _TRUST = 3.0  # weight of an image among the best, relative to one of the sample
-
-_KEPT = 0.98
-_BEST = 100  # of the largest products, to be kept by the cells that are searched
-_TRAINING_VECTORS = 64  # for each cell
 
 
 def anchor_captions(vocabulary: Vocabulary, count: int = 512) -> tuple[str, ...]:
@@ -87,13 +81,22 @@ class LowRankScores:
             sample_S: rows of the images on which queries will be scored exactly.
             width: E, at most.
         """
-        generator = torch.Generator().manual_seed(0)
-        rows = torch.randperm(len(score_NA), generator=generator)[:_FITTED]
-        mean_A = score_NA[rows].double().mean(dim=0)
-        _, size_E, basis_EA = torch.linalg.svd(score_NA[rows].double() - mean_A, full_matrices=False)
-        first = float(size_E[0]) / len(rows) ** 0.5
+        return cls.of(score_NA[fitted_rows(len(score_NA))], score_NA[sample_S], width)
+
+    @classmethod
+    def of(cls, score_MA: torch.Tensor, score_SA: torch.Tensor, width: int = _WIDTH) -> LowRankScores:
+        """As `fit`, from some of the images.
+
+        Args:
+            score_MA: exact scores for the anchor captions of the images in `fitted_rows`.
+            score_SA: those of the images on which queries will be scored exactly.
+            width: E, at most.
+        """
+        mean_A = score_MA.double().mean(dim=0)
+        _, size_E, basis_EA = torch.linalg.svd(score_MA.double() - mean_A, full_matrices=False)
+        first = float(size_E[0]) / len(score_MA) ** 0.5
         basis_AE = basis_EA[:width].T / (first if first > 1e-12 else 1.0)
-        vectors_SE = (score_NA[sample_S].double() - mean_A) @ basis_AE
+        vectors_SE = (score_SA.double() - mean_A) @ basis_AE
         return cls(mean_A.float(), basis_AE.float().contiguous(), _solver(vectors_SE).float())
 
     def vectors(self, score_NA: torch.Tensor) -> torch.Tensor:
@@ -117,6 +120,11 @@ class LowRankScores:
         solver_FM = _solver(torch.cat([vectors_SE, vectors_KE]).double(), trust_M)
         weights_F: torch.Tensor = solver_FM @ torch.cat([score_S, score_K]).double()
         return weights_F.float()
+
+
+def fitted_rows(images: int) -> torch.Tensor:
+    """Random rows of at most 4,096 images, from which the components are computed."""
+    return torch.randperm(images, generator=torch.Generator().manual_seed(0))[:_FITTED]
 
 
 def _solver(vectors_ME: torch.Tensor, trust_M: torch.Tensor | None = None) -> torch.Tensor:
@@ -155,76 +163,3 @@ class ExactSearch:
         direction_E = (weights_E / length).to(self._vectors_NE.dtype)  # a unit vector: no overflow in 16 bits
         product_N: torch.Tensor = self._vectors_NE @ direction_E
         return product_N.topk(min(count, len(product_N))).indices
-
-
-class FaissSearch:
-    """Computes the products with the vectors in some of the cells of a faiss index (IVF).
-
-    The number of cells to search is measured with queries: it is the number that contains a given share of the best
-    exact products. A fixed share of the cells would not do, because the best hundred images of a query are in many
-    cells of a small index, and in few cells of a large one.
-
-    Args:
-        vectors_NE: the vectors.
-        queries_QE: weights of typical queries. Every other one is held out to measure `measured`.
-        kept: share in (0, 1] of the hundred best products that the searched cells should contain; 1 searches all.
-
-    Attributes:
-        cells: how many there are.
-        nprobe: how many are searched.
-        measured: share in [0, 1] of the best products of held-out queries that the searched cells contain.
-
-    Raises:
-        SearchError: faiss is not installed.
-    """
-
-    def __init__(self, vectors_NE: torch.Tensor, queries_QE: torch.Tensor, kept: float = _KEPT) -> None:
-        try:
-            import faiss
-        except ModuleNotFoundError:
-            raise SearchError(
-                'faiss is not installed; install it with `pip install "unboxed[search]"`, or leave out --faiss.'
-            ) from None
-        vectors = np.ascontiguousarray(vectors_NE.float().numpy())
-        self.cells = min(max(1, round(2 * len(vectors) ** 0.5)), len(vectors))
-        quantizer = faiss.IndexFlatL2(vectors.shape[1])
-        index: Any = faiss.IndexIVFScalarQuantizer(
-            quantizer, vectors.shape[1], self.cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
-        index.by_residual = False
-        index.cp.spherical = False
-        index.cp.niter = 10
-        index.cp.min_points_per_centroid = 1
-        order = np.random.default_rng(0).permutation(len(vectors))
-        index.train(vectors[order[: _TRAINING_VECTORS * self.cells]])
-        index.add(vectors)
-        # faiss puts a vector into the cell with the nearest centre; a query searches those with the largest product.
-        self._centres = quantizer.reconstruct_n(0, self.cells)
-        self._quantizer, self._index = quantizer, index
-        rank_QK = self._cell_ranks(vectors_NE, queries_QE)
-        measured_on, held_out = rank_QK[::2], rank_QK[1::2] if len(rank_QK) > 1 else rank_QK
-        self.nprobe = self.cells
-        if kept < 1 and rank_QK.size:
-            self.nprobe = int(np.quantile(measured_on, kept, method="inverted_cdf")) + 1
-        self.measured = float((held_out < self.nprobe).mean()) if rank_QK.size else 1.0
-
-    def _cell_ranks(self, vectors_NE: torch.Tensor, queries_QE: torch.Tensor) -> Any:
-        """`[Q, K]`: the rank, in each query's order of cells, of the cell of each of its K best vectors."""
-        exact, ranks = ExactSearch(vectors_NE), []
-        for query_E in queries_QE.float():
-            best_K = exact.top(query_E, _BEST)
-            _, cell_K1 = self._quantizer.search(np.ascontiguousarray(vectors_NE[best_K].float().numpy()), 1)
-            rank_N = np.empty(self.cells, np.int64)
-            rank_N[np.argsort(-(self._centres @ query_E.numpy()))] = np.arange(self.cells)
-            ranks.append(rank_N[cell_K1[:, 0]])
-        return np.array(ranks)
-
-    def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
-        """The rows of `count` vectors, the largest product first; fewer where the searched cells contain fewer."""
-        query_1E = np.ascontiguousarray(weights_E.float().numpy())[None]
-        product_1N = query_1E @ self._centres.T
-        cells_1N = np.argsort(-product_1N, axis=1)[:, : self.nprobe]
-        near_1N = np.ascontiguousarray(np.take_along_axis(product_1N, cells_1N, axis=1))
-        self._index.nprobe = self.nprobe
-        _, found = self._index.search_preassigned(query_1E, count, np.ascontiguousarray(cells_1N), near_1N)
-        return torch.from_numpy(found[0][found[0] >= 0])

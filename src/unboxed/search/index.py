@@ -13,7 +13,9 @@ from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, ImageLike
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
-from unboxed.search.candidates import ExactSearch, FaissSearch, VectorSearch
+from unboxed.search.candidates import ExactSearch, VectorSearch
+from unboxed.search.cells import open_cells
+from unboxed.search.faiss_search import FaissSearch
 from unboxed.search.image_embeddings import (
     Shard,
     StoredImage,
@@ -23,7 +25,7 @@ from unboxed.search.image_embeddings import (
     shard_path,
 )
 from unboxed.search.index_folder import IndexFolder
-from unboxed.search.index_table import ImageTable
+from unboxed.search.index_table import TYPICAL, ImageTable, spread
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
@@ -36,7 +38,6 @@ _RANK_ALL = 1000  # up to so many images or captions are all ranked exactly
 _BATCH = 128
 _POOL = 2048  # images among which candidates are chosen
 _ROUNDS = 4
-_TYPICAL = 64  # queries that decide how many cells of faiss are searched
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ class Index:
         grounder: the model that encoded the images.
         table: the images.
         shards: folder of the shards.
-        faiss: find candidates with faiss, which is faster from some millions of images on. Its cells are made now.
+        faiss: find candidates with faiss, which is faster from some millions of images on. Its cells are
+            read from the file that `unboxed index --faiss` wrote, or else made now.
 
     Attributes:
         grounder: the model.
@@ -112,9 +114,13 @@ class Index:
         self._folder = shards
         self._shards: dict[int, Shard] = {}
         vectors_NE = table.vectors_NE
-        self.vector_search: VectorSearch = (
-            FaissSearch(vectors_NE, self._typical_weights()) if faiss else ExactSearch(vectors_NE)
-        )
+        self.vector_search: VectorSearch
+        if not faiss:
+            self.vector_search = ExactSearch(vectors_NE)
+        elif table.cells:
+            self.vector_search = open_cells(shards.parent / table.cells)
+        else:
+            self.vector_search = FaissSearch.build(vectors_NE, self._typical_weights())
 
     @classmethod
     def open(cls, path: str | Path, *, faiss: bool = False) -> Index:
@@ -309,15 +315,12 @@ class Index:
     @torch.inference_mode()
     def _typical_weights(self) -> torch.Tensor:
         """Weights `[Q, E]` of captions of the index, or of anchor captions where it has none."""
-        if self.captions:
-            return self.table.weights_CF[self._spread_captions(_TYPICAL), :-1].float()
-        anchors = self.grounder.encode_captions(self._anchors[:_TYPICAL])
-        weights_FQ = self.table.low_rank.weights(self._score(self._sample, anchors))
-        return weights_FQ[:-1].T.contiguous()
+        anchors = self.grounder.encode_captions(self._anchors[:TYPICAL])
+        return self.table.typical_weights(self._score(self._sample, anchors))
 
     def _spread_captions(self, count: int) -> list[int]:
         """At most `count` rows of captions, evenly spaced."""
-        return list(range(0, self.captions, max(1, self.captions // count)))[:count]
+        return spread(self.captions, count)
 
     def _score(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
         """The exact scores `[B, C]`, on the CPU as the table is."""

@@ -22,8 +22,17 @@ from unboxed.errors import SearchError, plain_reason
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
+from unboxed.search.cells import checked_name
 
-__all__ = ["ImageTable", "Texts"]
+__all__ = ["TYPICAL", "ImageTable", "Texts", "spread"]
+
+TYPICAL = 64
+"""Queries that decide how many cells of faiss are searched."""
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of `total` rows, evenly spaced."""
+    return list(range(0, total, max(1, total // count)))[:count]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +91,7 @@ class ImageTable:
         captions: texts.
         image_C: row of each caption's image.
         weights_CF: float16, weights of the captions.
+        cells: name of the file beside the table that has the cells of faiss; empty for none.
     """
 
     root: Path
@@ -98,6 +108,7 @@ class ImageTable:
     captions: Texts
     image_C: torch.Tensor
     weights_CF: torch.Tensor
+    cells: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,6 +122,16 @@ class ImageTable:
         """The file of an image."""
         return self.root / self.names[row]
 
+    def typical_weights(self, score_SA: torch.Tensor) -> torch.Tensor:
+        """Weights `[Q, E]` of captions of the index, or of anchor captions where it has none.
+
+        Args:
+            score_SA: exact scores of the sample for anchor captions.
+        """
+        if len(self.captions):
+            return self.weights_CF[spread(len(self.captions), TYPICAL), :-1].float()
+        return self.low_rank.weights(score_SA[:, :TYPICAL])[:-1].T.contiguous()
+
     def save(self, path: Path) -> None:
         """Write the table atomically."""
         tensors: dict[str, torch.Tensor] = {}
@@ -120,7 +141,8 @@ class ImageTable:
                 tensors |= {f"{name}.{part.name}": getattr(value, part.name) for part in fields(value)}
             elif isinstance(value, torch.Tensor):
                 tensors[name] = value
-        write_tensor_file(path, tensors, {"root": json.dumps(str(self.root))})
+        cells = {"cells": self.cells} if self.cells else {}
+        write_tensor_file(path, tensors, {"root": json.dumps(str(self.root)), **cells})
 
     @staticmethod
     def load(path: Path) -> ImageTable:
@@ -132,13 +154,17 @@ class ImageTable:
         try:
             check_tensor_file(path)
             opened: Any = safe_open(str(path), framework="pt")
-            values: dict[str, Any] = {"root": Path(json.loads(opened.metadata()["root"]))}
+            metadata = opened.metadata()
+            values: dict[str, Any] = {
+                "root": Path(json.loads(metadata["root"])),
+                "cells": checked_name(metadata.get("cells", "")),
+            }
             for field in fields(ImageTable):
                 name, nested = _NAME_IN_FILE.get(field.name, field.name), _NESTED.get(field.name)
                 if nested is not None:
                     parts = (opened.get_tensor(f"{name}.{part.name}") for part in fields(nested))
                     values[field.name] = nested(*parts)
-                elif field.name != "root":
+                elif field.name not in values:
                     values[field.name] = opened.get_tensor(name)
             return ImageTable(**values)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,9 @@ from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
-from unboxed.search.candidates import LowRankScores
+from unboxed.search.candidates import LowRankScores, fitted_rows
+from unboxed.search.cells import open_cells, remove_other_cells, same_vectors, write_cells
+from unboxed.search.faiss_search import FaissSearch
 from unboxed.search.image_embeddings import (
     Shard,
     ShardEntry,
@@ -38,6 +40,7 @@ _SHARD_IMAGES = 128  # at most so many images are lost when a call is killed
 _BATCH_IMAGES = 32
 _BATCH_CAPTIONS = 512
 _SAMPLE_IMAGES = 256
+_SCORED = 8192  # images whose scores for the anchor captions are in memory at a time
 _MANY_CAPTIONS = 20 * _BATCH_CAPTIONS  # are announced, because encoding them takes a while
 
 
@@ -181,8 +184,7 @@ class IndexWriter:
         self._rewrite_shards(set(keys.values()))
         names = sorted(keys)
         places = [self._places[keys[name]] for name in names]
-        score_NA = torch.stack([self._anchor_score(place) for place in places])
-        low_rank, sample_S = self._low_rank([digests[name] for name in names], score_NA)
+        low_rank, sample_S = self._low_rank([digests[name] for name in names], places)
         texts, image_C = [], []
         for row, name in enumerate(names):
             captions = [text for text in listed.images[name].captions if any(c.isalnum() for c in text)]
@@ -199,19 +201,21 @@ class IndexWriter:
             start_N=torch.tensor([entry.start for entry in entries], dtype=torch.int64),
             count_N=torch.tensor([entry.count for entry in entries], dtype=torch.int32),
             size_N2=torch.tensor([(entry.width, entry.height) for entry in entries], dtype=torch.int32),
-            vectors_NE=low_rank.vectors(score_NA).half(),
+            vectors_NE=torch.cat([low_rank.vectors(self._anchor_scores(part)).half() for part in _blocks(places)]),
             low_rank=low_rank,
             sample_S=sample_S,
             captions=Texts.of(texts),
             image_C=torch.tensor(image_C, dtype=torch.int32),
             weights_CF=self._caption_weights(texts, low_rank, sample, show),
         )
+        table = replace(table, cells=self._cells(table, places, show))
         table.save(self._folder.table)
+        remove_other_cells(self._folder.path, [table.cells, self._old.cells if self._old is not None else ""])
         for number in self._shards.keys() - set(table.shard_N.tolist()):
             self._shards[number].path.unlink(missing_ok=True)
         return table
 
-    def _low_rank(self, digests: Sequence[bytes], score_NA: torch.Tensor) -> tuple[LowRankScores, torch.Tensor]:
+    def _low_rank(self, digests: Sequence[bytes], places: Sequence[_Place]) -> tuple[LowRankScores, torch.Tensor]:
         """The approximation and its sample: the old one, unless its sample is incomplete or the size has doubled."""
         old = self._old
         if old is not None and len(old) <= 2 * len(digests) and len(digests) <= 2 * len(old):
@@ -221,7 +225,37 @@ class IndexWriter:
                 return old.low_rank, torch.tensor(rows, dtype=torch.int64)
         generator = torch.Generator().manual_seed(0)
         sample_S = torch.randperm(len(digests), generator=generator)[:_SAMPLE_IMAGES]
-        return LowRankScores.fit(score_NA, sample_S), sample_S
+        fitted_M = fitted_rows(len(places))
+        score_MA, score_SA = (
+            self._anchor_scores([places[row] for row in rows.tolist()]) for rows in (fitted_M, sample_S)
+        )
+        return LowRankScores.of(score_MA, score_SA), sample_S
+
+    def _cells(self, table: ImageTable, places: Sequence[_Place], show: Callable[[str], None]) -> str:
+        """Write the cells of faiss, and return the name of their file; empty if there are to be none."""
+        old = self._old
+        if not self._options.faiss and (old is None or not old.cells):
+            return ""
+        queries_QE = table.typical_weights(self._anchor_scores([places[row] for row in table.sample_S.tolist()]))
+        try:
+            cells = None if old is None or table.low_rank is not old.low_rank else self._old_cells(old)
+            if old is None or cells is None or not cells.suits(table.vectors_NE):
+                show(f"Making the cells of {len(table):,} vectors")
+                cells = FaissSearch.build(table.vectors_NE, queries_QE)
+            else:
+                cells.update(same_vectors(old.digest_NK, table.digest_NK), table.vectors_NE, queries_QE)
+            return write_cells(self._folder.path, cells)
+        except SearchError:
+            if self._options.faiss:
+                raise
+            show("The cells for --faiss are removed, because faiss is not installed here.")
+            return ""
+
+    def _old_cells(self, old: ImageTable) -> FaissSearch | None:
+        try:
+            return open_cells(self._folder.path / old.cells) if old.cells else None
+        except SearchError:
+            return None  # they are damaged, and are made again
 
     def _caption_weights(
         self, texts: Sequence[str], low_rank: LowRankScores, sample: Sequence[StoredImage], show: Callable[[str], None]
@@ -255,16 +289,20 @@ class IndexWriter:
         for first in range(0, len(moving), _SHARD_IMAGES):
             keys = moving[first : first + _SHARD_IMAGES]
             places = [self._places[key] for key in keys]
-            scores = torch.stack([self._anchor_score(place) for place in places])
-            self.add_shard(keys, [self._image(place) for place in places], scores)
+            self.add_shard(keys, [self._image(place) for place in places], self._anchor_scores(places))
 
     def _image(self, place: _Place) -> StoredImage:
         entry = place.entry
         return self._shards[place.shard].image(entry.number, entry.start, entry.count, entry.width, entry.height)
 
-    def _anchor_score(self, place: _Place) -> torch.Tensor:
-        score_A: torch.Tensor = self._shards[place.shard].anchor_score_NA[place.entry.number]
-        return score_A
+    def _anchor_scores(self, places: Sequence[_Place]) -> torch.Tensor:
+        """Exact scores of images for the anchor captions, read from their shards."""
+        return torch.stack([self._shards[place.shard].anchor_score_NA[place.entry.number] for place in places])
+
+
+def _blocks(places: Sequence[_Place]) -> Iterator[Sequence[_Place]]:
+    """Parts whose scores fit into memory."""
+    return (places[first : first + _SCORED] for first in range(0, len(places), _SCORED))
 
 
 class _Buffer:

@@ -18,6 +18,8 @@ class IndexOptions:
         again: encode all images again if the index was made by another run.
         workers: threads that extract regions; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
+        faiss: also write the cells that `unboxed search --faiss` uses, and measure its recall. Once written, they are
+            kept up to date.
         wait: wait while another process writes the index, instead of ending with an error.
     """
 
@@ -26,4 +28,5 @@ class IndexOptions:
     again: bool = False
     workers: int | None = None
     strict: bool = False
+    faiss: bool = False
     wait: bool = False
