@@ -1,4 +1,5 @@
 from . import coco, csv, huggingface, label_studio, yolo
+from .classes import ClassSet
 from .exported_model import Exported
 from .label_format import LabelFormat
 from .labelling import Labelled, label_dataset
@@ -9,6 +10,7 @@ from .selection import LabelledBox, LabelledImage, Mention, Selection, select_bo
 
 __all__ = [
     "FORMATS",
+    "ClassSet",
     "Exported",
     "LabelFormat",
     "LabelOptions",

@@ -26,7 +26,7 @@ def dataset(selection: Selection) -> dict[str, Any]:
     """The content of a COCO annotation file: images, annotations and categories.
 
     Where every image file is named by a number, as COCO's files are, the numbers are the ids of the images; otherwise
-    images are counted from 1. Categories are counted from 1 in alphabetical order.
+    images are counted from 1. Categories are counted from 1 in the order of `selection.categories`.
     """
     image_ids, category_ids = _image_ids(selection), _category_ids(selection)
     images = [

@@ -12,7 +12,7 @@ from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
     from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import Selection
+    from unboxed.export.selection import LabelledBox, Selection
 
 __all__ = ["FORMAT", "rows"]
 
@@ -21,8 +21,8 @@ def rows(selection: Selection) -> list[dict[str, Any]]:
     """One row an image: `images`, its name; `width`, `height`; `captions`; and `objects`, its boxes, best first.
 
     An object has the keys of transformers' zero-shot detection pipeline, `score`, `label` and `box`. The label is the
-    phrase, and edges are cut to whole pixels, as in the pipeline. The keys `start`, `end` and `caption`, which the
-    pipeline does not have, locate the phrase in its caption.
+    phrase, or the name of the box where that is another one, such as a class. Edges are cut to whole pixels, as in the
+    pipeline. The keys `start`, `end` and `caption`, which the pipeline does not have, locate the phrase in its caption.
 
     Args:
         selection: usually made with `SelectionOptions(names="phrases", merge=1)`, which gives each phrase its box.
@@ -36,7 +36,7 @@ def rows(selection: Selection) -> list[dict[str, Any]]:
             "objects": [
                 {
                     "score": round(box.score, 6),
-                    "label": box.mention.phrase,
+                    "label": _label(box),
                     "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, box.box), strict=True)),
                     "start": box.mention.start,
                     "end": box.mention.end,
@@ -47,6 +47,11 @@ def rows(selection: Selection) -> list[dict[str, Any]]:
         }
         for image in selection.images
     ]
+
+
+def _label(box: LabelledBox) -> str:
+    phrase = box.mention.phrase
+    return phrase if " ".join(phrase.lower().split()) == box.category else box.category
 
 
 def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:

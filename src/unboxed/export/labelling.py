@@ -54,7 +54,9 @@ class Labelled:
     def to_dict(self) -> dict[str, Any]:
         """What `unboxed label --json` prints: counts, and why images were skipped."""
         found = self.selection
-        left_out = {name: getattr(found, name) for name in ("below_score", "absent", "unnamed", "merged", "rare")}
+        left_out = {
+            name: getattr(found, name) for name in ("below_score", "absent", "unnamed", "unclassed", "merged", "rare")
+        }
         return {
             "photos": len(found.images),
             "boxes": found.boxes,

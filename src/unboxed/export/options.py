@@ -55,6 +55,10 @@ class SelectionOptions:
         names: the class name of a box: the head noun of its phrase in the noun's most frequent form, the type of the
             phrase where the captions have types, or the whole phrase. Under nouns, pronouns, numbers and words such as
             “background” name nothing, and their boxes are left out.
+        synonyms: under nouns, synonyms such as “plane” and “jet” have one name, the most frequent one.
+        classes: text file with the only names that boxes may have, a class a line, such as `airplane: plane, jet`;
+            phrases are mapped to them by head noun, synonyms and kinds of things, and other phrases get no box. The
+            classes keep their order. `names` is not used then.
         merge: boxes of the same name in an image with a higher IoU are merged; 1 keeps all.
         min_boxes: leave out names with fewer boxes.
 
@@ -66,6 +70,8 @@ class SelectionOptions:
     min_confidence: float = 0.5
     top: int = 1
     names: Literal["nouns", "types", "phrases"] = "nouns"
+    synonyms: bool = True
+    classes: Path | None = None
     merge: float = 0.6
     min_boxes: int = 1
 
@@ -89,9 +95,13 @@ class SelectionOptions:
             form: it may determine names and merging.
             calibrated: whether the run has calibrated probabilities; it decides the default of `min_score`.
             listed: whether the phrases were listed by the user; boxes are then called as the phrases are.
+
+        With `classes`, boxes are called as the classes are in every format.
         """
         default = 0.0 if calibrated else _UNCALIBRATED_MIN_SCORE
         options = replace(self, min_score=default if self.min_score is None else self.min_score)
+        if options.classes is not None:
+            return options
         if listed and options.names == "nouns":
             options = replace(options, names="phrases")
         return replace(options, names="phrases", merge=1.0) if form.labels_are_phrases else options

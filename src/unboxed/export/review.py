@@ -6,8 +6,8 @@ request.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,12 +84,24 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
         cards=cards,
         left_out=len(everything.images) - len(cards),
         options=options,
+        mapping=_mapping(labelled.selection.mapping),
+        calls_classes=options.classes is not None,
         names=[name for name, _ in names.most_common(_FILTERS)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
         **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
     )
     write_text(path, page)
     return len(cards)
+
+
+def _mapping(mapping: Iterable[tuple[str, str, int]]) -> dict[str, str]:
+    """For each name the nouns that it stands for, most frequent first; the nouns without a name come last, under ""."""
+    nouns: dict[str, list[str]] = defaultdict(list)
+    for noun, name, count in mapping:
+        nouns[name].append(f"{noun} {count:,}")
+    return {
+        name: ", ".join(nouns[name]) for name in sorted(nouns, key=lambda name: (not name, -len(nouns[name]), name))
+    }
 
 
 def _histogram(boxes: Sequence[LabelledBox]) -> dict[str, Any]:

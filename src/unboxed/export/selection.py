@@ -11,28 +11,13 @@ import numpy as np
 from unboxed.boxes import iou
 from unboxed.data.readers.tables import hold_out
 from unboxed.errors import ExportError
+from unboxed.export.names import BoxNames
 from unboxed.export.options import SelectionOptions
-from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.text import lexicon
-from unboxed.text.lexicon import noun_key
-from unboxed.text.phrases import head_noun
-from unboxed.text.tokens import words
+from unboxed.inference.results import Grounding
 
 __all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "resized", "select_boxes"]
 
-# Head nouns of phrases that mean no object with an outline: a place in the picture, a time, the picture itself.
-_NO_OBJECT = frozenset(
-    word.text
-    for word in words(
-        """
-        air area background bottom camera center centre close closeup corner day distance edge end evening foreground
-        front image landscape left lot middle morning night photo photograph picture place portrait position right
-        scene setting shot side sight something space time top view way
-        action activity appearance beauty concept depth detail direction effort event example fun idea kind moment north
-        overview rest size sort south story stuff style thing type usage use variety version west
-        """
-    )
-)
+_SAME_BOX = 0.9  # IoU
 
 
 @dataclass(frozen=True)
@@ -84,12 +69,15 @@ class Selection:
 
     Attributes:
         images: one for each name, in order of first appearance, also those without boxes.
-        categories: the names of the boxes in alphabetical order.
+        categories: the names of the boxes in alphabetical order; classes that were given, in their order.
         below_score: boxes left out for their score.
         absent: phrases left out for their probability of being in the image.
         unnamed: boxes left out because their phrase names no object.
         merged: boxes that were merged into another one.
         rare: boxes left out because too few have their name.
+        unclassed: boxes left out because their phrase belongs to none of the classes that were given.
+        mapping: (head noun, name, boxes) of every head noun, the most frequent first; the name is "" where it gives no
+            box a name. Empty where boxes are called by whole phrases or types.
     """
 
     images: tuple[LabelledImage, ...]
@@ -99,6 +87,8 @@ class Selection:
     unnamed: int = 0
     merged: int = 0
     rare: int = 0
+    unclassed: int = 0
+    mapping: tuple[tuple[str, str, int], ...] = ()
 
     @property
     def boxes(self) -> int:
@@ -117,6 +107,7 @@ class Selection:
             "below the score": self.below_score,
             "not in the image": self.absent,
             "of phrases that name no object": self.unnamed,
+            "of no class": self.unclassed,
             "merged with another": self.merged,
             "of rare names": self.rare,
         }
@@ -155,24 +146,25 @@ def select_boxes(
         options: which boxes; None selects the best box of every phrase that is present and names an object.
 
     Raises:
-        ExportError: one name for images of different sizes.
+        ExportError: one name for images of different sizes; classes that cannot be used.
     """
     options = options or SelectionOptions()
     found: dict[str, _Found] = {}
     counts: Counter[str] = Counter()
+    naming = BoxNames(options)
     for grounding, image in zip(groundings, images, strict=True):
         size = (grounding.width, grounding.height)
         known = found.setdefault(image, _Found(size))
         if known.size != size:
             raise ExportError(f"{image!r} has {known.size} pixels once and {size} once; give each image its own name.")
         known.captions.append(grounding.caption)
-        known.boxes += _named_boxes(grounding, options, counts)
-    merged = {image: _merged(known.boxes, options.merge) for image, known in found.items()}
+        known.boxes += _named_boxes(grounding, options, naming, counts)
+    merged = {image: _merged(known.boxes, options.merge, options.classes is not None) for image, known in found.items()}
     counts["merged"] = sum(len(known.boxes) - len(merged[image]) for image, known in found.items())
     by_name = Counter(box.category for boxes in merged.values() for box in boxes)
     kept = {name for name, count in by_name.items() if count >= options.min_boxes}
     counts["rare"] = sum(count for name, count in by_name.items() if name not in kept)
-    shown = _shown_names(kept, (box for known in found.values() for box in known.boxes), options)
+    shown = naming.shown(kept, (box for known in found.values() for box in known.boxes))
     return Selection(
         tuple(
             LabelledImage(
@@ -183,7 +175,8 @@ def select_boxes(
             )
             for image, known in found.items()
         ),
-        tuple(sorted(set(shown.values()))),
+        tuple(sorted(set(shown.values()))) if naming.classes is None else naming.classes.names,
+        mapping=naming.mapping(shown),
         **counts,
     )
 
@@ -197,60 +190,45 @@ class _Found:
     boxes: list[LabelledBox] = field(default_factory=list)
 
 
-def _named_boxes(grounding: Grounding, options: SelectionOptions, counts: Counter[str]) -> Iterator[LabelledBox]:
+def _named_boxes(
+    grounding: Grounding, options: SelectionOptions, naming: BoxNames, counts: Counter[str]
+) -> Iterator[LabelledBox]:
     """The boxes of a grounding with a good enough score and a name; `counts` counts the others."""
     for phrase in grounding.phrases:
         if phrase.confidence is not None and phrase.confidence < options.min_confidence:
             counts["absent"] += 1
             continue
-        name = _name(phrase, options)
         mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
         best = slice(0, options.top)
-        for box, score in zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True):
-            if score < options.lowest_score:
-                counts["below_score"] += 1
-            elif not name:
-                counts["unnamed"] += 1
+        found = list(zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True))
+        good = [(box, score) for box, score in found if score >= options.lowest_score]
+        counts["below_score"] += len(found) - len(good)
+        name = naming.of(phrase, len(good))
+        for box, score in good:
+            if not name:
+                counts["unnamed" if naming.classes is None else "unclassed"] += 1
             else:
                 yield LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence)
 
 
-def _name(phrase: GroundedPhrase, options: SelectionOptions) -> str:
-    """The name under which boxes are merged and counted; "" for a phrase that names no object."""
-    if options.names == "phrases":
-        return " ".join(phrase.text.lower().split())
-    if options.names == "types" and phrase.types:
-        return phrase.types[0]
-    head = head_noun(phrase.text)
-    no_object = head in _NO_OBJECT or head in lexicon.PRONOUNS or head in lexicon.DETERMINERS
-    return "" if not head or no_object or lexicon.is_numeral(head) else noun_key(head)
+def _merged(boxes: Iterable[LabelledBox], threshold: float, one_name: bool) -> list[LabelledBox]:
+    """The boxes, best first; a box whose IoU with a better one of its name exceeds the threshold is merged into it.
 
-
-def _merged(boxes: Iterable[LabelledBox], threshold: float) -> list[LabelledBox]:
-    """The boxes, best first; a box whose IoU with a better one of its name exceeds the threshold is merged into it."""
+    Args:
+        boxes: of one image.
+        threshold: IoU.
+        one_name: a box that a better one of another name nearly covers is merged into that one, too.
+    """
     kept: list[LabelledBox] = []
     for box in sorted(boxes, key=lambda box: -box.score):
-        same = [i for i, other in enumerate(kept) if other.category == box.category]
-        overlap = iou(np.array([box.box], np.float32), np.array([kept[i].box for i in same], np.float32).reshape(-1, 4))
-        if same and float(overlap.max()) > threshold:
-            place = same[int(overlap.argmax())]
+        others = np.array([other.box for other in kept], np.float32).reshape(-1, 4)
+        same = np.array([other.category == box.category for other in kept], bool)
+        overlap = iou(np.array([box.box], np.float32), others)[0]
+        excess = np.where(same, overlap - threshold, overlap - _SAME_BOX if one_name else -1.0)
+        if kept and float(excess.max()) > 0:
+            place = int(excess.argmax())
             confidence = max((b.confidence for b in (kept[place], box) if b.confidence is not None), default=None)
             kept[place] = replace(kept[place], also=(*kept[place].also, box.mention), confidence=confidence)
         else:
             kept.append(box)
     return kept
-
-
-def _shown_names(kept: set[str], boxes: Iterable[LabelledBox], options: SelectionOptions) -> dict[str, str]:
-    """The name to show for each name kept: the most frequent form of a noun, a singular before a plural."""
-    if options.names == "phrases":
-        return {name: name for name in kept}
-    forms: dict[str, Counter[str]] = {name: Counter() for name in kept}
-    for box in boxes:
-        head = head_noun(box.mention.phrase)
-        if box.category in kept:
-            forms[box.category][head if noun_key(head) == box.category else box.category] += 1
-    return {
-        name: min(counts, key=lambda form: (lexicon.is_plural(form), -counts[form], form))
-        for name, counts in forms.items()
-    }

@@ -137,14 +137,15 @@ def head_noun(phrase: str) -> str:
     """The lower-cased head noun of a phrase: the word that names what it is about; "" for a phrase without words.
 
     Examples:
-        >>> head_noun("a young man in a hat"), head_noun("a group of people"), head_noun("the side of a hill")
-        ('man', 'people', 'side')
+        >>> [head_noun(phrase) for phrase in ("a young man in a hat", "a group of people", "a round table")]
+        ['man', 'people', 'table']
     """
     return phrase_words(phrase).head
 
 
 def _head(texts: Sequence[str]) -> str:
-    stop = next((i for i, word in enumerate(texts) if i > 0 and word in lexicon.PREPOSITIONS), len(texts))
+    inner = (i for i in range(1, len(texts)) if texts[i - 1] not in lexicon.ARTICLES)  # "a round table"
+    stop = next((i for i in inner if texts[i] in lexicon.PREPOSITIONS), len(texts))
     if tuple(texts[stop : stop + 1]) == ("of",) and texts[stop - 1] in lexicon.COLLECTIVES:
         return _head(texts[stop + 1 :]) or texts[stop - 1]
     return texts[stop - 1] if texts else ""
