@@ -3,7 +3,7 @@
 A benchmark is a module of this folder with three names and a docstring, whose first line is its title:
 
     TARGETS: tuple[Target, ...]
-    def measure(show: Callable[[str], None]) -> Result
+    def measure(show: Callable[[str], None]) -> Result          # may have `size: int = …`, of the largest input
     def plots(result: Result) -> Mapping[str, str]      # optional: SVG plots by name
 """
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -61,13 +62,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one benchmark, or the reason why it was skipped."""
+    """The result of one benchmark, or the reason why it was skipped; the size of its input where one was given."""
 
     name: str
     module: ModuleType
     seconds: float
     result: Result
     skipped: str = ""
+    size: int | None = None
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: bool = True) -> dict[str, float]:
@@ -102,19 +104,26 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_BENCHMARKS))
 
 
-def run(chosen: Sequence[str], show: Callable[[str], None]) -> list[Outcome]:
-    """Run the benchmarks one after another."""
+def run(chosen: Sequence[str], show: Callable[[str], None], size: int | None = None) -> list[Outcome]:
+    """Run the benchmarks one after another.
+
+    Args:
+        chosen: their names.
+        show: called with lines of text.
+        size: of the largest input, for those that take it; by default each has its own.
+    """
     outcomes = []
     for name in chosen:
         module = import_module(f"benchmarks.{name}")
         show(f"{name}: {(module.__doc__ or name).splitlines()[0]}")
+        given = size if "size" in signature(module.measure).parameters else None
         start = time.perf_counter()
         result: Result = {}
         skipped = ""
         try:
-            result = module.measure(show)
+            result = module.measure(show) if given is None else module.measure(show, size=given)
         except SkippedError as reason:
             skipped = str(reason)
             show(f"{name}: not run: {skipped}")
-        outcomes.append(Outcome(name, module, time.perf_counter() - start, result, skipped))
+        outcomes.append(Outcome(name, module, time.perf_counter() - start, result, skipped, given))
     return outcomes

@@ -81,7 +81,8 @@ def _section(path: Path, outcome: Outcome) -> list[str]:
         for part, figures in outcome.result.items()
         for name, value in figures.items()
     ]
-    lines += ["", f"`unboxed bench {outcome.name}`, {outcome.seconds:.0f} s."]
+    size = "" if outcome.size is None else f" --size {outcome.size}"
+    lines += ["", f"`unboxed bench {outcome.name}{size}`, {outcome.seconds:.0f} s."]
     for name, drawing in getattr(outcome.module, "plots", lambda _: {})(outcome.result).items():
         file = f"assets/{path.stem}-{outcome.name}-{name}.svg"
         write_text(path.parent / file, drawing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from defusedxml.ElementTree import fromstring
@@ -48,6 +48,17 @@ def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_p
     assert "![All pairs: growth](assets/performance-scoring-growth.svg)" in text
     assert (tmp_path / "docs" / "assets" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
     assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
+
+
+def test_only_benchmarks_that_take_a_size_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sized(show: object, size: int = 3) -> harness.Result:
+        return {"a": {"size": float(size)}}
+
+    modules = {"benchmarks.sized": sized, "benchmarks.other": lambda show: {}}
+    monkeypatch.setattr(harness, "import_module", lambda name: SimpleNamespace(__doc__=name, measure=modules[name]))
+    outcomes = harness.run(["sized", "other"], print, 7)
+    assert [(found.result, found.size) for found in outcomes] == [({"a": {"size": 7.0}}, 7), ({}, None)]
+    assert harness.run(["sized"], print)[0].result == {"a": {"size": 3.0}}
 
 
 def test_a_page_keeps_the_sections_of_benchmarks_that_were_not_run_again(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     results = {"fast": ({"ratio": 2.0}, None), "slow": (None, "needs a GPU")}
     pages: list[int] = []
 
-    def run(names: list[str], show: object) -> list[SimpleNamespace]:
+    def run(names: list[str], show: object, size: int | None) -> list[SimpleNamespace]:
+        assert size in (None, 100_000)
         return [SimpleNamespace(name=name, result=results[name][0], skipped=results[name][1]) for name in names]
 
     harness = SimpleNamespace(names=lambda: list(results), run=run)
@@ -45,7 +46,7 @@ def test_all_benchmarks_run_by_default_and_the_page_is_written_after_each(
 def test_results_are_printed_as_json(written: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     main(["bench", "--json"])
     assert json.loads(capsys.readouterr().out) == {"fast": {"ratio": 2.0}, "slow": {"skipped": "needs a GPU"}}
-    main(["bench", "slow"])
+    main(["bench", "slow", "--size", "1e5"])
     assert capsys.readouterr().out == "slow: done\n"
     assert written == []
 
@@ -53,6 +54,9 @@ def test_results_are_printed_as_json(written: list[int], capsys: pytest.CaptureF
 def test_an_unknown_benchmark_and_an_installation_without_benchmarks_are_errors(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench", "--size", "nan"])
+    assert "--size is nan; expected a number of images" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["bench", "nope"])
     assert "There is no benchmark 'nope'; there are " in capsys.readouterr().err
