@@ -108,7 +108,10 @@ _ATTENTION = tuple(
         "rsum",
     )
     for recipe, paper in _HOSTS.items()
-    for name, objective, options in (("", "", ""), ("-npair", ", with the N-pair loss", " --contrast npair"))
+    for name, objective, options in (
+        ("", "", ""),
+        ("-npair", ", with the N-pair loss", " --contrast npair --images-per-batch 32"),
+    )
 )
 
 _BETTER_THAN_SCAN = tuple(

@@ -48,7 +48,8 @@ class MatchingConfig(RecipeConfig):
 
     The default schedule was chosen on the validation split of drawn images. Each image of a batch comes with its five
     captions, so that an epoch encodes it once; after twelve epochs the validation curve is flat. With fewer epochs in
-    which all negatives count, the hinge on the hardest negatives alone may collapse.
+    which all negatives count, the hinge on the hardest negatives alone may collapse. Batches have few images: a short
+    caption fits several images of a large batch, and the hardest negative is then no negative.
 
     The papers' codes sample pairs (`sampling="captions"`): an image that occurs twice in a batch counts as two, so that
     its other caption is a negative. Otherwise captions of one image are never each other's negatives.
@@ -76,7 +77,7 @@ class MatchingConfig(RecipeConfig):
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
     schedule: Schedule = field(
-        default_factory=lambda: Schedule(epochs=12, images_per_batch=32, captions_per_image=5, select_on="retrieval")
+        default_factory=lambda: Schedule(epochs=12, images_per_batch=8, captions_per_image=5, select_on="retrieval")
     )
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
