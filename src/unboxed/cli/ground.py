@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json, print_unknown_words
 from unboxed.runtime.progress import show
@@ -18,9 +18,27 @@ if TYPE_CHECKING:
 
     from unboxed.inference.grounder import Grounder
     from unboxed.inference.results import GroundedPhrase, Grounding
+    from unboxed.runtime.parts import Part
     from unboxed.types import Caption, Regions
 
-__all__ = ["ground"]
+__all__ = ["PrintOptions", "ground"]
+
+
+@dataclass(frozen=True)
+class PrintOptions:
+    """How groundings are printed.
+
+    Attributes:
+        save: write the image with its boxes to this file (.png or .jpg); of a folder's images, into this folder.
+        json: print one JSON object; of a folder, a line with one for each image.
+        top: boxes for each phrase in the JSON, best first.
+        absent: also show the boxes of phrases that are probably not in the image. The JSON always has them.
+    """
+
+    save: Path | None = None
+    json: bool = False
+    top: int = 5
+    absent: bool = False
 
 
 def ground(
@@ -29,10 +47,8 @@ def ground(
     caption: Positional[str] = "",
     /,
     phrases: str | None = None,
-    save: Path | None = None,
-    json: bool = False,
-    top: int = 5,
-    absent: bool = False,
+    printing: OmitArgPrefixes[PrintOptions] = PrintOptions(),
+    part: str | None = None,
 ) -> None:
     """Find the box of each phrase of a caption in an image, or in each image of a folder.
 
@@ -42,23 +58,26 @@ def ground(
         caption: any sentence; a box is found for each of its noun phrases. Not needed with --phrases.
         phrases: ground these phrases, separated by commas, such as "laptop, red car". With a caption, they are parts of
             it; without one, each stands for itself.
-        save: write the image with its boxes to this file (.png or .jpg); of a folder's images, into this folder.
-        json: print one JSON object; of a folder, a line with one for each image.
-        top: boxes for each phrase in the JSON, best first.
-        absent: also show the boxes of phrases that are probably not in the image. The JSON always has them.
+        printing: what is printed and saved.
+        part: K/N: only the images of part K of N of a folder, with --json; `unboxed merge` joins the lines.
     """
     from unboxed.data.images import open_image
+    from unboxed.errors import ImageError
+    from unboxed.runtime.parts import Part
 
     captions = _captions(caption, phrases)
+    of_part = None if part is None else Part.parse(part)
+    if of_part is not None and not (image.is_dir() and printing.json):
+        raise ImageError("--part is for the images of a folder, as lines of JSON: name a folder, and add --json.")
     if image.is_dir():
-        _ground_folder(run, image, captions, _Printed(save, json, top, absent, in_folder=True))
+        _ground_folder(run, image, captions, _Printed(printing, in_folder=True), of_part)
         return
     pixels = open_image(image)
     grounder, regions = _load_and_extract(run, pixels)
     for own in captions:
         print_unknown_words(grounder, own.text)
     groundings = grounder.ground_regions(regions, captions)
-    _Printed(save, json, top, absent).report(image, pixels, groundings)
+    _Printed(printing).report(image, pixels, groundings)
 
 
 def _captions(caption: str, phrases: str | None) -> list[Caption]:
@@ -74,12 +93,13 @@ def _captions(caption: str, phrases: str | None) -> list[Caption]:
     return [Caption(caption, noun_phrases(caption))]
 
 
-def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _Printed) -> None:
-    """Ground captions in every image of a folder; images that cannot be used are skipped, and named."""
+def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _Printed, part: Part | None) -> None:
+    """Ground captions in every image of a folder, or of a part; images that cannot be used are skipped, and named."""
     from unboxed.data.image_files import left_out_lines, list_folder
     from unboxed.data.images import open_image
     from unboxed.errors import ImageError
     from unboxed.inference.grounder import Grounder
+    from unboxed.runtime.parts import PartRecord
 
     listing = list_folder(folder)
     if not listing.images:
@@ -88,45 +108,48 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
     for own in captions:
         print_unknown_words(grounder, own.text)
     skipped = 0
-    for file in listing.images:
+    names = [str(file.relative_to(folder)) for file in listing.images]
+    record = None if part is None else PartRecord.of(part, names)
+    for name, file in zip(names, listing.images, strict=True):
+        if record is not None and name not in record.places:
+            continue
         try:
             pixels = open_image(file)
             groundings = grounder.ground_regions(grounder.regions_of(pixels), captions)
         except ImageError as error:
             skipped += 1
-            show(f"Skipped {file.relative_to(folder)}: {error}")
+            show(f"Skipped {name}: {error}")
             continue
-        printed.report(file.relative_to(folder), pixels, groundings)
+        printed.report(Path(name), pixels, groundings)
     for line in left_out_lines(listing.left_out):
         show(line)
-    if skipped == len(listing.images):
+    if record is not None:
+        print_json(record._replace(finished=True).to_dict())
+    elif skipped == len(listing.images):
         raise ImageError(f"None of the {skipped:,} images in {folder} could be used.")
 
 
 @dataclass(frozen=True)
 class _Printed:
-    """How groundings are printed; the options of the command, and whether there are several images."""
+    """Prints groundings; `in_folder`: of several images."""
 
-    save: Path | None
-    json: bool
-    top: int
-    absent: bool
+    options: PrintOptions
     in_folder: bool = False
 
     def report(self, image: Path, pixels: PIL.Image.Image, groundings: list[Grounding]) -> None:
         """Print the groundings of an image, and save its picture."""
         from unboxed.inference.results import joined_groundings
 
-        grounding = joined_groundings(groundings)
-        saved = None if self.save is None else self._saved(self.save, image, pixels, grounding)
-        if self.json:
-            content = grounding.to_dict(self.top)
+        options, grounding = self.options, joined_groundings(groundings)
+        saved = None if options.save is None else self._saved(options.save, image, pixels, grounding)
+        if options.json:
+            content = grounding.to_dict(options.top)
             print_json({"image": str(image), **content} if self.in_folder else content)
             return
         if self.in_folder:
             print(f"{image}")
         for phrase in grounding.phrases:
-            print(("  " if self.in_folder else "") + _phrase_line(phrase, self.absent))
+            print(("  " if self.in_folder else "") + _phrase_line(phrase, options.absent))
         if saved is not None and not self.in_folder:
             show(f"Picture: {saved}")
 
@@ -134,7 +157,7 @@ class _Printed:
         from unboxed.visualization.draw import draw_grounding, save_picture
 
         place = save / image.with_suffix(".png") if self.in_folder else save
-        shown = [phrase for phrase in grounding.phrases if phrase.present or self.absent]
+        shown = [phrase for phrase in grounding.phrases if phrase.present or self.options.absent]
         save_picture(place, draw_grounding(pixels, grounding.caption, shown))
         return place
 

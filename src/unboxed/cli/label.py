@@ -42,8 +42,16 @@ def label(
         review_images: images on that page, at most.
         json: print one JSON object on standard output at the end.
     """
-    from unboxed.export.labelling import label_dataset
+    from unboxed.export.labelling import label_dataset, label_part
 
+    if labelling.part is not None:
+        file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
+        for image_id, reason in skipped.items():
+            show(f"Skipped {image_id}: {reason}")
+        show(f"{file}: {count:,} images of part {labelling.part}. Next: unboxed merge, with the files of all parts")
+        if json:
+            print_json({"out": str(file), "photos": count, "part": labelling.part, "skipped": skipped})
+        return
     labelled = label_dataset(images, run, out, labelling, selection, show=show)
     if review is not None:
         from unboxed.export.review import write_review

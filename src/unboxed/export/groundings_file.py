@@ -13,6 +13,7 @@ import numpy as np
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.extraction import image_key
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.parts import PartRecord
 from unboxed.types import Example, Regions
 
 __all__ = ["GroundingsFile", "content_key", "run_key"]
@@ -47,10 +48,19 @@ class GroundingsFile:
         lines = [self._head, *({"key": key, "groundings": known} for key, known in self._known.items())]
         write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         self._file = self.path.open("a", encoding="utf-8")
+        self._written = set(self._known)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+    def finish(self, record: PartRecord) -> None:
+        """Append the record of the part whose images are all here; another call removes it.
+
+        Args:
+            record: with the places of the images' keys.
+        """
+        self._file.write(json.dumps(record.to_dict()) + "\n")
 
     def get(self, key: str) -> list[Grounding] | None:
         """The groundings of an image, one a caption; None where there are none yet."""
@@ -58,7 +68,7 @@ class GroundingsFile:
         return None if known is None else [_from_json(entry) for entry in known]
 
     def add(self, key: str, groundings: Sequence[Grounding], example: Example) -> list[Grounding]:
-        """Append the groundings of an image, and return them as `get` will give them.
+        """Append the groundings of an image, once for images of the same content, and return them as `get` will.
 
         Args:
             key: of the image, as `content_key` gives it.
@@ -67,8 +77,10 @@ class GroundingsFile:
         """
         pairs = zip(groundings, example.captions, strict=True)
         entries = [_to_json(grounding, [p.types for p in caption.phrases], self._top) for grounding, caption in pairs]
-        self._file.write(json.dumps({"key": key, "groundings": entries}, ensure_ascii=False) + "\n")
-        self._file.flush()
+        if key not in self._written:
+            self._written.add(key)
+            self._file.write(json.dumps({"key": key, "groundings": entries}, ensure_ascii=False) + "\n")
+            self._file.flush()
         return [_from_json(entry) for entry in entries]
 
 

@@ -22,11 +22,12 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
 from unboxed.runtime.locks import file_lock
+from unboxed.runtime.parts import Part, PartRecord
 from unboxed.runtime.progress import track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
-__all__ = ["Labelled", "label_dataset"]
+__all__ = ["Labelled", "label_dataset", "label_part"]
 
 _KEPT_BOXES = 5  # a phrase, at least, so that a call with a larger `top` need not look at the images again
 
@@ -95,19 +96,20 @@ def label_dataset(
         DatasetError: the dataset or the split cannot be read.
         RunError: no run there.
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
-        ExportError: an unknown format, or something else at `out`.
+        ExportError: an unknown format, something else at `out`, or options of a part.
     """
     options = options or LabelOptions()
+    if options.part is not None:
+        raise ExportError("The labels of a part are written when all parts are merged; ground it with `label_part`.")
     form = format_of(options.format)
     _check_place(out, form)
-    calibrated = RunConfig.load(run).presence is not None
-    rule = (selection or SelectionOptions()).adapted(form, calibrated, listed=options.find is not None)
+    rule = _rule(run, options, selection)
     source = label_source(data, options)
     for line in source.notes:
         show(line)
-    file = out.with_name(f"{out.stem}.groundings.jsonl")
+    file = _groundings_file(out)
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
-        kept = GroundingsFile(file, run_key(run, options.regions), max(rule.top, _KEPT_BOXES))
+        kept = _opened(file, run, options, rule)
         outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
         labelled = _labelled(outcomes, source, rule)
         written = labelled.selection
@@ -118,6 +120,60 @@ def label_dataset(
     for line in _summary(labelled, out):
         show(line)
     return labelled
+
+
+def label_part(
+    data: Path,
+    run: Path,
+    out: Path,
+    options: LabelOptions,
+    selection: SelectionOptions | None = None,
+    *,
+    progress: bool = True,
+    show: Callable[[str], None] = print,
+) -> tuple[Path, int, dict[str, str]]:
+    """Ground the captions of a part of a dataset, for labels that are written when all parts are merged.
+
+    Args:
+        data, run, out, options, selection, progress, show: as for `label_dataset`, for which `merge_lines` joins the
+            files of all parts to the `NAME.groundings.jsonl` beside its output. `options.part` says which part.
+
+    Returns:
+        `NAME.groundings.jsonl` of this part, the number of its images, and why images could not be used, by id.
+
+    Raises:
+        BusyError, DatasetError, RunError, ImageError: as `label_dataset`; a part may have no image.
+        StoreError: there is no such part.
+    """
+    part = Part.parse(options.part or "1/1")
+    rule = _rule(run, options, selection)
+    source, file = label_source(data, options), _groundings_file(out)
+    record = PartRecord.of(part, [example.image_id for example in source.examples])
+    examples = [example for example in source.examples if example.image_id in record.places]
+    skipped = {image_id: reason for image_id, reason in source.skipped.items() if image_id in part}
+    require_writable(file)
+    with file_lock(file, wait=options.wait, show=show):
+        kept = _opened(file, run, options, rule)
+        labeller = _Labeller(Grounder.load(run), kept, options, show)
+        for example, outcome in labeller.grounded(examples, progress, record):
+            if isinstance(outcome, str):
+                skipped[example.image_id] = outcome
+    return file, len(examples), skipped
+
+
+def _rule(run: Path, options: LabelOptions, selection: SelectionOptions | None) -> SelectionOptions:
+    """The selection for the format and the run."""
+    calibrated = RunConfig.load(run).presence is not None
+    listed = options.find is not None
+    return (selection or SelectionOptions()).adapted(format_of(options.format), calibrated, listed=listed)
+
+
+def _groundings_file(out: Path) -> Path:
+    return out.with_name(f"{out.stem}.groundings.jsonl")
+
+
+def _opened(file: Path, run: Path, options: LabelOptions, rule: SelectionOptions) -> GroundingsFile:
+    return GroundingsFile(file, run_key(run, options.regions), max(rule.top, _KEPT_BOXES))
 
 
 def _labelled(
@@ -192,15 +248,24 @@ class _Labeller:
         self._regions = _region_source(grounder, options.regions)
 
     def grounded(
-        self, examples: Sequence[Example], progress: bool
+        self, examples: Sequence[Example], progress: bool, record: PartRecord | None = None
     ) -> Iterator[tuple[Example, Sequence[Grounding] | str]]:
-        """The groundings of each image's captions, or why there are none, in the order of `examples`."""
+        """The groundings of each image's captions, or why there are none, in the order of `examples`.
+
+        Args:
+            examples: the images.
+            progress: show how many images are done.
+            record: of the part that the examples are, which the file then ends with.
+        """
+        places: dict[str, int] = {}
         stored = self._options.regions is not None
         workers = 1 if stored else self._options.workers or available_cores()
         reused = 0
         with self._file:
             outcomes = zip(examples, ordered_map(self._known_or_regions, examples, workers), strict=True)
             for example, (key, found) in track(outcomes, "Labelling", len(examples), progress):
+                if record is not None and key:
+                    places.setdefault(key, record.places[example.image_id])
                 if isinstance(found, Regions):
                     groundings = self._grounder.ground_regions(found, example.captions)
                     yield example, self._file.add(key, groundings, example)
@@ -209,6 +274,8 @@ class _Labeller:
                 else:
                     reused += 1
                     yield example, found
+            if record is not None:
+                self._file.finish(record._replace(places=places, finished=True))
             if reused:
                 self._show(f"{reused:,} images taken from {self._file.path}, where an earlier call had left them")
 

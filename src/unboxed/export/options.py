@@ -125,6 +125,8 @@ class LabelOptions:
             without the images.
         label_studio_prefix: precedes an image's name in its address in Label Studio; by default local storage of which
             the folder of images is the root. `s3://bucket/folder/` and `https://host/folder/` name other storage.
+        part: K/N: ground only the images of part K of N, into NAME.groundings.jsonl beside the output. `unboxed merge`
+            makes one such file of all parts, and the same call without a part writes the labels from it.
         wait: wait while another process writes these labels, instead of ending with an error.
     """
 
@@ -136,4 +138,5 @@ class LabelOptions:
     strict: bool = False
     image_files: Literal["links", "copies"] = "links"
     label_studio_prefix: str = label_studio.LOCAL_STORAGE
+    part: str | None = None
     wait: bool = False

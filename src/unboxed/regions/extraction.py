@@ -22,11 +22,12 @@ from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
 from unboxed.regions.image_view import View
-from unboxed.regions.parts import Part, PartFile
+from unboxed.regions.parts import Part, read_part, write_part
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.silence import SilentSources
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
+from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.progress import show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
@@ -226,7 +227,7 @@ def extract(
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
-    file = None if part is None else PartFile.of(part, [example.image_id for example in wanted])
+    file = None if part is None else PartRecord.of(part, [example.image_id for example in wanted])
     if file is not None:
         wanted = [example for example in wanted if example.image_id in file.places]
     if not (out / "store.json").is_file():
@@ -245,7 +246,7 @@ def extract(
             else:
                 skipped.append((example.image_id, str(error)))
     if file is not None:
-        file.write(store, finished=True)
+        write_part(store, file._replace(finished=True))
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed, silent.warnings)
@@ -265,11 +266,11 @@ def _added(
     return None
 
 
-def _mark(store: RegionStore, file: PartFile | None) -> None:
+def _mark(store: RegionStore, file: PartRecord | None) -> None:
     """Write which part the store holds; a store of a part gets no other images."""
     if file is not None:
-        file.write(store, finished=False)
-    elif (present := PartFile.read(store.path)) is not None:
+        write_part(store, file)
+    elif (present := read_part(store.path)) is not None:
         raise StoreError(f"{store.path} holds part {present.part} alone; name it, or choose another folder.")
 
 

@@ -1,0 +1,135 @@
+"""Parts of a dataset that processes or machines work on without knowing of each other.
+
+An image belongs to the part that the hash of its id names, so that parts need no list of who does what. What a process
+writes of its part ends with a record of the part, so that `unboxed merge` can put all parts together in the order of
+the dataset, and notices what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unboxed.errors import StoreError, plain_reason
+
+__all__ = ["FORMAT", "Part", "PartRecord", "require_all_parts"]
+
+FORMAT, _VERSION = "unboxed-part", 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part number `number` of `count`.
+
+    Attributes:
+        number: from 1.
+        count: of parts.
+    """
+
+    number: int
+    count: int
+
+    @staticmethod
+    def parse(text: str) -> Part:
+        """The part that a text `K/N` names.
+
+        Raises:
+            StoreError: another text, or K outside 1..N.
+        """
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+            raise StoreError(f"There is no part {text!r}; expected K/N with 1 <= K <= N, such as 2/8.")
+        return Part(int(number), int(count))
+
+    def __contains__(self, image_id: object) -> bool:
+        """Whether an image belongs to this part."""
+        digest = hashlib.sha256(str(image_id).encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+class PartRecord(NamedTuple):
+    """What a part holds.
+
+    Attributes:
+        part: which.
+        dataset: sha256 of the ids of all images of the dataset, in order.
+        places: the place in the dataset of each image of the part.
+        finished: whether all its images were processed or skipped.
+    """
+
+    part: Part
+    dataset: str
+    places: dict[str, int]
+    finished: bool = False
+
+    @staticmethod
+    def of(part: Part, image_ids: Sequence[str]) -> PartRecord:
+        """The part of a dataset with these images."""
+        places = {image_id: place for place, image_id in enumerate(image_ids) if image_id in part}
+        return PartRecord(part, hashlib.sha256(json.dumps(list(image_ids)).encode()).hexdigest(), places)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON keeps it."""
+        values = {"part": self.part.number, "of": self.part.count, "dataset": self.dataset, "finished": self.finished}
+        return {"format": FORMAT, "version": _VERSION, **values, "images": self.places}
+
+    @staticmethod
+    def from_dict(values: Any, file: Path) -> PartRecord:
+        """The record that `to_dict` gave.
+
+        Args:
+            values: what was read.
+            file: where, for messages.
+
+        Raises:
+            StoreError: it is no such record, or one of a newer version.
+        """
+        try:
+            if values["format"] != FORMAT or values["version"] > _VERSION:
+                raise ValueError(f"format {values['format']!r}, version {values['version']!r}")
+            places = {str(image_id): int(place) for image_id, place in values["images"].items()}
+            part = Part.parse(f"{values['part']}/{values['of']}")
+            return PartRecord(part, str(values["dataset"]), places, values["finished"] is True)
+        except (ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
+            raise StoreError(f"{file} cannot be read ({plain_reason(error)}); make this part again.") from error
+
+
+def require_all_parts(records: Iterable[tuple[Path, PartRecord]]) -> None:
+    """Raise an error unless the records are those of all parts of one dataset.
+
+    Args:
+        records: with where each was read.
+
+    Raises:
+        StoreError: a part is missing, given twice, unfinished, or made from another dataset or into another number of
+            parts.
+    """
+    found = list(records)
+    if not found:
+        raise StoreError("There are no parts to merge; give all of them.")
+    first, of_first = found[0]
+    number_of: dict[int, Path] = {}
+    for path, record in found:
+        if not record.finished:
+            raise StoreError(f"{path}: part {record.part} is not finished; run its command again, it goes on.")
+        if record.part.count != of_first.part.count:
+            raise StoreError(f"{first} is part {of_first.part} and {path} part {record.part}: not of one extraction.")
+        if record.part.number in number_of:
+            raise StoreError(f"{number_of[record.part.number]} and {path} both hold part {record.part}.")
+        number_of[record.part.number] = path
+        if record.dataset != of_first.dataset:
+            raise StoreError(
+                f"{path} was made from another dataset than {first}, or from other splits of it; run its command again "
+                "on the same dataset, which computes only what is missing."
+            )
+    missing = sorted(set(range(1, of_first.part.count + 1)) - number_of.keys())
+    if missing:
+        named = ", ".join(f"{number}/{of_first.part.count}" for number in missing)
+        raise StoreError(f"Parts are missing: {named}. Make them with --part, and give all of them.")
