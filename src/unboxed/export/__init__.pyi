@@ -1,5 +1,7 @@
 from . import coco, csv, huggingface, label_studio, yolo
 from .classes import ClassSet
+from .corrections import CorrectedBox, CorrectedImage, Correction, apply, corrected, undo
+from .corrections_file import CorrectionsFile, read_corrections
 from .exported_model import Exported
 from .label_format import LabelFormat
 from .labelling import Labelled, label_dataset
@@ -11,6 +13,10 @@ from .selection import LabelledBox, LabelledImage, Mention, Selection, select_bo
 __all__ = [
     "FORMATS",
     "ClassSet",
+    "CorrectedBox",
+    "CorrectedImage",
+    "Correction",
+    "CorrectionsFile",
     "Exported",
     "LabelFormat",
     "LabelOptions",
@@ -20,14 +26,18 @@ __all__ = [
     "Mention",
     "Selection",
     "SelectionOptions",
+    "apply",
     "coco",
+    "corrected",
     "csv",
     "export_onnx",
     "format_of",
     "huggingface",
     "label_dataset",
     "label_studio",
+    "read_corrections",
     "select_boxes",
+    "undo",
     "write_review",
     "yolo",
 ]

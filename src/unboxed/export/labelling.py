@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
 from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
+from unboxed.export.corrections import CorrectedImage, corrected
+from unboxed.export.corrections_file import read_corrections
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_source import LabelSource, label_source
+from unboxed.export.labels_file import companion, write_labels
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import Selection, resized, select_boxes
 from unboxed.inference.grounder import Grounder
@@ -43,6 +46,7 @@ class Labelled:
         options: which boxes were selected.
         selection: the boxes that were written.
         skipped: image id -> why the image could not be used.
+        corrections: the corrected images by name.
     """
 
     groundings: Sequence[Grounding]
@@ -51,6 +55,7 @@ class Labelled:
     options: SelectionOptions
     selection: Selection
     skipped: Mapping[str, str]
+    corrections: Mapping[str, CorrectedImage] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """What `unboxed label --json` prints: counts, and why images were skipped."""
@@ -64,6 +69,7 @@ class Labelled:
             "categories": list(found.categories),
             "left_out": left_out,
             "skipped": dict(self.skipped),
+            "corrected": len(self.corrections),
         }
 
 
@@ -80,7 +86,8 @@ def label_dataset(
     """Ground the captions of a dataset and write their boxes to `out`, atomically at the end.
 
     The groundings are kept in `NAME.groundings.jsonl` beside the output. An interrupted call continues with them, and a
-    call with another selection or format does not look at the images again.
+    call with another selection or format does not look at the images again. The labels are also written to
+    `NAME.labels.jsonl`, for the studio, where they can be corrected.
 
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.
@@ -112,12 +119,15 @@ def label_dataset(
         kept = _opened(file, run, options, rule)
         outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
         labelled = _labelled(outcomes, source, rule)
+        write_labels(companion(out, "labels"), labelled.selection.images, labelled.files)
+        if options.resume_corrections:
+            labelled = _with_corrections(labelled, read_corrections(companion(out, "corrections")))
         written = labelled.selection
         if form.original_pixels:
             sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
-    for line in _summary(labelled, out):
+    for line in (*_summary(labelled, out), *_about_corrections(labelled, out)):
         show(line)
     return labelled
 
@@ -203,6 +213,11 @@ def _labelled(
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
 
 
+def _with_corrections(labelled: Labelled, states: Mapping[str, CorrectedImage]) -> Labelled:
+    known = {name: state for name, state in states.items() if name in labelled.files and state.history}
+    return replace(labelled, selection=corrected(labelled.selection, known.values()), corrections=known)
+
+
 def _name(source: LabelSource, example: Example) -> str:
     return name_in(source.root or example.path.parent, example.path)
 
@@ -229,6 +244,15 @@ def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
             f"No box scores at least {labelled.options.lowest_score:g}; the best one scores {best:.2f}: name a lower "
             "--min-score."
         )
+
+
+def _about_corrections(labelled: Labelled, out: Path) -> Iterator[str]:
+    """A line about corrections: how many images have them, or that the output leaves them out."""
+    file = companion(out, "corrections")
+    if labelled.corrections:
+        yield f"{len(labelled.corrections):,} images as they were corrected, from {file}"
+    elif file.is_file():
+        yield f"{file} is not used; --resume-corrections writes the images as they were corrected."
 
 
 class _Labeller:

@@ -16,6 +16,7 @@ import numpy as np
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
+from unboxed.export.corrections import corrected
 from unboxed.export.labelling import Labelled
 from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
@@ -69,7 +70,7 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
     """
     options = labelled.options
     no_cuts = replace(options, min_score=float("-inf"), min_confidence=0, min_boxes=1)
-    everything = select_boxes(labelled.groundings, labelled.names, no_cuts)
+    everything = corrected(select_boxes(labelled.groundings, labelled.names, no_cuts), labelled.corrections.values())
     images = sorted(everything.images, key=lambda image: _doubt(image, options))[:limit]
     cards = []
     for image in images:

@@ -1,0 +1,114 @@
+"""The labels of images as JSON lines beside the output of `unboxed label`: what the studio shows for correction."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unboxed.errors import ExportError
+from unboxed.export.selection import LabelledBox, LabelledImage, Mention
+from unboxed.runtime.atomic import write_text
+
+__all__ = [
+    "box_from_json",
+    "box_to_json",
+    "companion",
+    "image_from_json",
+    "image_to_json",
+    "read_labels",
+    "write_labels",
+]
+
+_HEAD = {"format": "unboxed-labels", "version": 1}
+_MENTION = ("phrase", "start", "end", "caption")
+
+
+def companion(out: Path, kind: str) -> Path:
+    """The file of a kind beside the output of `label`: `coco.labels.jsonl` beside `coco.json`; itself if it is one."""
+    known = [out.name.removesuffix(f".{other}.jsonl") for other in ("labels", "corrections", "groundings")]
+    stem = min(known, key=len)
+    return out.with_name(f"{out.stem if stem == out.name else stem}.{kind}.jsonl")
+
+
+def write_labels(path: Path, images: Iterable[LabelledImage], files: Mapping[str, Path]) -> None:
+    """Write the labels atomically: a line that identifies the file, then one an image.
+
+    Args:
+        path: the file.
+        images: with their boxes.
+        files: the file of each image by name.
+    """
+    rows = [{**image_to_json(image), "file": str(files[image.name].absolute())} for image in images]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (_HEAD, *rows)))
+
+
+def read_labels(path: Path) -> list[tuple[LabelledImage, Path]]:
+    """The images of a file that `write_labels` wrote, each with its file.
+
+    Raises:
+        ExportError: no such file, or lines of another form.
+    """
+    try:
+        head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if head != _HEAD:
+            raise ValueError("another kind of file")
+        return [(image_from_json(row), Path(row["file"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise ExportError(
+            f"{path} holds no labels; write them with `unboxed label … --out {path.name.split('.')[0]}.json`."
+        ) from None
+
+
+def image_to_json(image: LabelledImage) -> dict[str, Any]:
+    """An image with its captions and boxes as JSON."""
+    return {
+        "image": image.name,
+        "width": image.width,
+        "height": image.height,
+        "captions": list(image.captions),
+        "boxes": [box_to_json(box) for box in image.boxes],
+    }
+
+
+def image_from_json(row: Mapping[str, Any]) -> LabelledImage:
+    """The image of `image_to_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: the JSON has another form.
+    """
+    name, width, height = row["image"], row["width"], row["height"]
+    captions = tuple(row["captions"])
+    if not isinstance(name, str) or not all(isinstance(caption, str) for caption in captions):
+        raise TypeError("names and captions are text")
+    if not all(isinstance(side, int) and side > 0 for side in (width, height)):
+        raise ValueError("no image size")
+    return LabelledImage(name, width, height, captions, tuple(map(box_from_json, row["boxes"])))
+
+
+def box_to_json(box: LabelledBox) -> dict[str, Any]:
+    """A box with its name, score, probability and phrases as JSON."""
+    return {
+        "name": box.category,
+        "box": [round(edge, 2) for edge in box.box],
+        "score": round(box.score, 6),
+        "confidence": box.confidence,
+        "mentions": [{key: getattr(mention, key) for key in _MENTION} for mention in (box.mention, *box.also)],
+    }
+
+
+def box_from_json(row: Mapping[str, Any]) -> LabelledBox:
+    """The box of `box_to_json`.
+
+    Raises:
+        KeyError, TypeError, ValueError: the JSON has another form.
+    """
+    mention, *also = [Mention(**{key: found[key] for key in _MENTION}) for found in row["mentions"]]
+    x1, y1, x2, y2 = map(float, row["box"])
+    confidence = row["confidence"]
+    score = float(row["score"])
+    if not all(map(math.isfinite, (x1, y1, x2, y2, score, confidence or 0))) or not isinstance(row["name"], str):
+        raise ValueError("no box with a name")
+    return LabelledBox(row["name"], (x1, y1, x2, y2), score, mention, tuple(also), confidence)
