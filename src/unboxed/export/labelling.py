@@ -103,7 +103,7 @@ def label_dataset(
         DatasetError: the dataset or the split cannot be read.
         RunError: no run there.
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
-        ExportError: an unknown format, something else at `out`, or options of a part.
+        ExportError: an unknown format, something else at `out`, options of a part, or damaged corrections.
     """
     options = options or LabelOptions()
     if options.part is not None:
@@ -111,6 +111,7 @@ def label_dataset(
     form = format_of(options.format)
     _check_place(out, form)
     rule = _rule(run, options, selection)
+    states = read_corrections(companion(out, "corrections")) if options.resume_corrections else {}
     source = label_source(data, options)
     for line in source.notes:
         show(line)
@@ -120,8 +121,7 @@ def label_dataset(
         outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
         labelled = _labelled(outcomes, source, rule)
         write_labels(companion(out, "labels"), labelled.selection.images, labelled.files)
-        if options.resume_corrections:
-            labelled = _with_corrections(labelled, read_corrections(companion(out, "corrections")))
+        labelled = _with_corrections(labelled, states)
         written = labelled.selection
         if form.original_pixels:
             sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
