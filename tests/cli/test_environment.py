@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from unboxed.cli import learn, main
+from unboxed.cli import COMMANDS, learn, main
 from unboxed.cli.environment import environment_error
 
 
@@ -25,7 +27,6 @@ from unboxed.cli.environment import environment_error
         (OSError(errno.EXDEV, "Cross-device link", "a", None, "b"), "a and b: Cross-device link; check the path"),
         (OSError("odd"), "odd; check the path and the disk."),
         (RecursionError("maximum recursion depth exceeded"), "A file is nested too deeply"),
-        (UnicodeEncodeError("ascii", "naïve", 2, 3, "ordinal not in range"), "cannot show 'ï' in ascii; set PYTHONIO"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not in the expected encoding"),
         (MemoryError(), "There is not enough memory"),
     ],
@@ -68,3 +69,16 @@ def test_sigterm_leaves_the_blocks_of_a_command(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(SystemExit) as ended:
         main(["demo"])
     assert (ended.value.code, left, signal.getsignal(signal.SIGTERM)) == (143, [True], before)
+
+
+def test_text_that_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    def cite() -> None:
+        """Print a word."""
+        print("naïve")
+
+    monkeypatch.setitem(COMMANDS, "cite", cite)
+    main(["cite"])
+    assert terminal.buffer.getvalue() == b"na\\xefve\n"  # type: ignore[attr-defined]

@@ -57,7 +57,7 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
         ({"presence": {"slope": 1}}, "damaged"),
         ({"regions": []}, "damaged"),
         ({"choices": []}, "damaged"),
-        ({"class_names": [7]}, "damaged.*a class name is not text"),
+        ({"class_names": [7]}, "damaged.*is no list of texts"),
     ],
 )
 def test_a_damaged_config_is_named(run: Path, change: dict[str, object], message: str) -> None:

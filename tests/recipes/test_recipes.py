@@ -227,3 +227,26 @@ def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
     assert [path.name for path in sorted((tmp_path / "cache").glob("*.safetensors"))] == [
         "negatives-random-0.safetensors"
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [
+        ("joint_width", 0, "at least 1"),
+        ("dropout", 1, "at least 0 and below 1"),
+        ("dropout", float("nan"), "at least 0 and below 1"),
+        ("negative_weight", float("inf"), "at least 0"),
+        ("embedding_width", 10**30, "at least 1"),
+        ("distillation.teacher_temperature", 0, "above 0"),
+        ("text_encoder.word_dropout", -0.5, "at least 0 and below 1"),
+    ],
+)
+def test_numbers_out_of_range_are_named(option: str, value: float, wanted: str) -> None:
+    nested, _, name = option.rpartition(".")
+    with pytest.raises(RunError, match=f"--{name.replace('_', '-')} is .*; it must be a number {wanted}"):
+        if nested == "text_encoder":
+            InfoGround(text_encoder=TextConfig(**{name: value}))
+        elif nested:
+            DistillationConfig(**{name: value})
+        else:
+            InfoGround(**{name: value})

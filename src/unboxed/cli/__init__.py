@@ -7,6 +7,7 @@ when they run, so that `unboxed --help` loads none of them.
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import signal
 import sys
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a caption or a name that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             with _ending_on_terminate():

@@ -37,11 +37,6 @@ def environment_error(error: OSError | RecursionError | UnicodeError | MemoryErr
         return f"{files + ': ' if files else ''}{what}; {fix}."
     if isinstance(error, RecursionError):
         return "A file is nested too deeply to be read; check the JSON files that the command reads."
-    if isinstance(error, UnicodeEncodeError):
-        return (
-            f"The terminal cannot show {error.object[error.start : error.end]!r} in {error.encoding}; set "
-            "PYTHONIOENCODING=utf-8."
-        )
     if isinstance(error, UnicodeError):
         return f"A text is not in the expected encoding ({error}); save it as UTF-8."
     return "There is not enough memory; choose a smaller batch, fewer images at a time, or a machine with more."

@@ -30,7 +30,7 @@ def read_words(path: Path) -> list[str]:
     """
     try:
         content = _content(path)
-    except (OSError, ValueError, DatasetError) as error:
+    except (OSError, ValueError, RecursionError, DatasetError) as error:
         raise ModelError(
             f"{path} cannot be read as a vocabulary ({plain_reason(error)}); "
             "expected SCAN's JSON file or VSE++'s pickle."

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +44,9 @@ from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
 from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path, write_json
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.fitting import fit
@@ -279,11 +280,10 @@ class Outcome:
         """
         try:
             content = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
-            with np.load(stem.with_name(f"{stem.name}.npz"), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
+            arrays = read_arrays(stem.with_name(f"{stem.name}.npz"))
             one_fold_B = np.zeros(len(arrays["rank_B"]), dtype=np.intp)
             errors = content["failures"]
-            return Outcome(
+            outcome = Outcome(
                 seconds=float(content["seconds"]),
                 retrieval=RetrievalScores(arrays["rank_B"], arrays["rank_C"], arrays["image_of_C"], one_fold_B),
                 image_ids=tuple(arrays["image_ids"].tolist()),
@@ -294,7 +294,10 @@ class Outcome:
                 more={name.split("/")[1]: _metric(arrays, name) for name in arrays if name.endswith("/ids")},
                 curve=LearningCurve.from_dict(content["curve"]) if "curve" in content else LearningCurve(),
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile, RecursionError) as error:
+            if not all(metric.numerator_IT.dtype.kind in "biuf" for metric in outcome.metrics.values()):
+                raise ValueError("a metric has no numbers")
+            return outcome
+        except (*ARCHIVE_ERRORS, EvaluationError) as error:
             raise EvaluationError(
                 f"{stem}.json or .npz is damaged ({plain_reason(error)}); delete both, and the cell is evaluated again."
             ) from None

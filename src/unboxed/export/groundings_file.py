@@ -47,7 +47,7 @@ class GroundingsFile:
     def __enter__(self) -> GroundingsFile:
         lines = [self._head, *({"key": key, "groundings": known} for key, known in self._known.items())]
         write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
         self._written = set(self._known)
         return self
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from unboxed.export import csv
 from unboxed.export.label_format import LabelFormat
-from unboxed.runtime.atomic import atomic_folder
+from unboxed.runtime.atomic import atomic_folder, write_text
 
 if TYPE_CHECKING:
     from unboxed.export.options import LabelOptions
@@ -105,7 +105,7 @@ def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], opt
     with atomic_folder(out) as folder:
         (folder / "labels").mkdir()
         for name, content in {**files(selection), "phrases.csv": csv.text(selection)}.items():
-            (folder / name).write_text(content, encoding="utf-8")
+            write_text(folder / name, content)
         (folder / "images").mkdir()
         place = folder.resolve() / "images"
         for name, file in file_names(selection).items():

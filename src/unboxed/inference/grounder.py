@@ -24,6 +24,7 @@ from unboxed.inference.weights import check_shapes, load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.extraction import RegionExtractor
+from unboxed.runtime.atomic import write_text
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.hub import local_only
 from unboxed.runtime.threads import ordered_map
@@ -93,8 +94,8 @@ class Grounder:
             )
         if config.options.text == "gru":  # before memory is asked for
             with torch.device("meta"):
-                check_shapes(run / "model.safetensors", config.options.build(vocabulary, config.region_width))
-        model = config.options.build(vocabulary, config.region_width, run / "text")
+                check_shapes(run / "model.safetensors", config.untrained(vocabulary, run))
+        model = config.untrained(vocabulary, run)
         load_weights(run / "model.safetensors", model)
         prior = None
         if config.options.needs_prior:
@@ -114,7 +115,7 @@ class Grounder:
         if self.prior is not None:
             self.prior.save(run / "prior")
         save_weights(run / "model.safetensors", self.model)
-        (run / "README.md").write_text(model_card(self.config), encoding="utf-8")
+        write_text(run / "README.md", model_card(self.config))
 
     @classmethod
     def from_pretrained(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,11 @@ from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside, outside_links
+from unboxed.runtime.json_values import from_json, texts_of
+
+if TYPE_CHECKING:
+    from unboxed.recipes.model import MatchingModel
+    from unboxed.text.tokens import Vocabulary
 
 __all__ = ["RunConfig"]
 
@@ -77,6 +83,23 @@ class RunConfig:
 
     def _columns_of(self, taken: Iterable[bool]) -> npt.NDArray[np.bool_]:
         return np.repeat(np.array(list(taken), dtype=bool), [width for _, width in self.feature_blocks])
+
+    def untrained(self, vocabulary: Vocabulary, run: Path) -> MatchingModel:
+        """The model before its weights are loaded.
+
+        Args:
+            vocabulary: of the run.
+            run: its folder, which has the text encoder of a run with a pretrained one.
+
+        Raises:
+            RunError: there is no such model.
+        """
+        try:
+            return self.options.build(vocabulary, self.region_width, run / "text")
+        except (ValueError, TypeError, RuntimeError, OverflowError, AssertionError) as error:
+            raise RunError(
+                f"{run / 'config.json'} describes no model ({plain_reason(error)}). Restore it, or train the run again."
+            ) from None
 
     def without_paths(self) -> RunConfig:
         """A copy whose facts name no folder of this disk, for publishing."""
@@ -135,16 +158,16 @@ class RunConfig:
                 options=recipe_from_dict(content["recipe"], content["choices"]),
                 regions=settings_from_dict(content["regions"], run),
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
-                class_names=tuple(content["class_names"]),
+                class_names=texts_of(content["class_names"]),
                 facts=dict(content["facts"]),
-                presence=PresenceCalibration(**content["presence"]) if content.get("presence") else None,
+                presence=from_json(PresenceCalibration, content["presence"]) if content.get("presence") else None,
             )
             widths = [width for _, width in config.feature_blocks]
             if min(widths, default=0) < 0 or sum(widths) > _WIDEST:
                 raise ValueError(f"the features are {sum(widths)} wide; expected 0 to {_WIDEST}")
-            if not all(isinstance(name, str) for name in config.class_names):
-                raise TypeError("a class name is not text")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            if config.presence is not None and not all(map(math.isfinite, asdict(config.presence).values())):
+                raise ValueError("the calibration has a value that is not finite")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RunError(f"{path} is damaged ({plain_reason(error)}); restore it, or train the run again.") from None
         _require_own_files(config.regions, run)
         return config

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from unboxed.errors import ModelError, plain_reason
+from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path
-from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.types import Array
 
 __all__ = ["Cooccurrence"]
@@ -88,7 +88,10 @@ class Cooccurrence:
             ModelError: a file that is missing or damaged.
         """
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return cls([str(noun) for noun in archive["nouns"]], archive["weights"])
-        except ARCHIVE_ERRORS as error:
+            arrays = read_arrays(path)
+            nouns, weight_NK = arrays["nouns"], arrays["weights"]
+            if weight_NK.ndim != 2 or weight_NK.dtype.kind != "f" or nouns.shape != weight_NK.shape[:1]:
+                raise ValueError(f"nouns {list(nouns.shape)} with weights {list(weight_NK.shape)}")
+            return cls([str(noun) for noun in nouns], weight_NK)
+        except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path} cannot be read ({plain_reason(error)}); train the run anew.") from error

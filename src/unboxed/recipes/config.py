@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -25,6 +25,27 @@ if TYPE_CHECKING:
     from unboxed.text.tokens import Vocabulary
 
 __all__ = ["DistillationConfig", "RecipeConfig"]
+
+
+_LARGEST = 2**31
+
+
+def _check_numbers(options: object) -> None:
+    """Numbers are 0 or more; widths at least 1, temperatures above 0, probabilities of dropout below 1.
+
+    Raises:
+        RunError: one that is not; it names the option.
+    """
+    for option in fields(options):  # type: ignore[arg-type]
+        name, value = option.name, getattr(options, option.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        least = 1 if name.endswith("_width") else 0
+        above = name.endswith("temperature")
+        below = 1 if name.endswith("dropout") else _LARGEST
+        if not least <= value < below or (above and not value):
+            wanted = f"{'above' if above else 'at least'} {least}" + (" and below 1" if below == 1 else "")
+            raise RunError(f"--{name.replace('_', '-')} is {value}; it must be a number {wanted}.")
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,7 @@ class DistillationConfig:
     def __post_init__(self) -> None:
         if self.ramp == "stairs" and self.ramp_steps < 1:
             raise RunError("--ramp stairs needs the steps between two stairs; add --ramp-steps 500, as in CKD.")
+        _check_numbers(self)
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, counted from 0."""
@@ -146,7 +168,9 @@ class RecipeConfig:
     schedule: Schedule = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
+        _check_numbers(self)
         reading = self.text_encoder
+        _check_numbers(reading)
         if self.text != "gru" and replace(reading, phrase_pooling="mean") != TextConfig():
             raise RunError(
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "

@@ -67,6 +67,7 @@ class ShardEntry:
     start: int = 0
 
 
+_KINDS = ["F32", "F16", "F16", "F32", "U8"]  # of the fields of `RegionArrays`, as safetensors names them
 _NAME_IN_FILE = {"image_key": "photo"}  # the file format keeps the name of its first version
 _NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 
@@ -102,8 +103,11 @@ class Shard:
             rows = {int(piece.get_shape()[0]) for piece in self._slices}
             if rows != {sum(entry.count for entry in self.entries)}:
                 raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
+            kinds = [piece.get_dtype() for piece in self._slices]
+            if kinds != _KINDS:
+                raise ValueError(f"its arrays are {', '.join(kinds)}; expected {', '.join(_KINDS)}")
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        except (SafetensorError, OSError, *_DAMAGE) as error:
             raise _damaged(path, error) from error
         self._checked = False
 
@@ -148,6 +152,9 @@ def write_shard(path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]]) -
     listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
     joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
     write_tensor_file(path, joined, {"images": json.dumps(listed)})
+
+
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

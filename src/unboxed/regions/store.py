@@ -26,6 +26,7 @@ from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, wri
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
+from unboxed.runtime.json_values import texts_of
 from unboxed.runtime.locks import folder_lock
 from unboxed.types import Array, Regions
 
@@ -59,12 +60,12 @@ class RegionStore:
         self.path = path
         try:
             self.settings = settings_from_dict(header["settings"], path)
-            self.class_names: tuple[str, ...] = tuple(header["class_names"])
-            self.source_names: tuple[str, ...] = tuple(header["source_names"])
+            self.class_names: tuple[str, ...] = texts_of(header["class_names"])
+            self.source_names: tuple[str, ...] = texts_of(header["source_names"])
             self.feature_blocks: tuple[tuple[str, int], ...] = tuple(
                 (str(name), int(width)) for name, width in header["feature_blocks"]
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreError(
                 f"{path / 'store.json'} is damaged ({plain_reason(error)}); extract the regions again."
             ) from error

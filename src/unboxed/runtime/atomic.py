@@ -98,9 +98,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to `path` atomically."""
+    """Write UTF-8 text to `path` atomically.
+
+    Half of a surrogate pair, which names that are not UTF-8 are read as, becomes an escape such as `\\udcff`. In JSON
+    it is read back as it was.
+    """
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
+import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,15 +28,21 @@ _LEVELS = 3
 ARCHIVE_ERRORS = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     EOFError,
-    NotImplementedError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
     RuntimeError,
     MemoryError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What reading a damaged NumPy archive may raise; the archive has a checksum of each array."""
+"""What reading a damaged NumPy file or an archive may raise; NumPy parses the header of an array as Python source."""
 
 
 def record_digest(folder: Path, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_origin
 if TYPE_CHECKING:
     from cattrs import ClassValidationError, Converter
 
-__all__ = ["FieldHooks", "UnknownFieldError", "WrongKindError", "from_json", "to_json"]
+__all__ = ["FieldHooks", "UnknownFieldError", "WrongKindError", "from_json", "texts_of", "to_json"]
 
 T = TypeVar("T")
 
@@ -94,10 +94,23 @@ def from_json(
     """
     from cattrs import ClassValidationError
 
+    if not isinstance(values, Mapping):
+        raise WrongKindError(cls.__name__, values, "an object")
     try:
         return _converter(cls, read_path, str, hooks or {}).structure(values, cls)
     except ClassValidationError as error:
         raise _first_cause(error, cls, values, "") from None
+
+
+def texts_of(value: Any) -> tuple[str, ...]:
+    """A JSON list of texts as a tuple.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError(f"{repr(value)[:60]} is no list of texts")
+    return tuple(value)
 
 
 def _converter(

@@ -185,8 +185,11 @@ class Shard:
             self._tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
             metadata = opened.metadata() or {}
             self._embeddings = int(metadata["codes"])
+            if not 0 <= self._embeddings <= len(self._tensors):
+                raise ValueError(f"{self._embeddings} embeddings in {len(self._tensors)} tensors")
             self.entries = tuple(ShardEntry(**entry) for entry in json.loads(metadata["photos"]))
             self.anchor_score_NA = self._tensors["probes"]
+            self._check()
         except FileNotFoundError:
             raise SearchError(f"{path} is gone: the index was changed since it was opened; open it again.") from None
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -195,6 +198,20 @@ class Shard:
                 "Delete it and run `unboxed index` again: only its images are "
                 "encoded again."
             ) from error
+
+    def _check(self) -> None:
+        """Raise an error where the tensors and the list of images do not fit each other."""
+        rows, images = sum(entry.count for entry in self.entries), len(self.entries)
+        parts = [f"whole{i}" if f"whole{i}" in self._tensors else f"regions{i}" for i in range(self._embeddings)]
+        for name in ("boxes", "label", "sure", "evidence", "probes", *parts):
+            tensor, axes = self._tensors[name], 1 if name in ("label", "sure") else 2
+            expected = images if name == "probes" or name.startswith("whole") else rows
+            if tensor.ndim != axes or len(tensor) != expected or tensor.is_floating_point() == (name == "label"):
+                raise ValueError(f"{name} is {tensor.dtype} {list(tensor.shape)} for {images} images")
+        for entry in self.entries:
+            sides = min(entry.width, entry.height, 1)
+            if sides < 1 or min(entry.start, entry.count, entry.number) < 0 or entry.start + entry.count > rows:
+                raise ValueError("its list of images has wrong numbers")
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
         """One image; the arguments are those of its `ShardEntry`."""

@@ -47,6 +47,12 @@ class Texts:
     characters: torch.Tensor
     ends: torch.Tensor
 
+    def __post_init__(self) -> None:
+        ends, length = self.ends, len(self.characters) if self.characters.ndim == 1 else -1
+        whole = (self.characters.dtype, ends.dtype) == (torch.uint8, torch.int64) and ends.ndim == 1
+        if not whole or [*ends[-1:].tolist()] != [length] * min(len(ends), 1) or bool((ends.diff() < 0).any()):
+            raise ValueError(f"texts of {list(self.characters.shape)} bytes do not end where they should")
+
     @staticmethod
     def of(texts: Sequence[str]) -> Texts:
         """Encode texts; lone surrogates, which file names may have, are kept."""
@@ -132,6 +138,21 @@ class ImageTable:
             return self.weights_CF[spread(len(self.captions), TYPICAL), :-1].float()
         return self.low_rank.weights(score_SA[:, :TYPICAL])[:-1].T.contiguous()
 
+    def _check(self) -> None:
+        """Raise a `ValueError` where tensors do not have the kinds and lengths that belong together."""
+        images, captions = len(self.names), len(self.captions)
+        rows = dict.fromkeys(("digest_NK", "size_N2", "vectors_NE"), (images, 2)) | {"weights_CF": (captions, 2)}
+        rows |= dict.fromkeys(("shard_N", "number_N", "start_N", "count_N"), (images, 1))
+        rows |= {"image_C": (captions, 1), "sample_S": (len(self.sample_S), 1)}
+        for name, (count, axes) in rows.items():
+            tensor = getattr(self, name)
+            whole = axes == 1 or name in ("digest_NK", "size_N2")
+            if tensor.shape[:1] != (count,) or tensor.ndim != axes or tensor.is_floating_point() == whole:
+                raise ValueError(f"{name} is {tensor.dtype} {list(tensor.shape)} for {images} images")
+        for of, end in ((self.image_C, images), (self.sample_S, images)):
+            if len(of) and not (int(of.min()) >= 0 and int(of.max()) < end):
+                raise ValueError(f"a row that is not among the {images} images")
+
     def save(self, path: Path) -> None:
         """Write the table atomically."""
         tensors: dict[str, torch.Tensor] = {}
@@ -166,7 +187,9 @@ class ImageTable:
                     values[field.name] = nested(*parts)
                 elif field.name not in values:
                     values[field.name] = opened.get_tensor(name)
-            return ImageTable(**values)
+            table = ImageTable(**values)
+            table._check()
+            return table
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{path} is damaged ({plain_reason(error)}); delete it and run `unboxed index` again."

@@ -102,4 +102,4 @@ def _outcome(done: asyncio.Future[list[SearchHit]]) -> dict[str, Any]:
 
 
 def _line(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

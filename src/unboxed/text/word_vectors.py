@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import ModelError, plain_reason
+from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path, write_text
-from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.text.tokens import words
 from unboxed.types import Array
 
@@ -159,10 +159,9 @@ def _archive(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
     if not listed.is_file():
         raise ModelError(f"{path} needs {listed.name} beside it: the word of each row, one a line.")
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            vectors = archive["vectors"]
+        vectors = read_arrays(path)["vectors"]
         vocabulary = listed.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except ARCHIVE_ERRORS as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{path} cannot be read as word vectors ({plain_reason(error)}); expected an array `vectors`."
         ) from error

@@ -29,7 +29,7 @@ class TrainingLog:
 
     def __init__(self, run: Path, step: int, tensorboard: bool, report: Callable[[dict[str, Any]], None]) -> None:
         _truncate(run / "log.jsonl", step)
-        self._file = (run / "log.jsonl").open("a", encoding="utf-8")
+        self._file = (run / "log.jsonl").open("a", encoding="utf-8", errors="backslashreplace")
         self._report = report
         self._board: SummaryWriter | None = None
         if tensorboard:

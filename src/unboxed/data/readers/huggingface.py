@@ -126,7 +126,7 @@ def _unpack(folder: Path, files: list[Path], out: Path) -> None:
     several = len(set(splits.values())) > 1  # of a single split some images are held out later
     written: dict[tuple[bytes, str | None], str] = {}  # content and split of an image -> its name
     problem = None
-    with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
+    with (out / "captions.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as lines:
         for file in files:
             for row in tar_rows(file) if file.suffix == ".tar" else _rows(file):
                 name = None

@@ -44,6 +44,7 @@ def columnar_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, An
     names = list(dict.fromkeys(columns))
     try:
         for batch in opened.iter_batches(batch_size=64, columns=names) if file.suffix == ".parquet" else opened:
+            batch.validate(full=True)  # lengths and offsets beyond the file would end the process
             for i in range(batch.num_rows):
                 yield {name: batch.column(name)[i].as_py() for name in names}
     except (OSError, ValueError) as error:  # as which pyarrow raises its errors

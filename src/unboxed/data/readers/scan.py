@@ -19,6 +19,7 @@ import numpy.typing as npt
 from unboxed.data.image_search import ImageFolder
 from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, has_words
 from unboxed.errors import DatasetError, plain_reason
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 
 __all__ = ["CAPTIONS_PER_IMAGE", "ScanFolder", "ScanImage", "ScanReader", "open_rows"]
 
@@ -153,7 +154,7 @@ def open_rows(path: Path, axes: int) -> npt.NDArray[np.floating]:
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except ARCHIVE_ERRORS as error:
         raise DatasetError(f"{path} cannot be read as a .npy file ({plain_reason(error)}); fetch it again.") from None
     if not isinstance(values, np.ndarray) or values.ndim != axes or values.dtype.kind != "f":
         found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else "no single array"

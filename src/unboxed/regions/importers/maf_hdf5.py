@@ -63,7 +63,7 @@ class MAFFeatures(FeatureImporter):
                         if join_id(str(image_id)) in wanted:
                             first, end = (int(row) for row in rows[number])
                             yield self._image(split, str(image_id), np.asarray(features[first:end]), number_of)
-            except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+            except (OSError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
                 raise RegionsError(f"{path} cannot be read ({plain_reason(error)}); fetch it again.") from None
 
     def _image(

@@ -1,0 +1,34 @@
+"""Reads NumPy archives, whatever a damaged one makes the readers of NumPy and of ZIP files fail with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unboxed.errors import plain_reason
+from unboxed.runtime.digests import ARCHIVE_ERRORS
+
+__all__ = ["read_arrays"]
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an `.npz` file by name. Each is compared with its checksum.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file, or a damaged one; or a member of it is no array of numbers or texts.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except OSError:
+        raise
+    except ARCHIVE_ERRORS as error:
+        raise ValueError(plain_reason(error)) from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{name} is no array")
+    return arrays
