@@ -62,6 +62,8 @@ def test_an_added_box_has_a_number_of_its_own() -> None:
     assert [box.number for box in state.boxes] == [0, 1, 3]
     assert state.boxes[-1].found is None
     assert state.image.boxes[-1].mention == Mention("dog", 14, 17, CAPTION)
+    renamed = apply(state, Correction("rename", 3, text="cap")).image.boxes[-1]
+    assert renamed.mention == Mention("cap", 0, 3, "cap")
 
 
 @pytest.mark.parametrize(

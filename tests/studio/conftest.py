@@ -12,10 +12,13 @@ import pytest
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
+from unboxed.export.labels_file import companion, write_labels
+from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase
 from unboxed.scenes import write_scenes
 from unboxed.studio.browse import DatasetBrowser
+from unboxed.studio.corrector import Corrector
 from unboxed.studio.grounding_cache import GroundingCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.middleware import Token
@@ -79,6 +82,7 @@ def make_studio(grounder: Grounder, tiny_run: Path, images: Path) -> Callable[..
         dataset: Dataset | None = None,
         hosts: Sequence[str] = (),
         index: bool = True,
+        labels: Path | None = None,
         change: Callable[[GroundingCache], None] = lambda cache: None,
     ) -> Any:
         limits = limits or Limits(seconds=300)  # no test is timed: a busy machine may take long
@@ -87,6 +91,18 @@ def make_studio(grounder: Grounder, tiny_run: Path, images: Path) -> Callable[..
         browser = DatasetBrowser(cache, dataset, "val", tiny_run, limits) if dataset else None
         small_index = SmallIndex(sorted(images.iterdir())) if index else None
         secret = Token(token) if token else None
-        return create_app(Studio(cache, "tiny", limits, browser, small_index, secret, hosts))
+        corrector = Corrector(cache.library, labels) if labels else None
+        return create_app(Studio(cache, "tiny", limits, browser, small_index, secret, hosts, corrector))
 
     return make
+
+
+@pytest.fixture
+def out(tmp_path: Path, images: Path) -> Path:
+    """The output of `label` for three images with a box each; beside it are the labels."""
+    caption = "<b>A box</b>"
+    out = tmp_path / "boxes.json"
+    box = LabelledBox("box", (8.0, 8.0, 40.0, 40.0), 0.5, Mention("A box", 3, 8, caption), confidence=0.7)
+    labelled = [LabelledImage(f"{n}.png", 96, 64, (caption,), (box,)) for n in range(3)]
+    write_labels(companion(out, "labels"), labelled, {f"{n}.png": images / f"{n}.png" for n in range(3)})
+    return out

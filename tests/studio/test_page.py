@@ -15,6 +15,8 @@ import pytest
 import uvicorn
 
 from unboxed.data.dataset import Dataset
+from unboxed.export.corrections_file import read_corrections
+from unboxed.export.labels_file import companion
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="the page is tested with the package playwright")
 
@@ -257,4 +259,54 @@ def test_the_token_is_required_once(browser: Any, serve: Callable[[Any], str], m
     page.wait_for_selector("html[data-ready]")
     page.reload()
     page.wait_for_selector("html[data-ready]")
+    page.close()
+
+
+def test_labels_are_corrected_with_the_keyboard_alone_and_with_a_pointer(
+    browser: Any, serve: Callable[[Any], str], make_studio: Callable[..., Any], out: Path
+) -> None:
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(serve(make_studio(labels=out)) + "#correct")
+    expect = playwright_api.expect
+    status = page.locator("#correct-status")
+    expect(page.locator("#boxes li")).to_have_count(1)
+    assert page.inner_text("#correct-captions") == "<b>A box</b>"  # text, not markup
+
+    page.focus("#next-image")
+    page.keyboard.press("Tab")  # to the box
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    expect(status).to_have_text("move: saved, 1 box")
+    page.keyboard.press("Enter")
+    page.keyboard.type("crate")
+    page.keyboard.press("Enter")
+    expect(status).to_have_text("rename: saved, 1 box")
+    page.keyboard.press("n")
+    expect(status).to_have_text("add: saved, 2 boxes")
+    page.keyboard.type("toy")
+    page.keyboard.press("Enter")
+    expect(status).to_have_text("rename: saved, 2 boxes")
+    page.keyboard.press("x")
+    expect(status).to_have_text("reject: saved, 1 box")
+    page.keyboard.press("u")
+    expect(status).to_have_text("undo: saved, 2 boxes")
+
+    place = page.locator(".editor svg").bounding_box()
+    page.mouse.move(place["x"] + 3, place["y"] + 3)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 30, place["y"] + 25, steps=3)
+    page.mouse.up()
+    expect(status).to_have_text("add: saved, 3 boxes")
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    expect(page.locator("#correct-about")).to_contain_text("1 of 3 images checked")
+    expect(page.locator("#correct-name")).to_have_text("1.png")
+
+    state = read_corrections(companion(out, "corrections"))["0.png"]
+    assert [box.label.category for box in state.boxes] == ["crate", "toy", "toy"] and state.checked
+    moved = state.boxes[0].label.box
+    assert moved[0] > 8 and moved[3] - moved[1] > 32 and moved[2] - moved[0] == pytest.approx(32)
+    assert not errors
     page.close()

@@ -177,7 +177,10 @@ def _move(state: CorrectedImage, correction: Correction) -> CorrectedImage:
 
 def _rename(state: CorrectedImage, correction: Correction) -> CorrectedImage:
     box = _box(state, correction)
-    return _with(state, _touched(box, replace(box.label, category=_text(correction))))
+    name, label = _text(correction), box.label
+    if box.found is None and label.mention.phrase == label.category:  # a box that was added, with a name alone
+        label = replace(label, mention=_mention(name, _caption_with(name, state)))
+    return _with(state, _touched(box, replace(label, category=name)))
 
 
 def _phrase(state: CorrectedImage, correction: Correction) -> CorrectedImage:
@@ -188,8 +191,7 @@ def _phrase(state: CorrectedImage, correction: Correction) -> CorrectedImage:
 
 def _add(state: CorrectedImage, correction: Correction) -> CorrectedImage:
     name = _text(correction)
-    captions = [caption for caption in state.labelled.captions if name in caption] or [name]
-    label = LabelledBox(name, _edges(state, correction), 1.0, _mention(name, captions[0]))
+    label = LabelledBox(name, _edges(state, correction), 1.0, _mention(name, _caption_with(name, state)))
     box = CorrectedBox(state.added, label, None, "accepted")
     return replace(state, boxes=(*state.boxes, box), added=state.added + 1)
 
@@ -248,6 +250,10 @@ def _text(correction: Correction) -> str:
     if not text or len(text) > _LONGEST or not text.isprintable():
         raise ExportError(f"The correction {correction.action!r} needs a text of 1 to {_LONGEST} printable characters.")
     return text
+
+
+def _caption_with(name: str, state: CorrectedImage) -> str:
+    return next((caption for caption in state.labelled.captions if name in caption), name)
 
 
 def _mention(phrase: str, caption: str) -> Mention:

@@ -25,12 +25,14 @@ class StudioSources:
         images: folder whose images can be picked from a list.
         data: dataset to browse with its captions grounded: a TOML file, CSV, JSONL or folder.
         split: split of that dataset.
+        labels: output of `unboxed label`, whose boxes can be corrected; the corrections are kept beside it.
     """
 
     index: Path | None = None
     images: Path | None = None
     data: Path | None = None
     split: str = "val"
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field
 
+from unboxed.export.corrections import Action
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.studio.grounding_cache import ExtractedImage
 from unboxed.types import Array
@@ -22,6 +23,11 @@ __all__ = [
     "ImageEntry",
     "ImageInfo",
     "ImageList",
+    "LabelBox",
+    "LabelChange",
+    "LabelEntry",
+    "LabelImage",
+    "LabelList",
     "LimitsInfo",
     "PhraseBoxes",
     "RunInfo",
@@ -133,6 +139,57 @@ class SearchProgress(BaseModel):
     error: str | None = None
 
 
+class LabelBox(BaseModel):
+    """A box of a labelled image, in pixels of the image."""
+
+    number: int
+    name: str
+    box: Box
+    phrase: str
+    score: float | None = Field(description="Of the box as it was labelled; null for one that was added.")
+    confidence: float | None
+    verdict: Literal["", "accepted", "rejected"] = Field(description="A rejected box is not exported.")
+
+
+class LabelImage(BaseModel):
+    """A labelled image with its boxes as they were corrected."""
+
+    photo: ImageInfo
+    captions: list[str]
+    boxes: list[LabelBox]
+    checked: bool
+    changes: int = Field(description="Number of its corrections; a change must name it.")
+
+
+class LabelEntry(BaseModel):
+    """A labelled image in the list."""
+
+    id: str
+    name: str
+    boxes: int
+    checked: bool
+
+
+class LabelList(BaseModel):
+    """A part of the labelled images."""
+
+    photos: list[LabelEntry]
+    total: int = Field(description="Images of the kind that was wanted.")
+    checked: int
+    all: int
+    names: list[str] = Field(description="Names of boxes, to choose from.")
+
+
+class LabelChange(BaseModel):
+    """A change of a box, or `undo` of the last one."""
+
+    action: Action | Literal["undo"]
+    changes: int = Field(description="`changes` of the image as the sender saw it.")
+    box: int | None = None
+    edges: Box | None = None
+    text: str | None = Field(default=None, max_length=500)
+
+
 class RunInfo(BaseModel):
     """The run whose model is used."""
 
@@ -169,6 +226,7 @@ class StudioInfo(BaseModel):
     limits: LimitsInfo
     photos: int | None = Field(description="Images of the folder; null without a folder.")
     index: int | None = Field(description="Images of the index; null without an index.")
+    labels: int | None = Field(default=None, description="Labelled images to correct; null without labels.")
     data: DatasetInfo | None = None
     formats: dict[str, str] = Field(description="Formats of downloads: name to label.")
     palette: list[tuple[str, str]] = Field(description="Colours of the phrases, each with its text colour.")

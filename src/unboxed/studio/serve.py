@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -16,10 +17,13 @@ from starlette.types import ASGIApp
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import StudioError
+from unboxed.export.labels_file import companion
 from unboxed.inference.grounder import Grounder
+from unboxed.runtime.locks import file_lock
 from unboxed.search import Index
 from unboxed.studio.browse import DatasetBrowser
 from unboxed.studio.connections import PER_ADDRESS, TimedConnection
+from unboxed.studio.corrector import Corrector
 from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.middleware import Token, is_loopback
@@ -65,7 +69,8 @@ def open_studio(
         show(f"Reading {dataset.name}, {sources.split}")
         browser = DatasetBrowser(cache, dataset, sources.split, run, limits)
     index = Index.open(sources.index) if sources.index is not None else None
-    return create_app(Studio(cache, run.resolve().name, limits, browser, index, token, allowed_hosts))
+    labels = Corrector(library, sources.labels) if sources.labels is not None else None
+    return create_app(Studio(cache, run.resolve().name, limits, browser, index, token, allowed_hosts, labels))
 
 
 def serve(
@@ -92,7 +97,7 @@ def serve(
             'such as "$(python -c "import secrets; print(secrets.token_urlsafe(24))")".'
         )
     token = Token(address.token) if address.token is not None else None
-    with _listening_socket(host, address.port) as listening:
+    with _held(sources.labels, show), _listening_socket(host, address.port) as listening:
         if limits.workers > 1:
             torch.set_num_threads(1)  # requests that are processed at the same time keep the cores busy
         app = open_studio(run, sources, token=token, allowed_hosts=address.allow_host, limits=limits, show=show)
@@ -113,6 +118,11 @@ def serve(
             uvicorn.Server(config).run(sockets=[listening])
         except KeyboardInterrupt:  # uvicorn raises it again after it has closed everything
             show("Stopped.")
+
+
+def _held(labels: Path | None, show: Callable[[str], None]) -> AbstractContextManager[None]:
+    """The lock of the corrections, which one process at a time writes."""
+    return nullcontext() if labels is None else file_lock(companion(labels, "corrections"), show=show)
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

@@ -22,9 +22,11 @@ from unboxed.data.images import open_image
 from unboxed.errors import CaptionError, ImageError, StudioError, UnboxedError
 from unboxed.studio.browse import OUTCOMES, DatasetBrowser, PhraseFilter
 from unboxed.studio.concurrency import QueueFullError, WorkQueue, WorkTimeoutError
+from unboxed.studio.corrector import Corrector
 from unboxed.studio.downloads import FORMATS, write_download
 from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache, UnknownImageError
 from unboxed.studio.image_library import PICTURE_SIZES, LibraryImage, encode_jpeg
+from unboxed.studio.label_routes import add_label_routes
 from unboxed.studio.middleware import COOKIE, SecurityMiddleware, Token
 from unboxed.studio.options import Limits
 from unboxed.studio.schemas import (
@@ -73,6 +75,7 @@ class Studio:
         limits: limits of the requests.
         browser: the dataset to browse; None for none.
         index: the index to search; None for none.
+        labels: the labels to correct; None for none.
         token: secret that requests must carry; None when only this machine can reach the service.
         allowed_hosts: host names of the service, in addition to `localhost` and IP addresses.
     """
@@ -84,6 +87,7 @@ class Studio:
     index: SearchIndex | None = None
     token: Token | None = None
     allowed_hosts: Collection[str] = ()
+    labels: Corrector | None = None
 
 
 def create_app(studio: Studio) -> ASGIApp:
@@ -143,6 +147,7 @@ class _Service:
             response_class=StreamingResponse,
             responses={200: {"model": SearchProgress}},
         )(self.search)
+        add_label_routes(app, self._studio.labels, lambda work: self._pictures.run(work, self._limits.seconds))
 
     async def info(self) -> StudioInfo:
         """Everything the page needs to know before it shows its views."""
@@ -159,6 +164,7 @@ class _Service:
             limits=LimitsInfo(bytes=self._limits.bytes, pixels=self._limits.pixels, caption=self._limits.caption),
             photos=len(self._cache.library.listed) or None,
             index=None if studio.index is None else len(studio.index),
+            labels=None if studio.labels is None else len(studio.labels),
             data=studio.browser.info if studio.browser else None,
             formats={name: form.label for name, form in FORMATS.items()},
             palette=[(colour, ink(colour)) for colour in PALETTE],
@@ -309,6 +315,7 @@ class _Jpeg(Response):
 _ERRORS: dict[int | str, str] = {
     401: "The token is missing.",
     404: "There is no such image, or the studio was started without this part.",
+    409: "Someone else has changed the image in the meantime.",
     413: "The upload or the text is too large.",
     422: "The file is not an image, the text has no words, or a parameter is out of range.",
     429: "Too many requests are waiting; Retry-After gives the seconds to wait.",

@@ -50,6 +50,12 @@ export function getJson(path, query = {}) {
   return withToken(() => request(withQuery(path, query)).then((response) => response.json()));
 }
 
+/** Posts JSON to a path and returns the JSON of the response. */
+export function sendJson(path, content) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) };
+  return withToken(() => request(path, options).then((response) => response.json()));
+}
+
 /** Exchanges the token for a session cookie; throws an `ApiError` when the token is wrong. */
 export async function openSession(token) {
   const headers = { "Content-Type": "application/json" };

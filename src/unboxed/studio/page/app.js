@@ -2,11 +2,12 @@
 
 import { getJson, openSession, setTokenPrompt } from "./api.js";
 import { BrowseView } from "./browse.js";
+import { CorrectView } from "./correct.js";
 import { $, create, showAlert } from "./elements.js";
 import { GroundView } from "./ground.js";
 import { SearchView } from "./search.js";
 
-const VIEWS = ["ground", "search", "browse"];
+const VIEWS = ["ground", "search", "browse", "correct"];
 const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 const views = {};
 
@@ -110,6 +111,7 @@ async function start() {
   };
   views.search = new SearchView(info, open);
   views.browse = new BrowseView(info, open);
+  views.correct = new CorrectView(info);
   listenToTabs();
   document.documentElement.dataset.ready = "yes";
 }
