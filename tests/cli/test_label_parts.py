@@ -74,7 +74,7 @@ def test_parts_that_do_not_fit_are_refused(
     other = tmp_path / "3.groundings.jsonl"
     other.write_text(three.read_text().replace('"top": 5', '"top": 9'))
     assert "another run or other options" in error_line("merge", one, two, other, "--out", out)
-    _label(tiny_dataset, tiny_run, tmp_path / "other.json", "--part", "3/3", split="test")
+    _label(tiny_dataset, tiny_run, tmp_path / "other.json", "--part", "3/3", split="train")
     assert "another dataset" in error_line("merge", one, two, tmp_path / "other.groundings.jsonl", "--out", out)
     other.write_bytes(b"\xff\xfe")
     assert "cannot be read" in error_line("merge", one, two, other, "--out", out)
