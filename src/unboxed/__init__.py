@@ -29,16 +29,16 @@ __all__ = [
 ]
 
 
-def load(run: str | Path, *, device: str | None = None) -> Grounder:
+def load(run: str | Path, *, device: str | None = None, precision: str | None = None) -> Grounder:
     """The trained model of a run's folder, as `unboxed fit` leaves it; raises `RunError` when there is none.
 
     Args:
         run: the folder.
-        device: as for `Grounder.load`.
+        device, precision: as for `Grounder.load`.
     """
     from unboxed.inference.grounder import Grounder
 
-    return Grounder.load(run, device=device)
+    return Grounder.load(run, device=device, precision=precision)
 
 
 def __getattr__(name: str) -> Any:

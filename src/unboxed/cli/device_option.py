@@ -1,4 +1,4 @@
-"""The option `--device` of the commands that compute."""
+"""The options `--device` and `--precision` of the commands that compute."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import inspect
 import os
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from unboxed.runtime.devices import VARIABLE, Device, checked_name
+from unboxed.runtime.precision import PRECISION_VARIABLE, PRECISIONS, checked_precision
 from unboxed.runtime.progress import show
 
-__all__ = ["with_device"]
+__all__ = ["with_device", "with_precision"]
 
-_HELP = """
+if TYPE_CHECKING:
+    PrecisionName = str
+else:
+    PrecisionName = Literal[PRECISIONS]
+
+_DEVICE_HELP = """
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino; by default auto, the first CUDA GPU or else the
             CPU.
+    """
+_PRECISION_HELP = """
+        precision: of the products of the model's linear layers; 32, single precision, by default.
     """
 
 
@@ -26,26 +35,47 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
         command: its docstring ends with its arguments.
     """
 
-    @wraps(command)
-    def run(*args: Any, device: str | None = None, **options: Any) -> None:
-        if device is None:
-            command(*args, **options)
-            return
+    def check(device: str) -> None:
         if checked_name(device) not in ("auto", "cpu"):
             show(f"Device: {Device(device).describe()}")  # an error before anything else is done
-        before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = device
+
+    return _with_option(command, "device", str | None, VARIABLE, check, _DEVICE_HELP)
+
+
+def with_precision(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option `--precision`, as `with_device`."""
+
+    def check(precision: str) -> None:
+        checked_precision(precision)
+
+    return _with_option(command, "precision", PrecisionName | None, PRECISION_VARIABLE, check, _PRECISION_HELP)
+
+
+def _with_option(
+    command: Callable[..., None], name: str, kind: Any, variable: str, check: Callable[[str], None], text: str
+) -> Callable[..., None]:
+    """A command with an option whose value is that of an environment variable while the command runs."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        value = options.pop(name, None)
+        if value is None:
+            command(*args, **options)
+            return
+        check(value)
+        before = os.environ.get(variable)
+        os.environ[variable] = value
         try:
             command(*args, **options)
         finally:
-            os.environ.pop(VARIABLE)
+            os.environ.pop(variable)
             if before is not None:
-                os.environ[VARIABLE] = before
+                os.environ[variable] = before
 
     signature = inspect.signature(command)
-    option = inspect.Parameter("device", inspect.Parameter.KEYWORD_ONLY, default=None)
+    option = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
     vars(run)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), option])
-    run.__annotations__ = {**get_type_hints(command, include_extras=True), "device": str | None}
-    run.__doc__ = (command.__doc__ or "").rstrip() + _HELP
+    run.__annotations__ = {**get_type_hints(command, include_extras=True), name: kind}
+    run.__doc__ = (command.__doc__ or "").rstrip() + text
     del vars(run)["__wrapped__"]  # whose annotations tyro would read
     return run

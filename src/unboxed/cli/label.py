@@ -74,7 +74,7 @@ def export(run: Positional[Path], /, out: Path, json: bool = False) -> None:
     from unboxed.export.onnx import export_onnx
     from unboxed.inference.grounder import Grounder
 
-    export_onnx(Grounder.load(run, device="cpu"), out, show)
+    export_onnx(Grounder.load(run, device="cpu", precision="32"), out, show)
     show(f"{out}: see docs/onnx.md for a program of 30 lines that uses it")
     if json:
         print_json({"out": str(out), "files": sorted(file.name for file in out.iterdir())})

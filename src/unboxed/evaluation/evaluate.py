@@ -32,6 +32,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.evaluation.pair_scores import ensemble, score_pairs
+from unboxed.evaluation.precision import differences_of_precision
 from unboxed.evaluation.predictions import ScoredPredictions, score_predictions, write_predictions
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.evaluation.report import GalleryItem, write_report
@@ -41,6 +42,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.precision import computing_in, current_precision
 from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator
 from unboxed.training.splits import training_and_validation
@@ -68,6 +70,7 @@ class EvaluatedRun:
         retrieval: ranks of all images and captions of the split; None if not requested.
         predictions: scores of the boxes of `EvaluationOptions.predictions`; None if there are none.
         ensemble: other runs whose scores are averaged with those of the run for `retrieval`.
+        single: the same run evaluated in single precision; None if the precision is single.
         presence: detection of absent phrases; None if the model is not calibrated.
         baselines: scores of the untrained baselines by name; empty without a report.
         report: the HTML file; None if not written.
@@ -85,6 +88,7 @@ class EvaluatedRun:
     report: Path | None = None
     predictions: ScoredPredictions | None = None
     ensemble: tuple[Path, ...] = ()
+    single: EvaluatedRun | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -105,7 +109,15 @@ class EvaluatedRun:
 
     @property
     def differences(self) -> dict[str, PairedDifference]:
-        """The run minus the predictions on the same images, by the name of the line that says so."""
+        """The run minus others on the same images, by the name of the line that says so.
+
+        The others are the predictions, and the same run in single precision where it computed in a lower one.
+        """
+        found = {} if self.single is None else differences_of_precision(self, self.single)
+        return self._minus_predictions | {f"{name}, minus single precision": value for name, value in found.items()}
+
+    @property
+    def _minus_predictions(self) -> dict[str, PairedDifference]:
         if self.predictions is None or self.scores is None:
             return {}
         own, other = self.scores.per_image(), self.predictions.scores.per_image()
@@ -128,11 +140,10 @@ class EvaluatedRun:
             more["ensemble"] = [str(run) for run in self.ensemble]
         if self.predictions is not None:
             more["predictions"] = {"file": str(self.predictions.path), **self.predictions.scores.to_dict()}
-        if self.differences:
-            more["run_minus_predictions"] = {
-                name.partition(",")[0]: [round(v, 3) for v in (value.difference, value.low, value.high)]
-                for name, value in self.differences.items()
-            }
+        if self._minus_predictions:
+            more["run_minus_predictions"] = _intervals(self._minus_predictions)
+        if self.single is not None:
+            more["minus_single_precision"] = _intervals(differences_of_precision(self, self.single))
         return {
             "run": None if self.run is None else str(self.run),
             "data": str(self.data),
@@ -147,7 +158,8 @@ def evaluate_run(
 ) -> EvaluatedRun:
     """Evaluates the run in the folder `run` on a split of the dataset `data`.
 
-    Without gold boxes, retrieval and the detection of absent phrases are evaluated, and no report is written.
+    Without gold boxes, retrieval and the detection of absent phrases are evaluated, and no report is written. In half
+    precision, the run is evaluated in single precision too.
 
     Args:
         run: folder of the run; None to score `options.predictions` alone.
@@ -159,6 +171,15 @@ def evaluate_run(
         UnboxedError: the run, the dataset or the store is unusable; the message names the fix.
     """
     options = options if options is not None else EvaluationOptions()
+    result = _evaluated(run, data, options, show)
+    if run is None or current_precision() == "32":
+        return result
+    with computing_in("32"):
+        alone = replace(options, report=False, predictions=None, write_predictions=None)
+        return replace(result, single=_evaluated(run, data, alone, lambda line: None))
+
+
+def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: Show) -> EvaluatedRun:
     if options.ensemble and not options.retrieval:
         raise EvaluationError("--ensemble ranks images and captions by several runs; leave out --no-retrieval.")
     dataset = load_dataset(data)
@@ -194,6 +215,14 @@ def evaluate_run(
         ),
     )
     return _with_report(result, grounder, dataset.name, grounded) if options.report else result
+
+
+def _intervals(differences: Mapping[str, PairedDifference]) -> dict[str, list[float]]:
+    """Difference, low and high end of the 95 % interval, by the name of the metric."""
+    return {
+        name.partition(",")[0]: [round(number, 3) for number in (value.difference, value.low, value.high)]
+        for name, value in differences.items()
+    }
 
 
 def _against_baselines(scores: GroundingScores, baselines: Mapping[str, GroundingScores]) -> str:

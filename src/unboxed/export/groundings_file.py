@@ -14,6 +14,7 @@ from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.extraction import image_key
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.parts import PartRecord
+from unboxed.runtime.precision import current_precision
 from unboxed.types import Example, Regions
 
 __all__ = ["GroundingsFile", "content_key", "run_key"]
@@ -96,11 +97,16 @@ def content_key(example: Example) -> str:
 
 
 def run_key(run: Path, regions: Path | None) -> str:
-    """A hash of a run's configuration and weights, and the store of regions that it grounds with."""
+    """A hash of a run's configuration and weights, the store of regions that it grounds with, and the precision."""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):
         digest.update((run / name).read_bytes())
-    return digest.hexdigest() + ("" if regions is None else f":{regions.resolve()}")
+    precision = current_precision()
+    return (
+        digest.hexdigest()
+        + ("" if regions is None else f":{regions.resolve()}")
+        + ("" if precision == "32" else f":{precision}")
+    )
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
+from unboxed.inference.half_products import multiply_in
 from unboxed.inference.hub import fetched, model_card, uploaded
 from unboxed.inference.results import Grounding, RankedImage, span_heat
 from unboxed.inference.run_config import RunConfig
@@ -27,6 +28,7 @@ from unboxed.regions.extraction import RegionExtractor
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.hub import local_only
+from unboxed.runtime.precision import computing_in
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import Vocabulary, words
@@ -70,17 +72,18 @@ class Grounder:
         self.prior = prior
 
     @classmethod
-    def load(cls, run: str | Path, *, device: str | None = None) -> Grounder:
+    def load(cls, run: str | Path, *, device: str | None = None, precision: str | None = None) -> Grounder:
         """The trained model of a run.
 
         Args:
             run: its folder.
-            device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
-                `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
+            device: auto, cpu, cuda, cuda:N, mps, directml or openvino. None: the one that `UNBOXED_DEVICE` names, else
+                auto, the first CUDA GPU or else the CPU.
+            precision: 32, bf16 or fp16; None: the one that `UNBOXED_PRECISION` names, else 32.
 
         Raises:
             RunError: no run there, none that finished an epoch, a damaged one, or one of a newer version.
-            DeviceError: there is no such device.
+            DeviceError: there is no such device or precision.
         """
         run = Path(run)
         config = RunConfig.load(run)
@@ -100,7 +103,8 @@ class Grounder:
         prior = None
         if config.options.needs_prior:
             prior = SemanticPrior.load(run / "prior")
-        with running_on(device) as chosen:
+        with running_on(device) as chosen, computing_in(precision) as products:
+            multiply_in(model, products)
             return cls(config, model.to(chosen.torch_device()), vocabulary, prior)
 
     def save(self, run: str | Path) -> None:
@@ -125,8 +129,7 @@ class Grounder:
 
         Args:
             name_or_folder: a run's folder, or `owner/name` on the Hub (the extra `hub`).
-            revision: branch, tag or commit on the Hub.
-            device: as for `load`.
+            revision: of the Hub: branch, tag or commit. `device` is as for `load`.
 
         Raises:
             RunError: no such folder or name, or it holds no run.

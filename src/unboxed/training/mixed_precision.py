@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-import torch
 from torch import nn
 
+from unboxed.inference.half_products import half_linear
 from unboxed.training.replaced_forward import replaced_forward
 
 __all__ = ["half_products"]
@@ -19,9 +19,4 @@ def half_products(model: nn.Module) -> AbstractContextManager[None]:
     precision. Autocast over a whole step would also affect norms, softmaxes and sums of squares, differently on every
     device. What gradient checkpointing computes again inside the context is computed in the same way.
     """
-    return replaced_forward(model, nn.Linear, _multiply)
-
-
-def _multiply(linear: nn.Linear, rows: torch.Tensor) -> torch.Tensor:
-    with torch.autocast(rows.device.type, torch.bfloat16):
-        return nn.functional.linear(rows, linear.weight, linear.bias).float()
+    return replaced_forward(model, nn.Linear, half_linear)
