@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from unboxed.inference import grounding as module
 from unboxed.inference.grounding import ground_stream
 from unboxed.inference.results import Grounding
 from unboxed.regions.store import RegionStore
+from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Phrase
 
 
@@ -54,6 +56,61 @@ def test_images_grounded_together_are_grounded_as_alone(
         for caption, grounding in zip(captions, groundings, strict=True):
             assert_same(grounding, grounder.ground_regions(regions, [caption])[0])
             assert not any(phrase.boxes.flags.writeable for phrase in grounding.phrases)
+
+
+def test_equal_scores_are_ordered_by_their_boxes(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    example = load_dataset(tiny_dataset).split("train").examples[0]
+    regions = store[example.image_id]
+    rng, twice = np.random.default_rng(0), np.repeat(np.arange(len(regions)), 2)  # each region has an equal one
+    expected = grounder.ground_regions(regions[twice], example.captions)
+    for _ in range(3):
+        shuffled = grounder.ground_regions(regions[rng.permutation(twice)], example.captions)
+        for one, other in zip(expected, shuffled, strict=True):
+            for phrase, same in zip(one.phrases, other.phrases, strict=True):
+                np.testing.assert_allclose(phrase.scores, same.scores, atol=1e-5)
+                np.testing.assert_array_equal(phrase.boxes, same.boxes)
+                assert (np.diff(same.scores) <= 0).all()
+
+
+def test_two_threads_ground_as_one(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    example = load_dataset(tiny_dataset).split("train").examples[0]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(grounder.ground_regions(store[example.image_id], example.captions)[0])
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found[0].phrases, found[1].phrases, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+
+
+def test_the_steps_for_a_caption_are_linear_in_its_words(tiny_run: Path) -> None:
+    grounder = unboxed.load(tiny_run)
+    store = RegionStore.open(tiny_run / "store")
+    regions = store[next(iter(store))][:5]
+
+    def steps(repeats: int) -> int:
+        counted = 0
+
+        def count(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        text = "a man with a red box and a boy playing a guitar " * repeats
+        sys.setprofile(count)
+        try:
+            grounder.ground_regions(regions, [Caption(text, noun_phrases(text))])
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    steps(1)  # what is done once
+    first, second, third = (steps(repeats) for repeats in (10, 50, 90))  # 990 words
+    assert third - second == pytest.approx(second - first, rel=0.05)
 
 
 @pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1, area_weight=0.25), Ranking.plain()])

@@ -37,6 +37,8 @@ __all__ = [
 
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
+_BITS = 16  # of a score that decide, of the 24 that single precision has
+
 Mask = npt.NDArray[np.bool_]
 T = TypeVar("T")
 _Item = tuple[Regions, Sequence[Caption]]
@@ -259,13 +261,25 @@ def _answers(
     caption_N = np.repeat(np.arange(len(asked.real_CP)), asked.real_CP.sum(axis=1))
     image_N = np.array(image_of_C)[caption_N]
     ranked_NR = ranked_CPR.numpy()[asked.real_CP]
-    order_NR = np.argsort(-ranked_NR, axis=1, kind="stable")
+    order_NR = _order(ranked_NR, boxes_BR4, image_N)
     best_NR, best_NR4 = np.take_along_axis(ranked_NR, order_NR, axis=1), boxes_BR4[image_N[:, None], order_NR]
+    np.minimum.accumulate(best_NR, axis=1, out=best_NR)  # the scores of a tie may rise by its rounding
     best_NR.setflags(write=False)
     best_NR4.setflags(write=False)
     for boxes_R4, scores_R, image in zip(best_NR4, best_NR, image_N.tolist(), strict=True):
         own = len(regions_B[image])
         yield boxes_R4[:own], scores_R[:own]
+
+
+def _order(score_NR: Array, boxes_BR4: Array, image_N: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The regions of each phrase, best first. Of scores that are equal but for rounding, the box decides.
+
+    The rounding of a score depends on which captions and images share the batch, and the box does not.
+    """
+    mantissa_NR, exponent_NR = np.frexp(score_NR)
+    coarse_NR = np.ldexp(np.rint(mantissa_NR * 2.0**_BITS), exponent_NR - _BITS)
+    place_BR = np.lexsort(boxes_BR4.transpose(2, 0, 1)[::-1], axis=1).argsort(axis=1)
+    return np.lexsort((place_BR[image_N], -coarse_NR), axis=1)
 
 
 def _heat_answers(

@@ -7,10 +7,11 @@ and "a woman"). The rules need no model and no data.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -158,10 +159,10 @@ def content_mask(found: Sequence[Word], spans: Iterable[tuple[int, int]]) -> npt
         found: the W words of the caption.
         spans: the characters `[start, end)` of each phrase.
     """
-    parts = tuple(spans)
-    return np.array(
-        [is_content(w.text) and any(start <= w.start and w.end <= end for start, end in parts) for w in found], bool
-    )
+    parts = sorted(spans)
+    starts = [start for start, _ in parts]
+    ends = [0, *accumulate((end for _, end in parts), max)]  # the last end of the spans that begin so far
+    return np.array([is_content(w.text) and w.end <= ends[bisect_right(starts, w.start)] for w in found], bool)
 
 
 @lru_cache(maxsize=2**16)
