@@ -63,6 +63,11 @@ def test_regions_are_extracted_once(tiny_dataset: Path, tmp_path: Path, capsys: 
     main(command)
     assert "40 already in the store, 0 skipped" in capsys.readouterr().err
     assert len(RegionStore.open(tmp_path / "store")) == 40
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--int8"])
+    assert "stores numbers in 16 bits" in capsys.readouterr().err
+    main([*command[:3], str(tmp_path / "int8"), "--grid", "2", "--int8"])
+    assert RegionStore.open(tmp_path / "int8").int8
 
 
 def test_precomputed_features_are_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +80,12 @@ def test_precomputed_features_are_imported(tmp_path: Path, capsys: pytest.Captur
         (features / f"{split}_caps.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
     data = tmp_path / "data.toml"
     data.write_text('format = "scan"\nannotations = "scan"\n', encoding="utf-8")
-    main(["import", str(data), "--features", str(features), "--format", "scan", "--out", str(tmp_path / "store")])
+    command = ["import", str(data), "--features", str(features), "--format", "scan", "--out", str(tmp_path / "store")]
+    main(command)
     assert "7 images imported" in capsys.readouterr().err
     assert len(RegionStore.open(tmp_path / "store")) == 7
+    main([*command[:-1], str(tmp_path / "int8"), "--int8"])
+    assert RegionStore.open(tmp_path / "int8").int8 and not RegionStore.open(tmp_path / "store").int8
+    with pytest.raises(SystemExit, match="2"):
+        main([*command, "--int8"])
+    assert "stores numbers in 16 bits" in capsys.readouterr().err

@@ -104,6 +104,7 @@ def regions(
     workers: int | None = None,
     strict: bool = False,
     part: str | None = None,
+    int8: bool = False,
     json: bool = False,
     wait: bool = False,
 ) -> None:
@@ -119,12 +120,14 @@ def regions(
         workers: images processed at the same time; by default one for each core.
         strict: stop at the first image that cannot be read instead of skipping it.
         part: K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts.
+        int8: store features and class probabilities in 8 bits, with a scale for each region and kind of feature.
         json: print one JSON object on standard output at the end.
         wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
-    from unboxed.regions.extraction import extract
+    from unboxed.regions.extraction import RegionExtractor, extract
     from unboxed.regions.parts import Part
+    from unboxed.regions.store import RegionStore
     from unboxed.runtime.locks import waiting
 
     of_part = None if part is None else Part.parse(part)
@@ -143,6 +146,10 @@ def regions(
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
     with waiting(wait):
+        if int8:
+            RegionExtractor(chosen)  # a model that cannot be used is reported before anything is written
+            with RegionStore.create_or_resume(out, chosen, int8=True):
+                pass
         summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
     skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}
     if summary.repairs:
@@ -192,6 +199,7 @@ def import_features(
     out: Path,
     classes: Path | None = None,
     first: int | None = None,
+    int8: bool = False,
     json: bool = False,
     wait: bool = False,
 ) -> None:
@@ -204,6 +212,7 @@ def import_features(
         out: folder of the store; an interrupted import continues where it stopped.
         classes: text file with the names of the classes, one on each line, in the order of the class numbers.
         first: keep at most this many regions of an image, the first ones; by default all.
+        int8: store features in 8 bits, with a scale for each region.
         json: print one JSON object on standard output at the end.
         wait: wait while another process writes the store, instead of ending with an error.
     """
@@ -213,7 +222,7 @@ def import_features(
 
     source = open_features(features, format)
     with waiting(wait):
-        summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first)
+        summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first, int8=int8)
     show(f"{out}: {summary}")
     if json:
         print_json({"store": str(out), **asdict(summary)})

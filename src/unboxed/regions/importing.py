@@ -85,6 +85,7 @@ def import_regions(
     *,
     class_names: Path | None = None,
     first: int | None = None,
+    int8: bool = False,
     progress: bool = True,
 ) -> ImportSummary:
     """Writes the features of a dataset's images into the store `out`, which is created or continued.
@@ -99,6 +100,7 @@ def import_regions(
         class_names: a text file with the names of the classes, one a line in the order of their numbers; without it
             the labels of features are ignored whose files do not have the names.
         first: the number of regions of each image that are imported, at most; None: all.
+        int8: store features in 8 bits, with a scale for each region; a store that is continued keeps its bits.
         progress: show rate and time left.
 
     Raises:
@@ -124,7 +126,7 @@ def import_regions(
             f"named such as {next(iter(examples.values())).image_id!r}. Images are joined by these names; for a "
             "dataset of format 'karpathy', `ids` chooses among its names."
         )
-    with RegionStore.create_or_resume(out, settings) as store:
+    with RegionStore.create_or_resume(out, settings, int8=int8 or None) as store:
         width = start_image.features.shape[1] - sum(extra for _, extra in source.extra_columns)
         store.define_columns(names, (_SOURCE,), ((_SOURCE, width), *source.extra_columns))
         seen, done = _write(store, chain([start_image], images), examples)

@@ -82,7 +82,7 @@ def merge_parts(paths: Sequence[Path], out: Path, *, progress: bool = True) -> R
     with (
         file_lock(out, wait=True),
         atomic_folder(out) as partial,
-        RegionStore.create_or_resume(partial, parts[0][0].settings) as merged,
+        RegionStore.create_or_resume(partial, parts[0][0].settings, int8=parts[0][0].int8) as merged,
     ):
         if columns.source_names:
             merged.define_columns(columns.class_names, columns.source_names, columns.feature_blocks)
@@ -104,6 +104,8 @@ def _require_alike(stores: Sequence[RegionStore]) -> None:
     for store in stores:
         if changed := first.settings.differences(store.settings):
             raise StoreError(f"{store.path} was made with other settings than {first.path} ({'; '.join(changed)}).")
+        if store.int8 != first.int8:
+            raise StoreError(f"{store.path} and {first.path} differ in --int8; extract one of them again.")
         columns = [(s.class_names, s.feature_blocks) for s in (first, store) if s.source_names]
         if len(columns) == 2 and columns[0] != columns[1]:
             raise StoreError(f"{store.path} has other classes or features than {first.path}; extract this part again.")

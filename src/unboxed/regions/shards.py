@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.errors import StoreError, plain_reason
+from unboxed.regions.quantization import decoded, encoded
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.tensor_digests import check_header, check_numbers
 from unboxed.runtime.tensor_file import write_tensor_file
@@ -25,6 +26,7 @@ __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
 Half = npt.NDArray[np.float16]
 
 _LARGEST_HALF = 65504.0
+_SCALES = ("features.scales", "class_probs.scales")
 _CHECKED_IMAGES = 16
 """So many images are checked at once: their arrays stay in the cache of the processor."""
 
@@ -68,6 +70,7 @@ class ShardEntry:
 
 
 _KINDS = ["F32", "F16", "F16", "F32", "U8"]  # of the fields of `RegionArrays`, as safetensors names them
+_KINDS_IN_8_BITS = ["F32", "I8", "U8", "F32", "U8", "F32", "F32"]
 _NAME_IN_FILE = {"image_key": "photo"}  # the file format keeps the name of its first version
 _NAME_IN_CODE = {file: code for code, file in _NAME_IN_FILE.items()}
 
@@ -82,6 +85,7 @@ class Shard:
         entries: its images.
         feature_width: V.
         class_count: K.
+        widths: of the blocks of features whose numbers are stored in 8 bits; None where they are stored in 16.
 
     Raises:
         StoreError: damaged, or not a shard.
@@ -95,7 +99,9 @@ class Shard:
             check_header(path)
             opened: Any = safe_open(str(path), framework="numpy")
             self._file = opened
-            listed = json.loads(opened.metadata()["images"])
+            metadata = opened.metadata()
+            listed = json.loads(metadata["images"])
+            self.widths: tuple[int, ...] | None = _widths(metadata.get("widths"))
             self.entries = tuple(ShardEntry(**_renamed(entry, _NAME_IN_CODE)) for entry in listed)
             self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
             if not all(_is_usable(entry) for entry in self.entries):
@@ -103,13 +109,22 @@ class Shard:
             rows = {int(piece.get_shape()[0]) for piece in self._slices}
             if rows != {sum(entry.count for entry in self.entries)}:
                 raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
-            kinds = [piece.get_dtype() for piece in self._slices]
-            if kinds != _KINDS:
-                raise ValueError(f"its arrays are {', '.join(kinds)}; expected {', '.join(_KINDS)}")
+            self._scales = [] if self.widths is None else [opened.get_slice(name) for name in _SCALES]
+            kinds = [piece.get_dtype() for piece in [*self._slices, *self._scales]]
+            expected = _KINDS if self.widths is None else _KINDS_IN_8_BITS
+            if kinds != expected:
+                raise ValueError(f"its arrays are {', '.join(kinds)}; expected {', '.join(expected)}")
             self.feature_width, self.class_count = (int(self._slices[i].get_shape()[1]) for i in (1, 2))
+            if self.widths is not None:
+                self._check_scales(self.widths, rows.pop())
         except (SafetensorError, OSError, *_DAMAGE) as error:
             raise _damaged(path, error) from error
         self._checked = False
+
+    def _check_scales(self, widths: Sequence[int], rows: int) -> None:
+        shapes = [list(piece.get_shape()) for piece in self._scales]
+        if sum(widths) != self.feature_width or min(widths, default=0) < 0 or shapes != [[rows, len(widths)], [rows, 1]]:
+            raise ValueError(f"its blocks {list(widths)} and scales {shapes} do not fit its {self.feature_width} features")
 
     def check(self, source_count: int) -> None:
         """Check the digest of the numbers, and that all of them are possible; once for each shard that is opened.
@@ -141,17 +156,45 @@ class Shard:
     def arrays(self, start: int, count: int) -> RegionArrays:
         """Rows `start` to `start + count` of every array."""
         if not count:  # safetensors refuses an empty slice at the end of a tensor
-            return RegionArrays(*(self._file.get_tensor(name)[:0] for name in RegionArrays._fields))
-        return RegionArrays(*(piece[start : start + count] for piece in self._slices))
+            stored = RegionArrays(*(self._file.get_tensor(name)[:0] for name in RegionArrays._fields))
+            return stored._replace(
+                features=stored.features.astype(np.float16), class_probs=stored.class_probs.astype(np.float16)
+            )
+        stored = RegionArrays(*(piece[start : start + count] for piece in self._slices))
+        if self.widths is None:
+            return stored
+        feature_scales, prob_scales = (piece[start : start + count] for piece in self._scales)
+        return stored._replace(
+            features=decoded(stored.features, feature_scales, self.widths),
+            class_probs=decoded(stored.class_probs, prob_scales, [self.class_count]),
+        )
 
 
-def write_shard(path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]]) -> None:
-    """Writes a shard atomically; the regions of the images follow each other, so `start` of the entries is not used."""
+def write_shard(
+    path: Path, images: Sequence[tuple[ShardEntry, RegionArrays]], widths: Sequence[int] | None = None
+) -> None:
+    """Writes a shard atomically.
+
+    Args:
+        path: the file.
+        images: their regions follow each other, so `start` of the entries is not used.
+        widths: of the blocks of features, to store features and class probabilities in 8 bits; None: in 16.
+    """
     starts = np.cumsum([0, *(entry.count for entry, _ in images)]).tolist()
     placed = [replace(entry, start=start) for start, (entry, _) in zip(starts, images, strict=False)]
     listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
     joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
-    write_tensor_file(path, joined, {"images": json.dumps(listed)})
+    metadata = {"images": json.dumps(listed)}
+    if widths is not None:
+        metadata["widths"] = json.dumps(list(widths))
+        features, probs = joined["features"], joined["class_probs"]
+        joined["features"], joined[_SCALES[0]] = encoded(features, widths, np.int8)
+        joined["class_probs"], joined[_SCALES[1]] = encoded(probs, [probs.shape[1]], np.uint8)
+    write_tensor_file(path, joined, metadata)
+
+
+def _widths(text: str | None) -> tuple[int, ...] | None:
+    return None if text is None else tuple(int(width) for width in json.loads(text))
 
 
 _DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)

@@ -3,6 +3,7 @@
     STORE/store.json          settings, class names, source names, feature blocks
     STORE/models/             copies of the model files that the settings name
     STORE/shards/*.safetensors
+    STORE/index.safetensors   where each image is, for a store of many shards; may be missing
 
 The folder is complete: reading it, adding to it and extracting a new image in the same way need no file outside it. One
 process may write at a time; any number may read.
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from unboxed.errors import RegionsError, StoreError, plain_reason
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
+from unboxed.regions.store_index import StoreIndex, index_file
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
@@ -32,7 +34,8 @@ from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
 
-_FORMAT, _VERSION = "unboxed-regions", 1
+_FORMAT, _VERSION = "unboxed-regions", 2
+_IN_16_BITS, _IN_8_BITS = 1, 2  # versions that describe a store
 _IMAGES_PER_SHARD = 128
 _MOST_SOURCES = 256
 _UNFINISHED = ("models", "shards", ".lock")  # what a store consists of before it has a header
@@ -53,11 +56,13 @@ class RegionStore:
         class_names: the K classes of `class_probs`.
         source_names: the names that the source indices of the arrays refer to.
         feature_blocks: (name, width) of consecutive feature columns; the widths sum to V.
+        int8: whether features and class probabilities are stored in 8 bits, with a scale for each region and block.
         removed: names of damaged shards that `create_or_resume` removed, so that their images are extracted again.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], shards: Sequence[Path] = ()) -> None:
         self.path = path
+        self.int8 = header.get("int8") is True
         try:
             self.settings = settings_from_dict(header["settings"], path)
             self.class_names: tuple[str, ...] = texts_of(header["class_names"])
@@ -77,13 +82,12 @@ class RegionStore:
                     f"{path / 'store.json'} names {file} as {name}, which is outside the store; copy that file into "
                     "the store's folder and name it there."
                 )
-        self._index: dict[str, tuple[Shard, ShardEntry]] = {}
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = 0
         self._lock = ExitStack()
         self.removed: tuple[str, ...] = ()
+        self._index = StoreIndex(path, shards, self._opened)
         for file in shards:
-            self._add(Shard(file))
             self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
 
     @staticmethod
@@ -110,10 +114,15 @@ class RegionStore:
         return RegionStore(path, header, shards)
 
     @staticmethod
-    def create_or_resume(path: Path, settings: RegionSettings) -> RegionStore:
+    def create_or_resume(path: Path, settings: RegionSettings, *, int8: bool | None = None) -> RegionStore:
         """Opens a store for adding images: a new one, or one that was made with the same settings.
 
         The store is locked until the end of its `with` block.
+
+        Args:
+            path: the folder.
+            settings: of the regions.
+            int8: store features and class probabilities in 8 bits; None: as the store does, a new one in 16 bits.
 
         Raises:
             BusyError: another process writes the store.
@@ -125,7 +134,7 @@ class RegionStore:
         if not path.exists() or path.is_dir():
             lock.enter_context(folder_lock(path))
         try:
-            store = RegionStore._opened_or_new(path, settings)
+            store = RegionStore._opened_or_new(path, settings, int8)
         except BaseException:
             lock.close()
             raise
@@ -133,7 +142,7 @@ class RegionStore:
         return store
 
     @staticmethod
-    def _opened_or_new(path: Path, settings: RegionSettings) -> RegionStore:
+    def _opened_or_new(path: Path, settings: RegionSettings, int8: bool | None) -> RegionStore:
         if (path / "store.json").is_file():
             removed = _remove_damaged(path / "shards")
             store = RegionStore.open(path)
@@ -143,17 +152,23 @@ class RegionStore:
                     f"{path} was made with other settings ({'; '.join(changed)}). Use the same settings to go on with "
                     "it, or choose another folder."
                 )
+            if int8 not in (None, store.int8):
+                raise StoreError(
+                    f"{path} stores numbers in {8 if store.int8 else 16} bits. Go on with it so, or choose another "
+                    "folder."
+                )
             return store
         if path.exists() and (not path.is_dir() or any(p.name not in _UNFINISHED for p in path.iterdir())):
             raise StoreError(f"{path} exists and is not a region store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
         header = {
             "format": _FORMAT,
-            "version": _VERSION,
+            "version": _IN_8_BITS if int8 else _IN_16_BITS,
             "settings": settings.copied_to(path / "models").to_dict(path),
             "class_names": [],
             "source_names": [],
             "feature_blocks": [],
+            **({"int8": True} if int8 else {}),
         }
         write_json(path / "store.json", header)
         return RegionStore(path, header)
@@ -277,10 +292,11 @@ class RegionStore:
         """Writes the images added since the last full shard."""
         if self._pending:
             file = self.path / "shards" / f"{self._next_shard:06d}.safetensors"
-            write_shard(file, self._pending)
+            index_file(self.path).unlink(missing_ok=True)
+            write_shard(file, self._pending, [width for _, width in self.feature_blocks] if self.int8 else None)
             self._pending = []
             self._next_shard += 1
-            self._add(Shard(file))
+            self._index.add(self._opened(file))
 
     def __enter__(self) -> RegionStore:
         return self
@@ -290,6 +306,8 @@ class RegionStore:
     ) -> None:
         with self._lock:
             self.flush()
+            if not index_file(self.path).exists():
+                self._index.write(self.path)
 
     def _entry(self, image_id: str) -> tuple[Shard, ShardEntry]:
         if image_id not in self._index:
@@ -300,14 +318,14 @@ class RegionStore:
         shard.check(len(self.source_names))
         return shard, entry
 
-    def _add(self, shard: Shard) -> None:
+    def _opened(self, file: Path) -> Shard:
+        shard = Shard(file)
         if (shard.feature_width, shard.class_count) != (self.feature_width, len(self.class_names)):
             raise StoreError(
                 f"{shard.path} has {shard.feature_width} features and {shard.class_count} classes, but the store has "
                 f"{self.feature_width} and {len(self.class_names)}; it belongs elsewhere. Delete this file."
             )
-        for entry in shard.entries:
-            self._index[entry.image_id] = (shard, entry)
+        return shard
 
 
 def _remove_damaged(folder: Path) -> tuple[str, ...]:
@@ -319,6 +337,7 @@ def _remove_damaged(folder: Path) -> tuple[str, ...]:
         except StoreError as error:
             if isinstance(error.__cause__, OSError):
                 raise
+            index_file(folder.parent).unlink(missing_ok=True)
             file.unlink()
             removed.append(file.name)
     return tuple(removed)

@@ -22,7 +22,7 @@ from unboxed.runtime.tensor_digests import BLANK_DIGEST, HEADER_DIGEST, NUMBERS_
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["write_tensor_file"]
+__all__ = ["map_tensor_file", "write_tensor_file"]
 
 _KINDS = {
     "float64": "F64",
@@ -78,6 +78,25 @@ def write_tensor_file(
         file.write(length + text)
         for _, value in ordered:
             file.write(_numbers(value))
+
+
+def map_tensor_file(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """The tensors of a file, mapped into memory and read-only, and its metadata. Digests are not checked.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file.
+    """
+    whole = np.memmap(path, np.uint8, "r")
+    start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+    header = json.loads(whole[8:start].tobytes())
+    metadata = header.pop("__metadata__", {})
+    dtypes = {code: np.dtype(name) for name, code in _KINDS.items() if name != "bfloat16"}
+    tensors = {}
+    for name, place in header.items():
+        first, last = (start + offset for offset in place["data_offsets"])
+        tensors[name] = whole[first:last].view(dtypes[place["dtype"]]).reshape(place["shape"])
+    return tensors, metadata
 
 
 def _itemsize(value: npt.NDArray[Any] | torch.Tensor) -> int:
