@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
-from unboxed.cli.region_options import RegionOptions
+from unboxed.cli.region_options import ExtractionOptions, ImportOptions, RegionOptions
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import counted, show
+
+if TYPE_CHECKING:
+    from unboxed.regions.extraction import ExtractionSummary
+    from unboxed.types import Example
 
 __all__ = ["import_command", "import_features", "init", "merge", "regions", "scenes"]
 
@@ -101,10 +105,7 @@ def regions(
     /,
     out: Path,
     settings: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
-    workers: int | None = None,
-    strict: bool = False,
-    part: str | None = None,
-    int8: bool = False,
+    extraction: OmitArgPrefixes[ExtractionOptions] = ExtractionOptions(),  # noqa: B008, a frozen value
     json: bool = False,
     wait: bool = False,
 ) -> None:
@@ -117,20 +118,13 @@ def regions(
         data: the dataset's TOML file, CSV, JSONL or folder.
         out: folder of the store; an interrupted extraction continues where it stopped.
         settings: sources of regions and their features.
-        workers: images processed at the same time; by default one for each core.
-        strict: stop at the first image that cannot be read instead of skipping it.
-        part: K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts.
-        int8: store features and class probabilities in 8 bits, with a scale for each region and kind of feature.
+        extraction: how they are extracted.
         json: print one JSON object on standard output at the end.
         wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
-    from unboxed.regions.extraction import RegionExtractor, extract
-    from unboxed.regions.parts import Part
-    from unboxed.regions.store import RegionStore
     from unboxed.runtime.locks import waiting
 
-    of_part = None if part is None else Part.parse(part)
     dataset = load_dataset(data)
     dataset.require_images()
     chosen = settings.given()
@@ -142,15 +136,11 @@ def regions(
         show(line)
     for split in splits:
         show(split.describe())
-        if strict:
+        if extraction.strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
     with waiting(wait):
-        if int8:
-            RegionExtractor(chosen)  # a model that cannot be used is reported before anything is written
-            with RegionStore.create_or_resume(out, chosen, int8=True):
-                pass
-        summary = extract(list(examples.values()), chosen, out, workers=workers, strict=strict, part=of_part)
+        summary = _extract(list(examples.values()), chosen, out, extraction)
     skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}
     if summary.repairs:
         show(summary.repairs)
@@ -162,6 +152,21 @@ def regions(
     )
     if json:
         print_json({"store": str(out), "photos": summary.done, "reused": summary.reused, "skipped": skipped})
+
+
+def _extract(
+    examples: list[Example], settings: RegionSettings, out: Path, options: ExtractionOptions
+) -> ExtractionSummary:
+    from unboxed.regions.extraction import RegionExtractor, extract
+    from unboxed.runtime.parts import Part
+    from unboxed.regions.store import RegionStore
+
+    part = None if options.part is None else Part.parse(options.part)
+    if options.int8:
+        RegionExtractor(settings)  # a model that cannot be used is reported before anything is written
+        with RegionStore.create_or_resume(out, settings, int8=True):
+            pass
+    return extract(examples, settings, out, workers=options.workers, strict=options.strict, part=part)
 
 
 def merge(parts: Positional[tuple[Path, ...]], /, out: Path, json: bool = False) -> None:
@@ -197,9 +202,7 @@ def import_features(
     features: Path,
     format: str,  # noqa: A002, the name of the option
     out: Path,
-    classes: Path | None = None,
-    first: int | None = None,
-    int8: bool = False,
+    importing: OmitArgPrefixes[ImportOptions] = ImportOptions(),  # noqa: B008, a frozen value
     json: bool = False,
     wait: bool = False,
 ) -> None:
@@ -210,9 +213,7 @@ def import_features(
         features: the file or folder of the features.
         format: format of the features; docs/regions.md describes the formats.
         out: folder of the store; an interrupted import continues where it stopped.
-        classes: text file with the names of the classes, one on each line, in the order of the class numbers.
-        first: keep at most this many regions of an image, the first ones; by default all.
-        int8: store features in 8 bits, with a scale for each region.
+        importing: what is imported.
         json: print one JSON object on standard output at the end.
         wait: wait while another process writes the store, instead of ending with an error.
     """
@@ -222,7 +223,14 @@ def import_features(
 
     source = open_features(features, format)
     with waiting(wait):
-        summary = import_regions(load_dataset(data), source, out, class_names=classes, first=first, int8=int8)
+        summary = import_regions(
+            load_dataset(data),
+            source,
+            out,
+            class_names=importing.classes,
+            first=importing.first,
+            int8=importing.int8,
+        )
     show(f"{out}: {summary}")
     if json:
         print_json({"store": str(out), **asdict(summary)})

@@ -10,7 +10,7 @@ from tyro.conf import arg
 
 from unboxed.regions.settings import PROPOSES, RegionSettings
 
-__all__ = ["RegionOptions"]
+__all__ = ["ExtractionOptions", "ImportOptions", "RegionOptions"]
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,29 @@ class RegionOptions(RegionSettings):
         """
         settings = RegionSettings(**vars(self))
         return None if settings == RegionSettings() else settings.with_folders()
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """How `unboxed regions` extracts."""
+
+    workers: int | None = None
+    """Images processed at the same time; by default one for each core."""
+    strict: bool = False
+    """Stop at the first image that cannot be read instead of skipping it."""
+    part: str | None = None
+    """K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts."""
+    int8: bool = False
+    """Store features and class probabilities in 8 bits, with a scale for each region and kind of feature."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What `unboxed import` imports."""
+
+    classes: Path | None = None
+    """Text file with the names of the classes, one on each line, in the order of the class numbers."""
+    first: int | None = None
+    """Keep at most this many regions of an image, the first ones; by default all."""
+    int8: bool = False
+    """Store features in 8 bits, with a scale for each region."""

@@ -24,6 +24,7 @@ _MOST_CELLS = 2048  # training and adding take time in proportion to them
 _TRAINING_VECTORS = 64  # for each cell
 _BLOCK = 1 << 16  # vectors that are added at once: bounds the memory
 _COMPRESSED_FROM = 100_000  # fewer vectors are stored in half precision
+_MANY_NEW = 0.1
 _COMPONENTS = 4  # of a vector, that share a byte
 
 
@@ -79,7 +80,8 @@ class FaissSearch:
 
         Args:
             source_N: for each of the N new rows, a row of before with the same vector, or -1.
-            vectors_NE, queries_QE: of the new rows, as for `build`; the number of cells to search is measured again.
+            vectors_NE, queries_QE: of the new rows, as for `build`. The number of cells to search is measured again if
+                more than a tenth of the rows have new vectors, because this takes all products of the queries.
         """
         faiss, kept_K = _faiss(), np.flatnonzero(source_N.numpy() >= 0)
         cell_M, code_MB = self._codes()
@@ -99,7 +101,8 @@ class FaissSearch:
         for start in range(0, len(new_N), _BLOCK):
             rows = new_N[start : start + _BLOCK]
             self._index.add_with_ids(_numbers(vectors_NE[torch.from_numpy(rows)]), rows)
-        self._measure(vectors_NE, queries_QE, _KEPT)
+        if len(new_N) > _MANY_NEW * len(source_N):
+            self._measure(vectors_NE, queries_QE, _KEPT)
 
     def suits(self, vectors_NE: torch.Tensor) -> bool:
         """Whether `build` would make cells of the same kind of these vectors, and at most twice as many."""
