@@ -158,8 +158,8 @@ def _extract(
     examples: list[Example], settings: RegionSettings, out: Path, options: ExtractionOptions
 ) -> ExtractionSummary:
     from unboxed.regions.extraction import RegionExtractor, extract
-    from unboxed.runtime.parts import Part
     from unboxed.regions.store import RegionStore
+    from unboxed.runtime.parts import Part
 
     part = None if options.part is None else Part.parse(options.part)
     if options.int8:

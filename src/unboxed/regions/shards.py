@@ -123,8 +123,14 @@ class Shard:
 
     def _check_scales(self, widths: Sequence[int], rows: int) -> None:
         shapes = [list(piece.get_shape()) for piece in self._scales]
-        if sum(widths) != self.feature_width or min(widths, default=0) < 0 or shapes != [[rows, len(widths)], [rows, 1]]:
-            raise ValueError(f"its blocks {list(widths)} and scales {shapes} do not fit its {self.feature_width} features")
+        if (
+            sum(widths) != self.feature_width
+            or min(widths, default=0) < 0
+            or shapes != [[rows, len(widths)], [rows, 1]]
+        ):
+            raise ValueError(
+                f"its blocks {list(widths)} and scales {shapes} do not fit its {self.feature_width} features"
+            )
 
     def check(self, source_count: int) -> None:
         """Check the digest of the numbers, and that all of them are possible; once for each shard that is opened.
