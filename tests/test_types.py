@@ -102,6 +102,7 @@ def test_a_grounding_as_plain_values() -> None:
                 "end": 5,
                 "boxes": [[0, 0, 4, 4]],
                 "scores": [0.9],
+                "set": [[0, 0, 4, 4]],
                 "confidence": None,
                 "present": True,
             }

@@ -77,6 +77,12 @@ def test_phrases_are_printed_with_their_best_boxes(
     assert capsys.readouterr().err == ""
 
 
+def test_a_plural_is_printed_with_all_boxes_of_its_set() -> None:
+    boxes = [[0, 0, 9, 9], [0, 0, 5, 9], [5, 0, 9, 9]]
+    phrase = GroundedPhrase("two dogs", 0, 8, boxes, [0.5, 0.4, 0.3], confidence=0.75, members=(1, 2))
+    assert _phrase_line(phrase, absent=False) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  probability 0.75"
+
+
 def test_an_absent_phrase_is_printed_with_its_box_on_request() -> None:
     phrase = GroundedPhrase("a dog", 0, 5, [[1.4, 2, 3, 4]], [0.5], confidence=0.25)
     assert _phrase_line(phrase, absent=False) == "a dog: probably not in the image (probability 0.25)"

@@ -48,6 +48,8 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     assert set(result.scores.estimates) == set(METRICS)
     assert result.scores.images == 8
     assert result.heat is None
+    assert result.sets is not None and result.sets.phrases > 0
+    assert f"f1_all {result.sets['f1_all']:.1f}" in result.facts["Sets of boxes"]
     assert set(result.facts) >= {"Attention", "Retrieval"} and "Heat maps" not in result.facts
     assert len(result.baselines) == 5
     line = result.facts["Untrained baselines"]
@@ -57,6 +59,7 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     assert (f"is {ahead:.1f} above" if ahead > 0 else f"is {-ahead:.1f} below") in line
     found = json.loads(json.dumps(result.to_dict()))
     assert list(found)[:5] == ["run", "data", "split", "photos", "phrases"]
+    assert found["sets"]["f1_all"] == pytest.approx(result.sets["f1_all"], abs=1e-3)
     assert found["retrieval"]["rsum"] == pytest.approx(result.retrieval.rsum, abs=1e-3)
     assert result.report == drawn_run / "report-test.html"
     page = result.report.read_text(encoding="utf-8")

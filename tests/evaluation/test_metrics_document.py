@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.evaluation.baselines import BASELINES
+from unboxed.evaluation.box_sets import SET_METRICS
 from unboxed.evaluation.error_analysis import ERROR_KINDS
 from unboxed.evaluation.grounding import METRICS
 
@@ -15,7 +16,15 @@ DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "metrics.md").read_te
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted({metric.split("@")[0] for metric in METRICS}), *BASELINES, *ERROR_KINDS, "rsum", "median_rank"]
+    "name",
+    [
+        *sorted({metric.split("@")[0] for metric in METRICS}),
+        *SET_METRICS,
+        *BASELINES,
+        *ERROR_KINDS,
+        "rsum",
+        "median_rank",
+    ],
 )
 def test_every_name_is_defined(name):
     assert name in DOCUMENT

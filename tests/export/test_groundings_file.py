@@ -53,6 +53,18 @@ def test_only_the_best_boxes_are_kept(example: Example, grounding: Grounding, tm
     assert len(added.phrases[0].boxes) == 1
 
 
+def test_the_boxes_of_a_plural_are_kept_wherever_they_rank(
+    example: Example, grounding: Grounding, tmp_path: Path
+) -> None:
+    boxes = [[0, 0, 200, 100], [0, 0, 50, 50], [5, 5, 9, 9], [60, 0, 100, 50]]
+    plural = replace(grounding.phrases[0], boxes=boxes, scores=[4, 3, 2, 1], members=(1, 3))
+    with GroundingsFile(tmp_path / "g.jsonl", "run", 1) as file:
+        file.add("key", [replace(grounding, phrases=(plural,))], example)
+    (read,) = GroundingsFile(tmp_path / "g.jsonl", "run", 1).get("key")
+    assert read.phrases[0].boxes.tolist() == [boxes[0], boxes[1], boxes[3]]
+    assert read.phrases[0].set_boxes.tolist() == [boxes[1], boxes[3]]
+
+
 @pytest.mark.parametrize(("run", "top"), [("other", 2), ("run", 3)])
 def test_what_another_run_or_another_number_of_boxes_found_is_dropped(
     run: str, top: int, example: Example, grounding: Grounding, tmp_path: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Regions
 
 Ground = Callable[..., Grounding]
+MAN = [10, 20, 60, 90]
 DOG = [100, 50, 150, 100]
 
 
@@ -67,6 +69,19 @@ def test_names_may_be_phrases_or_types_and_rare_ones_are_left_out(
 def test_several_boxes_a_phrase(groundings: list[Grounding]) -> None:
     selection = select_boxes(groundings[:1], ["7.jpg"], SelectionOptions(top=2, merge=1))
     assert [round(box.score, 2) for box in selection.images[0].boxes] == [0.9, 0.4, 0.09, 0.04]
+
+
+def test_a_plural_has_a_box_for_each_thing_unless_turned_off(ground: Ground) -> None:
+    found = ground("Two men.", ("Two men", MAN, 1.0))
+    phrase = replace(found.phrases[0], boxes=[[0, 0, 200, 100], MAN, DOG], scores=[1, 0.9, 0.8], members=(1, 2))
+    grounding = replace(found, phrases=(phrase,))
+
+    def boxes(**options: bool) -> list[list[float]]:
+        selection = select_boxes([grounding], ["1.jpg"], SelectionOptions(**options))
+        return [list(box.box) for box in selection.images[0].boxes]
+
+    assert boxes() == [MAN, DOG]
+    assert boxes(plurals=False) == [[0, 0, 200, 100]]
 
 
 def test_a_plural_that_is_the_only_form_is_the_name(ground: Ground) -> None:

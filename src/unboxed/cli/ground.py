@@ -52,6 +52,8 @@ def ground(
 ) -> None:
     """Find the box of each phrase of a caption in an image, or in each image of a folder.
 
+    A phrase that names several things, such as "two people", has a box for each that is found.
+
     Args:
         run: folder of the run.
         image: the image file, or a folder of images.
@@ -165,7 +167,7 @@ class _Printed:
 def _phrase_line(phrase: GroundedPhrase, absent: bool) -> str:
     parts = []
     if phrase.present or absent:
-        parts.append(f"[{', '.join(f'{edge:.0f}' for edge in phrase.boxes[0])}]")
+        parts += [f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes]
     parts.append(phrase.strength if phrase.present else f"probably not in the image ({phrase.strength})")
     return f"{phrase.text}: {'  '.join(parts)}"
 

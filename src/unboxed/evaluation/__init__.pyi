@@ -3,6 +3,7 @@ from .attention_protocol import AttentionProtocol
 from .audit import Audit, AuditedCaption, audit_captions, audit_dataset
 from .baselines import BASELINES, untrained_baselines
 from .bootstrap import MetricOfRuns, PairedDifference, PerImageMetric, mean_metric, paired_difference
+from .box_sets import SET_METRICS, SetMention, SetScores, score_sets
 from .error_analysis import ERROR_KINDS, ErrorTable, count_errors
 from .evaluate import EvaluatedRun, evaluate_run
 from .grounded_split import GroundedExample, ground_split
@@ -20,6 +21,7 @@ __all__ = [
     "BASELINES",
     "ERROR_KINDS",
     "METRICS",
+    "SET_METRICS",
     "AttendedWord",
     "AttentionProtocol",
     "AttentionScores",
@@ -42,6 +44,8 @@ __all__ = [
     "PresenceScores",
     "RetrievalScores",
     "ScoredPredictions",
+    "SetMention",
+    "SetScores",
     "audit_captions",
     "audit_dataset",
     "count_errors",
@@ -58,6 +62,7 @@ __all__ = [
     "score_predictions",
     "score_presence",
     "score_retrieval",
+    "score_sets",
     "untrained_baselines",
     "write_predictions",
     "write_report",

@@ -18,12 +18,14 @@ from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PairedDifference, paired_difference
 from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_sets import SetScores
 from unboxed.evaluation.grounded_split import (
     GroundedExample,
     answer_with_proposals,
     can_be_grounded,
     ground_split,
     has_gold_boxes,
+    score_box_sets,
     score_groundings,
     score_heat_maps,
     score_word_attention,
@@ -65,6 +67,7 @@ class EvaluatedRun:
         data: the dataset's file.
         split: name of the split.
         scores: grounding scores; None on a split without gold boxes.
+        sets: scores of the sets of boxes of phrases such as "two people"; None if no phrase has several gold boxes.
         heat: scores of the heat maps; None if the model has none.
         attention: scores of the attention of words; None if no word can be scored.
         retrieval: ranks of all images and captions of the split; None if not requested.
@@ -89,11 +92,13 @@ class EvaluatedRun:
     predictions: ScoredPredictions | None = None
     ensemble: tuple[Path, ...] = ()
     single: EvaluatedRun | None = None
+    sets: SetScores | None = None
 
     @property
     def facts(self) -> dict[str, str]:
         """One line of text for each kind of scores besides `scores`."""
         parts = {
+            "Sets of boxes": self.sets,
             "Heat maps": self.heat,
             "Attention": self.attention,
             "Retrieval" + "".join(f", mean of the scores with {run}" for run in self.ensemble): self.retrieval,
@@ -129,6 +134,7 @@ class EvaluatedRun:
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages are 0–100."""
         parts = {
+            "sets": self.sets,
             "heatmap": self.heat,
             "attention": self.attention,
             "retrieval": self.retrieval,
@@ -209,6 +215,7 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     result = replace(
         result,
         scores=score_groundings(grounded, rule=BoxRule.of(options.rule)),
+        sets=score_box_sets(grounded, rule=BoxRule.of(options.rule)),
         heat=score_heat_maps(grounded, rule=BoxRule.of(options.rule)),
         attention=score_word_attention(
             grounded, AttentionProtocol(boxes=options.rule.boxes, overlap=options.rule.overlap)

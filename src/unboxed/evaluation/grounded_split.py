@@ -14,13 +14,16 @@ from unboxed.evaluation.attention import AttendedWord, AttentionScores, attentio
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
 from unboxed.evaluation.heatmap import HeatMention, HeatScores, heat_per_image, score_heat
 from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.phrase_sets import phrase_set
 from unboxed.inference.results import Grounding
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.text.phrases import head_noun
+from unboxed.text.plurals import phrase_number
 from unboxed.types import Array, Caption, Example
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "ground_split",
     "has_gold_boxes",
     "heatmap_metrics",
+    "score_box_sets",
     "score_groundings",
     "score_heat_maps",
     "score_word_attention",
@@ -123,7 +127,8 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
     for phrase, map_YX in zip(grounding.phrases, grounding.heat_PYX, strict=True):
         heat_HW = positive_heat(upsampled(map_YX, grounding.width, grounding.height))
         order, scores = rank_by_heat(heat_HW, boxes, alpha)
-        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order]))
+        members = phrase_set(boxes[order], scores[order], phrase_number(phrase.text))
+        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order], members=members))
     return replace(grounding, phrases=tuple(phrases))
 
 
@@ -151,6 +156,20 @@ def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
 def _proposals(grounding: Grounding, number: int) -> Array:
     """The boxes that the answer to a phrase was chosen from: the regions, or the boxes read off its heat map."""
     return grounding.regions.boxes if grounding.heat_PYX is None else grounding.phrases[number].boxes
+
+
+def score_box_sets(grounded: Iterable[GroundedExample], rule: BoxRule | None = None) -> SetScores | None:
+    """Scores the sets of boxes of all phrases that have gold boxes; None if no phrase has several."""
+    return score_sets((mention for item in grounded for mention in _set_mentions(item)), rule)
+
+
+def _set_mentions(item: GroundedExample) -> Iterator[SetMention]:
+    none = np.zeros((0, 4), np.float32)
+    for caption, grounding in item.pairs:
+        for number, phrase in enumerate(caption.phrases):
+            answer = grounding.phrases[number] if grounding else None
+            chosen, best = (none, none) if answer is None else (answer.set_boxes, answer.boxes[:1])
+            yield SetMention(item.example.image_id, phrase.boxes, chosen, best)
 
 
 def score_heat_maps(

@@ -29,7 +29,7 @@ class GroundingsFile:
     Args:
         path: the file.
         run: the run, as `run_key` gives it.
-        top: boxes that are kept of a phrase.
+        top: boxes that are kept of a phrase, besides those that it refers to.
 
     Attributes:
         path: the file.
@@ -37,7 +37,7 @@ class GroundingsFile:
 
     def __init__(self, path: Path, run: str, top: int) -> None:
         self.path = path
-        self._head = {"format": "unboxed-groundings", "run": run, "top": top}
+        self._head = {"format": "unboxed-groundings", "version": 2, "run": run, "top": top}
         self._top = top
         self._known: dict[str, list[dict[str, Any]]] = {}
         lines = path.read_bytes().split(b"\n") if path.is_file() else []
@@ -125,6 +125,8 @@ def _is_complete(entry: dict[str, Any]) -> bool:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
                 if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float | None):
                     return False
+                if not all(isinstance(rank, int) and 0 <= rank < len(boxes) for rank in phrase.members):
+                    return False
                 if boxes.shape != (len(scores), 4) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
                     return False
             if not all(isinstance(side, int) and side > 0 for side in (grounding.width, grounding.height)):
@@ -140,23 +142,29 @@ def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -
         "caption": grounding.caption,
         "width": grounding.width,
         "height": grounding.height,
-        "phrases": [
-            {
-                "text": phrase.text,
-                "start": phrase.start,
-                "end": phrase.end,
-                "boxes": [[round(edge, 2) for edge in box] for box in phrase.boxes[:top].tolist()],
-                "scores": [round(score, 6) for score in phrase.scores[:top].tolist()],
-                "confidence": phrase.confidence,
-                "types": phrase_types,
-            }
-            for phrase, phrase_types in zip(grounding.phrases, types, strict=True)
-        ],
+        "phrases": [_phrase_to_json(*pair, top) for pair in zip(grounding.phrases, types, strict=True)],
+    }
+
+
+def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) -> dict[str, Any]:
+    kept = phrase.with_members(top)
+    return {
+        "text": phrase.text,
+        "start": phrase.start,
+        "end": phrase.end,
+        "boxes": [[round(edge, 2) for edge in box] for box in phrase.boxes[kept].tolist()],
+        "scores": [round(score, 6) for score in phrase.scores[kept].tolist()],
+        "confidence": phrase.confidence,
+        "types": types,
+        "members": [kept.index(rank) for rank in phrase.members if rank in kept],
     }
 
 
 def _from_json(entry: dict[str, Any]) -> Grounding:
-    phrases = tuple(GroundedPhrase(**{**phrase, "types": tuple(phrase["types"])}) for phrase in entry["phrases"])
+    phrases = tuple(
+        GroundedPhrase(**{**phrase, "types": tuple(phrase["types"]), "members": tuple(phrase["members"])})
+        for phrase in entry["phrases"]
+    )
     size = (entry["width"], entry["height"])
     boxes, scores, none = (np.zeros(shape, np.float32) for shape in ((0, 4), 0, (0, 0)))
     return Grounding(entry["caption"], phrases, (), Regions(boxes, scores, none, none, (), (), *size), none, *size)

@@ -52,6 +52,7 @@ class SelectionOptions:
         min_confidence: lowest calibrated probability that a phrase is in the image; other phrases get no box. The
             review page shows what other values keep.
         top: boxes for each phrase, at most.
+        plurals: a phrase that names several things, such as "two people", gets a box for each that is found.
         names: the class name of a box: the head noun of its phrase in the noun's most frequent form, the type of the
             phrase where the captions have types, or the whole phrase. Under nouns, pronouns, numbers and words such as
             “background” name nothing, and their boxes are left out.
@@ -69,6 +70,7 @@ class SelectionOptions:
     min_score: float | None = None
     min_confidence: float = 0.5
     top: int = 1
+    plurals: bool = True
     names: Literal["nouns", "types", "phrases"] = "nouns"
     synonyms: bool = True
     classes: Path | None = None

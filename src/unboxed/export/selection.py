@@ -199,7 +199,7 @@ def _named_boxes(
             counts["absent"] += 1
             continue
         mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)
-        best = slice(0, options.top)
+        best = phrase.chosen(options.top) if options.plurals else list(range(min(options.top, len(phrase.boxes))))
         found = list(zip(phrase.boxes[best].tolist(), phrase.scores[best].tolist(), strict=True))
         good = [(box, score) for box, score in found if score >= options.lowest_score]
         counts["below_score"] += len(found) - len(good)

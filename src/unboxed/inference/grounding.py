@@ -17,10 +17,12 @@ from unboxed.attention.ranking import phrase_scores, ranked_scores
 from unboxed.boxes import area, iou
 from unboxed.inference.batching import Batcher
 from unboxed.inference.calibration import phrase_match
+from unboxed.inference.phrase_sets import phrase_set
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.encoding import EncodedCaption
+from unboxed.text.plurals import phrase_number
 from unboxed.types import Array, Caption, CaptionBatch, ImageBatch, Regions
 
 if TYPE_CHECKING:
@@ -163,7 +165,7 @@ def ground_encoded(
     matched_CQ = np.where(asked.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
     match = [[_match(grounder, value) for value in row] for row in matched_CP.tolist()]
-    answers: Iterable[tuple[list[tuple[Array, Array]], Array | None]]
+    answers: Iterable[tuple[list[_Answer], Array | None]]
     read_out = grounder.config.options.heat_read_out
     if read_out is not None:
         answers = _heat_answers(read_out, regions_B, image_of_C, captions.encoded, asked, found.alignment)
@@ -178,7 +180,9 @@ def ground_encoded(
     for c, (arrays, (boxes, heat_PYX)) in enumerate(zip(captions.encoded, answers, strict=True)):
         regions, caption = regions_B[image_of_C[c]], arrays.caption
         phrases = tuple(
-            GroundedPhrase(phrase.text, phrase.start, phrase.end, *answer, *fit)
+            GroundedPhrase(
+                phrase.text, phrase.start, phrase.end, *answer.ranked, *fit, members=answer.members(phrase.text)
+            )
             for phrase, answer, fit in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
         )
         attention_WR = attention_CWR[c, : len(arrays), : len(regions)]
@@ -192,6 +196,29 @@ def _match(grounder: Grounder, matched: float) -> tuple[float, float | None]:
     """How well a phrase matches, and the calibrated probability that it is in the image."""
     calibration = grounder.config.presence
     return matched, None if calibration is None else calibration.confidence(matched)
+
+
+class _Answer(NamedTuple):
+    """The ranked boxes of a phrase.
+
+    Attributes:
+        ranked: boxes and scores, best first.
+        regions: the ranked regions' places in the image's regions, and those; None for boxes of a heat map.
+    """
+
+    ranked: tuple[Array, Array]
+    regions: tuple[npt.NDArray[np.intp], Regions] | None = None
+
+    def members(self, phrase: str) -> tuple[int, ...]:
+        """The ranks of the boxes that the phrase refers to."""
+        number = phrase_number(phrase)
+        if number == 1:
+            return (0,)
+        class_probs = None
+        if self.regions is not None:
+            order, regions = self.regions
+            class_probs = regions.class_probs[order]
+        return phrase_set(*self.ranked, number, class_probs)
 
 
 class _Asked(NamedTuple):
@@ -234,8 +261,8 @@ def _answers(
     asked: _Asked,
     alignment: Alignment,
     prior_CPR: torch.Tensor | None,
-) -> Iterator[tuple[Array, Array]]:
-    """Boxes and scores, best first, of one phrase after the other."""
+) -> Iterator[_Answer]:
+    """The answers to one phrase after the other."""
     ranking = grounder.config.options.ranking
     member_CPQ, content_CQ = (torch.from_numpy(np.array(part)) for part in asked[2:])
     score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
@@ -266,9 +293,10 @@ def _answers(
     np.minimum.accumulate(best_NR, axis=1, out=best_NR)  # the scores of a tie may rise by its rounding
     best_NR.setflags(write=False)
     best_NR4.setflags(write=False)
-    for boxes_R4, scores_R, image in zip(best_NR4, best_NR, image_N.tolist(), strict=True):
-        own = len(regions_B[image])
-        yield boxes_R4[:own], scores_R[:own]
+    for boxes_R4, scores_R, order_R, image in zip(best_NR4, best_NR, order_NR, image_N.tolist(), strict=True):
+        regions = regions_B[image]
+        own = len(regions)
+        yield _Answer((boxes_R4[:own], scores_R[:own]), (order_R[:own], regions))
 
 
 def _order(score_NR: Array, boxes_BR4: Array, image_N: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -289,8 +317,8 @@ def _heat_answers(
     captions: Sequence[EncodedCaption],
     asked: _Asked,
     alignment: Alignment,
-) -> Iterator[tuple[list[tuple[Array, Array]], Array]]:
-    """Boxes and scores of each caption's phrases, read off the hot regions of their maps, and the maps `[P, h, w]`."""
+) -> Iterator[tuple[list[_Answer], Array]]:
+    """The answers to each caption's phrases, read off the hot regions of their maps, and the maps `[P, h, w]`."""
     map_CQR = alignment.similarity_BCQR[0].numpy()
     for c, arrays in enumerate(captions):
         regions, (phrase_count, queries) = regions_B[image_of_C[c]], asked.shape(c)
@@ -299,8 +327,8 @@ def _heat_answers(
             asked.member_CPQ[c, :phrase_count, :queries],
             asked.content_CQ[c, :queries],
         )
-        boxes = []
+        answers = []
         for _, map_YX in zip(arrays.caption.phrases, heat_PYX, strict=False):
             heat_HW = positive_heat(upsampled(map_YX, regions.width, regions.height))
-            boxes.append(heat_boxes(heat_HW, read_out))
-        yield boxes, heat_PYX
+            answers.append(_Answer(heat_boxes(heat_HW, read_out)))
+        yield answers, heat_PYX

@@ -37,6 +37,8 @@ class GroundedPhrase:
         confidence: the calibrated probability in [0, 1] that the phrase is in the image; None of a model that was not
             calibrated.
         types: Entities types such as `people`, if the given caption has them.
+        members: the ranks of the boxes that the phrase refers to together: the best one, or several for "two people"
+            (see `inference.phrase_sets`).
     """
 
     text: str
@@ -47,6 +49,7 @@ class GroundedPhrase:
     match: float | None = None
     confidence: float | None = None
     types: tuple[str, ...] = ()
+    members: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
@@ -55,6 +58,19 @@ class GroundedPhrase:
     def __repr__(self) -> str:
         best = [round(float(edge)) for edge in self.boxes[0]] if len(self.boxes) else None
         return f"GroundedPhrase({self.text!r}, best box {best}, confidence {self.confidence})"
+
+    def chosen(self, top: int = 1) -> list[int]:
+        """The ranks of the boxes to show, in order: `members`, and the `top` best where that is more than one."""
+        return self.with_members(top if top > 1 else 0)
+
+    def with_members(self, top: int) -> list[int]:
+        """The ranks of the `top` best boxes and of `members`, in order."""
+        return sorted({rank for rank in (*range(top), *self.members) if rank < len(self.boxes)})
+
+    @property
+    def set_boxes(self) -> Array:
+        """`[M, 4]`, the boxes of `members`: one for each thing that the phrase names, as far as they were found."""
+        return self.boxes[[rank for rank in self.members if rank < len(self.boxes)]]
 
     @property
     def present(self) -> bool:
@@ -117,6 +133,7 @@ class Grounding:
                     "end": phrase.end,
                     "boxes": [[round(float(x), 2) for x in box] for box in phrase.boxes[:top]],
                     "scores": [round(float(score), 6) for score in phrase.scores[:top]],
+                    "set": [[round(float(x), 2) for x in box] for box in phrase.set_boxes],
                     "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
                     "present": phrase.present,
                 }
@@ -125,14 +142,14 @@ class Grounding:
         }
 
     def to_supervision(self, min_score: float = 0.0, top: int = 1) -> supervision.Detections:
-        """The boxes of the phrases that are present, as `supervision.Detections`.
+        """The boxes of the phrases that are present, as `supervision.Detections`; of "two people", both.
 
         `class_id` is the phrase's place in the caption; `data` has `class_name` (the phrase, which supervision's
         annotators print), `start` and `end`.
 
         Args:
             min_score: boxes that score less are left out.
-            top: boxes a phrase at most.
+            top: where it is more than 1, also so many of the best boxes of every phrase.
 
         Raises:
             ExportError: the package supervision is missing.
@@ -144,7 +161,8 @@ class Grounding:
         boxes, scores, places = [], [], []
         for place, phrase in enumerate(self.phrases):
             if phrase.present:
-                keep = (phrase.scores[:top] >= min_score).nonzero()[0]
+                chosen = np.array(phrase.chosen(top), dtype=int)
+                keep = chosen[phrase.scores[chosen] >= min_score]
                 boxes.append(phrase.boxes[keep])
                 scores.append(phrase.scores[keep])
                 places += [place] * len(keep)

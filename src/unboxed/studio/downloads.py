@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 from unboxed.export import coco, csv
 from unboxed.export.options import SelectionOptions
@@ -40,15 +41,17 @@ def write_download(
         format_name: key of `FORMATS`.
         grounding: the grounding.
         image_name: name of the image.
-        top: boxes for each phrase, at most.
+        top: boxes for each phrase, at most, besides those that it refers to, such as two for "two people".
         min_score: boxes with a lower score are left out; None keeps all.
         absent: keep the boxes of phrases that are probably not in the image.
     """
     phrases = []
     for phrase in grounding.phrases:
-        kept = top if min_score is None else min(top, int((phrase.scores >= min_score).sum()))
-        keep = slice(0, kept if phrase.present or absent else 0)
-        phrases.append(replace(phrase, boxes=phrase.boxes[keep], scores=phrase.scores[keep]))
+        least = -inf if min_score is None else min_score
+        chosen = phrase.chosen(top) if phrase.present or absent else []
+        kept = [rank for rank in chosen if phrase.scores[rank] >= least]
+        members = tuple(kept.index(rank) for rank in phrase.members if rank in kept)
+        phrases.append(replace(phrase, boxes=phrase.boxes[kept], scores=phrase.scores[kept], members=members))
     return FORMATS[format_name].write(replace(grounding, phrases=tuple(phrases)), image_name)
 
 

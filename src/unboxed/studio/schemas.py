@@ -62,6 +62,10 @@ class PhraseBoxes(BaseModel):
     end: int = Field(description="Index after its last character.")
     boxes: list[Box]
     scores: list[float]
+    members: Annotated[
+        list[int],
+        Field(description="Which of the boxes the phrase refers to: the best one, or several for “two people”."),
+    ] = [0]
     present: Annotated[
         bool, Field(description="Whether confidence is at least 0.5; true for a run without calibration.")
     ] = True
@@ -251,20 +255,22 @@ def image_info(image: ExtractedImage) -> ImageInfo:
 
 
 def phrase_boxes(phrase: GroundedPhrase, top: int) -> PhraseBoxes:
-    """A grounded phrase with at most `top` boxes."""
+    """A grounded phrase with its `top` best boxes and those that it refers to; none with `top` 0."""
+    kept = phrase.with_members(top) if top else []
     return PhraseBoxes(
         text=phrase.text,
         start=phrase.start,
         end=phrase.end,
-        boxes=box_rows(phrase.boxes[:top]),
-        scores=_rounded(phrase.scores[:top]),
+        boxes=box_rows(phrase.boxes[kept]),
+        scores=_rounded(phrase.scores[kept]),
+        members=[kept.index(rank) for rank in phrase.members if rank in kept],
         present=phrase.present,
         confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
     )
 
 
 def ground_response(image: ExtractedImage, grounding: Grounding, top: int, seconds: float) -> GroundResponse:
-    """The response to a grounding request, with at most `top` boxes for each phrase."""
+    """The response to a grounding request, with the `top` best boxes of each phrase and those that it refers to."""
     return GroundResponse(
         photo=image_info(image),
         caption=grounding.caption,

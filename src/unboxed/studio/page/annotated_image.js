@@ -6,7 +6,8 @@ import { drawHeatMap, heatMap } from "./heat_map.js";
 const NARROW = 460; // pixels; in a narrower image a tag shows the number of its phrase only
 
 /**
- * Boxes are `{ box: [x1, y1, x2, y2], phrase, rank, colours, label, gold }` in pixels of the image.
+ * Boxes are `{ box: [x1, y1, x2, y2], phrase, rank, extra, colours, label, gold }` in pixels of the image; `extra` ones
+ * are not what the phrase refers to.
  * `onHighlight({ phrase, rank })` is called when the pointer enters a box, `onHighlight(null)` when it leaves;
  * `onSelect` is called in the same way when a box is clicked.
  */
@@ -53,7 +54,7 @@ export class AnnotatedImage {
     this.outlines.replaceChildren();
     this.tags.replaceChildren();
     for (const item of this.boxes) {
-      const kind = item.gold ? "gold" : item.rank ? "rest" : "best";
+      const kind = item.gold ? "gold" : item.extra ? "rest" : "best";
       item.border = createSvg("rect", { class: `border ${kind}`, rx: 5 });
       item.outline = setColours(createSvg("rect", { class: `outline ${kind}`, rx: 5 }), item.colours);
       this.outlines.append(item.border, item.outline);
@@ -61,7 +62,7 @@ export class AnnotatedImage {
         item.outline.addEventListener("pointerenter", () => this.onHighlight({ phrase: item.phrase, rank: item.rank }));
       }
       if (item.gold || !this.hasTags) continue;
-      item.tag = setColours(create("span", { className: item.rank ? "tag extra" : "tag" }), item.colours);
+      item.tag = setColours(create("span", { className: item.extra ? "tag extra" : "tag" }), item.colours);
       item.tag.append(create("b", { textContent: item.phrase + 1 }), create("span", { textContent: item.label }));
       this.tags.append(item.tag);
     }

@@ -270,9 +270,15 @@ export class GroundView {
     const boxes = [];
     const rows = this.result.phrases.map((phrase, p) => {
       const hasBoxes = phrase.present || $("absent").checked;
-      const kept = hasBoxes ? phrase.scores.slice(0, this.top).filter((score) => score >= minScore).length : 0;
-      phrase.boxes.slice(0, kept).forEach((box, rank) => boxes.push({ box, phrase: p, rank, colours: this.colours(p), label: phrase.text }));
-      $("caption-line").querySelector(`[data-phrase="${p}"]`)?.classList.toggle("absent", kept === 0);
+      // The boxes that a phrase such as “two people” refers to, and on request the best boxes.
+      const best = this.top > 1 ? this.top : 0;
+      const shown = (rank) => (rank < best || phrase.members.includes(rank)) && phrase.scores[rank] >= minScore;
+      const kept = hasBoxes ? [...phrase.boxes.keys()].filter(shown) : [];
+      for (const rank of kept) {
+        const extra = !phrase.members.includes(rank);
+        boxes.push({ box: phrase.boxes[rank], phrase: p, rank, extra, colours: this.colours(p), label: phrase.text });
+      }
+      $("caption-line").querySelector(`[data-phrase="${p}"]`)?.classList.toggle("absent", kept.length === 0);
       return this.phraseRow(phrase, p, kept);
     });
     $("phrases").replaceChildren(...rows);
@@ -283,10 +289,10 @@ export class GroundView {
   // A row of the list of phrases, with a button for each of its boxes.
   phraseRow(phrase, p, kept) {
     const best = Math.max(...this.result.phrases.map(({ scores }) => scores[0] ?? 0), 1e-6);
-    const item = setColours(create("li", { className: kept ? "" : "absent" }), this.colours(p));
+    const item = setColours(create("li", { className: kept.length ? "" : "absent" }), this.colours(p));
     item.append(create("b", { textContent: p + 1 }), create("span", { className: "phrase", textContent: phrase.text }));
     const list = create("div", { className: "ranked" });
-    for (let rank = 0; rank < kept; rank += 1) {
+    for (const rank of kept) {
       const score = phrase.scores[rank];
       const bar = create("i");
       bar.style.setProperty("--share", Math.max(0, score / best));
@@ -299,7 +305,7 @@ export class GroundView {
       list.append(button);
     }
     if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably absent (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)})` }));
-    else if (!kept) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
+    else if (!kept.length) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
     item.append(list);
     return item;
   }
