@@ -180,8 +180,11 @@ def _write_export(folder: Path) -> None:
 
 def _write_outcomes(folder: Path) -> None:
     phrase = {"text": "a box", "start": 0, "end": 5, "boxes": [[1, 2, 3, 4]], "scores": [0.5], "confidence": 0.5}
-    grounding = {"caption": "a box", "width": 9, "height": 9, "phrases": [{**phrase, "types": []}]}
-    lines = [{"format": "unboxed-groundings", "run": "run", "top": 5}, {"key": "k", "groundings": [grounding]}]
+    grounding = {"caption": "a box", "width": 9, "height": 9, "phrases": [{**phrase, "types": [], "members": [0]}]}
+    lines = [
+        {"format": "unboxed-groundings", "version": 2, "run": "run", "top": 5},
+        {"key": "k", "groundings": [grounding]},
+    ]
     (folder / "groundings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     predictions = [{"image": "7", "caption": "a box", "phrase": "a box", "boxes": [[1, 2, 3, 4]]}]
     (folder / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in predictions))
