@@ -1,4 +1,5 @@
 from . import coco, csv, huggingface, label_studio, yolo
+from .checking import Precision, checking_order, precision
 from .classes import ClassSet
 from .corrections import CorrectedBox, CorrectedImage, Correction, apply, corrected, undo
 from .corrections_file import CorrectionsFile, read_corrections
@@ -24,9 +25,11 @@ __all__ = [
     "LabelledBox",
     "LabelledImage",
     "Mention",
+    "Precision",
     "Selection",
     "SelectionOptions",
     "apply",
+    "checking_order",
     "coco",
     "corrected",
     "csv",
@@ -35,6 +38,7 @@ __all__ = [
     "huggingface",
     "label_dataset",
     "label_studio",
+    "precision",
     "read_corrections",
     "select_boxes",
     "undo",

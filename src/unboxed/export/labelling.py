@@ -11,6 +11,7 @@ from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
 from unboxed.data.images import open_image
 from unboxed.errors import ExportError, ImageError, UnboxedError
+from unboxed.export.checking import precision
 from unboxed.export.corrections import CorrectedImage, corrected
 from unboxed.export.corrections_file import read_corrections
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
@@ -251,6 +252,9 @@ def _about_corrections(labelled: Labelled, out: Path) -> Iterator[str]:
     file = companion(out, "corrections")
     if labelled.corrections:
         yield f"{len(labelled.corrections):,} images as they were corrected, from {file}"
+        found = select_boxes(labelled.groundings, labelled.names, labelled.options)
+        if (estimate := precision(found.images, labelled.corrections)) is not None:
+            yield f"Before the corrections: {estimate}"
     elif file.is_file():
         yield f"{file} is not used; --resume-corrections writes the images as they were corrected."
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from unboxed.errors import ExportError, StudioError
 from unboxed.export import coco, csv
+from unboxed.export.checking import checking_order, precision
 from unboxed.export.corrections import CorrectedBox, CorrectedImage, Correction, corrected
 from unboxed.export.corrections_file import CorrectionsFile
 from unboxed.export.labels_file import companion, read_labels
@@ -55,7 +56,8 @@ class Corrector:
             self._file = CorrectionsFile(companion(labels, "corrections"))
         except ExportError as error:
             raise StudioError(str(error)) from None
-        shown = [_Shown(image, library.add(file, image.name)) for image, file in images]
+        order = checking_order([image for image, _ in images])
+        shown = [_Shown(image, library.add(file, image.name)) for image, file in map(images.__getitem__, order)]
         self._images = {one.entry.image_id: one for one in shown}
         self._names = {box.category for image, _ in images for box in image.boxes}
         self._lock = threading.Lock()
@@ -64,7 +66,7 @@ class Corrector:
         return len(self._images)
 
     def page(self, start: int, count: int, which: Literal["all", "open", "checked"]) -> LabelList:
-        """A page of the images.
+        """A page of the images, those that are most useful to check first.
 
         Args:
             start: position of the first one among those that are wanted.
@@ -77,6 +79,7 @@ class Corrector:
         wanted = [
             image_id for image_id in self._images if which == "all" or (image_id in checked) == (which == "checked")
         ]
+        estimate = precision([one.image for one in self._images.values()], states)
         used = {box.label.category for state in states.values() for box in state.boxes}
         return LabelList(
             photos=[self._entry(image_id, states) for image_id in wanted[start : start + count]],
@@ -84,6 +87,7 @@ class Corrector:
             checked=len(checked),
             all=len(self),
             names=sorted(self._names | used)[:_NAMES],
+            precision=None if estimate is None else str(estimate),
         )
 
     def image(self, image_id: str) -> LabelImage | None:

@@ -182,6 +182,9 @@ class LabelList(BaseModel):
     checked: int
     all: int
     names: list[str] = Field(description="Names of boxes, to choose from.")
+    precision: str | None = Field(
+        description="Share of right boxes among all, with an interval, once 50 images are checked."
+    )
 
 
 class LabelChange(BaseModel):
