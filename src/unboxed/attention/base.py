@@ -96,6 +96,11 @@ class Aligner(nn.Module, ABC):
     exports_to_onnx: ClassVar[bool] = False
     uses_prior: ClassVar[bool] = False
 
+    @property
+    def normalizes_pairs(self) -> bool:
+        """Whether the score of a pair depends on the other pairs in training, through batch norms."""
+        return False
+
     @abstractmethod
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor

@@ -152,6 +152,11 @@ class SimilarityReasoning(CrossAttention):
         )
         self.score = xavier_linear(width, 1)
 
+    @property
+    def normalizes_pairs(self) -> bool:
+        """True for SAF, whose gates have a batch norm."""
+        return isinstance(self.head, AttentionFilter)
+
     def embed_regions(
         self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor
     ) -> RegionEmbeddings:

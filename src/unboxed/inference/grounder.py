@@ -42,7 +42,6 @@ __all__ = ["Grounder", "ImageLike"]
 _PAIRS = 8192  # images times captions that are scored at a time
 _RETRIEVED = 32  # images whose regions are held at a time while they are ranked
 
-
 ImageLike = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
 """An image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions."""
 
@@ -77,8 +76,7 @@ class Grounder:
 
         Args:
             run: its folder.
-            device: auto, cpu, cuda, cuda:N, mps, directml or openvino. None: the one that `UNBOXED_DEVICE` names, else
-                auto, the first CUDA GPU or else the CPU.
+            device: auto, cpu, cuda, cuda:N, mps, directml or openvino; None: the one of `UNBOXED_DEVICE`, else auto.
             precision: 32, bf16 or fp16; None: the one that `UNBOXED_PRECISION` names, else 32.
 
         Raises:
@@ -129,7 +127,8 @@ class Grounder:
 
         Args:
             name_or_folder: a run's folder, or `owner/name` on the Hub (the extra `hub`).
-            revision: of the Hub: branch, tag or commit. `device` is as for `load`.
+            revision: branch, tag or commit on the Hub.
+            device: as for `load`.
 
         Raises:
             RunError: no such folder or name, or it holds no run.
@@ -330,7 +329,7 @@ class Grounder:
     def unknown_words(self, text: str) -> list[str]:
         """The words of a text, in lower case, that are not in the vocabulary; the model treats them all alike.
 
-        Models with a pretrained text encoder have no unknown words.
+        With a pretrained text encoder there are none.
         """
         if self.config.options.text != "gru":
             return []

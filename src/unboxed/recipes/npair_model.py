@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from unboxed.attention.base import QueryEmbeddings
 from unboxed.objectives.contrastive import word_npair
 from unboxed.recipes.model import MatchingModel
+from unboxed.recipes.pairs import in_chunks
 from unboxed.runtime.ranks import gather_results
 from unboxed.text.recurrent import RecurrentEncoder
 
@@ -41,7 +43,14 @@ class WordMapModel(MatchingModel):
         text = cast(RecurrentEncoder, self.text)
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
         words = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
-        matched_BU = self.aligner.align(self.encode_images(batch.images).regions, words).matched_BCQ[:, 0]
+        regions = self.encode_images(batch.images).regions
+
+        def matched(rows: slice) -> tuple[torch.Tensor]:
+            part = QueryEmbeddings(tuple(tensor[:, rows] for tensor in words.tensors), words.mask_CQ[:, rows])
+            return (self.aligner.align(regions, part).matched_BCQ[:, 0],)
+
+        count = len(tokens_U)
+        (matched_BU,) = in_chunks(matched, count, training_step.chunk) if training_step.chunk else matched(slice(count))
         if batch.own_C is not None:  # images stay, and every process has the words of all captions
             matched_BU = gather_results(matched_BU)
 

@@ -372,6 +372,7 @@ def _train(
         settings.out,
         tensorboard=settings.tensorboard,
         precision=settings.precision,
+        chunk=settings.chunk,
         report=report,
     )
     show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")

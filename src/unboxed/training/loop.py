@@ -43,6 +43,7 @@ def train(
     *,
     tensorboard: bool = False,
     precision: Precision = "32",
+    chunk: int = 0,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> dict[str, Any]:
     """Train `model` on the current device and leave the best epoch's weights in `run/model.safetensors`.
@@ -57,12 +58,13 @@ def train(
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
         tensorboard: also write event files to `run/tensorboard`.
         precision: of the products of linear maps in training steps; validation is in single precision.
+        chunk: captions whose pairs are held in memory at a time, as in `FitSettings`; 0: all.
         report: called with every log entry.
 
     Returns:
         The best epoch and its validation metrics, the number of steps, and the seconds.
     """
-    return _Training(model, schedule, training, validation, run, precision).run(tensorboard, report)
+    return _Training(model, schedule, training, validation, run, precision, chunk).run(tensorboard, report)
 
 
 @dataclass
@@ -96,7 +98,9 @@ class _Training:
         validation: SplitLoader,
         run: Path,
         precision: Precision,
+        chunk: int,
     ) -> None:
+        self.chunk = chunk
         self.model, self.schedule, self.folder, self.precision = model, schedule, run, precision
         self.training, self.validation = training, validation
         self.ranks = training.ranks = Ranks.current()
@@ -183,7 +187,7 @@ class _Training:
             if several:
                 contexts.enter_context(synchronized_norms(self.model))
             losses: dict[str, torch.Tensor] = self.wrapped.loss(
-                batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch)
+                batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch, self.chunk)
             )
             self.fabric.backward(losses["loss"])
         if several:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from unboxed.errors import RunError
+
 __all__ = ["FitSettings", "Precision"]
 
 Precision = Literal["32", "bf16-mixed"]
@@ -30,12 +32,17 @@ class FitSettings:
             part of a larger one.
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
             attention, scores, losses and validation stay in single precision.
+        chunk: captions whose pairs with the images of the batch are held in memory at a time; 0: all. Gradients and
+            negatives are those of the whole batch; see docs/scaling.md.
         wait: wait while another process writes the run, instead of ending with an error.
         cache: folder in which several runs share their negatives; None: they are kept in the run.
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
             `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
         devices: processes on each machine, one for each GPU, which share every batch; see docs/scaling.md.
         nodes: machines. On several, torchrun or Slurm starts the processes.
+
+    Raises:
+        RunError: a negative `chunk`.
     """
 
     data: Path
@@ -48,8 +55,13 @@ class FitSettings:
     min_count: int = 2
     train_fraction: float = 1.0
     precision: Precision = "32"
+    chunk: int = 0
     wait: bool = False
     cache: Path | None = None
     device: str | None = None
     devices: int = 1
     nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.chunk < 0:
+            raise RunError(f"--chunk is {self.chunk}; expected a number of captions, or 0 for all.")

@@ -1,0 +1,132 @@
+"""Training steps in chunks of captions: losses and gradients are those of the whole batch, in less memory."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import RunError
+from unboxed.inference.batching import Batcher
+from unboxed.inference.run_config import RunConfig
+from unboxed.priors.semantic import SemanticPrior
+from unboxed.priors.settings import PriorSettings
+from unboxed.recipes import RECIPES
+from unboxed.recipes.model import MatchingModel
+from unboxed.recipes.pairs import TrainingStep, in_chunks
+from unboxed.recipes.schedule import Schedule
+from unboxed.regions.store import RegionStore
+from unboxed.text.tokens import Vocabulary
+from unboxed.training.options import FitSettings
+from unboxed.training.split_loader import SplitLoader
+from unboxed.types import PairedBatch
+
+World = tuple[Path, Path]
+SCHEDULE = Schedule(epochs=1, images_per_batch=12, captions_per_image=4)
+SMALL = {"joint_width": 16, "embedding_width": 12, "hidden_width": 8, "negatives": "none", "dropout": 0.0}
+CASES: dict[str, dict[str, Any]] = {
+    "infoground": {},
+    "ckd": {},
+    "scan": {"warm_up": 0.0},
+    "bfan": {"contrast": "npair"},
+    "sgr": {"reasoning_dropout": 0.0},
+    "npair": {"map": "features", "hidden": 0.0},
+    "sprm": {"contrast": "infonce"},
+}
+
+
+@cache
+def _world(world: World, name: str) -> tuple[MatchingModel, PairedBatch]:
+    """A model in training and a batch of 48 captions, in double precision."""
+    options = RECIPES[name](**{**SMALL, "schedule": SCHEDULE, **CASES.get(name, {})})
+    store, examples = RegionStore.open(world[1]), load_dataset(world[0]).split("train").examples
+    captions = [caption.text for example in examples for caption in example.captions]
+    vocabulary = Vocabulary.from_captions(captions, 1)
+    config = RunConfig(name, options, store.settings, store.feature_blocks, store.class_names, {})
+    prior = None
+    if options.needs_prior:
+        prior = SemanticPrior.build(PriorSettings(), store.class_names, captions=captions, images=())
+    batch = next(iter(SplitLoader(examples, store, Batcher(config, vocabulary, prior)).batches(SCHEDULE, 0)))
+    torch.manual_seed(0)
+    model = options.build(vocabulary, config.region_width).double()
+    return model, replace(batch, images=_doubled(batch.images), captions=_doubled(batch.captions))
+
+
+def _doubled(part: Any) -> Any:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    floating = (n for n, v in values.items() if isinstance(v, torch.Tensor) and v.is_floating_point())
+    return replace(part, **{name: values[name].double() for name in floating})
+
+
+def _step(model: MatchingModel, batch: PairedBatch, chunk: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss and the gradients."""
+    model.train().zero_grad()
+    loss = model.loss(batch, TrainingStep(0, 10, epoch=9, chunk=chunk))["loss"]
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_in_chunks_are_those_of_the_whole_batch(name: str, tiny_world: World) -> None:
+    model, batch = _world(tiny_world, name)
+    if name == "npair":  # whose regions are the cells of a square
+        cells = {f.name: getattr(batch.images, f.name) for f in fields(batch.images)}
+        batch = replace(batch, images=replace(batch.images, **{n: v[:, :9] for n, v in cells.items() if v is not None}))
+    whole, gradients = _step(model, batch, 0)
+    loss, others = _step(model, batch, 7)
+    torch.testing.assert_close(loss, whole, rtol=1e-9, atol=0)
+    assert others.keys() == gradients.keys() and gradients
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(others[key], gradient, rtol=1e-6, atol=1e-9)
+
+
+def _kept(model: MatchingModel, batch: PairedBatch, chunk: int) -> int:
+    """The bytes that the scores of all pairs keep for the backward pass, besides the embeddings."""
+    pairs = model.train().pairs(batch, TrainingStep(0, 10, chunk=chunk))
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = pairs.match if model.options.units != "words" else pairs.score_BC
+    assert found is not None
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("name", ["ckd", "infoground", "scan"])
+def test_only_the_pairs_of_a_chunk_are_in_memory(name: str, tiny_world: World) -> None:
+    model, batch = _world(tiny_world, name)
+    assert _kept(model, batch, 4) < 0.2 * _kept(model, batch, 0)
+
+
+def test_batch_norms_of_pairs_are_refused(tiny_world: World) -> None:
+    model, batch = _world(tiny_world, "saf")
+    with pytest.raises(RunError, match="--chunk would change the batch norms of SimilarityReasoning"):
+        model.loss(batch, TrainingStep(0, 10, chunk=4))
+
+
+def test_a_negative_chunk_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--chunk is -1"):
+        FitSettings(tmp_path / "data.toml", tmp_path / "run", chunk=-1)
+
+
+def test_results_are_joined_and_computed_again_for_the_gradient() -> None:
+    calls: list[slice] = []
+    numbers = torch.arange(7.0, requires_grad=True)
+
+    def square(rows: slice) -> tuple[torch.Tensor, ...]:
+        calls.append(rows)
+        return (numbers[None, rows] ** 2, numbers[None, rows] * 3)
+
+    squares, products = in_chunks(square, 7, 3)
+    assert [(rows.start, rows.stop) for rows in calls] == [(0, 3), (3, 6), (6, 7)]
+    (squares + products).sum().backward()  # type: ignore[no-untyped-call]
+    assert len(calls) == 6
+    assert numbers.grad is not None and torch.equal(numbers.grad, 2 * torch.arange(7.0) + 3)
