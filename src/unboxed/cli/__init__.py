@@ -20,7 +20,7 @@ import tyro
 
 from unboxed import __version__
 from unboxed.cli import audit, bench, cite, convert, data, doctor, ground, label, learn, search, studio
-from unboxed.cli.device_option import with_device, with_precision
+from unboxed.cli.device_option import with_device, with_memory, with_precision
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
@@ -56,15 +56,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": data.import_features,
     "fit": fit,
     "convert": convert.convert,
-    "evaluate": with_device(with_precision(learn.evaluate)),
-    "compare": with_device(learn.compare),
-    "ground": with_device(with_precision(ground.ground)),
+    "evaluate": with_device(with_precision(with_memory(learn.evaluate))),
+    "compare": with_device(with_memory(learn.compare)),
+    "ground": with_device(with_precision(with_memory(ground.ground))),
     "audit": with_device(audit.audit),
-    "label": with_device(with_precision(label.label)),
+    "label": with_device(with_precision(with_memory(label.label))),
     "export": label.export,
-    "index": with_device(with_precision(search.index)),
-    "search": with_device(with_precision(search.search)),
-    "studio": with_device(with_precision(studio.studio)),
+    "index": with_device(with_precision(with_memory(search.index))),
+    "search": with_device(with_precision(with_memory(search.search))),
+    "studio": with_device(with_precision(with_memory(studio.studio))),
     "doctor": doctor.doctor,
     "cite": cite.cite,
     "bench": bench.bench,

@@ -1,4 +1,4 @@
-"""The options `--device` and `--precision` of the commands that compute."""
+"""The options `--device`, `--memory` and `--precision` of the commands that compute."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from unboxed.runtime.devices import VARIABLE, Device, checked_name
+from unboxed.runtime.memory import MEMORY_VARIABLE, checked_memory
 from unboxed.runtime.precision import PRECISION_VARIABLE, PRECISIONS, checked_precision
 from unboxed.runtime.progress import show
 
-__all__ = ["with_device", "with_precision"]
+__all__ = ["with_device", "with_memory", "with_precision"]
 
 if TYPE_CHECKING:
     PrecisionName = str
@@ -22,6 +23,10 @@ else:
 _DEVICE_HELP = """
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino; by default auto, the first CUDA GPU or else the
             CPU.
+    """
+_MEMORY_HELP = """
+        memory: for blocks of scores, loaders and caches, such as 4GB or 50%; by default 70% of what the container may
+            use.
     """
 _PRECISION_HELP = """
         precision: of the products of the model's linear layers; 32, single precision, by default.
@@ -49,6 +54,15 @@ def with_precision(command: Callable[..., None]) -> Callable[..., None]:
         checked_precision(precision)
 
     return _with_option(command, "precision", PrecisionName | None, PRECISION_VARIABLE, check, _PRECISION_HELP)
+
+
+def with_memory(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the option `--memory`, as `with_device`."""
+
+    def check(memory: str) -> None:
+        checked_memory(memory)
+
+    return _with_option(command, "memory", str | None, MEMORY_VARIABLE, check, _MEMORY_HELP)
 
 
 def _with_option(

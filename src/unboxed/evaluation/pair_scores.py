@@ -13,6 +13,7 @@ from unboxed.errors import EvaluationError
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
+from unboxed.runtime.memory import cache_bytes, scoring_bytes
 from unboxed.types import Array, Caption, Example
 
 __all__ = ["PairScores", "ensemble", "score_pairs"]
@@ -47,18 +48,19 @@ def ensemble(*score_BC: Array) -> Array:
 
 
 @torch.inference_mode()
-def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: int = 1 << 30) -> PairScores:
+def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: int | None = None) -> PairScores:
     """Scores all pairs. Each caption is encoded once, and each image once while `split` keeps its embeddings.
 
     Args:
         split: the trained model and the regions.
         examples: the images with their captions.
-        memory: approximate limit in bytes of the embeddings of captions; scoring takes a quarter of it. The scores do
-            not depend on it.
+        memory: approximate limit in bytes of the embeddings of captions; None: a quarter of the budget
+            (`runtime.memory`). The scores do not depend on it.
 
     Raises:
         EvaluationError: no image has regions.
     """
+    memory = cache_bytes() if memory is None else memory
     captions = [caption for example in examples for caption in example.captions]
     image_of_C = np.repeat(np.arange(len(examples)), [len(example.captions) for example in examples])
     score_BC = np.full((len(examples), len(captions)), -np.inf, dtype=np.float32)
@@ -76,7 +78,7 @@ def score_pairs(split: EmbeddedSplit, examples: Sequence[Example], *, memory: in
         for rows in _blocks(order_B, _BATCH):
             images = split.embeddings([examples[b].image_id for b in rows])
             for columns, encoded in kept:
-                scores = model.score(images, encoded, budget_bytes=memory // 4)
+                scores = model.score(images, encoded, budget_bytes=min(memory // 4, scoring_bytes()))
                 score_BC[np.ix_(rows, columns)] = scores.cpu().numpy()
     return PairScores(tuple(example.image_id for example in examples), score_BC, image_of_C)
 

@@ -11,6 +11,7 @@ from unboxed.inference.grounding import CaptionsOfImages, caption_groups, ground
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.memory import cache_bytes
 from unboxed.runtime.threads import ordered_map
 from unboxed.types import Caption, Regions
 
@@ -27,12 +28,13 @@ class EmbeddedSplit:
         grounder: the model.
         store: regions such as the model was trained on.
         memory: bytes of embeddings that are kept, roughly; images beyond this are encoded each time they are needed.
+            None: a quarter of the budget (`runtime.memory`).
     """
 
-    def __init__(self, grounder: Grounder, store: RegionStore, memory: int = 1 << 30) -> None:
+    def __init__(self, grounder: Grounder, store: RegionStore, memory: int | None = None) -> None:
         self.grounder = grounder
         self.store = store
-        self._memory = memory
+        self._memory = cache_bytes() if memory is None else memory
         self._kept: dict[str, ImageEmbeddings] = {}
 
     def __contains__(self, image_id: object) -> bool:

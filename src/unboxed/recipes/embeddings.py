@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
 from unboxed.priors.scoring import scores as prior_scores
+from unboxed.runtime.memory import scoring_bytes
 from unboxed.types import Units
 
 __all__ = ["CaptionEmbeddings", "ImageEmbeddings", "align", "combines_prior", "pad_images", "phrase_prior", "score"]
@@ -117,7 +118,7 @@ def align(
 
 
 def score(
-    aligner: Aligner, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
+    aligner: Aligner, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int | None = None
 ) -> torch.Tensor:
     """How well each image and caption match, `[B, C]`; higher is better.
 
@@ -126,7 +127,9 @@ def score(
         images: B images.
         captions: C captions, of these images or of others.
         budget_bytes: approximate memory limit besides the embeddings and the result, where no gradient is needed.
+            None: that of `runtime.memory.scoring_bytes`.
     """
+    budget_bytes = scoring_bytes() if budget_bytes is None else budget_bytes
     if not combines_prior(aligner, captions):
         return aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
     if torch.is_grad_enabled():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import nn
 
-from unboxed.attention.base import BUDGET_BYTES, Aligner, Alignment
+from unboxed.attention.base import Aligner, Alignment
 from unboxed.attention.normalize import Standardize
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.distill import distillation
@@ -147,7 +147,7 @@ class MatchingModel(nn.Module):
         return align(self.aligner, images.to(self.device), captions.to(self.device), paired=paired)
 
     def score(
-        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
+        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int | None = None
     ) -> torch.Tensor:
         """How well each image and caption match, `[B, C]`; see `embeddings.score`."""
         images, captions = images.to(self.device), captions.to(self.device)

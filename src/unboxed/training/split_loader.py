@@ -15,6 +15,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.memory import memory_budget
 from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
@@ -122,7 +123,12 @@ class SplitLoader:
             rng = generator(schedule.seed, "negatives", epoch + 1, index)
             return self._batch(plan[index], rng, schedule.seed, self.ranks if epoch >= 0 else Ranks())
 
-        return Prefetcher(make, range(start, len(plan)))
+        return Prefetcher(make, range(start, len(plan)), ahead=self._batches_ahead(schedule.images_per_batch))
+
+    def _batches_ahead(self, images: int) -> int:
+        """Four batches, or as many as an eighth of the budget holds."""
+        size = 2 * images * max(1, self.region_inputs(0).nbytes)  # a batch, and the arrays that it is made of
+        return max(1, min(4, memory_budget() // 8 // size))
 
     def image_batches(self, images: Sequence[int], size: int) -> Iterator[ImageBatch]:
         """The images of these numbers, `size` at a time."""

@@ -1,0 +1,117 @@
+"""The memory that blocks of scores, loaders and caches share: by default 70 % of what the container may use.
+
+What the container may use is the smallest limit of its control groups (cgroup v1 or v2), or the memory of the machine.
+`UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results do not depend on it. It is no limit of
+the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on top.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from unboxed.errors import DeviceError
+
+__all__ = ["MEMORY_VARIABLE", "allowed_bytes", "cache_bytes", "checked_memory", "memory_budget", "scoring_bytes"]
+
+MEMORY_VARIABLE = "UNBOXED_MEMORY"
+"""The environment variable that names the budget; worker processes inherit it."""
+
+_DEFAULT = "70%"
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(?:(%)|([kmgt]i?)?b?)", re.IGNORECASE)
+_LEAST = 2**26
+_MOST_SCORING = 2**28  # larger blocks are not faster
+_UNKNOWN = 2**33  # assumed where the system reports nothing
+
+
+def memory_budget() -> int:
+    """The budget in bytes: `UNBOXED_MEMORY`, or 70 % of what the container may use.
+
+    Raises:
+        DeviceError: the variable has no amount.
+    """
+    return _amount(os.environ.get(MEMORY_VARIABLE) or _DEFAULT)
+
+
+def checked_memory(text: str) -> int:
+    """The bytes of an amount such as `4GB`, `512MiB` or `50%` (of what the container may use).
+
+    >>> checked_memory("1.5GB")
+    1500000000
+
+    Raises:
+        DeviceError: no such amount, or less than 64 MiB.
+    """
+    return _amount.__wrapped__(text)
+
+
+@lru_cache(maxsize=8)
+def _amount(text: str) -> int:
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise DeviceError(f"The memory {text!r} is no amount; expected one such as 4GB, 512MiB or 50%.")
+    number, percent, unit = match.groups()
+    amount = float(number) / 100 * allowed_bytes() if percent else float(number) * _UNITS[(unit or "").lower()]
+    if not _LEAST <= amount < 2**60:
+        raise DeviceError(f"The memory {text!r} is too little or too much; expected 64MiB to 2^60 bytes.")
+    return int(amount)
+
+
+def scoring_bytes() -> int:
+    """The share of blocks of scores: an eighth of the budget, at most 256 MiB."""
+    return min(_MOST_SCORING, memory_budget() // 8)
+
+
+def cache_bytes() -> int:
+    """The share of each cache of embeddings: a quarter of the budget."""
+    return memory_budget() // 4
+
+
+def allowed_bytes(root: Path = Path("/")) -> int:
+    """The memory that this process may use: the smallest limit of its control groups, or that of the machine.
+
+    Args:
+        root: of the file system.
+    """
+    found = [limit for file in _limit_files(root) if (limit := _number(file)) is not None]
+    try:
+        lines = (root / "proc/meminfo").read_text("ascii").splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemTotal:")]
+    except (OSError, ValueError, IndexError):
+        found += [] if root != Path("/") or not hasattr(os, "sysconf") else [_physical()]
+    return min((limit for limit in found if limit > 0), default=_UNKNOWN)
+
+
+def _limit_files(root: Path) -> list[Path]:
+    """The files with the limits of the control groups of this process and of those around them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    files = []
+    for line in lines:
+        _, controllers, name = [*line.split(":", 2), "", ""][:3]
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        folder, file = ("", "memory.max") if not controllers else ("memory", "memory.limit_in_bytes")
+        group = PurePosixPath(name.lstrip("/"))
+        files += [root / "sys/fs/cgroup" / folder / part / file for part in (group, *group.parents)]
+    return files
+
+
+def _number(file: Path) -> int | None:
+    """The number in a file; None where there is no file, or `max` in it."""
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _physical() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return _UNKNOWN
