@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from PIL import Image
 
 from unboxed.data.dataset import Dataset
 from unboxed.export.corrections_file import read_corrections
@@ -310,3 +311,30 @@ def test_labels_are_corrected_with_the_keyboard_alone_and_with_a_pointer(
     assert moved[0] > 8 and moved[3] - moved[1] > 32 and moved[2] - moved[0] == pytest.approx(32)
     assert not errors
     page.close()
+
+
+def test_a_link_has_the_image_and_its_captions_and_the_picture_is_downloaded(page: Any, address: str) -> None:
+    page.click("#folder-images button >> nth=3")
+    page.fill("#caption", f"{CAPTION}\n\n a green box ")
+    page.press("#caption", "Enter")
+    page.wait_for_selector("#result:not([hidden])")
+    chips = page.locator("#caption-line .chip")
+    playwright_api.expect(chips).to_have_count(2)
+    page.check("#caption-1", force=True)  # its label is what is seen
+    playwright_api.expect(chips).to_have_text(["1a green box"])
+    with page.expect_download() as started:
+        page.click("#downloads >> text=Picture")
+    with Image.open(started.value.path()) as picture:
+        assert picture.width == 96 and picture.height > 64  # with the caption below
+    assert started.value.suggested_filename.endswith(".boxes.png")
+
+    link = page.url
+    assert link.startswith(f"{address}#ground?image=p") and "photos" not in link
+    page.goto("about:blank")
+    page.goto(link)
+    playwright_api.expect(chips).to_have_count(2)
+    assert page.input_value("#caption") == f"{CAPTION}\na green box"
+    page.goto("about:blank")
+    page.goto(f"{address}#ground?image=p000&caption=<b>a</b>")
+    playwright_api.expect(page.locator("#ground-alert")).to_contain_text("no longer available")
+    assert page.input_value("#caption") == "<b>a</b>"

@@ -11,6 +11,12 @@ const VIEWS = ["ground", "search", "browse", "correct"];
 const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 const views = {};
 
+/** The view that the address names, and what follows: `#ground?image=…&caption=…`. */
+function shownInAddress() {
+  const [name, ...query] = location.hash.slice(1).split("?");
+  return { name: VIEWS.includes(name) ? name : "ground", query: query.join("?") };
+}
+
 function showView(name, { focus = false } = {}) {
   for (const view of VIEWS) {
     const tab = $(`tab-${view}`);
@@ -20,7 +26,7 @@ function showView(name, { focus = false } = {}) {
     if (chosen && focus) tab.focus();
     $(`view-${view}`).hidden = !chosen;
   }
-  if (location.hash.slice(1) !== name) history.replaceState(null, "", `#${name}`);
+  if (shownInAddress().name !== name) history.replaceState(null, "", `#${name}`);
   views[name]?.onShown?.();
 }
 
@@ -33,7 +39,11 @@ function listenToTabs() {
       if (step) showView(VIEWS[(index + step + VIEWS.length) % VIEWS.length], { focus: true });
     };
   }
-  const showFromAddress = () => showView(VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "ground");
+  const showFromAddress = () => {
+    const { name, query } = shownInAddress();
+    showView(name);
+    if (name === "ground" && query) views.ground.openLink(query);
+  };
   addEventListener("hashchange", showFromAddress);
   $("main").addEventListener("showview", (event) => showView(event.detail));
   showFromAddress();

@@ -2,12 +2,14 @@
 
 import { ApiError, pictureUrl, postForm } from "./api.js";
 import { AnnotatedImage } from "./annotated_image.js";
+import { annotatedPicture } from "./annotated_picture.js";
 import { renderCaption } from "./caption.js";
 import { $, create, formatCount, formatNumber, setColours, showAlert } from "./elements.js";
 import { FolderView } from "./folder.js";
 
 const TOP_CHOICES = [1, 2, 3, 5];
 const MAX_TOP = 10; // boxes for each phrase in a response
+const MAX_CAPTIONS = 20; // one a line
 
 export class GroundView {
   constructor(info) {
@@ -37,7 +39,7 @@ export class GroundView {
       this.ground();
     };
     const caption = $("caption");
-    caption.maxLength = this.info.limits.caption;
+    caption.maxLength = this.info.limits.caption * MAX_CAPTIONS;
     caption.oninput = () => {
       caption.style.height = "auto";
       caption.style.height = `${caption.scrollHeight}px`;
@@ -89,6 +91,8 @@ export class GroundView {
     for (const [format, label] of Object.entries(formats)) {
       $("downloads").append(create("button", { type: "button", className: "quiet little", textContent: label, onclick: () => this.download(format) }));
     }
+    $("downloads").append(create("button", { type: "button", className: "quiet little", textContent: "Picture", onclick: () => this.downloadPicture() }));
+    $("link").onclick = () => this.copyLink();
   }
 
   setFile(file) {
@@ -161,20 +165,34 @@ export class GroundView {
     $("help").hidden = false;
   }
 
+  /** The captions of the text field, one a line. */
+  get captions() {
+    return [...new Set($("caption").value.split("\n").map((line) => line.trim()).filter(Boolean))];
+  }
+
   async ground() {
-    const caption = $("caption").value.trim();
+    const { captions } = this;
+    const limit = this.info.limits.caption;
     if (!this.image) return this.showError("There is no image yet; drop or choose one.");
-    if (!caption) {
+    if (!captions.length) {
       $("caption").focus();
       return this.showError("There is no caption yet; describe what is in the image.");
     }
+    if (captions.length > MAX_CAPTIONS) return this.showError(`There are ${captions.length} captions; the limit is ${MAX_CAPTIONS}.`);
+    const long = captions.find((caption) => caption.length > limit);
+    if (long) return this.showError(`“${long.slice(0, 40)}…” has ${formatNumber(long.length)} characters; the limit of a caption is ${formatNumber(limit)}.`);
     this.request?.abort();
     const request = (this.request = new AbortController());
     this.showError("");
     this.setBusy(true);
     try {
-      const response = await this.postImage("api/ground", { caption, top: MAX_TOP }, request.signal);
-      this.showResult(JSON.parse(await response.text()));
+      const results = [];
+      for (const caption of captions) {
+        const response = await this.postImage("api/ground", { caption, top: MAX_TOP }, request.signal);
+        results.push(JSON.parse(await response.text()));
+        this.image.id = results[0].photo.id;
+      }
+      this.showResults(results);
     } catch (error) {
       if (error.name === "AbortError") return;
       const action = error.status === 422 ? null : { label: "Try again", run: () => this.ground() };
@@ -213,11 +231,26 @@ export class GroundView {
     showAlert($("ground-alert"), message, action);
   }
 
+  // Shows the first caption, and with several a choice of them.
+  showResults(results) {
+    $("caption-choices").replaceChildren(...results.flatMap((result, i) => {
+      const choice = create("input", { type: "radio", name: "caption-choice", value: i, checked: i === 0, id: `caption-${i}` });
+      choice.onchange = () => this.showResult(result);
+      return [choice, create("label", { htmlFor: `caption-${i}`, textContent: i + 1, title: result.caption })];
+    }));
+    $("caption-choice").hidden = results.length < 2;
+    this.showResult(results[0]);
+    if (!$("view-ground").hidden) history.replaceState(null, "", this.link);
+  }
+
   showResult(result) {
     const { photo, phrases, regions, seconds } = result;
     this.result = result;
     this.selected = null;
     this.image.id = photo.id;
+    if (!this.image.file) this.image.name = photo.name;
+    $("link").hidden = Boolean(this.image.file);
+    $("link-status").textContent = "";
     this.picture.size = [photo.width, photo.height];
     this.picture.setShape(photo.shape);
     this.picture.setHeatMap(null);
@@ -237,7 +270,34 @@ export class GroundView {
     $("ground-status").textContent = phrases.length
       ? `${formatCount(phrases.filter((phrase) => phrase.present).length, "phrase")} with a box`
       : "No phrase was found in this caption";
+    this.showError("");
     if (!phrases.length) this.showError("This caption has no noun phrase; try one with nouns, such as “a dog on the grass”.");
+  }
+
+  /** The address of this view with the captions and, where the studio has the file, the image. It is never sent. */
+  get link() {
+    const { id, file } = this.image;
+    return `#ground?${new URLSearchParams({ ...(file ? {} : { image: id }), caption: this.captions.join("\n") })}`;
+  }
+
+  /** Shows what a link has: `#ground?image=ID&caption=TEXT`. */
+  openLink(query) {
+    const given = new URLSearchParams(query);
+    const caption = given.get("caption") ?? "";
+    if (given.get("image")) return this.setImage({ id: given.get("image"), name: "The image" }, caption);
+    $("caption").value = caption;
+    return $("caption").oninput();
+  }
+
+  async copyLink() {
+    const shown = `${location.href.split("#")[0]}${this.link}`;
+    try {
+      await navigator.clipboard.writeText(shown);
+      $("link-status").textContent = "copied";
+    } catch {
+      history.replaceState(null, "", this.link);
+      $("link-status").textContent = "it is in the address bar";
+    }
   }
 
   setScoreRange() {
@@ -350,12 +410,24 @@ export class GroundView {
     const fields = { caption: this.result.caption, name, top: this.top, least: Number.isFinite(minScore) ? minScore : null, absent: $("absent").checked };
     try {
       const file = await this.postImage(`api/export/${format}`, fields);
-      const stem = this.image.name.split("/").pop().replace(/\.[^.]*$/, "");
-      const url = URL.createObjectURL(file);
-      create("a", { href: url, download: `${stem}.${format === "coco" ? "coco.json" : format}` }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+      this.save(file, format === "coco" ? "coco.json" : format);
     } catch (error) {
       this.showError(error.message, { label: "Try again", run: () => this.download(format) });
     }
+  }
+  // The picture with the boxes that are shown, above the caption.
+  async downloadPicture() {
+    try {
+      this.save(await annotatedPicture(this.picture, this.result, (p) => this.colours(p)), "boxes.png");
+    } catch (error) {
+      this.showError(error.message);
+    }
+  }
+
+  save(content, ending) {
+    const stem = this.image.name.split("/").pop().replace(/\.[^.]*$/, "");
+    const url = URL.createObjectURL(content);
+    create("a", { href: url, download: `${stem}.${ending}` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 }
