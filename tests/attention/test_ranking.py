@@ -19,6 +19,7 @@ from unboxed.attention.ranking import (
     ranked_scores,
 )
 from unboxed.boxes import iou
+from unboxed.errors import RunError
 from unboxed.types import Regions
 
 REGIONS = Regions(
@@ -99,7 +100,11 @@ def _naive(similarity: torch.Tensor, value: torch.Tensor, ranking: Ranking) -> l
             scores = [_softmax([logs[p][r] - ranking.exclusivity * taken[p][r] for r in range(4)]) for p in range(3)]
     if ranking.expected_overlap:
         scores = [
-            [sum(row[other] * float(overlaps[other, r]) for other in range(4)) for r in range(4)] for row in scores
+            [
+                sum(row[other] * float(overlaps[other, r]) ** ranking.overlap_power for other in range(4))
+                for r in range(4)
+            ]
+            for row in scores
         ]
     return scores
 
@@ -116,6 +121,7 @@ def _softmax(logits: list[float]) -> list[float]:
         Ranking(),
         Ranking.plain(),
         Ranking(expected_overlap=False, value_weight=0.3),
+        Ranking(overlap_power=0.7),
         Ranking(phrase_words="all", confidence_weight=2),
         Ranking(exclusivity=2, area_weight=0.25),
     ],
@@ -183,6 +189,14 @@ def test_words_are_pooled_as_in_a_loop(pooling: Pooling) -> None:
                 "sum-log": math.prod(values) ** (1 / len(words)),
             }[pooling]
             assert float(scores_PR[p, r]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"consensus": -1.0}, "at least 0"), ({"overlap_power": 0.0}, "above 0")]
+)
+def test_weights_outside_their_range_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        Ranking(**options)  # type: ignore[arg-type]
 
 
 def test_an_unknown_pooling_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import unboxed
 from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.inference import grounding as module
-from unboxed.inference.grounding import ground_stream
+from unboxed.inference.grounding import ground_stream, ground_together
 from unboxed.inference.results import Grounding
 from unboxed.regions.store import RegionStore
-from unboxed.text.phrases import noun_phrases
+from unboxed.text.phrases import given_phrases, noun_phrases
 from unboxed.types import Caption, Phrase
 
 
@@ -111,6 +112,28 @@ def test_the_steps_for_a_caption_are_linear_in_its_words(tiny_run: Path) -> None
     steps(1)  # what is done once
     first, second, third = (steps(repeats) for repeats in (10, 50, 90))  # 990 words
     assert third - second == pytest.approx(second - first, rel=0.05)
+
+
+def test_captions_of_an_image_agree_on_equal_head_nouns(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    options = grounder.config.options
+    rule = replace(options.ranking, consensus=1e6, expected_overlap=False)
+    grounder.config = replace(grounder.config, options=replace(options, ranking=rule))
+    first, second = (store[example.image_id] for example in load_dataset(tiny_dataset).split("train").examples[:2])
+    captions = [
+        given_phrases("A dog runs by a tree.", "A dog, a tree"),
+        given_phrases("The big dogs sleep.", "The big dogs"),
+    ]
+
+    alone = [grounder.ground_regions(first, [caption])[0] for caption in captions]
+    together, of_other = ground_together(grounder, [first, second], [captions, captions])
+
+    # Nearly all weight is on the other caption's phrase; the tree has no other mention, and other images none of this.
+    np.testing.assert_allclose(together[0].phrases[0].scores, alone[1].phrases[0].scores, atol=1e-4)
+    np.testing.assert_allclose(together[1].phrases[0].scores, alone[0].phrases[0].scores, atol=1e-4)
+    np.testing.assert_allclose(together[0].phrases[1].scores, alone[0].phrases[1].scores, atol=1e-4)
+    other = grounder.ground_regions(second, [captions[1]])[0]
+    np.testing.assert_allclose(of_other[0].phrases[0].scores, other.phrases[0].scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1, area_weight=0.25), Ranking.plain()])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from unboxed.boxes import area, iou
+from unboxed.errors import RunError
 from unboxed.text.phrases import content_or_all
 
 if TYPE_CHECKING:
@@ -20,11 +21,13 @@ __all__ = [
     "PRIOR_FLOOR",
     "Pooling",
     "Ranking",
+    "expected_overlaps",
     "mean_weights",
     "phrase_scores",
     "pool_words",
     "rank_regions",
     "ranked_scores",
+    "region_probabilities",
 ]
 
 Pooling = Literal["max", "mean", "sum-log"]
@@ -50,6 +53,14 @@ class Ranking:
         prior_weight: factor of the logarithm of the semantic prior, where the model has one.
         exclusivity: how much the score of a region falls with the probability that another phrase refers to it.
         expected_overlap: score regions by their expected overlap (IoU) with the phrase's region, not by probability.
+        overlap_power: power of the IoU in the expected overlap. Below 1, a region that overlaps many candidates
+            a little gains: larger boxes, which fit groups and scenes.
+        consensus: weight, at least 0, of the phrases with the same head noun in other captions of the same image, where
+            several are grounded together: the probabilities of their regions are averaged (the papers: 0, each phrase
+            goes by its own caption). A caption that is grounded alone has none.
+
+    Raises:
+        RunError: a negative consensus, or a power that is not above 0.
     """
 
     pooling: Pooling = "max"
@@ -60,6 +71,14 @@ class Ranking:
     prior_weight: float = 2.0
     exclusivity: float = 1.0
     expected_overlap: bool = True
+    overlap_power: float = 1.0
+    consensus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.overlap_power > 0:
+            raise RunError(f"--overlap-power is {self.overlap_power}; it must be above 0.")
+        if not self.consensus >= 0:
+            raise RunError(f"--consensus is {self.consensus}; it is a weight of at least 0.")
 
     @staticmethod
     def plain() -> Ranking:
@@ -156,7 +175,22 @@ def ranked_scores(
     mask_R: torch.Tensor | None = None,
     area_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """`rank_regions` with tensors as its only inputs; leading axes are kept.
+    """`rank_regions` with tensors as its only inputs; leading axes are kept. Arguments as of `region_probabilities`."""
+    probability_PR = region_probabilities(score_PR, overlap_RR, ranking, sure_R, prior_PR, mask_P, mask_R, area_R)
+    return expected_overlaps(probability_PR, overlap_RR, ranking)
+
+
+def region_probabilities(
+    score_PR: torch.Tensor,
+    overlap_RR: torch.Tensor,
+    ranking: Ranking,
+    sure_R: torch.Tensor | None = None,
+    prior_PR: torch.Tensor | None = None,
+    mask_P: torch.Tensor | None = None,
+    mask_R: torch.Tensor | None = None,
+    area_R: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The probability `[P, R]` that each region is the one that a phrase refers to; rows sum to 1, leading axes stay.
 
     Args:
         score_PR: of `phrase_scores`.
@@ -176,8 +210,14 @@ def ranked_scores(
         logit_PR = logit_PR + ranking.prior_weight * (prior_PR.clamp(min=0) + PRIOR_FLOOR).log()
     if mask_R is not None:
         logit_PR = logit_PR.masked_fill(~mask_R[..., None, :], float("-inf"))
-    probability_PR = _exclusive(logit_PR, overlap_RR, ranking.exclusivity, mask_P)
-    return probability_PR @ overlap_RR if ranking.expected_overlap else probability_PR
+    return _exclusive(logit_PR, overlap_RR, ranking.exclusivity, mask_P)
+
+
+def expected_overlaps(probability_PR: torch.Tensor, overlap_RR: torch.Tensor, ranking: Ranking) -> torch.Tensor:
+    """The scores `[P, R]` of regions from their probabilities: these, or the expected overlap; leading axes stay."""
+    if not ranking.expected_overlap:
+        return probability_PR
+    return probability_PR @ (overlap_RR if ranking.overlap_power == 1 else overlap_RR**ranking.overlap_power)
 
 
 def _exclusive(

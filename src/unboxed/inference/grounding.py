@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 
 from unboxed.attention.base import Alignment
+from unboxed.attention.consensus import agreed
 from unboxed.attention.heatmaps import BoxReadOut, heat_boxes, phrase_maps, positive_heat, upsampled
-from unboxed.attention.ranking import phrase_scores, ranked_scores
+from unboxed.attention.ranking import expected_overlaps, phrase_scores, region_probabilities
 from unboxed.boxes import area, iou
 from unboxed.inference.batching import Batcher
 from unboxed.inference.calibration import phrase_match
@@ -22,6 +23,8 @@ from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.encoding import EncodedCaption
+from unboxed.text.lexicon import noun_key
+from unboxed.text.phrases import head_noun
 from unboxed.text.plurals import phrase_number
 from unboxed.types import Array, Caption, CaptionBatch, ImageBatch, Regions
 
@@ -171,9 +174,8 @@ def ground_encoded(
         answers = _heat_answers(read_out, regions_B, image_of_C, captions.encoded, asked, found.alignment)
     else:
         prior_CPR = None if grounder.config.options.prior == "none" else found.prior_CPR
-        ranked = _answers(
-            grounder, regions_B, image_of_C, paired.regions.mask_BR.cpu(), asked, found.alignment, prior_CPR
-        )
+        shown = (paired.regions.mask_BR.cpu(), asked, found.alignment, prior_CPR)
+        ranked = _answers(grounder, regions_B, image_of_C, captions.encoded, *shown)
         answers = (([next(ranked) for _ in arrays.caption.phrases], None) for arrays in captions.encoded)
     attention_CWR = found.attention_CWR.numpy()
     groundings: list[Grounding] = []
@@ -257,6 +259,7 @@ def _answers(
     grounder: Grounder,
     regions_B: Sequence[Regions],
     image_of_C: Sequence[int],
+    captions: Sequence[EncodedCaption],
     mask_CR: torch.Tensor,
     asked: _Asked,
     alignment: Alignment,
@@ -275,17 +278,17 @@ def _answers(
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
         sure_BR[b, : len(regions)] = regions.confidence
     sure_CR = torch.from_numpy(sure_BR[image_of_C]) if grounder.config.class_names else None
-    ranked_CPR = ranked_scores(
-        score_CPR,
-        torch.from_numpy(overlap_BRR[image_of_C]),
-        ranking,
-        sure_CR,
-        prior_CPR,
-        torch.from_numpy(asked.real_CP),
-        mask_CR,
-        torch.from_numpy(area(boxes_BR4)[image_of_C]),
-    ).masked_fill(~mask_CR[:, None], -1)
+    overlap_CRR, real_CP = torch.from_numpy(overlap_BRR[image_of_C]), torch.from_numpy(asked.real_CP)
+    area_CR = torch.from_numpy(area(boxes_BR4)[image_of_C])
+    probability_CPR = region_probabilities(
+        score_CPR, overlap_CRR, ranking, sure_CR, prior_CPR, real_CP, mask_CR, area_CR
+    )
     caption_N = np.repeat(np.arange(len(asked.real_CP)), asked.real_CP.sum(axis=1))
+    if ranking.consensus:
+        head_N = torch.tensor(_heads(captions, image_of_C), dtype=torch.long)
+        shared_NR = agreed(probability_CPR[real_CP], head_N, torch.from_numpy(caption_N), ranking.consensus)
+        probability_CPR = probability_CPR.masked_scatter(real_CP[..., None], shared_NR)
+    ranked_CPR = expected_overlaps(probability_CPR, overlap_CRR, ranking).masked_fill(~mask_CR[:, None], -1)
     image_N = np.array(image_of_C)[caption_N]
     ranked_NR = ranked_CPR.numpy()[asked.real_CP]
     order_NR = _order(ranked_NR, boxes_BR4, image_N)
@@ -308,6 +311,16 @@ def _order(score_NR: Array, boxes_BR4: Array, image_N: npt.NDArray[np.intp]) -> 
     coarse_NR = np.ldexp(np.rint(mantissa_NR * 2.0**_BITS), exponent_NR - _BITS)
     place_BR = np.lexsort(boxes_BR4.transpose(2, 0, 1)[::-1], axis=1).argsort(axis=1)
     return np.lexsort((place_BR[image_N], -coarse_NR), axis=1)
+
+
+def _heads(captions: Sequence[EncodedCaption], image_of_C: Sequence[int]) -> list[int]:
+    """A number for each phrase of the captions: equal for phrases of one image with the same head noun."""
+    numbers: dict[tuple[int, str], int] = {}
+    return [
+        numbers.setdefault((image, noun_key(head_noun(phrase.text))), len(numbers))
+        for arrays, image in zip(captions, image_of_C, strict=True)
+        for phrase in arrays.caption.phrases
+    ]
 
 
 def _heat_answers(
