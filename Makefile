@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test coverage lint types docs dependencies soak fuzz kill
+.PHONY: setup demo test coverage lint types docs dependencies soak fuzz kill flips full-disk test-lowest test-newest
 
 setup: $(VENV)/.installed
 
@@ -53,3 +53,7 @@ fuzz: setup
 # 300 times a command is killed and repeated; all files must be those of an undisturbed one.
 kill: setup
 	@$(BIN)/python tests/kill/kill_commands.py --kills 300
+
+# 2,000 flipped bits of all files that are read again; each is refused, reported, or changes nothing.
+flips: setup
+	@$(BIN)/python tests/flips/flip_bits.py --flips 2000

@@ -17,7 +17,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.confinement import is_file_name, is_inside, outside_links
-from unboxed.runtime.digests import check_digest
+from unboxed.runtime.digests import check_digest, report_change
 from unboxed.runtime.hub import local_only
 from unboxed.text.encoding import encode_caption
 from unboxed.text.tokens import Vocabulary
@@ -85,6 +85,7 @@ class Exported:
                     check_digest(folder / name)
         except ValueError as error:
             raise ExportError(f"{folder} is damaged ({error}); export the run again.") from None
+        report_change(folder / "export.json", content)
         with local_only():
             extractor = RegionExtractor(settings)
         return cls(

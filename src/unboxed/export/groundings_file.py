@@ -13,6 +13,7 @@ import numpy as np
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.extraction import image_key
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.digests import is_changed, with_digest
 from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.precision import current_precision
 from unboxed.types import Example, Regions
@@ -46,7 +47,7 @@ class GroundingsFile:
             self._known = {entry["key"]: entry["groundings"] for entry in entries[1:] if _is_complete(entry)}
 
     def __enter__(self) -> GroundingsFile:
-        lines = [self._head, *({"key": key, "groundings": known} for key, known in self._known.items())]
+        lines = [self._head, *(_line(key, known) for key, known in self._known.items())]
         write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
         self._written = set(self._known)
@@ -80,7 +81,7 @@ class GroundingsFile:
         entries = [_to_json(grounding, [p.types for p in caption.phrases], self._top) for grounding, caption in pairs]
         if key not in self._written:
             self._written.add(key)
-            self._file.write(json.dumps({"key": key, "groundings": entries}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps(_line(key, entries), ensure_ascii=False) + "\n")
             self._file.flush()
         return [_from_json(entry) for entry in entries]
 
@@ -109,6 +110,10 @@ def run_key(run: Path, regions: Path | None) -> str:
     )
 
 
+def _line(key: str, groundings: list[dict[str, Any]]) -> dict[str, Any]:
+    return with_digest({"key": key, "groundings": groundings})
+
+
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
@@ -119,6 +124,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _is_complete(entry: dict[str, Any]) -> bool:
     """Whether a line has all that `add` wrote, each of its kind."""
+    if is_changed(entry):
+        return False
     try:
         for grounding in map(_from_json, entry["groundings"]):
             for phrase in grounding.phrases:

@@ -31,7 +31,7 @@ from unboxed.export.exported_model import FORMAT, VERSION
 from unboxed.export.onnx_graphs import OPSET, AlignmentGraph, RankingGraph, RegionGraph, TextGraph, exportable
 from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embedding_names, uses_prior
 from unboxed.runtime.atomic import atomic_folder, write_json
-from unboxed.runtime.digests import record_digest
+from unboxed.runtime.digests import record_digest, with_digest
 from unboxed.runtime.locks import file_lock
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def _write_rest(grounder: Grounder, graphs: dict[str, Graph], folder: Path, diff
         "prior": grounder.prior is not None,
         "regions": config.regions.copied_to(folder / "regions").to_dict(folder),
     }
-    write_json(folder / "export.json", content)
+    write_json(folder / "export.json", with_digest(content))
     for name in (*(f"{graph}.onnx" for graph in graphs), "vocab.json"):
         if (folder / name).is_file():
             record_digest(folder, folder / name)

@@ -22,6 +22,7 @@ from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside, outside_links
+from unboxed.runtime.digests import check_digest, report_change, with_digest
 from unboxed.runtime.json_values import from_json, texts_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = ["RunConfig"]
 _FORMAT = "unboxed-run"
 _VERSION = 1
 _FILES = ("config.json", "model.safetensors", "vocab.json", "regions", "prior", "text")
+_UNCHECKED = ("facts",)  # times, and places on the disk
 _WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
 
 
@@ -95,6 +97,10 @@ class RunConfig:
             RunError: there is no such model.
         """
         try:
+            check_digest(run / "text")
+        except (OSError, ValueError) as error:
+            raise RunError(f"{run / 'text'} is damaged ({plain_reason(error)}); copy the run anew.") from None
+        try:
             return self.options.build(vocabulary, self.region_width, run / "text")
         except (ValueError, TypeError, RuntimeError, OverflowError, AssertionError) as error:
             raise RunError(
@@ -122,7 +128,7 @@ class RunConfig:
             "facts": self.facts,
             "presence": None if self.presence is None else asdict(self.presence),
         }
-        write_json(run / "config.json", content)
+        write_json(run / "config.json", with_digest(content, _UNCHECKED))
 
     @classmethod
     def load(cls, run: Path) -> RunConfig:
@@ -170,6 +176,7 @@ class RunConfig:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RunError(f"{path} is damaged ({plain_reason(error)}); restore it, or train the run again.") from None
         _require_own_files(config.regions, run)
+        report_change(path, content, _UNCHECKED)
         return config
 
 

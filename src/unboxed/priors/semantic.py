@@ -33,6 +33,7 @@ from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
+from unboxed.runtime.digests import check_digest, record_digest, report_change, with_digest
 from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
@@ -179,7 +180,10 @@ class SemanticPrior:
             "parts": list(self.parts),
             "cooccurrence": resources.cooccurrence is not None,
         }
-        write_json(folder / "prior.json", content)
+        write_json(folder / "prior.json", with_digest(content))
+        for name in (_CLASS_MAP, Path(_VECTORS).with_suffix(".vocab.txt").name):
+            if (folder / name).is_file():
+                record_digest(folder, folder / name)
 
     @classmethod
     def load(cls, folder: Path) -> SemanticPrior:
@@ -201,6 +205,7 @@ class SemanticPrior:
                     f"{folder / 'prior.json'} names {path} as {name}, which is outside the prior; copy that file into "
                     "its folder and name it there."
                 )
+            _require_unchanged(path, path.with_suffix(".vocab.txt"))
         settings = replace(settings, **paths)
         vectors = paths.get("word_vectors")
         resources = MatchingResources(
@@ -210,6 +215,15 @@ class SemanticPrior:
             cooccurrence=Cooccurrence.load(folder / _COOCCURRENCE) if content["cooccurrence"] else None,
         )
         return cls(settings, content["class_names"], resources, content["parts"])
+
+
+def _require_unchanged(*paths: Path) -> None:
+    for path in paths:
+        try:
+            if path.is_file():
+                check_digest(path)
+        except ValueError as error:
+            raise ModelError(f"{path} is damaged ({error}); restore it, or train the run anew.") from None
 
 
 def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingResources:
@@ -251,4 +265,5 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{file} is damaged ({plain_reason(error)}); train the run anew.") from None
     if not isinstance(version, int) or version > _VERSION:
         raise ModelError(f"{file} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
+    report_change(file, content)
     return read

@@ -28,6 +28,7 @@ from unboxed.regions.store_index import StoreIndex, index_file
 from unboxed.regions.validity import first_fault
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
+from unboxed.runtime.digests import report_change, with_digest
 from unboxed.runtime.json_values import texts_of
 from unboxed.runtime.locks import folder_lock
 from unboxed.types import Array, Regions
@@ -111,7 +112,9 @@ class RegionStore:
         version = header.get("version")
         if not isinstance(version, int) or version > _VERSION:
             raise StoreError(f"{path} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
-        return RegionStore(path, header, shards)
+        store = RegionStore(path, header, shards)
+        report_change(file, header)
+        return store
 
     @staticmethod
     def create_or_resume(path: Path, settings: RegionSettings, *, int8: bool | None = None) -> RegionStore:
@@ -170,7 +173,7 @@ class RegionStore:
             "feature_blocks": [],
             **({"int8": True} if int8 else {}),
         }
-        write_json(path / "store.json", header)
+        write_json(path / "store.json", with_digest(header))
         return RegionStore(path, header)
 
     @property
@@ -247,7 +250,7 @@ class RegionStore:
             self.class_names, self.source_names, self.feature_blocks = columns
             header = json.loads((self.path / "store.json").read_text(encoding="utf-8"))
             header.update(class_names=class_names, source_names=source_names, feature_blocks=feature_blocks)
-            write_json(self.path / "store.json", header)
+            write_json(self.path / "store.json", with_digest(header))
 
     def append(self, image_id: str, image_key: str, regions: Regions) -> None:
         """Adds one image; it replaces an earlier one of the same id.

@@ -1,6 +1,7 @@
 """Digests of copied files: `digests.json` in a folder lists the sha256 of each, which is compared when it is opened.
 
-Files of tensors have their own digests (`tensor_digests`). Files that people write, such as `config.json`, have none.
+Files of tensors have their own digests (`tensor_digests`). JSON files have that of their values (`with_digest`). People
+may edit these, so a change of them is reported and no error, except where nobody has a reason to.
 """
 
 from __future__ import annotations
@@ -12,18 +13,28 @@ import tarfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from unboxed.errors import plain_reason
 from unboxed.runtime.atomic import write_json
+from unboxed.runtime.progress import show
 from unboxed.runtime.tensor_digests import check_tensor_file
 
-__all__ = ["ARCHIVE_ERRORS", "check_digest", "record_digest", "verified"]
+__all__ = [
+    "ARCHIVE_ERRORS",
+    "check_digest",
+    "is_changed",
+    "record_digest",
+    "report_change",
+    "verified",
+    "with_digest",
+]
 
 _NAME, _FORMAT = "digests.json", "unboxed-digests"
 _LEVELS = 3
+_KEY = "sha256"
 
 ARCHIVE_ERRORS = (
     OSError,
@@ -88,6 +99,32 @@ def verified(folder: Path) -> Iterator[tuple[Path, str | None]]:
             yield file, None
 
 
+def with_digest(content: dict[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
+    """The content of a JSON file, and the sha256 of its values under the name `sha256`.
+
+    Args:
+        content: JSON values by name.
+        without: names whose values are left out of the digest, such as measured times.
+    """
+    return {**content, _KEY: _sha256_of(content, without)}
+
+
+def is_changed(content: Mapping[str, Any], without: Collection[str] = ()) -> bool:
+    """Whether values changed since `with_digest`; False for the files of earlier versions, which have no digest."""
+    return _KEY in content and content[_KEY] != _sha256_of(content, without)
+
+
+def report_change(path: Path, content: Mapping[str, Any], without: Collection[str] = ()) -> None:
+    """Print a line if the content of a JSON file changed since `with_digest`. People may edit it; disks do too."""
+    if is_changed(content, without):
+        show(f"{path} changed after it was written. If nobody edited it, restore it: its values may be wrong.")
+
+
+def _sha256_of(content: Mapping[str, Any], without: Collection[str]) -> str:
+    kept = {name: value for name, value in content.items() if name != _KEY and name not in without}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
 def _listed(folder: Path) -> dict[str, str]:
     try:
         content: Any = json.loads((folder / _NAME).read_text(encoding="utf-8"))
@@ -98,7 +135,8 @@ def _listed(folder: Path) -> dict[str, str]:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    inside = (file for file in path.rglob("*") if file.is_file() and file.name != _NAME)
+    return sorted(inside) if path.is_dir() else [path]
 
 
 def _sha256(file: Path) -> str:

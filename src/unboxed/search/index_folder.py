@@ -21,7 +21,7 @@ from typing import Any
 from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
 from unboxed.runtime.atomic import atomic_folder, write_json
-from unboxed.runtime.digests import verified
+from unboxed.runtime.digests import check_digest, record_digest, verified
 from unboxed.search.candidates import anchor_captions
 
 __all__ = ["IndexFolder", "run_fingerprint"]
@@ -71,6 +71,7 @@ class IndexFolder:
             SearchError: their file is damaged.
         """
         try:
+            check_digest(self._anchors)
             return tuple(str(text) for text in json.loads(self._anchors.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise SearchError(f"{self._anchors} is damaged ({plain_reason(error)}); index the images again.") from None
@@ -128,6 +129,7 @@ class IndexFolder:
                 (partial / "shards").mkdir()
                 grounder.save(partial / "run")
                 write_json(partial / part._anchors.name, list(anchor_captions(grounder.vocabulary)))
+                record_digest(partial, partial / part._anchors.name)
         elif any(reason is not None for _, reason in verified(part.run)):
             grounder.save(part.run)  # the copy is damaged
         return part

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unboxed.errors import CaptionError, ModelError, plain_reason
+from unboxed.runtime.digests import record_digest
 from unboxed.runtime.hub import is_cached, load_cached_first, require_hub
 from unboxed.text.tokens import Vocabulary, words
 
@@ -70,6 +71,7 @@ class PretrainedEncoder(nn.Module):
         """Write the encoder and its tokenizer to `folder`, from where `load` reads them."""
         self.model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
+        record_digest(folder.parent, folder)
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         """Has no effect: the encoder stays in evaluation mode."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unboxed.errors import RunError, plain_reason
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.digests import is_changed, with_digest
 from unboxed.runtime.json_values import from_json
 from unboxed.text.settings import TokenizerName
 from unboxed.text.treebank import Word, treebank_words
@@ -128,7 +129,7 @@ class Vocabulary:
             "tokenizer": asdict(self.tokenizer),
             "words": list(self.words),
         }
-        write_text(path, json.dumps(content, ensure_ascii=False, indent=0) + "\n")
+        write_text(path, json.dumps(with_digest(content), ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -163,6 +164,8 @@ def _content(text: str) -> tuple[tuple[str, ...], Tokenizer]:
     listed = content.get("words")
     if not isinstance(listed, list):
         raise RunError('The vocabulary has no list "words"; copy the run\'s vocab.json anew.')
+    if is_changed(content):
+        raise RunError("The vocabulary changed after it was written; copy the run's vocab.json anew.")
     try:
         return tuple(listed), from_json(Tokenizer, content.get("tokenizer", {}))
     except ValueError as error:
