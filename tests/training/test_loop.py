@@ -24,13 +24,16 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.fitting import FitSettings, fit
 from unboxed.training.loop import optimizer_of
+from unboxed.training.options import Logger
 from unboxed.training.splits import training_and_validation
 
 
-def _fit(data: Path, store: Path, run: Path, tensorboard: bool = False, **schedule: object) -> list[dict[str, float]]:
+def _fit(
+    data: Path, store: Path, run: Path, logger: Logger | None = None, **schedule: object
+) -> list[dict[str, float]]:
     options = InfoGround(negatives="none", joint_width=16, schedule=Schedule(images_per_batch=8, **schedule))  # type: ignore[arg-type]
     entries: list[dict[str, float]] = []
-    fit("infoground", options, FitSettings(data, run, store, tensorboard=tensorboard), report=entries.append)
+    fit("infoground", options, FitSettings(data, run, store, logger=logger), report=entries.append)
     assert entries == [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [entry for entry in entries if "val_loss" in entry]
 
@@ -59,7 +62,7 @@ def test_training_stops_early_when_the_chosen_figure_no_longer_improves(
 
 def test_tensorboard_event_files_are_an_option(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason='tensorboard is not installed: pip install "unboxed[tensorboard]"')
-    _fit(tiny_dataset, tiny_run / "store", tmp_path / "run", tensorboard=True, epochs=1)
+    _fit(tiny_dataset, tiny_run / "store", tmp_path / "run", logger="tensorboard", epochs=1)
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 

@@ -11,7 +11,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.schedule import Schedule
 from unboxed.training.auto import default_fit
 from unboxed.training.fitting import FitSettings, fit
+from unboxed.training.options import Logger
 
 _FLAGS = {
     "epochs": "12",
@@ -144,13 +145,14 @@ def test_a_run_is_trained_for_more_epochs(tiny_dataset: Path, store: Path, tmp_p
         fit("infoground", more, replace(run, resume=True))
 
 
-def test_tensorboard_that_is_not_installed_is_named_before_any_work(
-    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("logger", get_args(Logger))
+def test_a_logger_that_is_not_installed_is_named_before_any_work(
+    logger: Logger, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unboxed.training.resuming.find_spec", lambda name: None)
-    settings = FitSettings(tiny_dataset, tmp_path / "run", tensorboard=True)
+    monkeypatch.setattr("unboxed.training.log.find_spec", lambda name: None)
+    settings = FitSettings(tiny_dataset, tmp_path / "run", logger=logger)
     for start in (lambda: fit("infoground", InfoGround(), settings), lambda: default_fit(settings)):
-        with pytest.raises(RunError, match=r'pip install "unboxed\[tensorboard\]"'):
+        with pytest.raises(RunError, match=rf'pip install "unboxed\[{logger}\]"'):
             start()
     assert not (tmp_path / "run").exists()
 

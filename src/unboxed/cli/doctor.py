@@ -57,6 +57,7 @@ _OPTIONAL = {
     "supervision": ("supervision", "supervision", "`Grounding.to_supervision`"),
     "faiss": ("faiss-cpu", "search", "searching millions of images"),
     "tensorboard": ("tensorboard", "tensorboard", "training curves in TensorBoard"),
+    "wandb": ("wandb", "wandb", "training curves in Weights & Biases"),
     "h5py": ("h5py", "hdf5", "region features from HDF5 files"),
     "triton": ("triton", "triton", "the fused kernel on a GPU"),
 }

@@ -22,8 +22,9 @@ from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
 from unboxed.training.fitting import fit
 from unboxed.training.launch import process_numbers
+from unboxed.training.log import require_logger
 from unboxed.training.options import FitSettings
-from unboxed.training.resuming import require_extras, require_free, two_stores
+from unboxed.training.resuming import require_free, two_stores
 from unboxed.training.splits import training_and_validation
 
 __all__ = ["default_fit", "default_recipe", "default_regions"]
@@ -58,7 +59,7 @@ def default_fit(
         device.torch_device()  # an error before anything is written
     if process_numbers(settings.devices, settings.nodes) != (1, 1):
         raise RunError("Several processes train a recipe by its name: unboxed fit RECIPE --devices N, such as fit ckd.")
-    require_extras(settings)
+    require_logger(settings.logger)
     require_free(settings.out, settings.resume)
     if settings.regions is not None and sources is not None:
         raise two_stores(settings.regions)

@@ -35,13 +35,13 @@ from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import FEW_IMAGES, calibrated
 from unboxed.training.launch import processes, require_same_data, run_lock
+from unboxed.training.log import require_logger
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import (
     continue_finished,
     needs_more_epochs,
     previous_run,
-    require_extras,
     require_free,
     require_models,
     two_stores,
@@ -120,7 +120,7 @@ def _prepared(
 ) -> _Prepared | None:
     """What training needs; None if the run has finished."""
     run = settings.out
-    require_extras(settings)
+    require_logger(settings.logger)
     previous = previous_run(recipe, options, settings, preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
     if finished is not None and not needs_more_epochs(finished, options):
@@ -370,7 +370,7 @@ def _train(
         schedule,
         *loaders,
         settings.out,
-        tensorboard=settings.tensorboard,
+        logger=settings.logger,
         precision=settings.precision,
         chunk=settings.chunk,
         report=report,

@@ -23,7 +23,7 @@ from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.options import Precision
+from unboxed.training.options import Logger, Precision
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.synchronized_norms import synchronized_norms
 from unboxed.training.validation import TrainableModel, validate
@@ -41,7 +41,7 @@ def train(
     validation: SplitLoader,
     run: Path,
     *,
-    tensorboard: bool = False,
+    logger: Logger | None = None,
     precision: Precision = "32",
     chunk: int = 0,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
@@ -56,7 +56,7 @@ def train(
         schedule: the epochs, batches and learning rates.
         training, validation: the images and captions; validation only selects the epoch.
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
-        tensorboard: also write event files to `run/tensorboard`.
+        logger: also send the log to this one, see `FitSettings.logger`.
         precision: of the products of linear maps in training steps; validation is in single precision.
         chunk: captions whose pairs are held in memory at a time, as in `FitSettings`; 0: all.
         report: called with every log entry.
@@ -64,7 +64,7 @@ def train(
     Returns:
         The best epoch and its validation metrics, the number of steps, and the seconds.
     """
-    return _Training(model, schedule, training, validation, run, precision, chunk).run(tensorboard, report)
+    return _Training(model, schedule, training, validation, run, precision, chunk).run(logger, report)
 
 
 @dataclass
@@ -119,10 +119,10 @@ class _Training:
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
-    def run(self, tensorboard: bool, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    def run(self, logger: Logger | None, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         progress, schedule = self.progress, self.schedule
         first = self.ranks.is_first
-        log = TrainingLog(self.folder, progress.step, tensorboard, report) if first else None
+        log = TrainingLog(self.folder, progress.step, logger, report) if first else None
         started = time.monotonic() - progress.seconds
         batches = self._batches(progress.epoch)
         try:

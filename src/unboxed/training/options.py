@@ -8,8 +8,9 @@ from typing import Literal
 
 from unboxed.errors import RunError
 
-__all__ = ["FitSettings", "Precision"]
+__all__ = ["FitSettings", "Logger", "Precision"]
 
+Logger = Literal["tensorboard", "wandb"]
 Precision = Literal["32", "bf16-mixed"]
 
 
@@ -24,7 +25,9 @@ class FitSettings:
         resume: continue the run in `out` where it stopped. With more epochs than before it is trained for these; one
             that had finished continues after its best epoch, with a new state of the optimizer.
         strict: stop at the first image that cannot be read.
-        tensorboard: also write TensorBoard event files.
+        logger: also send the values of `log.jsonl` to `tensorboard`, as event files in `RUN/tensorboard`, or to
+            `wandb`, Weights & Biases, in the project `unboxed` or the one that `WANDB_PROJECT` names. Each needs the
+            extra of its name.
         language_model: folder or hub name of a transformers masked language model for the negatives; None: a small
             one is trained on the captions.
         min_count: a word that occurs less often in the training captions is unknown.
@@ -50,7 +53,7 @@ class FitSettings:
     regions: Path | None = None
     resume: bool = False
     strict: bool = False
-    tensorboard: bool = False
+    logger: Logger | None = None
     language_model: str | None = None
     min_count: int = 2
     train_fraction: float = 1.0

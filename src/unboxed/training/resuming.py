@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,20 +24,10 @@ __all__ = [
     "continue_finished",
     "needs_more_epochs",
     "previous_run",
-    "require_extras",
     "require_free",
     "require_models",
     "two_stores",
 ]
-
-
-def require_extras(settings: FitSettings) -> None:
-    """Raises `RunError` if a package that the settings need is missing, before anything takes long."""
-    if settings.tensorboard and find_spec("tensorboard") is None:
-        raise RunError(
-            'Event files of TensorBoard need the extra `tensorboard`: pip install "unboxed[tensorboard]". Or leave out '
-            "--tensorboard; log.jsonl has the same values."
-        )
 
 
 def require_models(options: RecipeConfig, settings: FitSettings) -> None:
