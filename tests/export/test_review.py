@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from unboxed.export.corrections import CorrectedImage, Correction, apply, corrected
+from unboxed.export.corrections_file import read_corrections
 from unboxed.export.labelling import Labelled
 from unboxed.export.options import SelectionOptions
 from unboxed.export.review import write_review
@@ -102,3 +106,37 @@ def test_boxes_of_rare_names_and_images_without_any_are_on_the_page(
 def test_no_boxes_at_all(labelled: Callable[..., Labelled], ground: Ground, tmp_path: Path) -> None:
     assert write_review(tmp_path / "page.html", labelled([ground("It.")]), facts={}) == 1
     assert "SCORES = []" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_corrections_are_downloaded_from_the_page_and_add_to_earlier_ones(
+    labelled: Callable[..., Labelled], ground: Ground, tmp_path: Path
+) -> None:
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="the page is tested with the package playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser: apt-get install chromium")
+    found = labelled([ground("A dog.", ("A dog", DOG, 0.9)), ground("A cat.", ("A cat", CAT, 0.8))], min_score=0.5)
+    second = apply(CorrectedImage.start(found.selection.images[1]), Correction("rename", 0, text="</script>lion"))
+    states = {"1.png": second}
+    found = replace(found, selection=corrected(found.selection, [second]), corrections=states)
+    write_review(tmp_path / "page.html", found, facts={}, out=tmp_path / "coco.json")
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--headless", "--no-sandbox"])
+        page = browser.new_page()
+        page.on("dialog", lambda dialog: dialog.accept("wolf"))
+        page.goto((tmp_path / "page.html").as_uri())
+        for action in ("Rename dog", "Reject dog", "Accept dog"):
+            page.click(f"[aria-label='{action}']")
+        page.click("figure:has-text('0.png') >> text=Undo")
+        page.click("figure:has-text('0.png') >> text=Checked")
+        with page.expect_download() as started:
+            page.click("#download")
+        started.value.save_as(tmp_path / "downloaded.jsonl")
+        assert started.value.suggested_filename == "coco.corrections.jsonl"
+        browser.close()
+    read = read_corrections(tmp_path / "downloaded.jsonl")
+    first = read["0.png"]
+    assert [(c.action, c.box, c.text) for c in first.history] == [
+        ("rename", 0, "wolf"), ("reject", 0, None), ("check", None, None),
+    ]  # fmt: skip
+    assert first.checked and [box.label.category for box in read["1.png"].boxes] == ["</script>lion"]

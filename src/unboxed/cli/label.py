@@ -57,7 +57,7 @@ def label(
         from unboxed.export.review import write_review
 
         facts = {"Images": str(images), "Run": str(run), "Written": f"{out} ({labelling.format})"}
-        shown = write_review(review, labelled, facts=facts, limit=review_images)
+        shown = write_review(review, labelled, facts=facts, limit=review_images, out=out)
         show(f"Review: {review}, {shown:,} of {len(labelled.selection.images):,} images, the least certain first")
     if json:
         print_json({"out": str(out), "format": labelling.format, **labelled.to_dict()})

@@ -16,8 +16,9 @@ import numpy as np
 
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
-from unboxed.export.corrections import corrected
+from unboxed.export.corrections import CorrectedImage, corrected
 from unboxed.export.labelling import Labelled
+from unboxed.export.labels_file import companion, image_to_json
 from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
 from unboxed.runtime.atomic import write_text
@@ -32,9 +33,13 @@ _FILTERS = 14  # names to filter by
 
 @dataclass(frozen=True)
 class _Row:
-    """A box on the page: its name, its position in thousandths of the image, and its phrase within the caption."""
+    """A box on the page: its name, its position in thousandths of the image, and its phrase within the caption.
+
+    `label` is its number among the boxes that were written, by which corrections name it; None for one left out.
+    """
 
     number: int
+    label: int | None
     colour: int
     name: str
     score: float
@@ -59,7 +64,9 @@ class _Card:
     rows: list[_Row]
 
 
-def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], limit: int = 300) -> int:
+def write_review(
+    path: Path, labelled: Labelled, *, facts: Mapping[str, str], limit: int = 300, out: Path | None = None
+) -> int:
     """Write the page atomically, and return how many images it shows.
 
     Args:
@@ -67,15 +74,17 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
         labelled: the groundings and the boxes that were written. The page also has the boxes that were left out.
         facts: names and values for the top of the page.
         limit: images at most; those with the lowest scores are shown.
+        out: the labels that were written; the page names the file of their corrections, which it offers for download.
     """
     options = labelled.options
     no_cuts = replace(options, min_score=float("-inf"), min_confidence=0, min_boxes=1)
     everything = corrected(select_boxes(labelled.groundings, labelled.names, no_cuts), labelled.corrections.values())
     images = sorted(everything.images, key=lambda image: _doubt(image, options))[:limit]
+    written = {image.name: CorrectedImage.start(image) for image in labelled.selection.images} | labelled.corrections
     cards = []
     for image in images:
         try:
-            cards.append(_card(image, labelled.files[image.name]))
+            cards.append(_card(image, labelled.files[image.name], written[image.name]))
         except ImageError:  # the file is gone since it was labelled
             continue
     names = Counter(box.category for image in images for box in image.boxes)
@@ -89,6 +98,8 @@ def write_review(path: Path, labelled: Labelled, *, facts: Mapping[str, str], li
         calls_classes=options.classes is not None,
         names=[name for name, _ in names.most_common(_FILTERS)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
+        corrections=None if out is None else companion(out, "corrections").name,
+        states=_states([written[card.name] for card in cards], labelled.corrections.values()),
         **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
     )
     write_text(path, page)
@@ -138,20 +149,40 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
     return not selected, min(selected, default=-max((box.score for box in image.boxes), default=0.0))
 
 
-def _card(image: LabelledImage, path: Path) -> _Card:
+def _states(shown: Sequence[CorrectedImage], known: Iterable[CorrectedImage]) -> dict[str, Any]:
+    """The lines of a file of corrections: `labels` and `history` of each image shown, and `others` of the rest."""
+    names = {state.labelled.name for state in shown}
+    rest = [state for state in known if state.labelled.name not in names]
+    return {
+        "labels": [image_to_json(state.labelled) for state in shown],
+        "history": [_lines(state) for state in shown],
+        "others": [line for state in rest for line in (image_to_json(state.labelled), *_lines(state))],
+    }
+
+
+def _lines(state: CorrectedImage) -> list[dict[str, Any]]:
+    return [{"image": state.labelled.name, **correction.to_json()} for correction in state.history]
+
+
+def _card(image: LabelledImage, path: Path, written: CorrectedImage) -> _Card:
+    numbers = {(box.label.category, box.label.box): box.number for box in written.boxes if box.verdict != "rejected"}
     return _Card(
         name=image.name,
         image=thumbnail_data_uri(open_image(path)),
         shape=image.width / image.height,
-        rows=[_row(box, number, image) for number, box in enumerate(reversed(image.boxes))],
+        rows=[
+            _row(box, number, image, numbers.get((box.category, box.box)))
+            for number, box in enumerate(reversed(image.boxes))
+        ],
     )
 
 
-def _row(box: LabelledBox, number: int, image: LabelledImage) -> _Row:
+def _row(box: LabelledBox, number: int, image: LabelledImage, label: int | None) -> _Row:
     x1, y1, x2, y2 = box.box
     caption, start, end = box.mention.caption, box.mention.start, box.mention.end
     return _Row(
         number=number,
+        label=label,
         colour=number % len(PALETTE),
         name=box.category,
         score=round(box.score, 4),
