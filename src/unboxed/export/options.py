@@ -129,8 +129,8 @@ class LabelOptions:
             the folder of images is the root. `s3://bucket/folder/` and `https://host/folder/` name other storage.
         part: K/N: ground only the images of part K of N, into NAME.groundings.jsonl beside the output. `unboxed merge`
             makes one such file of all parts, and the same call without a part writes the labels from it.
-        resume_corrections: write images that were corrected, in the studio or on the review page, as they were corrected,
-            and label the others anew. Their corrections are in NAME.corrections.jsonl beside the output.
+        resume_corrections: write images that were corrected, in the studio or on the review page, as they were
+            corrected, and label the others anew. Their corrections are in NAME.corrections.jsonl beside the output.
         wait: wait while another process writes these labels, instead of ending with an error.
     """
 

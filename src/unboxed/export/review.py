@@ -80,7 +80,8 @@ def write_review(
     no_cuts = replace(options, min_score=float("-inf"), min_confidence=0, min_boxes=1)
     everything = corrected(select_boxes(labelled.groundings, labelled.names, no_cuts), labelled.corrections.values())
     images = sorted(everything.images, key=lambda image: _doubt(image, options))[:limit]
-    written = {image.name: CorrectedImage.start(image) for image in labelled.selection.images} | labelled.corrections
+    started = {image.name: CorrectedImage.start(image) for image in labelled.selection.images}
+    written = {**started, **labelled.corrections}
     cards = []
     for image in images:
         try:
