@@ -313,8 +313,7 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
             return store
     settings.require_extractable()
     show(f"Extracting regions of {len(split.examples):,} images of the split {split.name}")
-    summary = extract(split.examples, settings, run / "store", strict=options.strict)
-    for line in skipped_lines(dict(summary.skipped)):
+    for line in skipped_lines(dict(extract(split.examples, settings, run / "store", strict=options.strict).skipped)):
         show(line)
     return RegionStore.open(run / "store")
 
