@@ -12,7 +12,7 @@ import pytest
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
-from unboxed.export.labels_file import companion, write_labels
+from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase
@@ -104,5 +104,6 @@ def out(tmp_path: Path, images: Path) -> Path:
     out = tmp_path / "boxes.json"
     box = LabelledBox("box", (8.0, 8.0, 40.0, 40.0), 0.5, Mention("A box", 3, 8, caption), confidence=0.7)
     labelled = [LabelledImage(f"{n}.png", 96, 64, (caption,), (box,)) for n in range(3)]
-    write_labels(companion(out, "labels"), labelled, {f"{n}.png": images / f"{n}.png" for n in range(3)})
+    files = {f"{n}.png": images / f"{n}.png" for n in range(3)}
+    write_labels(companion(out, "labels"), Labels(tuple(labelled), files, ("box", "rest")))
     return out

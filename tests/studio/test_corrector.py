@@ -68,11 +68,11 @@ def test_every_change_is_answered_with_the_image_and_is_on_the_disk(client: Test
         ("toy", "toy", "accepted"),
     ]
     listed = client.get("/api/labels").json()
-    assert (listed["checked"], listed["all"], listed["names"]) == (1, 3, ["box", "crate", "toy"])
+    assert (listed["checked"], listed["all"], listed["names"]) == (1, 3, ["box", "rest", "crate", "toy"])
     assert listed["photos"][0] == {"id": first, "name": "0.png", "boxes": 2, "checked": True}
     assert first not in _ids(client, "open") and _ids(client, "checked") == [first]
     coco = json.loads(client.get("/api/corrected/coco").text)
-    assert [category["name"] for category in coco["categories"]] == ["box", "crate", "toy"]
+    assert [category["name"] for category in coco["categories"]] == ["box", "rest", "crate", "toy"]
     assert len(coco["annotations"]) == 4 and client.get("/api/corrected/csv").text.count("\n") == 5
 
 

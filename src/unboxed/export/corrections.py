@@ -139,8 +139,8 @@ def undo(state: CorrectedImage) -> CorrectedImage:
 def corrected(selection: Selection, states: Iterable[CorrectedImage]) -> Selection:
     """The selection with the corrected boxes of the images that were corrected.
 
-    Images that are not in the selection any more are left out. Names that are new follow those of the selection where
-    these have an order of their own; otherwise all are in alphabetical order.
+    Images that are not in the selection any more are left out. New names follow those of the selection, whose numbers
+    stay.
 
     Args:
         selection: the labels.
@@ -149,11 +149,8 @@ def corrected(selection: Selection, states: Iterable[CorrectedImage]) -> Selecti
     by_name = {state.labelled.name: state for state in states if state.history}
     images = tuple(_resized(by_name[i.name], i) if i.name in by_name else i for i in selection.images)
     used = {box.category for image in images for box in image.boxes}
-    given = selection.categories
-    if list(given) == sorted(given):
-        unused = {name for name in given if not any(b.category == name for i in selection.images for b in i.boxes)}
-        return replace(selection, images=images, categories=tuple(sorted(used | unused)))
-    return replace(selection, images=images, categories=(*given, *sorted(used - set(given))))
+    new = sorted(used.difference(selection.categories))
+    return replace(selection, images=images, categories=(*selection.categories, *new))
 
 
 def _resized(state: CorrectedImage, image: LabelledImage) -> LabelledImage:

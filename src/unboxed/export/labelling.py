@@ -17,7 +17,7 @@ from unboxed.export.corrections_file import read_corrections
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_source import LabelSource, label_source
-from unboxed.export.labels_file import companion, write_labels
+from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import Selection, resized, select_boxes
 from unboxed.inference.grounder import Grounder
@@ -121,7 +121,8 @@ def label_dataset(
         kept = _opened(file, run, options, rule)
         outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
         labelled = _labelled(outcomes, source, rule)
-        write_labels(companion(out, "labels"), labelled.selection.images, labelled.files)
+        found = labelled.selection
+        write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
         labelled = _with_corrections(labelled, states)
         written = labelled.selection
         if form.original_pixels:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 from unboxed.runtime.atomic import write_text
 
 __all__ = [
+    "Labels",
     "box_from_json",
     "box_to_json",
     "companion",
@@ -22,8 +24,23 @@ __all__ = [
     "write_labels",
 ]
 
-_HEAD = {"format": "unboxed-labels", "version": 1}
+_FORMAT, _VERSION = "unboxed-labels", 1
 _MENTION = ("phrase", "start", "end", "caption")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of images.
+
+    Attributes:
+        images: with their boxes.
+        files: the file of each image by name.
+        names: that boxes may have, in order.
+    """
+
+    images: tuple[LabelledImage, ...]
+    files: Mapping[str, Path]
+    names: tuple[str, ...]
 
 
 def companion(out: Path, kind: str) -> Path:
@@ -33,29 +50,26 @@ def companion(out: Path, kind: str) -> Path:
     return out.with_name(f"{out.stem if stem == out.name else stem}.{kind}.jsonl")
 
 
-def write_labels(path: Path, images: Iterable[LabelledImage], files: Mapping[str, Path]) -> None:
-    """Write the labels atomically: a line that identifies the file, then one an image.
-
-    Args:
-        path: the file.
-        images: with their boxes.
-        files: the file of each image by name.
-    """
-    rows = [{**image_to_json(image), "file": str(files[image.name].absolute())} for image in images]
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (_HEAD, *rows)))
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write the labels atomically: a line that identifies the file and has the names, then one an image."""
+    head = {"format": _FORMAT, "version": _VERSION, "names": list(labels.names)}
+    rows = [{**image_to_json(image), "file": str(labels.files[image.name].absolute())} for image in labels.images]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (head, *rows)))
 
 
-def read_labels(path: Path) -> list[tuple[LabelledImage, Path]]:
-    """The images of a file that `write_labels` wrote, each with its file.
+def read_labels(path: Path) -> Labels:
+    """The labels that `write_labels` wrote.
 
     Raises:
         ExportError: no such file, or lines of another form.
     """
     try:
-        head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if head != _HEAD:
+        head, *rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        names = tuple(head["names"])
+        if (head["format"], head["version"]) != (_FORMAT, _VERSION) or not all(isinstance(n, str) for n in names):
             raise ValueError("another kind of file")
-        return [(image_from_json(row), Path(row["file"])) for row in rows]
+        files = {row["image"]: Path(row["file"]) for row in rows}
+        return Labels(tuple(map(image_from_json, rows)), files, names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ExportError(
             f"{path} holds no labels; write them with `unboxed label … --out {path.name.split('.')[0]}.json`."

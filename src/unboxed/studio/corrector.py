@@ -52,14 +52,16 @@ class Corrector:
 
     def __init__(self, library: ImageLibrary, labels: Path) -> None:
         try:
-            images = read_labels(companion(labels, "labels"))
+            known = read_labels(companion(labels, "labels"))
             self._file = CorrectionsFile(companion(labels, "corrections"))
         except ExportError as error:
             raise StudioError(str(error)) from None
-        order = checking_order([image for image, _ in images])
-        shown = [_Shown(image, library.add(file, image.name)) for image, file in map(images.__getitem__, order)]
+        shown = [
+            _Shown(image, library.add(known.files[image.name], image.name))
+            for image in map(known.images.__getitem__, checking_order(known.images))
+        ]
         self._images = {one.entry.image_id: one for one in shown}
-        self._names = {box.category for image, _ in images for box in image.boxes}
+        self._names = known.names
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -86,7 +88,7 @@ class Corrector:
             total=len(wanted),
             checked=len(checked),
             all=len(self),
-            names=sorted(self._names | used)[:_NAMES],
+            names=[*self._names, *sorted(used.difference(self._names))][:_NAMES],
             precision=None if estimate is None else str(estimate),
         )
 
@@ -125,7 +127,7 @@ class Corrector:
         """All images with their corrected boxes in one of `FORMATS`."""
         images = tuple(one.image for one in self._images.values())
         with self._lock:
-            selection = corrected(Selection(images, tuple(sorted(self._names))), list(self._file.states.values()))
+            selection = corrected(Selection(images, self._names), list(self._file.states.values()))
         if form == "csv":
             return csv.text(selection)
         return json.dumps(coco.dataset(selection), ensure_ascii=False) + "\n"
