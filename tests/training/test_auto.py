@@ -70,7 +70,7 @@ def test_the_detector_that_is_named_comes_before_the_cached_one_and_that_before_
     assert which == f"Regions: the detectors {tmp_path / 'own.onnx'}, {snapshot}"
     with pytest.raises(RegionsError, match=r"none\.onnx does not exist; name an ONNX file"):
         default_regions(dataset, [tmp_path / "none.onnx"])
-    with pytest.raises(RegionsError, match="are folders; name at most one detector of transformers"):
+    with pytest.raises(RegionsError, match="are folders or hub names; name at most one detector of transformers"):
         default_regions(dataset, [snapshot, tmp_path])
 
 

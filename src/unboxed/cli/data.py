@@ -123,6 +123,7 @@ def regions(
         wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
+    from unboxed.regions.queries import with_queries
     from unboxed.runtime.locks import waiting
 
     dataset = load_dataset(data)
@@ -139,6 +140,8 @@ def regions(
         if extraction.strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
+    asked = [split for split in splits if split.name == "train"] or splits
+    chosen = with_queries(chosen, [example for split in asked for example in split.examples])
     with waiting(wait):
         summary = _extract(list(examples.values()), chosen, out, extraction)
     skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}

@@ -18,7 +18,8 @@ class RegionOptions(RegionSettings):
     """`RegionSettings` with the names of their options."""
 
     detectors: Annotated[tuple[Path, ...], arg(name="detector")] = field(default=(), metadata=PROPOSES)
-    """Object detectors: ONNX files (layouts: boxes + scores, YOLO, RT-DETR, DETR), or a folder of transformers."""
+    """Object detectors: ONNX files (layouts: boxes + scores, YOLO, RT-DETR, DETR), or a folder or hub
+    name of transformers; among these also the zero-shot ones (OWLv2, Grounding DINO)."""
     part_segmenter: Annotated[Path | None, arg(name="parts")] = None
     """Segmenter of body parts, an ONNX file, which runs on the crop of each person."""
     parts: Annotated[int, arg(name="persons")] = 3

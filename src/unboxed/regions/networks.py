@@ -231,14 +231,15 @@ def check_channels(network: Network, count: int, names: Sequence[str]) -> None:
         )
 
 
-def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
-    """A model of the transformers library in evaluation mode on the current device, and its image processor.
+def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor") -> tuple[Any, Any]:
+    """A model of the transformers library in evaluation mode on the current device, and its processor.
 
     Only safetensors weights are loaded, and no code of the model's repository is run.
 
     Args:
         kind: the auto class that loads it, such as `AutoModel`.
         name: hub name or local folder.
+        processor: the auto class of its processor.
 
     Raises:
         RegionsError: transformers is not installed, or there is no such model.
@@ -253,9 +254,8 @@ def load_transformers(kind: str, name: str) -> tuple[Any, Any]:
 
     def load(local: bool) -> tuple[Any, Any]:
         model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, local_files_only=local)
-        processor: Any = transformers.AutoImageProcessor
         model = model.eval().to(current_device().torch_device())
-        return model, processor.from_pretrained(name, local_files_only=local)
+        return model, getattr(transformers, processor).from_pretrained(name, local_files_only=local)
 
     require_unchanged(Path(name))
     try:

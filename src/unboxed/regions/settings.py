@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data, require_external_data
-from unboxed.runtime.atomic import atomic_folder, atomic_path
-from unboxed.runtime.digests import check_digest, record_digest
+from unboxed.regions.model_files import content_digest, copy_model
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 if TYPE_CHECKING:
@@ -59,6 +56,11 @@ class RegionSettings:
     person's box that are proposed without it."""
     labeler: Path | None = field(default=None, metadata=_ADDED)
     """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], which runs on every region."""
+    queries: tuple[str, ...] = field(default=(), metadata=_ADDED)
+    """What a zero-shot detector among the models of transformers (OWLv2, Grounding DINO) is asked for; by default the
+    nouns of the training captions."""
+    query_limit: int = field(default=256, metadata=_ADDED)
+    """Ask for at most this many nouns of the captions, the most frequent ones."""
     whole_image: bool = field(default=True, metadata=PROPOSES)
     """Propose the whole image."""
     grid: int = field(default=0, metadata=PROPOSES)
@@ -111,11 +113,20 @@ class RegionSettings:
             raise RegionsError(
                 "These region settings propose nothing; name a detector, or turn on whole_image, grid or segments."
             )
+        self._check_ranges()
+        if blank := [query for query in self.queries if not any(map(str.isalnum, query))]:
+            raise RegionsError(f"queries holds {blank[0]!r}; expected words, such as `dog` or `red hat`.")
+        if self.crops and not (self.backbone or self.labeler):
+            raise RegionsError(
+                "crops needs a labeler or a backbone (an ONNX file with an output `embedding`); name one."
+            )
+
+    def _check_ranges(self) -> None:
         for name in ("nms", "duplicate", "score_threshold", "member_score"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RegionsError(f"{name} is {value}; expected a value in 0..1.")
-        for name in ("detector_size", "segmenter_size", "backbone_size", "crop_size"):
+        for name in ("detector_size", "segmenter_size", "backbone_size", "crop_size", "query_limit"):
             value = getattr(self, name)
             if value < 1:
                 raise RegionsError(f"{name} is {value}; expected at least 1.")
@@ -125,10 +136,6 @@ class RegionSettings:
             value = getattr(self, name)
             if value < 0:
                 raise RegionsError(f"{name} is {value}; expected 0 (none) or more.")
-        if self.crops and not (self.backbone or self.labeler):
-            raise RegionsError(
-                "crops needs a labeler or a backbone (an ONNX file with an output `embedding`); name one."
-            )
 
     @staticmethod
     def weight_free() -> RegionSettings:
@@ -160,18 +167,20 @@ class RegionSettings:
         return settings, f"Regions: the models that {dataset.path} names under [regions], and the whole image."
 
     def with_folders(self) -> Self:
-        """The same settings, with a folder among the detectors as the detector of transformers.
+        """The same settings, with a folder or hub name among the detectors as the detector of transformers.
 
         Raises:
-            RegionsError: two folders.
+            RegionsError: two of them.
         """
-        folders = [str(path) for path in self.detectors if path.is_dir()]
+        folders = [path.as_posix() for path in self.detectors if path.is_dir() or _is_hub_name(path)]
         if not folders:
             return self
         if self.detector_hf or len(folders) > 1:
             other = self.detector_hf or folders[1]
-            raise RegionsError(f"{folders[0]} and {other} are folders; name at most one detector of transformers.")
-        files = tuple(path for path in self.detectors if not path.is_dir())
+            raise RegionsError(
+                f"{folders[0]} and {other} are folders or hub names; name at most one detector of transformers."
+            )
+        files = tuple(path for path in self.detectors if path.as_posix() not in folders)
         return replace(self, detectors=files, detector_hf=folders[0])
 
     def require_extractable(self) -> None:
@@ -226,10 +235,10 @@ class RegionSettings:
             if not path.exists():
                 raise RegionsError(f"The region settings name {path} as {key}, which does not exist.")
             require_external_data(path)
-        identity["detectors"] = [_content(path) for path in self.detectors]
+        identity["detectors"] = [content_digest(path) for path in self.detectors]
         for name, path in self.model_files.items():
             if "[" not in name:
-                identity[name] = _content(path)
+                identity[name] = content_digest(path)
         return identity
 
     def to_dict(self, folder: Path | None = None) -> dict[str, Any]:
@@ -280,7 +289,7 @@ class RegionSettings:
             copied[name] = path.resolve()
             # A graph names the files of its weights, so these keep their names, in a folder of their own.
             target = folder / Path(name).stem / path.name if external_data(path) else folder / name
-            _copy(path, target, folder)
+            copy_model(path, target, folder)
             return target
 
         changed: dict[str, Any] = {"detectors": tuple(copy(path) for path in self.detectors)}
@@ -343,6 +352,12 @@ def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
     return dict.fromkeys(_HUB_MODELS, FieldHooks(read, write))
 
 
+def _is_hub_name(path: Path) -> bool:
+    """Whether a detector that is no file here can be one of the Hub, `owner/name`."""
+    named = len(path.parts) == 2 and not path.is_absolute() and path.suffix.lower() not in (".onnx", ".ort", ".pt")
+    return named and not path.exists() and not path.parent.exists()
+
+
 def _absolute(text: str, folder: Path | None) -> Path:
     return folder / text if folder and not Path(text).is_absolute() else Path(text)
 
@@ -351,47 +366,6 @@ def _relative(path: Path, folder: Path | None) -> str:
     if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         return path.resolve().relative_to(folder.resolve()).as_posix()
     return str(path.resolve())
-
-
-def _copy(source: Path, target: Path, folder: Path) -> None:
-    if (described := source.with_suffix(".toml")).is_file() and source.is_file() and source != described:
-        _copy(described, target.with_suffix(".toml"), folder)
-    if target.exists() and target.samefile(source):
-        return
-    try:
-        check_digest(source)
-    except ValueError as error:
-        raise RegionsError(f"{source} is damaged ({error}); put the original model file in its place.") from None
-    for weights in external_data(source):
-        _copy(weights, target.parent / weights.relative_to(source.parent), folder)
-    if source.is_dir():
-        with atomic_folder(target) as partial:
-            shutil.copytree(source, partial, dirs_exist_ok=True)
-    else:
-        with atomic_path(target) as partial:
-            shutil.copyfile(source, partial)
-    record_digest(folder, target)
-
-
-def _content(path: Path) -> str:
-    """sha256 of a file, or of the names and contents of a folder's files; computed again only when a file changes."""
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    if path.is_file() and (described := path.with_suffix(".toml")).is_file():  # see `networks.Network`
-        files.append(described)
-    files += external_data(path)
-    stats = [file.stat() for file in files]
-    return _digest(path, tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)))
-
-
-@lru_cache(maxsize=256)
-def _digest(path: Path, files: tuple[tuple[Path, int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for file, _, _ in files:
-        digest.update(file.relative_to(path).as_posix().encode() if path.is_dir() else b"")
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.regions.extraction import extract
+from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
@@ -70,6 +71,7 @@ def default_fit(
             sources, which = default_regions(dataset)
             show(which)
         store = settings.out / "store"
+        sources = with_queries(sources, training.examples)
         examples = [*training.examples, *validation.examples]
         with waiting(settings.wait):
             found = extract(examples, sources, store, strict=settings.strict, device=settings.device)

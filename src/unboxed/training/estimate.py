@@ -14,6 +14,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import ordered_map
@@ -57,7 +58,7 @@ def estimate(examples: Sequence[Example], training_images: int, settings: Region
         None if none of the sampled images can be read.
     """
     chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_IMAGES]]
-    extractor = RegionExtractor(settings)
+    extractor = RegionExtractor(with_queries(settings, examples))
     blocks = extractor.feature_blocks  # runs the networks once before anything is timed
 
     def found(example: Example) -> Regions | None:

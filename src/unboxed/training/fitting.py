@@ -23,6 +23,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
+from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
@@ -199,7 +200,7 @@ def _read_data(
     store = _given_store(options, settings, sources)
     if store is None:
         examples = [*training.examples, *validation.examples]
-        store = _extracted(options, dataset, examples, settings, sources, show)
+        store = _extracted(options, dataset, (training.examples, examples), settings, sources, show)
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
     tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
@@ -230,15 +231,17 @@ def _given_store(options: RecipeConfig, settings: FitSettings, sources: RegionSe
 def _extracted(
     options: RecipeConfig,
     dataset: Dataset,
-    examples: Sequence[Example],
+    splits: tuple[Sequence[Example], Sequence[Example]],
     settings: FitSettings,
     sources: RegionSettings | None,
     show: Callable[[str], None],
 ) -> RegionStore:
-    """The regions of the examples, extracted into the run."""
+    """The regions of the examples for training, and of all, extracted into the run."""
+    training, examples = splits
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
+    sources = with_queries(sources, training)
     summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
         show(summary.repairs)

@@ -10,9 +10,11 @@ import numpy as np
 from unboxed import boxes as box_arithmetic
 from unboxed.regions.base import Detected, Detections, FeatureMap, Proposals, RegionSource, distinct_class_names
 from unboxed.regions.image_view import View
+from unboxed.regions.queries import OTHER_ZERO_SHOT, ZERO_SHOT, model_type
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import OnnxDetector, TransformersDetector
 from unboxed.regions.sources.geometry import person_scores
+from unboxed.regions.sources.zero_shot import ZeroShotDetector
 from unboxed.types import Array
 
 __all__ = ["Detectors"]
@@ -37,12 +39,17 @@ class Detectors(RegionSource):
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
-        detectors: list[OnnxDetector | TransformersDetector] = []
+        detectors: list[OnnxDetector | TransformersDetector | ZeroShotDetector] = []
         for path in settings.detectors:
             others = [detector.class_names for detector in detectors]
             detectors.append(OnnxDetector(path, settings.detector_size, settings.class_names, others=others))
         if settings.detector_hf:
-            detectors.append(TransformersDetector(settings.detector_hf))
+            asked = model_type(settings.detector_hf) in (*ZERO_SHOT, *OTHER_ZERO_SHOT)
+            detectors.append(
+                ZeroShotDetector(settings.detector_hf, settings.queries)
+                if asked
+                else TransformersDetector(settings.detector_hf)
+            )
         self._detectors = detectors
         self._other_sizes = [
             (number, detector.at(size))

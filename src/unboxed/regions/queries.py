@@ -1,0 +1,80 @@
+"""What zero-shot detectors are asked for: which models those are, and the nouns of captions as their queries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from unboxed.errors import RegionsError
+from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.hub import hub_cache, load_cached_first
+from unboxed.text.lexicon import noun_key
+from unboxed.text.phrases import head_noun, is_content
+from unboxed.types import Example
+
+__all__ = ["OTHER_ZERO_SHOT", "ZERO_SHOT", "caption_nouns", "model_type", "with_queries"]
+
+ZERO_SHOT = ("owlvit", "owlv2", "grounding-dino", "mm-grounding-dino")
+"""The `model_type` of the zero-shot detectors that `sources.zero_shot` reads."""
+OTHER_ZERO_SHOT = ("omdet-turbo",)
+"""Those that it does not."""
+
+
+def model_type(name: str) -> str:
+    """The `model_type` in the config.json of a model of transformers, a hub name or a local folder; "" without one.
+
+    A hub name that is not in the cache is looked up on the Hub, where the user named it.
+    """
+    try:
+        text = (Path(name) / "config.json").read_text("utf-8") if Path(name).is_dir() else _hub_config(name)
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(found.get("model_type", "")) if isinstance(found, dict) else ""
+
+
+def caption_nouns(examples: Iterable[Example], limit: int) -> tuple[str, ...]:
+    """The head nouns of the captions' phrases, most frequent first, at most `limit`.
+
+    Singular and plural are one noun, in the form that is more frequent.
+    """
+    captions = (caption for example in examples for caption in example.captions)
+    heads = (head_noun(phrase.text) for caption in captions for phrase in caption.phrases)
+    forms: dict[str, Counter[str]] = {}
+    for head in filter(is_content, heads):
+        forms.setdefault(noun_key(head), Counter())[head] += 1
+    ranked = sorted(forms.values(), key=lambda found: (-found.total(), min(found)))
+    return tuple(min(found, key=lambda form: (-found[form], form)) for found in ranked[:limit])
+
+
+def with_queries(settings: RegionSettings, examples: Iterable[Example]) -> RegionSettings:
+    """The settings, with the nouns of captions as queries where a zero-shot detector has none yet.
+
+    Raises:
+        RegionsError: no caption has a noun.
+    """
+    name = settings.detector_hf
+    if settings.queries or name is None or model_type(name) not in (*ZERO_SHOT, *OTHER_ZERO_SHOT):
+        return settings
+    nouns = caption_nouns(examples, settings.query_limit)
+    if not nouns:
+        raise RegionsError(
+            f"{name} is asked for the nouns of the captions, and these have none; name what to look for: --queries "
+            "dog hat ..."
+        )
+    return replace(settings, queries=nouns)
+
+
+def _hub_config(name: str) -> str:
+    def load(local: bool) -> str:
+        if local:
+            found = next((hub_cache() / f"models--{name.replace('/', '--')}" / "snapshots").glob("*/config.json"))
+            return found.read_text("utf-8")
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(name, "config.json")).read_text("utf-8")
+
+    return load_cached_first(name, load)
