@@ -11,6 +11,8 @@ import pytest
 
 from unboxed import __version__
 from unboxed.cli import main
+from unboxed.cli.cite import cite
+from unboxed.errors import RunError
 from unboxed.recipes import RECIPES, SCAN
 from unboxed.recipes.papers import PAPERS, bibtex
 
@@ -26,6 +28,11 @@ def test_a_run_is_cited_with_the_paper_of_its_recipe(tiny_run: Path, capsys: pyt
     ]
     main(["cite", "infoground", "--json"])
     assert json.loads(capsys.readouterr().out) == {"recipe": "infoground", "bibtex": text}
+
+
+def test_a_name_that_is_neither_a_run_nor_a_recipe_gets_the_names_of_recipes(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"neither a folder of a run nor a recipe; recipes are infoground, ckd, "):
+        cite(tmp_path / "nonsense")
 
 
 @pytest.mark.parametrize("name", RECIPES)

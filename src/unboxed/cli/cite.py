@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
+from unboxed.errors import RunError
 
 __all__ = ["cite"]
 
@@ -20,11 +21,13 @@ def cite(run: Positional[Path], /, json: bool = False) -> None:
     """
     from unboxed.inference.run_config import RunConfig
     from unboxed.recipes.papers import bibtex
-    from unboxed.recipes.plugins import find_recipe
+    from unboxed.recipes.plugins import find_recipe, known_recipes
 
     recipe = None if run.is_dir() else find_recipe(str(run))
     if recipe is not None:
         name, options = str(run), recipe()
+    elif not run.exists():
+        raise RunError(f"{run} is neither a folder of a run nor a recipe; recipes are {', '.join(known_recipes())}.")
     else:
         config = RunConfig.load(run)
         name, options = config.recipe, config.options

@@ -95,13 +95,32 @@ def test_an_encoding_is_recognized_and_named(content: bytes, note: str, tmp_path
     assert read_table(tmp_path / "a.csv").notes == ((said,) if note else ())
 
 
+RUSSIAN = "image,caption\nсобака.jpg,A dog runs on the grass.\n2.jpg,Красная машина стоит у дома. В парке – «друзья».\n"
+JAPANESE = "image,caption\n犬.jpg,A dog runs on the grass.\n2.jpg,公園のベンチに二人の人が座っている。\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "title"),
+    [(RUSSIAN, "cp1251", "Windows-1251"), (RUSSIAN, "koi8_r", "KOI8-R"), (JAPANESE, "shift_jis", "Shift-JIS")],
+)
+def test_russian_and_japanese_tables_of_older_programs_are_read(
+    content: str, encoding: str, title: str, tmp_path: Path
+) -> None:
+    content = content.replace(" – «друзья»", "") if encoding == "koi8_r" else content  # which has no such marks
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+    assert decode_file(tmp_path / "a.csv") == (
+        content,
+        f"{tmp_path / 'a.csv'} is read as {title}; save it as UTF-8 if its letters look wrong.",
+    )
+
+
 @pytest.mark.parametrize(
     ("caption", "encoding"),
     [
-        ("собака на траве", "cp1251"),
-        ("犬が芝生の上を走る", "shift_jis"),
+        ("犬が芝生の上を走る", "euc_jp"),
         ("一只狗在草地上跑", "gbk"),
         ("σκύλος", "cp1253"),
+        ("żółta łąka", "cp1250"),
     ],
 )
 def test_no_encoding_is_guessed_for_other_scripts(caption: str, encoding: str, tmp_path: Path) -> None:
