@@ -146,7 +146,7 @@ def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None)
 
 
 def _phrase_line(phrase: GroundedPhrase) -> str:
-    box = ", ".join(f"{edge:.0f}" for edge in phrase.boxes[0])
+    boxes = "  ".join(f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes)
     return f"{phrase.text}: " + (
-        f"[{box}]  {phrase.strength}" if phrase.present else f"probably not in the image ({phrase.strength})"
+        f"{boxes}  {phrase.strength}" if phrase.present else f"probably not in the image ({phrase.strength})"
     )
