@@ -231,5 +231,5 @@ def test_a_correction_survives_another_call(
     main([*call, "--format", "csv", "--out", str(out)])
     assert out.read_text() == first and "--resume-corrections" in capsys.readouterr().err
     main([*call, "--format", "csv", "--out", str(out), "--resume-corrections", "--min-score", "0.9"])
-    assert "1 images as they were corrected" in capsys.readouterr().err
+    assert "Corrected images: 1, from" in capsys.readouterr().err
     assert out.read_text().splitlines()[1].split(",")[3] == "corrected"

@@ -252,7 +252,7 @@ def _about_corrections(labelled: Labelled, out: Path) -> Iterator[str]:
     """A line about corrections: how many images have them, or that the output leaves them out."""
     file = companion(out, "corrections")
     if labelled.corrections:
-        yield f"{len(labelled.corrections):,} images as they were corrected, from {file}"
+        yield f"Corrected images: {len(labelled.corrections):,}, from {file}"
         found = select_boxes(labelled.groundings, labelled.names, labelled.options)
         if (estimate := precision(found.images, labelled.corrections)) is not None:
             yield f"Before the corrections: {estimate}"
