@@ -58,17 +58,18 @@ class RecipeStep:
         return found.replay
 
 
-def recipe_steps(folder: Path) -> Iterator[tuple[str, RecipeStep]]:
+def recipe_steps(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> Iterator[tuple[str, RecipeStep]]:
     """The step of every recipe with its default options, on drawn images.
 
     Args:
         folder: an empty folder for the images and the regions.
+        names: of the recipes.
     """
     data = write_scenes(folder / "world", train=_IMAGES, val=8, test=1)
-    for name, recipe in RECIPES.items():
-        options = recipe()
+    for name in names:
+        options = RECIPES[name]()
         settings = FitSettings(data, folder / name)
-        read = fitting._read_data(options, settings, lambda line: None)
+        read = fitting._read_data(options, settings, None, lambda line: None)
         config = fitting._run_config(name, options, settings, read)
         batcher = Batcher(config, read.vocabulary, fitting._prior(options, read, lambda line: None))
         loader = SplitLoader(read.training.examples, read.store, batcher)
