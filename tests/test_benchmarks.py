@@ -112,6 +112,20 @@ def test_span_scores_by_hand() -> None:
     assert scores([Caption(text)], [Caption(text)]) == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("joined", "expected"), [(False, ["A group", "people", "a hat"]), (True, ["A group of people", "a hat"])]
+)
+def test_noun_chunks_of_spacy_are_phrases(joined: bool, expected: list[str]) -> None:
+    class Document(list[SimpleNamespace]):
+        text = "A group of people in a hat"
+        noun_chunks = tuple(SimpleNamespace(start=start, end=end) for start, end in ((0, 2), (3, 4), (5, 7)))
+
+    tokens = Document()
+    for word in Document.text.split():
+        tokens.append(SimpleNamespace(text=word, idx=sum(len(token.text) + 1 for token in tokens)))
+    assert [phrase.text for phrase in phrase_chunker.spacy_phrases(tokens, joined=joined).phrases] == expected
+
+
 def test_the_chunker_agrees_with_the_gold_phrases_of_real_captions(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

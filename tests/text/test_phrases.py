@@ -50,6 +50,7 @@ def _bracketed(caption: str) -> str:
         "[a skier] slaloms down [a slope], [women] crochet [a blanket]",
         "[Two friends] try to crochet [a blanket]",
         "[two dance moves] and [such a dog] [that] barks",
+        "[a fish] that [he] caught, [a mushroom] that [her mother] is showing [her]",
         "[snow covered cars] behind [the injured]",
         "[The man] in [red] rides [a bike]",
         "[A man] in [a hard hat] beside [the white one] runs much",

@@ -62,7 +62,8 @@ def _pronoun_or_determiner(at: Context) -> Role:
     if word in ("another", "other") and at.before in ("one", "each") and at.last_role is Role.DETERMINER:
         return Role.NOUN
     if word == "that" and at.last_role is Role.NOUN:
-        return Role.PRONOUN
+        has_subject = at.next in lexicon.PRONOUNS or at.next in lexicon.DETERMINERS  # "a fish that he caught"
+        return Role.OUTSIDE if has_subject else Role.PRONOUN
     if word == "that" and at.before and at.next and not at.noun_follows:  # "decides that the guitar is his"
         return Role.OUTSIDE
     if word in ("all", "each", "either") and _is_floating(at):
