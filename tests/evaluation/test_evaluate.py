@@ -235,6 +235,8 @@ def test_the_boxes_of_a_run_are_written_and_score_as_the_run_does(
     for metric in ranked:
         assert beside.predictions.scores[metric] == run.scores[metric]
         assert beside.predictions.scores.intervals[metric] == run.scores.intervals[metric]
+    assert run.sets is not None and beside.predictions.sets is not None
+    assert beside.predictions.sets["f1_all"] == run.sets["f1_all"]
     assert beside.to_dict()["run_minus_predictions"] == {"recall_any@1": [0, 0, 0], "pointing_any": [0, 0, 0]}
     main(["evaluate", "--data", str(data), "--split", "test", "--predictions", str(file), "--json"])
     found = json.loads(capsys.readouterr().out)

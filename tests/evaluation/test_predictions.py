@@ -57,6 +57,24 @@ def test_scores_order_the_boxes_and_the_order_counts_without_them(tmp_path: Path
     assert _recall(_lines(tmp_path / "b.jsonl", two | {"scores": [0.2, 0.7]})) == pytest.approx(100 / 3)
 
 
+def test_sets_are_scored_where_they_are_given_and_the_best_box_elsewhere(tmp_path: Path) -> None:
+    men = Phrase("Two men", 0, 7, (), None, np.array([MAN, DOG]))
+    dogs = Phrase("dogs", 13, 17, (), None, np.array([MAN, DOG]))
+    example = Example("7", Path("7.jpg"), (Caption("Two men walk dogs.", (men, dogs)),), 200, 100, (400, 200))
+    doubled = [[2 * edge for edge in box] for box in (DOG, MAN)]
+    given = {"image": "7", "phrase": "Two men", "boxes": doubled[:1], "set": doubled}
+    path = _lines(tmp_path / "p.jsonl", given, {"image": "7", "phrase": "dogs", "boxes": doubled[:1]})
+    scored = score_predictions(path, [example])
+    assert scored.sets is not None and scored.sets["recall_all"] == 75
+    assert scored.sets.best["recall_all"].value == 50
+    assert scored.lines == [f"Sets of boxes: {scored.sets}"]
+    assert scored.to_dict()["sets"] == scored.sets.to_dict()
+    alone = score_predictions(
+        _lines(tmp_path / "p.jsonl", {"image": "7", "phrase": "dogs", "boxes": doubled}), [example]
+    )
+    assert (alone.sets, alone.lines, "sets" in alone.to_dict()) == (None, [], False)
+
+
 def test_boxes_are_in_pixels_of_the_original_image(tmp_path: Path) -> None:
     doubled = ROW | {"boxes": [[2 * DOG[0], 4 * DOG[1], 2 * DOG[2], 4 * DOG[3]]]}
     path = _lines(tmp_path / "p.jsonl", doubled)

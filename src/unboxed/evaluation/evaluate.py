@@ -145,7 +145,7 @@ class EvaluatedRun:
         if self.ensemble:
             more["ensemble"] = [str(run) for run in self.ensemble]
         if self.predictions is not None:
-            more["predictions"] = {"file": str(self.predictions.path), **self.predictions.scores.to_dict()}
+            more["predictions"] = self.predictions.to_dict()
         if self._minus_predictions:
             more["run_minus_predictions"] = _intervals(self._minus_predictions)
         if self.single is not None:
@@ -252,8 +252,8 @@ def _predictions(split: Split, options: EvaluationOptions, show: Show) -> Scored
             f"The split {split.name} has no gold boxes, so {options.predictions} cannot be scored; name another."
         )
     found = score_predictions(options.predictions, split.examples, rule=BoxRule.of(options.rule))
-    for reason, count in found.unused.items():
-        show(f"{options.predictions}: {count:,} predictions {reason} are not used")
+    for line in found.lines:
+        show(f"{options.predictions}: {line}")
     return found
 
 

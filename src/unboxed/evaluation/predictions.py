@@ -4,6 +4,7 @@ A file of JSON lines has one phrase a line, its boxes best first, in pixels of t
 
     {"image": "7.jpg", "caption": "Two men walk a dog.", "start": 13, "end": 18, "boxes": [[100, 50, 150, 100]]}
 
+`set` has the boxes that the phrase refers to together, such as two for "Two men", where a model gives them.
 `scores`, one a box, order the boxes where they are given. In place of `start` and `end` there may be `phrase`, and
 without `caption` a box belongs to every phrase of the image with the same words. The rows of `label --format hf` are
 read, too. A JSON list is read as COCO results: `image_id`, `bbox` (x, y, width, height), `score`, and `sentence` with
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 
 from unboxed.errors import EvaluationError, plain_reason
 from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
 from unboxed.runtime.atomic import write_text
@@ -46,6 +48,7 @@ class Prediction:
         phrase: its words; "" where the span says which phrase it is.
         caption: the caption; None for all captions of the image.
         span: first character of the phrase in the caption and the one after its last; None: only `phrase` is known.
+        set_boxes: `[N, 4]`, the boxes that the phrase refers to together; None where they are not given.
     """
 
     image: str
@@ -53,6 +56,7 @@ class Prediction:
     phrase: str = ""
     caption: str | None = None
     span: tuple[int, int] | None = None
+    set_boxes: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +67,25 @@ class ScoredPredictions:
         path: the file.
         scores: of all phrases of the split that have gold boxes; one without predicted boxes is wrong.
         unused: reason -> number of predictions that belong to no phrase of the split.
+        sets: scores of the sets of boxes, of phrases without one of the best box; None without sets, or where no phrase
+            has several gold boxes.
     """
 
     path: Path
     scores: GroundingScores
     unused: Mapping[str, int] = field(default_factory=dict)
+    sets: SetScores | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each reason why predictions are not used, and one for the sets of boxes."""
+        unused = [f"{count:,} predictions {reason} are not used" for reason, count in self.unused.items()]
+        return unused if self.sets is None else [*unused, f"Sets of boxes: {self.sets}"]
+
+    def to_dict(self) -> dict[str, object]:
+        """The dictionary that `unboxed evaluate --json` prints under `predictions`; percentages are 0-100."""
+        sets = {} if self.sets is None else {"sets": self.sets.to_dict()}
+        return {"file": str(self.path), **self.scores.to_dict(), **sets}
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -106,6 +124,7 @@ def score_predictions(
     predictions = read_predictions(path)
     by_name = _images_by_name(examples)
     boxes: dict[tuple[str, int, int], list[Array]] = defaultdict(list)
+    sets: dict[tuple[str, int, int], list[Array]] = defaultdict(list)
     unused: dict[str, int] = defaultdict(int)
     for prediction in predictions:
         example = by_name.get(prediction.image) or by_name.get(_number(prediction.image))
@@ -115,6 +134,8 @@ def score_predictions(
         places = [*_places(example, prediction)]
         for place in places:
             boxes[example.image_id, *place].append(_stored(prediction.boxes, example))
+            if prediction.set_boxes is not None:
+                sets[example.image_id, *place].append(_stored(prediction.set_boxes, example))
         unused["of phrases that are not in the captions"] += not places
     if not boxes:
         such = (f", such as {one.image!r}: {one.phrase or one.caption!r}" for one in predictions)
@@ -123,14 +144,16 @@ def score_predictions(
             f"None of the {len(predictions)} predictions of {path}{first} is of a phrase of the split, whose images "
             f"are named like {examples[0].image_id!r}. Expected {_EXPECTED}."
         )
-    mentions = [
-        _mention(example, phrase, boxes.get((example.image_id, c, p), []))
+    mentions = {
+        (example.image_id, c, p): _mention(example, phrase, boxes.get((example.image_id, c, p), []))
         for example in examples
         for c, caption in enumerate(example.captions)
         for p, phrase in enumerate(caption.phrases)
-    ]
-    scores = score_grounding(mentions, seed=seed, rule=rule or BoxRule())
-    return ScoredPredictions(path, scores, {reason: count for reason, count in unused.items() if count})
+    }
+    scores = score_grounding(mentions.values(), seed=seed, rule=rule or BoxRule())
+    reasons = {reason: count for reason, count in unused.items() if count}
+    given = (_set_mention(mention, sets.get(place, [])) for place, mention in mentions.items())
+    return ScoredPredictions(path, scores, reasons, score_sets(given, rule) if sets else None)
 
 
 def write_predictions(path: Path, grounded: Iterable[GroundedExample]) -> None:
@@ -141,14 +164,15 @@ def write_predictions(path: Path, grounded: Iterable[GroundedExample]) -> None:
             for number, phrase in enumerate(caption.phrases if grounding is not None else ()):
                 assert grounding is not None
                 answer = grounding.phrases[number]
-                boxes = _stored(answer.boxes[: max(RANKS)], item.example, inverse=True)
+                boxes = _original(answer.boxes[: max(RANKS)], item.example)
                 row = {
                     "image": item.example.image_id,
                     "caption": caption.text,
                     "start": phrase.start,
                     "end": phrase.end,
                     "phrase": phrase.text,
-                    "boxes": np.round(boxes.astype(float), 3).tolist(),
+                    "boxes": boxes,
+                    "set": _original(answer.set_boxes, item.example),
                     "scores": np.round(answer.scores[: max(RANKS)].astype(float), 6).tolist(),
                 }
                 lines.append(json.dumps(row, ensure_ascii=False) + "\n")
@@ -158,6 +182,16 @@ def write_predictions(path: Path, grounded: Iterable[GroundedExample]) -> None:
 def _mention(example: Example, phrase: Phrase, predicted: Sequence[Array]) -> GroundedMention:
     boxes = np.concatenate(predicted) if predicted else np.zeros((0, 4), np.float32)
     return GroundedMention(example.image_id, phrase.types, phrase.boxes, boxes[: max(RANKS)], boxes)
+
+
+def _set_mention(mention: GroundedMention, given: Sequence[Array]) -> SetMention:
+    best = mention.ranked_boxes[:1]
+    return SetMention(mention.image_id, mention.gold_boxes, np.concatenate(given) if given else best, best)
+
+
+def _original(boxes: Array, example: Example) -> list[list[float]]:
+    rows: list[list[float]] = np.round(_stored(boxes, example, inverse=True).astype(float), 3).tolist()
+    return rows
 
 
 def _stored(boxes: Array, example: Example, *, inverse: bool = False) -> Array:
@@ -222,7 +256,8 @@ def _of_row(row: Any, where: str) -> list[Prediction]:
             ]
         boxes, scores = np.array(row["boxes"], float).reshape(-1, 4), row.get("scores")
         order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
-        return [_one(row.get("image", row.get("image_id")), boxes[order], row)]
+        found = _one(row.get("image", row.get("image_id")), boxes[order], row)
+        return [replace(found, set_boxes=_boxes(row["set"])) if row.get("set") is not None else found]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise EvaluationError(f"{where}: {_reason(error)}; expected {_EXPECTED}.") from None
 
@@ -245,10 +280,14 @@ def _one(image: Any, boxes: Any, entry: Mapping[str, Any]) -> Prediction:
     phrase, caption = str(entry.get("phrase", entry.get("label", ""))), entry.get("sentence", entry.get("caption"))
     if image is None or (span is None and not phrase) or (span is not None and caption is None):
         raise KeyError("an image, and a caption with start and end, or a phrase")
+    return Prediction(str(image), _boxes(boxes), phrase, caption, span)
+
+
+def _boxes(boxes: Any) -> Array:
     array = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
     if not np.isfinite(array).all():
         raise ValueError("boxes that are not finite numbers")
-    return Prediction(str(image), array, phrase, caption, span)
+    return array
 
 
 def _reason(error: Exception) -> str:
