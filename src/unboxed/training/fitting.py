@@ -38,7 +38,7 @@ from unboxed.training.calibration import FEW_IMAGES, calibrated
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
 from unboxed.training.loop import train
-from unboxed.training.options import FitSettings
+from unboxed.training.options import FitSettings, StepOptions
 from unboxed.training.resuming import (
     continue_finished,
     needs_more_epochs,
@@ -374,8 +374,7 @@ def _train(
         *loaders,
         settings.out,
         logger=settings.logger,
-        precision=settings.precision,
-        chunk=settings.chunk,
+        step=StepOptions(settings.precision, settings.chunk),
         report=report,
     )
     show(f"Trained in {time.monotonic() - started:.0f} s; best epoch {best['epoch'] + 1}")

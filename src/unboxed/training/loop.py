@@ -23,7 +23,7 @@ from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.options import Logger, Precision
+from unboxed.training.options import Logger, Precision, StepOptions
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.synchronized_norms import synchronized_norms
 from unboxed.training.validation import TrainableModel, validate
@@ -42,8 +42,7 @@ def train(
     run: Path,
     *,
     logger: Logger | None = None,
-    precision: Precision = "32",
-    chunk: int = 0,
+    step: StepOptions = StepOptions(),  # noqa: B008, a frozen value
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> dict[str, Any]:
     """Train `model` on the current device and leave the best epoch's weights in `run/model.safetensors`.
@@ -57,14 +56,13 @@ def train(
         training, validation: the images and captions; validation only selects the epoch.
         run: the folder of `log.jsonl`, `checkpoint.safetensors` and `model.safetensors`.
         logger: also send the log to this one, see `FitSettings.logger`.
-        precision: of the products of linear maps in training steps; validation is in single precision.
-        chunk: captions whose pairs are held in memory at a time, as in `FitSettings`; 0: all.
+        step: precision and memory of a training step.
         report: called with every log entry.
 
     Returns:
         The best epoch and its validation metrics, the number of steps, and the seconds.
     """
-    return _Training(model, schedule, training, validation, run, precision, chunk).run(logger, report)
+    return _Training(model, schedule, training, validation, run, step.precision, step.chunk).run(logger, report)
 
 
 @dataclass

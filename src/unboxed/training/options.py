@@ -8,10 +8,23 @@ from typing import Literal
 
 from unboxed.errors import RunError
 
-__all__ = ["FitSettings", "Logger", "Precision"]
+__all__ = ["FitSettings", "Logger", "Precision", "StepOptions"]
 
 Logger = Literal["tensorboard", "wandb"]
 Precision = Literal["32", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """How a training step is computed, without any effect on what it computes but rounding.
+
+    Attributes:
+        precision: of the products of linear maps in training steps; validation is in single precision.
+        chunk: captions whose pairs are held in memory at a time, as in `FitSettings`; 0: all.
+    """
+
+    precision: Precision = "32"
+    chunk: int = 0
 
 
 @dataclass(frozen=True)
