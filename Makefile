@@ -54,6 +54,17 @@ fuzz: setup
 kill: setup
 	@$(BIN)/python tests/kill/kill_commands.py --kills 300
 
+# Commands on a disk that is full at 21 levels, and again with room; needs Linux and root, which mount the disk.
+full-disk: setup
+	@$(BIN)/python tests/disk/full_disk.py --levels 21
+
 # 2,000 flipped bits of all files that are read again; each is refused, reported, or changes nothing.
 flips: setup
 	@$(BIN)/python tests/flips/flip_bits.py --flips 2000
+
+# The tests with the oldest versions that pyproject.toml declares, and with the newest that pip finds.
+test-lowest test-newest:
+	@$(PYTHON) -m venv --clear .venv-$@
+	@$(PYTHON) packaging/dependencies.py --lowest > .venv-$@/lowest.txt
+	@.venv-$@/bin/python -m pip install --quiet $(if $(findstring lowest,$@),--constraint .venv-$@/lowest.txt) --editable ".[dev]"
+	@.venv-$@/bin/python -m pytest $(PYTEST_OPTIONS)

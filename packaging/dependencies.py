@@ -2,12 +2,15 @@
 
     make dependencies
 
+`--lowest` prints the oldest versions as constraints, for `make test-lowest`.
+
 Licences are read from the metadata of the installed packages; a package that is not installed keeps the row it has.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
@@ -77,5 +80,14 @@ def page() -> str:
     return text
 
 
+def lowest() -> str:
+    """The oldest versions of the base and of what the tests need, as constraints for pip."""
+    found = dict(requirements()[""] + requirements()["dev"])
+    return "".join(f"{name}=={version}{'.*' * (version.count('.') < 2)}\n" for name, version in sorted(found.items()))
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if "--lowest" in sys.argv:
+        print(lowest(), end="")
+    else:
+        PAGE.write_text(page(), encoding="utf-8")

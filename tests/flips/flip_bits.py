@@ -123,7 +123,7 @@ def _make(folder: Path) -> dict[Path, Callable[[Path], str]]:
     save_checkpoint(folder / "checkpoint.safetensors", model, optimizer, {"epoch": 1, "step": 2})
     grounding = {"caption": "a dog", "width": 9, "height": 9, "phrases": []}
     lines = [with_digest({"key": key, "groundings": [grounding]}) for key in ("a", "b")]
-    lines.insert(0, {"format": "unboxed-groundings", "run": "run", "top": 5})
+    lines.insert(0, GroundingsFile(folder / "none", "run", 5)._head)
     (folder / "labels.groundings.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found: dict[Path, Callable[[Path], str]] = {
         run: _run,

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 # In the killed process: SIGKILL at the rename of this number, before it or after it.
@@ -80,19 +81,21 @@ class World:
                 "--recipes", "vse --negatives none --epochs 1 --images-per-batch 6",
             ],
         }  # fmt: skip
+        if find_spec("onnx") and find_spec("onnxscript"):
+            self.commands["export"] = ["export", str(run), "--out", "OUT"]
 
     def _run(self, *arguments: str) -> None:
         subprocess.run([sys.executable, "-m", "unboxed", *arguments], check=True, capture_output=True)
 
-    def start(self, name: str, out: Path, **environment: str) -> subprocess.Popen[bytes]:
-        """The command in a process of its own; what it prints goes to `OUT.log`."""
+    def start(self, name: str, out: Path, log: Path | None = None, **environment: str) -> subprocess.Popen[bytes]:
+        """The command in a process of its own; what it prints goes to `log`, by default `OUT.log`."""
         paths = os.pathsep.join([str(self._hook), *filter(None, [os.environ.get("PYTHONPATH")])])
         arguments = [text.replace("OUT", str(out)) for text in self.commands[name]]
-        with out.with_suffix(".log").open("wb") as log:
+        with (log or out.with_suffix(".log")).open("wb") as printed:
             return subprocess.Popen(
                 [sys.executable, "-m", "unboxed", *arguments],
-                stdout=log,
-                stderr=log,
+                stdout=printed,
+                stderr=printed,
                 env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
             )
 
@@ -120,9 +123,20 @@ def unreadable(out: Path) -> list[str]:
             elif file.suffix == ".safetensors":
                 with safe_open(file, "numpy") as opened:
                     opened.keys()
+        except FileNotFoundError:  # removed, or replaced together with its folder
+            continue
         except Exception as error:  # whatever it is, the file is damaged
             found.append(f"{file.relative_to(out)}: {error!r}")
     return found
+
+
+def _watched(process: subprocess.Popen[bytes], out: Path, seconds: float = float("inf")) -> list[str]:
+    """Reads all files again and again while a process writes them, and returns those that were not complete."""
+    wrong, end = [], time.monotonic() + seconds
+    while process.poll() is None and (left := end - time.monotonic()) > 0:
+        time.sleep(min(0.2, left))
+        wrong += [f"seen half-written: {file}" for file in unreadable(out)]
+    return wrong
 
 
 def kill_once(world: World, name: str, rng: random.Random, expected: dict[str, bytes], seconds: float) -> list[str]:
@@ -131,15 +145,15 @@ def kill_once(world: World, name: str, rng: random.Random, expected: dict[str, b
     out.mkdir()
     if rng.random() < 0.5:
         when = {"KILL_AT_RENAME": str(rng.randint(1, 12)), "KILL_WHEN": rng.choice(["before", "after"])}
-        process = world.start(name, out, **when)
-        process.wait()
+        wrong = _watched(world.start(name, out, **when), out)
     else:
         process = world.start(name, out)
-        time.sleep(rng.uniform(0, seconds))
+        wrong = _watched(process, out, rng.uniform(0, seconds))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    wrong = [f"half-written {file}" for file in unreadable(out)]
+    wrong += [f"half-written {file}" for file in unreadable(out)]
     again = world.start(name, out)
+    wrong += _watched(again, out)
     if again.wait() != 0:
         wrong.append(f"the repeated command failed: {out.with_suffix('.log').read_text()[-300:]}")
     found = content(out)
