@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.regions.zero_shot_models import save_owl
 
 from unboxed.cli import main
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.baselines import BASELINES
 from unboxed.experiments import comparison as module
 from unboxed.experiments.cells import Cell
 from unboxed.experiments.claims import BASELINE, Claim
@@ -216,12 +218,31 @@ def test_without_gold_boxes_retrieval_decides(
     assert "Untrained baselines" not in page
 
 
+def test_a_zero_shot_detector_is_a_row_among_the_baselines(
+    comparison: Comparison, settings: CompareSettings, tmp_path: Path
+) -> None:
+    library = pytest.importorskip("transformers", reason="the hf extra is not installed")
+    folder = save_owl(library, tmp_path / "owl", "Owlv2")
+    shutil.copytree(settings.out, tmp_path / "out")
+    wanted = replace(settings, out=tmp_path / "out", finished_only=True, baseline=(f"hf:{folder}",))
+    (dataset,) = compare(wanted).datasets
+    assert list(dataset.baselines) == [*BASELINES, "hf:owl"]
+    assert dataset.baselines["hf:owl"].estimates.keys() == dataset.baselines["image centre"].estimates.keys()
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "| hf:owl | " in page
+    assert "--baseline hf:owl" in page
+
+
 def test_bad_requests(capsys: pytest.CaptureFixture[str], settings: CompareSettings, tmp_path: Path) -> None:
     data = ["--data", str(settings.data[0]), "--out", str(tmp_path)]
     for more, expected in (
         ([], "nothing to compare"),
         (["--recipes", "infoground", "--options=--epochs 1", "--options=--epochs 2"], "2 --options for 1 --data"),
         (["--recipes", "infoground", "--regions", "one", "two"], "2 --regions for 1 --data"),
+        (
+            ["--recipes", "infoground", "--baseline", "owlv2"],
+            "baseline 'owlv2' is not known; name a zero-shot detector",
+        ),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["compare", *data, *more])

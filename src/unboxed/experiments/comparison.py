@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
 from unboxed.evaluation.grounded_split import can_be_grounded
 from unboxed.evaluation.grounding import GroundingScores
+from unboxed.evaluation.zero_shot_baseline import named_detector, zero_shot_baseline
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe
 from unboxed.experiments.claims import BASELINE, CLAIMS, Claim, DatasetKind, tried_notes
 from unboxed.experiments.options import CompareSettings
@@ -158,6 +159,8 @@ def _check(settings: CompareSettings) -> None:
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
     for recipe in settings.recipes:
         parse_recipe(recipe.rpartition("@")[0] or recipe)
+    for baseline in settings.baseline:
+        named_detector(baseline)
 
 
 def _prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callable[[Dataset], bool]) -> _Prepared:
@@ -334,7 +337,7 @@ def _result(dataset: _Prepared, settings: CompareSettings, plan: _Plan) -> Datas
         images=len(dataset.examples),
         training_images=dataset.training_images,
         recipes=tuple(results[recipe] for recipe in dict.fromkeys(requested) if recipe in results),
-        baselines=baselines,
+        baselines=baselines | _detectors(dataset, settings, baselines),
         claims=tuple(judge(claim, dataset.name, side, notes.get(claim.name, "")) for claim in judged),
         grid=tuple(
             _grid_row(recipe, cell.outcome(settings.out), recipe in chosen.values())
@@ -372,6 +375,14 @@ def _baselines(dataset: _Prepared) -> dict[str, GroundingScores]:
         return store[example.image_id] if example.image_id in store else None  # noqa: SIM401, a store has no `get`
 
     return untrained_baselines(dataset.examples, regions_of)
+
+
+def _detectors(
+    dataset: _Prepared, settings: CompareSettings, others: Mapping[str, GroundingScores]
+) -> dict[str, GroundingScores]:
+    """Scores of the zero-shot detectors, where the others have scores."""
+    models = [named_detector(name) for name in settings.baseline if others]
+    return {f"hf:{Path(model.name).name}": zero_shot_baseline(model, dataset.examples) for model in models}
 
 
 def _baseline_metrics(name: str, per_image: dict[str, dict[str, PerImageMetric]]) -> dict[str, PerImageMetric]:

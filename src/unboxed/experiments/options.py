@@ -28,6 +28,8 @@ class CompareSettings:
             each.
         seeds: runs of each recipe, with seeds from 0 on.
         claim_seeds: the same for recipes that only the claims compare.
+        baseline: zero-shot detectors of transformers, `hf:FOLDER_OR_HUB_NAME`, which are asked for the phrases and get
+            a row among the untrained baselines; they run again whenever the results are written.
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
         claims: also train what the papers' claims compare, and judge the claims.
         finished_only: train nothing; write the page from the cells that are finished.
@@ -44,6 +46,7 @@ class CompareSettings:
     split: tuple[str, ...] = ("val",)
     seeds: int = 3
     claim_seeds: int = 1
+    baseline: tuple[str, ...] = ()
     jobs: int = 1
     claims: bool = False
     finished_only: bool = False

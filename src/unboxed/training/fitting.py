@@ -236,13 +236,12 @@ def _extracted(
     sources: RegionSettings | None,
     show: Callable[[str], None],
 ) -> RegionStore:
-    """The regions of the examples for training, and of all, extracted into the run."""
-    training, examples = splits
+    """The regions of all examples, the second of `splits`; the first are those for training."""
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
-    sources = with_queries(sources, training)
-    summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
+    sources = with_queries(sources, splits[0])
+    summary = extract(splits[1], sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
         show(summary.repairs)
     for image_id, reason in summary.skipped:
