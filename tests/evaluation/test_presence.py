@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.evaluation import presence
-from unboxed.evaluation.presence import PresenceScores, _auc, score_presence
+from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.training.calibration import SwappedPhrases
+from unboxed.training.keeping import area_under_curve
 
 CALIBRATED = SimpleNamespace(
     grounder=SimpleNamespace(config=SimpleNamespace(presence=PresenceCalibration(slope=1.0, bias=0.0, phrases=1)))
@@ -65,4 +66,4 @@ def test_the_area_counts_pairs(present: list[float], absent: list[float]) -> Non
     pairs = [(one, other) for one in present for other in absent]
     expected = sum(one > other for one, other in pairs) + sum(one == other for one, other in pairs) / 2
     mask_N = np.arange(len(present) + len(absent)) < len(present)
-    assert _auc(np.array([*present, *absent]), mask_N) == pytest.approx(expected / len(pairs))
+    assert area_under_curve(np.array([*present, *absent]), mask_N) == pytest.approx(expected / len(pairs))

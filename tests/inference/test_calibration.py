@@ -44,6 +44,38 @@ def test_phrases_that_evidence_tells_without_error_do_not_break_the_curve() -> N
     assert found.confidence(1) < 0.5 < found.confidence(8)
 
 
+def test_the_curve_rises_with_the_match_and_with_the_prior() -> None:
+    rng = np.random.default_rng(1)
+    present = rng.random(400) < 0.5
+    match, prior = rng.normal(present, 1.5), np.where(rng.random(400) < 0.3, 0, rng.beta(1 + 2 * present, 3))
+    curve = fit_presence(match, present, prior)
+    assert curve is not None
+    by_match = [curve.confidence(value, 0.3) for value in (-2, 0, 2)]
+    by_prior = [curve.confidence(0.0, value) for value in (0.05, 0.3, 0.94)]
+    assert by_match == sorted(by_match) and by_prior == sorted(by_prior)
+    assert by_match[0] < by_match[-1] and by_prior[0] < by_prior[-1]
+    assert curve.confidence(0.0, 0) == curve.confidence(0.0, None)
+    # A prior that falls with presence is left out rather than followed.
+    against = fit_presence(match, present, np.where(prior > 0, 1 - prior, 0))
+    assert against is not None and against.prior_slope == 0 < against.slope
+
+
+def test_few_phrases_are_shrunk_towards_the_curve_of_the_prior() -> None:
+    towards = PresenceCalibration(slope=0, bias=1, phrases=500, prior_slope=1.5, unknown=-2)
+
+    def slopes(phrases: int) -> tuple[float, float]:
+        """Of phrases of which neither match nor prior tells anything."""
+        rng = np.random.default_rng(2)
+        present, match = np.arange(phrases) % 2 == 0, rng.normal(size=phrases)
+        curve = fit_presence(match, present, rng.beta(2, 2, size=phrases), towards)
+        assert curve is not None
+        return curve.slope, curve.prior_slope
+
+    few, many = slopes(6), slopes(20_000)
+    assert few == pytest.approx((1, 1.5), abs=0.4)
+    assert many[0] < 0.1 and many[1] < 0.1
+
+
 def test_the_evidence_of_a_phrase_is_that_of_its_nouns_and_adjectives() -> None:
     phrase_PQ = np.array([[1, 1, 1, 0, 0], [0, 0, 0, 1, 1]], dtype=bool)
     content_Q = np.array([0, 1, 1, 0, 0], dtype=bool)
@@ -62,10 +94,11 @@ class _Dogs:
 
     def ground(self, images: Iterable[tuple[str, list[Caption]]]) -> Iterator[list[SimpleNamespace]]:
         for _, captions in images:
-            yield [
-                SimpleNamespace(phrases=[SimpleNamespace(match=float("dog" in p.text)) for p in caption.phrases])
-                for caption in captions
-            ]
+            yield [SimpleNamespace(phrases=[_phrase(phrase.text) for phrase in own.phrases]) for own in captions]
+
+
+def _phrase(text: str) -> SimpleNamespace:
+    return SimpleNamespace(match=float("dog" in text), prior=None)
 
 
 def _example(name: str, *captions: str) -> Example:

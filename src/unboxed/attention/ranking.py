@@ -51,6 +51,7 @@ class Ranking:
         confidence_weight: factor of the logarithm of the region's highest class probability (`Regions.confidence`).
         area_weight: factor of the logarithm of the region's area: larger regions before smaller ones.
         prior_weight: factor of the logarithm of the semantic prior, where the model has one.
+        learned_weight: factor of the logarithm of the attention; 0 ranks by the prior and the other terms alone.
         exclusivity: how much the score of a region falls with the probability that another phrase refers to it.
         expected_overlap: score regions by their expected overlap (IoU) with the phrase's region, not by probability.
         overlap_power: power of the IoU in the expected overlap. Below 1, a region that overlaps many candidates
@@ -73,6 +74,7 @@ class Ranking:
     expected_overlap: bool = True
     overlap_power: float = 1.0
     consensus: float = 0.0
+    learned_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.overlap_power > 0:
@@ -201,7 +203,7 @@ def region_probabilities(
         mask_P, mask_R: True for real phrases and regions; None: all are real.
         area_R: each region's area in square pixels; None leaves it out.
     """
-    logit_PR = score_PR.clamp(min=1e-12).log()
+    logit_PR = ranking.learned_weight * score_PR.clamp(min=1e-12).log()
     if sure_R is not None and ranking.confidence_weight:
         logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]
     if area_R is not None and ranking.area_weight:

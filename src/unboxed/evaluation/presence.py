@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.training.calibration import swapped_phrases
+from unboxed.training.keeping import area_under_curve
 from unboxed.types import Example
 
 __all__ = ["PresenceScores", "score_presence"]
@@ -70,8 +70,9 @@ def score_presence(split: EmbeddedSplit, examples: Sequence[Example]) -> Presenc
     present = found.present_N
     if present.all() or not present.any():
         return None
-    probability_N = np.array([calibration.confidence(match) for match in found.match_N.tolist()])
-    predicted_present = probability_N >= 0.5
+    prior_N = [None] * len(present) if found.prior_N is None else found.prior_N.tolist()
+    logit_N = np.array([calibration.logit(*given) for given in zip(found.match_N.tolist(), prior_N, strict=True)])
+    predicted_present = logit_N >= 0
     hit, false_alarm = float(predicted_present[present].mean()), float(predicted_present[~present].mean())
     return PresenceScores(
         images=found.images,
@@ -81,13 +82,5 @@ def score_presence(split: EmbeddedSplit, examples: Sequence[Example]) -> Presenc
         absent_recall=100 * (1 - false_alarm),
         present_precision=100 * hit / max(hit + false_alarm, 1e-12),
         present_recall=100 * hit,
-        auc=100 * _auc(found.match_N, present),
+        auc=100 * area_under_curve(logit_N, present),
     )
-
-
-def _auc(score_N: npt.NDArray[np.float64], present_N: npt.NDArray[np.bool_]) -> float:
-    """The share of pairs of a present and an absent phrase in which the present one scores higher; ties count half."""
-    absent = np.sort(score_N[~present_N])
-    below = np.searchsorted(absent, score_N[present_N], side="left")
-    not_above = np.searchsorted(absent, score_N[present_N], side="right")
-    return float((below + not_above).mean() / 2 / len(absent))

@@ -340,6 +340,7 @@ def run_cell(
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
         settings = FitSettings(Path(cell.data), run, regions, resume=True, wait=True, cache=cache, **asdict(options))
+        settings = replace(settings, boxes="trained")  # a comparison measures the recipe as it was asked for
         fit(name, config, settings, preset=preset, show=show, report=report)  # waits for a cell with another split
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)

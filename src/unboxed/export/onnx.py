@@ -171,9 +171,9 @@ def graphs_of(grounder: Grounder) -> dict[str, Graph]:
     ranking: dict[str, str | tuple[str, ...]] = {
         name: name for name in ("attention_QR", "value_QR", "member_PQ", "content_Q", "boxes_R4")
     }
-    rule = config.options.ranking
+    rule = config.ranking
     ranking |= {"class_probs_RK": "class_probs_RK"} if rule.confidence_weight and config.class_names else {}
-    ranking |= {"prior_PR": "prior_PR"} if config.options.prior != "none" else {}
+    ranking |= {"prior_PR": "prior_PR"} if config.ranks_with_prior else {}
     return {
         "regions": Graph(RegionGraph(config, model), regions, region_names),
         "text": Graph(TextGraph(model), text, ("words_CWH", "query_mask_CQ", *query_names)),

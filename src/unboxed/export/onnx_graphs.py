@@ -161,7 +161,7 @@ class RankingGraph(nn.Module):
 
     def __init__(self, config: RunConfig) -> None:
         super().__init__()
-        self.ranking = config.options.ranking
+        self.ranking = config.ranking
         self.detected = [k for k, known in enumerate(detected(config.class_names).tolist()) if known]
 
     def forward(

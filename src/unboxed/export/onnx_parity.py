@@ -118,9 +118,9 @@ class Example:
             found |= dict(zip(names, tensors, strict=True))
         arrays = {name: value.numpy() for name, value in found.items()}
         pair = {name: torch.from_numpy(value) for name, value in self.of_one_pair(arrays).items()}
-        rule = self.grounder.config.options.ranking
+        rule = self.grounder.config.ranking
         score_PR = phrase_scores(pair["attention_QR"], pair["value_QR"], pair["member_PQ"], pair["content_Q"], rule)
-        prior_PR = None if self.grounder.config.options.prior == "none" else pair["prior_PR"]
+        prior_PR = pair["prior_PR"] if self.grounder.config.ranks_with_prior else None
         return {**arrays, "score_PR": rank_regions(score_PR, self.regions[0], rule, prior_PR).numpy()}
 
     def of_one_pair(self, values: _Values) -> _Values:

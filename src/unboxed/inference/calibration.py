@@ -4,22 +4,29 @@ A phrase always has a best region. How well it matches is what training contrast
 images whose captions contain it better than others. The unit of the match depends on the model. A logistic curve
 (Platt 1999) is therefore fitted on held-out images, with their captions and with captions of other images. No box
 is used.
+
+Where the run has a semantic prior, the curve also rises with how well the best region fits by the prior: an object that
+the detector is sure of is not refused because few images calibrate the match. A phrase that the prior does not know has
+a constant in its place.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, log
 
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.text.phrases import content_or_all
 
 __all__ = ["PresenceCalibration", "fit_presence", "phrase_match"]
 
 _STEPS = 50
 _RIDGE = 1.0  # keeps the curve finite when the phrases are separated without error
+_SHRINKAGE = 20.0  # weight of the curve that another one is shrunk towards: that of about 100 phrases
+_USUAL_SLOPE = 1.0  # of the logit, for one standard deviation of the match, where few phrases tell
 
 
 @dataclass(frozen=True)
@@ -27,19 +34,33 @@ class PresenceCalibration:
     """The logistic curve from a phrase's match to the probability that it is present.
 
     Attributes:
-        slope: of the logit, positive.
+        slope: of the logit, not negative.
         bias: of the logit.
         phrases: number of phrases it was fitted on; phrases of other images' captions have half of the weight.
+        prior_slope: of the logit in the logarithm of the prior, not negative; 0 without a prior.
+        unknown: added to the logit of a phrase that the prior does not know.
     """
 
     slope: float
     bias: float
     phrases: int
+    prior_slope: float = 0.0
+    unknown: float = 0.0
 
-    def confidence(self, match: float) -> float:
-        """The probability in [0, 1] that a phrase with this match is present; it rises with the match."""
-        logit = min(max(self.slope * match + self.bias, -30.0), 30.0)
-        return 1 / (1 + exp(-logit))
+    def logit(self, match: float, prior: float | None = None) -> float:
+        """The log odds that a phrase is present.
+
+        Args:
+            match: of the phrase.
+            prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the
+                phrase. None: the same.
+        """
+        known = self.prior_slope * log(prior + PRIOR_FLOOR) if prior else self.unknown
+        return self.slope * match + self.bias + known
+
+    def confidence(self, match: float, prior: float | None = None) -> float:
+        """The probability in [0, 1] that a phrase with this match and prior is present; it rises with both."""
+        return 1 / (1 + exp(-min(max(self.logit(match, prior), -30.0), 30.0)))
 
 
 def phrase_match(
@@ -59,34 +80,75 @@ def phrase_match(
     return np.asarray(sum_P / weight_PQ.sum(axis=-1), dtype=np.float64)
 
 
-def fit_presence(match_N: npt.ArrayLike, present_N: npt.ArrayLike) -> PresenceCalibration | None:
+def fit_presence(
+    match_N: npt.ArrayLike,
+    present_N: npt.ArrayLike,
+    prior_N: npt.ArrayLike | None = None,
+    towards: PresenceCalibration | None = None,
+) -> PresenceCalibration | None:
     """The maximum-likelihood curve; present and absent phrases have the same total weight.
 
     Args:
         match_N: the match of N phrases, in any unit.
         present_N: which of them are present in their image.
+        prior_N: the prior of each, as for `PresenceCalibration.logit`; None: the curve is one of the match alone.
+        towards: a curve of the prior alone, on other images; this one is shrunk towards it, the more the fewer phrases
+            there are, and the slope of the match towards a usual one. None: no shrinkage.
 
     Returns:
-        None if no curve can be fitted: phrases of one class only, or a match that does not rise with presence.
+        None if no curve can be fitted: phrases of one class only, or neither match nor prior rises with presence.
     """
     match, present = np.asarray(match_N, dtype=np.float64), np.asarray(present_N, dtype=bool)
+    prior = np.zeros_like(match) if prior_N is None else np.asarray(prior_N, dtype=np.float64)
     kept = np.isfinite(match)
-    match, present = match[kept], present[kept]
-    if present.all() or not present.any() or np.ptp(match) == 0:
+    match, present, prior = match[kept], present[kept], prior[kept]
+    if present.all() or not present.any():
         return None
-    mean, spread = float(match.mean()), float(match.std())
-    inputs_N2 = np.stack([(match - mean) / spread, np.ones(len(match))], axis=1)
-    weight_N = np.where(present, len(present) / (2 * present.sum()), len(present) / (2 * (~present).sum()))
-    theta = np.zeros(2)
-    for _ in range(_STEPS):  # Newton's method; the problem is convex and has two unknowns
-        probability_N = 1 / (1 + np.exp(-np.clip(inputs_N2 @ theta, -30, 30)))
-        gradient = inputs_N2.T @ (weight_N * (probability_N - present)) + _RIDGE * theta
-        curvature = (inputs_N2.T * (weight_N * probability_N * (1 - probability_N))) @ inputs_N2 + _RIDGE * np.eye(2)
+    known = prior > 0
+    log_prior = np.log(prior.clip(min=0) + PRIOR_FLOOR)
+    mean, spread = float(match.mean()), float(match.std()) or 1.0
+    level = float(log_prior[known].mean()) if known.any() else 0.0
+    width = (float(log_prior[known].std()) if known.any() else 0.0) or 1.0
+    inputs_N4 = np.stack(
+        [(match - mean) / spread, np.where(known, (log_prior - level) / width, 0), ~known, np.ones(len(match))], axis=1
+    )
+    usual_4 = np.zeros(4)
+    if towards is not None:
+        slope = towards.prior_slope
+        usual_4 = np.array([_USUAL_SLOPE, slope * width, towards.unknown - slope * level, 0])
+    ridge_4 = np.array([*[_RIDGE if towards is None else _SHRINKAGE] * 3, _RIDGE])
+    used_4 = np.array([np.ptp(match) > 0, np.ptp(inputs_N4[:, 1]) > 0, np.ptp(inputs_N4[:, 2]) > 0, True])
+    theta_4 = _logistic(inputs_N4, present, usual_4, ridge_4, used_4)
+    while (theta_4[:2] < 0).any():  # evidence that falls with presence is left out
+        used_4[:2] &= theta_4[:2] >= 0
+        theta_4 = _logistic(inputs_N4, present, usual_4, ridge_4, used_4)
+    if not theta_4[:2].any():
+        return None
+    slope, prior_slope = float(theta_4[0]) / spread, float(theta_4[1]) / width
+    bias = float(theta_4[3]) - slope * mean - prior_slope * level
+    return PresenceCalibration(slope, bias, len(match), prior_slope, float(theta_4[2]) + prior_slope * level)
+
+
+def _logistic(
+    inputs_NF: npt.NDArray[np.float64],
+    present_N: npt.NDArray[np.bool_],
+    usual_F: npt.NDArray[np.float64],
+    ridge_F: npt.NDArray[np.float64],
+    used_F: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """The weights of a logistic regression that are near the usual ones; 0 where a column is not used."""
+    present, count = present_N, len(present_N)
+    weight_N = np.where(present, count / (2 * present.sum()), count / (2 * (~present).sum()))
+    inputs, usual, ridge = inputs_NF[:, used_F], usual_F[used_F], ridge_F[used_F]
+    theta = usual.copy()
+    for _ in range(_STEPS):  # Newton's method; the problem is convex and has few unknowns
+        probability_N = 1 / (1 + np.exp(-np.clip(inputs @ theta, -30, 30)))
+        gradient = inputs.T @ (weight_N * (probability_N - present)) + ridge * (theta - usual)
+        curvature = (inputs.T * (weight_N * probability_N * (1 - probability_N))) @ inputs + np.diag(ridge)
         step = np.linalg.solve(curvature, gradient)
         theta = theta - step
         if np.abs(step).max() < 1e-8:
             break
-    if theta[0] <= 0:
-        return None
-    slope = float(theta[0]) / spread
-    return PresenceCalibration(slope, float(theta[1]) - slope * mean, len(match))
+    weights_F = np.zeros(len(used_F))
+    weights_F[used_F] = theta
+    return weights_F

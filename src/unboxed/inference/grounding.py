@@ -167,13 +167,13 @@ def ground_encoded(
     asked = _asked(captions, grounder.config.options.units == "phrases")
     matched_CQ = np.where(asked.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, asked.member_CPQ, asked.content_CQ)
-    match = [[_match(grounder, value) for value in row] for row in matched_CP.tolist()]
+    match = _matches(grounder, matched_CP, found.prior_CPR)
     answers: Iterable[tuple[list[_Answer], Array | None]]
     read_out = grounder.config.options.heat_read_out
     if read_out is not None:
         answers = _heat_answers(read_out, regions_B, image_of_C, captions.encoded, asked, found.alignment)
     else:
-        prior_CPR = None if grounder.config.options.prior == "none" else found.prior_CPR
+        prior_CPR = found.prior_CPR if grounder.config.ranks_with_prior else None
         shown = (paired.regions.mask_BR.cpu(), asked, found.alignment, prior_CPR)
         ranked = _answers(grounder, regions_B, image_of_C, captions.encoded, *shown)
         answers = (([next(ranked) for _ in arrays.caption.phrases], None) for arrays in captions.encoded)
@@ -183,9 +183,15 @@ def ground_encoded(
         regions, caption = regions_B[image_of_C[c]], arrays.caption
         phrases = tuple(
             GroundedPhrase(
-                phrase.text, phrase.start, phrase.end, *answer.ranked, *fit, members=answer.members(phrase.text)
+                phrase.text,
+                phrase.start,
+                phrase.end,
+                *answer.ranked,
+                *own[:2],
+                members=answer.members(phrase.text),
+                prior=own[2],
             )
-            for phrase, answer, fit in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
+            for phrase, answer, own in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
         )
         attention_WR = attention_CWR[c, : len(arrays), : len(regions)]
         size = (regions.width, regions.height)
@@ -194,10 +200,23 @@ def ground_encoded(
     return [groundings[first:last] for first, last in pairwise(ends)]
 
 
-def _match(grounder: Grounder, matched: float) -> tuple[float, float | None]:
-    """How well a phrase matches, and the calibrated probability that it is in the image."""
+def _matches(
+    grounder: Grounder, matched_CP: npt.NDArray[np.float64], prior_CPR: torch.Tensor | None
+) -> list[list[tuple[float, float | None, float | None]]]:
+    """Of each phrase how well it matches, the calibrated probability that it is present, and its prior."""
     calibration = grounder.config.presence
-    return matched, None if calibration is None else calibration.confidence(matched)
+    prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()
+    return [
+        [
+            (
+                matched,
+                None if calibration is None else calibration.confidence(matched, prior),
+                None if prior_CPR is None else prior,
+            )
+            for matched, prior in zip(*row, strict=True)
+        ]
+        for row in zip(matched_CP.tolist(), prior_CP.tolist(), strict=True)
+    ]
 
 
 class _Answer(NamedTuple):
@@ -266,7 +285,7 @@ def _answers(
     prior_CPR: torch.Tensor | None,
 ) -> Iterator[_Answer]:
     """The answers to one phrase after the other."""
-    ranking = grounder.config.options.ranking
+    ranking = grounder.config.ranking
     member_CPQ, content_CQ = (torch.from_numpy(np.array(part)) for part in asked[2:])
     score_CPR = phrase_scores(alignment.attention_BCQR[0], alignment.value_BCQR[0], member_CPQ, content_CQ, ranking)
     count = mask_CR.shape[1]

@@ -39,6 +39,8 @@ class GroundedPhrase:
         types: Entities types such as `people`, if the given caption has them.
         members: the ranks of the boxes that the phrase refers to together: the best one, or several for "two people"
             (see `inference.phrase_sets`).
+        prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase.
+            None of a run without a prior.
     """
 
     text: str
@@ -50,6 +52,7 @@ class GroundedPhrase:
     confidence: float | None = None
     types: tuple[str, ...] = ()
     members: tuple[int, ...] = (0,)
+    prior: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from unboxed.attention.ranking import Ranking
 from unboxed.errors import RunError, plain_reason
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RecipeConfig, recipe_from_dict, recipe_to_dict
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
     from unboxed.text.tokens import Vocabulary
 
-__all__ = ["RunConfig"]
+__all__ = ["BoxesFrom", "RunConfig"]
+
+BoxesFrom = Literal["trained", "prior"]
 
 _FORMAT = "unboxed-run"
 _VERSION = 1
@@ -50,6 +53,8 @@ class RunConfig:
         class_names: of the regions' class probabilities.
         facts: the data, the training and the versions, for people to read.
         presence: the calibration of a phrase's match to the probability that it is present; None without one.
+        boxes_from: what ranks the regions of a phrase: the `trained` model, with the prior where the recipe has one, or
+            the `prior` alone, where training made boxes no better (`training.keeping`).
     """
 
     recipe: str
@@ -59,6 +64,27 @@ class RunConfig:
     class_names: tuple[str, ...]
     facts: dict[str, Any]
     presence: PresenceCalibration | None = None
+    boxes_from: BoxesFrom = "trained"
+
+    def __post_init__(self) -> None:
+        if self.boxes_from not in get_args(BoxesFrom):
+            raise ValueError(f"boxes are from {self.boxes_from!r}; expected one of {get_args(BoxesFrom)}")
+        if self.boxes_from == "prior" and not self.options.needs_prior:
+            raise ValueError("boxes are from the prior, and the recipe has none")
+
+    @property
+    def ranking(self) -> Ranking:
+        """How the regions of a phrase are ranked: by the recipe's options, or by the prior alone."""
+        chosen = self.options.ranking
+        if self.boxes_from == "trained":
+            return chosen
+        weight = chosen.prior_weight or Ranking().prior_weight
+        return replace(chosen, prior_weight=weight, learned_weight=0, confidence_weight=0, expected_overlap=False)
+
+    @property
+    def ranks_with_prior(self) -> bool:
+        """Whether the prior ranks regions, alone or beside the attention."""
+        return self.options.prior != "none" or self.boxes_from == "prior"
 
     @property
     def region_width(self) -> int:
@@ -128,6 +154,8 @@ class RunConfig:
             "facts": self.facts,
             "presence": None if self.presence is None else asdict(self.presence),
         }
+        if self.boxes_from != "trained":
+            content["boxes_from"] = self.boxes_from
         write_json(run / "config.json", with_digest(content, _UNCHECKED))
 
     @classmethod
@@ -167,6 +195,7 @@ class RunConfig:
                 class_names=texts_of(content["class_names"]),
                 facts=dict(content["facts"]),
                 presence=from_json(PresenceCalibration, content["presence"]) if content.get("presence") else None,
+                boxes_from=content.get("boxes_from", "trained"),
             )
             widths = [width for _, width in config.feature_blocks]
             if min(widths, default=0) < 0 or sum(widths) > _WIDEST:

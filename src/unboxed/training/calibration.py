@@ -38,11 +38,13 @@ class SwappedPhrases(NamedTuple):
         match_N: how well each phrase matches the image.
         present_N: True for phrases of captions that are paired with the image.
         images: the number of images.
+        prior_N: how well the best region fits by the semantic prior; None of a run without one.
     """
 
     match_N: npt.NDArray[np.float64]
     present_N: npt.NDArray[np.bool_]
     images: int
+    prior_N: npt.NDArray[np.float64] | None = None
 
 
 def swapped_phrases(
@@ -65,6 +67,7 @@ def swapped_phrases(
         for example, other in zip(chosen, others, strict=True)
     ]
     match: list[float] = []
+    prior: list[float | None] = []
     present: list[bool] = []
     for example, (_, both), groundings in zip(chosen, asked, split.ground(asked), strict=True):
         mentioned = {_kind(word.text) for caption in example.captions for word in words(caption.text)}
@@ -74,19 +77,32 @@ def swapped_phrases(
                 if kind is None or (number >= paired and kind in mentioned) or phrase.match is None:
                     continue
                 match.append(phrase.match)
+                prior.append(phrase.prior)
                 present.append(number < paired)
-    return SwappedPhrases(np.array(match, dtype=np.float64), np.array(present, dtype=bool), len(chosen))
+    prior_N = None if None in prior else np.array(prior, dtype=np.float64)
+    return SwappedPhrases(np.array(match, dtype=np.float64), np.array(present, dtype=bool), len(chosen), prior_N)
 
 
-def calibrated(split: EmbeddedSplit, examples: Sequence[Example]) -> PresenceCalibration | None:
+def calibrated(
+    split: EmbeddedSplit, held_out: Sequence[Example], training: Sequence[Example] = ()
+) -> PresenceCalibration | None:
     """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
+
+    The match of a phrase is trained, so that only held-out images tell what it is worth. The prior is not: training
+    images calibrate it, and the curve of the held-out images is shrunk towards theirs.
 
     Args:
         split: the model and the regions.
-        examples: held-out images with captions.
+        held_out: images with captions that the model was not trained on.
+        training: images with captions that it was trained on.
     """
-    found = swapped_phrases(split, examples, images=_CALIBRATION_IMAGES)
-    return fit_presence(found.match_N, found.present_N)
+    few = sum(example.image_id in split for example in held_out) < FEW_IMAGES
+    found = swapped_phrases(split, held_out, images=_CALIBRATION_IMAGES, captions=5 if few else 2)
+    if found.prior_N is None or not len(found.match_N):
+        return fit_presence(found.match_N, found.present_N)
+    untrained = swapped_phrases(split, [*held_out, *training], images=_CALIBRATION_IMAGES)
+    by_prior = fit_presence(np.zeros_like(untrained.match_N), untrained.present_N, untrained.prior_N)
+    return fit_presence(found.match_N, found.present_N, found.prior_N, by_prior)
 
 
 def _kinds(caption: Caption) -> list[str | None]:

@@ -35,6 +35,7 @@ from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import FEW_IMAGES, calibrated
+from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
 from unboxed.training.loop import train
@@ -171,7 +172,7 @@ def _fit(
         for image_id, reason in split.unreadable.items():
             show(f"Skipped {image_id}: {reason}")
     with ranks.in_turn():
-        return _finished(grounder, data, run, show) if ranks.is_first else Grounder.load(run)
+        return _finished(grounder, data, settings, show) if ranks.is_first else Grounder.load(run)
 
 
 class _Data(NamedTuple):
@@ -383,15 +384,17 @@ def _train(
     grounder.model.eval()
 
 
-def _finished(grounder: Grounder, data: _Data, run: Path, show: Callable[[str], None]) -> Grounder:
-    """The run with its calibration, marked as finished."""
-    calibration = calibrated(EmbeddedSplit(grounder, data.store), data.validation.examples)
-    images = sum(example.image_id in data.store for example in data.validation.examples)
+def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Callable[[str], None]) -> Grounder:
+    """The run with its calibration and what ranks its boxes, marked as finished."""
+    run, split = settings.out, EmbeddedSplit(grounder, data.store)
+    calibration = calibrated(split, data.validation.examples, data.training.examples)
+    images = sum(example.image_id in split for example in data.validation.examples)
     if calibration is not None and images < FEW_IMAGES:
         show(
             f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
             f"be off; more held-out images make it steadier. `label --min-confidence` moves the cut."
         )
+    grounder.config = decided(split, data.validation.examples, settings.boxes, show)
     grounder.config.facts.update(finished=True)
     grounder.config = replace(grounder.config, presence=calibration)
     grounder.config.save(run)

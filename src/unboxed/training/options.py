@@ -56,6 +56,8 @@ class FitSettings:
             `UNBOXED_DEVICE` names, else auto, the first CUDA GPU or else the CPU.
         devices: processes on each machine, one for each GPU, which share every batch; see docs/scaling.md.
         nodes: machines. On several, torchrun or Slurm starts the processes.
+        boxes: of recipes with a prior, what ranks the boxes: the `trained` model, the `prior` alone, or the `better`
+            one by a measurement on held-out images without boxes, which the run keeps (`training.keeping`).
 
     Raises:
         RunError: a negative `chunk`.
@@ -77,6 +79,7 @@ class FitSettings:
     device: str | None = None
     devices: int = 1
     nodes: int = 1
+    boxes: Literal["better", "trained", "prior"] = "better"
 
     def __post_init__(self) -> None:
         if self.chunk < 0:

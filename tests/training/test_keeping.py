@@ -1,0 +1,102 @@
+"""What ranks the boxes of a run: a hand-made model that training harmed, and the rule by which it is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unboxed.attention.ranking import Ranking, ranked_scores
+from unboxed.boxes import iou
+from unboxed.data.dataset import load_dataset
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.schedule import Schedule
+from unboxed.regions.store import RegionStore
+from unboxed.training import keeping
+from unboxed.training.fitting import FitSettings, fit
+from unboxed.training.keeping import FEWEST_SURE, NEEDED_AGREEMENT, Kept, decided, kept_boxes, sure_regions
+
+BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [20, 20, 30, 30]], dtype=np.float32)
+
+
+def test_the_prior_is_sure_of_one_place_and_the_attention_may_take_any_box_of_it() -> None:
+    prior_PR = np.array([[0.9, 0.8, 0.1, 0.0], [0.9, 0.0, 0.5, 0.0], [0.4, 0, 0, 0], [0, 0, 0, 0.6], [0, 0, 0, 0]])
+    attention_PR = np.array([[0.1, 0.7, 0.1, 0.1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
+    # Sure: the first phrase, which is found by the box beside it, and the fourth, which is not found. The second has
+    # another region with more than half of the prior, the third less than one half, the last none.
+    assert sure_regions(attention_PR, prior_PR, BOXES) == (2, 1)
+
+
+def test_without_a_learned_weight_the_prior_alone_ranks() -> None:
+    prior_PR = torch.tensor([[0.1, 0.0, 0.9, 0.0]])
+    attention_PR = torch.tensor([[0.97, 0.01, 0.01, 0.01]])
+    overlap_RR = torch.from_numpy(iou(BOXES, BOXES))
+    rule = Ranking(prior_weight=1.0, exclusivity=0, expected_overlap=False)
+    trained = ranked_scores(attention_PR, overlap_RR, rule, None, prior_PR)
+    alone = ranked_scores(attention_PR, overlap_RR, replace(rule, learned_weight=0), None, prior_PR)
+    assert (int(trained.argmax()), int(alone.argmax())) == (0, 2)
+    odds = (prior_PR + 0.01) / (prior_PR + 0.01).sum()
+    torch.testing.assert_close(alone, odds)
+
+
+@pytest.fixture(scope="module")
+def harmed(tiny_world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one epoch on 24 images: it has learned next to nothing."""
+    place = tmp_path_factory.mktemp("harmed") / "run"
+    options = CKD(prior="semantic", schedule=Schedule(epochs=1, images_per_batch=8))
+    fit("ckd", options, FitSettings(tiny_world[0], place, regions=tiny_world[1], boxes="trained"))
+    return place
+
+
+def _split(run: Path, world: tuple[Path, Path]) -> EmbeddedSplit:
+    return EmbeddedSplit(Grounder.load(run), RegionStore.open(world[1]))
+
+
+def test_the_prior_is_kept_where_training_harms(
+    harmed: Path, tiny_world: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = load_dataset(tiny_world[0]).split("test").examples
+    split = _split(harmed, tiny_world)
+    assert split.grounder.config.boxes_from == "trained" and "kept" not in split.grounder.config.facts
+    monkeypatch.setattr(keeping, "sure_regions", lambda *given: (5, 1))
+    said: list[str] = []
+    config = decided(split, examples, "better", said.append)
+    assert config.boxes_from == "prior" and "the prior alone" in said[0] and "20 %" in said[0]
+    assert config.facts["kept"]["agreement"] == 0.2 and set(config.facts["kept"]["rsum"]) == {
+        "prior", "trained", "combined",
+    }  # fmt: skip
+    # The run answers by the prior's best region, also after it was saved.
+    split.grounder.config = config
+    split.grounder.save(tmp_path / "copy")
+    assert RunConfig.load(tmp_path / "copy").ranking.learned_weight == 0
+    chosen = _split(tmp_path / "copy", tiny_world)
+    for example, groundings in zip(
+        examples, chosen.ground((e.image_id, e.captions[:1]) for e in examples), strict=True
+    ):
+        regions = chosen.store[example.image_id]
+        for phrase in groundings[0].phrases:
+            prior = chosen.grounder.prior
+            assert prior is not None and phrase.prior is not None
+            assert 0 <= phrase.prior <= 1 and len(phrase.boxes) == len(regions)
+    monkeypatch.setattr(keeping, "sure_regions", lambda *given: (5, 4))
+    assert decided(split, examples, "better", said.append).boxes_from == "trained"
+
+
+def test_what_is_asked_for_is_kept(harmed: Path, tiny_world: tuple[Path, Path]) -> None:
+    examples = load_dataset(tiny_world[0]).split("test").examples
+    split = _split(harmed, tiny_world)
+    assert decided(split, examples, "trained", print) is split.grounder.config
+    kept = kept_boxes(split, examples, "prior")
+    assert kept is not None and kept.boxes_from == "prior" and "as asked" in str(kept)
+    assert kept_boxes(split, examples[:1]) is None
+
+
+def test_with_few_sure_phrases_retrieval_and_separation_decide() -> None:
+    few = Kept("prior", False, 2, FEWEST_SURE - 1, NEEDED_AGREEMENT, {"prior": 300.0}, {"prior": 80.0})
+    assert "is worse than by the prior" in str(few) and "rsum" in str(few)
