@@ -12,7 +12,7 @@ import pytest
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.audit import audit_captions, audit_dataset, swapped_captions
+from unboxed.evaluation.audit import CaptionRanking, audit_captions, audit_dataset, swapped_captions
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
@@ -46,10 +46,11 @@ def test_captions_are_moved_to_other_images(tiny_world: tuple[Path, Path]) -> No
 
 def _naive_precision(world: tuple[Path, Path], run: Path) -> float:
     """Swap captions, rank all, and walk down the ranking until half of the swapped ones are found."""
-    mixed, moved = swapped_captions(load_dataset(world[0]).split("train").examples, 0.05)
+    examples = load_dataset(world[0]).split("train").examples
+    mixed, moved = swapped_captions(examples, 0.05)
     embedded = EmbeddedSplit(Grounder.load(run), RegionStore.open(world[1]))
     found = 0
-    for rank, caption in enumerate(audit_captions(embedded, mixed), start=1):
+    for rank, caption in enumerate(CaptionRanking(embedded, examples, 0.05)(mixed), start=1):
         found += (caption.image_id, caption.caption) in moved
         if 2 * found >= len(moved):
             return found / rank

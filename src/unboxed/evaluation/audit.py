@@ -1,8 +1,9 @@
 """Audit of captions: which captions, and which of their phrases, are probably not about their image.
 
 A caption that was swapped with another one, is wrong or outdated has phrases that are not in the image. Each phrase
-has a calibrated probability of being there; their log odds add up to those of the caption, as if phrases were
-independent, and captions are ranked by them, the most suspicious first. No box is used.
+has a calibrated probability of being there; their log odds add up, as if phrases were independent. Further evidence is
+how the caption matches other images, and what the other captions of the image say (`caption_evidence`); captions are
+ranked by all of it, the most suspicious first. No box is used.
 
 How well that works is measured by swapping a share of the captions among images on purpose: `precision` is the share of
 swapped ones among the first captions, at the rank at which half of the swapped ones are found.
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
+from unboxed.evaluation.caption_evidence import EvidenceWeights, agreement, relative_match
 from unboxed.evaluation.evaluate import chosen_split, embedded_split
 from unboxed.evaluation.options import EvaluationOptions
+from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import GroundedPhrase
 from unboxed.runtime.seeds import generator
@@ -29,10 +33,11 @@ from unboxed.text.lexicon import PRONOUNS
 from unboxed.text.phrases import head_noun
 from unboxed.types import Caption, Example
 
-__all__ = ["Audit", "AuditedCaption", "audit_captions", "audit_dataset", "swapped_captions"]
+__all__ = ["Audit", "AuditedCaption", "CaptionRanking", "audit_captions", "audit_dataset", "swapped_captions"]
 
 _EDGE = 1e-4  # keeps log odds finite
 _RECALL = 0.5
+_PRACTICE = 0.1  # share of captions that are swapped to weight the evidence
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class AuditedCaption:
         path: the image's file.
         caption: the text.
         phrases: (phrase, probability in [0, 1] that it is in the image), in reading order, without pronouns.
-        log_odds: that the caption is about the image: the sum over the phrases; 0 without any.
+        log_odds: that the caption is about the image; of `audit_captions`, the sum over the phrases, 0 without any.
     """
 
     image_id: str
@@ -130,9 +135,10 @@ def audit_dataset(
     examples = [example for example in chosen.examples if example.image_id in embedded]
     if len(examples) < 2:
         raise EvaluationError("Fewer than two images have regions; captions are swapped between images.")
-    captions = audit_captions(embedded, examples)
+    ranking = CaptionRanking(embedded, examples, swapped)
+    captions = ranking(examples)
     mixed, moved = swapped_captions(examples, swapped)
-    found = [(caption.image_id, caption.caption) in moved for caption in audit_captions(embedded, mixed)]
+    found = [(caption.image_id, caption.caption) in moved for caption in ranking(mixed)]
     hits = np.flatnonzero(found)
     needed = ceil(_RECALL * len(hits))
     return Audit(
@@ -144,8 +150,54 @@ def audit_dataset(
     )
 
 
+class CaptionRanking:
+    """Ranks the captions of images by all evidence, weighted on captions that are swapped for practice.
+
+    Args:
+        split: the model and the regions.
+        examples: the images, at least two, with regions.
+        wrong: the share of captions that is assumed to be wrong, in (0, 1).
+    """
+
+    def __init__(self, split: EmbeddedSplit, examples: Sequence[Example], wrong: float) -> None:
+        self._split, self._wrong = split, wrong
+        self._score_BC = score_pairs(split, examples).score_BC
+        # Captions are moved, not copied, so that they are known by their identity.
+        self._column = {id(c): i for i, c in enumerate(caption for e in examples for caption in e.captions)}
+        practice, moved = swapped_captions(examples, max(wrong, _PRACTICE), seed=1)
+        captions, evidence_C3 = self._evidence(practice)
+        right = np.array([(caption.image_id, caption.caption) not in moved for caption in captions])
+        self._weights = EvidenceWeights(evidence_C3, right)
+
+    def __call__(self, mixed: Sequence[Example]) -> list[AuditedCaption]:
+        """The captions, the most suspicious first.
+
+        Args:
+            mixed: the images, with captions that may have been moved among them.
+        """
+        captions, evidence_C3 = self._evidence(mixed)
+        odds_C = self._weights(evidence_C3, self._wrong).tolist()
+        weighed = [replace(caption, log_odds=odds) for caption, odds in zip(captions, odds_C, strict=True)]
+        return sorted(weighed, key=lambda caption: caption.log_odds)
+
+    def _evidence(self, mixed: Sequence[Example]) -> tuple[list[AuditedCaption], npt.NDArray[np.float64]]:
+        """The captions in the order of the images, and the columns of `EVIDENCE` for them."""
+        captions = _grounded(self._split, mixed)
+        column_C = np.array([self._column[id(caption)] for example in mixed for caption in example.captions])
+        image_of_C = np.repeat(np.arange(len(mixed)), [len(example.captions) for example in mixed])
+        match_C = relative_match(self._score_BC[:, column_C], image_of_C)
+        return captions, np.stack([[c.log_odds for c in captions], match_C, agreement(mixed)], axis=1)
+
+
 def audit_captions(split: EmbeddedSplit, examples: Sequence[Example]) -> list[AuditedCaption]:
-    """The captions of images with regions, the most suspicious first; ties in the order of `examples`."""
+    """The captions of images with regions by the evidence of their phrases alone, the most suspicious first.
+
+    Ties are in the order of `examples`.
+    """
+    return sorted(_grounded(split, examples), key=lambda caption: caption.log_odds)
+
+
+def _grounded(split: EmbeddedSplit, examples: Sequence[Example]) -> list[AuditedCaption]:
     found: list[AuditedCaption] = []
     asked = ((example.image_id, example.captions) for example in examples)
     for example, groundings in zip(examples, split.ground(asked), strict=True):
@@ -157,7 +209,7 @@ def audit_captions(split: EmbeddedSplit, examples: Sequence[Example]) -> list[Au
             )
             odds = sum(_log_odds(probability) for _, probability in phrases)
             found.append(AuditedCaption(example.image_id, example.path, grounding.caption, phrases, odds))
-    return sorted(found, key=lambda caption: caption.log_odds)
+    return found
 
 
 def swapped_captions(

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.text.phrases import content_or_all
 
-__all__ = ["PresenceCalibration", "fit_presence", "phrase_match"]
+__all__ = ["PresenceCalibration", "fit_presence", "phrase_match", "rising_logistic"]
 
 _STEPS = 50
 _RIDGE = 1.0  # keeps the curve finite when the phrases are separated without error
@@ -118,15 +118,39 @@ def fit_presence(
         usual_4 = np.array([_USUAL_SLOPE, slope * width, towards.unknown - slope * level, 0])
     ridge_4 = np.array([*[_RIDGE if towards is None else _SHRINKAGE] * 3, _RIDGE])
     used_4 = np.array([np.ptp(match) > 0, np.ptp(inputs_N4[:, 1]) > 0, np.ptp(inputs_N4[:, 2]) > 0, True])
-    theta_4 = _logistic(inputs_N4, present, usual_4, ridge_4, used_4)
-    while (theta_4[:2] < 0).any():  # evidence that falls with presence is left out
-        used_4[:2] &= theta_4[:2] >= 0
-        theta_4 = _logistic(inputs_N4, present, usual_4, ridge_4, used_4)
+    rising_4 = np.array([True, True, False, False])
+    theta_4 = rising_logistic(inputs_N4, present, usual_4, ridge_4, used_4, rising_4)
     if not theta_4[:2].any():
         return None
     slope, prior_slope = float(theta_4[0]) / spread, float(theta_4[1]) / width
     bias = float(theta_4[3]) - slope * mean - prior_slope * level
     return PresenceCalibration(slope, bias, len(match), prior_slope, float(theta_4[2]) + prior_slope * level)
+
+
+def rising_logistic(
+    inputs_NF: npt.NDArray[np.float64],
+    present_N: npt.NDArray[np.bool_],
+    usual_F: npt.NDArray[np.float64],
+    ridge_F: npt.NDArray[np.float64],
+    used_F: npt.NDArray[np.bool_],
+    rising_F: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.float64]:
+    """The weights `[F]` of a logistic regression in which both classes have the same total weight.
+
+    Args:
+        inputs_NF: evidence.
+        present_N: the class.
+        usual_F: the weights are drawn towards these.
+        ridge_F: how strongly.
+        used_F: the columns that are used; the weights of others are 0.
+        rising_F: the columns whose weight must not be negative; one that would be is left out.
+    """
+    used_F = used_F.copy()
+    weights_F = _logistic(inputs_NF, present_N, usual_F, ridge_F, used_F)
+    while (falling_F := rising_F & (weights_F < 0)).any():
+        used_F &= ~falling_F
+        weights_F = _logistic(inputs_NF, present_N, usual_F, ridge_F, used_F)
+    return weights_F
 
 
 def _logistic(
@@ -136,7 +160,6 @@ def _logistic(
     ridge_F: npt.NDArray[np.float64],
     used_F: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float64]:
-    """The weights of a logistic regression that are near the usual ones; 0 where a column is not used."""
     present, count = present_N, len(present_N)
     weight_N = np.where(present, count / (2 * present.sum()), count / (2 * (~present).sum()))
     inputs, usual, ridge = inputs_NF[:, used_F], usual_F[used_F], ridge_F[used_F]
