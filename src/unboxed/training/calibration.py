@@ -8,7 +8,7 @@ the phrases that count as absent are present.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.priors.noun_sets import GROUPS, PERSONS
+from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator
 from unboxed.text.lexicon import PRONOUNS, noun_key
 from unboxed.text.phrases import head_noun
@@ -84,7 +85,10 @@ def swapped_phrases(
 
 
 def calibrated(
-    split: EmbeddedSplit, held_out: Sequence[Example], training: Sequence[Example] = ()
+    split: EmbeddedSplit,
+    held_out: Sequence[Example],
+    training: Sequence[Example] = (),
+    show: Callable[[str], None] = lambda line: None,
 ) -> PresenceCalibration | None:
     """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
 
@@ -95,9 +99,16 @@ def calibrated(
         split: the model and the regions.
         held_out: images with captions that the model was not trained on.
         training: images with captions that it was trained on.
+        show: called with a line of text if few images calibrate.
     """
-    few = sum(example.image_id in split for example in held_out) < FEW_IMAGES
+    images = sum(example.image_id in split for example in held_out)
+    few = images < FEW_IMAGES
     found = swapped_phrases(split, held_out, images=_CALIBRATION_IMAGES, captions=5 if few else 2)
+    if few and len(found.match_N):
+        show(
+            f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
+            f"be off; more held-out images make it steadier. `label --min-confidence` moves the cut."
+        )
     if found.prior_N is None or not len(found.match_N):
         return fit_presence(found.match_N, found.present_N)
     untrained = swapped_phrases(split, [*held_out, *training], images=_CALIBRATION_IMAGES)

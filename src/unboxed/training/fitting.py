@@ -34,7 +34,7 @@ from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.text.word_vectors import WordVectors
-from unboxed.training.calibration import FEW_IMAGES, calibrated
+from unboxed.training.calibration import calibrated
 from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
@@ -387,13 +387,7 @@ def _train(
 def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Callable[[str], None]) -> Grounder:
     """The run with its calibration and what ranks its boxes, marked as finished."""
     run, split = settings.out, EmbeddedSplit(grounder, data.store)
-    calibration = calibrated(split, data.validation.examples, data.training.examples)
-    images = sum(example.image_id in split for example in data.validation.examples)
-    if calibration is not None and images < FEW_IMAGES:
-        show(
-            f"The probability that a phrase is in the image is calibrated on {counted(images, 'image')} alone, and may "
-            f"be off; more held-out images make it steadier. `label --min-confidence` moves the cut."
-        )
+    calibration = calibrated(split, data.validation.examples, data.training.examples, show)
     grounder.config = decided(split, data.validation.examples, settings.boxes, show)
     grounder.config.facts.update(finished=True)
     grounder.config = replace(grounder.config, presence=calibration)
