@@ -28,6 +28,7 @@ LATER = {
     "places": "words",
     "label_weight": 1.0,
     "label_beside": 0.1,
+    "classes": "names",
 }
 """Options that came after version 0.1, in their order, as the earlier versions behaved."""
 

@@ -1,7 +1,8 @@
 """Class scores of regions: what a detector's probabilities, the sources and the places of the regions show.
 
-The classes of several detectors and a segmenter are merged by name: a class that several detectors have gets the mean
-of their probabilities, one that only repeats a detector's class in a segmenter is dropped.
+The classes of several detectors and a segmenter are merged by name, or by what the names mean: `PriorSettings.classes`.
+One that several detectors have gets the mean of their probabilities, and one that only repeats a detector's class in a
+segmenter is dropped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from unboxed.priors.settings import PriorSettings
 from unboxed.regions import sources as region_sources
 from unboxed.regions.sources import LABELER, Detectors, Segmenter, Unions
 from unboxed.text.lexicon import noun_key
+from unboxed.text.wordnet import WordNet
 from unboxed.types import Array
 
 __all__ = ["ClassScorer"]
@@ -35,18 +37,25 @@ class ClassScorer:
         settings: how regions are weighted.
         class_names: the K classes, such as `dog` or, of a further source, `segmenter:dog`.
         parts: S parts of persons that are sources of regions.
+        wordnet: merge classes whose names are synonyms in it; None: those with equal names.
 
     Attributes:
         names: the N distinct class names of detectors and segmenters, without sources.
         label_names: the L class names of a labeler, without source.
     """
 
-    def __init__(self, settings: PriorSettings, class_names: Sequence[str], parts: tuple[str, ...] = PARTS) -> None:
+    def __init__(
+        self,
+        settings: PriorSettings,
+        class_names: Sequence[str],
+        parts: tuple[str, ...] = PARTS,
+        wordnet: WordNet | None = None,
+    ) -> None:
         self.settings = settings
         self.parts = parts
         self._labels_K = np.array([name.startswith(f"{LABELER}:") for name in class_names], dtype=bool)
         self.label_names = tuple(name.partition(":")[2] for name in class_names if name.startswith(f"{LABELER}:"))
-        kept, target_K = _merged(class_names)
+        kept, target_K = _merged(class_names, wordnet)
         self._share_KN = _shares(target_K, len(kept))
         self.names = tuple(class_names[k].rpartition(":")[2] for k in kept)
         self._person_N = person_classes(self.names)
@@ -119,7 +128,7 @@ class ClassScorer:
         return np.concatenate([score_RS, worn_RS], axis=1).astype(np.float32)
 
 
-def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
+def _merged(class_names: Sequence[str], wordnet: WordNet | None) -> tuple[list[int], list[int]]:
     """The N classes that are kept, and for each of K classes the place of the one it is merged into; -1: dropped."""
     kept: list[int] = []
     place_of: dict[str, int] = {}
@@ -129,10 +138,11 @@ def _merged(class_names: Sequence[str]) -> tuple[list[int], list[int]]:
         if source == LABELER:
             targets.append(-1)
             continue
-        if plain in place_of and source:
-            targets.append(-1 if source in Segmenter.names else place_of[plain])
+        meaning = plain if wordnet is None else wordnet.meaning(plain)
+        if meaning in place_of and source:
+            targets.append(-1 if source in Segmenter.names else place_of[meaning])
             continue
-        place_of.setdefault(plain, len(kept))
+        place_of.setdefault(meaning, len(kept))
         targets.append(len(kept))
         kept.append(k)
     return kept, targets

@@ -66,7 +66,8 @@ class SemanticPrior:
     ) -> None:
         self.settings = settings
         self.class_names = tuple(class_names)
-        self._scorer = ClassScorer(settings, self.class_names, parts)
+        wordnet = resources.wordnet if settings.classes == "wordnet" else None
+        self._scorer = ClassScorer(settings, self.class_names, parts, wordnet)
         self._matcher = PhraseMatcher(settings, self._scorer.names, resources, parts, self._scorer.label_names)
         self.parts = parts
         self._affinities: dict[str, Array] = {}
@@ -234,9 +235,13 @@ def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingReso
             vectors = WordVectors.open(settings.word_vectors, unit=settings.unit_vectors)
         elif texts := list(captions):
             vectors = WordVectors.from_captions(texts, unit=settings.unit_vectors)
-    if "wordnet" in settings.match and settings.wordnet is not None:
+    if ("wordnet" in settings.match or settings.classes == "wordnet") and settings.wordnet is not None:
         nltk = str(settings.wordnet) == "nltk"
         wordnet = WordNet.from_nltk() if nltk else WordNet.open(settings.wordnet)
+    if settings.classes == "wordnet" and wordnet is None:
+        raise ModelError(
+            "The prior is to merge classes by WordNet, but names none; name its file, or `nltk`, as wordnet."
+        )
     if "map" in settings.match and settings.class_map is not None:
         class_map = load_class_map(settings.class_map)
     return MatchingResources(vectors, wordnet, class_map)

@@ -29,6 +29,8 @@ class PriorSettings:
         match: methods that find the classes of a phrase, in order; the first that finds any is used. `map` looks
             the phrase up in the class map, `names` compares with the class names, `parts` matches clothing and parts
             of the body with parts of persons, `wordnet` finds hypernyms and hyponyms, `vectors` compares word vectors.
+        classes: which classes of several detectors and a segmenter are one: those of equal `names`, or also synonyms in
+            `wordnet` ("couch", "sofa").
         cooccurrence: weight of the classes that co-occur with the noun in the training data; 0 leaves them out.
         evidence: `probability` of each class, or only the most probable class of a region (`label`; SPRM).
         temperature: an affinity this much below the best class's counts e times less; 0 takes affinities as they are
@@ -78,6 +80,7 @@ class PriorSettings:
     places: Literal["words", "released"] = "words"
     label_weight: float = 1.0
     label_beside: float = 0.1
+    classes: Literal["names", "wordnet"] = "names"
 
     def __post_init__(self) -> None:
         for name in (

@@ -126,6 +126,14 @@ class WordNet:
         """The senses of a lemma, the most frequent first; none for a word that is no lemma."""
         return self._senses.get(lemma.lower(), ())
 
+    def meaning(self, class_name: str) -> str:
+        """The first sense of a class name, which is that of its synonyms too; the name itself where it is no lemma.
+
+        Variants and source are read as by `affinity`; the first variant that is a lemma counts.
+        """
+        lemmas = [lemma for name in _variants(class_name) for lemma in self.lemmas(name)]
+        return self.synsets(lemmas[0])[0] if lemmas else class_name
+
     def ancestors(self, synset: str) -> Mapping[str, int]:
         """The synsets that a synset is a kind of, itself included, each with its least number of steps."""
         if synset not in self._ancestors:
