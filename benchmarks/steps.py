@@ -20,6 +20,7 @@ from unboxed.training import fitting
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
+from unboxed.training.untrained import untrained_model
 from unboxed.types import PairedBatch
 
 __all__ = ["RecipeStep", "recipe_steps"]
@@ -74,7 +75,7 @@ def recipe_steps(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> Iterato
         batcher = Batcher(config, read.vocabulary, fitting._prior(options, read, lambda line: None))
         loader = SplitLoader(read.training.examples, read.store, batcher)
         fitting._find_negatives(options, settings, loader, lambda line: None)
-        model = fitting._untrained_model(config, read.vocabulary, loader)
+        model = untrained_model(config, read.vocabulary, loader)
         # A whole batch: the last ones of an epoch have fewer images.
         most = max(len(shares) for shares in loader.plan(options.schedule, 0))
         with closing(loader.batches(options.schedule, 0)) as batches:

@@ -120,6 +120,8 @@ def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = pri
 
 def _check(grounder: Grounder, out: Path) -> None:
     config = grounder.config
+    if config.options.members > 1:
+        raise ExportError("Runs with --members cannot be exported to ONNX; train one model, without it.")
     if not grounder.model.aligner.exports_to_onnx:
         attention = type(grounder.model.aligner).__name__
         raise ExportError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -130,6 +131,8 @@ class RecipeConfig:
             maps cover the whole image, so that each region identifies its image: retrieval improves, grounding gets
             worse. Regions without class probabilities always use all features.
         region_hidden: width of a linear layer with ReLU between the region inputs and the attention; 0: no layer.
+        members: models with random weights of their own that are trained on the same batches; the run answers with
+            their mean attention and scores (the papers: 1). Its losses are sums over them.
         ranking: how the regions of a phrase are ranked.
         schedule: epochs, batches and learning rates.
 
@@ -164,6 +167,7 @@ class RecipeConfig:
     class_inputs: bool = True
     backbone_features: bool = False
     region_hidden: int = 0
+    members: int = 1
     ranking: Ranking = field(default_factory=Ranking)
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -176,6 +180,10 @@ class RecipeConfig:
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
                 "recurrent network (such as --tokenizer, --cell, --word-state), or leave out --text."
             )
+        if self.members < 1:
+            raise RunError(f"--members is {self.members}; it must be at least 1.")
+        if self.members > 1 and (self.text != "gru" or self.heat_read_out is not None):
+            raise RunError("--members is for recipes that rank regions, with --text gru; leave it out.")
         if not self.word_network and reading.word_state == "mean":
             self._follow_joint_width("hidden_width")
         if not self.word_network and reading.word_state == "mean" and self.hidden_width != self.joint_width:
@@ -258,7 +266,9 @@ class RecipeConfig:
             region_width: width V of a region's input.
             encoder: folder of the pretrained text encoder in a saved run, if it exists.
         """
-        from unboxed.recipes.model import MatchingModel  # loads torch
+        from unboxed.recipes.members import Members  # loads torch
+        from unboxed.recipes.model import MatchingModel
 
         kept = encoder is not None and encoder.is_dir()
-        return MatchingModel(self, vocabulary, region_width, str(encoder) if kept else self.text)
+        build = partial(MatchingModel, self, vocabulary, region_width, str(encoder) if kept else self.text)
+        return build() if self.members == 1 else Members(self, build)

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
-
-import torch
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
@@ -30,10 +28,7 @@ from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
-from unboxed.runtime.seeds import generator, seed_of
-from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Tokenizer, Vocabulary
-from unboxed.text.word_vectors import WordVectors
 from unboxed.training.calibration import calibrated
 from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
@@ -50,14 +45,13 @@ from unboxed.training.resuming import (
 )
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
+from unboxed.training.untrained import untrained_model
 from unboxed.types import Example
 
 if TYPE_CHECKING:
-    from unboxed.recipes.model import MatchingModel
+    pass
 
 __all__ = ["FitSettings", "fit"]
-
-_MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
 
 def fit(
@@ -155,7 +149,7 @@ def _fit(
     run = settings.out
     if ranks.count > 1:
         require_same_data(ranks, current_device().torch_device(), *loaders)
-    model = _untrained_model(config, data.vocabulary, loaders[0])
+    model = untrained_model(config, data.vocabulary, loaders[0])
     grounder = Grounder(config, model, data.vocabulary, prior)
     with ranks.in_turn():  # the others find the files of the start
         if ranks.is_first:
@@ -325,26 +319,6 @@ def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) ->
         "without_regions": len(training.missing),
     }
     config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
-
-
-def _untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLoader) -> MatchingModel:
-    """The model with random weights of the seed, and the scale of its region inputs."""
-    seed = config.options.schedule.seed
-    torch.manual_seed(seed_of(seed, "weights"))
-    if not config.region_width:
-        raise RegionsError(
-            "With --region-inputs features the model reads the features of the regions alone, and these regions have "
-            "none; find regions with a detector or backbone that gives features, or leave out --region-inputs."
-        )
-    model = config.options.build(vocabulary, config.region_width)
-    vectors = config.options.text_encoder.initial_vectors
-    if vectors is not None:
-        cast(RecurrentEncoder, model.text).set_vectors(vocabulary, WordVectors.open(vectors, unit=False))
-    alone = config.options.region_inputs == "features"
-    if not alone or config.options.scaled_features:
-        sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
-        model.standardise.measure((training.region_inputs(int(image)) for image in sample), whole=alone)
-    return model
 
 
 def _save_start(grounder: Grounder, run: Path) -> None:

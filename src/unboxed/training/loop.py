@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from unboxed.inference.weights import save_weights
+from unboxed.recipes.members import Members
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.runtime.devices import current_device
@@ -190,7 +191,10 @@ class _Training:
             self.fabric.backward(losses["loss"])
         if several:
             sum_gradients(self.model.parameters())
-        if schedule.clip:
+        if schedule.clip and isinstance(self.model, Members):
+            for member in self.model.members:  # each as if it were alone
+                torch.nn.utils.clip_grad_norm_(member.parameters(), schedule.clip, error_if_nonfinite=True)
+        elif schedule.clip:
             self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=schedule.clip)
         self.optimizer.step()
         return losses, rate

@@ -1,0 +1,48 @@
+"""The model before training: random weights of the seed, given word vectors, and the scale of its region inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from unboxed.errors import RegionsError
+from unboxed.inference.run_config import RunConfig
+from unboxed.recipes.members import members_of
+from unboxed.runtime.seeds import generator, seed_of
+from unboxed.text.recurrent import RecurrentEncoder
+from unboxed.text.tokens import Vocabulary
+from unboxed.text.word_vectors import WordVectors
+from unboxed.training.split_loader import SplitLoader
+
+if TYPE_CHECKING:
+    from unboxed.recipes.model import MatchingModel
+
+__all__ = ["untrained_model"]
+
+_MEASURED_IMAGES = 500  # whose region inputs give the scale of all
+
+
+def untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLoader) -> MatchingModel:
+    """The model with random weights of the seed, and the scale of its region inputs."""
+    seed = config.options.schedule.seed
+    torch.manual_seed(seed_of(seed, "weights"))
+    if not config.region_width:
+        raise RegionsError(
+            "With --region-inputs features the model reads the features of the regions alone, and these regions have "
+            "none; find regions with a detector or backbone that gives features, or leave out --region-inputs."
+        )
+    model = config.options.build(vocabulary, config.region_width)
+    members = members_of(model)
+    vectors = config.options.text_encoder.initial_vectors
+    if vectors is not None:
+        opened = WordVectors.open(vectors, unit=False)
+        for member in members:
+            cast(RecurrentEncoder, member.text).set_vectors(vocabulary, opened)
+    alone = config.options.region_inputs == "features"
+    if not alone or config.options.scaled_features:
+        sample = generator(seed, "measure").permutation(len(training))[:_MEASURED_IMAGES]
+        members[0].standardise.measure((training.region_inputs(int(image)) for image in sample), whole=alone)
+        for member in members[1:]:
+            member.standardise.load_state_dict(members[0].standardise.state_dict())
+    return model
