@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from unboxed.attention.base import BUDGET_BYTES, Alignment
+from unboxed.attention.base import Alignment
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.recipes.model import MatchingModel, PhraseAttention
 from unboxed.recipes.pairs import TrainingStep
@@ -70,7 +70,7 @@ class Members(MatchingModel):
         )
 
     def score(
-        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int = BUDGET_BYTES
+        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int | None = None
     ) -> torch.Tensor:
         """The mean of the members' scores `[B, C]`."""
         scores = [
