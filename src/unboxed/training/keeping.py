@@ -36,7 +36,7 @@ Measured with boxes: at 98 % (2,000 drawn images) and 85 % (1,000 photographs) t
 drawn images) it made no difference, at 60 to 68 % (72 photographs) and 2 % (20 drawn images) worse.
 """
 
-FEWEST_SURE = 10
+FEWEST_SURE = 20
 """With fewer sure phrases the trained model is kept if it retrieves and separates no worse than the prior."""
 
 _IMAGES = 200
