@@ -79,6 +79,10 @@ class StudioError(UnboxedError):
     """A studio that cannot start: a port in use, a public address without a token, no images."""
 
 
+class EngineError(UnboxedError):
+    """Ray that is not installed, does not answer, or failed."""
+
+
 class SearchError(UnboxedError):
     """An index that is missing, damaged, of another run or a newer version, or does not support the query."""
 

@@ -11,11 +11,12 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import ExtractionOptions, ImportOptions, RegionOptions
+from unboxed.errors import EngineError
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import counted, show
 
 if TYPE_CHECKING:
-    from unboxed.regions.extraction import ExtractionSummary
+    from unboxed.regions.extraction import ExtractionSummary, Workers
     from unboxed.types import Example
 
 __all__ = ["import_command", "import_features", "init", "merge", "regions", "scenes"]
@@ -165,11 +166,24 @@ def _extract(
     from unboxed.runtime.parts import Part
 
     part = None if options.part is None else Part.parse(options.part)
+    workers = _workers(options)
     if options.int8:
         RegionExtractor(settings)  # a model that cannot be used is reported before anything is written
         with RegionStore.create_or_resume(out, settings, int8=True):
             pass
-    return extract(examples, settings, out, workers=options.workers, strict=options.strict, part=part)
+    return extract(examples, settings, out, workers=workers, strict=options.strict, part=part)
+
+
+def _workers(options: ExtractionOptions) -> int | Workers | None:
+    """The workers of the chosen engine."""
+    if options.engine == "local":
+        if options.ray_address is not None:
+            raise EngineError("--ray-address is that of a Ray cluster; add --engine ray.")
+        return options.workers
+    from unboxed.regions.ray_workers import RayWorkers
+    from unboxed.runtime.threads import available_cores
+
+    return RayWorkers(options.workers or available_cores(), options.ray_address)
 
 
 def merge(parts: Positional[tuple[Path, ...]], /, out: Path, json: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import arg
 
@@ -41,6 +41,10 @@ class ExtractionOptions:
 
     workers: int | None = None
     """Images processed at the same time; by default one for each core."""
+    engine: Literal["local", "ray"] = "local"
+    """What finds them: threads of this process, or the workers of Ray (the extra `ray`)."""
+    ray_address: str | None = None
+    """Of a running Ray cluster, such as `auto` or `ray://head:10001`; by default a local Ray is started."""
     strict: bool = False
     """Stop at the first image that cannot be read instead of skipping it."""
     part: str | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -32,7 +32,7 @@ from unboxed.runtime.progress import show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
-__all__ = ["ExtractionSummary", "RegionExtractor", "extract", "image_key"]
+__all__ = ["ExtractionSummary", "Outcome", "RegionExtractor", "Workers", "extract", "image_key"]
 
 
 class RegionExtractor:
@@ -155,6 +155,23 @@ class RegionExtractor:
         return Proposals(boxes, joined.scores, joined.sources, joined.members).take(keep)
 
 
+Outcome = tuple[str, Regions] | UnboxedError | None
+"""What is made of an image: its key and regions; the error that it causes; or None where the store has it."""
+
+
+class Workers(Protocol):
+    """What extracts many images."""
+
+    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
+        """The outcome of each image, in order; defines the columns of the store before the first regions.
+
+        Args:
+            store: that the regions will be added to.
+            examples: the images.
+            device: that the networks run on.
+        """
+
+
 @dataclass(frozen=True)
 class ExtractionSummary:
     """The counts of an extraction.
@@ -196,7 +213,7 @@ def extract(
     settings: RegionSettings,
     out: Path,
     *,
-    workers: int | None = None,
+    workers: int | Workers | None = None,
     strict: bool = False,
     progress: bool = True,
     device: str | None = None,
@@ -211,7 +228,7 @@ def extract(
         examples: the images; of several with one image id the first counts.
         settings: sources and features.
         out: folder of the store.
-        workers: threads; None: one for each core.
+        workers: threads, or other workers, such as `RayWorkers`; None: a thread for each core.
         strict: raise for an image that cannot be read, instead of skipping it.
         progress: show rate and time left, and warnings.
         device: that the networks run on, see `runtime.devices`; None: the current one.
@@ -235,7 +252,7 @@ def extract(
     silent = SilentSources(settings, show if progress else lambda line: None)
     with RegionStore.create_or_resume(out, settings) as store:
         _mark(store, file)
-        outcomes = ordered_map(_Worker(store, device), wanted, workers or available_cores())
+        outcomes = _outcomes(workers, store, wanted, device)
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if outcome is None:
                 reused += 1
@@ -250,6 +267,14 @@ def extract(
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed, silent.warnings)
+
+
+def _outcomes(
+    workers: int | Workers | None, store: RegionStore, wanted: Sequence[Example], device: str | None
+) -> Iterator[Outcome]:
+    if workers is None or isinstance(workers, int):
+        return ordered_map(_Worker(store, device), wanted, workers or available_cores())
+    return workers.outcomes(store, wanted, device or current_device().name)
 
 
 def _added(
@@ -298,7 +323,7 @@ class _Worker:
         self._extractor: RegionExtractor | None = None
         self._opening = threading.Lock()
 
-    def __call__(self, example: Example) -> tuple[str, Regions] | UnboxedError | None:
+    def __call__(self, example: Example) -> Outcome:
         """(image key, regions) of an image; None when the store has it; or the error that it causes."""
         try:
             key = image_key(example.path, example.original_size)

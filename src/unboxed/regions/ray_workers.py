@@ -1,0 +1,181 @@
+"""Extraction by the workers of a Ray cluster, or of a local Ray; the extra `ray`.
+
+Ray Data streams the images' paths through a pool of actors, each of which opens the models once, and gives the regions
+back in the order of the dataset. One process, which is not a worker, writes the store. So the store is the one that
+threads of one process write, byte for byte, whatever the number of workers and however many of them are killed: Ray
+starts them again and repeats what they had not finished, and the store has no half of anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unboxed.data.images import open_image
+from unboxed.errors import EngineError, ImageError, UnboxedError
+from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
+from unboxed.regions.settings import settings_from_dict
+from unboxed.regions.store import RegionStore
+from unboxed.types import Example, Regions
+
+__all__ = ["RayWorkers"]
+
+_BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
+_OBJECTS = 1 << 28  # bytes of the object store of a local Ray
+_ARRAYS = ("boxes", "scores", "features", "class_probs")
+
+
+@dataclass(frozen=True)
+class RayWorkers:
+    """Workers of Ray, for `extract(…, workers=RayWorkers(2))`.
+
+    The images, the models and this package must be at the same paths on all machines.
+
+    Attributes:
+        count: of workers; each takes one core, and one GPU where the device is CUDA.
+        address: of a running cluster, such as `auto` or `ray://head:10001`; None: a local Ray is started, and stopped
+            at the end. A Ray that the program has joined already is used as it is.
+    """
+
+    count: int = 1
+    address: str | None = None
+
+    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
+        """What `extract` makes of each image, in order.
+
+        Args:
+            store: that the regions will be added to.
+            examples: the images.
+            device: that the networks run on.
+
+        Raises:
+            EngineError: Ray is not installed, does not answer, or failed.
+        """
+        ray = _ray()
+        rows = [_row(example, store.image_key(example.image_id)) for example in examples]
+        if not rows:
+            return
+        with self._joined(ray):
+            try:
+                yield from self._streamed(ray, rows, store, device)
+            except ray.exceptions.RayError as error:
+                raise EngineError(f"Ray failed: {_last_line(error)}. Repeat the command: it goes on.") from error
+
+    def _streamed(self, ray: Any, rows: list[dict[str, Any]], store: RegionStore, device: str) -> Iterator[Outcome]:
+        settings = json.dumps(store.settings.to_dict(store.path))
+        gpus = {"num_gpus": 1} if device.startswith("cuda") else {}
+        found = ray.data.from_items(rows, override_num_blocks=max(len(rows) // _BATCH, 1)).map_batches(
+            _Worker,
+            fn_constructor_args=(settings, str(store.path.resolve()), device),
+            batch_size=_BATCH,
+            compute=ray.data.ActorPoolStrategy(size=self.count),
+            num_cpus=1,
+            **gpus,
+        )
+        opened = False
+        for row in found.iter_rows():
+            outcome = _outcome(row)
+            if isinstance(outcome, tuple) and not opened:
+                extractor = RegionExtractor(store.settings, device="cpu")
+                store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
+                opened = True
+            yield outcome
+
+    @contextmanager
+    def _joined(self, ray: Any) -> Iterator[None]:
+        """A block in which this process belongs to a Ray, whose data keeps its order."""
+        started = not ray.is_initialized()
+        if started:
+            local = {"num_cpus": self.count, "include_dashboard": False, "object_store_memory": _OBJECTS}
+            options = local if self.address is None else {}
+            try:
+                ray.init(address=self.address or "local", log_to_driver=False, logging_level="ERROR", **options)
+                logging.getLogger("ray.data").setLevel(logging.ERROR)
+            except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
+                raise EngineError(
+                    f"Ray does not answer at {self.address or 'local'}: {_last_line(error)}. Check --ray-address, or "
+                    "leave it out for a local Ray."
+                ) from error
+        try:
+            context = ray.data.DataContext.get_current()
+            context.execution_options.preserve_order = True
+            context.enable_progress_bars = False
+            yield
+        finally:
+            if started:
+                ray.shutdown()
+
+
+class _Worker:
+    """An actor of Ray, which opens the models for its first image."""
+
+    def __init__(self, settings: str, folder: str, device: str) -> None:
+        self._settings, self._device = settings_from_dict(json.loads(settings), Path(folder)), device
+        self._extractor: RegionExtractor | None = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        columns = (batch["path"].tolist(), batch["size"].tolist(), batch["known"].tolist())
+        return {"outcome": [self._encoded(*row) for row in zip(*columns, strict=True)]}
+
+    def _encoded(self, path: str, size: str, known: str) -> bytes:
+        """The outcome of an image as bytes: a line of JSON, and the numbers of its regions."""
+        try:
+            original = tuple(json.loads(size)) if size else None
+            key = image_key(Path(path), original)
+            if key == known:
+                return b"{}\n"
+            if self._extractor is None:
+                self._extractor = RegionExtractor(self._settings, device=self._device)
+            return _to_bytes(key, self._extractor(open_image(Path(path)), original))
+        except UnboxedError as error:
+            return json.dumps({"error": str(error)}).encode() + b"\n"
+
+
+def _row(example: Example, known: str | None) -> dict[str, Any]:
+    size = json.dumps(example.original_size) if example.original_size else ""
+    return {"path": str(example.path.resolve()), "size": size, "known": known or ""}
+
+
+def _to_bytes(key: str, regions: Regions) -> bytes:
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(getattr(regions, name)) for name in _ARRAYS}
+    head = {"key": key, "size": [regions.width, regions.height]}
+    lists = {"class_names": regions.class_names, "sources": regions.sources}
+    return json.dumps({**head, **lists}).encode() + b"\n" + save(arrays)
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    from safetensors.numpy import load
+
+    line, _, numbers = row["outcome"].partition(b"\n")
+    head = json.loads(line)
+    if "error" in head:
+        return ImageError(head["error"])
+    if not head:
+        return None
+    boxes, scores, features, class_probs = (load(numbers)[name] for name in _ARRAYS)
+    names, sources = tuple(head["class_names"]), tuple(head["sources"])
+    return head["key"], Regions(boxes, scores, features, class_probs, names, sources, *head["size"])
+
+
+def _ray() -> Any:
+    """The package, with `ray.data`."""
+    try:
+        import ray.data
+        import ray.exceptions
+    except ImportError as error:
+        raise EngineError("Ray is not installed; install it with `pip install 'unboxed[ray]'`.") from error
+    return ray
+
+
+def _last_line(error: BaseException) -> str:
+    """The last line of a message, which names the cause where Ray shows a whole traceback."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")

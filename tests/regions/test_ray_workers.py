@@ -1,0 +1,148 @@
+"""Extraction with Ray: the store of one process, byte for byte, also after a worker was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from unboxed.cli import main
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import EngineError
+from unboxed.regions import ray_workers
+from unboxed.regions.extraction import extract
+from unboxed.regions.ray_workers import RayWorkers
+from unboxed.regions.settings import RegionSettings
+from unboxed.scenes.writing import DETECTOR
+from unboxed.types import Example
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray itself
+SETTINGS = RegionSettings(detectors=(DETECTOR,), grid=2)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def examples(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
+    """Images, one of which is a copy of another, and a file that is no image."""
+    found = list(load_dataset(tiny_dataset).split("train").examples)
+    broken = tmp_path_factory.mktemp("broken") / "broken.png"
+    broken.write_bytes(b"no image")
+    copies = [replace(example, image_id=f"copy-{example.image_id}") for example in found]
+    return [*found, *copies, replace(found[0], image_id="broken.png", path=broken)]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """A local Ray with two cores."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    pytest.importorskip("ray.data", reason="Ray Data is not installed")
+    options = {"include_dashboard": False, "object_store_memory": 1 << 27, "log_to_driver": False}
+    ray.init(address="local", num_cpus=2, **options)
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that one process writes."""
+    out = tmp_path_factory.mktemp("whole") / "store"
+    extract(examples, SETTINGS, out, workers=1, progress=False)
+    return out
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_store_is_that_of_one_process(
+    count: int, examples: list[Example], whole: Path, ray: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "store"
+    extract(examples[:9], SETTINGS, out, workers=1, progress=False)  # an extraction that was interrupted goes on
+    first = extract(examples, SETTINGS, out, workers=RayWorkers(count), progress=False)
+    assert (first.done, first.reused) == (len(examples) - 10, 9)
+    assert [image_id for image_id, _ in first.skipped] == ["broken.png"]
+    again = extract(examples, SETTINGS, out, workers=RayWorkers(count), progress=False)
+    assert (again.done, again.reused) == (0, len(examples) - 1)
+    fresh = tmp_path / "fresh"
+    extract(examples, SETTINGS, fresh, workers=RayWorkers(count), progress=False)
+    assert _files(fresh) == _files(whole)
+
+
+def test_a_killed_worker_costs_no_image(examples: list[Example], whole: Path, ray: Any, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            time.sleep(0.02)
+            for process in _descendants(os.getpid()):
+                if "_Worker" in _command(process):
+                    os.kill(process, signal.SIGKILL)
+                    killed.append(process)
+                    break
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    extract(examples, SETTINGS, tmp_path / "store", workers=RayWorkers(2), progress=False)
+    killer.join()
+    assert killed
+    assert _files(tmp_path / "store") == _files(whole)
+
+
+def _descendants(ancestor: int) -> list[int]:
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found, front = [], [ancestor]
+    while front:
+        front = [process for process, parent in parents.items() if parent in front]
+        found += front
+    return found
+
+
+def _command(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_the_command(tiny_dataset: Path, ray: Any, tmp_path: Path) -> None:
+    options = ["--grid", "2", "--no-segments"]
+    main(["regions", str(tiny_dataset), "--out", str(tmp_path / "one"), "--workers", "1", *options])
+    main(["regions", str(tiny_dataset), "--out", str(tmp_path / "ray"), "--engine", "ray", "--workers", "2", *options])
+    assert _files(tmp_path / "one") == _files(tmp_path / "ray")
+
+
+def test_an_address_needs_the_engine(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionError(f"nothing is at {options['address']}")
+
+    idle = SimpleNamespace(is_initialized=lambda: False, init=init, exceptions=SimpleNamespace(RayError=KeyError))
+    monkeypatch.setattr(ray_workers, "_ray", lambda: idle)
+    command = ["regions", str(tiny_dataset), "--out", str(tmp_path / "store"), "--grid", "2", "--ray-address", "host:1"]
+    for more, message in (([], "add --engine ray"), (["--engine", "ray"], "Ray does not answer at host:1: nothing is")):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, *more])
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(EngineError, match=r"pip install 'unboxed\[ray\]'"):
+        ray_workers._ray()
