@@ -135,7 +135,7 @@ def _trained(out: Path, run: Grounder) -> dict[str, Any]:
     """What `unboxed fit --json` prints."""
     config = run.config
     facts: dict[str, Any] = {
-        name: config.facts[name] for name in ("best", "train", "validation") if name in config.facts
+        name: config.facts[name] for name in ("best", "train", "validation", "kept") if name in config.facts
     }
     return {"run": str(out), "recipe": config.recipe, "epochs": config.options.schedule.epochs, **facts}
 
