@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,9 @@ class _Listed:
             tensors, metadata = map_tensor_file(index_file(path))
             sizes = json.loads(metadata["shards"])
             listed = _Listed(shards[: len(sizes)], tensors)
-            now = [[shard.name, shard.stat().st_size] for shard in listed.shards]
+            with os.scandir(path / "shards") as entries:  # faster than a `Path` for each
+                size_of = {entry.name: entry.stat().st_size for entry in entries}
+            now = [[shard.name, size_of[shard.name]] for shard in listed.shards]
             return listed if now == sizes and listed.shard_N.max(initial=0) < len(shards) else None
         except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             return None
