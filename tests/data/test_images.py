@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -248,3 +249,11 @@ def test_opening_an_opened_image_changes_nothing(tmp_path: Path) -> None:
     turned.save(tmp_path / "turned.png", exif=exif)
     once = open_image(tmp_path / "turned.png")
     assert once.size == (20, 30) == open_image(once).size
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_named_like_an_image_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for read in (open_image, image_size):
+        with pytest.raises(ImageError, match=r"pipe\.jpg is a pipe, a socket or a device"):
+            read(tmp_path / "pipe.jpg")

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from unboxed.errors import ExportError, UnboxedError
 from unboxed.export.exported_model import Exported
@@ -39,7 +40,7 @@ from unboxed.types import Caption, Phrase
 
 _LINE = "changed after it was written"
 _READ = (".safetensors", ".json", ".jsonl", ".npz", ".onnx", ".txt", ".gz")
-_IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+_IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8))
 _CAPTION = Caption("a man with a dog", (Phrase("a man", 0, 5), Phrase("a dog", 11, 16)))
 
 

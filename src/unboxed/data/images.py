@@ -6,6 +6,7 @@ number of pixels is read from the header and checked before any pixel is decoded
 
 from __future__ import annotations
 
+import stat
 import threading
 import warnings
 from contextlib import suppress
@@ -28,6 +29,7 @@ __all__ = [
     "UNKNOWN_SIZE",
     "image_size",
     "open_image",
+    "require_file",
     "without_suffix",
 ]
 
@@ -126,8 +128,8 @@ def without_suffix(name: str) -> str:
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
     """A file whose header is read. Raises `ImageError` if it is missing, not an image, or too large."""
     try:
-        size = path.stat().st_size
-        return _open_header(path, f"{path}", size, max_pixels)
+        require_file(path)
+        return _open_header(path, f"{path}", path.stat().st_size, max_pixels)
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist; check the path of the image.") from None
     except IsADirectoryError:
@@ -136,6 +138,17 @@ def _open_file(path: Path, max_pixels: int) -> Image.Image:
         raise ImageError(f"{path} may not be read; change its permissions.") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ImageError(f"{path} cannot be read as an image ({plain_reason(error)}); fetch it again.") from error
+
+
+def require_file(path: Path) -> None:
+    """Raise an `ImageError` for a pipe, a socket or a device: reading one may wait forever.
+
+    Raises:
+        OSError: there is no such path.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ImageError(f"{path} is a pipe, a socket or a device, and no file; name an image file.")
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.data.image_files import skipped_lines
-from unboxed.data.images import open_image
+from unboxed.data.images import open_image, require_file
 from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
@@ -306,6 +306,7 @@ def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
         ImageError: the file cannot be read.
     """
     try:
+        require_file(path)
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
