@@ -68,3 +68,18 @@ def save_grounding_dino(library: Any, folder: Path, max_text_len: int = 16) -> P
     tokenizer = word_tokenizer(library, "[UNK]", start="[CLS]", end="[SEP]")
     library.GroundingDinoProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
     return folder
+
+
+def save_image_text(library: Any, folder: Path, kind: str) -> Path:
+    """CLIP or SigLIP (`kind`) with an embedding of 8 numbers."""
+    import torch
+
+    torch.manual_seed(0)
+    text = {**_TEXT, "vocab_size": 16, "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 2}
+    config = getattr(library, f"{kind}Config")(text_config={**text, "pad_token_id": 0}, vision_config=_VISION)
+    getattr(library, f"{kind}Model")(config).eval().save_pretrained(folder)
+    size = {"size": {"height": 32, "width": 32}} | ({"do_center_crop": False} if kind == "CLIP" else {})
+    images = getattr(library, f"{kind}ImageProcessorPil")(**size)
+    tokenizer = word_tokenizer(library, "<unk>", start="<start>", end="<end>")
+    getattr(library, f"{kind}Processor")(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+    return folder

@@ -15,12 +15,14 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, is_content
 from unboxed.types import Example
 
-__all__ = ["OTHER_ZERO_SHOT", "ZERO_SHOT", "caption_nouns", "model_type", "with_queries"]
+__all__ = ["IMAGE_TEXT", "OTHER_ZERO_SHOT", "ZERO_SHOT", "caption_nouns", "model_type", "with_queries"]
 
 ZERO_SHOT = ("owlvit", "owlv2", "grounding-dino", "mm-grounding-dino")
 """The `model_type` of the zero-shot detectors that `sources.zero_shot` reads."""
 OTHER_ZERO_SHOT = ("omdet-turbo",)
 """Those that it does not."""
+IMAGE_TEXT = ("clip", "siglip")
+"""The `model_type` of the image-text encoders that `sources.image_text` reads."""
 
 
 def model_type(name: str) -> str:
@@ -51,14 +53,17 @@ def caption_nouns(examples: Iterable[Example], limit: int) -> tuple[str, ...]:
 
 
 def with_queries(settings: RegionSettings, examples: Iterable[Example]) -> RegionSettings:
-    """The settings, with the nouns of captions as queries where a zero-shot detector has none yet.
+    """The settings, with the nouns of captions as queries where a zero-shot detector or labeler has none yet.
 
     Raises:
         RegionsError: no caption has a noun.
     """
-    name = settings.detector_hf
-    if settings.queries or name is None or model_type(name) not in (*ZERO_SHOT, *OTHER_ZERO_SHOT):
+    detector, labeler = settings.detector_hf, settings.labeler
+    asks = detector is not None and model_type(detector) in (*ZERO_SHOT, *OTHER_ZERO_SHOT)
+    compares = labeler is not None and labeler.is_dir()
+    if settings.queries or not (asks or compares):
         return settings
+    name = detector if asks else labeler
     nouns = caption_nouns(examples, settings.query_limit)
     if not nouns:
         raise RegionsError(

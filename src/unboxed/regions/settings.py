@@ -55,10 +55,11 @@ class RegionSettings:
     """Segmenter of body parts, an ONNX file, which runs on the crop of each person; it replaces the fractions of the
     person's box that are proposed without it."""
     labeler: Path | None = field(default=None, metadata=_ADDED)
-    """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], which runs on every region."""
+    """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], or the folder of CLIP or SigLIP,
+    which compares them with `queries`; it runs on every region."""
     queries: tuple[str, ...] = field(default=(), metadata=_ADDED)
-    """What a zero-shot detector among the models of transformers (OWLv2, Grounding DINO) is asked for; by default the
-    nouns of the training captions."""
+    """What a zero-shot detector (OWLv2, Grounding DINO) is asked for, and what CLIP or SigLIP compare crops with; by
+    default the nouns of the training captions."""
     query_limit: int = field(default=256, metadata=_ADDED)
     """Ask for at most this many nouns of the captions, the most frequent ones."""
     whole_image: bool = field(default=True, metadata=PROPOSES)

@@ -2,7 +2,8 @@
 
 A detector knows few classes, but sees where they are. A labeler knows hundreds, and tells what a given box shows. The
 network has the outputs `scores` [n, K] in 0..1, of classes that do not exclude each other, and `embedding` [n, V].
-The input is RGB, (x - 127.5) / 127.5 unless the metadata give `mean` and `std`.
+The input is RGB, (x - 127.5) / 127.5 unless the metadata give `mean` and `std`. A folder is an image-text encoder, and
+its classes are the queries.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from unboxed.regions.base import Detected, FeatureBlock, FeatureMap, Proposals, 
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import Network, check_channels, class_list
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.sources.image_text import ImageTextEncoder
 from unboxed.types import LABELER, Array
 
 __all__ = ["LABELER", "Labeler", "LabelerFeatures"]
@@ -29,14 +31,16 @@ class Labeler(RegionSource):
 
     names = (LABELER,)
     settings = ("labeler",)
-    needs = "an ONNX file"
+    needs = "an ONNX file, or the folder of CLIP or SigLIP"
     finds = "nothing by itself; it says what every region shows"
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
         self._network = network = _open(settings)
-        shapes = dict(network.outputs)
-        names = class_list(network, None, shapes["scores"][1])
+        if isinstance(network, ImageTextEncoder):
+            names = network.class_names
+        else:
+            names = class_list(network, None, dict(network.outputs)["scores"][1])
         self.class_names = tuple(f"{LABELER}:{name}" for name in names)
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
@@ -50,7 +54,8 @@ class Labeler(RegionSource):
             RegionsError: scores outside [0, 1].
         """
         score_RK = _looked(self._network, view, proposals.boxes, self.options.crop_size)[0]
-        check_channels(self._network, score_RK.shape[1], self.class_names)
+        if isinstance(self._network, Network):
+            check_channels(self._network, score_RK.shape[1], self.class_names)
         if score_RK.size and not (score_RK.min() >= -1e-6 and score_RK.max() <= 1 + 1e-6):
             raise RegionsError(
                 f"{self._network.path} has scores from {score_RK.min():.3g} to {score_RK.max():.3g}; export it with a "
@@ -81,8 +86,10 @@ class LabelerFeatures(RegionFeature):
         return [FeatureBlock(LABELER, _looked(self._network, view, boxes, self.options.crop_size)[1])]
 
 
-def _open(settings: RegionSettings) -> Network:
+def _open(settings: RegionSettings) -> Network | ImageTextEncoder:
     assert settings.labeler is not None
+    if settings.labeler.is_dir():
+        return ImageTextEncoder(settings.labeler, settings.queries)
     network = Network(settings.labeler)
     shapes = dict(network.outputs)
     if any(len(shapes.get(name, ())) != 2 for name in ("scores", "embedding")):
@@ -93,8 +100,10 @@ def _open(settings: RegionSettings) -> Network:
     return network
 
 
-def _looked(network: Network, view: View, boxes: Array, side: int) -> tuple[Array, Array]:
+def _looked(network: Network | ImageTextEncoder, view: View, boxes: Array, side: int) -> tuple[Array, Array]:
     """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
+    if isinstance(network, ImageTextEncoder):
+        return network.looked(view, boxes)
     key = (network.path, side, boxes.tobytes())
     if key not in view.computed:
         width, height = network.input_size or (side, side)
