@@ -110,7 +110,7 @@ _ATTENTION = tuple(
     for recipe, paper in _HOSTS.items()
     for name, objective, options in (
         ("", "", ""),
-        ("-npair", ", with the N-pair loss", " --contrast npair --images-per-batch 32"),
+        ("-npair", ", with the N-pair loss", " --contrast npair --images-per-batch 32 --epochs 12"),
     )
 )
 

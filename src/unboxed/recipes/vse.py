@@ -7,11 +7,12 @@ The cosine of the mean of the regions and the mean of the words, trained with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RunError
 from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
     from unboxed.attention.base import Aligner
@@ -22,6 +23,8 @@ __all__ = ["VSE"]
 @dataclass(frozen=True)
 class VSE(MatchingConfig):
     """VSE++ on regions. The paper: joint width 1024, the last state of a GRU.
+
+    Its epochs are cheap, and after twelve its validation curve still rises: it has twice as many by default.
 
     Attributes:
         text_pooling: the vector of a caption: the `mean` of its words' states, or the `last` state (the paper).
@@ -41,6 +44,9 @@ class VSE(MatchingConfig):
     measure: Literal["cosine", "order"] = "cosine"
     imgnorm: bool = True
     use_abs: bool = False
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(epochs=24, images_per_batch=8, captions_per_image=5, select_on="retrieval")
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
