@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from unboxed.evaluation import presence
 from unboxed.evaluation.presence import PresenceScores, score_presence
 from unboxed.inference.calibration import PresenceCalibration
+from unboxed.inference.ranks import area_under_curve
 from unboxed.training.calibration import SwappedPhrases
-from unboxed.training.keeping import area_under_curve
 
 CALIBRATED = SimpleNamespace(
     grounder=SimpleNamespace(config=SimpleNamespace(presence=PresenceCalibration(slope=1.0, bias=0.0, phrases=1)))

@@ -160,7 +160,7 @@ def _missing(paths: list[Path], examples: list[Example]) -> None:
     [
         (_dataset_changed, "another dataset"),
         (_settings_changed, r"other settings than .*grid: 3 there, 2 here"),
-        (_other_count, "part 1/2 and .* part 2/3: not of one extraction"),
+        (_other_count, "part 1/2 and .* part 2/3: not parts of one whole"),
         (_twice, "both hold part 1/2"),
         (_damaged, "part.json cannot be read"),
         (_newer, "part.json cannot be read .*version 2"),

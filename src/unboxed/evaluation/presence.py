@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.ranks import area_under_curve
 from unboxed.training.calibration import swapped_phrases
-from unboxed.training.keeping import area_under_curve
 from unboxed.types import Example
 
 __all__ = ["PresenceScores", "score_presence"]

@@ -1,4 +1,6 @@
-"""Ranks of the correct results among all images and captions, without sorting: incorrect candidates are counted.
+"""Ranks of the correct results among all images and captions, and the area under the curve of two classes.
+
+Ranks are found without sorting: incorrect candidates are counted.
 
 The rank of a query's correct result is 1 + the number of incorrect candidates that score at least as high: ties count
 against the model, and so does NaN. The correct result of an image is the best of its captions; its other captions are
@@ -10,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["retrieval_ranks", "rsum"]
+__all__ = ["area_under_curve", "retrieval_ranks", "rsum"]
 
 _BLOCK = 1 << 24  # pairs compared at a time: bounds the memory, not the result
 
@@ -41,3 +43,11 @@ def retrieval_ranks(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> tu
 def rsum(score_BC: npt.NDArray[np.floating], image_of_C: Index) -> float:
     """The sum in [0, 600] of R@1, R@5 and R@10 of both directions, in percent; see `retrieval_ranks`."""
     return float(sum(100 * (rank <= k).mean() for rank in retrieval_ranks(score_BC, image_of_C) for k in (1, 5, 10)))
+
+
+def area_under_curve(score_N: npt.NDArray[np.float64], present_N: npt.NDArray[np.bool_]) -> float:
+    """The share of pairs of a present and an absent phrase in which the present one scores higher; ties count half."""
+    absent = np.sort(score_N[~present_N])
+    below = np.searchsorted(absent, score_N[present_N], side="left")
+    not_above = np.searchsorted(absent, score_N[present_N], side="right")
+    return float((below + not_above).mean() / 2 / len(absent))

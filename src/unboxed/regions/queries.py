@@ -15,9 +15,18 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, is_content
 from unboxed.types import Example
 
-__all__ = ["IMAGE_TEXT", "OTHER_ZERO_SHOT", "ZERO_SHOT", "caption_nouns", "model_type", "with_queries"]
+__all__ = [
+    "GROUNDING_DINO",
+    "IMAGE_TEXT",
+    "OTHER_ZERO_SHOT",
+    "OWL",
+    "caption_nouns",
+    "is_zero_shot",
+    "model_type",
+    "with_queries",
+]
 
-ZERO_SHOT = ("owlvit", "owlv2", "grounding-dino", "mm-grounding-dino")
+OWL, GROUNDING_DINO = ("owlvit", "owlv2"), ("grounding-dino", "mm-grounding-dino")
 """The `model_type` of the zero-shot detectors that `sources.zero_shot` reads."""
 OTHER_ZERO_SHOT = ("omdet-turbo",)
 """Those that it does not."""
@@ -36,6 +45,11 @@ def model_type(name: str) -> str:
     except (OSError, ValueError, RecursionError):
         return ""
     return str(found.get("model_type", "")) if isinstance(found, dict) else ""
+
+
+def is_zero_shot(name: str) -> bool:
+    """Whether a hub name or local folder is a zero-shot detector, one that is not read included."""
+    return model_type(name) in (*OWL, *GROUNDING_DINO, *OTHER_ZERO_SHOT)
 
 
 def caption_nouns(examples: Iterable[Example], limit: int) -> tuple[str, ...]:
@@ -59,7 +73,7 @@ def with_queries(settings: RegionSettings, examples: Iterable[Example]) -> Regio
         RegionsError: no caption has a noun.
     """
     detector, labeler = settings.detector_hf, settings.labeler
-    asks = detector is not None and model_type(detector) in (*ZERO_SHOT, *OTHER_ZERO_SHOT)
+    asks = detector is not None and is_zero_shot(detector)
     compares = labeler is not None and labeler.is_dir()
     if settings.queries or not (asks or compares):
         return settings

@@ -120,7 +120,7 @@ def require_all_parts(records: Iterable[tuple[Path, PartRecord]]) -> None:
         if not record.finished:
             raise StoreError(f"{path}: part {record.part} is not finished; run its command again, it goes on.")
         if record.part.count != of_first.part.count:
-            raise StoreError(f"{first} is part {of_first.part} and {path} part {record.part}: not of one extraction.")
+            raise StoreError(f"{first} is part {of_first.part} and {path} part {record.part}: not parts of one whole.")
         if record.part.number in number_of:
             raise StoreError(f"{number_of[record.part.number]} and {path} both hold part {record.part}.")
         number_of[record.part.number] = path

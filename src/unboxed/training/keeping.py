@@ -21,13 +21,13 @@ from unboxed.boxes import iou
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounding import CaptionsOfImages
-from unboxed.inference.ranks import rsum
+from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
 from unboxed.recipes.embeddings import phrase_prior
 from unboxed.training.calibration import SwappedPhrases, swapped_phrases
 from unboxed.types import Array, Example
 
-__all__ = ["FEWEST_SURE", "NEEDED_AGREEMENT", "Kept", "area_under_curve", "decided", "kept_boxes", "sure_regions"]
+__all__ = ["FEWEST_SURE", "NEEDED_AGREEMENT", "Kept", "decided", "kept_boxes", "sure_regions"]
 
 NEEDED_AGREEMENT = 0.75
 """Share of the regions the prior is sure of that the trained attention must find.
@@ -235,11 +235,3 @@ def _logits(
     if curve is None:
         return np.zeros_like(match_N)
     return np.array([curve.logit(*given) for given in zip(match_N.tolist(), prior_N.tolist(), strict=True)])
-
-
-def area_under_curve(score_N: npt.NDArray[np.float64], present_N: npt.NDArray[np.bool_]) -> float:
-    """The share of pairs of a present and an absent phrase in which the present one scores higher; ties count half."""
-    absent = np.sort(score_N[~present_N])
-    below = np.searchsorted(absent, score_N[present_N], side="left")
-    not_above = np.searchsorted(absent, score_N[present_N], side="right")
-    return float((below + not_above).mean() / 2 / len(absent))

@@ -10,7 +10,7 @@ import numpy as np
 from unboxed import boxes as box_arithmetic
 from unboxed.regions.base import Detected, Detections, FeatureMap, Proposals, RegionSource, distinct_class_names
 from unboxed.regions.image_view import View
-from unboxed.regions.queries import OTHER_ZERO_SHOT, ZERO_SHOT, model_type
+from unboxed.regions.queries import is_zero_shot
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import OnnxDetector, TransformersDetector
 from unboxed.regions.sources.geometry import person_scores
@@ -44,10 +44,9 @@ class Detectors(RegionSource):
             others = [detector.class_names for detector in detectors]
             detectors.append(OnnxDetector(path, settings.detector_size, settings.class_names, others=others))
         if settings.detector_hf:
-            asked = model_type(settings.detector_hf) in (*ZERO_SHOT, *OTHER_ZERO_SHOT)
             detectors.append(
                 ZeroShotDetector(settings.detector_hf, settings.queries)
-                if asked
+                if is_zero_shot(settings.detector_hf)
                 else TransformersDetector(settings.detector_hf)
             )
         self._detectors = detectors

@@ -20,7 +20,7 @@ from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import load_transformers
-from unboxed.regions.queries import OTHER_ZERO_SHOT, model_type
+from unboxed.regions.queries import GROUNDING_DINO, OTHER_ZERO_SHOT, OWL, model_type
 from unboxed.regions.sources.detector_layouts import corners
 
 __all__ = ["GroundingDino", "Owl", "ZeroShotDetector", "ZeroShotModel", "open_zero_shot"]
@@ -62,7 +62,7 @@ class ZeroShotModel(ABC):
 class Owl(ZeroShotModel):
     """OWL-ViT and OWLv2: every patch of the image has a box, and its embedding is compared with those of the texts."""
 
-    types = ("owlvit", "owlv2")
+    types = OWL
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -109,7 +109,7 @@ class GroundingDino(ZeroShotModel):
     Texts that do not fit into one prompt are asked for in several, each of which runs the model again.
     """
 
-    types = ("grounding-dino", "mm-grounding-dino")
+    types = GROUNDING_DINO
 
     def detect(self, view: View, queries: Sequence[str]) -> Detections:
         """The best 300 boxes of each prompt; the scores of texts of other prompts are 0."""

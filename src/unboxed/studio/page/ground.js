@@ -2,7 +2,7 @@
 
 import { ApiError, pictureUrl, postForm } from "./api.js";
 import { AnnotatedImage } from "./annotated_image.js";
-import { annotatedPicture } from "./annotated_picture.js";
+import { annotatedPng } from "./annotated_png.js";
 import { renderCaption } from "./caption.js";
 import { $, create, formatCount, formatNumber, setColours, showAlert } from "./elements.js";
 import { FolderView } from "./folder.js";
@@ -418,7 +418,7 @@ export class GroundView {
   // The picture with the boxes that are shown, above the caption.
   async downloadPicture() {
     try {
-      this.save(await annotatedPicture(this.picture, this.result, (p) => this.colours(p)), "boxes.png");
+      this.save(await annotatedPng(this.picture, this.result, (p) => this.colours(p)), "boxes.png");
     } catch (error) {
       this.showError(error.message);
     }

@@ -5,7 +5,7 @@ const PAPER = "#ffffff";
 const TEXT = "#1b1f24";
 
 /** Draws the boxes that an `AnnotatedImage` shows. `colours(p)` are the colour of a phrase and that of text on it. */
-export async function annotatedPicture({ image, boxes, size }, { caption, phrases }, colours) {
+export async function annotatedPng({ image, boxes, size }, { caption, phrases }, colours) {
   const { naturalWidth: width, naturalHeight: height } = image;
   const unit = Math.max(1, Math.sqrt(width * height) / 640); // strokes and text grow with the picture
   const canvas = document.createElement("canvas");
