@@ -79,7 +79,7 @@ def test_phrases_are_printed_with_their_best_boxes(
 
 def test_a_plural_is_printed_with_all_boxes_of_its_set() -> None:
     boxes = [[0, 0, 9, 9], [0, 0, 5, 9], [5, 0, 9, 9]]
-    phrase = GroundedPhrase("two dogs", 0, 8, boxes, [0.5, 0.4, 0.3], confidence=0.75, members=(1, 2))
+    phrase = GroundedPhrase("two dogs", 0, 8, boxes, [0.5, 0.4, 0.3], confidence=0.75, set_ranks=(1, 2))
     assert _phrase_line(phrase, absent=False) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  probability 0.75"
 
 

@@ -57,7 +57,7 @@ def test_the_boxes_of_a_plural_are_kept_wherever_they_rank(
     example: Example, grounding: Grounding, tmp_path: Path
 ) -> None:
     boxes = [[0, 0, 200, 100], [0, 0, 50, 50], [5, 5, 9, 9], [60, 0, 100, 50]]
-    plural = replace(grounding.phrases[0], boxes=boxes, scores=[4, 3, 2, 1], members=(1, 3))
+    plural = replace(grounding.phrases[0], boxes=boxes, scores=[4, 3, 2, 1], set_ranks=(1, 3))
     with GroundingsFile(tmp_path / "g.jsonl", "run", 1) as file:
         file.add("key", [replace(grounding, phrases=(plural,))], example)
     (read,) = GroundingsFile(tmp_path / "g.jsonl", "run", 1).get("key")

@@ -73,7 +73,7 @@ def test_several_boxes_a_phrase(groundings: list[Grounding]) -> None:
 
 def test_a_plural_has_a_box_for_each_thing_unless_turned_off(ground: Ground) -> None:
     found = ground("Two men.", ("Two men", MAN, 1.0))
-    phrase = replace(found.phrases[0], boxes=[[0, 0, 200, 100], MAN, DOG], scores=[1, 0.9, 0.8], members=(1, 2))
+    phrase = replace(found.phrases[0], boxes=[[0, 0, 200, 100], MAN, DOG], scores=[1, 0.9, 0.8], set_ranks=(1, 2))
     grounding = replace(found, phrases=(phrase,))
 
     def boxes(**options: bool) -> list[list[float]]:

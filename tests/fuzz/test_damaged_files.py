@@ -180,7 +180,7 @@ def _write_export(folder: Path) -> None:
 
 def _write_outcomes(folder: Path) -> None:
     phrase = {"text": "a box", "start": 0, "end": 5, "boxes": [[1, 2, 3, 4]], "scores": [0.5], "confidence": 0.5}
-    grounding = {"caption": "a box", "width": 9, "height": 9, "phrases": [{**phrase, "types": [], "members": [0]}]}
+    grounding = {"caption": "a box", "width": 9, "height": 9, "phrases": [{**phrase, "types": [], "set_ranks": [0]}]}
     lines = [
         {"format": "unboxed-groundings", "version": 2, "run": "run", "top": 5},
         {"key": "k", "groundings": [grounding]},

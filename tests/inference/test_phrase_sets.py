@@ -75,14 +75,14 @@ def test_a_grounder_answers_plurals_with_sets(tiny_run: object, tiny_dataset: ob
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     one, two = grounder.ground(image, "a box and two boxes").phrases
     assert (one.text, two.text) == ("a box", "two boxes")
-    assert one.members == (0,) and len(two.members) <= 2
-    np.testing.assert_array_equal(two.set_boxes, two.boxes[list(two.members)])
+    assert one.set_ranks == (0,) and len(two.set_ranks) <= 2
+    np.testing.assert_array_equal(two.set_boxes, two.boxes[list(two.set_ranks)])
 
 
 def test_a_set_may_have_ranks_beyond_the_best_boxes() -> None:
-    phrase = GroundedPhrase("two men", 0, 7, _boxes(LEFT, MIDDLE, RIGHT), [3, 2, 1], members=(0, 2))
+    phrase = GroundedPhrase("two men", 0, 7, _boxes(LEFT, MIDDLE, RIGHT), [3, 2, 1], set_ranks=(0, 2))
     assert phrase.set_boxes.tolist() == [LEFT, RIGHT]
     assert [phrase.chosen(top) for top in (1, 2, 9)] == [[0, 2], [0, 1, 2], [0, 1, 2]]
-    assert replace(phrase, members=(1, 2)).chosen() == [1, 2], "the best box shows the group"
-    assert replace(phrase, members=(1, 2)).with_members(1) == [0, 1, 2]
+    assert replace(phrase, set_ranks=(1, 2)).chosen() == [1, 2], "the best box shows the group"
+    assert replace(phrase, set_ranks=(1, 2)).with_set(1) == [0, 1, 2]
     assert GroundedPhrase("a man", 0, 5, np.zeros((0, 4)), []).set_boxes.shape == (0, 4)

@@ -127,8 +127,8 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
     for phrase, map_YX in zip(grounding.phrases, grounding.heat_PYX, strict=True):
         heat_HW = positive_heat(upsampled(map_YX, grounding.width, grounding.height))
         order, scores = rank_by_heat(heat_HW, boxes, alpha)
-        members = phrase_set(boxes[order], scores[order], phrase_number(phrase.text))
-        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order], members=members))
+        set_ranks = phrase_set(boxes[order], scores[order], phrase_number(phrase.text))
+        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order], set_ranks=set_ranks))
     return replace(grounding, phrases=tuple(phrases))
 
 

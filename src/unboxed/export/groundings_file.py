@@ -132,7 +132,7 @@ def _is_complete(entry: dict[str, Any]) -> bool:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
                 if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float | None):
                     return False
-                if not all(isinstance(rank, int) and 0 <= rank < len(boxes) for rank in phrase.members):
+                if not all(isinstance(rank, int) and 0 <= rank < len(boxes) for rank in phrase.set_ranks):
                     return False
                 if boxes.shape != (len(scores), 4) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
                     return False
@@ -154,7 +154,7 @@ def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -
 
 
 def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) -> dict[str, Any]:
-    kept = phrase.with_members(top)
+    kept = phrase.with_set(top)
     return {
         "text": phrase.text,
         "start": phrase.start,
@@ -163,13 +163,13 @@ def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) ->
         "scores": [round(score, 6) for score in phrase.scores[kept].tolist()],
         "confidence": phrase.confidence,
         "types": types,
-        "members": [kept.index(rank) for rank in phrase.members if rank in kept],
+        "set_ranks": [kept.index(rank) for rank in phrase.set_ranks if rank in kept],
     }
 
 
 def _from_json(entry: dict[str, Any]) -> Grounding:
     phrases = tuple(
-        GroundedPhrase(**{**phrase, "types": tuple(phrase["types"]), "members": tuple(phrase["members"])})
+        GroundedPhrase(**{**phrase, "types": tuple(phrase["types"]), "set_ranks": tuple(phrase["set_ranks"])})
         for phrase in entry["phrases"]
     )
     size = (entry["width"], entry["height"])

@@ -188,7 +188,7 @@ def ground_encoded(
                 phrase.end,
                 *answer.ranked,
                 *own[:2],
-                members=answer.members(phrase.text),
+                set_ranks=answer.set_ranks(phrase.text),
                 prior=own[2],
             )
             for phrase, answer, own in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
@@ -230,7 +230,7 @@ class _Answer(NamedTuple):
     ranked: tuple[Array, Array]
     regions: tuple[npt.NDArray[np.intp], Regions] | None = None
 
-    def members(self, phrase: str) -> tuple[int, ...]:
+    def set_ranks(self, phrase: str) -> tuple[int, ...]:
         """The ranks of the boxes that the phrase refers to."""
         number = phrase_number(phrase)
         if number == 1:

@@ -37,7 +37,7 @@ class GroundedPhrase:
         confidence: the calibrated probability in [0, 1] that the phrase is in the image; None of a model that was not
             calibrated.
         types: Entities types such as `people`, if the given caption has them.
-        members: the ranks of the boxes that the phrase refers to together: the best one, or several for "two people"
+        set_ranks: the ranks of the boxes that the phrase refers to together: the best one, or several for "two people"
             (see `inference.phrase_sets`).
         prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase.
             None of a run without a prior.
@@ -51,7 +51,7 @@ class GroundedPhrase:
     match: float | None = None
     confidence: float | None = None
     types: tuple[str, ...] = ()
-    members: tuple[int, ...] = (0,)
+    set_ranks: tuple[int, ...] = (0,)
     prior: float | None = None
 
     def __post_init__(self) -> None:
@@ -63,17 +63,17 @@ class GroundedPhrase:
         return f"GroundedPhrase({self.text!r}, best box {best}, confidence {self.confidence})"
 
     def chosen(self, top: int = 1) -> list[int]:
-        """The ranks of the boxes to show, in order: `members`, and the `top` best where that is more than one."""
-        return self.with_members(top if top > 1 else 0)
+        """The ranks of the boxes to show, in order: `set_ranks`, and the `top` best where that is more than one."""
+        return self.with_set(top if top > 1 else 0)
 
-    def with_members(self, top: int) -> list[int]:
-        """The ranks of the `top` best boxes and of `members`, in order."""
-        return sorted({rank for rank in (*range(top), *self.members) if rank < len(self.boxes)})
+    def with_set(self, top: int) -> list[int]:
+        """The ranks of the `top` best boxes and of `set_ranks`, in order."""
+        return sorted({rank for rank in (*range(top), *self.set_ranks) if rank < len(self.boxes)})
 
     @property
     def set_boxes(self) -> Array:
-        """`[M, 4]`, the boxes of `members`: one for each thing that the phrase names, as far as they were found."""
-        return self.boxes[[rank for rank in self.members if rank < len(self.boxes)]]
+        """`[M, 4]`, the boxes of `set_ranks`: one for each thing that the phrase names, as far as they were found."""
+        return self.boxes[[rank for rank in self.set_ranks if rank < len(self.boxes)]]
 
     @property
     def present(self) -> bool:

@@ -244,14 +244,14 @@ def extract(
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []
-    file = None if part is None else PartRecord.of(part, [example.image_id for example in wanted])
-    if file is not None:
-        wanted = [example for example in wanted if example.image_id in file.places]
+    record = None if part is None else PartRecord.of(part, [example.image_id for example in wanted])
+    if record is not None:
+        wanted = [example for example in wanted if example.image_id in record.places]
     if not (out / "store.json").is_file():
         RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
     silent = SilentSources(settings, show if progress else lambda line: None)
     with RegionStore.create_or_resume(out, settings) as store:
-        _mark(store, file)
+        _mark(store, record)
         outcomes = _outcomes(workers, store, wanted, device)
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if outcome is None:
@@ -262,8 +262,8 @@ def extract(
                 raise error
             else:
                 skipped.append((example.image_id, str(error)))
-    if file is not None:
-        write_part(store, file._replace(finished=True))
+    if record is not None:
+        write_part(store, record._replace(finished=True))
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed, silent.warnings)
@@ -291,10 +291,10 @@ def _added(
     return None
 
 
-def _mark(store: RegionStore, file: PartRecord | None) -> None:
+def _mark(store: RegionStore, record: PartRecord | None) -> None:
     """Write which part the store holds; a store of a part gets no other images."""
-    if file is not None:
-        write_part(store, file)
+    if record is not None:
+        write_part(store, record)
     elif (present := read_part(store.path)) is not None:
         raise StoreError(f"{store.path} holds part {present.part} alone; name it, or choose another folder.")
 

@@ -27,6 +27,7 @@ Half = npt.NDArray[np.float16]
 
 _LARGEST_HALF = 65504.0
 _SCALES = ("features.scales", "class_probs.scales")
+_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 _CHECKED_IMAGES = 16
 """So many images are checked at once: their arrays stay in the cache of the processor."""
 
@@ -201,9 +202,6 @@ def write_shard(
 
 def _widths(text: str | None) -> tuple[int, ...] | None:
     return None if text is None else tuple(int(width) for width in json.loads(text))
-
-
-_DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 def _damaged(path: Path, error: Exception) -> StoreError:

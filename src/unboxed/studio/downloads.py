@@ -50,8 +50,8 @@ def write_download(
         least = -inf if min_score is None else min_score
         chosen = phrase.chosen(top) if phrase.present or absent else []
         kept = [rank for rank in chosen if phrase.scores[rank] >= least]
-        members = tuple(kept.index(rank) for rank in phrase.members if rank in kept)
-        phrases.append(replace(phrase, boxes=phrase.boxes[kept], scores=phrase.scores[kept], members=members))
+        set_ranks = tuple(kept.index(rank) for rank in phrase.set_ranks if rank in kept)
+        phrases.append(replace(phrase, boxes=phrase.boxes[kept], scores=phrase.scores[kept], set_ranks=set_ranks))
     return FORMATS[format_name].write(replace(grounding, phrases=tuple(phrases)), image_name)
 
 

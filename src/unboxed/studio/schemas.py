@@ -62,7 +62,7 @@ class PhraseBoxes(BaseModel):
     end: int = Field(description="Index after its last character.")
     boxes: list[Box]
     scores: list[float]
-    members: Annotated[
+    set_ranks: Annotated[
         list[int],
         Field(description="Which of the boxes the phrase refers to: the best one, or several for “two people”."),
     ] = [0]
@@ -259,14 +259,14 @@ def image_info(image: ExtractedImage) -> ImageInfo:
 
 def phrase_boxes(phrase: GroundedPhrase, top: int) -> PhraseBoxes:
     """A grounded phrase with its `top` best boxes and those that it refers to; none with `top` 0."""
-    kept = phrase.with_members(top) if top else []
+    kept = phrase.with_set(top) if top else []
     return PhraseBoxes(
         text=phrase.text,
         start=phrase.start,
         end=phrase.end,
         boxes=box_rows(phrase.boxes[kept]),
         scores=_rounded(phrase.scores[kept]),
-        members=[kept.index(rank) for rank in phrase.members if rank in kept],
+        set_ranks=[kept.index(rank) for rank in phrase.set_ranks if rank in kept],
         present=phrase.present,
         confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
     )

@@ -77,7 +77,7 @@ def draw_grounding(
         caption: the text that the spans of `phrases` index.
         phrases: boxes in pixels of `image`; a phrase without boxes gets no colour in the caption.
         gold: phrases whose gold boxes are drawn dashed, in the colour of the phrase with the same span.
-        top: boxes drawn per phrase, at least 1; those that are not `members` of a `GroundedPhrase` with thinner lines.
+        top: boxes drawn per phrase, at least 1; those beside its `set_ranks` with thinner lines.
         scale: the picture's width divided by the image's; None enlarges an image whose long side has fewer than 800
             pixels to 800, and keeps the size of others.
 
@@ -132,12 +132,12 @@ def draw_boxes(
     tags = []
     for phrase in sorted(phrases, key=_first_area, reverse=True):  # small boxes are drawn over large ones
         colour = colours[phrase.start, phrase.end]
-        members = getattr(phrase, "members", (0,))
-        ranks = sorted({*members, *range(top if top > 1 else 0)} & set(range(len(phrase.boxes))))
+        set_ranks = getattr(phrase, "set_ranks", (0,))
+        ranks = sorted({*set_ranks, *range(top if top > 1 else 0)} & set(range(len(phrase.boxes))))
         for rank in ranks:
             outline = _inset(_scaled(phrase.boxes[rank], scale), drawn, layer.line)
             drawn.append(outline)
-            layer.box(outline, colour, layer.line if rank in members else layer.line / 2)
+            layer.box(outline, colour, layer.line if rank in set_ranks else layer.line / 2)
             if rank == ranks[0]:
                 tags.append((outline, phrase.text, colour))
     if tagged:

@@ -84,7 +84,7 @@ export class BrowseView {
     picture.show(pictureUrl(photo.id, "thumbnail"), { size: [photo.width, photo.height], shape: photo.shape, alt: photo.name });
     picture.setBoxes(phrases.flatMap((phrase, p) => [
       ...phrase.gold.map((box) => ({ box, phrase: p, gold: true, colours: colours(p) })),
-      ...phrase.members.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: colours(p), label: phrase.text })),
+      ...phrase.set_ranks.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: colours(p), label: phrase.text })),
     ]));
     renderCaption(line, {
       caption,

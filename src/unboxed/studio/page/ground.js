@@ -332,10 +332,10 @@ export class GroundView {
       const hasBoxes = phrase.present || $("absent").checked;
       // The boxes that a phrase such as “two people” refers to, and on request the best boxes.
       const best = this.top > 1 ? this.top : 0;
-      const shown = (rank) => (rank < best || phrase.members.includes(rank)) && phrase.scores[rank] >= minScore;
+      const shown = (rank) => (rank < best || phrase.set_ranks.includes(rank)) && phrase.scores[rank] >= minScore;
       const kept = hasBoxes ? [...phrase.boxes.keys()].filter(shown) : [];
       for (const rank of kept) {
-        const extra = !phrase.members.includes(rank);
+        const extra = !phrase.set_ranks.includes(rank);
         boxes.push({ box: phrase.boxes[rank], phrase: p, rank, extra, colours: this.colours(p), label: phrase.text });
       }
       $("caption-line").querySelector(`[data-phrase="${p}"]`)?.classList.toggle("absent", kept.length === 0);

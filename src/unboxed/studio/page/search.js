@@ -70,7 +70,7 @@ export class SearchView {
     const picture = new AnnotatedImage({ tags: false });
     pictures.push(picture);
     picture.show(pictureUrl(id, "thumbnail"), { size: [width, height], shape, alt: "" });
-    picture.setBoxes(phrases.flatMap((phrase, p) => phrase.members.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: this.info.palette[p % this.info.palette.length], label: phrase.text }))));
+    picture.setBoxes(phrases.flatMap((phrase, p) => phrase.set_ranks.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: this.info.palette[p % this.info.palette.length], label: phrase.text }))));
     const found = phrases.map((phrase) => phrase.text).join(", ");
     const label = `${rank + 1}: ${name}, score ${score.toFixed(2)}${found ? `, with ${found}` : ""}. Open`;
     const under = create("span", { className: "under" }, create("span", { textContent: name }), create("b", { textContent: score.toFixed(2) }));
