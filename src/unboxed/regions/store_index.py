@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from unboxed.errors import StoreError
 from unboxed.regions.shards import Shard, ShardEntry
+from unboxed.runtime.packed_texts import packed, unpacked
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import map_tensor_file, write_tensor_file
 
@@ -162,18 +163,17 @@ class _Listed:
         return None
 
     def _name(self, row: int) -> str:
-        start = int(self._ends_N[row - 1]) if row else 0
-        return bytes(self._characters[start : int(self._ends_N[row])]).decode("utf-8", "surrogatepass")
+        return unpacked(self._characters, self._ends_N, row)
 
 
 def _write(file: Path, shards: list[Path], places: Mapping[str, tuple[int, int]]) -> None:
-    names = [image_id.encode("utf-8", "surrogatepass") for image_id in places]
+    characters, ends_N = packed(places)
     hash_N = np.array([_hash(image_id) for image_id in places], np.int64)
     order_N = hash_N.argsort(kind="stable")
     place_N2 = np.array(list(places.values()), np.int32)
     tensors: dict[str, npt.NDArray[Any]] = {
-        "characters": np.frombuffer(b"".join(names), np.uint8),
-        "ends": np.cumsum([len(name) for name in names], dtype=np.int64),
+        "characters": characters,
+        "ends": ends_N,
         "hashes": hash_N[order_N],
         "rows": order_N.astype(np.int32),
         "shards": place_N2[:, 0],

@@ -14,11 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import SearchError, plain_reason
+from unboxed.runtime.packed_texts import packed, unpacked
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
@@ -56,17 +56,14 @@ class Texts:
     @staticmethod
     def of(texts: Sequence[str]) -> Texts:
         """Encode texts; lone surrogates, which file names may have, are kept."""
-        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-        ends = np.cumsum([len(text) for text in encoded], dtype=np.int64) if encoded else np.zeros(0, np.int64)
-        characters = np.frombuffer(b"".join(encoded), np.uint8).copy()
-        return Texts(torch.from_numpy(characters), torch.from_numpy(ends))
+        characters, ends = packed(texts)
+        return Texts(torch.from_numpy(characters.copy()), torch.from_numpy(ends))
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, index: int) -> str:
-        start = int(self.ends[index - 1]) if index else 0
-        return bytes(self.characters[start : int(self.ends[index])].numpy()).decode("utf-8", "surrogatepass")
+        return unpacked(self.characters.numpy(), self.ends.numpy(), index)
 
     def all(self) -> list[str]:
         """Every text."""
