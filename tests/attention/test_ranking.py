@@ -202,3 +202,10 @@ def test_weights_outside_their_range_are_refused(options: dict[str, float], mess
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pooling is one of .*not 'median'"):
         pool_words(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), "median")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"consensus": -1.0}, {"overlap_power": 0.0}])
+def test_weights_out_of_range_are_errors(wrong: dict[str, float]) -> None:
+    for value in (*wrong.values(), float("nan"), float("inf")):
+        with pytest.raises(RunError, match=f"is {value}; it "):
+            Ranking(**dict.fromkeys(wrong, value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_labels_are_written_with_a_review_page(
     assert lines[-1] == f"Review: {review}, 3 of 8 images, the least certain first"
     assert len(json.loads(out.read_text(encoding="utf-8"))["images"]) == 8
     assert str(out) in review.read_text(encoding="utf-8")
+
+
+def test_a_wrong_file_of_classes_is_found_before_any_image_is_read(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]
+) -> None:
+    out, none = tmp_path / "coco.json", tmp_path / "none.txt"
+    assert "none.txt cannot be read" in error_line(
+        "label", tiny_dataset, "--run", tiny_run, "--out", out, "--classes", none
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_listed_phrases_are_found_in_a_folder_without_captions(

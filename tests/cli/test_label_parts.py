@@ -102,6 +102,12 @@ def test_lines_of_ground_are_merged_in_the_order_of_the_folder(
         file.write_text(capsys.readouterr().out)
     main(["merge", *map(str, files), "--out", str(tmp_path / "all.jsonl")])
     assert (tmp_path / "all.jsonl").read_text() == whole
+    for option in ("--phrases", "red box"), ("--top", "3"):
+        main([*command, *option, "--part", "7/7"])
+        (tmp_path / "other.jsonl").write_text(capsys.readouterr().out)
+        message = error_line("merge", *files[:6], tmp_path / "other.jsonl", "--out", tmp_path / "other_all.jsonl")
+        assert "for another caption or run" in message
+    assert "top is 0" in error_line(*command, "--top", "0")
     assert "add --json" in error_line("ground", tiny_run, folder, "a red box", "--part", "1/2")
     assert "name a folder" in error_line("ground", tiny_run, folder / "0.png", "a red box", "--json", "--part", "1/2")
     assert "There is no part '3/2'" in error_line("ground", tiny_run, folder, "a red box", "--json", "--part", "3/2")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from unboxed.errors import ExportError
 from unboxed.export import coco
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.options import FORMATS, SelectionOptions
@@ -21,6 +23,15 @@ def test_without_a_calibration_low_scores_are_cut_by_default(
     options = SelectionOptions(min_score=given, top=3)
     assert options.adapted(coco.DATASET, calibrated) == SelectionOptions(min_score=used, top=3)
     assert options.lowest_score == (given or 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"min_score": float("nan")}, {"top": 0}, {"min_confidence": 2}, {"merge": -1}],
+)
+def test_values_out_of_range_are_errors(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ExportError, match=rf"{next(iter(wrong))} is .*expected"):
+        SelectionOptions(**wrong)
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.key)

@@ -89,9 +89,9 @@ def test_amounts_and_shares(of_4_gb: Callable[[str | None], int], text: str | No
     assert memory.cache_bytes() == expected // 4 and memory.scoring_bytes() == min(2**28, expected // 8)
 
 
-@pytest.mark.parametrize("text", ["", "4 lots", "-1GB", "nan", "1e9", "0", "1%", "10MB", "9999999TB"])
+@pytest.mark.parametrize("text", ["", "4 lots", "-1GB", "nan", "1e9", "0", "1%", "10MB", "9999999TB", "200%"])
 def test_what_is_no_amount_or_too_little_is_an_error(of_4_gb: Callable[[str | None], int], text: str) -> None:
-    with pytest.raises(DeviceError, match=r"The memory .* is (no amount|too little)"):
+    with pytest.raises(DeviceError, match=r"The memory .* is (no amount|too little|more than there is)"):
         checked_memory(text)
 
 

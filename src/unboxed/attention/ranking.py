@@ -61,7 +61,7 @@ class Ranking:
             goes by its own caption). A caption that is grounded alone has none.
 
     Raises:
-        RunError: a negative consensus, or a power that is not above 0.
+        RunError: a negative consensus, a power that is not above 0, or infinity.
     """
 
     pooling: Pooling = "max"
@@ -77,10 +77,10 @@ class Ranking:
     learned_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.overlap_power > 0:
-            raise RunError(f"--overlap-power is {self.overlap_power}; it must be above 0.")
-        if not self.consensus >= 0:
-            raise RunError(f"--consensus is {self.consensus}; it is a weight of at least 0.")
+        if not 0 < self.overlap_power < float("inf"):
+            raise RunError(f"--overlap-power is {self.overlap_power}; it must be above 0, and finite.")
+        if not 0 <= self.consensus < float("inf"):
+            raise RunError(f"--consensus is {self.consensus}; it is a finite weight of at least 0.")
 
     @staticmethod
     def plain() -> Ranking:

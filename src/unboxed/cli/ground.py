@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json, print_unknown_words
+from unboxed.errors import ExportError
 from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class PrintOptions:
     json: bool = False
     top: int = 5
     absent: bool = False
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ExportError(f"top is {self.top}; expected at least 1 box for each phrase.")
 
 
 def ground(
@@ -111,7 +116,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
         print_unknown_words(grounder, own.text)
     skipped = 0
     names = [str(file.relative_to(folder)) for file in listing.images]
-    record = None if part is None else PartRecord.of(part, names)
+    record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printed.options.top))
     for name, file in zip(names, listing.images, strict=True):
         if record is not None and name not in record.places:
             continue
@@ -129,6 +134,13 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
         print_json(record._replace(finished=True).to_dict())
     elif skipped == len(listing.images):
         raise ImageError(f"None of the {skipped:,} images in {folder} could be used.")
+
+
+def _made_with(run: Path, captions: list[Caption], top: int) -> list[str]:
+    """What all parts of a folder must share."""
+    from unboxed.export.groundings_file import run_key
+
+    return [run_key(run, None), f"top {top}", *map(repr, captions)]
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def read_corrections(path: Path) -> dict[str, CorrectedImage]:
             if number > 1:
                 states[row["image"]] = _replayed(states.get(row["image"]), row)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ExportError) as error:
-            reason = str(error) if isinstance(error, ExportError) else "it is no correction"
+            reason = str(error) if isinstance(error, ExportError) else "it is no correction."
             raise ExportError(
                 f"{path}, line {number}, cannot be replayed: {reason} Restore the file, or remove the line."
             ) from None

@@ -18,6 +18,7 @@ from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.labels_file import Labels, companion, write_labels
+from unboxed.export.names import BoxNames
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import Selection, resized, select_boxes
 from unboxed.inference.grounder import Grounder
@@ -177,7 +178,9 @@ def _rule(run: Path, options: LabelOptions, selection: SelectionOptions | None) 
     """The selection for the format and the run."""
     calibrated = RunConfig.load(run).presence is not None
     listed = options.find is not None
-    return (selection or SelectionOptions()).adapted(format_of(options.format), calibrated, listed=listed)
+    rule = (selection or SelectionOptions()).adapted(format_of(options.format), calibrated, listed=listed)
+    BoxNames(rule)  # an unusable file of classes is an error now, not when all images are done
+    return rule
 
 
 def _groundings_file(out: Path) -> Path:

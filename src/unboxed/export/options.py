@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -80,6 +81,8 @@ class SelectionOptions:
     def __post_init__(self) -> None:
         if self.top < 1 or self.min_boxes < 1:
             raise ExportError(f"top is {self.top} and min_boxes {self.min_boxes}; expected at least 1 of each.")
+        if math.isnan(self.lowest_score):
+            raise ExportError(f"min_score is {self.min_score}; expected a number, 0 for all of a calibrated run.")
         if not 0 <= self.min_confidence <= 1:
             raise ExportError(f"min_confidence is {self.min_confidence}; expected a probability in 0..1, 0 for all.")
         if not 0 <= self.merge <= 1:

@@ -54,6 +54,8 @@ def _amount(text: str) -> int:
     if match is None:
         raise DeviceError(f"The memory {text!r} is no amount; expected one such as 4GB, 512MiB or 50%.")
     number, percent, unit = match.groups()
+    if percent and float(number) > 100:
+        raise DeviceError(f"The memory {text!r} is more than there is; expected at most 100%.")
     amount = float(number) / 100 * allowed_bytes() if percent else float(number) * _UNITS[(unit or "").lower()]
     if not _LEAST <= amount < 2**60:
         raise DeviceError(f"The memory {text!r} is too little or too much; expected 64MiB to 2^60 bytes.")

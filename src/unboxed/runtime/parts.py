@@ -59,7 +59,7 @@ class PartRecord(NamedTuple):
 
     Attributes:
         part: which.
-        dataset: sha256 of the ids of all images of the dataset, in order.
+        dataset: sha256 of the ids of all images of the dataset, in order, and of what else all parts must share.
         places: the place in the dataset of each image of the part.
         finished: whether all its images were processed or skipped.
     """
@@ -70,10 +70,11 @@ class PartRecord(NamedTuple):
     finished: bool = False
 
     @staticmethod
-    def of(part: Part, image_ids: Sequence[str]) -> PartRecord:
-        """The part of a dataset with these images."""
+    def of(part: Part, image_ids: Sequence[str], made_with: Sequence[str] = ()) -> PartRecord:
+        """The part of a dataset with these images; `made_with` is what else all parts must share, such as a caption."""
         places = {image_id: place for place, image_id in enumerate(image_ids) if image_id in part}
-        return PartRecord(part, hashlib.sha256(json.dumps(list(image_ids)).encode()).hexdigest(), places)
+        shared = [list(image_ids), *made_with] if made_with else list(image_ids)
+        return PartRecord(part, hashlib.sha256(json.dumps(shared).encode()).hexdigest(), places)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON keeps it."""
@@ -126,8 +127,8 @@ def require_all_parts(records: Iterable[tuple[Path, PartRecord]]) -> None:
         number_of[record.part.number] = path
         if record.dataset != of_first.dataset:
             raise StoreError(
-                f"{path} was made from another dataset than {first}, or from other splits of it; run its command again "
-                "on the same dataset, which computes only what is missing."
+                f"{path} was made from another dataset than {first}, from other splits of it, or for another caption "
+                "or run; run its command again as that of the others."
             )
     missing = sorted(set(range(1, of_first.part.count + 1)) - number_of.keys())
     if missing:
