@@ -21,4 +21,5 @@ def print_json(content: dict[str, Any]) -> None:
 def print_unknown_words(grounder: Grounder, text: str) -> None:
     """Print the words of a text that are not in the vocabulary of the run, if there are any."""
     if unknown := grounder.unknown_words(text):
-        show(f"Words that are not in the vocabulary of the run: {', '.join(unknown)}")
+        words = ", ".join(unknown)
+        show(f"Words that are not in the vocabulary of the run: {words}. Their boxes and probabilities may be wrong.")

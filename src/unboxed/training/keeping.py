@@ -75,8 +75,8 @@ class Kept:
         if self.asked:
             why = "as asked"
         elif self.sure < FEWEST_SURE:
-            worse = self.boxes_from == "prior"
-            why = f"trained, retrieval or separation is {'worse' if worse else 'no worse'} than by the prior"
+            compared = "worse" if self.boxes_from == "prior" else "no worse"
+            why = f"the trained part alone retrieves or separates {compared} than the prior"
         else:
             finds = f"the trained part alone finds {100 * self.agreement:.0f} % of {self.sure:,} regions"
             why = f"{finds} that the detector is sure of, {100 * NEEDED_AGREEMENT:.0f} % are needed"
