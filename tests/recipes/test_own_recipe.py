@@ -98,3 +98,11 @@ def test_the_table_of_the_guide_has_a_line_for_it() -> None:
 def test_the_guide_has_the_table_of_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(RECIPES, "toy")
     assert recipe_table() in (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+
+
+def test_its_own_numbers_may_be_negative_but_have_to_be_finite() -> None:
+    assert Toy(margin=-0.3).margin == -0.3
+    with pytest.raises(RunError, match="--margin is nan; it must be a finite number"):
+        Toy(margin=float("nan"))
+    with pytest.raises(RunError, match="--dropout is -1; it must be a number at least 0"):
+        Toy(dropout=-1)

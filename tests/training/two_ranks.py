@@ -61,7 +61,7 @@ def make_comparable() -> None:
     types._moved = doubled
     torch.rand = lambda *shape, **options: torch.ones(*shape, **options)
     torch.randint = lambda high, shape, **options: torch.full(shape, high // 2)
-    fitting.calibrated = lambda split, examples: None  # whose rankings are in single precision
+    fitting.calibrated = lambda *_: None  # whose rankings are in single precision
     loop.LOG_STEPS = 1
 
 

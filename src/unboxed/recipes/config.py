@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+import math
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -34,12 +35,20 @@ _LARGEST = 2**31
 def _check_numbers(options: object) -> None:
     """Numbers are 0 or more; widths at least 1, temperatures above 0, probabilities of dropout below 1.
 
+    Options that a recipe outside this package adds only have to be finite.
+
     Raises:
         RunError: one that is not; it names the option.
     """
+    kinds = [kind for kind in type(options).__mro__ if kind.__module__.startswith("unboxed.")]
+    ours = {option.name for kind in kinds if is_dataclass(kind) for option in fields(kind)}
     for option in fields(options):  # type: ignore[arg-type]
         name, value = option.name, getattr(options, option.name)
         if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if name not in ours:
+            if not abs(value) < math.inf:
+                raise RunError(f"--{name.replace('_', '-')} is {value}; it must be a finite number.")
             continue
         least = 1 if name.endswith("_width") else 0
         above = name.endswith("temperature")
