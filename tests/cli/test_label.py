@@ -64,7 +64,10 @@ def test_listed_phrases_are_found_in_a_folder_without_captions(
             f"{out}.csv",
         ]
     )
-    main(["label", str(tiny_dataset), *command[2:], "--find", "red box", "--split", "val"])  # a dataset has more images
+    main(
+        ["label", str(tiny_dataset), *command[2:], "--find", "red guitar", "--split", "val"]
+    )  # a dataset has more images
+    assert "not in the vocabulary of the run: guitar. " in capsys.readouterr().err
     assert len(json.loads(out.read_text(encoding="utf-8"))["images"]) == 8
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.cli.output import print_json, print_unknown_words
+from unboxed.cli.output import print_json
 from unboxed.errors import ExportError
+from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def ground(
     pixels = open_image(image)
     grounder, regions = _load_and_extract(run, pixels)
     for own in captions:
-        print_unknown_words(grounder, own.text)
+        show_unknown_words(grounder, own.text, show)
     groundings = grounder.ground_regions(regions, captions)
     _Printed(printing).report(image, pixels, groundings)
 
@@ -113,7 +114,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
         raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     grounder = Grounder.load(run)
     for own in captions:
-        print_unknown_words(grounder, own.text)
+        show_unknown_words(grounder, own.text, show)
     skipped = 0
     names = [str(file.relative_to(folder)) for file in listing.images]
     record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printed.options.top))

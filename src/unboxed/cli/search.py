@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.cli.output import print_json, print_unknown_words
+from unboxed.cli.output import print_json
 from unboxed.errors import SearchError
+from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.progress import show
 from unboxed.search.options import IndexOptions
 
@@ -103,7 +104,7 @@ def search(
 
 def _search_images(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.search(text, k, candidates)
-    print_unknown_words(index.grounder, text)
+    show_unknown_words(index.grounder, text, show)
     if save is not None:
         from unboxed.search.contact_sheet import draw_contact_sheet
         from unboxed.visualization.draw import save_picture

@@ -24,6 +24,7 @@ from unboxed.export.selection import Selection, resized, select_boxes
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
 from unboxed.runtime.locks import file_lock
@@ -278,6 +279,8 @@ class _Labeller:
     ) -> None:
         self._grounder, self._file, self._options, self._show = grounder, file, options, show
         self._regions = _region_source(grounder, options.regions)
+        if options.find is not None:
+            show_unknown_words(grounder, options.find, show)
 
     def grounded(
         self, examples: Sequence[Example], progress: bool, record: PartRecord | None = None
