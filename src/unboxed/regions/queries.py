@@ -70,11 +70,13 @@ def with_queries(settings: RegionSettings, examples: Iterable[Example]) -> Regio
     """The settings, with the nouns of captions as queries where a zero-shot detector or labeler has none yet.
 
     Raises:
-        RegionsError: no caption has a noun.
+        RegionsError: no caption has a noun, or queries are given without a model that is asked for them.
     """
     detector, labeler = settings.detector_hf, settings.labeler
     asks = detector is not None and is_zero_shot(detector)
     compares = labeler is not None and labeler.is_dir()
+    if settings.queries and not (asks or compares):
+        raise RegionsError("--queries is for a zero-shot --detector or a --labeler FOLDER; name one, or leave it out.")
     if settings.queries or not (asks or compares):
         return settings
     name = detector if asks else labeler

@@ -47,6 +47,9 @@ class RayWorkers:
     count: int = 1
     address: str | None = None
 
+    def __post_init__(self) -> None:
+        _ray()  # without Ray, an error before a store is made
+
     def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
         """What `extract` makes of each image, in order.
 

@@ -122,6 +122,8 @@ def test_queries_that_are_given_stay(models: dict[str, Path]) -> None:
     settings = RegionSettings(detector_hf=str(models["Owlv2"]), queries=("cat",))
     assert with_queries(settings, examples("a dog")) is settings
     assert with_queries(RegionSettings(), examples("a dog")).queries == ()
+    with pytest.raises(RegionsError, match="--queries is for a zero-shot"):
+        with_queries(RegionSettings(queries=("dog",)), examples("a dog"))
 
 
 def test_default_settings_have_the_fingerprint_of_old_stores() -> None:
