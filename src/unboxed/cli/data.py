@@ -124,6 +124,7 @@ def regions(
         wait: wait while another process writes the store, instead of ending with an error.
     """
     from unboxed.data.dataset import load_dataset
+    from unboxed.data.image_files import skipped_lines
     from unboxed.regions.queries import with_queries
     from unboxed.runtime.locks import waiting
 
@@ -148,8 +149,8 @@ def regions(
     skipped = dict(summary.skipped) | {name: reason for split in splits for name, reason in split.unreadable.items()}
     if summary.repairs:
         show(summary.repairs)
-    for image_id, reason in skipped.items():
-        show(f"Skipped {image_id}: {reason}")
+    for line in skipped_lines(skipped):
+        show(line)
     show(
         f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
         f"{len(skipped)} skipped"

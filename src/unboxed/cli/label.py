@@ -42,12 +42,13 @@ def label(
         review_images: images on that page, at most.
         json: print one JSON object on standard output at the end.
     """
+    from unboxed.data.image_files import skipped_lines
     from unboxed.export.labelling import label_dataset, label_part
 
     if labelling.part is not None:
         file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
-        for image_id, reason in skipped.items():
-            show(f"Skipped {image_id}: {reason}")
+        for line in skipped_lines(skipped):
+            show(line)
         show(f"{file}: {count:,} images of part {labelling.part}. Next: unboxed merge, with the files of all parts")
         if json:
             print_json({"out": str(file), "photos": count, "part": labelling.part, "skipped": skipped})

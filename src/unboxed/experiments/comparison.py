@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.image_files import skipped_lines
 from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.evaluation.baselines import untrained_baselines
 from unboxed.evaluation.bootstrap import PerImageMetric
@@ -277,8 +278,8 @@ def _store_of(dataset: _Prepared, config: RecipeConfig, settings: CompareSetting
 def _extract(dataset: _Prepared, needed: tuple[RegionSettings, str], store: Path, show: Show) -> None:
     settings, description = needed
     show(f"{dataset.name}: {description}")
-    for image_id, reason in extract(dataset.images, settings, store).skipped:
-        show(f"Skipped {image_id}: {reason}")
+    for line in skipped_lines(dict(extract(dataset.images, settings, store).skipped)):
+        show(line)
 
 
 def _run(cells: list[Cell], plan: _Plan, settings: CompareSettings, show: Show, which: str = "in all") -> None:

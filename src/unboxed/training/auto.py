@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.image_files import skipped_lines
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.ckd import CKD
@@ -75,8 +76,8 @@ def default_fit(
         examples = [*training.examples, *validation.examples]
         with waiting(settings.wait):
             found = extract(examples, sources, store, strict=settings.strict, device=settings.device)
-        for image_id, reason in found.skipped:
-            show(f"Skipped {image_id}: {reason}")
+        for line in skipped_lines(dict(found.skipped)):
+            show(line)
         settings = replace(settings, regions=store)
     assert settings.regions is not None
     named = bool(RegionStore.open(settings.regions).class_names)
