@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from unboxed.cli import main
-from unboxed.cli.ground import _phrase_line
+from unboxed.cli.output import phrase_line
 from unboxed.inference.results import GroundedPhrase
 
 
@@ -80,13 +80,13 @@ def test_phrases_are_printed_with_their_best_boxes(
 def test_a_plural_is_printed_with_all_boxes_of_its_set() -> None:
     boxes = [[0, 0, 9, 9], [0, 0, 5, 9], [5, 0, 9, 9]]
     phrase = GroundedPhrase("two dogs", 0, 8, boxes, [0.5, 0.4, 0.3], confidence=0.75, set_ranks=(1, 2))
-    assert _phrase_line(phrase, absent=False) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  probability 0.75"
+    assert phrase_line(phrase, absent=False) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  probability 0.75"
 
 
 def test_an_absent_phrase_is_printed_with_its_box_on_request() -> None:
     phrase = GroundedPhrase("a dog", 0, 5, [[1.4, 2, 3, 4]], [0.5], confidence=0.25)
-    assert _phrase_line(phrase, absent=False) == "a dog: probably not in the image (probability 0.25)"
-    assert _phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  probably not in the image (probability 0.25)"
+    assert phrase_line(phrase, absent=False) == "a dog: probably not in the image (probability 0.25)"
+    assert phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  probably not in the image (probability 0.25)"
     nearly = GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5], confidence=0.4999)
     assert nearly.strength == "probability 0.49"  # 0.50 would read as present
     assert GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5]).strength == "match 0.50"

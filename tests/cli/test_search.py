@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from unboxed.cli import main
-from unboxed.cli.search import _phrase_line
+from unboxed.cli.output import phrase_line
 from unboxed.inference.results import GroundedPhrase
 from unboxed.search import Index, index_images
 
@@ -119,13 +119,13 @@ def test_captions_are_found_for_an_image(
 
 def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:
     box = [[1.4, 2, 3, 4]]
-    assert _phrase_line(GroundedPhrase("a dog", 0, 5, box, [0.5])) == "a dog: [1, 2, 3, 4]  match 0.50"
+    assert phrase_line(GroundedPhrase("a dog", 0, 5, box, [0.5])) == "a dog: [1, 2, 3, 4]  match 0.50"
     present = GroundedPhrase("a dog", 0, 5, box, [0.5], confidence=0.75)
-    assert _phrase_line(present) == "a dog: [1, 2, 3, 4]  probability 0.75"
+    assert phrase_line(present) == "a dog: [1, 2, 3, 4]  probability 0.75"
     several = GroundedPhrase("two dogs", 0, 8, [[0, 0, 9, 9], [0, 0, 5, 9], [5, 0, 9, 9]], [3, 2, 1], set_ranks=(1, 2))
-    assert _phrase_line(several) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  match 3.00"
+    assert phrase_line(several) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  match 3.00"
     absent = GroundedPhrase("a dog", 0, 5, box, [0.5], confidence=0.25)
-    assert _phrase_line(absent) == "a dog: probably not in the image (probability 0.25)"
+    assert phrase_line(absent) == "a dog: probably not in the image (probability 0.25)"
 
 
 def test_errors_name_what_is_missing(captioned_index: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:

@@ -49,24 +49,17 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_precision(command: Callable[..., None]) -> Callable[..., None]:
     """A command with the option `--precision`, as `with_device`."""
-
-    def check(precision: str) -> None:
-        checked_precision(precision)
-
-    return _with_option(command, "precision", PrecisionName | None, PRECISION_VARIABLE, check, _PRECISION_HELP)
+    kind = PrecisionName | None
+    return _with_option(command, "precision", kind, PRECISION_VARIABLE, checked_precision, _PRECISION_HELP)
 
 
 def with_memory(command: Callable[..., None]) -> Callable[..., None]:
     """A command with the option `--memory`, as `with_device`."""
-
-    def check(memory: str) -> None:
-        checked_memory(memory)
-
-    return _with_option(command, "memory", str | None, MEMORY_VARIABLE, check, _MEMORY_HELP)
+    return _with_option(command, "memory", str | None, MEMORY_VARIABLE, checked_memory, _MEMORY_HELP)
 
 
 def _with_option(
-    command: Callable[..., None], name: str, kind: Any, variable: str, check: Callable[[str], None], text: str
+    command: Callable[..., None], name: str, kind: Any, variable: str, check: Callable[[str], object], text: str
 ) -> Callable[..., None]:
     """A command with an option whose value is that of an environment variable while the command runs."""
 

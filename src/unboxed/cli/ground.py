@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.cli.output import print_json
+from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import ExportError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.progress import show
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from unboxed.inference.grounder import Grounder
-    from unboxed.inference.results import GroundedPhrase, Grounding
+    from unboxed.inference.results import Grounding
     from unboxed.runtime.parts import Part
     from unboxed.types import Caption, Regions
 
@@ -164,7 +164,7 @@ class _Printed:
         if self.in_folder:
             print(f"{image}")
         for phrase in grounding.phrases:
-            print(("  " if self.in_folder else "") + _phrase_line(phrase, options.absent))
+            print(("  " if self.in_folder else "") + phrase_line(phrase, options.absent))
         if saved is not None and not self.in_folder:
             show(f"Picture: {saved}")
 
@@ -175,14 +175,6 @@ class _Printed:
         shown = [phrase for phrase in grounding.phrases if phrase.present or self.options.absent]
         save_picture(place, draw_grounding(pixels, grounding.caption, shown))
         return place
-
-
-def _phrase_line(phrase: GroundedPhrase, absent: bool) -> str:
-    parts = []
-    if phrase.present or absent:
-        parts += [f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes]
-    parts.append(phrase.strength if phrase.present else f"probably not in the image ({phrase.strength})")
-    return f"{phrase.text}: {'  '.join(parts)}"
 
 
 def _load_and_extract(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
-from unboxed.cli.output import print_json
+from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.progress import show
 from unboxed.search.options import IndexOptions
 
 if TYPE_CHECKING:
-    from unboxed.inference.results import GroundedPhrase
     from unboxed.search import CaptionHit, Hit, Index
 
 __all__ = ["index", "search"]
@@ -141,13 +140,6 @@ def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None)
     for rank, (title, hit) in enumerate(hits, start=1):
         print(f"{rank}. {title}  {hit.score:.3f}")
         for phrase in hit.grounding.phrases:
-            print(f"     {_phrase_line(phrase)}")
+            print(f"     {phrase_line(phrase)}")
     if save is not None:
         show(f"Picture: {save}")
-
-
-def _phrase_line(phrase: GroundedPhrase) -> str:
-    boxes = "  ".join(f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes)
-    return f"{phrase.text}: " + (
-        f"{boxes}  {phrase.strength}" if phrase.present else f"probably not in the image ({phrase.strength})"
-    )

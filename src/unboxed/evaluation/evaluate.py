@@ -16,7 +16,7 @@ from unboxed.errors import EvaluationError, StoreError
 from unboxed.evaluation.attention import AttentionScores
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.baselines import untrained_baselines
-from unboxed.evaluation.bootstrap import PairedDifference, paired_difference
+from unboxed.evaluation.bootstrap import PairedDifference
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.box_sets import SetScores
 from unboxed.evaluation.grounded_split import (
@@ -125,11 +125,8 @@ class EvaluatedRun:
     def _minus_predictions(self) -> dict[str, PairedDifference]:
         if self.predictions is None or self.scores is None:
             return {}
-        own, other = self.scores.per_image(), self.predictions.scores.per_image()
-        return {
-            f"{metric}, run minus {self.predictions.path.name}": paired_difference(own[metric], other[metric])
-            for metric in ("recall_any@1", "pointing_any")
-        }
+        found = self.scores.minus(self.predictions.scores)
+        return {f"{metric}, run minus {self.predictions.path.name}": value for metric, value in found.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `unboxed evaluate --json` prints; percentages are 0–100."""

@@ -42,7 +42,14 @@ import numpy.typing as npt
 
 from unboxed.boxes import centre, enclosing
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.bootstrap import Floats, PerImageMetric, bootstrap, percentile_interval
+from unboxed.evaluation.bootstrap import (
+    Floats,
+    PairedDifference,
+    PerImageMetric,
+    bootstrap,
+    paired_difference,
+    percentile_interval,
+)
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.types import Array
 
@@ -179,6 +186,11 @@ class GroundingScores:
         return {
             metric: PerImageMetric(self.image_ids, sums_IX[:, x : x + 1], counts_I1) for x, metric in enumerate(METRICS)
         }
+
+    def minus(self, other: GroundingScores) -> dict[str, PairedDifference]:
+        """The paired differences from other scores on the same images, in percentage points, of the main metrics."""
+        own, others = self.per_image(), other.per_image()
+        return {name: paired_difference(own[name], others[name]) for name in ("recall_any@1", "pointing_any")}
 
     def to_dict(self) -> dict[str, object]:
         """The dictionary that `unboxed evaluate --json` prints; percentages are 0-100."""

@@ -21,8 +21,7 @@ def differences_of_precision(run: EvaluatedRun, single: EvaluatedRun) -> dict[st
     """
     found: dict[str, PairedDifference] = {}
     if run.scores is not None and single.scores is not None:
-        own, other = run.scores.per_image(), single.scores.per_image()
-        found |= {name: paired_difference(own[name], other[name]) for name in ("recall_any@1", "pointing_any")}
+        found |= run.scores.minus(single.scores)
     if run.retrieval is not None and single.retrieval is not None:
         found["rsum"] = paired_difference(run.retrieval.rsum_per_image(), single.retrieval.rsum_per_image())
     return found

@@ -339,8 +339,9 @@ def run_cell(
         name, config, options, preset = cell.parsed
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
-        settings = FitSettings(Path(cell.data), run, regions, resume=True, wait=True, cache=cache, **asdict(options))
-        settings = replace(settings, boxes="trained")  # a comparison measures the recipe as it was asked for
+        more = {"resume": True, "wait": True, "cache": cache, **asdict(options)}
+        # A comparison measures the recipe as it was asked for.
+        settings = FitSettings(Path(cell.data), run, regions, boxes="trained", **more)
         fit(name, config, settings, preset=preset, show=show, report=report)  # waits for a cell with another split
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)

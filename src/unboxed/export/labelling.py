@@ -131,7 +131,7 @@ def label_dataset(
             sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
-    for line in (*_summary(labelled, out), *_about_corrections(labelled, out)):
+    for line in (*_summary(labelled, out), *_about_corrections(labelled, found, out)):
         show(line)
     return labelled
 
@@ -252,12 +252,11 @@ def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
         )
 
 
-def _about_corrections(labelled: Labelled, out: Path) -> Iterator[str]:
+def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Iterator[str]:
     """A line about corrections: how many images have them, or that the output leaves them out."""
     file = companion(out, "corrections")
     if labelled.corrections:
         yield f"Corrected images: {len(labelled.corrections):,}, from {file}"
-        found = select_boxes(labelled.groundings, labelled.names, labelled.options)
         if (estimate := precision(found.images, labelled.corrections)) is not None:
             yield f"Before the corrections: {estimate}"
     elif file.is_file():

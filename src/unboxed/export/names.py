@@ -13,7 +13,7 @@ from unboxed.text import lexicon
 from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.synonyms import synonym_key
-from unboxed.text.tokens import words
+from unboxed.text.word_lists import word_set
 
 if TYPE_CHECKING:
     from unboxed.export.selection import LabelledBox
@@ -21,17 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["BoxNames"]
 
 # Head nouns of phrases that mean no object with an outline: a place in the picture, a time, the picture itself.
-_NO_OBJECT = frozenset(
-    word.text
-    for word in words(
-        """
-        air area background bottom camera center centre close closeup corner day distance edge end evening foreground
-        front image landscape left lot middle morning night photo photograph picture place portrait position right
-        scene setting shot side sight something space time top view way
-        action activity appearance beauty concept depth detail direction effort event example fun idea kind moment north
-        overview rest size sort south story stuff style thing type usage use variety version west
-        """
-    )
+_NO_OBJECT = word_set(
+    """
+    air area background bottom camera center centre close closeup corner day distance edge end evening foreground
+    front image landscape left lot middle morning night photo photograph picture place portrait position right
+    scene setting shot side sight something space time top view way
+    action activity appearance beauty concept depth detail direction effort event example fun idea kind moment north
+    overview rest size sort south story stuff style thing type usage use variety version west
+    """
 )
 
 

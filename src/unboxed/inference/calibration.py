@@ -145,21 +145,6 @@ def rising_logistic(
         used_F: the columns that are used; the weights of others are 0.
         rising_F: the columns whose weight must not be negative; one that would be is left out.
     """
-    used_F = used_F.copy()
-    weights_F = _logistic(inputs_NF, present_N, usual_F, ridge_F, used_F)
-    while (falling_F := rising_F & (weights_F < 0)).any():
-        used_F &= ~falling_F
-        weights_F = _logistic(inputs_NF, present_N, usual_F, ridge_F, used_F)
-    return weights_F
-
-
-def _logistic(
-    inputs_NF: npt.NDArray[np.float64],
-    present_N: npt.NDArray[np.bool_],
-    usual_F: npt.NDArray[np.float64],
-    ridge_F: npt.NDArray[np.float64],
-    used_F: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
     present, count = present_N, len(present_N)
     weight_N = np.where(present, count / (2 * present.sum()), count / (2 * (~present).sum()))
     inputs, usual, ridge = inputs_NF[:, used_F], usual_F[used_F], ridge_F[used_F]
@@ -174,4 +159,7 @@ def _logistic(
             break
     weights_F = np.zeros(len(used_F))
     weights_F[used_F] = theta
-    return weights_F
+    falling_F = rising_F & (weights_F < 0)
+    if not falling_F.any():
+        return weights_F
+    return rising_logistic(inputs_NF, present_N, usual_F, ridge_F, used_F & ~falling_F, rising_F)

@@ -33,7 +33,7 @@ from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside
-from unboxed.runtime.digests import check_digest, record_digest, report_change, with_digest
+from unboxed.runtime.digests import record_digest, report_change, require_unchanged, with_digest
 from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
@@ -206,7 +206,8 @@ class SemanticPrior:
                     f"{folder / 'prior.json'} names {path} as {name}, which is outside the prior; copy that file into "
                     "its folder and name it there."
                 )
-            _require_unchanged(path, path.with_suffix(".vocab.txt"))
+            listed = path.with_suffix(".vocab.txt")
+            require_unchanged(path, listed, error=ModelError, fix="restore it, or train the run anew")
         settings = replace(settings, **paths)
         vectors = paths.get("word_vectors")
         resources = MatchingResources(
@@ -216,15 +217,6 @@ class SemanticPrior:
             cooccurrence=Cooccurrence.load(folder / _COOCCURRENCE) if content["cooccurrence"] else None,
         )
         return cls(settings, content["class_names"], resources, content["parts"])
-
-
-def _require_unchanged(*paths: Path) -> None:
-    for path in paths:
-        try:
-            if path.is_file():
-                check_digest(path)
-        except ValueError as error:
-            raise ModelError(f"{path} is damaged ({error}); restore it, or train the run anew.") from None
 
 
 def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingResources:

@@ -42,6 +42,10 @@ class ConstraintConfig:
     ccs_variant: Literal["query", "content"] = "query"
 
 
+MATCHING_SCHEDULE = Schedule(epochs=12, images_per_batch=8, captions_per_image=5, select_on="retrieval")
+"""The default schedule of the recipes of matching."""
+
+
 @dataclass(frozen=True)
 class MatchingConfig(RecipeConfig):
     """A recipe of image-text matching.
@@ -76,9 +80,7 @@ class MatchingConfig(RecipeConfig):
     constraint: ConstraintConfig = field(default_factory=ConstraintConfig)
     region_hidden: int = 256
     ranking: Ranking = field(default_factory=lambda: Ranking(pooling="mean"))
-    schedule: Schedule = field(
-        default_factory=lambda: Schedule(epochs=12, images_per_batch=8, captions_per_image=5, select_on="retrieval")
-    )
+    schedule: Schedule = MATCHING_SCHEDULE
 
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The hinge per caption (or the N-pair loss), and the constraints."""

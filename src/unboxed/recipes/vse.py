@@ -7,11 +7,11 @@ The cosine of the mean of the regions and the mean of the words, trained with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RunError
-from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.matching import MATCHING_SCHEDULE, MatchingConfig
 from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ class VSE(MatchingConfig):
     measure: Literal["cosine", "order"] = "cosine"
     imgnorm: bool = True
     use_abs: bool = False
-    schedule: Schedule = field(
-        default_factory=lambda: Schedule(epochs=24, images_per_batch=8, captions_per_image=5, select_on="retrieval")
-    )
+    schedule: Schedule = replace(MATCHING_SCHEDULE, epochs=24)  # noqa: RUF009, a frozen value
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,9 +10,14 @@ from pathlib import Path
 from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data
 from unboxed.runtime.atomic import atomic_folder, atomic_path
-from unboxed.runtime.digests import check_digest, record_digest
+from unboxed.runtime.digests import record_digest, require_unchanged
 
-__all__ = ["content_digest", "copy_model"]
+__all__ = ["content_digest", "copy_model", "require_intact"]
+
+
+def require_intact(*paths: Path) -> None:
+    """Raises `RegionsError` if one of these model files or folders changed after it was copied; some may be missing."""
+    require_unchanged(*paths, error=RegionsError, fix="put the original model file in its place")
 
 
 def copy_model(source: Path, target: Path, folder: Path) -> None:
@@ -25,10 +30,7 @@ def copy_model(source: Path, target: Path, folder: Path) -> None:
         copy_model(described, target.with_suffix(".toml"), folder)
     if target.exists() and target.samefile(source):
         return
-    try:
-        check_digest(source)
-    except ValueError as error:
-        raise RegionsError(f"{source} is damaged ({error}); put the original model file in its place.") from None
+    require_intact(source)
     for weights in external_data(source):
         copy_model(weights, target.parent / weights.relative_to(source.parent), folder)
     if source.is_dir():

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from unboxed.errors import DeviceError, RegionsError, plain_reason
 from unboxed.regions.external_data import external_data, require_external_data
+from unboxed.regions.model_files import require_intact
 from unboxed.runtime.devices import current_device
-from unboxed.runtime.digests import check_digest
 from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
@@ -50,7 +50,7 @@ class Network:
         if not path.is_file():
             raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
         require_external_data(path)
-        require_unchanged(path, path.with_suffix(".toml"), *external_data(path))
+        require_intact(path, path.with_suffix(".toml"), *external_data(path))
         options = onnxruntime.SessionOptions()
         # One thread: an extraction runs several images at once, which scales better than several threads an image.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -199,7 +199,7 @@ def class_list(
     carried = _parse_names(next((network.metadata[key] for key in keys if network.metadata.get(key)), ""))
     names, origin = carried, f"the metadata of {network.path}"
     if file is not None:
-        require_unchanged(file)
+        require_intact(file)
         if not file.is_file():
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
         listed = _lines(file.read_text(encoding="utf-8"))
@@ -257,7 +257,7 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
         model = model.eval().to(current_device().torch_device())
         return model, getattr(transformers, processor).from_pretrained(name, local_files_only=local)
 
-    require_unchanged(Path(name))
+    require_intact(Path(name))
     try:
         return load(True) if Path(name).is_dir() else load_cached_first(name, load)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -268,14 +268,15 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
         ) from error
 
 
-def require_unchanged(*paths: Path) -> None:
-    """Raises `RegionsError` if one of these model files or folders changed after it was copied; some may be missing."""
-    for path in paths:
-        try:
-            if path.exists():
-                check_digest(path)
-        except ValueError as error:
-            raise RegionsError(f"{path} is damaged ({error}); put the original model file in its place.") from None
+def photo_prompts(model: Any, processor: Any, texts: Sequence[str]) -> Any:
+    """The tokens of “a photo of a …” for each text, on the device of an image-text model of transformers."""
+    return processor.tokenizer(
+        [f"a photo of a {text}" for text in texts],
+        padding="max_length",  # SigLIP was trained with it, and for CLIP it changes nothing
+        truncation=True,
+        max_length=model.config.text_config.max_position_embeddings,
+        return_tensors="pt",
+    ).to(model.device)
 
 
 def _parse_names(text: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unboxed.errors import plain_reason
+from unboxed.errors import UnboxedError, plain_reason
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.progress import show
 from unboxed.runtime.tensor_digests import check_tensor_file
@@ -28,6 +28,7 @@ __all__ = [
     "is_changed",
     "record_digest",
     "report_change",
+    "require_unchanged",
     "verified",
     "with_digest",
 ]
@@ -77,6 +78,22 @@ def check_digest(path: Path) -> None:
                 if expected is not None and _sha256(file) != expected:
                     raise ValueError(f"the content of {file.name} changed after it was written")
             return
+
+
+def require_unchanged(*paths: Path, error: type[UnboxedError], fix: str) -> None:
+    """Raise an error if one of these files or folders changed after it was written; some may be missing.
+
+    Args:
+        paths: compared by `check_digest`.
+        error: the kind of error.
+        fix: what the user can do, the end of the message.
+    """
+    for path in paths:
+        try:
+            if path.exists():
+                check_digest(path)
+        except ValueError as reason:
+            raise error(f"{path} is damaged ({reason}); {fix}.") from None
 
 
 def verified(folder: Path) -> Iterator[tuple[Path, str | None]]:

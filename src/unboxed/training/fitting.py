@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.image_files import skipped_lines
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -47,9 +48,6 @@ from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
 from unboxed.training.untrained import untrained_model
 from unboxed.types import Example
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FitSettings", "fit"]
 
@@ -162,9 +160,8 @@ def _fit(
     else:
         show("Nothing is trained: the prior alone")
         save_weights(run / "model.safetensors", model)
-    for split in (data.training, data.validation):
-        for image_id, reason in split.unreadable.items():
-            show(f"Skipped {image_id}: {reason}")
+    for line in skipped_lines({**data.training.unreadable, **data.validation.unreadable}):
+        show(line)
     with ranks.in_turn():
         return _finished(grounder, data, settings, show) if ranks.is_first else Grounder.load(run)
 
@@ -239,8 +236,8 @@ def _extracted(
     summary = extract(splits[1], sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
         show(summary.repairs)
-    for image_id, reason in summary.skipped:
-        show(f"Skipped {image_id}: {reason}")
+    for line in skipped_lines(dict(summary.skipped)):
+        show(line)
     return RegionStore.open(settings.out / "store")
 
 

@@ -24,7 +24,7 @@ from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_products
-from unboxed.training.options import Logger, Precision, StepOptions
+from unboxed.training.options import Logger, StepOptions
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.synchronized_norms import synchronized_norms
 from unboxed.training.validation import TrainableModel, validate
@@ -63,7 +63,7 @@ def train(
     Returns:
         The best epoch and its validation metrics, the number of steps, and the seconds.
     """
-    return _Training(model, schedule, training, validation, run, step.precision, step.chunk).run(logger, report)
+    return _Training(model, schedule, training, validation, run, step).run(logger, report)
 
 
 @dataclass
@@ -96,11 +96,9 @@ class _Training:
         training: SplitLoader,
         validation: SplitLoader,
         run: Path,
-        precision: Precision,
-        chunk: int,
+        step: StepOptions,
     ) -> None:
-        self.chunk = chunk
-        self.model, self.schedule, self.folder, self.precision = model, schedule, run, precision
+        self.model, self.schedule, self.folder, self.step_options = model, schedule, run, step
         self.training, self.validation = training, validation
         self.ranks = training.ranks = Ranks.current()
         self.steps = sum(len(training.plan(schedule, epoch)) for epoch in range(schedule.epochs))
@@ -181,12 +179,12 @@ class _Training:
         torch.manual_seed(seed_of(schedule.seed, "dropout", step, *([self.ranks.number] if several else [])))
         self.optimizer.zero_grad()
         with ExitStack() as contexts:
-            if self.precision == "bf16-mixed":
+            if self.step_options.precision == "bf16-mixed":
                 contexts.enter_context(half_products(self.model))
             if several:
                 contexts.enter_context(synchronized_norms(self.model))
             losses: dict[str, torch.Tensor] = self.wrapped.loss(
-                batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch, self.chunk)
+                batch.to(self.fabric.device), TrainingStep(step, self.steps, epoch, self.step_options.chunk)
             )
             self.fabric.backward(losses["loss"])
         if several:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import load_transformers
+from unboxed.regions.networks import load_transformers, photo_prompts
 from unboxed.regions.queries import IMAGE_TEXT, model_type
 from unboxed.types import Array
 
@@ -53,13 +53,7 @@ class ImageTextEncoder:
             raise RegionsError(
                 f"{path} has no tokenizer; put tokenizer.json and tokenizer_config.json beside its weights."
             )
-        tokens = self._processor.tokenizer(
-            [f"a photo of a {query}" for query in queries],
-            padding="max_length",  # SigLIP was trained with it, and for CLIP it changes nothing
-            truncation=True,
-            max_length=self._model.config.text_config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self._model.device)
+        tokens = photo_prompts(self._model, self._processor, queries)
         if found == "siglip":
             tokens.pop("attention_mask", None)  # it reads the padding
         tokens.pop("token_type_ids", None)

@@ -19,7 +19,7 @@ from PIL import Image
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import load_transformers
+from unboxed.regions.networks import load_transformers, photo_prompts
 from unboxed.regions.queries import GROUNDING_DINO, OTHER_ZERO_SHOT, OWL, model_type
 from unboxed.regions.sources.detector_layouts import corners
 
@@ -92,11 +92,7 @@ class Owl(ZeroShotModel):
 
         new = [query for query in dict.fromkeys(queries) if query not in self._embedded]
         if new:
-            longest = self._model.config.text_config.max_position_embeddings
-            texts = [f"a photo of a {query}" for query in new]
-            tokens = self._processor.tokenizer(
-                texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt"
-            ).to(self._model.device)
+            tokens = photo_prompts(self._model, self._processor, new)
             found_KD = self._model.owlvit if hasattr(self._model, "owlvit") else self._model.owlv2
             output = found_KD.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
             self._embedded |= dict(zip(new, getattr(output, "pooler_output", output), strict=True))
