@@ -14,7 +14,7 @@ import torch
 import unboxed
 from unboxed.cli import main
 from unboxed.errors import DeviceError
-from unboxed.evaluation.bootstrap import PerImageMetric
+from unboxed.evaluation.grounding import METRICS, GroundingScores
 from unboxed.evaluation.precision import differences_of_precision
 from unboxed.export.groundings_file import run_key
 from unboxed.runtime.precision import PRECISION_VARIABLE, computing_in, current_precision
@@ -53,12 +53,12 @@ def test_evaluate_reports_the_difference_to_single_precision(
 
 
 def test_boxes_are_compared_image_by_image() -> None:
-    def scored(*right: float) -> Any:
-        metric = PerImageMetric(("1", "2"), np.array(right)[:, None], np.ones((2, 1)))
-        scores = SimpleNamespace(per_image=lambda: {"recall_any@1": metric, "pointing_any": metric})
+    def scored(*right: bool) -> Any:
+        outcomes_MX = np.repeat(np.array(right)[:, None], len(METRICS), axis=1)
+        scores = GroundingScores.of_outcomes(("1", "2"), np.arange(2), ((), ()), outcomes_MX)
         return SimpleNamespace(scores=scores, retrieval=None)
 
-    differences = differences_of_precision(scored(1, 0), scored(1, 1))
+    differences = differences_of_precision(scored(True, False), scored(True, True))
     assert {name: value.difference for name, value in differences.items()} == {"recall_any@1": -50, "pointing_any": -50}
 
 
