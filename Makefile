@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# A process of one thread for each core, at most four: each trains the small runs that its tests share.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4
 
 .PHONY: setup demo test coverage lint types docs dependencies soak fuzz kill flips full-disk test-lowest test-newest
 
@@ -19,7 +21,7 @@ demo: setup
 	@$(BIN)/unboxed demo
 
 test: setup
-	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	@OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(PYTEST_OPTIONS)
 
 # The tests with the lines and branches that they run, held against the floors in tests/coverage_floors.py.
 coverage: PYTEST_OPTIONS = --cov --cov-report=json
@@ -67,4 +69,4 @@ test-lowest test-newest:
 	@$(PYTHON) -m venv --clear .venv-$@
 	@$(PYTHON) packaging/dependencies.py --lowest > .venv-$@/lowest.txt
 	@.venv-$@/bin/python -m pip install --quiet $(if $(findstring lowest,$@),--constraint .venv-$@/lowest.txt) --editable ".[dev]"
-	@.venv-$@/bin/python -m pytest $(PYTEST_OPTIONS)
+	@OMP_NUM_THREADS=1 .venv-$@/bin/python $(PYTEST) $(PYTEST_OPTIONS)
