@@ -5,7 +5,8 @@ from .baselines import BASELINES, untrained_baselines
 from .bootstrap import MetricOfRuns, PairedDifference, PerImageMetric, mean_metric, paired_difference
 from .box_sets import SET_METRICS, SetMention, SetScores, score_sets
 from .error_analysis import ERROR_KINDS, ErrorTable, count_errors
-from .evaluate import EvaluatedRun, evaluate_run
+from .evaluate import evaluate_run
+from .evaluated_run import EvaluatedRun
 from .grounded_split import GroundedExample, ground_split
 from .grounding import METRICS, GroundedMention, GroundingScores, score_grounding
 from .heatmap import HeatMention, HeatScores, score_heat

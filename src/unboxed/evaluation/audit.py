@@ -23,9 +23,9 @@ import numpy.typing as npt
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.caption_evidence import EvidenceWeights, agreement, relative_match
-from unboxed.evaluation.evaluate import chosen_split, embedded_split
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.evaluation.pair_scores import score_pairs
+from unboxed.evaluation.split_regions import chosen_split, embedded_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import GroundedPhrase
 from unboxed.runtime.seeds import generator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unboxed.evaluation.bootstrap import PairedDifference, paired_difference
 
 if TYPE_CHECKING:
-    from unboxed.evaluation.evaluate import EvaluatedRun
+    from unboxed.evaluation.evaluated_run import EvaluatedRun
 
 __all__ = ["differences_of_precision"]
 

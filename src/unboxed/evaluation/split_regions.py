@@ -1,0 +1,88 @@
+"""The split that a run is evaluated on, and the regions of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from unboxed.data.dataset import Dataset, Split
+from unboxed.data.image_files import skipped_lines
+from unboxed.errors import StoreError
+from unboxed.evaluation.options import EvaluationOptions
+from unboxed.inference.embedded_split import EmbeddedSplit
+from unboxed.inference.grounder import Grounder
+from unboxed.regions.extraction import extract, image_key
+from unboxed.regions.settings import ImportedRegions
+from unboxed.regions.store import RegionStore
+from unboxed.training.splits import training_and_validation
+from unboxed.types import Example
+
+__all__ = ["chosen_split", "embedded_split"]
+
+Show = Callable[[str], None]
+
+
+def chosen_split(dataset: Dataset, options: EvaluationOptions) -> Split:
+    """The split to evaluate on; for `val` of a dataset without one, the images that training holds out."""
+    if options.split == "all" and "all" not in dataset.split_names:
+        split = _all_images(dataset)
+    elif options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
+        split = training_and_validation(dataset)[1]
+    else:
+        split = dataset.split(options.split)
+    if options.strict:
+        split.require_readable()
+    return split
+
+
+def _all_images(dataset: Dataset) -> Split:
+    """Every image of a dataset once, under the captions of its first split."""
+    parts = [dataset.split(name) for name in dataset.split_names]
+    examples = {example.image_id: example for part in reversed(parts) for example in reversed(part.examples)}
+    unreadable = {image_id: reason for part in parts for image_id, reason in part.unreadable.items()}
+    missing = tuple(dict.fromkeys(image_id for part in parts for image_id in part.missing))
+    return Split("all", tuple(reversed(examples.values())), missing, unreadable)
+
+
+def embedded_split(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:
+    """The model of a run, and the regions of the split's images."""
+    grounder = Grounder.load(run)
+    return EmbeddedSplit(grounder, _store_for(grounder, run, split, options, show))
+
+
+def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationOptions, show: Show) -> RegionStore:
+    """Regions of the split's images, with the settings that the run was trained with.
+
+    The store `options.regions` if given; else the store that the run was trained with, if it contains all of the
+    images; else the regions are extracted into `run/store`.
+
+    Raises:
+        StoreError: the given store was made with other settings.
+    """
+    settings = grounder.config.regions
+    if options.regions is not None:
+        store = RegionStore.open(options.regions)
+        if store.settings.fingerprint() != settings.fingerprint():
+            raise StoreError(
+                f"{options.regions} was made with other settings than the run: "
+                f"{'; '.join(store.settings.differences(settings))}. Leave out --regions, and regions are extracted "
+                "with the settings of the run."
+            )
+        return store
+    trained_on = grounder.config.facts.get("store")  # a converted run may have none
+    if trained_on is not None and Path(str(trained_on)).is_dir():
+        store = RegionStore.open(Path(str(trained_on)))
+        if isinstance(settings, ImportedRegions) and any(example.image_id in store for example in split.examples):
+            return store  # imported regions may have no images to compare with
+        if all(_contains(store, example) for example in split.examples):
+            return store
+    settings.require_extractable()
+    show(f"Extracting regions of {len(split.examples):,} images of the split {split.name}")
+    for line in skipped_lines(dict(extract(split.examples, settings, run / "store", strict=options.strict).skipped)):
+        show(line)
+    return RegionStore.open(run / "store")
+
+
+def _contains(store: RegionStore, example: Example) -> bool:
+    """Does the store contain this image, and not a different image with the same name?"""
+    return store.image_key(example.image_id) == image_key(example.path, example.original_size)
