@@ -1,0 +1,206 @@
+"""What a comparison runs: the datasets, ready for training, and the cells of their recipes and claims."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.image_files import skipped_lines
+from unboxed.errors import UnboxedError
+from unboxed.experiments.cells import Cell, parse_recipe
+from unboxed.experiments.claims import CLAIMS, Claim, DatasetKind
+from unboxed.experiments.options import CompareSettings
+from unboxed.recipes import RecipeConfig
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.training.splits import training_and_validation
+from unboxed.types import Example
+
+__all__ = [
+    "Plan",
+    "PreparedDataset",
+    "add_cells",
+    "add_chosen",
+    "chosen_candidate",
+    "claims_about",
+    "own_cells",
+    "planned",
+    "prepare",
+]
+
+Show = Callable[[str], None]
+
+VALIDATION = "val"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedDataset:
+    """A dataset that is ready for training.
+
+    Attributes:
+        name, kind: see `DatasetResult`.
+        options: of its recipes, see `CompareSettings`.
+        split: name of the evaluated split.
+        dataset: the loaded dataset.
+        store: regions of the images: the given store, or the dataset's default regions.
+        examples: of the evaluated split.
+        images: all images that need regions.
+        training_images: number of training images.
+    """
+
+    name: str
+    kind: DatasetKind
+    options: str
+    split: str
+    dataset: Dataset
+    store: Path
+    examples: tuple[Example, ...]
+    images: tuple[Example, ...]
+    training_images: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The cells of a comparison.
+
+    Attributes:
+        cells: by dataset name and recipe, one for each seed.
+        grids: by dataset name and recipe, the cells that choose the options of claims.
+        unusable: recipes of claims that cannot be trained on a dataset, with the reason.
+        failed: names of cells that failed, with the reason.
+    """
+
+    cells: dict[tuple[str, str], list[Cell]]
+    grids: dict[tuple[str, str], Cell]
+    unusable: dict[tuple[str, str], str]
+    failed: dict[str, str]
+
+    @property
+    def all_cells(self) -> list[Cell]:
+        """The cells of all datasets and recipes, without those of the grids."""
+        return [cell for cells in self.cells.values() for cell in cells]
+
+
+def prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callable[[Dataset], bool]) -> PreparedDataset:
+    """Loads the dataset `settings.data[number]`, and extracts the regions of its images unless they are given."""
+    data = settings.data[number].resolve()
+    dataset = load_dataset(data)
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", dataset.name)
+    if [load_dataset(path).name for path in settings.data].count(dataset.name) > 1:
+        name += "_" + hashlib.sha256(str(data).encode()).hexdigest()[:6]  # datasets of one name differ by their paths
+    training, validation = training_and_validation(dataset)
+    split = dataset.split(settings.split_of(number))
+    show(f"{name}: {training.describe()}; {split.describe()}")
+    images = {example.image_id: example for part in (training, validation, split) for example in part.examples}
+    prepared = PreparedDataset(
+        name=name,
+        kind="drawn" if is_drawn(dataset) else "real",
+        options=settings.options[number if len(settings.options) > 1 else 0] if settings.options else "",
+        split=split.name,
+        dataset=dataset,
+        store=(settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve(),
+        examples=split.examples,
+        images=tuple(images.values()),
+        training_images=len(training.examples),
+    )
+    if not settings.regions:
+        _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
+    RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
+    return prepared
+
+
+def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, show: Show) -> None:
+    """Adds the cells of a dataset to the plan."""
+    requested = settings.recipes_for(dataset.name)
+    claimed = [recipe for claim in claims_about(dataset.kind) for recipe in claim.recipes] if settings.claims else []
+    for recipe in dict.fromkeys((*requested, *claimed)):
+        try:
+            store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        except UnboxedError as error:
+            if recipe in requested:
+                raise
+            plan.unusable[dataset.name, recipe] = str(error)
+            continue
+        seeds = settings.seeds if recipe in requested else settings.claim_seeds
+        plan.cells[dataset.name, recipe] = [_cell(dataset, recipe, seed, store) for seed in range(seeds)]
+    for recipe in _candidates(dataset) if settings.claims else ():
+        store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
+        plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=VALIDATION)
+
+
+def own_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> list[Cell]:
+    """The cells of the recipes that the settings name, which are trained before those of the claims."""
+    recipes = dict.fromkeys(settings.recipes_for(dataset.name))
+    return [cell for recipe in recipes for cell in plan.cells[dataset.name, recipe]]
+
+
+def planned(own: list[Cell], plan: Plan, settings: CompareSettings) -> str:
+    """How many cells a comparison with claims trains, before any of them is trained."""
+    every = [*plan.all_cells, *plan.grids.values()]
+    finished = sum(cell.is_finished(settings.out) for cell in every)
+    more = ""
+    if plan.grids:
+        chosen = len({claim.first for claim in CLAIMS if claim.grid}) * settings.claim_seeds
+        more = f" The options that are chosen may take {chosen} more on each dataset."
+    return (
+        f"Cells: {len(own)} of the recipes, {len(plan.all_cells) - len(own)} of the claims, {len(plan.grids)} that "
+        f"choose options of claims; {finished} of the {len(every)} are finished already.{more}"
+    )
+
+
+def _cell(dataset: PreparedDataset, recipe: str, seed: int, store: Path | str) -> Cell:
+    data = str(dataset.dataset.path.resolve())
+    return Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
+
+
+def _candidates(dataset: PreparedDataset) -> list[str]:
+    """What the grids of the claims try, each once; nothing without a validation split."""
+    if VALIDATION not in dataset.dataset.split_names:
+        return []
+    return list(dict.fromkeys(recipe for claim in claims_about(dataset.kind) for recipe in claim.candidates))
+
+
+def add_chosen(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> None:
+    """Adds the cells of the options that the grids have chosen."""
+    for claim in claims_about(dataset.kind):
+        chosen = chosen_candidate(claim, dataset, settings, plan)
+        if chosen is not None:
+            cell = plan.grids[dataset.name, chosen]
+            cells = [_cell(dataset, chosen, seed, cell.regions) for seed in range(settings.claim_seeds)]
+            plan.cells.setdefault((dataset.name, chosen), cells)
+
+
+def chosen_candidate(claim: Claim, dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> str | None:
+    """The candidate with the highest rsum on the validation split; None without a finished one."""
+    cells = {recipe: plan.grids.get((dataset.name, recipe)) for recipe in claim.candidates}
+    outcomes = {recipe: cell.outcome(settings.out) for recipe, cell in cells.items() if cell is not None}
+    rsums = {recipe: found.metrics["rsum"].value for recipe, found in outcomes.items() if found is not None}
+    return max(rsums, key=rsums.__getitem__, default=None)
+
+
+def claims_about(kind: DatasetKind) -> list[Claim]:
+    """The claims that are tested on datasets of this kind."""
+    return [claim for claim in CLAIMS if kind in claim.kinds]
+
+
+def _store_of(dataset: PreparedDataset, config: RecipeConfig, settings: CompareSettings, show: Show) -> Path:
+    """The dataset's regions, or those that the recipe needs instead, such as the cells of a feature map."""
+    default, needed = RegionSettings.default_for(dataset.dataset), config.region_settings(dataset.dataset)
+    if needed[0].fingerprint() == default[0].fingerprint():
+        return dataset.store
+    store = (settings.out / "regions" / f"{dataset.name}-{needed[0].fingerprint()[:10]}").resolve()
+    if not settings.finished_only:
+        _extract(dataset, needed, store, show)
+    return store
+
+
+def _extract(dataset: PreparedDataset, needed: tuple[RegionSettings, str], store: Path, show: Show) -> None:
+    settings, description = needed
+    show(f"{dataset.name}: {description}")
+    for line in skipped_lines(dict(extract(dataset.images, settings, store).skipped)):
+        show(line)
