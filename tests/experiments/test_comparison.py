@@ -14,7 +14,7 @@ from tests.regions.zero_shot_models import save_owl
 from unboxed.cli import main
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import BASELINES
-from unboxed.experiments import comparison as module
+from unboxed.experiments import plan
 from unboxed.experiments.cells import Cell
 from unboxed.experiments.claims import BASELINE, Claim
 from unboxed.experiments.comparison import compare
@@ -120,7 +120,7 @@ def test_claims_are_judged_where_both_sides_were_run(
         Claim("missing", "Us", "a recipe that was not run", "vse", settings.recipes[0], "rsum"),
         Claim("elsewhere", "Us", "on real images only", *settings.recipes, "rsum", ("real",)),
     )
-    monkeypatch.setattr(module, "CLAIMS", claims)
+    monkeypatch.setattr(plan, "CLAIMS", claims)
     copy = replace(copy_of(settings, tmp_path), claims=True, finished_only=True)
     (dataset,) = compare(copy, is_drawn=lambda dataset: True).datasets
     results = {result.claim.name: result for result in dataset.claims}
@@ -143,9 +143,7 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
 ) -> None:
     grid = ("--epochs 1", "--epochs 1 --dropout 0.5")
     first = f"{settings.recipes[0]} --joint-width 8"
-    monkeypatch.setattr(
-        module, "CLAIMS", (Claim("one", "Us", "better", first, settings.recipes[0], "rsum", grid=grid),)
-    )
+    monkeypatch.setattr(plan, "CLAIMS", (Claim("one", "Us", "better", first, settings.recipes[0], "rsum", grid=grid),))
     wanted = replace(copy_of(settings, tmp_path), claims=True, split=("train",), seeds=1, recipes=settings.recipes[:1])
     lines: list[str] = []
     (dataset,) = compare(wanted, lines.append).datasets

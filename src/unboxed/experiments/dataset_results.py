@@ -27,6 +27,7 @@ GRID_METRICS = ("rsum", "attention_f1")
 
 
 def result_of(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> DatasetResult:
+    """The result of a dataset, of the cells that are finished."""
     results = _finished(dataset, settings, plan)
     baselines = _baselines(dataset)
     per_image = {name: scores.per_image() for name, scores in baselines.items()}
