@@ -301,12 +301,15 @@ class PairedBatch:
         image_of_C: index of each caption's image.
         own_C: where several processes share a batch, the captions of this process; `images` are then those of these
             captions alone, while `captions` and `image_of_C` are of the whole batch. None: all.
+        right_CPR: True for the regions that a person's box says a phrase refers to; None where boxes do not train,
+            which is the default.
     """
 
     images: ImageBatch
     captions: CaptionBatch
     image_of_C: torch.Tensor
     own_C: slice | None = None
+    right_CPR: torch.Tensor | None = None
 
     def own(self) -> PairedBatch:
         """The images and captions of this process; `image_of_C` are indices among the images of the whole batch."""

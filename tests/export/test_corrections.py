@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from unboxed.cli import main
 from unboxed.errors import ExportError
+from unboxed.export.corrected_phrases import read_phrase_boxes
 from unboxed.export.corrections import ACTIONS, CorrectedImage, Correction, apply, corrected, undo
 from unboxed.export.corrections_file import CorrectionsFile, read_corrections
 from unboxed.export.label_format import LabelFormat
@@ -54,6 +56,28 @@ def test_an_edited_phrase_keeps_its_place_in_the_caption_or_stands_alone() -> No
     inside, outside = (_after(Correction("phrase", 1, text=text)).boxes[1] for text in ("dog", "a poodle"))
     assert inside.mention == Mention("dog", 14, 17, CAPTION)
     assert outside.mention == Mention("a poodle", 0, 8, "a poodle")
+
+
+def test_boxes_that_people_accepted_drew_or_moved_may_train_a_fit(tmp_path: Path) -> None:
+    file = CorrectionsFile(tmp_path / "coco.corrections.jsonl")
+    other, checked = (replace(IMAGE, name=name) for name in ("8.jpg", "9.jpg"))
+    file.correct(IMAGE, Correction("move", 1, (100, 50, 200, 100)))
+    file.correct(IMAGE, Correction("add", edges=(0, 0, 20, 10), text="A man"))
+    file.correct(other, Correction("rename", 0, text="cat"))  # its phrase is still "A man"
+    file.correct(other, Correction("reject", 1))
+    file.correct(checked, Correction("reject", 0))
+    file.correct(checked, Correction("check"))
+    man, dog = (0, 5), (12, 17)
+    assert read_phrase_boxes(file.path) == {
+        "7.jpg": [(CAPTION, *dog, (0.5, 0.5, 1, 1)), (CAPTION, *man, (0, 0, 0.1, 0.1))],
+        "9.jpg": [(CAPTION, *dog, (0.5, 0.5, 0.75, 1))],
+    }
+    with pytest.raises(ExportError, match=r"There is no file .*none\.jsonl"):
+        read_phrase_boxes(tmp_path / "none.jsonl")
+    nothing = CorrectionsFile(tmp_path / "nothing.corrections.jsonl")
+    nothing.correct(IMAGE, Correction("reject", 0))
+    with pytest.raises(ExportError, match="no box that was accepted, drawn or moved; leave out --use-corrections"):
+        read_phrase_boxes(nothing.path)
 
 
 def test_an_added_box_has_a_number_of_its_own() -> None:

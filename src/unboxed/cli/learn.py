@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
     from unboxed.recipes import RecipeConfig
     from unboxed.recipes.presets import Preset
+    from unboxed.training.corrected_boxes import PhraseBox
 
 __all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_command", "recipe_commands"]
 
@@ -109,6 +110,7 @@ def fit_by_default(
     sources: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
     epochs: int | None = None,
     seed: int = 0,
+    use_corrections: Path | None = None,
     json: bool = False,
 ) -> None:
     """Train a model on a dataset's captions. The regions and the recipe are chosen for the dataset.
@@ -119,11 +121,21 @@ def fit_by_default(
             names, else a detector in the local Hugging Face cache, else segments.
         epochs: passes over all captions; by default chosen from the number of images.
         seed: random seed of training.
+        use_corrections: file of corrected labels, NAME.corrections.jsonl: boxes that people accepted, drew or moved
+            train the attention too, and the run says so. By default no box trains anything.
         json: print one JSON object on standard output at the end.
     """
     from unboxed.training.auto import default_fit
 
-    run = default_fit(settings, sources=sources.given(), epochs=epochs, seed=seed, show=show, report=TrainingProgress())
+    run = default_fit(
+        settings,
+        sources=sources.given(),
+        epochs=epochs,
+        seed=seed,
+        corrections=_phrase_boxes(use_corrections),
+        show=show,
+        report=TrainingProgress(),
+    )
     show(f"Run: {settings.out}. Next:")
     for command in _next_commands(settings.data, settings.out):
         show(f"  {command}")
@@ -131,11 +143,20 @@ def fit_by_default(
         print_json(_trained(settings.out, run))
 
 
+def _phrase_boxes(corrections: Path | None) -> dict[str, list[PhraseBox]] | None:
+    """The corrected boxes of a file, if one is named."""
+    from unboxed.export.corrected_phrases import read_phrase_boxes
+
+    return None if corrections is None else read_phrase_boxes(corrections)
+
+
 def _trained(out: Path, run: Grounder) -> dict[str, Any]:
     """What `unboxed fit --json` prints."""
     config = run.config
     facts: dict[str, Any] = {
-        name: config.facts[name] for name in ("best", "train", "validation", "kept") if name in config.facts
+        name: config.facts[name]
+        for name in ("best", "train", "validation", "kept", "corrections")
+        if name in config.facts
     }
     return {"run": str(out), "recipe": config.recipe, "epochs": config.options.schedule.epochs, **facts}
 
@@ -149,6 +170,20 @@ def _next_commands(data: Path, run: Path) -> list[str]:
     ]
 
 
+_RECIPE_ARGUMENTS = """
+
+    Args:
+        settings: data, output folder and training.
+        config: the options of the recipe.
+        sources: the sources and features of regions, as for `unboxed regions`; without any, those of the dataset.
+        preset: where the other options start: `paper`, the settings of the original code, which are printed with
+            where each was read, or `fast`, the defaults. Options that are given take precedence.
+        use_corrections: file of corrected labels, NAME.corrections.jsonl: boxes that people accepted, drew or moved
+            train the attention too, and the run says so. By default no box trains anything.
+        json: print one JSON object on standard output at the end.
+"""
+
+
 def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None = None) -> Callable[..., None]:
     """`unboxed fit NAME`, with the settings of a fit and the fields of the recipe as options.
 
@@ -160,38 +195,45 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
 
     from unboxed.recipes.presets import PresetName
 
-    def command(settings: Any, config: Any, sources: Any, preset: PresetName | None = None, json: bool = False) -> None:
+    def command(
+        settings: Any,
+        config: Any,
+        sources: Any,
+        preset: PresetName | None = None,
+        use_corrections: Path | None = None,
+        json: bool = False,
+    ) -> None:
         from unboxed.training.fitting import fit
 
         if start is not None:
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)
-        found = sources.given()
-        run = fit(name, config, settings, sources=found, preset=preset, show=show, report=TrainingProgress())
+        run = fit(
+            name,
+            config,
+            settings,
+            sources=sources.given(),
+            preset=preset,
+            corrections=_phrase_boxes(use_corrections),
+            show=show,
+            report=TrainingProgress(),
+        )
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
         if json:
             print_json(_trained(settings.out, run))
 
     settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))
-    command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None, False)
+    command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None, None, False)
     command.__annotations__.update(
         settings=OmitArgPrefixes[FitSettings],
         config=OmitArgPrefixes[recipe],  # type: ignore[misc, valid-type]
         sources=OmitArgPrefixes[RegionOptions],
         preset=PresetName | None,
+        use_corrections=Path | None,
         json=bool,
     )
     summary = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
-    command.__doc__ = f"""{summary}
-
-    Args:
-        settings: data, output folder and training.
-        config: the options of the recipe.
-        sources: the sources and features of regions, as for `unboxed regions`; without any, those of the dataset.
-        preset: where the other options start: `paper`, the settings of the original code, which are printed with
-            where each was read, or `fast`, the defaults. Options that are given take precedence.
-        json: print one JSON object on standard output at the end.
-    """
+    command.__doc__ = f"{summary}\n{_RECIPE_ARGUMENTS}"
     return command
 
 

@@ -80,7 +80,10 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     embedded = embedded_split(run, split, options, show)
     grounder, store = embedded.grounder, embedded.store
     presence = score_presence(embedded, split.examples)
-    result = EvaluatedRun(run, data, options.split, presence=presence, predictions=predictions)
+    corrected = grounder.config.facts.get("corrections", {}).get("boxes", 0)
+    result = EvaluatedRun(
+        run, data, options.split, presence=presence, predictions=predictions, corrected_boxes=corrected
+    )
     if options.retrieval:
         others = [embedded_split(other, split, options, show) for other in options.ensemble]
         retrieval = _retrieval([embedded, *others], split.examples, options.folds)

@@ -37,6 +37,7 @@ class EvaluatedRun:
         ensemble: other runs whose scores are averaged with those of the run for `retrieval`.
         single: the same run evaluated in single precision; None if the precision is single.
         presence: detection of absent phrases; None if the model is not calibrated.
+        corrected_boxes: number of boxes corrected by people that trained the run.
         baselines: scores of the untrained baselines by name; empty without a report.
         report: the HTML file; None if not written.
     """
@@ -55,6 +56,7 @@ class EvaluatedRun:
     ensemble: tuple[Path, ...] = ()
     single: EvaluatedRun | None = None
     sets: SetScores | None = None
+    corrected_boxes: int = 0
 
     @property
     def facts(self) -> dict[str, str]:
@@ -67,6 +69,8 @@ class EvaluatedRun:
             "Absent phrases": self.presence,
         }
         found = {name: str(part) for name, part in parts.items() if part is not None}
+        if self.corrected_boxes:
+            found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"
         if self.scores is not None and self.baselines:
             found["Untrained baselines"] = _against_baselines(self.scores, self.baselines)
         return found | {
@@ -101,6 +105,8 @@ class EvaluatedRun:
         }
         more: dict[str, Any] = {name: part.to_dict() for name, part in parts.items() if part is not None}
         grounding = {} if self.scores is None else self.scores.to_dict()
+        if self.corrected_boxes:
+            more["corrected_boxes"] = self.corrected_boxes
         if self.ensemble:
             more["ensemble"] = [str(run) for run in self.ensemble]
         if self.predictions is not None:

@@ -76,10 +76,11 @@ def _log(run: Path) -> list[dict[str, Any]]:
 
 def _training_facts(grounder: Grounder, scores: GroundingScores, result: EvaluatedRun) -> dict[str, str]:
     facts, schedule = grounder.config.facts, grounder.config.options.schedule
+    boxes = f"{result.corrected_boxes:,} boxes that people corrected" if result.corrected_boxes else "no box"
     training, best = facts.get("train", {}), facts.get("best", {})
     return {
         "Run": str(result.run),
-        "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, no box",
+        "Trained on": f"{training.get('photos', 0):,} images, {training.get('captions', 0):,} captions, {boxes}",
         "Training": f"{counted(schedule.epochs, 'epoch')}, seed {schedule.seed}, {best.get('seconds', 0) / 60:.1f} min",
         "Evaluated on": f"split {result.split}: {scores.images:,} images, {scores.phrases:,} phrases with a box",
         "Epoch selected by": f"validation {schedule.select_on}, without boxes; boxes by: {grounder.config.boxes_from}",

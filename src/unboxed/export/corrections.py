@@ -2,7 +2,8 @@
 
 The first correction of an image keeps the boxes that it had then. They and the corrections give the boxes of the image
 from then on, whatever another call of `label` finds. A correction is one change, so that a file of corrections is a
-history: replayed from the start it always gives the same boxes. Corrections never train a model.
+history: replayed from the start it always gives the same boxes. They train a model
+only if `fit` is asked to use them.
 """
 
 from __future__ import annotations

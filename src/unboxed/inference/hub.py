@@ -96,6 +96,7 @@ def model_card(config: RunConfig) -> str:
         schedule=config.options.schedule,
         best=best if "val_loss" in best else None,
         presence=config.presence,
+        boxes=facts.get("corrections", {}).get("boxes", 0),
         version=facts.get("unboxed", __version__),
         count="{:,}".format,
     )

@@ -9,6 +9,7 @@ from .contrastive import (
     word_image_infonce,
     word_npair,
 )
+from .corrections import right_regions
 from .difference import caption_cosines, hardest_image, image_of_most_similar, score_difference
 from .distill import distillation
 from .triplet import triplet_loss
@@ -26,6 +27,7 @@ __all__ = [
     "intra_caption_contrast",
     "negative_word_infonce",
     "npair_loss",
+    "right_regions",
     "sample_swaps",
     "score_difference",
     "triplet_loss",

@@ -11,6 +11,7 @@ from torch import nn
 from unboxed.attention.base import Aligner, Alignment
 from unboxed.attention.normalize import Standardize
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
+from unboxed.objectives.corrections import right_regions
 from unboxed.objectives.distill import distillation
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
 from unboxed.recipes.global_pairs import GlobalPairs, images_of_all
@@ -201,6 +202,8 @@ class MatchingModel(nn.Module):
                 pairs.posterior_CPR(options.ranking.prior_weight),
                 pairs.phrase_mask_CP,
             )
+        if batch.right_CPR is not None:
+            parts["corrections"] = right_regions(pairs.paired_logit_CPR, batch.right_CPR)
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def _negative_words(self, pairs: Pairs) -> torch.Tensor:

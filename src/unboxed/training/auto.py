@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
+from unboxed.training.corrected_boxes import PhraseBox
 from unboxed.training.fitting import fit
 from unboxed.training.launch import process_numbers
 from unboxed.training.log import require_logger
@@ -41,6 +42,7 @@ def default_fit(
     sources: RegionSettings | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    corrections: Mapping[str, Sequence[PhraseBox]] | None = None,
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
@@ -51,6 +53,7 @@ def default_fit(
         sources: the sources and features of regions; None: chosen, see `default_regions`.
         epochs: passes over all captions; None: chosen by the number of images.
         seed: of all random numbers in training.
+        corrections: boxes that people corrected, as for `fit`.
         show: called with a line of text at every stage.
         report: called with every entry of the training log.
 
@@ -84,7 +87,7 @@ def default_fit(
     name, options = default_recipe(named, len(training.examples), epochs, seed)
     why = "the regions have class names" if named else "the regions have no class names"
     show(f"Recipe: {name}, {counted(options.schedule.epochs, 'epoch')}, because {why}")
-    return fit(name, options, settings, show=show, report=report)
+    return fit(name, options, settings, corrections=corrections, show=show, report=report)
 
 
 def default_regions(dataset: Dataset, detectors: Sequence[Path] = ()) -> tuple[RegionSettings, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.calibration import calibrated
+from unboxed.training.corrected_boxes import CorrectedExamples, PhraseBox
 from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
@@ -40,8 +41,10 @@ from unboxed.training.resuming import (
     continue_finished,
     needs_more_epochs,
     previous_run,
+    require_correctable,
     require_free,
     require_models,
+    require_same_corrections,
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
@@ -51,6 +54,8 @@ from unboxed.types import Example
 
 __all__ = ["FitSettings", "fit"]
 
+Corrections = Mapping[str, Sequence[PhraseBox]]
+
 
 def fit(
     recipe: str,
@@ -59,6 +64,7 @@ def fit(
     *,
     sources: RegionSettings | None = None,
     preset: str | None = None,
+    corrections: Corrections | None = None,
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
@@ -73,6 +79,8 @@ def fit(
         settings: the data, the run's folder, and the rest.
         sources: extract the regions with these settings, which the run keeps; None: with those of the dataset.
         preset: the name of the preset that the options began as, for the run's config.
+        corrections: boxes that people corrected, by the name of their image, which then train the attention too; the
+            run says so. None, the default: no box trains anything.
         show: called with a line of text at every stage.
         report: called with every entry of the training log.
 
@@ -84,13 +92,15 @@ def fit(
         UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
     require_free(settings.out, resume=True)
+    if corrections is not None:
+        require_correctable(recipe, options, settings)
     with running_on(settings.device) as device:
         device.torch_device()  # an error before anything is written
         with processes(settings.devices, settings.nodes, device) as ranks, run_lock(settings, ranks, show):
             if not ranks.is_first:
                 show, report = (lambda line: None), (lambda entry: None)
             with ranks.in_turn():
-                prepared = _prepared(recipe, options, settings, sources, preset, show)
+                prepared = _prepared((recipe, options, preset), settings, sources, corrections, show)
             return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
 
 
@@ -105,15 +115,14 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(
-    recipe: str,
-    options: RecipeConfig,
+    chosen: tuple[str, RecipeConfig, str | None],
     settings: FitSettings,
     sources: RegionSettings | None,
-    preset: str | None,
+    corrections: Corrections | None,
     show: Callable[[str], None],
 ) -> _Prepared | None:
-    """What training needs; None if the run has finished."""
-    run = settings.out
+    """What training needs with the chosen recipe, options and preset; None if the run has finished."""
+    (recipe, options, preset), run = chosen, settings.out
     require_logger(settings.logger)
     previous = previous_run(recipe, options, settings, preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
@@ -129,7 +138,14 @@ def _prepared(
     config.facts.update({} if preset is None else {"preset": preset})
     prior = _prior(options, data, show)
     batcher = Batcher(config, data.vocabulary, prior)
-    training = SplitLoader(data.training.examples, data.store, batcher)
+    corrected = None
+    if corrections is not None:
+        corrected = CorrectedExamples.of(data.training.examples, data.dataset.images, corrections)
+        config.facts["corrections"] = corrected.facts
+        show(str(corrected))
+    require_same_corrections(previous, config)
+    training = SplitLoader(data.training.examples if corrected is None else corrected.examples, data.store, batcher)
+    training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
     _count(config, training, validation)
     _find_negatives(options, settings, training, show)

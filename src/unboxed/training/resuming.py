@@ -13,6 +13,7 @@ from unboxed.recipes.presets import flat_options
 from unboxed.runtime.atomic import require_writable
 from unboxed.text.pretrained import require_transformer
 from unboxed.training.checkpoint import save_checkpoint
+from unboxed.training.launch import process_numbers
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
@@ -24,8 +25,10 @@ __all__ = [
     "continue_finished",
     "needs_more_epochs",
     "previous_run",
+    "require_correctable",
     "require_free",
     "require_models",
+    "require_same_corrections",
     "two_stores",
 ]
 
@@ -36,6 +39,17 @@ def require_models(options: RecipeConfig, settings: FitSettings) -> None:
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
         require_transformer(settings.language_model)
+
+
+def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:
+    """Raise a `RunError` where corrected boxes have nothing to train, or several processes would share them."""
+    if not options.trains or options.heat_read_out is not None:
+        raise RunError(
+            f"Corrected boxes train the attention to regions, and {recipe} with these options trains none; "
+            "choose another recipe, such as ckd, or leave out --use-corrections."
+        )
+    if process_numbers(settings.devices, settings.nodes) != (1, 1):
+        raise RunError("Corrected boxes train in one process; leave out --devices and --nodes.")
 
 
 def continue_finished(previous: RunConfig, model: MatchingModel, training: SplitLoader, settings: FitSettings) -> None:
@@ -108,6 +122,12 @@ def previous_run(recipe: str, options: RecipeConfig, settings: FitSettings, pres
     if not previous.facts.get("finished") and precision != settings.precision:
         raise RunError(f"{run} was started with --precision {precision}; repeat it.")
     return previous
+
+
+def require_same_corrections(previous: RunConfig | None, config: RunConfig) -> None:
+    """Raise a `RunError` unless a resumed run is trained with the corrections that it was started with."""
+    if previous is not None and previous.facts.get("corrections") != config.facts.get("corrections"):
+        raise RunError("The run was started with other corrections; repeat --use-corrections, or start another run.")
 
 
 def two_stores(store: Path) -> RegionsError:

@@ -21,6 +21,7 @@ from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
 from unboxed.text.encoding import EncodedCaption
 from unboxed.text.tokens import words
+from unboxed.training.corrected_boxes import CorrectedExamples
 from unboxed.types import Array, CaptionBatch, Example, ImageBatch, PairedBatch
 
 __all__ = ["SplitLoader"]
@@ -50,6 +51,7 @@ class SplitLoader:
         negatives: substitutes for words of the captions, which batches then contain; None: no substitutes.
         negative_count: substitutes of a caption in one batch.
         fixed_nouns: replace the same noun of a caption in every epoch.
+        corrected: the boxes that people corrected, which batches then contain; None: no boxes.
         ranks: the processes that share each training batch.
 
     Raises:
@@ -62,6 +64,7 @@ class SplitLoader:
         self.negatives: Negatives | None = None
         self.negative_count = 0
         self.fixed_nouns = False
+        self.corrected: CorrectedExamples | None = None
         self.ranks = Ranks()
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
         self._examples = [example for example in examples if example.image_id in store]
@@ -156,11 +159,18 @@ class SplitLoader:
                     substitutes.append(np.array(ids, dtype=np.int64))
         own = ranks.share(len(shares))
         first, last = (sum(len(numbers) for _, numbers in shares[:end]) for end in (own.start, own.stop))
+        images = self._images([image for image, _ in shares[own]])
+        collated = self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None)
+        right_CPR = None
+        if self.corrected is not None:
+            named = [(self.image_ids[image], numbers) for image, numbers in shares]
+            right_CPR = self.corrected.right_regions(named, images, collated.phrase_CPW.shape[1])
         return PairedBatch(
-            images=self._images([image for image, _ in shares[own]]),
-            captions=self._batcher.captions(captions, slots=slots or None, substitutes=substitutes or None),
+            images=images,
+            captions=collated,
             image_of_C=torch.as_tensor(np.asarray(image_of_C, dtype=np.int64)),
             own_C=None if ranks.count == 1 else slice(first, last),
+            right_CPR=right_CPR,
         )
 
     def _images(self, images: Sequence[int]) -> ImageBatch:
