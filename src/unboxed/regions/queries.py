@@ -76,7 +76,9 @@ def with_queries(settings: RegionSettings, examples: Iterable[Example]) -> Regio
     asks = detector is not None and is_zero_shot(detector)
     compares = labeler is not None and labeler.is_dir()
     if settings.queries and not (asks or compares):
-        raise RegionsError("--queries is for a zero-shot --detector or a --labeler FOLDER; name one, or leave it out.")
+        raise RegionsError(
+            "--queries is for a zero-shot --detector or a --labeler with CLIP or SigLIP; name one, or leave it out."
+        )
     if settings.queries or not (asks or compares):
         return settings
     name = detector if asks else labeler

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.regions.model_files import content_digest, copy_model
+from unboxed.runtime.hub import cached_folder
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class RegionSettings:
     """Segmenter of body parts, an ONNX file, which runs on the crop of each person; it replaces the fractions of the
     person's box that are proposed without it."""
     labeler: Path | None = field(default=None, metadata=_ADDED)
-    """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], or the folder of CLIP or SigLIP,
-    which compares them with `queries`; it runs on every region."""
+    """Classifier of crops, an ONNX file with `scores` [n, K] and `embedding` [n, V], or the folder or hub name of CLIP
+    or SigLIP, which compares them with `queries`; it runs on every region."""
     queries: tuple[str, ...] = field(default=(), metadata=_ADDED)
     """What a zero-shot detector (OWLv2, Grounding DINO) is asked for, and what CLIP or SigLIP compare crops with; by
     default the nouns of the training captions."""
@@ -170,9 +171,13 @@ class RegionSettings:
     def with_folders(self) -> Self:
         """The same settings, with a folder or hub name among the detectors as the detector of transformers.
 
+        A labeler with a hub name becomes its folder in the local cache, which it is downloaded to if it is not there.
+
         Raises:
-            RegionsError: two of them.
+            RegionsError: two detectors of transformers, or a labeler that cannot be had.
         """
+        if self.labeler is not None and _is_hub_name(self.labeler):
+            return replace(self, labeler=_hub_folder(self.labeler.as_posix())).with_folders()
         folders = [path.as_posix() for path in self.detectors if path.is_dir() or _is_hub_name(path)]
         if not folders:
             return self
@@ -335,6 +340,7 @@ def settings_from_dict(values: Mapping[str, Any], folder: Path | None = None) ->
     return (ImportedRegions if "imported" in values else RegionSettings).from_dict(values, folder)
 
 
+_MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _HUB_MODELS = ("detector_hf", "backbone_hf")  # hub names, or folders written as text
 
 
@@ -354,9 +360,20 @@ def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
 
 
 def _is_hub_name(path: Path) -> bool:
-    """Whether a detector that is no file here can be one of the Hub, `owner/name`."""
+    """Whether a model that is no file here can be one of the Hub, `owner/name`."""
     named = len(path.parts) == 2 and not path.is_absolute() and path.suffix.lower() not in (".onnx", ".ort", ".pt")
     return named and not path.exists() and not path.parent.exists()
+
+
+def _hub_folder(name: str) -> Path:
+    try:
+        return cached_folder(name, _MODEL_FILES)
+    except (OSError, ImportError) as error:
+        reason = 'the extra "hf" is missing: pip install "unboxed[hf]"' if isinstance(error, ImportError) else error
+        raise RegionsError(
+            f"The labeler {name} is no file here, and no model of the Hub that can be had ({reason}); name an ONNX "
+            "file, or CLIP or SigLIP by its folder or hub name."
+        ) from error
 
 
 def _absolute(text: str, folder: Path | None) -> Path:

@@ -9,7 +9,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from unboxed.errors import plain_reason
 
-__all__ = ["hub_cache", "is_cached", "load_cached_first", "local_only", "require_hub"]
+__all__ = ["cached_folder", "hub_cache", "is_cached", "load_cached_first", "local_only", "require_hub"]
 
 _SECONDS = 5
 _TRUE = {"1", "on", "yes", "true"}
@@ -56,6 +56,25 @@ def load_cached_first(name: str, load: Callable[[bool], Loaded]) -> Loaded:
         )
     require_hub()
     return load(False)
+
+
+def cached_folder(name: str, patterns: Sequence[str]) -> Path:
+    """The folder of a model in the local cache, to which its files are downloaded if they are not there.
+
+    Args:
+        name: `owner/name`.
+        patterns: of the files that are downloaded.
+
+    Raises:
+        OSError: it is not in the cache, and the Hub does not answer or has no such model.
+        ImportError: `huggingface_hub` is not installed.
+    """
+    from huggingface_hub import snapshot_download
+
+    def load(local: bool) -> Path:
+        return Path(snapshot_download(name, allow_patterns=list(patterns), local_files_only=local))
+
+    return load_cached_first(name, load)
 
 
 @contextmanager

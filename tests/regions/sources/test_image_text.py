@@ -66,6 +66,25 @@ def test_the_queries_are_labels_of_the_regions(library: Any, tmp_path: Path) -> 
     assert extractor.feature_blocks[0][0] == "labeler"
 
 
+def test_a_hub_name_is_the_folder_in_the_local_cache(
+    library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = tmp_path / "models--lab--clip"
+    folder = save_image_text(library, model / "snapshots" / "abc", "CLIP")
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc", encoding="utf-8")
+    named = RegionSettings(labeler=Path("lab/clip"), grid=2).with_folders()
+    assert named.labeler == folder
+    assert named.fingerprint() == RegionSettings(labeler=folder, grid=2).fingerprint()
+    with pytest.raises(RegionsError, match=r"The labeler lab/none is no file here, .*HF_HUB_OFFLINE is set"):
+        RegionSettings(labeler=Path("lab/none"), grid=2).with_folders()
+
+
 def test_folders_that_cannot_be_used(library: Any, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(RegionsError, match="model of type bert; name an ONNX file, or the folder"):
