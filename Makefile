@@ -58,7 +58,7 @@ kill: setup
 
 # Commands on a disk that is full at 21 levels, and again with room; needs Linux and root, which mount the disk.
 full-disk: setup
-	@$(BIN)/python tests/disk/full_disk.py --levels 21
+	@$(BIN)/python tests/kill/full_disk.py --levels 21
 
 # 2,000 flipped bits of all files that are read again; each is refused, reported, or changes nothing.
 flips: setup

@@ -121,6 +121,22 @@ def test_an_index_of_other_or_damaged_content_is_not_used(path: Path, opened: li
     assert len(_widths(path)) == 19
 
 
+@pytest.mark.parametrize("name", ["characters", "ends", "hashes", "rows", "shards", "numbers"])
+def test_an_index_with_impossible_arrays_is_not_used(path: Path, name: str) -> None:
+    tensors, metadata = map_tensor_file(path / "index.safetensors")
+    array = tensors[name]
+    other = array.copy()
+    other[3] = 0xFF if name == "characters" else 300
+    for wrong in (
+        array[:-1],
+        array[None],
+        array.astype(np.float32),
+        *([] if name in ("hashes", "numbers") else [other]),
+    ):
+        write_tensor_file(path / "index.safetensors", {**tensors, name: wrong}, {"shards": metadata["shards"]})
+        assert _widths(path) == {image: number + 1 for number, image in enumerate(NAMES)}
+
+
 def test_an_index_that_names_a_wrong_place_is_an_error(path: Path) -> None:
     tensors, metadata = map_tensor_file(path / "index.safetensors")
     wrong = {**tensors, "numbers": 1 - tensors["numbers"]}

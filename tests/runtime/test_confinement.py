@@ -50,6 +50,7 @@ def test_paths_and_links(tmp_path: Path, secret: Path) -> None:
     inside = {name: is_inside(folder / name, folder) for name in ("part/own.txt", "part/link", "absent")}
     outside = {name: is_inside(folder / name, folder) for name in ("part/out", "up/secret.txt", "../secret.txt", "up")}
     assert all(inside.values()) and not any(outside.values()) and not is_inside(secret, folder)
+    assert not is_inside(folder / "a\0b", folder)
     assert {path.name for path in outside_links(folder, ["part", "up", "absent"])} == {"out", "loop", "up"}
 
 

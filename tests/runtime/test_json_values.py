@@ -63,6 +63,7 @@ def test_any_value_is_read_back_as_it_was_written(value: Outer) -> None:
         ({"inner": 3}, "inner", "Inner"),
         ({"inner": {"files": "abc"}}, "inner.files", "tuple[Path, ...]"),
         ({"inner": {"files": [1]}}, "inner.files", "tuple[Path, ...]"),
+        ({"inner": {"files": ["a\0b"]}}, "inner.files", "tuple[Path, ...]"),
         ({"inner": {"rate": "1"}}, "inner.rate", "float | None"),
         ({"inner": {"mode": "slower"}}, "inner.mode", 'Literal["fast", "slow"]'),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +14,7 @@ from safetensors import safe_open
 
 from unboxed.errors import SearchError
 from unboxed.runtime.tensor_digests import plain_metadata
+from unboxed.runtime.tensor_file import map_tensor_file, write_tensor_file
 from unboxed.search import Index
 from unboxed.search.candidates import LowRankScores
 from unboxed.search.index_table import ImageTable, Texts
@@ -71,4 +73,17 @@ def test_a_damaged_table_is_named_with_what_to_do(damage: str, tiny_index: Index
     content = {"cut": path.read_bytes()[:1000], "empty": b"", "another": b"\x02\0\0\0\0\0\0\0{}"}[damage]
     path.write_bytes(content)
     with pytest.raises(SearchError, match=r"table\.safetensors is damaged .* delete it and run `unboxed index` again"):
+        ImageTable.load(path)
+
+
+@pytest.mark.parametrize("name", [b"a\xffb", b"a\0b", b"caf\xc3"])
+def test_a_name_that_is_none_is_damage(name: bytes, tiny_index: Index, tmp_path: Path) -> None:
+    """Half a character, or one that no path has, where the digests fit."""
+    path = tmp_path / "table.safetensors"
+    tiny_index.table.save(path)
+    tensors, metadata = map_tensor_file(path)
+    characters = tensors["names.characters"].copy()
+    characters[: len(name)] = np.frombuffer(name, np.uint8)
+    write_tensor_file(path, {**tensors, "names.characters": characters}, plain_metadata(metadata))
+    with pytest.raises(SearchError, match=r"table\.safetensors is damaged"):
         ImageTable.load(path)

@@ -13,7 +13,7 @@ from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.regions.model_files import content_digest, copy_model
 from unboxed.runtime.hub import cached_folder
-from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
+from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, path_of, to_json
 
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
@@ -348,9 +348,7 @@ def _hub_model_hooks(folder: Path | None) -> dict[str, FieldHooks]:
     def read(value: Any) -> str | None:
         if value is None:
             return None
-        if not isinstance(value, str):
-            raise TypeError(value)
-        local = _absolute(value, folder)
+        local = path_of(value, lambda text: _absolute(text, folder))
         return str(local) if local.is_dir() else value
 
     def write(value: str | None) -> str | None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from unboxed.errors import StoreError
 from unboxed.regions.shards import Shard, ShardEntry
-from unboxed.runtime.packed_texts import packed, unpacked
+from unboxed.runtime.packed_texts import check_packed, packed, unpacked
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import map_tensor_file, write_tensor_file
 
@@ -126,6 +126,13 @@ class _Listed:
         self._characters, self._ends_N = tensors["characters"], tensors["ends"]
         self._hash_N, self._row_N = tensors["hashes"], tensors["rows"]
         self.shard_N, self.number_N = tensors["shards"], tensors["numbers"]
+        check_packed(self._characters, self._ends_N)
+        for name, end in (("hashes", None), ("rows", len(self)), ("shards", len(shards)), ("numbers", None)):
+            array = tensors[name]
+            if array.shape != (len(self),) or array.dtype.kind != "i":
+                raise ValueError(f"{name} is {array.dtype} {list(array.shape)} for {len(self)} images")
+            if end is not None and len(self) and not 0 <= array.min() <= array.max() < end:
+                raise ValueError(f"{name} is not within 0..{end - 1}")
 
     @staticmethod
     def read(path: Path, shards: Sequence[Path]) -> _Listed | None:
@@ -138,7 +145,7 @@ class _Listed:
             with os.scandir(path / "shards") as entries:  # faster than a `Path` for each
                 size_of = {entry.name: entry.stat().st_size for entry in entries}
             now = [[shard.name, size_of[shard.name]] for shard in listed.shards]
-            return listed if now == sizes and listed.shard_N.max(initial=0) < len(shards) else None
+            return listed if now == sizes else None
         except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             return None
 

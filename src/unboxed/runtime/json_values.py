@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_args, get_origin
 if TYPE_CHECKING:
     from cattrs import ClassValidationError, Converter
 
-__all__ = ["FieldHooks", "UnknownFieldError", "WrongKindError", "from_json", "texts_of", "to_json"]
+__all__ = ["FieldHooks", "UnknownFieldError", "WrongKindError", "from_json", "path_of", "texts_of", "to_json"]
 
 T = TypeVar("T")
 
@@ -102,6 +102,17 @@ def from_json(
         raise _first_cause(error, cls, values, "") from None
 
 
+def path_of(value: Any, read_path: Callable[[str], Path] = Path) -> Path:
+    """A JSON text as a path.
+
+    Raises:
+        TypeError: it is no text, or has a null character, which no path has.
+    """
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError(f"{repr(value)[:60]} is no path")
+    return read_path(value)
+
+
 def texts_of(value: Any) -> tuple[str, ...]:
     """A JSON list of texts as a tuple.
 
@@ -122,7 +133,7 @@ def _converter(
     converter = Converter(forbid_extra_keys=True)
     for kind, allowed in ((bool, (bool,)), (int, (int,)), (float, (int, float)), (str, (str,))):
         converter.register_structure_hook(kind, _exactly(allowed))
-    converter.register_structure_hook(Path, lambda value, _: read_path(_exactly((str,))(value, Path)))
+    converter.register_structure_hook(Path, lambda value, _: path_of(value, read_path))
     converter.register_unstructure_hook(Path, write_path)
     converter.register_structure_hook_func(_is_tuple, lambda value, kind: _tuple(converter, value, kind))
     converter.register_unstructure_hook_func(_is_tuple, lambda value: [converter.unstructure(item) for item in value])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["packed", "unpacked"]
+__all__ = ["check_packed", "packed", "unpacked"]
 
 Bytes = npt.NDArray[np.uint8]
 Ends = npt.NDArray[np.int64]
@@ -22,6 +22,22 @@ def packed(texts: Iterable[str]) -> tuple[Bytes, Ends]:
     """
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     return np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([len(text) for text in encoded], dtype=np.int64)
+
+
+def check_packed(characters: Bytes, ends: Ends) -> None:
+    """Check that two arrays of a file are texts.
+
+    Raises:
+        ValueError: they have other kinds, do not end where they should, or are not UTF-8.
+    """
+    kinds = (characters.dtype, ends.dtype, characters.ndim, ends.ndim)
+    whole = kinds == (np.uint8, np.int64, 1, 1) and (ends[-1] if len(ends) else 0) == len(characters)
+    if not whole or bool((np.diff(ends, prepend=0) < 0).any()):
+        raise ValueError(f"texts of {list(characters.shape)} bytes do not end where they should")
+    characters.tobytes().decode("utf-8", "surrogatepass")
+    starts = ends[:-1][ends[:-1] < len(characters)]
+    if bool((characters[starts] & 0xC0 == 0x80).any()):
+        raise ValueError("a text begins within a character")
 
 
 def unpacked(characters: Bytes, ends: Ends, row: int) -> str:

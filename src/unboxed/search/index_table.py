@@ -18,7 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import SearchError, plain_reason
-from unboxed.runtime.packed_texts import packed, unpacked
+from unboxed.runtime.json_values import path_of
+from unboxed.runtime.packed_texts import check_packed, packed, unpacked
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.search.candidates import LowRankScores
@@ -48,10 +49,7 @@ class Texts:
     ends: torch.Tensor
 
     def __post_init__(self) -> None:
-        ends, length = self.ends, len(self.characters) if self.characters.ndim == 1 else -1
-        whole = (self.characters.dtype, ends.dtype) == (torch.uint8, torch.int64) and ends.ndim == 1
-        if not whole or [*ends[-1:].tolist()] != [length] * min(len(ends), 1) or bool((ends.diff() < 0).any()):
-            raise ValueError(f"texts of {list(self.characters.shape)} bytes do not end where they should")
+        check_packed(self.characters.numpy(), self.ends.numpy())
 
     @staticmethod
     def of(texts: Sequence[str]) -> Texts:
@@ -149,6 +147,8 @@ class ImageTable:
         for of, end in ((self.image_C, images), (self.sample_S, images)):
             if len(of) and not (int(of.min()) >= 0 and int(of.max()) < end):
                 raise ValueError(f"a row that is not among the {images} images")
+        if bool((self.names.characters == 0).any()):
+            raise ValueError("a name has a null character")
 
     def save(self, path: Path) -> None:
         """Write the table atomically."""
@@ -174,7 +174,7 @@ class ImageTable:
             opened: Any = safe_open(str(path), framework="pt")
             metadata = opened.metadata()
             values: dict[str, Any] = {
-                "root": Path(json.loads(metadata["root"])),
+                "root": path_of(json.loads(metadata["root"])),
                 "cells": checked_name(metadata.get("cells", "")),
             }
             for field in fields(ImageTable):
