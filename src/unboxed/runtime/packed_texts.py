@@ -30,8 +30,8 @@ def check_packed(characters: Bytes, ends: Ends) -> None:
     Raises:
         ValueError: they have other kinds, do not end where they should, or are not UTF-8.
     """
-    kinds = (characters.dtype, ends.dtype, characters.ndim, ends.ndim)
-    whole = kinds == (np.uint8, np.int64, 1, 1) and (ends[-1] if len(ends) else 0) == len(characters)
+    kinds = (characters.dtype.name, ends.dtype.name, characters.ndim, ends.ndim)
+    whole = kinds == ("uint8", "int64", 1, 1) and (ends[-1] if len(ends) else 0) == len(characters)
     if not whole or bool((np.diff(ends, prepend=0) < 0).any()):
         raise ValueError(f"texts of {list(characters.shape)} bytes do not end where they should")
     characters.tobytes().decode("utf-8", "surrogatepass")
