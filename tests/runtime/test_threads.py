@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from unboxed.negatives.base import CaptionNouns
 from unboxed.negatives.substitution import RandomWords
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.memory import MEMORY_VARIABLE, MemoryShare
 from unboxed.runtime.threads import Prefetcher, available_cores, ordered_map
 from unboxed.text.tokens import Vocabulary
 from unboxed.training.split_loader import SplitLoader
-from unboxed.types import PairedBatch
+from unboxed.types import Array, PairedBatch
 
 
 @pytest.mark.parametrize(("threads", "start"), [(1, 0), (4, 0), (4, 2)])
@@ -62,13 +64,56 @@ def test_the_next_results_are_begun_while_one_is_in_use() -> None:
         return number
 
     results = Prefetcher(work, range(9))
-    assert begun[3].wait(10), "four are begun before any is asked for"
-    assert not begun[4].is_set()
+    assert begun[1].wait(10), "each thread begins one before any is asked for"
+    assert not begun[2].is_set()
     assert next(results) == 0
-    assert begun[4].wait(10)
+    assert begun[4].wait(10), "then four are begun in advance"
+    assert not begun[5].is_set()
     assert list(results) == list(range(1, 9))
     assert results.waited >= 0
     assert list(Prefetcher(work, range(0))) == []
+
+
+@pytest.mark.parametrize(("megabytes", "ahead"), [(1, 4), (3, 2), (9, 1)])
+def test_results_in_advance_fit_into_an_eighth_of_the_memory(
+    megabytes: int, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MEMORY_VARIABLE, "64MiB")  # of which an eighth is 8.4 MB
+    begun: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            begun.append(number)
+            yield number
+
+    def work(number: int) -> dict[str, list[Array]]:
+        return {"rows": [np.zeros(500_000 * megabytes, np.int8)] * 2}
+
+    results = Prefetcher(work, items(), threads=2)
+    for used in range(1, 5):
+        next(results)
+        assert len(begun) == max(used + ahead, 2)
+    results.close()
+
+
+def test_images_in_work_wait_for_a_share_of_the_memory_and_a_larger_one_runs_alone() -> None:
+    share, together, most = MemoryShare(lambda: 100), [], []
+    lock = threading.Lock()
+
+    def work(size: int) -> int:
+        with share.taken(size):
+            with lock:
+                together.append(size)
+                most.append(sum(together))
+            time.sleep(0.001)
+            with lock:
+                together.remove(size)
+        return size
+
+    sizes = [40, 30, 250, 60, 40, 99, 1] * 5
+    assert list(ordered_map(work, sizes, 8)) == sizes
+    assert max(total for total in most if total != 250) <= 100 < max(most)
+    assert most.count(250) == 5
 
 
 def test_an_error_comes_where_its_result_is_due() -> None:

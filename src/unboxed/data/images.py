@@ -9,7 +9,8 @@ from __future__ import annotations
 import stat
 import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
+from unboxed.runtime.memory import MemoryShare, prefetch_bytes
 
 __all__ = [
     "FORMATS",
@@ -29,6 +31,7 @@ __all__ = [
     "UNKNOWN_SIZE",
     "image_size",
     "open_image",
+    "opened_in_turn",
     "require_file",
     "without_suffix",
 ]
@@ -73,6 +76,9 @@ _UPRIGHT = {  # EXIF orientation -> the operation that turns the stored pixels u
 }
 _SWAPS_AXES = (5, 6, 7, 8)
 
+_BYTES_PER_PIXEL = 9  # the image, and what decoding and turning it make besides
+_PIXELS = MemoryShare(prefetch_bytes)
+
 _opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens images from several threads
 
 
@@ -104,6 +110,20 @@ def open_image(
             return _upright_rgb(image, name)
     with _open_file(Path(source), limit) as image:
         return _upright_rgb(image, f"{source}")
+
+
+@contextmanager
+def opened_in_turn(path: Path) -> Iterator[Image.Image]:
+    """The image of a file, as `open_image` gives it, in a block that waits while other threads have many pixels.
+
+    The images in such blocks take at most an eighth of the memory budget (`runtime.memory`) together, or are one image.
+
+    Raises:
+        ImageError: as `open_image`.
+    """
+    width, height = image_size(path)
+    with _PIXELS.taken(width * height * _BYTES_PER_PIXEL):
+        yield open_image(path)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 
 from unboxed.attention.base import Alignment
-from unboxed.data.images import open_image
+from unboxed.data.images import open_image, opened_in_turn
 from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
@@ -341,7 +341,12 @@ class Grounder:
         Raises:
             ImageError: the image cannot be read.
         """
-        return image if isinstance(image, Regions) else self.extractor(open_image(image))
+        if isinstance(image, Regions):
+            return image
+        if isinstance(image, str | Path):
+            with opened_in_turn(Path(image)) as opened:
+                return self.extractor(opened)
+        return self.extractor(open_image(image))
 
     def _regions_of_all(self, images: Sequence[ImageLike]) -> Iterator[Regions]:
         if any(not isinstance(image, Regions) for image in images):

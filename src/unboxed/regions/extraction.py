@@ -17,7 +17,7 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.data.image_files import skipped_lines
-from unboxed.data.images import open_image, require_file
+from unboxed.data.images import opened_in_turn, require_file
 from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
@@ -336,7 +336,8 @@ class _Worker:
         except ImageError as error:
             return error
         try:
-            return key, extractor(open_image(example.path), example.original_size)
+            with opened_in_turn(example.path) as image:
+                return key, extractor(image, example.original_size)
         except UnboxedError as error:
             return error
 

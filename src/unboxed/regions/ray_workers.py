@@ -23,12 +23,13 @@ from unboxed.errors import EngineError, ImageError, UnboxedError
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
 from unboxed.regions.settings import settings_from_dict
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.memory import prefetch_bytes
 from unboxed.types import Example, Regions
 
 __all__ = ["RayWorkers"]
 
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
-_OBJECTS = 1 << 28  # bytes of the object store of a local Ray
+_FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
@@ -96,7 +97,8 @@ class RayWorkers:
         """A block in which this process belongs to a Ray, whose data keeps its order."""
         started = not ray.is_initialized()
         if started:
-            local = {"num_cpus": self.count, "include_dashboard": False, "object_store_memory": _OBJECTS}
+            objects = max(_FEWEST_OBJECTS, min(_MOST_OBJECTS, prefetch_bytes()))
+            local = {"num_cpus": self.count, "include_dashboard": False, "object_store_memory": objects}
             options = local if self.address is None else {}
             try:
                 ray.init(address=self.address or "local", log_to_driver=False, logging_level="ERROR", **options)

@@ -1,20 +1,36 @@
-"""The memory that blocks of scores, loaders and caches share: by default 70 % of what the container may use.
+"""The memory that blocks of scores, loaders, images in work and caches share.
 
-What the container may use is the smallest limit of its control groups (cgroup v1 or v2), or the memory of the machine.
-`UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results do not depend on it. It is no limit of
-the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on top.
+By default it is 70 % of what the container may use: the smallest limit of its control groups (cgroup v1 or v2), or the
+memory of the machine. `UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results do not depend on
+it. It is no limit of the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on
+top.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from unboxed.errors import DeviceError
 
-__all__ = ["MEMORY_VARIABLE", "allowed_bytes", "cache_bytes", "checked_memory", "memory_budget", "scoring_bytes"]
+__all__ = [
+    "MEMORY_VARIABLE",
+    "MemoryShare",
+    "allowed_bytes",
+    "array_bytes",
+    "cache_bytes",
+    "checked_memory",
+    "memory_budget",
+    "prefetch_bytes",
+    "scoring_bytes",
+]
 
 MEMORY_VARIABLE = "UNBOXED_MEMORY"
 """The environment variable that names the budget; worker processes inherit it."""
@@ -70,6 +86,57 @@ def scoring_bytes() -> int:
 def cache_bytes() -> int:
     """The share of each cache of embeddings: a quarter of the budget."""
     return memory_budget() // 4
+
+
+def prefetch_bytes() -> int:
+    """The share of results that threads find in advance, and that of decoded images: an eighth of the budget each."""
+    return memory_budget() // 8
+
+
+def array_bytes(value: Any) -> int:
+    """The bytes of all arrays and tensors in a value: in tuples, lists, dictionaries and dataclasses, at any depth.
+
+    >>> import numpy as np
+    >>> array_bytes((np.zeros(3, np.float32), {"a": [np.zeros(2, np.int8)]}, "text"))
+    14
+    """
+    if isinstance(size := getattr(value, "nbytes", None), int):
+        return size
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(array_bytes, value))
+    if isinstance(value, dict):
+        return sum(map(array_bytes, value.values()))
+    if is_dataclass(value):
+        return sum(array_bytes(getattr(value, field.name)) for field in fields(value))
+    return 0
+
+
+class MemoryShare:
+    """Bytes that threads take for as long as they need them, and wait for while others have them.
+
+    Args:
+        total: gives the bytes of the share; asked each time, because the budget may change.
+    """
+
+    def __init__(self, total: Callable[[], int]) -> None:
+        self._total = total
+        self._taken = 0
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """A block that has `size` bytes of the share; more than there are wait until nobody else has any."""
+        with self._freed:
+            self._freed.wait_for(lambda: not self._taken or self._taken + size <= self._total())
+            self._taken += size
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._taken -= size
+                self._freed.notify_all()
 
 
 def allowed_bytes(root: Path = Path("/")) -> int:

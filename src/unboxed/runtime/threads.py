@@ -8,7 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from typing import Generic, TypeVar
+
+from unboxed.runtime.memory import array_bytes, prefetch_bytes
 
 __all__ = ["Prefetcher", "available_cores", "ordered_map"]
 
@@ -27,12 +30,14 @@ class Prefetcher(Generic[T, U]):
     """An iterator over `work(item)` for each item, computed by threads up to `ahead` items in advance.
 
     The first items are started when the prefetcher is made. An exception of `work` is raised in place of its result.
+    From the second result on, fewer are started in advance where as many as the largest one so far would take more than
+    an eighth of the memory budget (`runtime.memory`); at least one is.
 
     Args:
         work: called with each item, from several threads at once.
         items: taken one by one.
         threads: number of threads.
-        ahead: maximum number of results that are finished or in progress at a time; bounds the memory.
+        ahead: maximum number of results that are finished or in progress at a time.
 
     Attributes:
         waited: seconds that the caller has waited for results so far.
@@ -44,8 +49,8 @@ class Prefetcher(Generic[T, U]):
         self._items = iter(items)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
         self._begun: deque[Future[U]] = deque()
-        for _ in range(ahead):
-            self._begin_next()
+        self._ahead, self._largest = ahead, 0
+        self._begin(min(threads, ahead))
 
     def __iter__(self) -> Prefetcher[T, U]:
         return self
@@ -54,20 +59,21 @@ class Prefetcher(Generic[T, U]):
         if not self._begun:
             self.close()
             raise StopIteration
-        self._begin_next()
         started = time.perf_counter()
         result = self._begun.popleft().result()
         self.waited += time.perf_counter() - started
+        self._largest = max(self._largest, array_bytes(result))
+        self._begin(max(1, min(self._ahead, prefetch_bytes() // max(1, self._largest))))
         return result
 
     def close(self) -> None:
         """Start no further item, and wait for those in progress."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _begin_next(self) -> None:
-        for item in self._items:
+    def _begin(self, count: int) -> None:
+        """Start items until `count` are finished or in progress."""
+        for item in islice(self._items, max(0, count - len(self._begun))):
             self._begun.append(self._pool.submit(self._work, item))
-            break
 
 
 def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:

@@ -15,7 +15,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.memory import memory_budget
+from unboxed.runtime.memory import cache_bytes, prefetch_bytes
 from unboxed.runtime.ranks import Ranks
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import Prefetcher
@@ -67,6 +67,7 @@ class SplitLoader:
         self.corrected: CorrectedExamples | None = None
         self.ranks = Ranks()
         self._class_scores: dict[int, npt.NDArray[np.float16]] = {}
+        self._class_score_bytes = 0
         self._examples = [example for example in examples if example.image_id in store]
         self.missing = tuple(example.image_id for example in examples if example.image_id not in store)
         if not self._examples:
@@ -129,9 +130,9 @@ class SplitLoader:
         return Prefetcher(make, range(start, len(plan)), ahead=self._batches_ahead(schedule.images_per_batch))
 
     def _batches_ahead(self, images: int) -> int:
-        """Four batches, or as many as an eighth of the budget holds."""
+        """Four batches, or as many as an eighth of the budget holds if all images are as the first one."""
         size = 2 * images * max(1, self.region_inputs(0).nbytes)  # a batch, and the arrays that it is made of
-        return max(1, min(4, memory_budget() // 8 // size))
+        return max(1, min(4, prefetch_bytes() // size))
 
     def image_batches(self, images: Sequence[int], size: int) -> Iterator[ImageBatch]:
         """The images of these numbers, `size` at a time."""
@@ -187,10 +188,15 @@ class SplitLoader:
         return _StoredRegions(arrays.boxes, arrays.features, arrays.class_probs, sources, example.width, example.height)
 
     def _prior_rows(self, image: int) -> npt.NDArray[np.float16]:
-        """The semantic prior's rows `[R, E]` of image number `image`, computed once."""
-        if image not in self._class_scores:
-            self._class_scores[image] = self._batcher.class_scores(self._regions(image)).astype(np.float16)
-        return self._class_scores[image]
+        """The semantic prior's rows `[R, E]` of image number `image`; those that fit into the memory are kept."""
+        known = self._class_scores.get(image)
+        if known is not None:
+            return known
+        rows = self._batcher.class_scores(self._regions(image)).astype(np.float16)
+        if self._class_score_bytes + rows.nbytes <= cache_bytes():
+            self._class_scores[image] = rows
+            self._class_score_bytes += rows.nbytes
+        return rows
 
 
 def _slot(caption: EncodedCaption, position: int) -> int:
