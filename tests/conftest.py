@@ -24,6 +24,9 @@ def shared_data() -> Path:
 # As the command line does: threads that wait leave the cores to those that work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Tests find regions themselves, and leave the user's cache alone.
+os.environ["UNBOXED_CACHE"] = "off"
+
 # No test is timed: on a busy machine an example may take any time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")

@@ -27,6 +27,8 @@ from typing import Any, NamedTuple
 import unboxed
 from unboxed.runtime import atomic
 
+os.environ["UNBOXED_CACHE"] = "off"  # commands do their own work, and leave the cache of the user alone
+
 _TIMES = re.compile(r'"(seconds|waiting|since|rate)": [0-9.e-]+')  # measured, so they differ between equal runs
 _SLOW = ("onnxscript.optimizer", "onnxscript.rewriter", "torch.onnx._internal.exporter._core", "torch._dynamo")
 """Modules that `export` imports, beside those of the package."""

@@ -19,7 +19,7 @@ from typing import NoReturn
 import tyro
 
 from unboxed import __version__
-from unboxed.cli import audit, bench, cite, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli import audit, bench, cache, cite, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.device_option import with_device, with_memory, with_precision
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
@@ -65,6 +65,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "index": with_device(with_precision(with_memory(search.index))),
     "search": with_device(with_precision(with_memory(search.search))),
     "studio": with_device(with_precision(with_memory(studio.studio))),
+    "cache": cache.cache,
     "doctor": doctor.doctor,
     "cite": cite.cite,
     "bench": bench.bench,

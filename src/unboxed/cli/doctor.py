@@ -37,6 +37,7 @@ _REQUIRED = {
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
     "PIL": "pillow",
+    "platformdirs": "platformdirs",
     "rich": "rich",
     "safetensors": "safetensors",
     "skimage": "scikit-image",

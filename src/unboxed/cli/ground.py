@@ -81,7 +81,7 @@ def ground(
         _ground_folder(run, image, captions, _Printed(printing, in_folder=True), of_part)
         return
     pixels = open_image(image)
-    grounder, regions = _load_and_extract(run, pixels)
+    grounder, regions = _load_and_extract(run, image)
     for own in captions:
         show_unknown_words(grounder, own.text, show)
     groundings = grounder.ground_regions(regions, captions)
@@ -123,7 +123,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
             continue
         try:
             pixels = open_image(file)
-            groundings = grounder.ground_regions(grounder.regions_of(pixels), captions)
+            groundings = grounder.ground_regions(grounder.regions_of(file), captions)
         except ImageError as error:
             skipped += 1
             show(f"Skipped {name}: {error}")
@@ -177,15 +177,15 @@ class _Printed:
         return place
 
 
-def _load_and_extract(run: Path, image: PIL.Image.Image) -> tuple[Grounder, Regions]:
+def _load_and_extract(run: Path, image: Path) -> tuple[Grounder, Regions]:
     """Load the model and extract the image's regions, at the same time: importing PyTorch takes over a second."""
     from unboxed.inference.run_config import RunConfig
-    from unboxed.regions.extraction import RegionExtractor
+    from unboxed.regions.cache import CachedExtractor
 
     config = RunConfig.load(run)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(import_module, "torch")
-        regions = RegionExtractor(config.regions, side_by_side=True)(image)
+        regions = CachedExtractor(config.regions, side_by_side=True).of_file(image)
     from unboxed.inference.grounder import Grounder
 
     return Grounder.load(run), regions

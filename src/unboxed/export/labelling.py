@@ -9,7 +9,6 @@ from typing import Any
 
 from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
-from unboxed.data.images import opened_in_turn
 from unboxed.errors import ExportError, ImageError, UnboxedError
 from unboxed.export.checking import precision
 from unboxed.export.corrections import CorrectedImage, corrected
@@ -332,11 +331,6 @@ def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Exampl
     """A function that gives the regions of an image, from a store or by the run's extractor; thread-safe."""
     if regions is None:
         extractor = grounder.extractor
-
-        def extracted(example: Example) -> Regions:
-            with opened_in_turn(example.path) as image:
-                return extractor(image, example.original_size)
-
-        return extracted
+        return lambda example: extractor.of_file(example.path, example.original_size)
     store = RegionStore.open(regions)
     return lambda example: store[example.image_id]

@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 
 from unboxed.attention.base import Alignment
-from unboxed.data.images import open_image, opened_in_turn
+from unboxed.data.images import open_image
 from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
@@ -24,10 +24,9 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import check_shapes, load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
-from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.cache import CachedExtractor
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.devices import current_device, running_on
-from unboxed.runtime.hub import local_only
 from unboxed.runtime.precision import computing_in
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import noun_phrases
@@ -155,10 +154,9 @@ class Grounder:
         return uploaded(public.save, repo, private, token)
 
     @cached_property
-    def extractor(self) -> RegionExtractor:
-        """Extracts the regions of a new image as for training; created on first use, without a download."""
-        with local_only():
-            return RegionExtractor(self.config.regions, device=self.device)
+    def extractor(self) -> CachedExtractor:
+        """Finds the regions of new images as for training; networks are opened on first use, without a download."""
+        return CachedExtractor(self.config.regions, device=self.device)
 
     @property
     def batcher(self) -> Batcher:
@@ -336,17 +334,14 @@ class Grounder:
         return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
     def regions_of(self, image: ImageLike) -> Regions:
-        """The regions of an image, extracted as by `ground`; `Regions` are returned unchanged.
+        """The regions of an image, extracted as by `ground`, those of a file once; `Regions` are returned unchanged.
 
         Raises:
             ImageError: the image cannot be read.
         """
-        if isinstance(image, Regions):
-            return image
         if isinstance(image, str | Path):
-            with opened_in_turn(Path(image)) as opened:
-                return self.extractor(opened)
-        return self.extractor(open_image(image))
+            return self.extractor.of_file(Path(image))
+        return image if isinstance(image, Regions) else self.extractor(open_image(image))
 
     def _regions_of_all(self, images: Sequence[ImageLike]) -> Iterator[Regions]:
         if any(not isinstance(image, Regions) for image in images):

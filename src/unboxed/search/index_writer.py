@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from unboxed.data.images import opened_in_turn
 from unboxed.errors import ImageError, SearchError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
@@ -142,8 +141,7 @@ class IndexWriter:
 
     def _regions(self, key: str, image: ListedImage) -> Regions:
         if self._store is None:
-            with opened_in_turn(image.path) as pixels:
-                return self._grounder.extractor(pixels, image.original_size)
+            return self._grounder.extractor.of_file(image.path, image.original_size)
         if self._store.image_key(image.image_id) != key and not (self._imported and image.image_id in self._store):
             raise ImageError(
                 f"{self._store.path} has no regions of this image as it is now; run `unboxed regions` on it, or "

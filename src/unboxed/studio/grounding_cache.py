@@ -1,4 +1,4 @@
-"""Grounding of captions in images whose regions are extracted once and cached."""
+"""Grounding of captions in images whose regions are found once and kept in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
-from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.cache import CachedExtractor
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.options import Limits
@@ -55,7 +55,7 @@ class GroundingCache:
         self.grounder, self.library = grounder, library
         self._limits = limits
         several = limits.workers > 1
-        self.extractor = RegionExtractor(grounder.config.regions, side_by_side=several, device=grounder.device)
+        self.extractor = CachedExtractor(grounder.config.regions, side_by_side=several, device=grounder.device)
         self._extracted: LRUCache[str, ExtractedImage] = LRUCache(limits.cached)
 
     def extract(self, content: bytes | None, image_id: str | None, name: str = _UPLOADED) -> ExtractedImage:
@@ -86,7 +86,7 @@ class GroundingCache:
         if entry is None:
             raise UnknownImageError
         image = self.library.open(entry)
-        regions = self.extractor(image, entry.shape)
+        regions = self.extractor.of_file(entry.path, entry.shape, image=image)
         return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or image.size))
 
     def put(self, image: ExtractedImage) -> ExtractedImage:

@@ -1,0 +1,37 @@
+"""The command `unboxed cache`."""
+
+from __future__ import annotations
+
+from unboxed.cli.output import print_json
+from unboxed.runtime.progress import show
+
+__all__ = ["cache"]
+
+
+def cache(clear: bool = False, json: bool = False) -> None:
+    """Show or clear the cache of the regions of images.
+
+    Images that a command has looked at are taken from it. `UNBOXED_CACHE` names its folder, or is `off`;
+    `UNBOXED_CACHE_GB` is its limit, by default 4.
+
+    Args:
+        clear: remove all that it holds.
+        json: print one JSON object with the folder, and the models, images and bytes of each kind of regions.
+    """
+    from unboxed.regions.cache import RegionCache, cache_folder
+
+    folder = cache_folder()
+    if folder is not None and clear:
+        RegionCache.clear(folder)
+    found = [] if folder is None else RegionCache.contents(folder)
+    if json:
+        kinds = [{"models": kind.models, "photos": kind.images, "bytes": kind.size} for kind in found]
+        print_json({"folder": None if folder is None else str(folder), "regions": kinds})
+        return
+    if folder is None:
+        show("The cache is off; unset UNBOXED_CACHE to use it.")
+        return
+    size = sum(kind.size for kind in found)
+    print(f"{folder}: {size / 1e6:,.1f} MB, {sum(kind.images for kind in found):,} images")
+    for kind in found:
+        print(f"  {kind.images:,} images, {kind.size / 1e6:,.1f} MB, of {kind.models}")

@@ -1,0 +1,266 @@
+"""The cache of regions: what the sources found in an image file, kept on this disk for all commands.
+
+    CACHE/regions/ID/about.json          which sources these are; ID is a digest of them, the version and the device
+    CACHE/regions/ID/ab/KEY.safetensors  the regions of an image; KEY is the sha256 of its file
+
+`UNBOXED_CACHE` names the folder, or is `off`; by default it is the system's folder for caches of a user. Regions are
+kept exactly as they were found. The cache never stops a command: what cannot be read is found again, and what cannot be
+written is not kept. Files are written atomically and have digests. When the cache is larger than `UNBOXED_CACHE_GB`, by
+default 4, the images that were not used for the longest time are removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from platformdirs import user_cache_path
+
+from unboxed import __version__
+from unboxed.data.images import opened_in_turn
+from unboxed.errors import UnboxedError
+from unboxed.regions.extraction import RegionExtractor, image_key
+from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.atomic import write_json
+from unboxed.runtime.devices import running_on
+from unboxed.runtime.hub import local_only
+from unboxed.runtime.tensor_digests import check_tensor_file
+from unboxed.runtime.tensor_file import write_tensor_file
+from unboxed.types import Regions
+
+__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedExtractor", "CachedSettings", "RegionCache", "cache_folder"]
+
+CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
+_OFF = ("off", "0", "no", "none")
+_GIGABYTES = 4.0
+_KEPT = 0.9  # of the size limit, after old files were removed
+_ARRAYS = ("boxes", "scores", "features", "class_probs")
+
+
+def cache_folder() -> Path | None:
+    """The folder of the cache; None where `UNBOXED_CACHE` turns it off."""
+    named = os.environ.get(CACHE_VARIABLE, "")
+    if named.lower() in _OFF:
+        return None
+    if named:
+        return Path(named)
+    return user_cache_path("unboxed", appauthor=False)
+
+
+class CachedSettings(NamedTuple):
+    """The cached images of one kind of regions: the names of its models, the number of images, and their bytes."""
+
+    path: Path
+    models: str
+    images: int
+    size: int
+
+
+class RegionCache:
+    """The regions of images that one extractor finds. Threads and processes may share it.
+
+    Args:
+        folder: of the cache.
+        settings: the sources and features.
+        device: what runs the networks, whose rounding the regions have.
+    """
+
+    def __init__(self, folder: Path, settings: RegionSettings, device: str) -> None:
+        kind = json.dumps([__version__, settings.fingerprint(), device])
+        self.path = folder / "regions" / hashlib.sha256(kind.encode()).hexdigest()[:16]
+        self._folder = folder
+        self._models = ", ".join(path.name for path in settings.model_files.values()) or "no models"
+        self._size: int | None = None
+        self._writing = threading.Lock()
+
+    def get(self, key: str) -> Regions | None:
+        """The regions of an image; None where there are none, or a damaged file, which is removed.
+
+        Args:
+            key: of `extraction.image_key`.
+        """
+        path = self._file(key)
+        try:
+            check_tensor_file(path)
+            regions = _read(path, key)
+            os.utime(path)  # it was used now
+        except FileNotFoundError:
+            return None
+        except Exception:  # safetensors raises its own kinds; whatever is wrong, the regions can be found again
+            _remove(path)
+            return None
+        return regions
+
+    def put(self, key: str, regions: Regions) -> None:
+        """Keep the regions of an image, if the disk allows it."""
+        path = self._file(key)
+        names = sorted(set(regions.sources))
+        metadata = {
+            "key": key,
+            "sources": json.dumps(names),
+            "class_names": json.dumps(regions.class_names),
+            "size": json.dumps([regions.width, regions.height]),
+        }
+        tensors = {name: np.ascontiguousarray(getattr(regions, name)) for name in _ARRAYS}
+        tensors["source"] = np.array([names.index(name) for name in regions.sources], np.int32)
+        try:
+            with self._writing:
+                if self._size is None:
+                    self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    self.path.parent.mkdir(exist_ok=True, mode=0o700)
+                    write_json(self.path / "about.json", {"unboxed": __version__, "models": self._models})
+                    self._size = sum(size for *_, size in _files(self._folder))
+                write_tensor_file(path, tensors, metadata)
+                self._size += path.stat().st_size
+                if self._size > (limit := _limit()):
+                    self._size = _trim(self._folder, int(_KEPT * limit))
+        except OSError:
+            return
+
+    def _file(self, key: str) -> Path:
+        return self.path / key[:2] / f"{key.replace(':', '-')}.safetensors"
+
+    @staticmethod
+    def contents(folder: Path) -> list[CachedSettings]:
+        """What a cache holds, by the kind of regions."""
+        found = []
+        for path in sorted((folder / "regions").glob("*")):
+            try:
+                models = str(json.loads((path / "about.json").read_text("utf-8"))["models"])
+            except (OSError, ValueError, LookupError, TypeError):
+                models = "unknown models"
+            sizes = [size for *_, size in _files(path)]
+            found.append(CachedSettings(path, models, len(sizes), sum(sizes)))
+        return found
+
+    @staticmethod
+    def clear(folder: Path) -> None:
+        """Remove all that a cache holds.
+
+        Raises:
+            OSError: a file cannot be removed.
+        """
+        if (folder / "regions").exists():
+            shutil.rmtree(folder / "regions")
+
+
+class CachedExtractor:
+    """Finds the regions of image files; networks are opened for the first that the cache lacks, without a download.
+
+    Args:
+        settings: sources and features.
+        side_by_side, device: as for `RegionExtractor`.
+    """
+
+    def __init__(self, settings: RegionSettings, *, side_by_side: bool = False, device: str | None = None) -> None:
+        settings.require_extractable()
+        self._settings, self._side_by_side = settings, side_by_side
+        self._extractor: RegionExtractor | None = None
+        self._opening = threading.Lock()
+        folder = cache_folder()
+        with running_on(device) as chosen:
+            self._device = chosen.name  # read here: other threads do not see the context
+            self.cache = None if folder is None else RegionCache(folder, settings, chosen.providers()[0])
+
+    @property
+    def extractor(self) -> RegionExtractor:
+        """The extractor, opened when it is first needed."""
+        with self._opening, local_only():
+            if self._extractor is None:
+                self._extractor = RegionExtractor(self._settings, side_by_side=self._side_by_side, device=self._device)
+            return self._extractor
+
+    def __call__(self, image: Image.Image, original_size: tuple[int, int] | None = None) -> Regions:
+        """The regions of an image in memory, which are not cached; see `RegionExtractor`."""
+        return self.extractor(image, original_size)
+
+    def of_file(
+        self, path: Path, original_size: tuple[int, int] | None = None, *, image: Image.Image | None = None
+    ) -> Regions:
+        """The regions of an image file, from the cache or found now.
+
+        Args:
+            path: of the image.
+            original_size: as for `RegionExtractor`.
+            image: what is in the file, if it is decoded already.
+
+        Raises:
+            ImageError: the file cannot be read as an image.
+            RegionsError: no source proposes a box, or a model cannot be used.
+        """
+        key = "" if self.cache is None else image_key(path, original_size)
+        found = None if self.cache is None else self.cache.get(key)
+        if found is None:
+            with opened_in_turn(path) if image is None else nullcontext(image) as opened:
+                found = self(opened, original_size)
+            if self.cache is not None:
+                self.cache.put(key, found)
+        return found
+
+
+def _read(path: Path, key: str) -> Regions:
+    from safetensors import safe_open
+
+    opened: Any = safe_open(str(path), framework="numpy")
+    with opened as file:
+        metadata = file.metadata()
+        if metadata["key"] != key:
+            raise UnboxedError(f"{path} is of another image.")
+        names = json.loads(metadata["sources"])
+        width, height = json.loads(metadata["size"])
+        arrays = {name: file.get_tensor(name) for name in _ARRAYS}
+        sources = tuple(names[number] for number in file.get_tensor("source").tolist())
+    return Regions(
+        **arrays,
+        class_names=tuple(json.loads(metadata["class_names"])),
+        sources=sources,
+        width=width,
+        height=height,
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
+    """The cached files below a folder: path, time of the last use, bytes."""
+    for path in folder.rglob("*.safetensors"):
+        try:
+            found = path.stat()
+        except OSError:  # removed by another process
+            continue
+        yield path, found.st_mtime, found.st_size
+
+
+def _trim(folder: Path, limit: int) -> int:
+    """Remove the files that were not used for the longest time, until the others fit; returns their size."""
+    files = sorted(_files(folder), key=lambda file: file[1])
+    size = sum(bytes_ for *_, bytes_ in files)
+    for path, _, bytes_ in files:
+        if size <= limit:
+            break
+        _remove(path)
+        size -= bytes_
+    return size
+
+
+def _limit() -> int:
+    """The size limit in bytes."""
+    try:
+        gigabytes = float(os.environ.get(SIZE_VARIABLE) or _GIGABYTES)
+    except ValueError:
+        gigabytes = _GIGABYTES
+    return int(max(gigabytes, 0) * 1e9) if gigabytes < float("inf") else 2**62
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # another process reads it, on Windows
+        return

@@ -1,0 +1,170 @@
+"""The cache of regions: equal results with and without it, no second look at an image, damage, and its size."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unboxed
+from unboxed.cli import main
+from unboxed.regions.cache import CACHE_VARIABLE, SIZE_VARIABLE, CachedExtractor, RegionCache, cache_folder
+from unboxed.regions.extraction import RegionExtractor, image_key
+from unboxed.regions.settings import RegionSettings
+from unboxed.types import Regions
+
+SETTINGS = RegionSettings(segments=True, grid=2)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with every image that networks look at."""
+    found: list[int] = []
+    look = RegionExtractor.__call__
+
+    def counted(self: RegionExtractor, *given: Any) -> Regions:
+        found.append(1)
+        return look(self, *given)
+
+    monkeypatch.setattr(RegionExtractor, "__call__", counted)
+    return found
+
+
+def _equal(one: Regions, other: Regions) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("boxes", "scores", "features", "class_probs")]
+    arrays = all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs)
+    return arrays and all(
+        getattr(one, name) == getattr(other, name) for name in ("sources", "class_names", "width", "height")
+    )
+
+
+def test_regions_are_those_without_the_cache_bit_for_bit(
+    cache: Path, looks: list[int], tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tiny_dataset.parent / "photos" / "0.png"
+    first, second = CachedExtractor(SETTINGS).of_file(photo), CachedExtractor(SETTINGS).of_file(photo)
+    other_shape = CachedExtractor(SETTINGS).of_file(photo, (64, 96))
+    assert len(looks) == 2  # that of another shape is another image
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
+    assert _equal(first, second) and _equal(first, CachedExtractor(SETTINGS).of_file(photo))
+    assert not _equal(first, other_shape)
+    assert cache_folder() is None and len(looks) == 3
+
+
+def test_commands_share_what_they_saw(
+    cache: Path,
+    looks: list[int],
+    tiny_run: Path,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number in range(3):
+        shutil.copy(tiny_dataset.parent / "photos" / f"{number}.png", folder)
+    main(["index", str(tiny_run), str(folder), "--out", str(tmp_path / "index")])
+    assert len(looks) == 3
+    main(["label", str(folder), "--run", str(tiny_run), "--out", str(tmp_path / "a.json"), "--find", "red box"])
+    main(["ground", str(tiny_run), str(folder), "a red box"])
+    main(["ground", str(tiny_run), str(folder / "1.png"), "a blue box"])
+    unboxed.load(tiny_run).ground(folder / "2.png", "a blue box")
+    assert len(looks) == 3
+    capsys.readouterr()
+    main(["cache", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["folder"] == str(cache) and [kind["photos"] for kind in found["regions"]] == [3]
+    main(["cache", "--clear"])
+    assert "0.0 MB, 0 images" in capsys.readouterr().out
+    assert not list(cache.rglob("*.safetensors"))
+
+
+def test_another_run_or_a_changed_image_is_looked_at_again(
+    cache: Path, looks: list[int], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    photo = shutil.copy(tiny_dataset.parent / "photos" / "0.png", tmp_path / "a.png")
+    CachedExtractor(SETTINGS).of_file(photo)
+    CachedExtractor(RegionSettings(segments=True, grid=3)).of_file(photo)
+    shutil.copy(tiny_dataset.parent / "photos" / "1.png", photo)
+    CachedExtractor(SETTINGS).of_file(photo)
+    assert len(looks) == 3 and len(RegionCache.contents(cache)) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other image", "empty"])
+def test_a_damaged_file_is_made_again(cache: Path, looks: list[int], tiny_dataset: Path, damage: str) -> None:
+    photo, other = (tiny_dataset.parent / "photos" / f"{number}.png" for number in (0, 1))
+    expected = CachedExtractor(SETTINGS).of_file(photo)
+    (file,) = cache.rglob("*.safetensors")
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[-5] ^= 4
+        file.write_bytes(content)
+    elif damage == "empty":
+        file.write_bytes(b"")
+    else:
+        extractor = CachedExtractor(SETTINGS)
+        assert extractor.cache is not None
+        extractor.of_file(other)
+        (copied,) = (found for found in cache.rglob("*.safetensors") if found != file)
+        shutil.copy(copied, file)
+    before = len(looks)
+    assert _equal(CachedExtractor(SETTINGS).of_file(photo), expected) and len(looks) == before + 1
+    assert _equal(CachedExtractor(SETTINGS).of_file(photo), expected) and len(looks) == before + 1
+
+
+def test_images_that_were_not_used_for_long_make_room(
+    cache: Path, looks: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(4)]
+    for number, photo in enumerate(photos):
+        Image.new("RGB", (32, 32), (number, 0, 0)).save(photo)
+    extractor = CachedExtractor(SETTINGS)
+    for age, photo in enumerate(photos[:3]):
+        extractor.of_file(photo)
+        assert extractor.cache is not None
+        os.utime(extractor.cache._file(image_key(photo, None)), (1000 + age, 1000 + age))
+    extractor.of_file(photos[0])  # used again
+    size = sum(file.stat().st_size for file in cache.rglob("*.safetensors"))
+    monkeypatch.setenv(SIZE_VARIABLE, str(size / 1e9))  # three fit, four do not
+    extractor.of_file(photos[3])
+    before = len(looks)
+    extractor.of_file(photos[0])
+    extractor.of_file(photos[3])
+    assert len(looks) == before
+    extractor.of_file(photos[1])
+    assert len(looks) == before + 1
+
+
+@pytest.fixture
+def read_only(cache: Path) -> Iterator[Path]:
+    cache.parent.joinpath("cache").write_text("a file is in the way", encoding="utf-8")
+    yield cache
+
+
+def test_a_cache_that_cannot_be_written_stops_nothing(read_only: Path, tiny_dataset: Path) -> None:
+    photo = tiny_dataset.parent / "photos" / "0.png"
+    assert len(CachedExtractor(SETTINGS).of_file(photo))
+    assert read_only.read_text(encoding="utf-8") == "a file is in the way"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_the_cache_is_the_owners_alone(cache: Path, tiny_dataset: Path) -> None:
+    CachedExtractor(SETTINGS).of_file(tiny_dataset.parent / "photos" / "0.png")
+    (kind,) = (cache / "regions").iterdir()
+    assert list(kind.glob("*/*.safetensors"))
+    assert all(folder.stat().st_mode & 0o077 == 0 for folder in (cache, kind.parent))
