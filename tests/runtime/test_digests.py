@@ -31,7 +31,7 @@ def test_a_changed_file_of_a_list_is_found_and_others_are_not_checked(tmp_path: 
         (tmp_path / "models" / name).write_bytes(b"content")
     record_digest(tmp_path / "models", tmp_path / "models" / "a.onnx")
     record_digest(tmp_path / "models", tmp_path / "models" / "deep")
-    assert {path.name for path, _ in verified(tmp_path)} == {"a.onnx", "b.onnx", "c.bin"}
+    assert {path.name for path, _ in verified(tmp_path)} == {"a.onnx", "b.onnx", "c.bin", "digests.json"}
     for name in ("a.onnx", "deep/b.onnx", "deep/er/c.bin"):
         file = tmp_path / "models" / name
         check_digest(file)
@@ -129,3 +129,22 @@ def test_doctor_verifies_a_folder(tiny_run: Path, tmp_path: Path, capsys: pytest
     wrong = [finding for finding in json.loads(capsys.readouterr().out)["findings"] if finding["verdict"] == "wrong"]
     assert [finding["name"] for finding in wrong] == [f"store/shards/{shard.name}"]
     assert "only the images of this file are made again" in wrong[0]["mend"]
+
+
+def test_damaged_edited_and_missing_files_are_found(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "notes.json").write_text("[1]")  # without a digest
+    changed = {
+        "config.json": lambda text: text.replace('"joint_width": ', '"joint_width": 1'),
+        "vocab.json": lambda _: '{"a":' * 100_000,
+        "store/store.json": lambda text: text[:-20],
+        "store/models/digests.json": lambda _: "{}",
+    }
+    changed = {name: change for name, change in changed.items() if (run / name).is_file()}
+    for name, change in changed.items():
+        (run / name).write_text(change((run / name).read_text()))
+    assert {file.relative_to(run).as_posix() for file, wrong in verified(run) if wrong is not None} == {*changed}
+    (run / "gone.txt").write_text("a")
+    record_digest(run, run / "gone.txt")
+    (run / "gone.txt").unlink()
+    assert (run / "digests.json", "gone.txt is missing") in verified(run)

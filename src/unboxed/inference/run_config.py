@@ -37,7 +37,6 @@ BoxesFrom = Literal["trained", "prior"]
 _FORMAT = "unboxed-run"
 _VERSION = 1
 _FILES = ("config.json", "model.safetensors", "vocab.json", "regions", "prior", "text")
-_UNCHECKED = ("facts",)  # times, and places on the disk
 _WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
 
 
@@ -156,7 +155,7 @@ class RunConfig:
         }
         if self.boxes_from != "trained":
             content["boxes_from"] = self.boxes_from
-        write_json(run / "config.json", with_digest(content, _UNCHECKED))
+        write_json(run / "config.json", with_digest(content))
 
     @classmethod
     def load(cls, run: Path) -> RunConfig:
@@ -205,7 +204,7 @@ class RunConfig:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise RunError(f"{path} is damaged ({plain_reason(error)}); restore it, or train the run again.") from None
         _require_own_files(config.regions, run)
-        report_change(path, content, _UNCHECKED)
+        report_change(path, content)
         return config
 
 

@@ -13,7 +13,7 @@ import tarfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ __all__ = [
 _NAME, _FORMAT = "digests.json", "unboxed-digests"
 _LEVELS = 3
 _KEY = "sha256"
+_NOT_COMPARED = (_KEY, "facts")  # facts are times, and places on the disk
 
 ARCHIVE_ERRORS = (
     OSError,
@@ -98,47 +99,75 @@ def require_unchanged(*paths: Path, error: type[UnboxedError], fix: str) -> None
 
 def verified(folder: Path) -> Iterator[tuple[Path, str | None]]:
     """Check every file in a folder that has digests or checksums: the file, and what is wrong with it, or None."""
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for file in sorted(path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(".")):
         try:
-            if file.suffix == ".safetensors":
-                check_tensor_file(file)
-            elif file.suffix == ".npz":
-                with zipfile.ZipFile(file) as archive:
-                    if (name := archive.testzip()) is not None:
-                        raise ValueError(f"the checksum of {name} is wrong")
-            elif any(file.relative_to(above).as_posix() in _listed(above) for above in file.parents[:_LEVELS]):
-                check_digest(file)
-            else:
-                continue
+            checked = _check(file)
         except ARCHIVE_ERRORS as error:
             yield file, plain_reason(error)
         else:
-            yield file, None
+            if checked:
+                yield file, None
 
 
-def with_digest(content: dict[str, Any], without: Collection[str] = ()) -> dict[str, Any]:
-    """The content of a JSON file, and the sha256 of its values under the name `sha256`.
+def _check(file: Path) -> bool:
+    """Raise an error if a file changed after it was written; False if it has no digests or checksums."""
+    if file.suffix not in (".safetensors", ".npz", ".json") and not _is_listed(file):
+        return False
+    if not file.is_file():
+        raise ValueError("a pipe, a socket or a link to nothing")
+    if file.suffix == ".safetensors":
+        check_tensor_file(file)
+    elif file.suffix == ".npz":
+        with zipfile.ZipFile(file) as archive:
+            if (name := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {name} is wrong")
+    elif _is_listed(file):
+        check_digest(file)
+    else:
+        return _check_json(file)
+    return True
+
+
+def _is_listed(file: Path) -> bool:
+    return any(file.relative_to(above).as_posix() in _listed(above) for above in file.parents[:_LEVELS])
+
+
+def _check_json(file: Path) -> bool:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if file.name == _NAME:
+        gone = [name for name in _listed(file.parent) if not (file.parent / name).is_file()]
+        if gone or not _listed(file.parent):
+            raise ValueError(f"{gone[0]} is missing" if gone else "it lists nothing")
+        return True
+    if not isinstance(content, dict) or _KEY not in content:
+        return False
+    if is_changed(content):
+        raise ValueError("its values changed after it was written; this is right if somebody edited it")
+    return True
+
+
+def with_digest(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a JSON file, and the sha256 of its values under the name `sha256`; those of `facts` may change.
 
     Args:
         content: JSON values by name.
-        without: names whose values are left out of the digest, such as measured times.
     """
-    return {**content, _KEY: _sha256_of(content, without)}
+    return {**content, _KEY: _sha256_of(content)}
 
 
-def is_changed(content: Mapping[str, Any], without: Collection[str] = ()) -> bool:
+def is_changed(content: Mapping[str, Any]) -> bool:
     """Whether values changed since `with_digest`; False for the files of earlier versions, which have no digest."""
-    return _KEY in content and content[_KEY] != _sha256_of(content, without)
+    return _KEY in content and content[_KEY] != _sha256_of(content)
 
 
-def report_change(path: Path, content: Mapping[str, Any], without: Collection[str] = ()) -> None:
+def report_change(path: Path, content: Mapping[str, Any]) -> None:
     """Print a line if the content of a JSON file changed since `with_digest`. People may edit it; disks do too."""
-    if is_changed(content, without):
+    if is_changed(content):
         show(f"{path} changed after it was written. If nobody edited it, restore it: its values may be wrong.")
 
 
-def _sha256_of(content: Mapping[str, Any], without: Collection[str]) -> str:
-    kept = {name: value for name, value in content.items() if name != _KEY and name not in without}
+def _sha256_of(content: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
