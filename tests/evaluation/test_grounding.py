@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -85,6 +86,14 @@ class TestHandMade:
 
     def test_only_the_best_box_points(self):
         assert not {"pointing_any", "pointing_union"} & right(mention([LEFT], [NOWHERE, LEFT]))
+
+    def test_a_point_of_its_own_replaces_the_centre_of_the_best_box(self):
+        answer = replace(mention([LEFT, RIGHT], [BOTH]), point=(5.0, 5.0))
+        assert right(answer) == right(mention([LEFT, RIGHT], [BOTH])) | {"pointing_any"}
+        assert not {"pointing_any", "pointing_union"} & right(replace(mention([LEFT], [LEFT]), point=(20.0, 5.0)))
+        assert right(replace(mention([LEFT], [], []), point=(5.0, 5.0))) == set()
+        with pytest.raises(EvaluationError, match="expected finite x and y"):
+            replace(answer, point=(5.0, float("nan")))
 
     def test_no_answer_is_wrong_even_where_padding_would_point(self):
         assert right(mention([[-5, -5, 5, 5]], [], [])) == set()

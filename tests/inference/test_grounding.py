@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import unboxed
+from unboxed.attention.points import covered_points
 from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.inference import grounding as module
@@ -134,6 +135,21 @@ def test_captions_of_an_image_agree_on_equal_head_nouns(tiny_run: Path, tiny_dat
     np.testing.assert_allclose(together[0].phrases[1].scores, alone[0].phrases[1].scores, atol=1e-4)
     other = grounder.ground_regions(second, [captions[1]])[0]
     np.testing.assert_allclose(of_other[0].phrases[0].scores, other.phrases[0].scores, atol=1e-4)
+
+
+def test_phrases_are_pointed_at_where_their_regions_most_probably_are(tiny_run: Path, tiny_dataset: Path) -> None:
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    options = grounder.config.options
+    example = load_dataset(tiny_dataset).split("train").examples[0]
+    regions = store[example.image_id]
+    centred = grounder.ground_regions(regions, example.captions)[0].phrases
+    rule = replace(options.ranking, expected_overlap=False, point="covered")
+    grounder.config = replace(grounder.config, options=replace(options, ranking=rule))
+    covered = grounder.ground_regions(regions, example.captions)[0].phrases
+
+    assert all(phrase.point is None for phrase in centred)
+    for phrase in covered:  # without the expected overlap, scores are probabilities
+        np.testing.assert_allclose(phrase.point, covered_points(phrase.scores[None], phrase.boxes)[0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("ranking", [Ranking(value_weight=0.3, confidence_weight=1, area_weight=0.25), Ranking.plain()])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRIOR_FLOOR",
+    "Point",
     "Pooling",
     "Ranking",
     "expected_overlaps",
@@ -30,6 +31,7 @@ __all__ = [
     "region_probabilities",
 ]
 
+Point = Literal["centre", "covered"]
 Pooling = Literal["max", "mean", "sum-log"]
 
 PRIOR_FLOOR = 0.01
@@ -59,6 +61,8 @@ class Ranking:
         consensus: weight, at least 0, of the phrases with the same head noun in other captions of the same image, where
             several are grounded together: the probabilities of their regions are averaged (the papers: 0, each phrase
             goes by its own caption). A caption that is grounded alone has none.
+        point: where a phrase is pointed at, for the metrics of pointing: the `centre` of its best box (the papers), or the
+            most probably `covered` point (`attention.points`).
 
     Raises:
         RunError: a negative consensus, a power that is not above 0, or infinity.
@@ -75,6 +79,7 @@ class Ranking:
     overlap_power: float = 1.0
     consensus: float = 0.0
     learned_weight: float = 1.0
+    point: Point = "centre"
 
     def __post_init__(self) -> None:
         if not 0 < self.overlap_power < float("inf"):

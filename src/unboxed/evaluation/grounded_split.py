@@ -128,7 +128,7 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
         heat_HW = positive_heat(upsampled(map_YX, grounding.width, grounding.height))
         order, scores = rank_by_heat(heat_HW, boxes, alpha)
         set_ranks = phrase_set(boxes[order], scores[order], phrase_number(phrase.text))
-        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order], set_ranks=set_ranks))
+        phrases.append(replace(phrase, boxes=boxes[order], scores=scores[order], set_ranks=set_ranks, point=None))
     return replace(grounding, phrases=tuple(phrases))
 
 
@@ -150,6 +150,7 @@ def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
                 gold_boxes=phrase.boxes,
                 ranked_boxes=grounding.phrases[number].boxes[: max(RANKS)] if grounding else none,
                 proposal_boxes=_proposals(grounding, number) if grounding else none,
+                point=grounding.phrases[number].point if grounding else None,
             )
 
 

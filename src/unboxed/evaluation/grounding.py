@@ -8,7 +8,8 @@ of a metric always includes the reading:
     union   the gold is the one box that encloses all gold boxes
 
     recall_any@k, recall_union@k             one of the k best boxes has IoU >= 0.5 with the gold
-    pointing_any, pointing_union             the centre of the best box is strictly inside the gold
+    pointing_any, pointing_union             the point of the answer is strictly inside the gold: the centre of the best
+                                             box, unless the model points elsewhere (`Ranking.point`)
     upper_bound_any, upper_bound_union       one of all proposals has IoU >= 0.5 with the gold, which no ranking exceeds
 
 Edge cases:
@@ -93,6 +94,7 @@ class GroundedMention:
         gold_boxes: `[N, 4]`, N = 0 where annotators drew none.
         ranked_boxes: `[M, 4]`, best first; M = 0 for no answer.
         proposal_boxes: `[R, 4]`, all boxes that the answer was chosen from.
+        point: x and y of the answer's point; None: the centre of the best box.
 
     Raises:
         EvaluationError: boxes of another shape, or values that are not finite.
@@ -103,6 +105,7 @@ class GroundedMention:
     gold_boxes: Array
     ranked_boxes: Array
     proposal_boxes: Array
+    point: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("gold_boxes", "ranked_boxes", "proposal_boxes"):
@@ -114,6 +117,10 @@ class GroundedMention:
                     f"{name} of a phrase in {self.image_id!r} has shape {list(boxes.shape)}, expected finite [any, 4]."
                 )
             object.__setattr__(self, name, boxes)
+        if self.point is not None and not np.isfinite(self.point).all():
+            raise EvaluationError(
+                f"The point of a phrase in {self.image_id!r} is {self.point}, expected finite x and y."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,12 +341,15 @@ def _chunk_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule) -> Outco
 
     answered_M = np.array([len(mention.ranked_boxes) > 0 for mention in mentions])
     columns = {}
-    best_centre_M12 = centre(ranked_MK4[:, :1])
+    point_M12 = centre(ranked_MK4[:, :1])
+    for row_12, mention in zip(point_M12, mentions, strict=True):
+        if mention.point is not None:
+            row_12[0] = mention.point
     for reading, target in (("any", gold_MN4), ("union", union_M14)):
         hit_MK: Outcomes = np.any(rule.overlaps(ranked_MK4, target), axis=2)
         for k in RANKS:
             columns[f"recall_{reading}@{k}"] = hit_MK[:, :k].any(axis=1)
-        columns[f"pointing_{reading}"] = answered_M & rule.inside(target, best_centre_M12).any(axis=(1, 2))
+        columns[f"pointing_{reading}"] = answered_M & rule.inside(target, point_M12).any(axis=(1, 2))
         columns[f"upper_bound_{reading}"] = rule.overlaps(proposals_MR4, target).any(axis=(1, 2))
     return np.stack([columns[metric] for metric in METRICS], axis=1)
 

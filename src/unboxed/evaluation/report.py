@@ -31,7 +31,7 @@ _LONG_SIDE, _JPEG_QUALITY = 480, 80  # of an image in the file; 40 images take a
 _HEAT_REGIONS = 24  # regions in the file per word, those with the largest attention weights
 _HEADLINES = {
     "recall_any@1": "of phrases: the first box has {iou} with a gold box",
-    "pointing_any": "of phrases: the centre of the first box is inside a gold box",
+    "pointing_any": "of phrases: the point of the answer, by default the centre of its box, is inside a gold box",
     "recall_any@5": "of phrases: one of the first five boxes has {iou} with a gold box",
     "upper_bound_any": "of phrases: one of all proposals has {iou} with a gold box; no recall can exceed it",
 }

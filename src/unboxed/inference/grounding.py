@@ -14,6 +14,7 @@ import torch
 from unboxed.attention.base import Alignment
 from unboxed.attention.consensus import agreed
 from unboxed.attention.heatmaps import BoxReadOut, heat_boxes, phrase_maps, positive_heat, upsampled
+from unboxed.attention.points import covered_points
 from unboxed.attention.ranking import expected_overlaps, phrase_scores, region_probabilities
 from unboxed.boxes import area, iou
 from unboxed.inference.batching import Batcher
@@ -190,6 +191,7 @@ def ground_encoded(
                 *own[:2],
                 set_ranks=answer.set_ranks(phrase.text),
                 prior=own[2],
+                point=answer.point,
             )
             for phrase, answer, own in zip(caption.phrases, boxes, match[c], strict=False)  # padded phrases follow
         )
@@ -225,10 +227,12 @@ class _Answer(NamedTuple):
     Attributes:
         ranked: boxes and scores, best first.
         regions: the ranked regions' places in the image's regions, and those; None for boxes of a heat map.
+        point: see `GroundedPhrase.point`.
     """
 
     ranked: tuple[Array, Array]
     regions: tuple[npt.NDArray[np.intp], Regions] | None = None
+    point: tuple[float, float] | None = None
 
     def set_ranks(self, phrase: str) -> tuple[int, ...]:
         """The ranks of the boxes that the phrase refers to."""
@@ -315,10 +319,14 @@ def _answers(
     np.minimum.accumulate(best_NR, axis=1, out=best_NR)  # the scores of a tie may rise by its rounding
     best_NR.setflags(write=False)
     best_NR4.setflags(write=False)
-    for boxes_R4, scores_R, order_R, image in zip(best_NR4, best_NR, order_NR, image_N.tolist(), strict=True):
-        regions = regions_B[image]
-        own = len(regions)
-        yield _Answer((boxes_R4[:own], scores_R[:own]), (order_R[:own], regions))
+    probability_NR = probability_CPR.numpy()[asked.real_CP]
+    for n, (boxes_R4, scores_R, order_R) in enumerate(zip(best_NR4, best_NR, order_NR, strict=True)):
+        regions = regions_B[image_N[n]]
+        own, point = len(regions), None
+        if ranking.point == "covered" and own:
+            x, y = covered_points(probability_NR[n : n + 1, :own], regions.boxes)[0].tolist()
+            point = (x, y)
+        yield _Answer((boxes_R4[:own], scores_R[:own]), (order_R[:own], regions), point)
 
 
 def _order(score_NR: Array, boxes_BR4: Array, image_N: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

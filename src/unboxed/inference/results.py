@@ -41,6 +41,7 @@ class GroundedPhrase:
             (see `inference.phrase_sets`).
         prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase.
             None of a run without a prior.
+        point: x and y in pixels, where the phrase is pointed at (`Ranking.point`); None: at the centre of its best box.
     """
 
     text: str
@@ -53,6 +54,7 @@ class GroundedPhrase:
     types: tuple[str, ...] = ()
     set_ranks: tuple[int, ...] = (0,)
     prior: float | None = None
+    point: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
@@ -139,6 +141,7 @@ class Grounding:
                     "set": [[round(float(x), 2) for x in box] for box in phrase.set_boxes],
                     "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
                     "present": phrase.present,
+                    **({} if phrase.point is None else {"point": [round(edge, 2) for edge in phrase.point]}),
                 }
                 for phrase in self.phrases
             ]
