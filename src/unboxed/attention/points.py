@@ -16,8 +16,8 @@ _LEAST = 1e-3  # of the largest probability of a region: the others are left out
 def covered_points(probability_PR: Array, boxes_R4: Array) -> Array:
     """For each phrase the point `[P, 2]`, x and y, that its region most probably covers.
 
-    A point is covered with the sum of the probabilities of the regions whose boxes contain it. The result is the centroid
-    of all points that are covered with at least 0.97 of the largest sum: where the candidates overlap, not their edges.
+    A point is covered with the sum of the probabilities of the regions whose boxes contain it. The result is the
+    centroid of all points that are covered with at least 0.97 of the largest sum: where the candidates overlap.
 
     Args:
         probability_PR: that each region is the one a phrase refers to.

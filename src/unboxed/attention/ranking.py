@@ -61,8 +61,8 @@ class Ranking:
         consensus: weight, at least 0, of the phrases with the same head noun in other captions of the same image, where
             several are grounded together: the probabilities of their regions are averaged (the papers: 0, each phrase
             goes by its own caption). A caption that is grounded alone has none.
-        point: where a phrase is pointed at, for the metrics of pointing: the `centre` of its best box (the papers), or the
-            most probably `covered` point (`attention.points`).
+        point: where a phrase is pointed at, for the metrics of pointing: the `centre` of its best box (the papers), or
+            the most probably `covered` point (`attention.points`).
 
     Raises:
         RunError: a negative consensus, a power that is not above 0, or infinity.
