@@ -36,7 +36,7 @@ def _covered_point(probability_R: Array, boxes_R4: Array) -> Array:
     if not covered_YX.any():  # no box has an area
         return np.asarray(centre(boxes[probability_R.argmax()]))
     area_YX = height[:, None] * width * (covered_YX >= _EQUAL * covered_YX.max())
-    return np.array([(area_YX * x).sum(), (area_YX.T * y).sum()]) / area_YX.sum()
+    return np.asarray(np.array([(area_YX * x).sum(), (area_YX.T * y).sum()]) / area_YX.sum())
 
 
 def _cells(low_R: Array, high_R: Array) -> tuple[Array, Array, Array]:
