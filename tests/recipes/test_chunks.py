@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RunError
+from unboxed.errors import RegionsError, RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.priors.semantic import SemanticPrior
@@ -20,9 +20,10 @@ from unboxed.recipes import RECIPES
 from unboxed.recipes.model import MatchingModel
 from unboxed.recipes.pairs import TrainingStep, in_chunks
 from unboxed.recipes.schedule import Schedule
+from unboxed.recipes.sgr import SAF
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import Vocabulary
-from unboxed.training.options import FitSettings
+from unboxed.training.fitting import FitSettings, fit
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import PairedBatch
 
@@ -110,6 +111,19 @@ def test_batch_norms_of_pairs_are_refused(tiny_world: World) -> None:
     model, batch = _world(tiny_world, "saf")
     with pytest.raises(RunError, match="--chunk would change the batch norms of SimilarityReasoning"):
         model.loss(batch, TrainingStep(0, 10, chunk=4))
+
+
+def test_what_does_not_fit_together_is_refused_before_anything_of_a_run_is_written(
+    tiny_world: World, tmp_path: Path
+) -> None:
+    data, store = tiny_world
+    settings = FitSettings(data, tmp_path / "run", store, chunk=4)
+    with pytest.raises(RunError, match="--chunk would change the batch norms"):
+        fit("saf", SAF(), settings)
+    with pytest.raises(RegionsError, match="With 36 channels every image has 36 regions"):
+        fit("saf", SAF(region_channels=36), replace(settings, chunk=0))
+    assert not list((tmp_path / "run").glob("*.*"))
+    fit("saf", SAF(schedule=Schedule(epochs=1, images_per_batch=8), joint_width=8), replace(settings, chunk=0))
 
 
 def test_a_negative_chunk_is_refused(tmp_path: Path) -> None:

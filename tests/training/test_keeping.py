@@ -17,6 +17,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.schedule import Schedule
+from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
 from unboxed.training import keeping
 from unboxed.training.fitting import FitSettings, fit
@@ -52,6 +53,12 @@ def harmed(tiny_world: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
     options = CKD(prior="semantic", schedule=Schedule(epochs=1, images_per_batch=8))
     fit("ckd", options, FitSettings(tiny_world[0], place, regions=tiny_world[1], boxes="trained"))
     return place
+
+
+def test_members_are_measured_by_their_mean_attention(tiny_world: tuple[Path, Path], tmp_path: Path) -> None:
+    options = SPRM(members=2, schedule=Schedule(epochs=1, images_per_batch=8))
+    run = fit("sprm", options, FitSettings(tiny_world[0], tmp_path / "run", tiny_world[1]))
+    assert run.config.facts["kept"]["images"] == 8
 
 
 def _split(run: Path, world: tuple[Path, Path]) -> EmbeddedSplit:

@@ -49,7 +49,7 @@ from unboxed.training.resuming import (
 )
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.splits import sample_images, training_and_validation
-from unboxed.training.untrained import untrained_model
+from unboxed.training.untrained import require_trainable, untrained_model
 from unboxed.types import Example
 
 __all__ = ["FitSettings", "fit"]
@@ -164,6 +164,8 @@ def _fit(
     if ranks.count > 1:
         require_same_data(ranks, current_device().torch_device(), *loaders)
     model = untrained_model(config, data.vocabulary, loaders[0])
+    if config.options.trains:
+        require_trainable(model, loaders[1], settings.chunk)
     grounder = Grounder(config, model, data.vocabulary, prior)
     with ranks.in_turn():  # the others find the files of the start
         if ranks.is_first:

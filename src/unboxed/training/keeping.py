@@ -24,6 +24,7 @@ from unboxed.inference.grounding import CaptionsOfImages
 from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
 from unboxed.recipes.embeddings import phrase_prior
+from unboxed.recipes.members import members_of
 from unboxed.training.calibration import SwappedPhrases, swapped_phrases
 from unboxed.types import Array, Example
 
@@ -180,7 +181,7 @@ def _attended(split: EmbeddedSplit, examples: Sequence[Example]) -> Iterator[tup
         found = grounder.model.ground(image, batch).to("cpu")
         if found.prior_CPR is None:
             return
-        alone = grounder.model.aligner.uses_prior  # its attention is mixed with the prior
+        alone = members_of(grounder.model)[0].aligner.uses_prior  # its attention is mixed with the prior
         alignment = found.alignment
         learned_CQR = alignment.similarity_BCQR[0].softmax(dim=-1) if alone else alignment.attention_BCQR[0]
         if grounder.config.options.units == "phrases":

@@ -1,7 +1,8 @@
-"""The model before training: random weights of the seed, given word vectors, and the scale of its region inputs."""
+"""The model before training: random weights of the seed, given word vectors, the scale of its inputs, and a trial."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.members import members_of
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.runtime.seeds import generator, seed_of
 from unboxed.text.recurrent import RecurrentEncoder
 from unboxed.text.tokens import Vocabulary
@@ -18,7 +20,7 @@ from unboxed.training.split_loader import SplitLoader
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
 
-__all__ = ["untrained_model"]
+__all__ = ["require_trainable", "untrained_model"]
 
 _MEASURED_IMAGES = 500  # whose region inputs give the scale of all
 
@@ -46,3 +48,20 @@ def untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLo
         for member in members[1:]:
             member.standardise.load_state_dict(members[0].standardise.state_dict())
     return model
+
+
+def require_trainable(model: MatchingModel, validation: SplitLoader, chunk: int) -> None:
+    """Compute the loss of a batch, so that what does not fit together is reported before anything of a run is written.
+
+    No weight and no random number of the training changes.
+
+    Args:
+        model: is in evaluation mode afterwards.
+        validation: images and captions that it is not trained on.
+        chunk: as for `TrainingStep`.
+
+    Raises:
+        UnboxedError: the options, the regions and the captions do not fit together.
+    """
+    with closing(validation.batches(model.options.schedule, -1)) as batches, torch.random.fork_rng(devices=[]):
+        model.eval().loss(next(batches).to(model.device), TrainingStep(0, 1, chunk=chunk))
