@@ -11,9 +11,7 @@ from safetensors.numpy import save_file
 from unboxed.errors import StoreError
 from unboxed.negatives.base import CaptionNouns, MaskedLanguageModel, Negatives
 from unboxed.negatives.substitution import LanguageModelWords, SubstitutionSettings
-from unboxed.text.encoding import encode_caption
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption, Phrase
 
 
@@ -24,11 +22,10 @@ def test_slots_are_numbered_caption_by_caption(nouns: CaptionNouns) -> None:
     assert found[:7] == ["man", "guitar", "guy", "instrument", "women", "horses", "beach"]
 
 
-def test_the_slots_of_encoded_captions_are_the_head_nouns_of_their_phrases() -> None:
+def test_the_slots_of_captions_are_the_head_nouns_of_their_phrases() -> None:
     texts = ["A man in a red shirt sees a man near a group of dogs.", "They see him on a bike"]
     captions = [Caption(text, noun_phrases(text)) for text in texts]
-    encoded = [encode_caption(caption, Vocabulary()) for caption in captions]
-    nouns = CaptionNouns.from_encoded(encoded, ["a", "b"])
+    nouns = CaptionNouns.from_captions(captions, ["a", "b"])
     assert [[nouns.words[c][w] for w in places] for c, places in enumerate(nouns.positions)] == [
         ["man", "shirt", "man", "dogs"],
         ["bike"],  # a pronoun is no noun
@@ -38,7 +35,7 @@ def test_the_slots_of_encoded_captions_are_the_head_nouns_of_their_phrases() -> 
 
 def test_a_head_noun_that_the_phrase_cuts_has_no_slot() -> None:
     caption = Caption("a T-shirt", (Phrase("a T", 0, 3),))
-    assert CaptionNouns.from_encoded([encode_caption(caption, Vocabulary())], ["a"]).positions == ((),)
+    assert CaptionNouns.from_captions([caption], ["a"]).positions == ((),)
 
 
 def test_positions_and_images_must_fit_the_captions() -> None:

@@ -13,9 +13,7 @@ from unboxed.negatives.base import CaptionNouns, Negatives
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.negatives.masked_lm import MaskedLMSettings, train_masked_lm
 from unboxed.negatives.substitution import LanguageModelWords, RandomWords
-from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.phrases import noun_phrases
-from unboxed.text.tokens import Vocabulary
 from unboxed.types import Caption
 
 TEXTS = ["a man plays a guitar", "a woman plays a drum", "a man rides a horse", "a woman rides a bike"]
@@ -23,23 +21,22 @@ IMAGES = ["a", "b", "c", "d"]
 
 
 @pytest.fixture
-def encoded() -> list[EncodedCaption]:
-    vocabulary = Vocabulary.from_captions(TEXTS)
-    return [encode_caption(Caption(text, noun_phrases(text)), vocabulary) for text in TEXTS]
+def captions() -> list[Caption]:
+    return [Caption(text, noun_phrases(text)) for text in TEXTS]
 
 
-def test_random_negatives_are_those_of_random_words_and_are_kept(encoded: list[EncodedCaption], tmp_path: Path) -> None:
+def test_random_negatives_are_those_of_random_words_and_are_kept(captions: list[Caption], tmp_path: Path) -> None:
     file = tmp_path / "negatives.safetensors"
-    made = make_negatives("random", encoded, IMAGES, file, seed=5)
+    made = make_negatives("random", captions, IMAGES, file, seed=5)
     nouns = CaptionNouns.from_texts(TEXTS, [[1, 4]] * 4, IMAGES)
     assert made is not None
     assert np.array_equal(made.candidates, RandomWords(seed=5).find(nouns).candidates)
     assert Negatives.load(file).fingerprint == made.fingerprint == RandomWords(seed=5).fingerprint(nouns)
-    assert make_negatives("none", encoded, IMAGES, file) is None
+    assert make_negatives("none", captions, IMAGES, file) is None
 
 
 def test_without_a_language_model_a_small_one_is_trained_once(
-    encoded: list[EncodedCaption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    captions: list[Caption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         build,
@@ -48,7 +45,7 @@ def test_without_a_language_model_a_small_one_is_trained_once(
     )
     lines: list[str] = []
     for _ in range(2):
-        made = make_negatives("lm", encoded, IMAGES, tmp_path / "kept.safetensors", seed=2, show=lines.append)
+        made = make_negatives("lm", captions, IMAGES, tmp_path / "kept.safetensors", seed=2, show=lines.append)
     assert lines == ["Training a small language model on the captions, for negatives"]
     nouns = CaptionNouns.from_texts(TEXTS, [[1, 4]] * 4, IMAGES)
     model = train_masked_lm(TEXTS, build.MaskedLMSettings(seed=2))
@@ -58,7 +55,7 @@ def test_without_a_language_model_a_small_one_is_trained_once(
 
 
 def test_a_file_is_used_again_only_while_its_fingerprint_holds(
-    encoded: list[EncodedCaption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    captions: list[Caption], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "negatives.safetensors"
     seeds: list[int] = []
@@ -69,27 +66,27 @@ def test_a_file_is_used_again_only_while_its_fingerprint_holds(
             return super().find(nouns, progress=progress)
 
     monkeypatch.setattr(build, "RandomWords", Counted)
-    first = make_negatives("random", encoded, IMAGES, path, seed=1)
-    again = make_negatives("random", encoded, IMAGES, path, seed=1)
+    first = make_negatives("random", captions, IMAGES, path, seed=1)
+    again = make_negatives("random", captions, IMAGES, path, seed=1)
     assert first is not None and again is not None and np.array_equal(again.candidates, first.candidates)
     assert seeds == [1]
-    make_negatives("random", encoded, IMAGES, path, seed=2)
+    make_negatives("random", captions, IMAGES, path, seed=2)
     path.write_bytes(path.read_bytes()[:100])  # a damaged file is only a cache
-    make_negatives("random", encoded, IMAGES, path, seed=2)
+    make_negatives("random", captions, IMAGES, path, seed=2)
     assert seeds == [1, 2, 2]
-    make_negatives("random", encoded, IMAGES, seed=2)  # without a file they are found each time
+    make_negatives("random", captions, IMAGES, seed=2)  # without a file they are found each time
     assert seeds == [1, 2, 2, 2]
 
 
-def test_the_small_models_settings_are_part_of_the_fingerprint(encoded: list[EncodedCaption]) -> None:
-    nouns = CaptionNouns.from_encoded(encoded, IMAGES)
+def test_the_small_models_settings_are_part_of_the_fingerprint(captions: list[Caption]) -> None:
+    nouns = CaptionNouns.from_captions(captions, IMAGES)
     one, other = (LanguageModelWords(MaskedLMSettings(seed=seed)).fingerprint(nouns) for seed in (0, 1))
     assert one != other
 
 
-def test_a_language_model_that_is_missing_is_a_model_error(encoded: list[EncodedCaption], tmp_path: Path) -> None:
+def test_a_language_model_that_is_missing_is_a_model_error(captions: list[Caption], tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        make_negatives("lm", encoded, IMAGES, language_model=tmp_path / "nothing")
+        make_negatives("lm", captions, IMAGES, language_model=tmp_path / "nothing")
 
 
 def test_files_in_a_shared_folder_differ_by_kind_model_and_seed() -> None:

@@ -47,8 +47,8 @@ class CountingPattern:
         return self._pattern.finditer(text)
 
 
-def test_a_caption_is_split_four_times_in_a_fit_and_a_phrase_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For its phrases, the vocabulary, word vectors and its arrays; a dataset with phrases saves the first."""
+def test_a_caption_is_split_five_times_in_a_fit_and_a_phrase_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its phrases, the vocabulary, vectors, its arrays and negatives; a dataset with phrases saves the first."""
     counter = CountingPattern(tokens._WORD)
     monkeypatch.setattr(tokens, "_WORD", counter)
     phrase_words.cache_clear()
@@ -62,9 +62,10 @@ def test_a_caption_is_split_four_times_in_a_fit_and_a_phrase_once(monkeypatch: p
         captions=texts,
         images=[([phrase.text for phrase in caption.phrases], probs) for caption in captions],
     )
-    encoded = [encode_caption(caption, vocabulary, prior.affinity) for caption in captions]
-    assert make_negatives("random", encoded, ["a", "b", "c", "d"]) is not None
-    assert {counter.counts[text] for text in texts} == {4}
+    for caption in captions:
+        encode_caption(caption, vocabulary, prior.affinity)
+    assert make_negatives("random", captions, ["a", "b", "c", "d"]) is not None
+    assert {counter.counts[text] for text in texts} == {5}
     assert {counter.counts[phrase.text] for caption in captions for phrase in caption.phrases} == {1}
 
 

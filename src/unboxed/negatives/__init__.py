@@ -8,7 +8,7 @@ samples some of them. In a training loop of your own:
     sample = negatives.sample(0, np.random.default_rng((seed, epoch, 0)), count=10)
     sample.position, sample.words                                            # 4, ("drum", "woman")
 
-`make_negatives` does this for encoded captions and keeps the result in a file.
+`make_negatives` does this for captions and keeps the result in a file.
 """
 
 import lazy_loader

@@ -21,10 +21,9 @@ from safetensors import SafetensorError, safe_open
 from unboxed.errors import StoreError, plain_reason
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
-from unboxed.text.encoding import EncodedCaption
-from unboxed.text.phrases import head_noun
-from unboxed.text.tokens import words
-from unboxed.types import Array
+from unboxed.text.phrases import content_mask, head_noun
+from unboxed.text.tokens import Word, words
+from unboxed.types import Array, Caption, Phrase
 
 __all__ = ["CaptionNouns", "MaskedLanguageModel", "NegativeSource", "Negatives", "Substitution"]
 
@@ -84,12 +83,13 @@ class CaptionNouns:
         )
 
     @classmethod
-    def from_encoded(cls, captions: Sequence[EncodedCaption], image_ids: Sequence[str]) -> CaptionNouns:
-        """The head nouns of the phrases of C encoded captions; `image_ids` as in `from_texts`."""
+    def from_captions(cls, captions: Sequence[Caption], image_ids: Sequence[str]) -> CaptionNouns:
+        """The head nouns of the phrases of C captions, for models of any tokenizer; `image_ids` as in `from_texts`."""
+        found = [words(caption.text) for caption in captions]
         return cls(
-            captions=tuple(caption.caption.text for caption in captions),
-            words=tuple(caption.words for caption in captions),
-            positions=tuple(_head_positions(caption) for caption in captions),
+            captions=tuple(caption.text for caption in captions),
+            words=tuple(tuple(word.text for word in texts) for texts in found),
+            positions=tuple(_head_positions(*given) for given in zip(captions, found, strict=True)),
             image_ids=tuple(image_ids),
         )
 
@@ -116,14 +116,19 @@ class CaptionNouns:
         return digest.hexdigest()
 
 
-def _head_positions(caption: EncodedCaption) -> tuple[int, ...]:
+def _head_positions(caption: Caption, found: Sequence[Word]) -> tuple[int, ...]:
     """The last content word of each phrase that equals the phrase's head noun, each position once."""
-    found: set[int] = set()
-    for phrase, word_W in zip(caption.caption.phrases, caption.phrase_PW, strict=True):
+    content_W = content_mask(found, [(phrase.start, phrase.end) for phrase in caption.phrases])
+    positions: set[int] = set()
+    for phrase in caption.phrases:
         head = head_noun(phrase.text)
-        places = [w for w in range(len(caption)) if word_W[w] and caption.content_W[w] and caption.words[w] == head]
-        found.update(places[-1:])
-    return tuple(sorted(found))
+        places = [w for w, word in enumerate(found) if content_W[w] and word.text == head and _overlap(word, phrase)]
+        positions.update(places[-1:])
+    return tuple(sorted(positions))
+
+
+def _overlap(word: Word, phrase: Phrase) -> bool:
+    return phrase.start < word.end and phrase.end > word.start
 
 
 class NegativeSource(Protocol):

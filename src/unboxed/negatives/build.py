@@ -10,14 +10,14 @@ from unboxed.negatives.base import CaptionNouns, Negatives, NegativeSource
 from unboxed.negatives.masked_lm import MaskedLMSettings
 from unboxed.negatives.substitution import LanguageModelWords, RandomWords, SubstitutionSettings
 from unboxed.negatives.transformers_lm import TransformersLM
-from unboxed.text.encoding import EncodedCaption
+from unboxed.types import Caption
 
 __all__ = ["make_negatives", "negatives_file_name"]
 
 
 def make_negatives(
     kind: str,
-    captions: Sequence[EncodedCaption],
+    captions: Sequence[Caption],
     image_ids: Sequence[str],
     file: Path | None = None,
     *,
@@ -30,7 +30,7 @@ def make_negatives(
 
     Args:
         kind: `lm` (chosen by a language model), `random` (random nouns) or `none`.
-        captions: C encoded captions; the head nouns of their phrases get substitutes.
+        captions: C captions; the head nouns of their phrases get substitutes.
         image_ids: C ids of the captions' images.
         file: where they are kept; None keeps them nowhere.
         language_model: folder or hub name of a pretrained masked language model for `lm`; None trains a small one.
@@ -43,7 +43,7 @@ def make_negatives(
     """
     if kind == "none":
         return None
-    nouns = CaptionNouns.from_encoded(captions, image_ids)
+    nouns = CaptionNouns.from_captions(captions, image_ids)
     source: NegativeSource
     if kind == "random":
         source = RandomWords(seed=seed)

@@ -314,7 +314,7 @@ def _find_negatives(
     with file_lock(file, wait=True, show=show):
         training.negatives = make_negatives(
             options.negatives,
-            [caption for captions in training.captions for caption in captions],
+            [caption.caption for captions in training.captions for caption in captions],
             [image for image, captions in zip(training.image_ids, training.captions, strict=True) for _ in captions],
             file,
             language_model=settings.language_model,
