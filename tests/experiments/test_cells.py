@@ -47,7 +47,13 @@ class TestRecipes:
         assert coco.config == preset("scan", "paper", "coco").config != preset("scan", "paper").config
 
     @pytest.mark.parametrize(
-        ("text", "message"), [("unheard-of", "infoground"), ("", "infoground"), ("infoground --colour red", "--colour")]
+        ("text", "message"),
+        [
+            ("unheard-of", "infoground"),
+            ("", "infoground"),
+            ("infoground --colour red", "--colour"),
+            ("vse 'x", "is no list of options"),
+        ],
     )
     def test_unknown_recipes_and_options_are_refused(self, text: str, message: str) -> None:
         with pytest.raises(EvaluationError, match=message):

@@ -184,6 +184,25 @@ def test_a_line_that_was_cut_short_is_dropped_and_a_damaged_one_is_named(tmp_pat
         read_corrections(path)
 
 
+def test_numbers_beyond_floats_and_phrases_of_other_kinds_are_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "coco.labels.jsonl"
+    write_labels(path, Labels((IMAGE,), {"7.jpg": Path("/photos/7.jpg")}, ("man", "dog")))
+    text = path.read_text()
+    assert len(read_labels(path).images) == 1
+    for old, new in (
+        ("[10.0,", f"[{'9' * 400},"),
+        ('"start": 0', '"start": "0"'),
+        ('"A man"', "[]"),
+        ("/photos", "a\\u0000b"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ExportError, match="holds no labels"):
+            read_labels(path)
+    with pytest.raises(ExportError, match="is no correction"):
+        Correction.from_json({"action": "move", "box": 0, "edges": [0, 0, 10**400, 9]})
+
+
 def test_an_image_whose_corrections_were_all_taken_back_is_labelled_anew(tmp_path: Path) -> None:
     file = CorrectionsFile(tmp_path / "c.jsonl")
     file.correct(IMAGE, Correction("reject", 0))

@@ -25,8 +25,23 @@ from unboxed.runtime.tensor_file import write_tensor_file
 
 _INPUTS = int(os.environ.get("UNBOXED_FUZZ", "12"))
 _TEXTS = (b"null", b"-1", b"1e999", b"[]", b"{}", b'""', b"true", b"[" * 3000, b"\xff\xfe", b"\x00", b"NaN", b"9" * 400)
-_VALUES: tuple[Any, ...] = (None, True, -1, 0, 7, 1e300, 10**30, float("nan"), float("inf"), "", "x", "../x", "\0")
-_VALUES += ("a" * 300, "\ud800", [], [[]], {}, {"a": 1}, [1, "x"])
+_VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    7,
+    1e300,
+    10**30,
+    10**400,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "../x",
+    "\0",
+)
+_VALUES += (10**400, "a" * 300, "\ud800", [], [[]], {}, {"a": 1}, [1, "x"])
 
 
 def _bytes(content: bytes, rng: random.Random) -> bytes:

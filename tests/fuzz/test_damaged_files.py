@@ -21,8 +21,11 @@ from unboxed.data.images import open_image
 from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.predictions import read_predictions
 from unboxed.experiments.cells import Outcome
+from unboxed.experiments.learning import LearningCurve
+from unboxed.export.corrections_file import read_corrections
 from unboxed.export.exported_model import FORMAT, VERSION, Exported
 from unboxed.export.groundings_file import GroundingsFile
+from unboxed.export.labels_file import read_labels
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.weights import load_weights, read_tensors
 from unboxed.negatives.base import Negatives
@@ -30,9 +33,13 @@ from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.matching import load_class_map
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.priors.settings import PriorSettings
+from unboxed.recipes.schedule import Schedule
 from unboxed.regions.networks import Network
+from unboxed.regions.parts import read_part
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.digests import record_digest
+from unboxed.runtime.part_lines import merge_lines as merge_line_parts
+from unboxed.runtime.parts import Part, PartRecord
 from unboxed.search import index_images
 from unboxed.search.image_embeddings import Shard
 from unboxed.search.index_folder import IndexFolder
@@ -83,6 +90,14 @@ def _read_index_shard(file: Path) -> None:
     shard.image(entry.number, entry.start, entry.count, entry.width, entry.height)
 
 
+def _merge_lines(file: Path) -> None:
+    merged = file.with_name("merged.jsonl")
+    try:
+        merge_line_parts([file], merged)
+    finally:
+        merged.unlink(missing_ok=True)
+
+
 def _ask_prior(file: Path) -> None:
     SemanticPrior.load(file.parent).affinity("a man")
 
@@ -117,6 +132,11 @@ _READERS: dict[str, Callable[[Path], object]] = {
     "export/text.onnx": lambda file: Exported.open(file.parent),
     "detector.onnx": Network,
     "groundings.jsonl": _read_groundings,
+    "log.jsonl": lambda file: LearningCurve.of_run(file.parent, Schedule()),
+    "labels.jsonl": read_labels,
+    "corrections.jsonl": read_corrections,
+    "part/part.json": lambda file: read_part(file.parent),
+    "part.jsonl": _merge_lines,
     "predictions.jsonl": read_predictions,
     "results.json": read_predictions,
     "cell.json": _read_outcome,
@@ -201,6 +221,27 @@ def _write_outcomes(folder: Path) -> None:
     np.savez_compressed(folder / "cell.npz", **arrays, **{"more/presence/counts": np.ones((1, 1))})  # type: ignore[arg-type]
 
 
+def _write_labels(folder: Path) -> None:
+    """Labels with corrections, and parts of a store and of groundings."""
+    mention = {"phrase": "a dog", "start": 0, "end": 5, "caption": "a dog"}
+    box = {"name": "dog", "box": [1, 2, 9, 9], "score": 0.5, "confidence": 0.5, "mentions": [mention, mention]}
+    row = {"image": "7.png", "width": 20, "height": 10, "captions": ["a dog"], "boxes": [box]}
+    head = {"format": "unboxed-labels", "version": 1, "names": ["dog"]}
+    changes = [{"action": "move", "box": 0, "edges": [1, 1, 8, 8]}, {"action": "rename", "box": 0, "text": "cat"}]
+    changes += [{"action": "add", "edges": [1, 2, 8, 9], "text": "cat"}, {"action": "undo"}]
+    corrections = [{"format": "unboxed-corrections", "version": 1}, row, *({"image": "7.png", **c} for c in changes)]
+    record = PartRecord.of(Part(1, 1), ["7", "8"])._replace(finished=True).to_dict()
+    (folder / "part").mkdir()
+    (folder / "part" / "part.json").write_text(json.dumps(record))
+    for name, lines in (
+        ("labels", [head, {**row, "file": "/photos/7.png"}]),
+        ("corrections", corrections),
+        ("part", [{"format": "groundings"}, {"key": "7"}, {"key": "8"}, record]),
+        ("log", [{"step": n, "epoch": n, "val_loss": 1.5, "val_rsum": 300.0} for n in range(3)]),
+    ):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 @pytest.fixture(scope="module")
 def files(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a valid file for each reader."""
@@ -210,6 +251,7 @@ def files(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathF
     _write_index(folder, tiny_run, tiny_dataset)
     _write_export(folder)
     _write_outcomes(folder)
+    _write_labels(folder)
     shutil.copy(Path(scenes.__file__).with_name("detector.onnx"), folder / "detector.onnx")
     torch.save({"model": [{"weight": torch.ones(2)}], "opt": argparse.Namespace(lr=0.1)}, folder / "released.pth")
     words = {"word2idx": {"<pad>": 0, "<start>": 1, "<end>": 2, "<unk>": 3, "dog": 4}, "idx": 5}

@@ -59,6 +59,8 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
         ({"regions": []}, "damaged"),
         ({"choices": []}, "damaged"),
         ({"class_names": [7]}, "damaged.*is no list of texts"),
+        ({"facts": {"train": 7}}, "damaged.*facts.train is 7"),
+        ({"facts": {"best": {"seconds": "long"}}}, "damaged.*facts.best is"),
     ],
 )
 def test_a_damaged_config_is_named(run: Path, change: dict[str, object], message: str) -> None:

@@ -60,7 +60,7 @@ def test_mean_and_deviation_must_be_numbers(tmp_path: Path, graphs: Any, mean: s
         Network(path).normalization()
 
 
-@pytest.mark.parametrize("text", ["[", "{0: f()}", "", "[]"])
+@pytest.mark.parametrize("text", ["[", "{0: f()}", "", "[]", "{{}: 1}"])
 def test_metadata_without_class_names_are_as_good_as_none(tmp_path: Path, graphs: Any, text: str) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, metadata={"names": text})
     with pytest.raises(RegionsError, match="carries no class names; give them with `class_names`"):

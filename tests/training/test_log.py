@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from unboxed.errors import RunError
-from unboxed.training.log import TrainingLog, require_logger
+from unboxed.training.log import TrainingLog, read_log, require_logger
 
 
 def _steps(run: Path) -> list[int]:
@@ -85,3 +85,12 @@ def test_a_login_that_fails_is_an_error_before_any_work(monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     require_logger("wandb")
     require_logger(None)
+
+
+def test_damaged_lines_of_a_log_are_left_out(tmp_path: Path) -> None:
+    assert read_log(tmp_path) == []
+    kept = {"step": 1, "val_loss": 0.5, "best": True}
+    damaged = ["", "{", "[]", '{"step": "1"}', '{"loss": 1}', '{"step": 1, "loss": []}', "[" * 3000]
+    damaged.append(f'{{"step": 1, "loss": {"9" * 400}}}')
+    (tmp_path / "log.jsonl").write_bytes("\n".join([*damaged, json.dumps(kept)]).encode() + b"\n\xff\n")
+    assert read_log(tmp_path) == [kept]

@@ -258,7 +258,7 @@ def _of_row(row: Any, where: str) -> list[Prediction]:
         order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
         found = _one(row.get("image", row.get("image_id")), boxes[order], row)
         return [replace(found, set_boxes=_boxes(row["set"])) if row.get("set") is not None else found]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError) as error:
         raise EvaluationError(f"{where}: {_reason(error)}; expected {_EXPECTED}.") from None
 
 
@@ -270,7 +270,7 @@ def _coco_results(entries: Any, path: Path) -> list[Prediction]:
             x, y, width, height = entry["bbox"]
             for mention in (entry, *entry.get("mentions", ())):
                 found.append(_one(entry["image_id"], [[x, y, x + width, y + height]], mention))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise EvaluationError(f"{path}: {_reason(error)}; expected {_EXPECTED}.") from None
     return found
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +16,7 @@ from unboxed.evaluation.report import GalleryItem, write_report
 from unboxed.inference.grounder import Grounder
 from unboxed.runtime.progress import counted
 from unboxed.runtime.seeds import generator
+from unboxed.training.log import read_log
 from unboxed.visualization.curves import Chart, precision_recall_chart
 
 __all__ = ["with_report"]
@@ -41,7 +39,7 @@ def with_report(
         scores=result.scores,
         baselines=baselines,
         gallery=_gallery(grounded),
-        log=_log(result.run),
+        log=read_log(result.run),
         facts=_training_facts(grounder, result.scores, result) | result.facts,
         curves=[] if result.attention is None else [_attention_chart(result.attention)],
     )
@@ -65,13 +63,6 @@ def _gallery(grounded: Sequence[GroundedExample]) -> list[GalleryItem]:
         example = item.example
         items.append(GalleryItem(example.path, example.captions[best], item.groundings[best], example.original_size))
     return items
-
-
-def _log(run: Path) -> list[dict[str, Any]]:
-    path = run / "log.jsonl"
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def _training_facts(grounder: Grounder, scores: GroundingScores, result: EvaluatedRun) -> dict[str, str]:

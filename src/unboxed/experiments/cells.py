@@ -112,12 +112,12 @@ def parse_recipe(text: str, options: str = "", data: Path | None = None) -> Pars
     """
     import tyro
 
-    name, *arguments = shlex.split(text) or [""]
+    name, *arguments = _words(text) or [""]
     recipe = find_recipe(name)
     if recipe is None:
         raise EvaluationError(f"“{text}” does not start with a recipe; the recipes are {', '.join(known_recipes())}.")
 
-    given = [*shlex.split(options), *arguments]
+    given = [*_words(options), *arguments]
     chosen, _ = preset_arguments(given)
     kind = dataset_kind(load_dataset(data)) if chosen and data else DEFAULT_DATASET
     start = make_preset(name, recipe, chosen or "fast", kind)
@@ -194,6 +194,13 @@ class Cell:
     def is_finished(self, folder: Path) -> bool:
         """Is the cell finished? The JSON file is written last."""
         return (folder / "cells" / f"{self.name}.json").is_file()
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise EvaluationError(f"“{text}” is no list of options ({plain_reason(error)}).") from None
 
 
 def _named(options: Any, later: Collection[str] = ()) -> dict[str, Any]:

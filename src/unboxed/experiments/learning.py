@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unboxed.recipes.schedule import Schedule
+from unboxed.training.log import read_log
 
 __all__ = ["LearningCurve"]
 
@@ -34,9 +34,7 @@ class LearningCurve:
     @staticmethod
     def of_run(run: Path, schedule: Schedule) -> LearningCurve:
         """The curve in the log of a run; empty for one that was not trained."""
-        log = run / "log.jsonl"
-        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-        entries = [entry for entry in map(json.loads, lines) if "val_loss" in entry]
+        entries = [entry for entry in read_log(run) if {"val_loss", "val_rsum"} <= entry.keys()]
         losses, rsums = (tuple(float(entry[name]) for entry in entries) for name in ("val_loss", "val_rsum"))
         return LearningCurve(schedule.select_on, schedule.epochs, losses, rsums)
 

@@ -24,6 +24,7 @@ ACTIONS: tuple[str, ...] = get_args(Action)
 
 _LONGEST = 500  # characters of a name or phrase
 _SMALLEST = 1.0  # side of a box in pixels
+_LARGEST = 1e9  # number in a correction
 
 
 @dataclass(frozen=True)
@@ -263,4 +264,6 @@ def _mention(phrase: str, caption: str) -> Mention:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < _LARGEST  # false for NaN

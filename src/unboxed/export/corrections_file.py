@@ -105,7 +105,7 @@ def read_corrections(path: Path) -> dict[str, CorrectedImage]:
                 raise ValueError("another kind of file")
             if number > 1:
                 states[row["image"]] = _replayed(states.get(row["image"]), row)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ExportError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, ExportError) as error:
             reason = str(error) if isinstance(error, ExportError) else "it is no correction."
             raise ExportError(
                 f"{path}, line {number}, cannot be replayed: {reason} Restore the file, or remove the line."

@@ -72,7 +72,7 @@ class Exported:
             names = [f"{name}.onnx" for name in graphs if is_file_name(name)]
             if len(names) < len(graphs):
                 raise ValueError("the name of a graph is not a file name")
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
             raise ExportError(
                 f"{folder / 'export.json'} is damaged ({plain_reason(error)}); export the run again."
             ) from None

@@ -138,7 +138,7 @@ def _is_complete(entry: dict[str, Any]) -> bool:
                     return False
             if not all(isinstance(side, int) and side > 0 for side in (grounding.width, grounding.height)):
                 return False
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return False
     return isinstance(entry.get("key"), str)
 

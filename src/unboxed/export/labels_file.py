@@ -12,6 +12,7 @@ from typing import Any
 from unboxed.errors import ExportError
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.json_values import path_of
 
 __all__ = [
     "Labels",
@@ -68,9 +69,9 @@ def read_labels(path: Path) -> Labels:
         names = tuple(head["names"])
         if (head["format"], head["version"]) != (_FORMAT, _VERSION) or not all(isinstance(n, str) for n in names):
             raise ValueError("another kind of file")
-        files = {row["image"]: Path(row["file"]) for row in rows}
+        files = {row["image"]: path_of(row["file"]) for row in rows}
         return Labels(tuple(map(image_from_json, rows)), files, names)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ExportError(
             f"{path} holds no labels; write them with `unboxed label … --out {path.name.split('.')[0]}.json`."
         ) from None
@@ -91,7 +92,7 @@ def image_from_json(row: Mapping[str, Any]) -> LabelledImage:
     """The image of `image_to_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: the JSON has another form.
+        KeyError, TypeError, ValueError, OverflowError: the JSON has another form.
     """
     name, width, height = row["image"], row["width"], row["height"]
     captions = tuple(row["captions"])
@@ -117,7 +118,7 @@ def box_from_json(row: Mapping[str, Any]) -> LabelledBox:
     """The box of `box_to_json`.
 
     Raises:
-        KeyError, TypeError, ValueError: the JSON has another form.
+        KeyError, TypeError, ValueError, OverflowError: the JSON has another form.
     """
     mention, *also = [Mention(**{key: found[key] for key in _MENTION}) for found in row["mentions"]]
     x1, y1, x2, y2 = map(float, row["box"])
@@ -125,4 +126,7 @@ def box_from_json(row: Mapping[str, Any]) -> LabelledBox:
     score = float(row["score"])
     if not all(map(math.isfinite, (x1, y1, x2, y2, score, confidence or 0))) or not isinstance(row["name"], str):
         raise ValueError("no box with a name")
+    for found in (mention, *also):
+        if [type(getattr(found, key)) for key in _MENTION] != [str, int, int, str]:
+            raise TypeError("no phrase of a caption")
     return LabelledBox(row["name"], (x1, y1, x2, y2), score, mention, tuple(also), confidence)

@@ -37,6 +37,12 @@ BoxesFrom = Literal["trained", "prior"]
 _FORMAT = "unboxed-run"
 _VERSION = 1
 _FILES = ("config.json", "model.safetensors", "vocab.json", "regions", "prior", "text")
+_COUNTS = {  # numbers in the facts that messages and cards show
+    "train": ("photos", "captions"),
+    "validation": ("photos", "captions"),
+    "best": ("epoch", "val_loss", "val_rsum", "steps", "seconds"),
+    "corrections": ("boxes",),
+}
 _WIDEST = 1_000_000  # columns of features; more are refused before memory is asked for
 
 
@@ -192,7 +198,7 @@ class RunConfig:
                 regions=settings_from_dict(content["regions"], run),
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=texts_of(content["class_names"]),
-                facts=dict(content["facts"]),
+                facts=_facts(content["facts"]),
                 presence=from_json(PresenceCalibration, content["presence"]) if content.get("presence") else None,
                 boxes_from=content.get("boxes_from", "trained"),
             )
@@ -206,6 +212,16 @@ class RunConfig:
         _require_own_files(config.regions, run)
         report_change(path, content)
         return config
+
+
+def _facts(values: Any) -> dict[str, Any]:
+    """The facts of a run, whose numbers are numbers."""
+    facts = dict(values)
+    for group, names in _COUNTS.items():
+        found = facts.get(group, {})
+        if not isinstance(found, dict) or not all(isinstance(found.get(name, 0), int | float) for name in names):
+            raise ValueError(f"facts.{group} is {repr(found)[:60]}")
+    return facts
 
 
 def _require_own_files(regions: RegionSettings, run: Path) -> None:

@@ -304,7 +304,7 @@ class Negatives:
                     raise ValueError("its word list is not a list of words")
                 arrays = {name: file.get_tensor(name) for name in ("offsets", "positions", "candidates")}
             return cls(tuple(listed), **arrays, fingerprint=metadata["fingerprint"])
-        except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, OverflowError, RecursionError) as error:
             raise StoreError(
                 f"Cannot read the negatives {path} ({plain_reason(error)}); delete the file, and they are made anew."
             ) from None

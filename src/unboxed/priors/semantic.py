@@ -258,7 +258,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"There is no semantic prior in {folder} ({plain_reason(error)}); train the run anew."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{file} is damaged ({plain_reason(error)}); train the run anew.") from None
     if not isinstance(version, int) or version > _VERSION:
         raise ModelError(f"{file} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")

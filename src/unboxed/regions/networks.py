@@ -287,10 +287,10 @@ def _parse_names(text: str) -> tuple[str, ...]:
                 value = json.loads(text)
             except (ValueError, RecursionError):
                 value = ast.literal_eval(text)  # exporters write str(dict)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return ()
         if isinstance(value, dict):
-            value = [value[key] for key in sorted(value, key=lambda key: int(key) if str(key).isdigit() else 0)]
+            value = [value[key] for key in sorted(value, key=lambda key: int(key) if str(key).isdecimal() else 0)]
         return tuple(str(name) for name in value)
     return _lines(text) if "\n" in text else tuple(name.strip() for name in text.split(",") if name.strip())
 

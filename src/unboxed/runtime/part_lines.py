@@ -72,7 +72,7 @@ def _read(path: Path, number: int) -> tuple[str | None, PartRecord, list[_Line]]
             last = json.loads(text)
             if start == 0 and last.get("format") not in (None, FORMAT):
                 head = text
-            elif (name := last.get("key", last.get("image"))) is not None:
+            elif isinstance(name := last.get("key", last.get("image")), str):
                 found.append((name, start))
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read ({plain_reason(error)}); make this part again.") from error

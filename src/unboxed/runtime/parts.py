@@ -98,7 +98,7 @@ class PartRecord(NamedTuple):
             places = {str(image_id): int(place) for image_id, place in values["images"].items()}
             part = Part.parse(f"{values['part']}/{values['of']}")
             return PartRecord(part, str(values["dataset"]), places, values["finished"] is True)
-        except (ValueError, KeyError, TypeError, AttributeError, StoreError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, StoreError) as error:
             raise StoreError(f"{file} cannot be read ({plain_reason(error)}); make this part again.") from error
 
 

@@ -192,7 +192,7 @@ class Shard:
             self._check()
         except FileNotFoundError:
             raise SearchError(f"{path} is gone: the index was changed since it was opened; open it again.") from None
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (SafetensorError, OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{path} is damaged ({plain_reason(error)}). "
                 "Delete it and run `unboxed index` again: only its images are "

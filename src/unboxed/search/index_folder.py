@@ -73,7 +73,7 @@ class IndexFolder:
         try:
             check_digest(self._anchors)
             return tuple(str(text) for text in json.loads(self._anchors.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, OverflowError, TypeError, RecursionError) as error:
             raise SearchError(f"{self._anchors} is damaged ({plain_reason(error)}); index the images again.") from None
 
     @staticmethod
@@ -91,7 +91,7 @@ class IndexFolder:
             if content["format"] != _FORMAT:
                 raise SearchError(f"{file} does not describe an index of unboxed.")
             version, name = content["version"], content["made_by"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(f"{file} is damaged ({plain_reason(error)}); index the images again.") from None
         if not isinstance(version, int) or version > _VERSION:
             raise SearchError(f"{out} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")

@@ -187,7 +187,7 @@ class ImageTable:
             table = ImageTable(**values)
             table._check()
             return table
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (SafetensorError, OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
             raise SearchError(
                 f"{path} is damaged ({plain_reason(error)}); delete it and run `unboxed index` again."
             ) from None

@@ -45,7 +45,7 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.O
         progress: dict[str, Any] = json.loads(metadata["progress"])
         model.load_state_dict(weights)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-    except (RuntimeError, ValueError, KeyError, RecursionError) as error:
+    except (RuntimeError, ValueError, OverflowError, KeyError, RecursionError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise RunError(f"{path} does not continue this run: {reason}; remove it to start anew.") from None
     return progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from unboxed.errors import RunError, plain_reason
 from unboxed.runtime.atomic import write_text
 from unboxed.training.options import Logger
 
-__all__ = ["TrainingLog", "require_logger"]
+__all__ = ["TrainingLog", "read_log", "require_logger"]
 
 _NOT_PLOTTED = ("step", "steps", "epoch", "best")
 _NAMES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
@@ -137,15 +137,32 @@ def _recipe_of(run: Path) -> dict[str, Any]:
     return {"recipe": values.get("recipe"), **values.get("choices", {})}
 
 
+def read_log(run: Path) -> list[dict[str, float]]:
+    """The entries of the log of a run; none where there is no log. Lines that are damaged are left out.
+
+    Raises:
+        OSError: the log cannot be read.
+    """
+    return [entry for _, entry in _entries(run / "log.jsonl")]
+
+
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """The lines of a log and their values."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and "step" in entry and all(map(_is_number, entry.values())):
+            yield line, entry
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
 def _truncate(path: Path, step: int) -> None:
     """Remove the entries of steps after `step`, and a line that a killed process left incomplete."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-    write_text(path, "".join(kept))
+    if path.is_file():
+        write_text(path, "".join(f"{line}\n" for line, entry in _entries(path) if entry["step"] <= step))

@@ -58,7 +58,12 @@ def continue_finished(previous: RunConfig, model: MatchingModel, training: Split
     The checkpoint of a finished run is deleted, so training continues after the best epoch, with its weights and with a
     new state of the optimizer.
     """
-    best, schedule = previous.facts["best"], previous.options.schedule
+    best, schedule = previous.facts.get("best", {}), previous.options.schedule
+    if not {"epoch", "seconds"} <= best.keys():
+        raise RunError(
+            f"{settings.out} does not say which of its epochs was the best, so it cannot be trained for more; choose "
+            "another --out."
+        )
     load_weights(settings.out / "model.safetensors", model)
     epochs = best["epoch"] + 1
     progress = {

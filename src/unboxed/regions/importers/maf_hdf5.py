@@ -63,7 +63,7 @@ class MAFFeatures(FeatureImporter):
                         if join_id(str(image_id)) in wanted:
                             first, end = (int(row) for row in rows[number])
                             yield self._image(split, str(image_id), np.asarray(features[first:end]), number_of)
-            except (OSError, LookupError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            except (OSError, LookupError, TypeError, ValueError, OverflowError, RuntimeError, ArithmeticError) as error:
                 raise RegionsError(f"{path} cannot be read ({plain_reason(error)}); fetch it again.") from None
 
     def _image(
@@ -91,7 +91,7 @@ class MAFFeatures(FeatureImporter):
             for image in found.values():
                 if not all(isinstance(name, str) for name in image["classes"]) or "bboxes" not in image:
                     raise ValueError("an image without `bboxes`, or with other `classes` than names")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RegionsError(
                 f"{path} cannot be read as detections ({plain_reason(error)}); put it beside the features."
             ) from None

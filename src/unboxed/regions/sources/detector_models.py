@@ -283,4 +283,5 @@ def _detects(config: Path) -> bool:
         return False
     if not isinstance(content, dict) or content.get("model_type") not in _FIXED_CLASSES:
         return False
-    return any(str(name).endswith("ForObjectDetection") for name in content.get("architectures") or [])
+    named = content.get("architectures")
+    return isinstance(named, list) and any(str(name).endswith("ForObjectDetection") for name in named)
