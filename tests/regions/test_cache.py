@@ -150,6 +150,18 @@ def test_images_that_were_not_used_for_long_make_room(
     assert len(looks) == before + 1
 
 
+def test_left_overs_of_killed_processes_are_removed(cache: Path, tiny_dataset: Path) -> None:
+    photos = tiny_dataset.parent / "photos"
+    CachedExtractor(SETTINGS).of_file(photos / "0.png")
+    (file,) = cache.rglob("*.safetensors")
+    old, new = (file.with_name(f".{number}{file.stem}.12-0.partial.safetensors") for number in range(2))
+    for left_over in (old, new):
+        left_over.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert [kind.images for kind in RegionCache.contents(cache)] == [1]
+    assert new.exists() and not old.exists()  # another process may be writing the new one
+
+
 @pytest.fixture
 def read_only(cache: Path) -> Iterator[Path]:
     cache.parent.joinpath("cache").write_text("a file is in the way", encoding="utf-8")

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,7 +31,7 @@ from unboxed.data.images import opened_in_turn
 from unboxed.errors import UnboxedError
 from unboxed.regions.extraction import RegionExtractor, image_key
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.atomic import write_json
+from unboxed.runtime.atomic import is_temporary, write_json
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.hub import local_only
 from unboxed.runtime.tensor_digests import check_tensor_file
@@ -43,6 +44,7 @@ CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
 _OFF = ("off", "0", "no", "none")
 _GIGABYTES = 4.0
 _KEPT = 0.9  # of the size limit, after old files were removed
+_LEFT_OVER = 3600  # seconds after which a temporary file is that of a killed process
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
@@ -229,11 +231,15 @@ def _read(path: Path, key: str) -> Regions:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
-    """The cached files below a folder: path, time of the last use, bytes."""
+    """The cached files below a folder: path, time of the last use, bytes. Left-overs of killed processes are removed."""
     for path in folder.rglob("*.safetensors"):
         try:
             found = path.stat()
         except OSError:  # removed by another process
+            continue
+        if is_temporary(path.name):
+            if time.time() - found.st_mtime > _LEFT_OVER:
+                _remove(path)
             continue
         yield path, found.st_mtime, found.st_size
 
