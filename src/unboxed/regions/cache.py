@@ -231,7 +231,7 @@ def _read(path: Path, key: str) -> Regions:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
-    """The cached files below a folder: path, time of the last use, bytes. Left-overs of killed processes are removed."""
+    """The cached files of a folder: path, time of the last use, bytes. Left-overs of killed processes are removed."""
     for path in folder.rglob("*.safetensors"):
         try:
             found = path.stat()
