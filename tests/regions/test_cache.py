@@ -15,10 +15,11 @@ from PIL import Image
 
 import unboxed
 from unboxed.cli import main
-from unboxed.regions.cache import CACHE_VARIABLE, SIZE_VARIABLE, CachedExtractor, RegionCache, cache_folder
-from unboxed.regions.extraction import RegionExtractor, image_key
+from unboxed.regions.cache import CACHE_VARIABLE, SIZE_VARIABLE, RegionCache, cache_folder, image_key
+from unboxed.regions.cached_extractor import CachedExtractor
+from unboxed.regions.extraction import RegionExtractor, extract
 from unboxed.regions.settings import RegionSettings
-from unboxed.types import Regions
+from unboxed.types import Example, Regions
 
 SETTINGS = RegionSettings(segments=True, grid=2)
 
@@ -90,6 +91,30 @@ def test_commands_share_what_they_saw(
     main(["cache", "--clear"])
     assert "0.0 MB, 0 images" in capsys.readouterr().out
     assert not list(cache.rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_store_takes_what_commands_saw_and_leaves_what_it_saw(
+    looks: list[int], tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [tiny_dataset.parent / "photos" / f"{number}.png" for number in range(4)]
+    examples = [Example(photo.name, photo, (), 96, 64) for photo in photos]
+    CachedExtractor(SETTINGS).of_file(photos[0])
+    extract(examples[:3], SETTINGS, tmp_path / "store", progress=False)
+    assert len(looks) == len({photo.read_bytes() for photo in photos[:3]})
+    CachedExtractor(SETTINGS).of_file(photos[2])
+    extract(examples[:3], SETTINGS, tmp_path / "again", progress=False)
+    assert len(looks) == len({photo.read_bytes() for photo in photos[:3]})
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
+    extract(examples[:3], SETTINGS, tmp_path / "alone", progress=False)
+    for file in (tmp_path / "alone").rglob("*.*"):
+        if file.is_file():
+            name = file.relative_to(tmp_path / "alone")
+            assert (
+                file.read_bytes()
+                == (tmp_path / "store" / name).read_bytes()
+                == (tmp_path / "again" / name).read_bytes()
+            )
 
 
 def test_another_run_or_a_changed_image_is_looked_at_again(

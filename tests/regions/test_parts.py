@@ -94,7 +94,7 @@ def test_a_finished_part_is_not_computed_again_and_an_interrupted_one_goes_on(
     first = extract(examples, SETTINGS, tmp_path / "1", part=Part(1, 2), progress=False)
     part = Part(2, 2)
     own = [example for example in examples if example.image_id in part]
-    opened = extraction.open_image
+    opened = extraction.opened_in_turn
     seen: list[Path] = []
 
     def fails_at_the_fourth(path: Path) -> object:
@@ -103,12 +103,12 @@ def test_a_finished_part_is_not_computed_again_and_an_interrupted_one_goes_on(
             raise KeyboardInterrupt
         return opened(path)
 
-    monkeypatch.setattr(extraction, "open_image", fails_at_the_fourth)
+    monkeypatch.setattr(extraction, "opened_in_turn", fails_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         extract(examples, SETTINGS, tmp_path / "2", part=part, workers=1, progress=False)
     with pytest.raises(StoreError, match="part 2/2 is not finished"):
         merge_parts([tmp_path / "1", tmp_path / "2"], tmp_path / "merged")
-    monkeypatch.setattr(extraction, "open_image", opened)
+    monkeypatch.setattr(extraction, "opened_in_turn", opened)
     again = extract(examples, SETTINGS, tmp_path / "2", part=part, progress=False)
     assert again.reused > 0 and again.done + again.reused + len(again.skipped) == len(own)
     monkeypatch.setattr(extraction, "RegionExtractor", None)  # a finished part opens no network

@@ -180,7 +180,7 @@ class _Printed:
 def _load_and_extract(run: Path, image: Path) -> tuple[Grounder, Regions]:
     """Load the model and extract the image's regions, at the same time: importing PyTorch takes over a second."""
     from unboxed.inference.run_config import RunConfig
-    from unboxed.regions.cache import CachedExtractor
+    from unboxed.regions.cached_extractor import CachedExtractor
 
     config = RunConfig.load(run)
     with ThreadPoolExecutor(1) as pool:

@@ -24,7 +24,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import check_shapes, load_weights, save_weights
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
-from unboxed.regions.cache import CachedExtractor
+from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.precision import computing_in

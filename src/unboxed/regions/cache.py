@@ -18,27 +18,23 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from platformdirs import user_cache_path
 
 from unboxed import __version__
-from unboxed.data.images import opened_in_turn
-from unboxed.errors import UnboxedError
-from unboxed.regions.extraction import RegionExtractor, image_key
+from unboxed.data.images import require_file
+from unboxed.errors import ImageError, UnboxedError
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.atomic import is_temporary, write_json
 from unboxed.runtime.devices import running_on
-from unboxed.runtime.hub import local_only
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Regions
 
-__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedExtractor", "CachedSettings", "RegionCache", "cache_folder"]
+__all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedSettings", "RegionCache", "cache_folder", "image_key"]
 
 CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
 _OFF = ("off", "0", "no", "none")
@@ -56,6 +52,21 @@ def cache_folder() -> Path | None:
     if named:
         return Path(named)
     return user_cache_path("unboxed", appauthor=False)
+
+
+def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
+    """Identifies the content of an image: the sha256 of its file, and its original size where that differs.
+
+    Raises:
+        ImageError: the file cannot be read.
+    """
+    try:
+        require_file(path)
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the image.") from error
+    return digest + (":{}x{}".format(*original_size) if original_size else "")
 
 
 class CachedSettings(NamedTuple):
@@ -84,11 +95,25 @@ class RegionCache:
         self._size: int | None = None
         self._writing = threading.Lock()
 
+    @staticmethod
+    def of(settings: RegionSettings, device: str | None) -> RegionCache | None:
+        """The cache that the environment names; None where it is turned off.
+
+        Args:
+            settings: the sources and features.
+            device: that the networks run on; None: the current one.
+        """
+        folder = cache_folder()
+        if folder is None:
+            return None
+        with running_on(device) as chosen:
+            return RegionCache(folder, settings, chosen.providers()[0])
+
     def get(self, key: str) -> Regions | None:
         """The regions of an image; None where there are none, or a damaged file, which is removed.
 
         Args:
-            key: of `extraction.image_key`.
+            key: of `image_key`.
         """
         path = self._file(key)
         try:
@@ -153,60 +178,6 @@ class RegionCache:
         """
         if (folder / "regions").exists():
             shutil.rmtree(folder / "regions")
-
-
-class CachedExtractor:
-    """Finds the regions of image files; networks are opened for the first that the cache lacks, without a download.
-
-    Args:
-        settings: sources and features.
-        side_by_side, device: as for `RegionExtractor`.
-    """
-
-    def __init__(self, settings: RegionSettings, *, side_by_side: bool = False, device: str | None = None) -> None:
-        settings.require_extractable()
-        self._settings, self._side_by_side = settings, side_by_side
-        self._extractor: RegionExtractor | None = None
-        self._opening = threading.Lock()
-        folder = cache_folder()
-        with running_on(device) as chosen:
-            self._device = chosen.name  # read here: other threads do not see the context
-            self.cache = None if folder is None else RegionCache(folder, settings, chosen.providers()[0])
-
-    @property
-    def extractor(self) -> RegionExtractor:
-        """The extractor, opened when it is first needed."""
-        with self._opening, local_only():
-            if self._extractor is None:
-                self._extractor = RegionExtractor(self._settings, side_by_side=self._side_by_side, device=self._device)
-            return self._extractor
-
-    def __call__(self, image: Image.Image, original_size: tuple[int, int] | None = None) -> Regions:
-        """The regions of an image in memory, which are not cached; see `RegionExtractor`."""
-        return self.extractor(image, original_size)
-
-    def of_file(
-        self, path: Path, original_size: tuple[int, int] | None = None, *, image: Image.Image | None = None
-    ) -> Regions:
-        """The regions of an image file, from the cache or found now.
-
-        Args:
-            path: of the image.
-            original_size: as for `RegionExtractor`.
-            image: what is in the file, if it is decoded already.
-
-        Raises:
-            ImageError: the file cannot be read as an image.
-            RegionsError: no source proposes a box, or a model cannot be used.
-        """
-        key = "" if self.cache is None else image_key(path, original_size)
-        found = None if self.cache is None else self.cache.get(key)
-        if found is None:
-            with opened_in_turn(path) if image is None else nullcontext(image) as opened:
-                found = self(opened, original_size)
-            if self.cache is not None:
-                self.cache.put(key, found)
-        return found
 
 
 def _read(path: Path, key: str) -> Regions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,10 +16,11 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.data.image_files import skipped_lines
-from unboxed.data.images import opened_in_turn, require_file
+from unboxed.data.images import opened_in_turn
 from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
+from unboxed.regions.cache import RegionCache, image_key
 from unboxed.regions.image_view import View
 from unboxed.regions.parts import Part, read_part, write_part
 from unboxed.regions.settings import RegionSettings
@@ -33,6 +33,8 @@ from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
 __all__ = ["ExtractionSummary", "Outcome", "RegionExtractor", "Workers", "extract", "image_key"]
+
+_CACHED_IMAGES = 20_000  # a store of more images would take the place of all others in the cache
 
 
 class RegionExtractor:
@@ -273,7 +275,8 @@ def _outcomes(
     workers: int | Workers | None, store: RegionStore, wanted: Sequence[Example], device: str | None
 ) -> Iterator[Outcome]:
     if workers is None or isinstance(workers, int):
-        return ordered_map(_Worker(store, device), wanted, workers or available_cores())
+        worker = _Worker(store, device, cached=len(wanted) <= _CACHED_IMAGES)
+        return ordered_map(worker, wanted, workers or available_cores())
     return workers.outcomes(store, wanted, device or current_device().name)
 
 
@@ -299,28 +302,14 @@ def _mark(store: RegionStore, record: PartRecord | None) -> None:
         raise StoreError(f"{store.path} holds part {present.part} alone; name it, or choose another folder.")
 
 
-def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
-    """Identifies the content of an image: the sha256 of its file, and its original size where that differs.
-
-    Raises:
-        ImageError: the file cannot be read.
-    """
-    try:
-        require_file(path)
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the image.") from error
-    return digest + (":{}x{}".format(*original_size) if original_size else "")
-
-
 class _Worker:
     """Extracts single images; safe to call from several threads at once."""
 
-    def __init__(self, store: RegionStore, device: str | None) -> None:
+    def __init__(self, store: RegionStore, device: str | None, cached: bool) -> None:
         self._store = store
         self._device = device or current_device().name  # read here: the threads do not see the context
         self._ids_by_key = store.ids_by_key()
+        self._cache = RegionCache.of(store.settings, self._device) if cached else None
         self._extractor: RegionExtractor | None = None
         self._opening = threading.Lock()
 
@@ -332,12 +321,20 @@ class _Worker:
                 return None
             if key in self._ids_by_key:  # the same image under another id
                 return key, self._store[self._ids_by_key[key]]
+            known = None if self._cache is None else self._cache.get(key)
+            if known is not None and self._store.source_names:  # its columns are defined
+                return key, known
             extractor = self._open_extractor()
         except ImageError as error:
             return error
+        if known is not None:
+            return key, known
         try:
             with opened_in_turn(example.path) as image:
-                return key, extractor(image, example.original_size)
+                found = extractor(image, example.original_size)
+            if self._cache is not None:
+                self._cache.put(key, found)
+            return key, found
         except UnboxedError as error:
             return error
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
-from unboxed.regions.cache import CachedExtractor
+from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.image_library import ImageLibrary
 from unboxed.studio.options import Limits
