@@ -90,12 +90,13 @@ def test_negatives_replace_the_word_of_their_noun_with_every_tokenizer() -> None
 
 
 def _reading(run: Path, reading: TextConfig) -> Grounder:
-    """A run with another text encoder, untrained."""
+    """A model of phrases with another text encoder, untrained."""
     like = Grounder.load(run)
-    options = replace(like.config.options, hidden_width=32, text_encoder=reading)
+    teaching = replace(CKD().distillation, distillation=0)
+    options = CKD(joint_width=32, hidden_width=32, distillation=teaching, text_encoder=reading)
     vocabulary = replace(like.vocabulary, tokenizer=Tokenizer(reading.tokenizer))
     model = options.build(vocabulary, like.config.region_width).eval()
-    return Grounder(replace(like.config, options=options), model, vocabulary)
+    return Grounder(replace(like.config, recipe="ckd", options=options), model, vocabulary)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,10 @@ def test_a_network_that_reads_phrases_has_no_onnx_form(tiny_run: Path, tmp_path:
     ("make", "message"),
     [
         (lambda: SCAN(hidden_width=64, text_encoder=TextConfig(word_state="mean")), "set --hidden-width 256"),
+        (
+            lambda: SCAN(text_encoder=TextConfig(phrase_reads="phrase")),
+            "that compare phrases with regions, such as ckd",
+        ),
         (lambda: InfoGround(text="bert", text_encoder=TextConfig(tokenizer="spaces")), "leave out --text"),
         (
             lambda: NPair(joint_width=64, text_encoder=TextConfig(word_state="mean")),

@@ -189,6 +189,11 @@ class RecipeConfig:
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
                 "recurrent network (such as --tokenizer, --cell, --word-state), or leave out --text."
             )
+        if self.units != "phrases" and (reading.phrase_reads, reading.phrase_pooling) != ("caption", "mean"):
+            raise RunError(
+                "--phrase-reads and --phrase-pooling are for recipes that compare phrases with regions, such as ckd "
+                "and sprm, not words; leave them out."
+            )
         if self.members < 1:
             raise RunError(f"--members is {self.members}; it must be at least 1.")
         if self.members > 1 and (self.text != "gru" or self.heat_read_out is not None):
