@@ -119,6 +119,69 @@ def test_weight_norm_is_multiplied_out(tmp_path: Path, vocab: Path) -> None:
     torch.testing.assert_close(weight, length * direction / direction.norm())
 
 
+def renamed(state: list[dict[str, torch.Tensor]], old: str, new: str) -> list[dict[str, torch.Tensor]]:
+    return [{name.replace(old, new, 1): value for name, value in part.items()} for part in state]
+
+
+@torch.no_grad()
+def test_other_ways_to_save_the_same_model_score_as_it(tmp_path: Path, vocab: Path) -> None:
+    """`nn.DataParallel` adds `module` to names; lengths of single rows come from `weight_norm` with its default."""
+    length, direction = torch.rand(JOINT, 1) + 0.5, torch.randn(JOINT, WIDTH)
+    image, text = parts()
+    image["fc.weight"] = length * direction / direction.norm(dim=1, keepdim=True)
+    normed = {"fc.bias": image["fc.bias"], "fc.weight_g": length, "fc.weight_v": direction}
+    newer = {f"fc.parametrizations.weight.original{part}": normed[f"fc.weight_{'gv'[part]}"] for part in (0, 1)}
+    saved: dict[str, tuple[list[dict[str, torch.Tensor]], Any]] = {
+        "plain": ([image, text], {}),
+        "parallel": (renamed([image, text], "", "module."), {}),
+        "parallel recurrent network": ([image, *renamed([text], "rnn.", "rnn.module.")], {}),
+        "double precision": ([{name: value.double() for name, value in part.items()} for part in (image, text)], {}),
+        "lengths of rows": ([normed, text], {}),
+        "lengths of rows, newer names": ([{"fc.bias": image["fc.bias"], **newer}, text], {}),
+        "with an optimizer, and no number of the epoch": (
+            [image, text],
+            {"optimizer": {"state": {0: {"step": 3}}, "param_groups": [{"lr": 0.1}]}, "epoch": torch.tensor(3)},
+        ),
+    }
+    images, scores_BC = [regions_of(torch.randn(3, WIDTH)) for _ in range(2)], {}
+    for name, (state, more) in saved.items():
+        content = {"epoch": 11, "model": state, "opt": SCAN_OPTIONS, **more}
+        torch.save(content, tmp_path / "m")
+        convert(tmp_path / "m", ConvertSettings(tmp_path / name, vocab=vocab))
+        scores_BC[name] = Grounder.load(tmp_path / name).score(images, list(CAPTIONS))
+        np.testing.assert_allclose(scores_BC[name], scores_BC["plain"], atol=1e-6, err_msg=name)
+    assert np.std(scores_BC["plain"]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("tensors", "options", "message"),
+    [
+        ({"fc.weight": torch.full((JOINT, WIDTH), torch.nan)}, {}, "fc.weight has values that are not finite"),
+        ({"fc.weight": torch.ones(JOINT, WIDTH, dtype=torch.int8)}, {}, "fc.weight is int8.*expected real numbers"),
+        ({"fc.weight": torch.ones(JOINT, WIDTH).to_sparse()}, {}, "fc.weight is sparse"),
+        ({"fc.weight": torch.ones(JOINT, 0)}, {}, r"of the shape \[6, 0\]; expected real numbers"),
+        ({"module.fc.bias": torch.ones(JOINT)}, {}, "has model\\[0\\].fc.bias twice"),
+        (
+            {"fc.weight_g": torch.ones(3), "fc.weight_v": torch.ones(6, 5)},
+            {},
+            r"weight_g has the shape \[3\].*one length",
+        ),
+        ({3: torch.ones(2)}, {}, r"it also has model\[0\].3"),
+        ({}, {"lambda_softmax": None}, "its option `lambda_softmax` is None; expected a number"),
+        ({}, {"lambda_lse": float("nan")}, "its option `lambda_lse` is nan; expected a number"),
+        ({}, {"bi_gru": "False"}, "its option `bi_gru` is 'False'; expected True or False"),
+    ],
+)
+def test_values_that_are_no_weights_or_options_are_named(
+    tensors: dict[str, torch.Tensor], options: dict[str, Any], message: str, tmp_path: Path, vocab: Path
+) -> None:
+    image, text = parts()
+    checkpoint = save(tmp_path / "m", [image | tensors, text], SCAN_OPTIONS | options)
+    with pytest.raises(ModelError, match=message):
+        convert(checkpoint, ConvertSettings(tmp_path / "run", vocab=vocab))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> tuple[Path, Path]:
     """A dataset of SCAN's files, and the store of its features."""

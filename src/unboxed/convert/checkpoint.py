@@ -9,6 +9,7 @@ constructor or method that does more than set its own attributes.
 from __future__ import annotations
 
 import argparse
+import math
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,26 +43,49 @@ class Checkpoint:
         model = self.content.get("model")
         return len(model) if isinstance(model, list | tuple) and all(isinstance(p, Mapping) for p in model) else 0
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch after which it was saved; `None` where it does not say."""
+        epoch = self.content.get("epoch")
+        return epoch if type(epoch) is int else None
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors by name: those of the list `model` as `model[0].NAME`, those of `state_dict` by their own.
 
+        The part `module` of a name, which `nn.DataParallel` adds, is left out.
+
         Raises:
-            ModelError: something else than a tensor among them, or none.
+            ModelError: something else than dense tensors of real numbers among them, two of one name, or none.
         """
         if self.parts:
-            named = {f"model[{i}].{k}": v for i, part in enumerate(self.content["model"]) for k, v in part.items()}
+            named = [(f"model[{i}].{k}", v) for i, part in enumerate(self.content["model"]) for k, v in part.items()]
         else:
             state = self.content.get("state_dict")
-            named = dict(state) if isinstance(state, Mapping) else {}
-        for name, value in named.items():
-            if not isinstance(value, torch.Tensor) or not isinstance(name, str):
+            named = list(state.items()) if isinstance(state, Mapping) else []
+        found: dict[str, torch.Tensor] = {}
+        for name, value in named:
+            if not isinstance(name, str):
+                raise ModelError(f"{self.path}: {name!r} is the name of a tensor; expected a text.")
+            if not isinstance(value, torch.Tensor):
                 raise ModelError(f"{self.path}: {name} is of type {type(value).__name__}; expected a tensor.")
-        if not named:
+            counted = name.endswith(".num_batches_tracked")  # the one integer of these layouts
+            dense = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+            if not dense or not (value.is_floating_point() or counted) or not value.numel():
+                kind = f"{value.dtype}".removeprefix("torch.") if dense else "sparse, quantized or without values"
+                raise ModelError(
+                    f"{self.path}: {name} is {kind}, of the shape {list(value.shape)}; expected real numbers. "
+                    "Save it as a dense tensor of float32."
+                )
+            plain = ".".join(part for part in name.split(".") if part != "module")
+            if plain in found:
+                raise ModelError(f"{self.path} has {plain} twice, with and without `module` in its name.")
+            found[plain] = value
+        if not found:
             raise ModelError(
                 f"{self.path} has neither a list `model` of state dicts nor a `state_dict`; it holds "
                 f"{_listed(map(str, self.content)) or 'nothing'}."
             )
-        return named
+        return found
 
     def options(self) -> dict[str, Any]:
         """The options of the training that wrote the checkpoint: its entry `opt`; empty where it has none."""
@@ -83,6 +107,28 @@ class Checkpoint:
                 f"{_listed(map(str, options)) or 'nothing'}. The score depends on it; add it to the checkpoint."
             )
         return options[name]
+
+    def number(self, name: str) -> float:
+        """One of the options, a number.
+
+        Raises:
+            ModelError: it is not there, or no finite number.
+        """
+        value = self.option(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ModelError(f"{self.path}: its option `{name}` is {value!r}; expected a number.")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        """One of the options, true or false.
+
+        Raises:
+            ModelError: it is not there, or something else.
+        """
+        value = self.option(name)
+        if not isinstance(value, int) or value not in (0, 1):
+            raise ModelError(f"{self.path}: its option `{name}` is {value!r}; expected True or False.")
+        return bool(value)
 
     def choice(self, name: str, known: Mapping[str, Any]) -> Any:
         """What `known` gives for one of the options.

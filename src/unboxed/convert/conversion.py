@@ -97,7 +97,7 @@ def _config(checkpoint: Checkpoint, layout: Layout, regions: Path | None) -> Run
         "converted": {
             "original": layout.original,
             "file": checkpoint.path.name,
-            "epoch": checkpoint.content.get("epoch"),
+            "epoch": checkpoint.epoch,
         },
         "finished": True,
     }

@@ -30,7 +30,9 @@ _NETWORKS = {
 def matches(checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint has this layout, or nearly."""
     state = checkpoint.content.get("state_dict")
-    return isinstance(state, dict) and any(str(name).startswith(tuple(_NETWORKS.values())) for name in state)
+    return isinstance(state, dict) and any(
+        str(name).replace("module.", "").startswith(tuple(_NETWORKS.values())) for name in state
+    )
 
 
 def layout(checkpoint: Checkpoint, text: str) -> Layout:

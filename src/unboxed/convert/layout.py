@@ -50,12 +50,15 @@ def checked(
     """`tensors` in single precision, where they are exactly those that `names` lists, and those `without_effect`.
 
     Raises:
-        ModelError: tensors that are missing or left over, or the weight of a layer that is no matrix.
+        ModelError: tensors that are missing or left over, the weight of a layer that is no matrix, or numbers that are
+            not finite.
     """
     check_names(checkpoint.path, tensors, {*names.values(), *without_effect}, original)
     for name, value in tensors.items():
         if f"{name.removesuffix('weight')}running_mean" not in tensors and ".weight" in name and value.ndim != 2:
             raise ModelError(f"{checkpoint.path}: {name} has the shape {list(value.shape)}; expected a matrix.")
+        if not value.isfinite().all():
+            raise ModelError(f"{checkpoint.path}: {name} has values that are not finite; its training failed.")
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
 
 

@@ -12,6 +12,7 @@ import torch
 from unboxed.convert.checkpoint import Checkpoint
 from unboxed.convert.layout import Layout, checked, linear_names
 from unboxed.convert.recurrent_text import text_names, text_options
+from unboxed.errors import ModelError
 from unboxed.recipes import SCAN, ScoringConfig
 
 __all__ = ["TITLE", "layout", "matches"]
@@ -35,29 +36,41 @@ def layout(checkpoint: Checkpoint) -> Layout:
         ModelError: tensors or options that are missing, left over or unknown.
     """
     direction = checkpoint.choice("cross_attn", {"t2i": "t2i", "i2t": "i2t"})
-    both = bool(checkpoint.option("bi_gru"))
+    both = checkpoint.flag("bi_gru")
     names = linear_names("aligner.region_encoder.map", "model[0].fc") | text_names("model[1]", "rnn", both)
-    tensors = checked(checkpoint, _without_weight_norm(checkpoint.tensors()), names, TITLE)
+    tensors = checked(checkpoint, _without_weight_norm(checkpoint), names, TITLE)
     joint_width, region_width = tensors["model[0].fc.weight"].shape
     options = SCAN(
         direction=direction,
         aggregation=checkpoint.choice("agg_func", _AGGREGATIONS),
         scoring=ScoringConfig(
-            lambda_softmax=float(checkpoint.option("lambda_softmax")),
-            lambda_lse=float(checkpoint.option("lambda_lse")),
+            lambda_softmax=checkpoint.number("lambda_softmax"),
+            lambda_lse=checkpoint.number("lambda_lse"),
             raw_feature_norm=checkpoint.choice("raw_feature_norm", _NORMS),
-            imgnorm=not checkpoint.option("no_imgnorm"),
-            txtnorm=not checkpoint.option("no_txtnorm"),
+            imgnorm=not checkpoint.flag("no_imgnorm"),
+            txtnorm=not checkpoint.flag("no_txtnorm"),
         ),
         **text_options(tensors["model[1].embed.weight"], joint_width, both),
     )
     return Layout(TITLE, "scan", options, region_width, tensors, names, "scan", boxes=False)
 
 
-def _without_weight_norm(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors with the region map's weight in the place of its length and direction (`precomp_enc_type`)."""
-    length, direction = "model[0].fc.weight_g", "model[0].fc.weight_v"
-    if length not in tensors or direction not in tensors:
-        return tensors
-    rest = {name: value for name, value in tensors.items() if name not in (length, direction)}
-    return {**rest, "model[0].fc.weight": tensors[length] * tensors[direction] / tensors[direction].norm()}
+def _without_weight_norm(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The tensors with the region map's weight in the place of its length and direction (`precomp_enc_type`).
+
+    One length is of the whole weight, as in the original; as many as rows are of its rows.
+    """
+    found, layer = checkpoint.tensors(), "model[0].fc"
+    names = [f"{layer}.weight_g", f"{layer}.weight_v"]
+    if names[0] not in found:  # as later versions of PyTorch call them
+        names = [f"{layer}.parametrizations.weight.original{part}" for part in (0, 1)]
+    if not all(name in found for name in names):
+        return found
+    length, direction = (found.pop(name).float() for name in names)
+    if length.numel() != 1 and (length.shape != (*direction.shape[:1], 1) or direction.ndim != 2):
+        raise ModelError(
+            f"{checkpoint.path}: {names[0]} has the shape {list(length.shape)}, {names[1]} {list(direction.shape)}; "
+            "expected one length, or one for each row."
+        )
+    norm = direction.norm() if length.numel() == 1 else direction.norm(dim=1, keepdim=True)
+    return {**found, f"{layer}.weight": length * direction / norm}

@@ -44,8 +44,8 @@ def layout(checkpoint: Checkpoint) -> Layout:
     options = VSE(
         text_pooling="last",
         measure=checkpoint.choice("measure", _MEASURES),
-        imgnorm=not checkpoint.option("no_imgnorm"),
-        use_abs=bool(checkpoint.option("use_abs")),
+        imgnorm=not checkpoint.flag("no_imgnorm"),
+        use_abs=checkpoint.flag("use_abs"),
         **text_options(tensors["model[1].embed.weight"], joint_width, False),
     )
     return Layout(TITLE, "vse", options, region_width, tensors, names, "scan", boxes=False)
