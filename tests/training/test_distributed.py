@@ -27,7 +27,7 @@ from unboxed.training.options import FitSettings
 from unboxed.training.synchronized_norms import synchronized_norms
 
 PROGRAM = Path(__file__).with_name("two_ranks.py")
-NAMES = ("infoground", "ckd", "scan", "npair")
+NAMES = ("infoground", "ckd", "scan", "npair", "sgr", "saf")
 World = tuple[Path, Path]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from unboxed import types
 from unboxed.errors import UnboxedError
 from unboxed.recipes import RECIPES, RecipeConfig
 from unboxed.recipes.config import DistillationConfig
+from unboxed.recipes.matching import ConstraintConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.training import fitting, loop
 from unboxed.training.options import FitSettings
@@ -35,9 +37,9 @@ SMALL = {
 OPTIONS: dict[str, dict[str, object]] = {
     "infoground": {"negatives": "random", "negative_count": 4},
     "ckd": {"distillation": DistillationConfig(distillation=1.0, neighbours=4, ramp_steps=2)},
-    "scan": {"warm_up": 0.0, "intra_caption": 0.3},
+    "scan": {"warm_up": 0.0, "intra_caption": 0.3, "constraint": ConstraintConfig(constraints="both")},
     "sgr": {"reasoning_dropout": 0.0},
-    "saf": {"reasoning_dropout": 0.0},
+    "saf": {"reasoning_dropout": 0.0, "schedule": replace(SCHEDULE, learning_rate=0.001)},
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from unboxed.attention.base import RegionEmbeddings
 from unboxed.attention.matched import MatchedAttention
-from unboxed.errors import RunError
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.recipes.pairs import Pairs
 from unboxed.runtime.ranks import gather_inputs, gather_results
@@ -102,5 +101,11 @@ class GlobalPairs(Pairs):
         return gather_results(self._own.posterior_CPR(prior_weight))
 
     def matched(self) -> tuple[MatchedAttention, ...]:
-        """Raises `RunError`: constraints on attention need the queries of all captions."""
-        raise RunError("--constraints are for one process; leave out --devices and --nodes, or train without them.")
+        """The attention of each caption of all processes on its image."""
+        return tuple(_gathered(attention) for attention in self._own.matched())
+
+
+def _gathered(own: MatchedAttention) -> MatchedAttention:
+    """The attention of all processes' captions; queries and contexts that pad it are zero vectors without weights."""
+    tensors = {name: value for name, value in vars(own).items() if isinstance(value, torch.Tensor)}
+    return replace(own, **{name: gather_results(value) for name, value in tensors.items()})
