@@ -45,7 +45,7 @@ SLOW = {
 }  # fmt: skip
 """Packages that take long to load or are extras: what may be imported inside a function, and why."""
 
-SLOWER_THAN_THE_STANDARD_LIBRARY = {"cattrs", "defusedxml", "filelock", "rich", "safetensors"}
+SLOWER_THAN_THE_STANDARD_LIBRARY = {"cattrs", "defusedxml", "filelock", "fsspec", "rich", "safetensors"}
 """Packages that take less time, but are not needed by most commands: these may be imported inside a function too."""
 
 

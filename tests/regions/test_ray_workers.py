@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -135,11 +137,23 @@ def test_an_address_needs_the_engine(
 
     idle = SimpleNamespace(is_initialized=lambda: False, init=init, exceptions=SimpleNamespace(RayError=KeyError))
     monkeypatch.setattr(ray_workers, "_ray", lambda: idle)
-    command = ["regions", str(tiny_dataset), "--out", str(tmp_path / "store"), "--grid", "2", "--ray-address", "host:1"]
-    for more, message in (([], "add --engine ray"), (["--engine", "ray"], "Ray does not answer at host:1: nothing is")):
+    command = ["regions", str(tiny_dataset), "--out", str(tmp_path / "store"), "--grid", "2", "--ray-address", "head"]
+    for more, message in (([], "add --engine ray"), (["--engine", "ray"], "Ray does not answer at head: nothing is")):
         with pytest.raises(SystemExit) as ended:
             main([*command, *more])
         assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_an_address_where_nothing_listens_is_an_error_at_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_workers, "_ray", lambda: None)
+    idle = SimpleNamespace(is_initialized=lambda: False)
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        address = form.format(taken.getsockname()[1])
+        message = f"Ray does not answer at {address}: Connection refused. Check --ray-address"
+        with pytest.raises(EngineError, match=re.escape(message)), RayWorkers(1, address)._joined(idle):
+            pass
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data import readers
+from unboxed.data.elsewhere import url_path
 from unboxed.data.image_search import ImageFolder, ImageSearch
 from unboxed.data.images import without_suffix
+from unboxed.data.readers.archives import ArchiveReader, names_archives
 from unboxed.data.readers.base import Key, Reader
 from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with
 from unboxed.data.readers.tables import TableReader
@@ -155,11 +157,24 @@ class Dataset:
         Raises:
             DatasetError: the dataset has no images.
         """
-        if self.images is None:
+        if self.images is None and not self.reader.packed:
             raise DatasetError(
                 f"{self.path} has no images to find regions in; let `images` name them, or make a store of "
                 "features with `unboxed import` and name it with --regions."
             )
+
+    def require_image_files(self) -> Path:
+        """The folder of images, for what needs their files.
+
+        Raises:
+            DatasetError: the dataset has no images, or they are packed.
+        """
+        self.require_images()
+        if self.images is None:
+            raise DatasetError(
+                f"The images of {self.path} are packed, and this command needs files; unpack them into a folder."
+            )
+        return self.images
 
     def split(self, name: str) -> Split:
         """Read one split: its list, its captions and the headers of its images.
@@ -192,7 +207,7 @@ class Dataset:
 
 
 def load_dataset(path: str | Path) -> Dataset:
-    """Read a dataset file, a table of captions with its images in the same folder or near it, or a folder.
+    """Read a dataset file, a table of captions with its images in the same folder or near it, a folder, or archives.
 
     A folder's `data.toml` is read if it has one; otherwise its captions are searched for. Paths in a dataset file are
     checked now; captions are read when a split is first used.
@@ -201,6 +216,8 @@ def load_dataset(path: str | Path) -> Dataset:
         DatasetError: no such file, not TOML, an unknown or missing key, a path that does not exist.
     """
     path = Path(path)
+    if names_archives(path):
+        return Dataset(path, path.stem, ArchiveReader, None, {"archives": path})
     if path.is_dir() and not (path / "data.toml").is_file():
         found = find_captions(path)
         return Dataset(path, path.resolve().name, TableReader, found.images, {"annotations": found.captions})
@@ -289,6 +306,9 @@ class _DatasetFile:
     def _value(self, key: Key) -> Path | str | dict[str, Path]:
         if key.kind == "path":
             return self._existing(self._content, key.name)
+        if key.kind == "location":
+            text = self._text(self._content, key.name)
+            return url_path(text) or self.path.parent / text
         if key.kind == "text":
             return self._text(self._content, key.name)
         paths = self._content.get(key.name, {})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from unboxed.data.elsewhere import is_url, url_path
 from unboxed.data.image_files import image_files
 from unboxed.data.image_names import ImageNames, spellings
 from unboxed.data.images import SUFFIXES, UNKNOWN_SIZE, image_size
@@ -91,6 +92,8 @@ class ImageFolder:
 def find_images(folder: Path, names: Mapping[str, Collection[str]], *, outside: bool = False) -> ImageSearch:
     """Look for images in a folder, by file name with or without its suffix; only headers are read.
 
+    A URL without a file of its name counts as found, with `UNKNOWN_SIZE`.
+
     A name without a file of exactly that name is matched to the file that it means, see `unboxed.data.image_names`.
 
     Args:
@@ -119,6 +122,8 @@ def find_images(folder: Path, names: Mapping[str, Collection[str]], *, outside: 
                 files[wanted[name]] = folder / match
                 renamed[wanted[name]] = match
                 taken.add(match)
+        for image in waiting:
+            files[image] = files[image] or next((url for name in names[image] if (url := url_path(name))), None)
         waiting = [image for image in waiting if files[image] is None]
         hints = {image: hint for image in waiting[:_HINTS] if (hint := index.hint(next(iter(names[image]), image)))}
     found: dict[str, StoredImage] = {}
@@ -127,7 +132,7 @@ def find_images(folder: Path, names: Mapping[str, Collection[str]], *, outside: 
         if file is None:
             continue
         try:
-            found[image] = StoredImage(file, *image_size(file))
+            found[image] = StoredImage(file, *(UNKNOWN_SIZE if is_url(file) else image_size(file)))
         except ImageError as error:
             unreadable[image] = str(error)
     return ImageSearch(found, tuple(waiting), unreadable, renamed, hints)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
 from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
 from unboxed.runtime.memory import MemoryShare, prefetch_bytes
@@ -93,7 +94,8 @@ def open_image(
     Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation, the first frame is used.
 
     Args:
-        source: a file, the bytes of a file, a PIL image, or a `uint8` array, `[H, W, 3]` in RGB or `[H, W]` in grey.
+        source: a file, the path of an image elsewhere (`data.elsewhere`), the bytes of a file, a PIL image, or a
+            `uint8` array, `[H, W, 3]` in RGB or `[H, W]` in grey.
         max_pixels: limit for a file or the bytes of a file; at most `MAX_PIXELS`.
         name: the name in messages of an image that is not a file.
 
@@ -108,22 +110,27 @@ def open_image(
     if isinstance(source, bytes):
         with _open_header(BytesIO(source), name, len(source), limit) as image:
             return _upright_rgb(image, name)
-    with _open_file(Path(source), limit) as image:
+    if is_elsewhere(path := Path(source)):
+        return open_image(read_elsewhere(path), max_pixels=limit, name=f"{source}")
+    with _open_file(path, limit) as image:
         return _upright_rgb(image, f"{source}")
 
 
 @contextmanager
-def opened_in_turn(path: Path) -> Iterator[Image.Image]:
-    """The image of a file, as `open_image` gives it, in a block that waits while other threads have many pixels.
+def opened_in_turn(source: str | Path | bytes | Image.Image | npt.NDArray[Any]) -> Iterator[Image.Image]:
+    """The result of `open_image` in a block; of a file, it waits while other threads have many pixels.
 
-    The images in such blocks take at most an eighth of the memory budget (`runtime.memory`) together, or are one image.
+    The files in such blocks take at most an eighth of the memory budget (`runtime.memory`) together, or are one image.
 
     Raises:
         ImageError: as `open_image`.
     """
-    width, height = image_size(path)
+    if not isinstance(source, str | Path):
+        yield open_image(source)
+        return
+    width, height = image_size(source)
     with _PIXELS.taken(width * height * _BYTES_PER_PIXEL):
-        yield open_image(path)
+        yield open_image(source)
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -147,6 +154,9 @@ def without_suffix(name: str) -> str:
 
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
     """A file whose header is read. Raises `ImageError` if it is missing, not an image, or too large."""
+    if is_elsewhere(path):
+        content = read_elsewhere(path)
+        return _open_header(BytesIO(content), f"{path}", len(content), max_pixels)
     try:
         require_file(path)
         return _open_header(path, f"{path}", path.stat().st_size, max_pixels)

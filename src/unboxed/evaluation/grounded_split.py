@@ -9,6 +9,7 @@ from itertools import tee
 import numpy as np
 
 from unboxed.attention.heatmaps import heat_inside, hottest_point, positive_heat, rank_by_heat, upsampled
+from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import EvaluationError, RegionsError
 from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
 from unboxed.evaluation.attention_protocol import AttentionProtocol
@@ -95,7 +96,8 @@ def ground_split(split: EmbeddedSplit, examples: Iterable[Example]) -> Iterator[
 
 def _require_same_size(example: Example, groundings: Sequence[Grounding]) -> None:
     for grounding in groundings[:1]:
-        if (grounding.width, grounding.height) != (example.width, example.height):
+        size = (example.width, example.height)
+        if size not in ((grounding.width, grounding.height), UNKNOWN_SIZE):
             raise RegionsError(
                 f"{example.image_id} has {example.width} x {example.height} pixels, its regions are of an image of "
                 f"{grounding.width} x {grounding.height}; extract them again from these images."

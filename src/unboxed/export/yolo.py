@@ -16,6 +16,7 @@ from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
 from unboxed.export import csv
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import atomic_folder, write_text
@@ -109,7 +110,7 @@ def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], opt
         (folder / "images").mkdir()
         place = folder.resolve() / "images"
         for name, file in file_names(selection).items():
-            _store(image_files[name].resolve(), place / file, options.image_files == "links")
+            _store(image_files[name], place / file, options.image_files == "links")
 
 
 def _store(source: Path, target: Path, link: bool) -> None:
@@ -119,6 +120,10 @@ def _store(source: Path, target: Path, link: bool) -> None:
 
         open_image(source).save(target, quality=95)
         return
+    if is_elsewhere(source):
+        target.write_bytes(read_elsewhere(source))
+        return
+    source = source.resolve()
     if link:
         try:
             target.symlink_to(os.path.relpath(source, target.parent))

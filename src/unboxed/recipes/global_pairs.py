@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -107,5 +108,7 @@ class GlobalPairs(Pairs):
 
 def _gathered(own: MatchedAttention) -> MatchedAttention:
     """The attention of all processes' captions; queries and contexts that pad it are zero vectors without weights."""
-    tensors = {name: value for name, value in vars(own).items() if isinstance(value, torch.Tensor)}
-    return replace(own, **{name: gather_results(value) for name, value in tensors.items()})
+    tensors: dict[str, Any] = {
+        name: gather_results(value) for name, value in vars(own).items() if isinstance(value, torch.Tensor)
+    }
+    return replace(own, **tensors)

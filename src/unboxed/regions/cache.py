@@ -25,6 +25,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from unboxed import __version__
+from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
 from unboxed.data.images import require_file
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.regions.settings import RegionSettings
@@ -60,13 +61,17 @@ def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
     Raises:
         ImageError: the file cannot be read.
     """
+    digest = hashlib.sha256(read_elsewhere(path)).hexdigest() if is_elsewhere(path) else _file_digest(path)
+    return digest + (":{}x{}".format(*original_size) if original_size else "")
+
+
+def _file_digest(path: Path) -> str:
     try:
         require_file(path)
         with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the image.") from error
-    return digest + (":{}x{}".format(*original_size) if original_size else "")
 
 
 class CachedSettings(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.images import open_image
-from unboxed.errors import EngineError, ImageError, UnboxedError
+from unboxed.data.elsewhere import is_url
+from unboxed.data.images import opened_in_turn
+from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
 from unboxed.regions.settings import settings_from_dict
 from unboxed.regions.store import RegionStore
@@ -30,6 +32,7 @@ __all__ = ["RayWorkers"]
 
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
+_SECONDS = 10  # in which the address of a cluster must accept a connection
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
@@ -69,7 +72,9 @@ class RayWorkers:
         with self._joined(ray):
             try:
                 yield from self._streamed(ray, rows, store, device)
-            except ray.exceptions.RayError as error:
+            except UnboxedError:
+                raise
+            except Exception as error:  # of Ray, of Ray Data, and of what they are built on
                 raise EngineError(f"Ray failed: {_last_line(error)}. Repeat the command: it goes on.") from error
 
     def _streamed(self, ray: Any, rows: list[dict[str, Any]], store: RegionStore, device: str) -> Iterator[Outcome]:
@@ -97,6 +102,8 @@ class RayWorkers:
         """A block in which this process belongs to a Ray, whose data keeps its order."""
         started = not ray.is_initialized()
         if started:
+            if self.address is not None:
+                _require_listener(self.address)
             objects = max(_FEWEST_OBJECTS, min(_MOST_OBJECTS, prefetch_bytes()))
             local = {"num_cpus": self.count, "include_dashboard": False, "object_store_memory": objects}
             options = local if self.address is None else {}
@@ -116,6 +123,24 @@ class RayWorkers:
         finally:
             if started:
                 ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Raise an `EngineError` unless something accepts connections there; Ray itself waits for minutes.
+
+    Args:
+        address: `host:port` or `ray://host:port`; others, such as `auto`, are left to Ray.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(
+            f"Ray does not answer at {address}: {plain_reason(error)}. Check --ray-address, or leave it out for a "
+            "local Ray."
+        ) from error
 
 
 class _Worker:
@@ -138,14 +163,16 @@ class _Worker:
                 return b"{}\n"
             if self._extractor is None:
                 self._extractor = RegionExtractor(self._settings, device=self._device)
-            return _to_bytes(key, self._extractor(open_image(Path(path)), original))
+            with opened_in_turn(Path(path)) as image:
+                return _to_bytes(key, self._extractor(image, original))
         except UnboxedError as error:
             return json.dumps({"error": str(error)}).encode() + b"\n"
 
 
 def _row(example: Example, known: str | None) -> dict[str, Any]:
     size = json.dumps(example.original_size) if example.original_size else ""
-    return {"path": str(example.path.resolve()), "size": size, "known": known or ""}
+    path = example.path if is_url(example.path) else example.path.absolute()
+    return {"path": str(path), "size": size, "known": known or ""}
 
 
 def _to_bytes(key: str, regions: Regions) -> bytes:

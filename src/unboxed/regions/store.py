@@ -219,6 +219,15 @@ class RegionStore:
         shard, entry = self._entry(image_id)
         return shard.arrays(entry.start, entry.count)
 
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(width, height) of an image in pixels, as its regions were found.
+
+        Raises:
+            StoreError: not in the store, or damaged.
+        """
+        _, entry = self._entry(image_id)
+        return entry.width, entry.height
+
     def image_key(self, image_id: str) -> str | None:
         """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None

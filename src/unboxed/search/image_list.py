@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
+from unboxed.data.elsewhere import is_url
 from unboxed.data.image_files import list_folder
 from unboxed.data.image_search import name_in
 from unboxed.data.images import SUFFIXES
@@ -78,8 +79,7 @@ def list_images(source: Path, split: str | None = None) -> ImageList:
 
 
 def _of_dataset(dataset: Dataset, split: str | None) -> ImageList:
-    dataset.require_images()
-    assert dataset.images is not None
+    folder = dataset.require_image_files()
     found: dict[str, ListedImage] = {}
     skipped: dict[str, str] = {}
     for name in [split] if split else dataset.split_names:
@@ -87,6 +87,9 @@ def _of_dataset(dataset: Dataset, split: str | None) -> ImageList:
         skipped |= part.left_out
         for example in part.examples:
             captions = tuple(caption.text for caption in example.captions)
+            if is_url(example.path):
+                skipped[example.image_id] = "It is at a URL, and an index needs files; copy it first."
+                continue
             image = ListedImage(example.path, captions, example.image_id, example.original_size)
-            found[name_in(dataset.images, example.path)] = image
-    return ImageList(dataset.images.resolve(), dict(sorted(found.items())), skipped, dataset.notes)
+            found[name_in(folder, example.path)] = image
+    return ImageList(folder.resolve(), dict(sorted(found.items())), skipped, dataset.notes)

@@ -74,7 +74,7 @@ class DatasetBrowser:
     """
 
     def __init__(self, cache: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
-        dataset.require_images()
+        dataset.require_image_files()
         self._cache = cache
         self._examples = dataset.split(split).examples
         self._positions = _caption_order(self._examples)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from unboxed.data.batches import caption_batches, epoch_batches
+from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.errors import DatasetError
 from unboxed.inference.batching import Batcher
 from unboxed.negatives.base import Negatives
@@ -185,7 +186,10 @@ class SplitLoader:
         example = self._examples[image]
         arrays = self._store.arrays(example.image_id)
         sources = [self._store.source_names[source] for source in arrays.sources]
-        return _StoredRegions(arrays.boxes, arrays.features, arrays.class_probs, sources, example.width, example.height)
+        width, height = size = (example.width, example.height)
+        if size == UNKNOWN_SIZE:  # of the dataset, because it did not read the image
+            width, height = self._store.size(example.image_id)
+        return _StoredRegions(arrays.boxes, arrays.features, arrays.class_probs, sources, width, height)
 
     def _prior_rows(self, image: int) -> npt.NDArray[np.float16]:
         """The semantic prior's rows `[R, E]` of image number `image`; those that fit into the memory are kept."""

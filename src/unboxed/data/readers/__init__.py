@@ -9,6 +9,7 @@ derive from these declarations. A reader also works without a dataset file:
 
 from __future__ import annotations
 
+from unboxed.data.readers.archives import ArchiveReader
 from unboxed.data.readers.base import Reader
 from unboxed.data.readers.coco import CocoReader
 from unboxed.data.readers.flickr30k_entities import EntitiesReader
@@ -19,6 +20,7 @@ from unboxed.data.readers.tables import TableReader
 
 __all__ = [
     "READERS",
+    "ArchiveReader",
     "CocoReader",
     "EntitiesReader",
     "KarpathyReader",
@@ -36,6 +38,7 @@ READERS: tuple[type[Reader], ...] = (
     KarpathyReader,
     CocoReader,
     RefcocoReader,
+    ArchiveReader,
 )
 
 

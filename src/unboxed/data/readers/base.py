@@ -43,13 +43,14 @@ class Key:
         name: the key, and the argument of the reader's constructor that gets its value.
         meaning: what it holds, as the table of formats in docs/data.md prints it.
         kind: "path": an existing file or folder. "paths": a table of split names and paths. "text": a string.
+            "location": a path or a URL, which may have `*`.
         required: whether the file must have it.
         example: of a table, its first line.
     """
 
     name: str
     meaning: str
-    kind: Literal["path", "paths", "text"] = "path"
+    kind: Literal["path", "paths", "text", "location"] = "path"
     required: bool = False
     example: str = ""
 
@@ -65,6 +66,7 @@ class Reader(ABC):
         images: whether the dataset file names a folder of images: it must (or write `images = false`), may, or cannot.
         gold_boxes: what has gold boxes: "phrases", "categories" (all instances of a class that a phrase names), or "".
         ids_have_suffix: False where image ids are file names without their suffix.
+        packed: whether images are parts of other files, or at URLs, and not in a folder of images.
         folder: the folder of images and the ids to leave out.
     """
 
@@ -75,6 +77,7 @@ class Reader(ABC):
     images: ClassVar[Literal["required", "optional", "none"]] = "optional"
     gold_boxes: ClassVar[Literal["phrases", "categories", ""]] = ""
     ids_have_suffix: ClassVar[bool] = True
+    packed: ClassVar[bool] = False
 
     def __init__(self, folder: ImageFolder, **keys: Any) -> None:
         """Subclasses have an argument for each of their keys, with a default for those that are not required.

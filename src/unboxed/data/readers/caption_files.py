@@ -85,7 +85,7 @@ def folder_with(folder: Path, captions: Path) -> Path:
     Raises:
         DatasetError: a row of the table is malformed.
     """
-    names = list(dict.fromkeys(row.image for row in table_rows(captions) if row.image))
+    names = list(dict.fromkeys(row.image for row in table_rows(captions) if row.image and "://" not in row.image))
     tried = names[:: max(len(names) // _TRIED, 1)]
 
     def counted(candidates: Iterable[Path]) -> list[tuple[int, Path]]:

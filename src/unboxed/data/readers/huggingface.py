@@ -26,7 +26,15 @@ from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.locks import file_lock
 
-__all__ = ["UNPACKED", "dataset_files", "split_of_path", "splits_of_paths", "unpacked"]
+__all__ = [
+    "UNPACKED",
+    "cells_of_images",
+    "dataset_files",
+    "split_of_path",
+    "splits_of_paths",
+    "texts_of",
+    "unpacked",
+]
 
 UNPACKED = "unboxed"
 """The folder in a dataset's folder into which its files are unpacked."""
@@ -138,7 +146,7 @@ def _unpack(folder: Path, files: list[Path], out: Path) -> None:
                     (out / name).write_bytes(content)
                 except DatasetError as error:
                     problem = problem or error
-                line = {"image": name, "captions": _texts(row["captions"]), **({"split": split} if split else {})}
+                line = {"image": name, "captions": texts_of(row["captions"]), **({"split": split} if split else {})}
                 lines.write(json.dumps(line, ensure_ascii=False) + "\n")
     if problem is not None and not written:
         raise problem
@@ -153,6 +161,19 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
             "captions": [text for name in captions for text in _listed(row[name])],
             "split": next((split_named(row[name], f"{file}") for name in split), None),
         }
+
+
+def cells_of_images(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    """The name of the image of each row of a Parquet file, "" for none, and its captions. Images are not kept.
+
+    Raises:
+        DatasetError: no `pyarrow`, no column of images or of captions, or a damaged file.
+    """
+    image, captions, _ = _columns(file)
+    for row in columnar_rows(file, [image, *captions]):
+        cell = row[image]
+        path = cell.get("path") if isinstance(cell, dict) else None
+        yield Path(path).name if path else "", [text for name in captions for text in _listed(row[name])]
 
 
 def _columns(file: Path) -> tuple[str, list[str], list[str]]:
@@ -190,7 +211,7 @@ def _image(cell: Any, file: Path, folder: Path) -> tuple[bytes, str]:
     return content, suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
 
 
-def _texts(cell: list[Any]) -> list[str]:
+def texts_of(cell: list[Any]) -> list[str]:
     """The captions among texts and objects with a text under `raw`."""
     texts = [item.get("raw") if isinstance(item, dict) else item for item in cell]
     return [text for text in texts if isinstance(text, str) and has_words(text)]

@@ -6,12 +6,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from unboxed.data.elsewhere import image_column_of, is_url, open_location
 from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["column_names", "columnar_rows", "image_column"]
-
-_IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo")
-_BYTES = ("struct", "binary", "large_binary", "extension")
 
 
 def column_names(file: Path) -> list[str]:
@@ -24,14 +22,12 @@ def column_names(file: Path) -> list[str]:
 
 
 def image_column(file: Path) -> str | None:
-    """The column that holds images, which are bytes, or objects with bytes and a path; None without one.
+    """The column that holds images, see `elsewhere.image_column_of`.
 
     Raises:
         DatasetError: no `pyarrow`, or a damaged file.
     """
-    schema, _ = _opened(file)
-    kinds = {field.name: str(field.type) for field in schema}
-    return next((name for name, kind in kinds.items() if name.lower() in _IMAGES and kind.startswith(_BYTES)), None)
+    return image_column_of(_opened(file)[0])
 
 
 def columnar_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -62,7 +58,7 @@ def _opened(file: Path) -> tuple[Any, Any]:
         ) from None
     try:
         if file.suffix == ".parquet":
-            table = pyarrow.parquet.ParquetFile(file)
+            table = pyarrow.parquet.ParquetFile(open_location(file) if is_url(file) else file)
             return table.schema_arrow, table
         stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
         return stream.schema, stream

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from unboxed.data.elsewhere import member_path, open_location
 from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.rows import caption_columns, column_of
 from unboxed.errors import DatasetError, plain_reason
 
-__all__ = ["is_webdataset", "tar_rows"]
+__all__ = ["is_webdataset", "tar_images", "tar_rows"]
 
 _TEXTS = (".txt", ".caption", ".captions")
 _LARGEST = 200_000_000  # bytes of a member
@@ -35,25 +36,62 @@ def tar_rows(file: Path) -> Iterator[dict[str, Any]]:
     Raises:
         DatasetError: a damaged file.
     """
+    with _opened(file, "r:*") as archive:
+        for sample in _samples(archive):
+            suffix = next((suffix for suffix in SUFFIXES if suffix in sample), None)
+            image = None
+            if suffix is not None:
+                image = {"bytes": _content(archive, sample[suffix]), "path": f"image{suffix}"}
+            yield {"image": image, "captions": _captions(archive, sample), "split": None}
+
+
+def tar_images(file: Path) -> Iterator[tuple[str, Path, Any]]:
+    """The name of each image, the path of its bytes (see `unboxed.data.elsewhere`) and its captions.
+
+    No image is read. `file` may be the path of a URL.
+
+    Raises:
+        DatasetError: a damaged or a compressed file, or one that cannot be opened.
+    """
+    with _opened(file, "r:") as archive:
+        for sample in _samples(archive):
+            image = next((sample[suffix] for suffix in SUFFIXES if suffix in sample), None)
+            if image is not None and not image.issparse():
+                path = member_path(file, image.offset_data, image.size, image.name)
+                yield image.name, path, _captions(archive, sample)
+
+
+@contextmanager
+def _opened(file: Path, mode: Literal["r:*", "r:"]) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(file) as archive:
-            sample: dict[str, bytes] = {}
-            key = None
-            for member in archive:
-                name, suffix = _kind(member.name)
-                if not member.isfile() or member.size > _LARGEST or Path(member.name).name.startswith("."):
-                    continue
-                if name != key and sample:
-                    yield _row(sample)
-                    sample = {}
-                key = name
-                stream = archive.extractfile(member)
-                if stream is not None and suffix in (*SUFFIXES, *_TEXTS, ".json"):
-                    sample[suffix] = stream.read()
-            if sample:
-                yield _row(sample)
+        with open_location(file) as stream, tarfile.open(fileobj=stream, mode=mode) as archive:
+            yield archive
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.") from None
+        hint = " It may be compressed; unpack it with gunzip or the like." if mode == "r:" else ""
+        raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.{hint}") from None
+
+
+def _samples(archive: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
+    """The members of each sample by their suffix."""
+    sample: dict[str, tarfile.TarInfo] = {}
+    key = None
+    for member in archive:
+        name, suffix = _kind(member.name)
+        if not member.isfile() or member.size > _LARGEST or Path(member.name).name.startswith("."):
+            continue
+        if name != key and sample:
+            yield sample
+            sample = {}
+        key = name
+        if suffix in (*SUFFIXES, *_TEXTS, ".json"):
+            sample[suffix] = member
+    if sample:
+        yield sample
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    return b"" if stream is None else stream.read()
 
 
 def _kind(name: str) -> tuple[str, str]:
@@ -63,11 +101,12 @@ def _kind(name: str) -> tuple[str, str]:
     return f"{folder}/{stem}", f".{suffix.lower()}"
 
 
-def _row(sample: dict[str, bytes]) -> dict[str, Any]:
-    suffix = next((suffix for suffix in SUFFIXES if suffix in sample), None)
-    image = None if suffix is None else {"bytes": sample[suffix], "path": f"image{suffix}"}
-    text = next((sample[kind].decode("utf-8", "replace").splitlines() for kind in _TEXTS if kind in sample), None)
-    return {"image": image, "captions": _json_captions(sample.get(".json")) if text is None else text, "split": None}
+def _captions(archive: tarfile.TarFile, sample: dict[str, tarfile.TarInfo]) -> Any:
+    """The lines of the text of a sample, or what its JSON has for captions."""
+    kind = next((kind for kind in _TEXTS if kind in sample), None)
+    if kind is not None:
+        return _content(archive, sample[kind]).decode("utf-8", "replace").splitlines()
+    return _json_captions(_content(archive, sample[".json"]) if ".json" in sample else None)
 
 
 def _json_captions(content: bytes | None) -> Any:

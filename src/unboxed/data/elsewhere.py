@@ -1,0 +1,218 @@
+"""Images that are no files of their own: at a URL, or in a tar or Parquet file, which may be at a URL too.
+
+The path of such an image says where its bytes are, so that all that takes the path of an image takes it:
+
+    s3:/bucket/a.jpg                    at s3://bucket/a.jpg, because a `Path` joins slashes
+    shards/x.tar/1536+4000/a.jpg        4,000 bytes of shards/x.tar, from number 1,536 on
+    gs:/bucket/x.parquet/17/a.jpg       the column of images of row 17 of gs://bucket/x.parquet
+
+URLs are opened by fsspec, which PyTorch brings along: http(s):// needs the package aiohttp, s3:// s3fs, gs:// gcsfs.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from bisect import bisect_right
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import IO, Any
+
+from unboxed.errors import DatasetError, ImageError, UnboxedError, plain_reason
+
+__all__ = [
+    "image_column_of",
+    "is_elsewhere",
+    "is_url",
+    "matching_files",
+    "member_path",
+    "open_location",
+    "read_elsewhere",
+    "row_path",
+    "url_path",
+]
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
+_MEMBER = re.compile(r"(.+\.tar)/(\d+)\+(\d+)/[^/]+", re.DOTALL)
+_ROW = re.compile(r"(.+\.parquet)/(\d+)/[^/]+", re.DOTALL)
+_IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo")
+_BYTES = ("struct", "binary", "large_binary", "extension")
+_NOT_READ = "{} cannot be read ({}); check the address, and that it may be read from here."
+
+_last = threading.local()  # the image that a thread read last: its key, its size and its pixels are asked for in turn
+
+
+def is_elsewhere(path: Path) -> bool:
+    """Whether a path is that of an image at a URL, or in a tar or Parquet file."""
+    found = _MEMBER.fullmatch(text := path.as_posix()) or _ROW.fullmatch(text)
+    return is_url(path) or (found is not None and not Path(found[1]).is_dir())
+
+
+def is_url(path: Path) -> bool:
+    """Whether a path is that of a URL."""
+    return _url(path.as_posix()) is not None
+
+
+def url_path(url: str) -> Path | None:
+    """The path of what is at a URL; None for a text that is no URL.
+
+    Raises:
+        DatasetError: a URL that no path can hold.
+    """
+    if "://" not in url or not (found := _URL.fullmatch(url)):
+        return None
+    if "//" in found[2]:
+        raise DatasetError(f"The URL {url} has // in its path, which is not supported; copy what is there.")
+    return Path(url)
+
+
+def member_path(archive: Path, start: int, size: int, name: str) -> Path:
+    """The path of `size` bytes of a tar file from number `start` on."""
+    return archive / f"{start}+{size}" / name.rpartition("/")[2]
+
+
+def row_path(file: Path, row: int, name: str) -> Path:
+    """The path of the image in a row of a Parquet file."""
+    return file / f"{row}" / name.rpartition("/")[2]
+
+
+def read_elsewhere(path: Path) -> bytes:
+    """The bytes of an image at a path for which `is_elsewhere` is true.
+
+    Raises:
+        ImageError: they cannot be read.
+    """
+    known = getattr(_last, "image", None)
+    if known is None or known[0] != path:
+        _last.image = known = (path, _read(path.as_posix()))
+    content: bytes = known[1]
+    return content
+
+
+def open_location(path: Path) -> IO[bytes]:
+    """A file, or what is at the URL of a path, opened for reading at any place.
+
+    Raises:
+        DatasetError: it cannot be opened; or the package that opens this kind of URL is not installed.
+    """
+    url = _url(path.as_posix())
+    try:
+        if url is None:
+            return path.open("rb")
+        opened: IO[bytes] = _file_system(url).open(url, "rb")
+        return opened
+    except UnboxedError:
+        raise
+    except Exception as error:  # each file system raises errors of its own
+        raise DatasetError(_NOT_READ.format(url or path, plain_reason(error))) from error
+
+
+def matching_files(pattern: Path) -> list[Path]:
+    """The files, or the paths of the URLs, that a pattern with `*` matches, in order; of a name without, itself.
+
+    Raises:
+        DatasetError: there are none, or they cannot be listed.
+    """
+    text, url = pattern.as_posix(), _url(pattern.as_posix())
+    if "*" not in text:
+        return [pattern]
+    if url is None:
+        root = Path(pattern.anchor)
+        found = sorted(file for file in root.glob(str(pattern.relative_to(root))) if file.is_file())
+    else:
+        try:
+            system = _file_system(url)
+            found = sorted(Path(system.unstrip_protocol(name)) for name in system.glob(url))
+        except UnboxedError:
+            raise
+        except Exception as error:
+            raise DatasetError(_NOT_READ.format(url, plain_reason(error))) from error
+    if not found:
+        raise DatasetError(f"No file matches {url or pattern}; check its folder, and the rights to list it.")
+    return found
+
+
+def image_column_of(schema: Any) -> str | None:
+    """The column that holds images, which are bytes, or objects with bytes and a path; None without one."""
+    kinds = {field.name: str(field.type) for field in schema}
+    return next((name for name, kind in kinds.items() if name.lower() in _IMAGES and kind.startswith(_BYTES)), None)
+
+
+def _url(text: str) -> str | None:
+    """The URL that a path stands for; None for the path of a file."""
+    found = _URL.fullmatch(text)
+    return f"{found[1]}://{found[2]}" if found else None
+
+
+def _read(text: str) -> bytes:
+    try:
+        if found := _MEMBER.fullmatch(text):
+            return _range(found[1], int(found[2]), int(found[3]))
+        if found := _ROW.fullmatch(text):
+            return _cell(found[1], int(found[2]))
+        url = _url(text) or ""
+        content: bytes = _file_system(url).cat_file(url)
+        return content
+    except UnboxedError as error:
+        raise ImageError(str(error)) from error
+    except Exception as error:
+        raise ImageError(_NOT_READ.format(_url(text) or text, plain_reason(error))) from error
+
+
+def _range(archive: str, start: int, size: int) -> bytes:
+    if url := _url(archive):
+        content: bytes = _file_system(url).cat_file(url, start=start, end=start + size)
+    else:
+        with Path(archive).open("rb") as file:
+            file.seek(start)
+            content = file.read(size)
+    if len(content) != size:
+        raise ImageError(f"{_url(archive) or archive} is shorter than when its images were listed; list them again.")
+    return content
+
+
+def _cell(file: str, row: int) -> bytes:
+    ends = _row_group_ends(file)
+    group = bisect_right(ends, row)
+    cell = _row_group(file, group)[row - (ends[group - 1] if group else 0)].as_py()
+    content = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(content, bytes):
+        raise ImageError(f"{_url(file) or file} has no image in row {row}.")
+    return content
+
+
+@lru_cache(maxsize=256)
+def _row_group_ends(file: str) -> list[int]:
+    """The first row after each row group."""
+    with open_location(Path(file)) as stream:
+        metadata = _parquet_file(stream).metadata
+        return list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
+
+
+@lru_cache(maxsize=2)
+def _row_group(file: str, group: int) -> Any:
+    """The images of a row group, of which two are kept: images are mostly read in order."""
+    with open_location(Path(file)) as stream:
+        opened = _parquet_file(stream)
+        return opened.read_row_group(group, columns=[image_column_of(opened.schema_arrow)]).column(0)
+
+
+def _parquet_file(stream: IO[bytes]) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(stream)
+
+
+def _file_system(url: str) -> Any:
+    """The file system of fsspec for a URL; fsspec keeps one for each protocol."""
+    import fsspec
+
+    protocol = url.partition("://")[0]
+    try:
+        return fsspec.filesystem(protocol)
+    except ImportError as error:
+        raise DatasetError(f"{protocol}:// needs a package that is not installed: {plain_reason(error)}.") from error
+    except ValueError as error:
+        known = ", ".join(name for name in ("http", "https", "s3", "gs", "az", "hf") if name != protocol)
+        raise DatasetError(f"{protocol}:// is no protocol of fsspec; expected one such as {known}.") from error

@@ -1,0 +1,119 @@
+"""The reader of tar files of WebDataset and of Parquet files with images, on a disk or at URLs, without unpacking them.
+
+The files are read once for their captions; the images stay where they are, see `unboxed.data.elsewhere`. An image is
+named by its file and its own name, such as `train-0/000017.jpg`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from unboxed.data.elsewhere import is_url, matching_files, row_path
+from unboxed.data.image_files import left_out_lines
+from unboxed.data.image_search import ImageFolder, ImageSearch
+from unboxed.data.images import UNKNOWN_SIZE
+from unboxed.data.readers.base import Key, Reader, bare_caption
+from unboxed.data.readers.huggingface import cells_of_images, splits_of_paths, texts_of
+from unboxed.data.readers.tables import hold_out
+from unboxed.data.readers.webdataset import tar_images
+from unboxed.errors import DatasetError
+from unboxed.types import Example
+
+__all__ = ["ArchiveReader", "names_archives"]
+
+_SUFFIXES = (".tar", ".parquet")
+
+
+def names_archives(path: Path) -> bool:
+    """Whether a path names tar or Parquet files by a URL or a pattern with `*`, or is a tar file."""
+    suffix = path.suffix.lower()
+    return suffix in _SUFFIXES and (is_url(path) or "*" in path.as_posix() or suffix == ".tar")
+
+
+class ArchiveReader(Reader):
+    """Reads images with captions out of tar and Parquet files."""
+
+    format = "archives"
+    title = "tar files of WebDataset, or Parquet files with images, which stay packed"
+    keys = (Key("archives", "a file, or several by a pattern such as `s3://bucket/*.tar`", "location", required=True),)
+    splits = "those that all names of files name, or a tenth held out as `val`"
+    images = "none"
+    packed = True
+
+    def __init__(self, folder: ImageFolder, archives: Path) -> None:
+        super().__init__(folder)
+        self._pattern = archives
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Those that the names of the files name, or `train` and `val`."""
+        return tuple(dict.fromkeys(self._split_of.values()))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line about images without captions, which are left out."""
+        return tuple(left_out_lines({"without a caption": self._listed[1]}, "image"))
+
+    def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
+        """The examples of a split. Their sizes are unknown until their regions are found."""
+        examples = (example for name, example in self._listed[0].items() if self._split_of[name] == split)
+        return tuple(examples), ImageSearch({}, (), {})
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        return matching_files(self._pattern)
+
+    @cached_property
+    def _split_of(self) -> dict[str, str]:
+        """Image -> split."""
+        found = self._listed[0]
+        folder = next(part for part in (self._pattern, *self._pattern.parents) if "*" not in part.as_posix())
+        folder = folder.parent if folder == self._pattern else folder
+        splits = splits_of_paths([file.relative_to(folder).as_posix() for file in self._files])
+        if not all(splits):
+            return hold_out(found)
+        of_file = dict(zip(self._files, splits, strict=True))
+        return {name: of_file[self._listed[2][name]] or "train" for name in found}
+
+    @cached_property
+    def _listed(self) -> tuple[dict[str, Example], list[str], dict[str, Path]]:
+        """The examples by name, the names of images without captions, and the file of each image."""
+        found: dict[str, Example] = {}
+        bare: list[str] = []
+        file_of: dict[str, Path] = {}
+        for file, own, path, captions in self._images():
+            name = next(name for name in _names(file, own) if name not in found)
+            texts = texts_of(captions if isinstance(captions, list) else [captions])
+            if not texts:
+                bare.append(name)
+            elif name not in self.folder.exclude:
+                found[name] = Example(name, path, tuple(map(bare_caption, texts)), *UNKNOWN_SIZE)
+                file_of[name] = file
+        if not found:
+            raise DatasetError(
+                f"{self._pattern} has no images with captions; expected the tar files of WebDataset, in which 1.txt or "
+                "1.json is beside 1.jpg, or Parquet files with the columns `image` and `caption`."
+            )
+        return found, bare, file_of
+
+    def _images(self) -> Iterator[tuple[Path, str, Path, Any]]:
+        """The file, the name, the path and the captions of each image."""
+        for file in self._files:
+            if file.suffix.lower() == ".tar":
+                for name, path, captions in tar_images(file):
+                    yield file, name.removeprefix("./").lstrip("/"), path, captions
+            else:
+                for row, (given, captions) in enumerate(cells_of_images(file)):
+                    name = given or f"{row:08d}.jpg"
+                    yield file, name, row_path(file, row, name), captions
+
+
+def _names(file: Path, own: str) -> Iterator[str]:
+    """Names of an image, of which the first that is not taken is used."""
+    yield f"{file.stem}/{own}"
+    number = 1
+    while number := number + 1:
+        yield f"{file.stem}/{number}/{own}"

@@ -1,0 +1,169 @@
+"""Images at URLs and in tar and Parquet files give the regions and labels of the same images in a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import pytest
+import torch
+
+from unboxed.cli import main
+from unboxed.data.dataset import load_dataset
+from unboxed.data.elsewhere import is_elsewhere, read_elsewhere, url_path
+from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image
+from unboxed.errors import DatasetError, ImageError
+from unboxed.inference.grounder import Grounder
+from unboxed.regions.extraction import extract, image_key
+from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
+from unboxed.search import index_images
+from unboxed.training.split_loader import SplitLoader
+from unboxed.types import Example
+
+SETTINGS = RegionSettings(grid=2, segments=False)
+KINDS = ("tar", "parquet", "tar at a URL", "parquet at a URL", "table of URLs")
+
+
+@pytest.fixture
+def images(tiny_dataset: Path) -> dict[str, tuple[Path, str]]:
+    """Six images by their names, with a caption each."""
+    examples = load_dataset(tiny_dataset).split("train").examples[:6]
+    return {f"{number}.png": (e.path, e.captions[0].text) for number, e in enumerate(examples)}
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    """A file system of fsspec that only this process sees."""
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+def _tar(file: Path, images: dict[str, tuple[Path, str]]) -> None:
+    with tarfile.open(file, "w") as archive:
+        for name, (path, text) in images.items():
+            archive.add(path, f"./{name}")
+            member = tarfile.TarInfo(f"./{Path(name).stem}.txt")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def _parquet(file: Path, images: dict[str, tuple[Path, str]]) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    cells = [{"bytes": path.read_bytes(), "path": name} for name, (path, _) in images.items()]
+    table = pyarrow.table({"image": cells, "caption": [text for _, text in images.values()]})
+    parquet.write_table(table, file, row_group_size=4)
+
+
+@pytest.fixture(params=KINDS)
+def data(
+    request: pytest.FixtureRequest,
+    images: dict[str, tuple[Path, str]],
+    memory: fsspec.AbstractFileSystem,
+    tmp_path: Path,
+) -> Path:
+    """What names the images as a dataset."""
+    kind = request.param
+    if kind == "table of URLs":
+        for name, (path, _) in images.items():
+            memory.pipe(f"/photos/{name}", path.read_bytes())
+        rows = [f"memory://photos/{name},{text}" for name, (_, text) in images.items()]
+        (tmp_path / "table.csv").write_text("image,caption\n" + "\n".join(rows) + "\n")
+        return tmp_path / "table.csv"
+    suffix = kind.split()[0]
+    file = tmp_path / f"shard-0.{suffix}"
+    (_tar if suffix == "tar" else _parquet)(file, images)
+    if "URL" in kind:
+        memory.pipe(f"/bucket/{file.name}", file.read_bytes())
+        return Path(f"memory://bucket/*.{suffix}")
+    return file.with_name("*.parquet") if suffix == "parquet" else file
+
+
+def test_regions_are_those_of_the_files(data: Path, images: dict[str, tuple[Path, str]], tmp_path: Path) -> None:
+    dataset = load_dataset(data)
+    dataset.require_images()
+    examples = {e.path.name: e for split in dataset.split_names for e in dataset.split(split).examples}
+    assert examples.keys() == images.keys()
+    for name, (file, text) in images.items():
+        path = examples[name].path
+        assert is_elsewhere(path) and not is_elsewhere(file)
+        assert [caption.text for caption in examples[name].captions] == [text]
+        assert read_elsewhere(path) == file.read_bytes()
+        assert image_size(path) == image_size(file) and open_image(path).tobytes() == open_image(file).tobytes()
+        assert image_key(path, None) == image_key(file, None)
+    extract(examples.values(), SETTINGS, tmp_path / "store", workers=2, progress=False)
+    plain = [Example(n, images[n][0], e.captions, 1, 1) for n, e in examples.items()]
+    extract(plain, SETTINGS, tmp_path / "plain", workers=1, progress=False)
+    found, expected = RegionStore.open(tmp_path / "store"), RegionStore.open(tmp_path / "plain")
+    for name, example in examples.items():
+        assert found.size(example.image_id) == image_size(images[name][0])
+        assert (found[example.image_id].features == expected[name].features).all()
+    assert extract(examples.values(), SETTINGS, tmp_path / "store", progress=False).reused == 6
+
+
+def test_training_takes_sizes_from_the_store(tiny_run: Path, tiny_dataset: Path) -> None:
+    """The boxes of regions are shares of their image, whose size the dataset does not know."""
+    examples, store = load_dataset(tiny_dataset).split("val").examples, RegionStore.open(tiny_run / "store")
+    unknown = [replace(example, width=UNKNOWN_SIZE[0], height=UNKNOWN_SIZE[1]) for example in examples]
+    loaders = [SplitLoader(given, store, Grounder.load(tiny_run).batcher) for given in (examples, unknown)]
+    one, other = (next(loader.image_batches([0, 1, 2], 3)) for loader in loaders)
+    assert torch.equal(one.edges_BR4, other.edges_BR4) and one.edges_BR4.max() <= 1
+
+
+def test_labels_name_the_images(tiny_run: Path, images: dict[str, tuple[Path, str]], tmp_path: Path) -> None:
+    _tar(tmp_path / "shard-0.tar", images)
+    for form in ("coco", "yolo"):
+        out = tmp_path / f"boxes{'.json' if form == 'coco' else ''}"
+        main(["label", str(tmp_path / "shard-0.tar"), "--run", str(tiny_run), "--out", str(out), "--format", form])
+    written = json.loads((tmp_path / "boxes.json").read_text())
+    assert {image["file_name"] for image in written["images"]} <= {f"shard-0/{name}" for name in images}
+    assert all(image["width"] > 1 for image in written["images"])
+    stored = sorted(file for file in (tmp_path / "boxes" / "images").rglob("*") if file.is_file())
+    assert stored and {file.read_bytes() for file in stored} <= {path.read_bytes() for path, _ in images.values()}
+
+
+def test_what_is_gone_or_cannot_be_opened_is_named(
+    images: dict[str, tuple[Path, str]], memory: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=r"memory://photos/none\.png cannot be read"):
+        open_image(Path("memory://photos/none.png"))
+    with pytest.raises(DatasetError, match="No file matches memory://bucket/"):
+        _ = load_dataset("memory://bucket/*.tar").split_names
+    with pytest.raises(DatasetError, match="nonsense:// is no protocol of fsspec"):
+        _ = load_dataset("nonsense://bucket/a.tar").split_names
+    with pytest.raises(DatasetError, match="has // in its path"):
+        url_path("http://host/a//b.jpg")
+    _tar(tmp_path / "a.tar", images)
+    (example, *_) = load_dataset(tmp_path / "a.tar").split("train").examples
+    (tmp_path / "a.tar").write_bytes(b"")
+    with pytest.raises(ImageError, match=r"a\.tar is shorter than when its images were listed"):
+        open_image(example.path)
+    with pytest.raises(DatasetError, match="cannot be read"):
+        _ = load_dataset(tmp_path / "a.tar").split_names
+
+
+def test_a_missing_package_of_a_protocol_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(protocol: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "filesystem", missing)
+    with pytest.raises(DatasetError, match="s3:// needs a package that is not installed: Install s3fs to access S3"):
+        _ = load_dataset("s3://bucket/a.tar").split_names
+
+
+def test_commands_that_need_files_refuse_packed_images(
+    tiny_run: Path, images: dict[str, tuple[Path, str]], tmp_path: Path
+) -> None:
+    _tar(tmp_path / "a.tar", images)
+    (tmp_path / "data.toml").write_text('format = "archives"\narchives = "*.tar"\n')
+    assert len(load_dataset(tmp_path / "data.toml").split("train").examples) == 4
+    with pytest.raises(DatasetError, match="are packed, and this command needs files; unpack them"):
+        index_images(tiny_run, tmp_path / "data.toml", tmp_path / "index", progress=False)
