@@ -13,7 +13,7 @@ import unboxed
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import ExportError, RunError
 from unboxed.export.onnx import export_onnx
-from unboxed.recipes import InfoGround, NPair, Schedule
+from unboxed.recipes import InfoGround, Schedule
 from unboxed.recipes.members import members_of
 from unboxed.recipes.model import MatchingModel
 from unboxed.regions.store import RegionStore
@@ -120,7 +120,5 @@ def test_an_interrupted_fit_ends_with_the_same_weights(
 def test_what_has_no_members_says_so(trained: tuple[Path, list[State]], tmp_path: Path) -> None:
     with pytest.raises(RunError, match="at least 1"):
         InfoGround(members=0)
-    with pytest.raises(RunError, match="rank regions"):
-        NPair(members=2)
     with pytest.raises(ExportError, match="train one model"):
         export_onnx(unboxed.load(trained[0]), tmp_path / "onnx")

@@ -13,6 +13,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import nn
 
+from unboxed.errors import RunError
+
 __all__ = [
     "BUDGET_BYTES",
     "Aligner",
@@ -134,6 +136,18 @@ class Aligner(nn.Module, ABC):
             paired: the result then has the axes `[1, C, Q, R]`.
             prior_BCQR: scores of the semantic prior, which aligners with `uses_prior` combine with their own.
         """
+
+    def cosines(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines `[B, C, Q, R]` of all pairs (with `paired`, `[1, C, Q, R]`), and the mask of real regions.
+
+        Raises:
+            RunError: the attention is not one of cosines.
+        """
+        raise RunError(
+            f"--student cosine is for attention by cosines, and {type(self).__name__} has none; leave it out."
+        )
 
     def match(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, *, prior_BCQR: torch.Tensor | None = None

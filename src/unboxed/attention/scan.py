@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import nn
 
-from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings
+from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask
 from unboxed.attention.chunked_scores import score_matrix
 from unboxed.attention.cosine_attention import Attended, AttentionScorer, attend, scaled_to_one
 from unboxed.attention.dual_encoder import over_real_rows
@@ -167,6 +167,14 @@ class CrossAttention(Aligner):
         """
         embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
         return _align(self.scorer, pair_cosines(*embeddings, paired, self.scorer.products), prior_BCQR)
+
+    def cosines(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cosines of all pairs; those of vectors of any length too."""
+        embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
+        pairs = pair_cosines(*embeddings, paired, self.scorer.products)
+        return pairs.to_BCQR(pairs.cosine_BRQC), pair_mask(regions.mask_BR, paired)
 
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int

@@ -104,6 +104,13 @@ class PooledEmbedding(Aligner):
         caption_C1D = caption_C1D.abs() if self.settings.absolute else caption_C1D
         return QueryEmbeddings((l2_normalize(mapped_CQD), caption_C1D), mask_CQ)
 
+    def cosines(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cosines of single regions and queries."""
+        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
+        return pairs.to_BCQR(pairs.cosine_BRQC), pair_mask(regions.mask_BR, paired)
+
     def align(
         self,
         regions: RegionEmbeddings,
@@ -116,12 +123,10 @@ class PooledEmbedding(Aligner):
 
         The similarity is `sharpness` times the cosine of query and region, plus the prior.
         """
-        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
-        cosine_BCQR = pairs.to_BCQR(pairs.cosine_BRQC)
+        cosine_BCQR, mask_BCQR = self.cosines(regions, queries, paired)
         similarity_BCQR = self.reading.logits(cosine_BCQR, query_dim=2)
         if prior_BCQR is not None:
             similarity_BCQR = similarity_BCQR + prior_BCQR
-        mask_BCQR = pair_mask(regions.mask_BR, paired)
         attention_BCQR = self.reading.weights(similarity_BCQR, mask_BCQR, context_dim=3)
         return Alignment(
             similarity_BCQR=similarity_BCQR.masked_fill(~mask_BCQR, float("-inf")),

@@ -242,7 +242,7 @@ class Grounder:
         captions = self.encode_captions([query])
         best: list[tuple[float, int, Regions, ImageEmbeddings]] = []
         for first, regions, embeddings in self._embedded(images, _RETRIEVED):
-            scores = self.model.score(embeddings, captions)[:, 0].tolist()
+            scores = self.score_embeddings(embeddings, captions)[:, 0].tolist()
             rows = [embeddings.of(torch.tensor([row])) for row in range(len(regions))]
             best += zip(scores, range(first, first + len(regions)), regions, rows, strict=True)
             best = sorted(best, key=lambda hit: (-hit[0], hit[1]))[: max(k, 0)]
@@ -272,7 +272,7 @@ class Grounder:
         """
         return next(iter(self._embedded(images, len(images))))[2]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_captions(self, captions: Sequence[str | Caption]) -> CaptionEmbeddings:
         """The query embeddings of C captions: of words or of phrases, depending on the recipe.
 
@@ -288,7 +288,7 @@ class Grounder:
         encoded = self.batcher.encode([_caption(caption) for caption in captions])
         return self.model.encode_captions(self.batcher.captions(encoded))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def align(self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, paired: bool = False) -> Alignment:
         """Similarity, attention and scores of every image and caption; with `paired`, row by row.
 
@@ -314,7 +314,7 @@ class Grounder:
         """The weight of each region for each query, `[B, C, Q, R]` in [0, 1], 0 at padded regions; see `similarity`."""
         return self.align(self.encode_images(images), self.encode_captions(captions)).attention_BCQR
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score_embeddings(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
         """How well each image and caption match, `[B, C]`; faster than `align`, and with less memory.
 
@@ -356,7 +356,7 @@ class Grounder:
         """
         return ground_together(self, [regions], [captions])[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:
         """How well each image and caption match, `[B, C]`; higher is better, any sign.
 
@@ -377,7 +377,7 @@ class Grounder:
             score_BC[first : first + len(regions)] = self.model.score(embeddings, embedded_captions).cpu().numpy()
         return score_BC
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _embedded(
         self, images: Sequence[ImageLike], block: int
     ) -> Iterator[tuple[int, list[Regions], ImageEmbeddings]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.ranking import Ranking
-from unboxed.errors import RunError
+from unboxed.errors import RegionsError, RunError
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
@@ -74,7 +74,7 @@ class DistillationConfig:
         ramp: the weight grows `linear` over `ramp_steps` steps, or is 0.001 and grows by one every `ramp_steps` steps
             (`stairs`; CKD: 500 steps, up to 3).
         student: the student is a softmax of the logarithm of the `attention`, or of the bare `cosine` of phrase and
-            region, which no temperature scales (CKD). Only ckd and sprm have a cosine.
+            region, which no temperature scales (CKD). infoground and npair have no cosine.
 
     Raises:
         RunError: stairs of no length.
@@ -108,6 +108,8 @@ class RecipeConfig:
         attention, loss, paper: the attention, the objective and the source, for the table of recipes.
         word_network: the attention has a network of its own for words or phrases, more than a linear map, which stays
             with `word_state="mean"`.
+        has_cosines: the attention is one of cosines of queries and regions.
+        normalizes_pairs: the score of a pair depends on the other pairs of a batch, through batch norms.
         revision: number of changes of the code after which a fit with the same options ends with other scores, beyond
             rounding; the cells of a comparison of another revision are trained again.
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
@@ -154,6 +156,8 @@ class RecipeConfig:
     loss: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     word_network: ClassVar[bool] = False
+    has_cosines: ClassVar[bool] = True
+    normalizes_pairs: ClassVar[bool] = False
     revision: ClassVar[int] = 0
 
     negatives: Literal["lm", "random", "none"] = "none"
@@ -196,8 +200,11 @@ class RecipeConfig:
             )
         if self.members < 1:
             raise RunError(f"--members is {self.members}; it must be at least 1.")
-        if self.members > 1 and (self.text != "gru" or self.heat_read_out is not None):
-            raise RunError("--members is for recipes that rank regions, with --text gru; leave it out.")
+        if self.distillation.distillation and self.distillation.student == "cosine" and not self.has_cosines:
+            raise RunError(
+                "--student cosine is for recipes that compare words or phrases and regions by cosine, which infoground "
+                "and npair do not; leave it out."
+            )
         if not self.word_network and reading.word_state == "mean":
             self._follow_joint_width("hidden_width")
         if not self.word_network and reading.word_state == "mean" and self.hidden_width != self.joint_width:
@@ -229,6 +236,15 @@ class RecipeConfig:
         """
         raise NotImplementedError
 
+    def require_inputs(self, region_width: int) -> None:
+        """Raise a `RegionsError` where a region's input, of width V, lacks what the recipe reads."""
+        if not region_width:
+            raise RegionsError(
+                "With --region-inputs features the model reads the features of the regions alone, and these regions "
+                "have none; find regions with a detector or backbone that gives features, or leave out "
+                "--region-inputs."
+            )
+
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The loss terms by name; their sum is minimized."""
         raise NotImplementedError
@@ -240,6 +256,11 @@ class RecipeConfig:
     @property
     def query_slots(self) -> int:
         """Number of content words of every caption, the first ones or padded with zeros; 0: all of them."""
+        return 0
+
+    @property
+    def region_count(self) -> int:
+        """The number of regions that every image must have; 0: any number."""
         return 0
 
     @property
@@ -272,6 +293,12 @@ class RecipeConfig:
         """Whether the recipe has a training phase."""
         return True
 
+    def model_class(self) -> type[MatchingModel]:
+        """The model that the recipe's attention and objective are part of."""
+        from unboxed.recipes.model import MatchingModel  # loads torch
+
+        return MatchingModel
+
     def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
         """The untrained model.
 
@@ -281,8 +308,7 @@ class RecipeConfig:
             encoder: folder of the pretrained text encoder in a saved run, if it exists.
         """
         from unboxed.recipes.members import Members  # loads torch
-        from unboxed.recipes.model import MatchingModel
 
         kept = encoder is not None and encoder.is_dir()
-        build = partial(MatchingModel, self, vocabulary, region_width, str(encoder) if kept else self.text)
+        build = partial(self.model_class(), self, vocabulary, region_width, str(encoder) if kept else self.text)
         return build() if self.members == 1 else Members(self, build)

@@ -45,7 +45,7 @@ class InfoGround(RecipeConfig):
             captions in the batch statistics, as zeros (the original code: 6); 0: all, without padding.
 
     Raises:
-        RunError: a negative number of slots.
+        RunError: no layer, or a negative number of slots.
     """
 
     units: ClassVar[Units] = "content"
@@ -53,6 +53,7 @@ class InfoGround(RecipeConfig):
     loss: ClassVar[str] = "InfoNCE: words pick their image"
     paper: ClassVar[str] = "Gupta et al., ECCV 2020"
     word_network: ClassVar[bool] = True
+    has_cosines: ClassVar[bool] = False
 
     negatives: Literal["lm", "random", "none"] = "lm"
     layers: int = 2
@@ -65,6 +66,8 @@ class InfoGround(RecipeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.layers < 1:
+            raise RunError(f"--layers is {self.layers}; it must be at least 1.")
         if self.word_slots < 0:
             raise RunError(f"--word-slots is {self.word_slots}; give 6 as in the original code, or 0 for all words.")
 

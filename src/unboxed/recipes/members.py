@@ -12,6 +12,7 @@ from unboxed.attention.base import Alignment
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.recipes.model import MatchingModel, PhraseAttention
 from unboxed.recipes.pairs import TrainingStep
+from unboxed.text.pretrained import FrozenEncoder
 from unboxed.types import CaptionBatch, ImageBatch, PairedBatch, Units
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Members(MatchingModel):
         nn.Module.__init__(self)
         self.options = options
         self.members = nn.ModuleList(build() for _ in range(options.members))
+        if isinstance(self._all[0].text, FrozenEncoder):  # all are equal, and this one has no weights of its own
+            self.text = self._all[0].text
+            for member in self._all[1:]:
+                member.text = self.text
 
     @property
     def device(self) -> torch.device:

@@ -18,7 +18,6 @@ statistics in evaluation, and points are read in the order of the axes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.attention.heatmaps import BoxReadOut
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
     from unboxed.recipes.model import MatchingModel
     from unboxed.recipes.pairs import Pairs
-    from unboxed.text.tokens import Vocabulary
 
 __all__ = ["NPair"]
 
@@ -68,13 +66,14 @@ class NPair(RecipeConfig):
         read_out: how boxes are read off the heat map of a phrase.
 
     Raises:
-        RunError: `word_state="mean"` without `context`.
+        RunError: `word_state="mean"` without `context`, or `region_hidden` before a map of pixels.
     """
 
     units: ClassVar[Units] = "content"
     attention: ClassVar[str] = "match map over the cells of a grid"
     loss: ClassVar[str] = "N-pair loss in both directions"
     paper: ClassVar[str] = "Das et al., 2019"
+    has_cosines: ClassVar[bool] = False
 
     map: Literal["pixels", "features"] = "pixels"
     reduction: Literal["mean", "max-cells", "max-rows", "max-words", "soft-cells"] = "max-cells"
@@ -103,6 +102,8 @@ class NPair(RecipeConfig):
         super().__post_init__()
         if self.text_encoder.word_state == "mean" and not self.context:
             raise RunError("Without --context, words are compared by their vectors; leave out --word-state mean.")
+        if self.map == "pixels" and self.region_hidden:
+            raise RunError("--region-hidden is a layer over features; leave it out, or choose --map features.")
 
     def region_settings(self, dataset: Dataset) -> tuple[RegionSettings, str]:
         """The cells of a grid, with their pixels, or with the feature map of the dataset's backbone or detector.
@@ -134,31 +135,39 @@ class NPair(RecipeConfig):
         """The option `read_out`."""
         return self.read_out
 
-    def aligner(self, region_width: int, state_width: int) -> Aligner:
-        """The match map.
+    def require_inputs(self, region_width: int) -> None:
+        """Raises `RegionsError`: regions without the pixels or features that the options ask for."""
+        super().require_inputs(region_width)
+        features = region_width - self._geometry
+        if self.map == "features" and features <= 0:
+            raise RegionsError(
+                "--map features needs cells that have features, and these have none: the detector gives no map. "
+                "Name a backbone (`unboxed regions … --backbone FILE.onnx --grid N`), or train from pixels."
+            )
+        if self.map == "pixels" and features != _COLOURS * self.patch**2:
+            raise RegionsError(
+                f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
+                f"regions have {features} features; leave out --regions, or choose --map features."
+            )
 
-        Raises:
-            RegionsError: regions without the pixels or features that the options ask for.
-        """
-        from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
+    @property
+    def _geometry(self) -> int:
+        """The width of the geometry in a region's input."""
         from unboxed.data.batches import GEOMETRY_WIDTH
+
+        return 0 if self.region_inputs == "features" else GEOMETRY_WIDTH
+
+    def aligner(self, region_width: int, state_width: int) -> Aligner:
+        """The match map; errors as of `require_inputs`."""
+        from unboxed.attention.npair import FeatureCells, MatchMap, PixelCells
 
         contextual = self.context or self.text != "gru"
         read_width = self.query_width(state_width) if contextual else self.embedding_width
-        geometry = 0 if self.region_inputs == "features" else GEOMETRY_WIDTH
+        if not self.region_hidden:
+            self.require_inputs(region_width)
         if self.map == "features":
-            if region_width <= geometry:
-                raise RegionsError(
-                    "--map features needs cells that have features, and these have none: the detector gives no map. "
-                    "Name a backbone (`unboxed regions … --backbone FILE.onnx --grid N`), or train from pixels."
-                )
             features = FeatureCells(region_width, self.joint_width)
             return MatchMap(features, read_width, self.joint_width, self.reduction, self.hidden)
-        if region_width != _COLOURS * self.patch**2 + geometry:
-            raise RegionsError(
-                f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else, and these "
-                f"regions have {region_width - geometry} features; leave out --regions, or choose --map features."
-            )
         pixels = PixelCells(self.patch, self.joint_width, self.channels, self.blocks, reach=self.reach, half=self.half)
         return MatchMap(pixels, read_width, self.joint_width, self.reduction, self.hidden)
 
@@ -186,9 +195,8 @@ class NPair(RecipeConfig):
         alone = not self.context and self.text == "gru" and self.reduction != "max-words"
         return alone and not (self.distillation.distillation or self.intra_caption or self.negatives != "none")
 
-    def build(self, vocabulary: Vocabulary, region_width: int, encoder: Path | None = None) -> MatchingModel:
-        """The untrained model; see `RecipeConfig.build`."""
+    def model_class(self) -> type[MatchingModel]:
+        """The model that matches each distinct word once."""
         from unboxed.recipes.npair_model import WordMapModel
 
-        kept = encoder is not None and encoder.is_dir()
-        return WordMapModel(self, vocabulary, region_width, str(encoder) if kept else self.text)
+        return WordMapModel

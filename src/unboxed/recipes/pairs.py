@@ -11,7 +11,6 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from unboxed.attention.base import Aligner, Alignment
-from unboxed.attention.dual_encoder import DualEncoder
 from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.ranking import PRIOR_FLOOR, mean_weights
 from unboxed.errors import RunError
@@ -169,8 +168,6 @@ class Pairs:
         Raises:
             RunError: the attention is not one of cosines.
         """
-        if not isinstance(self.aligner, DualEncoder):
-            raise RunError("--student cosine is for recipes that compare phrases and regions by cosine: ckd, sprm.")
         cosine_1CQR, _ = self.aligner.cosines(self.paired_images.regions, self.captions.queries, paired=True)
         phrase_CPQ = self.captions.phrase_CPQ
         return mean_weights(phrase_CPQ, cosine_1CQR.dtype) @ cosine_1CQR[0]

@@ -40,6 +40,11 @@ class _Reasoning(MatchingConfig):
     region_channels: int | None = None
     lambda_softmax: float = 9.0
 
+    @property
+    def region_count(self) -> int:
+        """The option `region_channels`."""
+        return self.region_channels or 0
+
     def settings(self) -> ReasoningSettings:
         """The kind of reasoning with its widths."""
         raise NotImplementedError
@@ -87,6 +92,7 @@ class SAF(_Reasoning):
     """
 
     attention: ClassVar[str] = "cross attention; a filter over similarity vectors"
+    normalizes_pairs: ClassVar[bool] = True
 
     gates_by_caption: bool = False
 

@@ -189,6 +189,12 @@ class RegionSettings:
         files = tuple(path for path in self.detectors if path.as_posix() not in folders)
         return replace(self, detectors=files, detector_hf=folders[0])
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether any source may give regions the name of a class."""
+        named = (self.detector_hf, self.segmenter, self.labeler, self.part_segmenter)
+        return bool(self.detectors) or any(source is not None for source in named)
+
     def require_extractable(self) -> None:
         """Raises `RegionsError` where regions of a new image cannot be computed with these settings; here they can."""
 

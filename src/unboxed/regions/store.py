@@ -228,6 +228,10 @@ class RegionStore:
         _, entry = self._entry(image_id)
         return entry.width, entry.height
 
+    def region_count(self, image_id: str) -> int:
+        """The number of regions of an image; raises `StoreError` for one that is not in the store."""
+        return self._entry(image_id)[1].count
+
     def image_key(self, image_id: str) -> str | None:
         """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None

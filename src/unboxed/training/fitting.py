@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from unboxed import __version__
 from unboxed.data.dataset import Dataset, Split, load_dataset
 from unboxed.data.image_files import skipped_lines
-from unboxed.errors import RegionsError, RunError
+from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
@@ -20,10 +20,9 @@ from unboxed.inference.weights import load_weights, save_weights
 from unboxed.negatives.build import make_negatives, negatives_file_name
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes import RecipeConfig
-from unboxed.regions.base import BLOCKS
 from unboxed.regions.extraction import extract
 from unboxed.regions.queries import with_queries
-from unboxed.regions.settings import ImportedRegions, RegionSettings
+from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
@@ -31,6 +30,7 @@ from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.calibration import calibrated
+from unboxed.training.combinations import require_class_names, require_combination, require_usable_store
 from unboxed.training.corrected_boxes import CorrectedExamples, PhraseBox
 from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
@@ -43,7 +43,6 @@ from unboxed.training.resuming import (
     previous_run,
     require_correctable,
     require_free,
-    require_models,
     require_same_corrections,
     two_stores,
 )
@@ -92,6 +91,7 @@ def fit(
         UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
     require_free(settings.out, resume=True)
+    require_combination(options, settings)
     if corrections is not None:
         require_correctable(recipe, options, settings)
     with running_on(settings.device) as device:
@@ -135,6 +135,7 @@ def _prepared(
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
     config = _run_config(recipe, options, settings, data)
+    options.require_inputs(config.region_width)
     config.facts.update({} if preset is None else {"preset": preset})
     prior = _prior(options, data, show)
     batcher = Batcher(config, data.vocabulary, prior)
@@ -197,7 +198,6 @@ class _Data(NamedTuple):
 def _read_data(
     options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Callable[[str], None]
 ) -> _Data:
-    require_models(options, settings)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     for line in dataset.notes:
@@ -207,10 +207,11 @@ def _read_data(
         show(split.describe())
         if settings.strict:
             split.require_readable()
-    store = _given_store(options, settings, sources)
+    store = _given_store(settings, sources)
+    examples = [*training.examples, *validation.examples]
     if store is None:
-        examples = [*training.examples, *validation.examples]
         store = _extracted(options, dataset, (training.examples, examples), settings, sources, show)
+    require_usable_store(options, store, examples)
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
     tokenizer = Tokenizer(reading.tokenizer, reading.start_end_words)
@@ -221,21 +222,13 @@ def _read_data(
     return _Data(dataset, training, validation, store, vocabulary)
 
 
-def _given_store(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> RegionStore | None:
+def _given_store(settings: FitSettings, sources: RegionSettings | None) -> RegionStore | None:
     """The store that the settings name, if they do."""
     if settings.regions is None:
         return None
     if sources is not None:
         raise two_stores(settings.regions)
-    store = RegionStore.open(settings.regions)
-    known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
-    if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
-        raise RegionsError(
-            f"This recipe reads the places of regions, and {store.path} was imported without boxes or blocks. Put "
-            "PFAN's *_boxes.npy beside the features and import them again into a new folder, or import features "
-            "with boxes."
-        )
-    return store
+    return RegionStore.open(settings.regions)
 
 
 def _extracted(
@@ -250,6 +243,7 @@ def _extracted(
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
+    require_class_names(options, sources.names_classes)
     sources = with_queries(sources, splits[0])
     summary = extract(splits[1], sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
@@ -280,11 +274,6 @@ def _prior(options: RecipeConfig, data: _Data, show: Callable[[str], None]) -> S
     """The semantic prior of the regions' classes, for recipes that need one."""
     if not options.needs_prior:
         return None
-    if not data.store.class_names:
-        raise RegionsError(
-            "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
-            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
-        )
     show("Preparing the semantic prior")
     examples = [example for example in data.training.examples if example.image_id in data.store]
     return SemanticPrior.build(

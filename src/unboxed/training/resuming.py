@@ -11,7 +11,6 @@ from unboxed.inference.weights import load_weights
 from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
 from unboxed.runtime.atomic import require_writable
-from unboxed.text.pretrained import require_transformer
 from unboxed.training.checkpoint import save_checkpoint
 from unboxed.training.launch import process_numbers
 from unboxed.training.loop import optimizer_of
@@ -27,18 +26,9 @@ __all__ = [
     "previous_run",
     "require_correctable",
     "require_free",
-    "require_models",
     "require_same_corrections",
     "two_stores",
 ]
-
-
-def require_models(options: RecipeConfig, settings: FitSettings) -> None:
-    """Raises an error if a pretrained model of language cannot be had, before anything takes long."""
-    if options.text != "gru":
-        require_transformer(options.text)
-    if options.negatives == "lm" and settings.language_model is not None:
-        require_transformer(settings.language_model)
 
 
 def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.members import members_of
 from unboxed.recipes.pairs import TrainingStep
@@ -29,11 +28,6 @@ def untrained_model(config: RunConfig, vocabulary: Vocabulary, training: SplitLo
     """The model with random weights of the seed, and the scale of its region inputs."""
     seed = config.options.schedule.seed
     torch.manual_seed(seed_of(seed, "weights"))
-    if not config.region_width:
-        raise RegionsError(
-            "With --region-inputs features the model reads the features of the regions alone, and these regions have "
-            "none; find regions with a detector or backbone that gives features, or leave out --region-inputs."
-        )
     model = config.options.build(vocabulary, config.region_width)
     members = members_of(model)
     vectors = config.options.text_encoder.initial_vectors

@@ -1,0 +1,68 @@
+"""Refuses what does not go together in a fit, before anything is computed; options alone are checked by the recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unboxed.errors import RegionsError, RunError
+from unboxed.recipes.config import RecipeConfig
+from unboxed.regions.base import BLOCKS
+from unboxed.regions.settings import ImportedRegions
+from unboxed.regions.store import RegionStore
+from unboxed.text.pretrained import require_transformer
+from unboxed.training.options import FitSettings
+from unboxed.types import Example
+
+__all__ = ["require_class_names", "require_combination", "require_usable_store"]
+
+
+def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
+    """Raise an error where the options of a recipe do not go with the settings of a fit, or a model cannot be had.
+
+    Raises:
+        RunError: options that do not go together.
+        ModelError: a pretrained model of language that cannot be had.
+    """
+    if settings.chunk and options.normalizes_pairs:
+        raise RunError(
+            "--chunk would change the batch norms of this recipe, whose statistics are those of all pairs, and which "
+            "is computed in blocks anyway; leave it out."
+        )
+    if options.text != "gru":
+        require_transformer(options.text)
+    if options.negatives == "lm" and settings.language_model is not None:
+        require_transformer(settings.language_model)
+
+
+def require_class_names(options: RecipeConfig, named: bool) -> None:
+    """Raise a `RegionsError` where the semantic prior is used, and no region has the name of a class."""
+    if options.needs_prior and not named:
+        raise RegionsError(
+            "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "
+            "regions with a detector (`unboxed regions --detector …`), or train without --prior and --distillation."
+        )
+
+
+def require_usable_store(options: RecipeConfig, store: RegionStore, examples: Sequence[Example]) -> None:
+    """Raise a `RegionsError` where a recipe needs other regions than those of a store.
+
+    Args:
+        options: the recipe.
+        store: the regions.
+        examples: the images that are trained and validated on.
+    """
+    require_class_names(options, bool(store.class_names))
+    known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
+    if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
+        raise RegionsError(
+            f"This recipe reads the places of regions, and {store.path} was imported without boxes or blocks. Put "
+            "PFAN's *_boxes.npy beside the features and import them again into a new folder, or import features "
+            "with boxes."
+        )
+    wanted = options.region_count
+    counts = {store.region_count(one.image_id) for one in examples if one.image_id in store} if wanted else set()
+    if counts - {wanted}:
+        raise RegionsError(
+            f"With {wanted} channels every image has {wanted} regions, not {sorted(counts)}; set --region-channels 0 "
+            "for any number, or use regions of that number for each image."
+        )
