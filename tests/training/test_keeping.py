@@ -61,6 +61,13 @@ def test_members_are_measured_by_their_mean_attention(tiny_world: tuple[Path, Pa
     assert run.config.facts["kept"]["images"] == 8
 
 
+def test_the_prior_alone_ranks_with_the_confidence_of_the_recipe(harmed: Path) -> None:
+    config = RunConfig.load(harmed)
+    asked = replace(config.options.ranking, confidence_weight=0.7, consensus=1)
+    ranking = replace(config, options=replace(config.options, ranking=asked), boxes_from="prior").ranking
+    assert ranking == replace(asked, learned_weight=0, expected_overlap=False, prior_weight=ranking.prior_weight)
+
+
 def _split(run: Path, world: tuple[Path, Path]) -> EmbeddedSplit:
     return EmbeddedSplit(Grounder.load(run), RegionStore.open(world[1]))
 
