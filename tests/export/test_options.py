@@ -26,6 +26,14 @@ def test_without_a_calibration_low_scores_are_cut_by_default(
 
 
 @pytest.mark.parametrize(
+    ("listed", "given", "used"), [(False, None, 0.5), (True, None, 0.9), (True, 0.3, 0.3), (False, 0.0, 0.0)]
+)
+def test_listed_phrases_need_a_higher_probability_by_default(listed: bool, given: float | None, used: float) -> None:
+    adapted = SelectionOptions(min_confidence=given).adapted(coco.DATASET, calibrated=True, listed=listed)
+    assert adapted.lowest_confidence == used
+
+
+@pytest.mark.parametrize(
     "wrong",
     [{"min_score": float("nan")}, {"top": 0}, {"min_confidence": 2}, {"merge": -1}],
 )

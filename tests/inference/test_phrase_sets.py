@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.grounding import _Answer
 from unboxed.inference.phrase_sets import MOST, phrase_set
 from unboxed.inference.results import GroundedPhrase
 from unboxed.types import Array
@@ -41,8 +42,24 @@ def test_without_a_number_boxes_of_low_scores_are_left_out() -> None:
     boxes, scores = _boxes(LEFT, MIDDLE, RIGHT), np.array([1, 0.29, 0.09])
     assert phrase_set(boxes, scores, None) == (0,)
     assert phrase_set(boxes, scores, 3) == (0, 1), "a stated number lets weaker boxes in"
-    row = np.array([[20 * i, 0, 20 * i + 10, 10] for i in range(20)], np.float32)
-    assert len(phrase_set(row, np.ones(20), None)) == MOST and len(phrase_set(row, np.ones(20), 12)) == 12
+    row = np.array([[20 * i, 0, 20 * i + 10, 10] for i in range(50)], np.float32)
+    scores = np.repeat([1.0, 0.1], [20, 30])
+    assert len(phrase_set(row, scores, None)) == MOST and len(phrase_set(row, scores, 12)) == 12
+
+
+@pytest.mark.parametrize("best", [0.02, 0.9])
+def test_a_flat_ranking_of_many_boxes_does_not_say_how_many_there_are(best: float) -> None:
+    row = np.array([[20 * i, 0, 20 * i + 10, 10] for i in range(40)], np.float32)
+    flat, steep = np.linspace(best, 0.5 * best, 40), np.geomspace(best, best / 1000, 40)
+    assert phrase_set(row, flat, None) == (0,) and len(phrase_set(row, steep, None)) > 1
+    assert len(phrase_set(row, flat, 3)) == 3, "a stated number says it"
+    assert len(phrase_set(row[:5], flat[:5], None)) == 5, "of few boxes, all may be meant"
+
+
+@pytest.mark.parametrize(("confidence", "boxes"), [(0.24, 1), (0.26, 3), (None, 3)])
+def test_a_phrase_that_is_hardly_in_the_image_has_one_box(confidence: float | None, boxes: int) -> None:
+    answer = _Answer((_boxes(LEFT, MIDDLE, RIGHT), np.array([0.9, 0.8, 0.7])))
+    assert len(answer.set_ranks("boats", confidence)) == boxes
 
 
 @pytest.mark.parametrize("again", [[1, 0, 11, 20], [0, 0, 10, 6], [0, 0, 14, 30]], ids=["same", "part", "whole"])

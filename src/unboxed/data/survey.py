@@ -103,6 +103,11 @@ def survey_folder(folder: Path) -> Survey:
     Raises:
         DatasetError: no such folder, no images, no captions, or malformed ones.
     """
+    if folder.is_file():
+        raise DatasetError(
+            f"{folder} is a file, which `unboxed fit --data {folder} --out run` reads as it is; `init` surveys the "
+            "folder that holds images and their captions."
+        )
     if not folder.is_dir():
         raise DatasetError(f"{folder} is no folder; name the one that holds your images and their captions.")
     found = find_captions(folder)

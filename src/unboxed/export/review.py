@@ -6,6 +6,7 @@ request.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -99,6 +100,7 @@ def write_review(
         calls_classes=options.classes is not None,
         names=[name for name, _ in names.most_common(_FILTERS)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
+        studio=shlex.join(["unboxed", "studio", str(facts.get("Run", "RUN")), "--labels", str(out)]),
         corrections=None if out is None else companion(out, "corrections").name,
         states=_states([written[card.name] for card in cards], labelled.corrections.values()),
         **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
@@ -145,7 +147,7 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
     selected = [
         box.score if options.lowest_score > 0 else _confidence(box)
         for box in image.boxes
-        if box.score >= options.lowest_score and _confidence(box) >= options.min_confidence
+        if box.score >= options.lowest_score and _confidence(box) >= options.lowest_confidence
     ]
     return not selected, min(selected, default=-max((box.score for box in image.boxes), default=0.0))
 

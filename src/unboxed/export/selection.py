@@ -195,7 +195,7 @@ def _named_boxes(
 ) -> Iterator[LabelledBox]:
     """The boxes of a grounding with a good enough score and a name; `counts` counts the others."""
     for phrase in grounding.phrases:
-        if phrase.confidence is not None and phrase.confidence < options.min_confidence:
+        if phrase.confidence is not None and phrase.confidence < options.lowest_confidence:
             counts["absent"] += 1
             continue
         mention = Mention(phrase.text, phrase.start, phrase.end, grounding.caption)

@@ -43,6 +43,7 @@ __all__ = [
 
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
+_HARDLY = 0.25  # probability below which a plural phrase gets one box
 _BITS = 16  # of a score that decide, of the 24 that single precision has
 
 Mask = npt.NDArray[np.bool_]
@@ -189,7 +190,7 @@ def ground_encoded(
                 phrase.end,
                 *answer.ranked,
                 *own[:2],
-                set_ranks=answer.set_ranks(phrase.text),
+                set_ranks=answer.set_ranks(phrase.text, own[1]),
                 prior=own[2],
                 point=answer.point,
             )
@@ -234,10 +235,10 @@ class _Answer(NamedTuple):
     regions: tuple[npt.NDArray[np.intp], Regions] | None = None
     point: tuple[float, float] | None = None
 
-    def set_ranks(self, phrase: str) -> tuple[int, ...]:
-        """The ranks of the boxes that the phrase refers to."""
+    def set_ranks(self, phrase: str, confidence: float | None) -> tuple[int, ...]:
+        """The ranks of the boxes that the phrase refers to: the best one alone if it is hardly in the image."""
         number = phrase_number(phrase)
-        if number == 1:
+        if number == 1 or (confidence is not None and confidence < _HARDLY):
             return (0,)
         class_probs = None
         if self.regions is not None:

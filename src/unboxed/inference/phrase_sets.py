@@ -8,7 +8,10 @@ best boxes often show the same thing, or all of them at once. The set is chosen 
 * scores are reduced by how much the classes of a region differ from those of the best one, as several things of one
   phrase look alike;
 * a box that overlaps one of the set (IoU above 0.3) or lies in it, or holds it, is the same thing again;
-* a number that the phrase states is the most that are chosen, else 8.
+* a number that the phrase states is the most that are chosen, else 8;
+* where the phrase states no number and most of many boxes score nearly as well as the best one, the ranking does not
+  say how many there are, and the set is the best box; so it is where the phrase is hardly in the image (probability
+  below 0.25).
 
 The limits were chosen on the validation images of Flickr30K Entities; docs/metrics.md has the scores.
 """
@@ -29,6 +32,7 @@ _LEAST_SHARE, _LEAST_COUNTED = 0.3, 0.1  # of the best score; of a phrase that s
 _SAME_IOU, _SAME_SHARE = 0.3, 0.6  # two boxes of one thing: IoU, or intersection by the smaller area
 _HELD_SHARE, _SMALLER, _NEARLY = 0.8, 0.7, 0.7  # a box holds another: intersection, ratio of areas and of scores
 _CLASS_WEIGHT = 0.8
+_FLAT_SHARE, _FLAT_BOXES = 0.5, 2 * MOST  # a ranking of more boxes is flat where so many reach the lowest share
 
 Floats = npt.NDArray[np.floating]
 
@@ -47,6 +51,8 @@ def phrase_set(
     if number == 1 or len(boxes_N4) < 2:
         return tuple(range(min(len(boxes_N4), 1)))
     least, most = (_LEAST_SHARE, MOST) if number is None else (_LEAST_COUNTED, number)
+    if number is None and _is_flat(scores_N):
+        return (0,)
     near = max(int((scores_N >= least**2 * scores_N[0]).sum()), 1)  # the rules below may lower the best score
     boxes, scores = boxes_N4[:near], scores_N[:near].astype(np.float64)
     overlap_NN, share_NN = iou(boxes, boxes), _intersection_by_smaller(boxes)
@@ -60,6 +66,11 @@ def phrase_set(
         if (overlap_NN[rank, found] <= _SAME_IOU).all() and (share_NN[rank, found] <= _SAME_SHARE).all():
             found.append(rank)
     return tuple(found) or (0,)
+
+
+def _is_flat(scores_N: Array) -> bool:
+    """Whether most boxes score nearly as well as the best one, as for “waves” that no region shows."""
+    return len(scores_N) > _FLAT_BOXES and float((scores_N >= _LEAST_SHARE * scores_N[0]).mean()) > _FLAT_SHARE
 
 
 def _groups(boxes: Array, scores: Floats, overlap_NN: Floats, share_NN: Floats) -> npt.NDArray[np.bool_]:
