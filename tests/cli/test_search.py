@@ -74,7 +74,7 @@ def test_a_folder_is_indexed_and_searched(
     assert printed.err.endswith(f"Picture: {sheet}\n")
     titles = [line for line in printed.out.splitlines() if not line.startswith(" ")]
     scores = [f"{hit['score']:.3f}" for hit in found["hits"][:3]]
-    assert titles == [f"{n + 1}. {hit['photo']}  {scores[n]}" for n, hit in enumerate(found["hits"][:3])]
+    assert titles == [f"{n + 1}. {hit['photo']}  match {scores[n]}" for n, hit in enumerate(found["hits"][:3])]
 
 
 def test_the_recall_of_a_large_index_is_printed(
@@ -114,7 +114,7 @@ def test_captions_are_found_for_an_image(
         assert all(phrase["text"] in hit["caption"] and len(phrase["boxes"]) == 1 for phrase in hit["phrases"])
     assert (tmp_path / "a.png").is_file()
     main(command)
-    assert re.match(rf"1\. {found['hits'][0]['caption']}  -?\d+\.\d{{3}}\n     a ", capsys.readouterr().out)
+    assert re.match(rf"1\. {found['hits'][0]['caption']}  match -?\d+\.\d{{3}}\n     a ", capsys.readouterr().out)
 
 
 def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:

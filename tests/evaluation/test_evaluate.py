@@ -51,6 +51,7 @@ def test_a_split_with_gold_boxes_gets_all_metrics_and_a_report(drawn_run: Path, 
     assert result.sets is not None and result.sets.phrases > 0
     assert f"f1_all {result.sets['f1_all']:.1f}" in result.facts["Sets of boxes"]
     assert set(result.facts) >= {"Attention", "Retrieval"} and "Heat maps" not in result.facts
+    assert result.facts["Few images"].startswith("8 images say little")
     assert len(result.baselines) == 5
     line = result.facts["Untrained baselines"]
     assert all(f"{name} {own['recall_any@1']:.1f}" in line for name, own in result.baselines.items())
@@ -252,4 +253,5 @@ def test_all_images_are_a_split(drawn_run: Path, tiny_world: World) -> None:
         evaluate_run(drawn_run, tiny_world[0], replace(NO_REPORT, split=part)) for part in ("train", "val", "test")
     ]
     assert result.scores is not None and result.split == "all"
+    assert "Few images" not in result.facts
     assert result.scores.images == sum(part.scores.images for part in parts if part.scores is not None) == 40

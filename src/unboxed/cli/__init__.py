@@ -20,6 +20,7 @@ import tyro
 
 from unboxed import __version__
 from unboxed.cli import audit, bench, cache, cite, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli.argument_order import require_order
 from unboxed.cli.device_option import with_device, with_memory, with_precision
 from unboxed.cli.environment import environment_error
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
@@ -141,7 +142,10 @@ def _leave_closed_pipe() -> NoReturn:
 def _run(args: list[str]) -> None:
     if args == ["--version"]:
         print(f"unboxed {__version__}")
-    elif args[:1] == ["fit"]:
+        return
+    if args:
+        require_order(args[0], args[1:])
+    if args[:1] == ["fit"]:
         _run_fit(args[1:])
     elif args[:1] and args[0].startswith("--tyro-"):  # completion for a shell
         _run_one_of(COMMANDS | {"fit": fit_by_default, "import": data.import_command()}, args)

@@ -25,7 +25,8 @@ def audit(
 ) -> None:
     """Rank captions by how probably they are not about their image: swapped, wrong or outdated ones.
 
-    How far to trust the ranking is measured by swapping some captions on purpose.
+    The data comes first, the run after an option: `unboxed audit photos.csv --run RUN`. How far to trust the ranking is
+    measured by swapping some captions on purpose.
 
     Args:
         data: the dataset's TOML file, CSV, JSONL or folder.

@@ -58,7 +58,8 @@ def ground(
 ) -> None:
     """Find the box of each phrase of a caption in an image, or in each image of a folder.
 
-    A phrase that names several things, such as "two people", has a box for each that is found.
+    The run comes first: `unboxed ground RUN photo.jpg "a man in a red hat"`. A phrase that names several things, such
+    as "two people", has a box for each that is found.
 
     Args:
         run: folder of the run.

@@ -26,8 +26,8 @@ def label(
 ) -> None:
     """Find boxes for the phrases of captions, or for phrases that you list, and write them as annotations.
 
-    With captions: `unboxed label photos.csv --run RUN --out coco.json`. Without: `unboxed label FOLDER --run RUN --out
-    coco.json --find "laptop, red car, person with hat"`.
+    The images come first. With captions: `unboxed label photos.csv --run RUN --out coco.json`. Without: `unboxed label
+    FOLDER --run RUN --out coco.json --find "laptop, red car, person with hat"`.
 
     The groundings are kept in NAME.groundings.jsonl beside the output. An interrupted call continues where it stopped,
     and a call with other limits or another format uses them.

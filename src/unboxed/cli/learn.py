@@ -54,7 +54,8 @@ def evaluate(
 ) -> None:
     """Evaluate a run on a split with gold boxes, and write a report with pictures.
 
-    Without gold boxes, retrieval and the detection of absent phrases are evaluated.
+    The run comes first, the data after an option: `unboxed evaluate RUN --data photos.csv`. Without gold boxes,
+    retrieval and the detection of absent phrases are evaluated.
 
     Args:
         run: folder of the run; left out, only --predictions are scored.

@@ -32,8 +32,9 @@ def index(
 ) -> None:
     """Encode the images of a folder or dataset, so that they can be searched.
 
-    Afterwards the index holds exactly these images. An image that is already in the index is not encoded again, even
-    under another name. An interrupted call continues where it stopped.
+    The run comes first: `unboxed index RUN photos --out index`. Afterwards the index holds exactly these images. An
+    image that is already in the index is not encoded again, even under another name. An interrupted call continues
+    where it stopped.
 
     Args:
         run: folder of the run.
@@ -74,6 +75,9 @@ def search(
     faiss: bool = False,
 ) -> None:
     """Find the images that match a sentence, or the captions that match an image.
+
+    The match of a result is the score of the whole sentence and the image. It is higher for a better fit and has no
+    fixed range: compare matches of one search only. The probability of a phrase is that it is in the image.
 
     Args:
         index: folder of the index, made by `unboxed index`.
@@ -138,7 +142,7 @@ def _hit_json(names: dict[str, Any], hit: Hit | CaptionHit) -> dict[str, Any]:
 def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None) -> None:
     """Print each hit with its title and the boxes of its phrases."""
     for rank, (title, hit) in enumerate(hits, start=1):
-        print(f"{rank}. {title}  {hit.score:.3f}")
+        print(f"{rank}. {title}  match {hit.score:.3f}")
         for phrase in hit.grounding.phrases:
             print(f"     {phrase_line(phrase)}")
     if save is not None:

@@ -20,6 +20,9 @@ from unboxed.evaluation.retrieval import RetrievalScores
 __all__ = ["EvaluatedRun"]
 
 
+_FEW = 30  # images, below which the bootstrap over images underestimates the width of an interval
+
+
 @dataclass(frozen=True, eq=False)
 class EvaluatedRun:
     """The results of `unboxed evaluate`.
@@ -69,6 +72,11 @@ class EvaluatedRun:
             "Absent phrases": self.presence,
         }
         found = {name: str(part) for name, part in parts.items() if part is not None}
+        if self.scores is not None and self.scores.images < _FEW:
+            found["Few images"] = (
+                f"{self.scores.images:,} images say little, and 95 % intervals of so few are narrower than they should "
+                f"be; evaluate at least {_FEW}, such as with --split all."
+            )
         if self.corrected_boxes:
             found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"
         if self.scores is not None and self.baselines:

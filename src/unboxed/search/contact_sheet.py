@@ -70,7 +70,7 @@ def _place(rank: int, hit: Hit, colours: Colours) -> Image.Image:
     draw = ImageDraw.Draw(large)
     middle = _HIGH + 8 + _LINE / 2
     number = lettering(14 * _SMOOTH)
-    score = f"{hit.score:.2f}"
+    score = f"match {hit.score:.2f}"
     draw.text(_at(_WIDE, middle), score, font=number, fill=_QUIET, anchor="rm")
     label = lettering(15 * _SMOOTH)
     room = (_WIDE - 14) * _SMOOTH - number.getlength(score) - label.getlength(f"{rank}  ")

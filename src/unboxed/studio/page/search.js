@@ -72,8 +72,8 @@ export class SearchView {
     picture.show(pictureUrl(id, "thumbnail"), { size: [width, height], shape, alt: "" });
     picture.setBoxes(phrases.flatMap((phrase, p) => phrase.set_ranks.map((rank) => ({ box: phrase.boxes[rank], phrase: p, rank, colours: this.info.palette[p % this.info.palette.length], label: phrase.text }))));
     const found = phrases.map((phrase) => phrase.text).join(", ");
-    const label = `${rank + 1}: ${name}, score ${score.toFixed(2)}${found ? `, with ${found}` : ""}. Open`;
-    const under = create("span", { className: "under" }, create("span", { textContent: name }), create("b", { textContent: score.toFixed(2) }));
+    const label = `${rank + 1}: ${name}, match ${score.toFixed(2)}${found ? `, with ${found}` : ""}. Open`;
+    const under = create("span", { className: "under" }, create("span", { textContent: name }), create("b", { textContent: `match ${score.toFixed(2)}` }));
     const button = create("button", { type: "button", className: "hit", "aria-label": label }, picture.element, under);
     button.onclick = () => this.onOpen({ id, name, shape }, text);
     const item = create("li", {}, button);
