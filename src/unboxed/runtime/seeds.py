@@ -19,7 +19,7 @@ def generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
 
 def seed_of(seed: int, purpose: str, *counters: int) -> int:
     """A seed in [0, 2^63) for the same arguments, for generators other than NumPy's."""
-    return int(_sequence(seed, purpose, counters).generate_state(1, np.uint64)[0] >> 1)
+    return int(_sequence(seed, purpose, counters).generate_state(1, np.uint64)[0]) >> 1
 
 
 def _sequence(seed: int, purpose: str, counters: tuple[int, ...]) -> np.random.SeedSequence:
