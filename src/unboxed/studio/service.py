@@ -134,7 +134,9 @@ class _Service:
     def add_routes(self, app: FastAPI) -> None:
         """Add the API to an application."""
         app.get("/api/facts", summary="The run, the data and the limits of this studio")(self.info)
-        app.post("/api/session", summary="Exchange the token for a cookie", status_code=204)(self.session)
+        app.post("/api/session", summary="Exchange the token for a cookie", status_code=204, response_model=None)(
+            self.session
+        )
         app.get("/api/photos", summary="Images of the folder")(self.images)
         app.get("/api/photos/{photo_id}/picture", summary="An image as a JPEG", response_class=_Jpeg)(self.picture)
         app.post("/api/picture", summary="An uploaded image as a JPEG", response_class=_Jpeg)(self.convert)
