@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -101,6 +102,15 @@ def test_boxes_of_rare_names_and_images_without_any_are_on_the_page(
     assert "Names with fewer than 9 boxes are on this page, but not in the file" in page
     assert "no phrase of its captions names an object" in page
     assert len(re.findall(r"<li class=", page)) == 2
+
+
+def test_the_command_that_moves_and_adds_boxes_is_on_the_page(
+    labelled: Callable[..., Labelled], ground: Ground, tmp_path: Path
+) -> None:
+    out = tmp_path / "my labels.json"
+    write_review(tmp_path / "page.html", labelled([ground("It.")]), facts={"Run": "run"}, out=out)
+    page = html.unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert f"To move, resize or add boxes, run <code>unboxed studio run --labels '{out}'</code>" in page
 
 
 def test_no_boxes_at_all(labelled: Callable[..., Labelled], ground: Ground, tmp_path: Path) -> None:
