@@ -11,10 +11,12 @@ import torch
 
 import unboxed
 from unboxed.attention.base import Aligner
+from unboxed.attention.npair import PixelCells
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.recipes import RECIPES, RecipeConfig, Schedule
 from unboxed.recipes.config import DistillationConfig
+from unboxed.recipes.matching import ConstraintConfig
 from unboxed.recipes.members import members_of
 from unboxed.recipes.npair import NPair
 from unboxed.regions.settings import RegionSettings
@@ -96,6 +98,32 @@ def test_regions_without_class_names_are_not_searched_for_a_prior(tiny_dataset: 
     with pytest.raises(RegionsError, match="--detector"):
         fit("vse", _small("vse", prior="semantic"), settings, sources=RegionSettings.weight_free())
     assert not (tmp_path / "run" / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("npair", {"channels": 0}),
+        ("npair", {"cells": 0}),
+        ("npair", {"patch": 3}),
+        ("npair", {"hidden": 1.0}),
+        ("sprm", {"omega": 1.5}),
+        ("ckd", {"scale": 0.0}),
+        ("infoground", {"layers": 0}),
+        ("vse", {"constraint": ConstraintConfig(constraint_weight=2.0)}),
+    ],
+)
+def test_values_without_meaning_are_refused_by_the_recipe(name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(RunError) as found:
+        RECIPES[name](**options)
+    assert next(iter(options)) in str(found.value)
+
+
+@pytest.mark.parametrize(("patch", "channels"), [(2, 4), (4, 4), (4, 12), (4, 64)])
+def test_a_map_of_pixels_has_any_number_of_channels(patch: int, channels: int) -> None:
+    cells = PixelCells(patch, joint_width=5, channels=channels)
+    cells_BRV, mask_BR = torch.rand(2, 9, 3 * patch**2), torch.ones(2, 9, dtype=torch.bool)
+    assert cells(cells_BRV, mask_BR).shape == (2, 9, 5)
 
 
 def test_a_layer_over_features_is_not_for_pixels() -> None:

@@ -150,7 +150,7 @@ class PixelCells(nn.Module):
             raise ValueError(f"patch is a power of two from 2 on, not {patch}.")
         self.patch = patch
         halvings = patch.bit_length() - 1
-        widths = [_COLOURS, *(max(channels >> halvings - n, 8) for n in range(1, halvings + 1))]
+        widths = [_COLOURS, *(max(channels >> halvings - n, min(channels, 8)) for n in range(1, halvings + 1))]
         self.shrink = nn.Sequential(*(_stage(widths[n], widths[n + 1], stride=2) for n in range(halvings)))
         self.blocks = nn.ModuleList(_Residual(channels, reach) for _ in range(blocks))
         self.out = nn.Sequential(nn.Conv2d(channels, joint_width, 1, bias=False), nn.BatchNorm2d(joint_width))

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from unboxed.errors import RunError
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.schedule import Schedule
 from unboxed.types import Units
@@ -63,6 +64,11 @@ class CKD(RecipeConfig):
     phrase_weight: float = 1.0
     sentence_score: Literal["sum", "root", "mean"] = "root"
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=12))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scale:
+            raise RunError("--scale is 0; it must be above 0: phrases are compared by scaled cosines.")
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Matching by the best region."""

@@ -59,14 +59,16 @@ class NPair(RecipeConfig):
         reach: kernel width of these blocks; for `pixels`. With 3, each block widens the receptive field by one cell
             in every direction; a wide receptive field localizes worse.
         hidden: fraction of the cells that are dropped at random in a training step (the paper: 0).
-        words_weight: weight of the contrast of single words (the paper: 0); only without context.
+        words_weight: weight of the contrast of single words (the paper: 0). It has no part in training with a context,
+            `max-words`, negatives, distillation or the contrast of phrases.
         context: match the states of the recurrent network (the paper) instead of the word vectors.
         half: compute the convolutions in bfloat16 in training: twice as fast on processors with bfloat16 products,
             slower on others.
         read_out: how boxes are read off the heat map of a phrase.
 
     Raises:
-        RunError: `word_state="mean"` without `context`, or `region_hidden` before a map of pixels.
+        RunError: `word_state="mean"` without `context`, `region_hidden` before a map of pixels; a number out of
+            range.
     """
 
     units: ClassVar[Units] = "content"
@@ -102,6 +104,13 @@ class NPair(RecipeConfig):
         super().__post_init__()
         if self.text_encoder.word_state == "mean" and not self.context:
             raise RunError("Without --context, words are compared by their vectors; leave out --word-state mean.")
+        for name in ("cells", "channels"):
+            if getattr(self, name) < 1:
+                raise RunError(f"--{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.map == "pixels" and (self.patch < 2 or self.patch & (self.patch - 1)):
+            raise RunError(f"--patch is {self.patch}; it must be a power of two from 2 on.")
+        if self.hidden >= 1:
+            raise RunError(f"--hidden is {self.hidden}; it is a fraction of the cells, at least 0 and below 1.")
         if self.map == "pixels" and self.region_hidden:
             raise RunError("--region-hidden is a layer over features; leave it out, or choose --map features.")
 

@@ -76,6 +76,8 @@ class SPRM(RecipeConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.omega > 1:
+            raise RunError(f"--omega is {self.omega}; it is a weight in [0, 1] of the refinement in a mixture.")
         if self.text != "gru" and (self.label_vectors or self.negative == "vectors"):
             raise RunError("--label-vectors and --negative vectors need word vectors of the model; leave out --text.")
         if self.label_vectors:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unboxed.errors import RunError
-from unboxed.recipes.matching import MATCHING_SCHEDULE, MatchingConfig
+from unboxed.recipes.matching import MATCHING_SCHEDULE, ConstraintConfig, MatchingConfig
 from unboxed.recipes.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class VSE(MatchingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.constraint.constraints != "none":
-            raise RunError("vse has no attention that could be constrained; leave out --constraints, or train scan.")
+        if self.constraint != ConstraintConfig():
+            raise RunError(
+                "vse has no attention that could be constrained; leave out the options of constraints, or train scan."
+            )
 
     def aligner(self, region_width: int, state_width: int) -> Aligner:
         """Pooled embeddings."""
