@@ -39,9 +39,9 @@ ORDER = [
 it; those of one line do not import each other."""
 
 SLOW = {
-    "PIL", "faiss", "fastapi", "h5py", "huggingface_hub", "jinja2", "onnx", "onnxruntime", "onnxscript", "pillow_heif",
-    "pyarrow", "pycocotools", "ray", "scipy", "skimage", "supervision", "tensorboard", "torch", "transformers",
-    "triton", "tyro", "uvicorn", "wandb",
+    "PIL", "faiss", "fastapi", "h5py", "huggingface_hub", "jinja2", "lancedb", "onnx", "onnxruntime", "onnxscript",
+    "pillow_heif", "pyarrow", "pycocotools", "ray", "scipy", "skimage", "supervision", "tensorboard", "torch",
+    "transformers", "triton", "tyro", "uvicorn", "wandb",
 }  # fmt: skip
 """Packages that take long to load or are extras: what may be imported inside a function, and why."""
 

@@ -13,7 +13,7 @@ from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.progress import show
-from unboxed.search.options import IndexOptions
+from unboxed.search.options import CandidateOptions, IndexOptions
 
 if TYPE_CHECKING:
     from unboxed.search import CaptionHit, Hit, Index
@@ -28,6 +28,7 @@ def index(
     out: Path,
     indexing: OmitArgPrefixes[IndexOptions] = IndexOptions(),  # noqa: B008, a frozen value
     recall: int = 20,
+    database: str | None = None,
     json: bool = False,
 ) -> None:
     """Encode the images of a folder or dataset, so that they can be searched.
@@ -44,6 +45,8 @@ def index(
         indexing: which images, and how their regions are found.
         recall: number of queries with which the recall of the two-stage search is measured, for an index of over 1,000
             images; 0 measures nothing.
+        database: also write the vectors to this LanceDB database, a folder or a URL such as s3://bucket/vectors, for
+            `unboxed search --database`.
         json: print one JSON object.
     """
     from unboxed.search import Index, index_images
@@ -58,6 +61,9 @@ def index(
     )
     if measured_faiss is not None:
         show(f"With --faiss: {measured_faiss:.1%}")
+    if database is not None:
+        Index.open(out).write_database(database)
+        show(f"Vectors written to {database}, for `unboxed search {out} --database {database}`")
     show(f'Next: unboxed search {out} "…"')
     if json:
         print_json(summary.to_dict() | {"recall_at_10": measured, "recall_at_10_faiss": measured_faiss})
@@ -72,7 +78,7 @@ def search(
     candidates: int = 100,
     save: Path | None = None,
     json: bool = False,
-    faiss: bool = False,
+    finding: OmitArgPrefixes[CandidateOptions] = CandidateOptions(),  # noqa: B008, a frozen value
 ) -> None:
     """Find the images that match a sentence, or the captions that match an image.
 
@@ -88,8 +94,7 @@ def search(
         save: write a contact sheet of the images found, or the image with its best caption, to this file (.png or
             .jpg).
         json: print one JSON object.
-        faiss: find the candidates with faiss, for millions of images, in the cells that `unboxed index --faiss` wrote,
-            or else in new ones in memory.
+        finding: what finds the candidates.
     """
     text = " ".join(words)
     if bool(text.strip()) == (image is not None):
@@ -98,7 +103,7 @@ def search(
         raise SearchError(f"-k is {k} and --candidates {candidates}; expected at least 1.")
     from unboxed.search import Index
 
-    opened = Index.open(index, faiss=faiss)
+    opened = Index.open(index, faiss=finding.faiss, database=finding.database)
     if image is None:
         _search_images(opened, text, k, candidates, save, json)
     else:

@@ -20,6 +20,7 @@ __all__ = [
     "check_header",
     "check_numbers",
     "check_tensor_file",
+    "numbers_digest",
     "plain_metadata",
 ]
 
@@ -76,6 +77,16 @@ def check_numbers(path: Path) -> None:
             while block := file.read(_BLOCK):
                 digest.update(block)
         _compare(digest.hexdigest(), expected)
+
+
+def numbers_digest(path: Path) -> str:
+    """The digest of the numbers of a file, as its header has it; "" where it has none.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file.
+    """
+    return str(_header(path)[1].get(NUMBERS_DIGEST, ""))
 
 
 def _header(path: Path) -> tuple[bytes, dict[str, Any]]:

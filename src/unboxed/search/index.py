@@ -13,6 +13,7 @@ from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, ImageLike
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
+from unboxed.runtime.tensor_digests import numbers_digest
 from unboxed.search.candidates import ExactSearch, VectorSearch
 from unboxed.search.cells import open_cells
 from unboxed.search.faiss_search import FaissSearch
@@ -26,6 +27,7 @@ from unboxed.search.image_embeddings import (
 )
 from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import TYPICAL, ImageTable, spread
+from unboxed.search.lance_search import LanceSearch
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Regions
 
@@ -123,11 +125,17 @@ class Index:
             self.vector_search = FaissSearch.build(vectors_NE, self._typical_weights())
 
     @classmethod
-    def open(cls, path: str | Path, *, faiss: bool = False) -> Index:
+    def open(cls, path: str | Path, *, faiss: bool = False, database: str | None = None) -> Index:
         """Open the index of a folder that `unboxed index` wrote.
 
+        Args:
+            path: the folder.
+            faiss: find candidates with faiss.
+            database: find candidates in this LanceDB database, which `write_database` wrote.
+
         Raises:
-            SearchError: no index there, a damaged one, or one of a newer version; faiss is not installed.
+            SearchError: no index there, a damaged one, or one of a newer version; faiss or LanceDB is not installed;
+                the database has other vectors.
         """
         path = Path(path)
         folder = IndexFolder.of(path)
@@ -138,7 +146,19 @@ class Index:
                 if begun
                 else f"There is no index in {path}; make one with `unboxed index RUN IMAGES --out {path}`."
             )
-        return cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
+        index = cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
+        if database is not None:
+            index.vector_search = LanceSearch.open(database, numbers_digest(folder.table))
+        return index
+
+    def write_database(self, uri: str) -> None:
+        """Write the vectors of the images to a LanceDB database, a folder or a URL; see `LanceSearch.write`.
+
+        Raises:
+            SearchError: LanceDB is not installed, or the database cannot be written.
+        """
+        of = numbers_digest(self._folder.parent / "table.safetensors")
+        self.vector_search = LanceSearch.write(uri, of, self.table.vectors_NE, self._typical_weights())
 
     def __len__(self) -> int:
         """The number of images."""

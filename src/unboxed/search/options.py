@@ -1,11 +1,11 @@
-"""The options of building an index. Loads neither PyTorch nor NumPy."""
+"""The options of building and of searching an index. Loads neither PyTorch nor NumPy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["IndexOptions"]
+__all__ = ["CandidateOptions", "IndexOptions"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,17 @@ class IndexOptions:
     strict: bool = False
     faiss: bool = False
     wait: bool = False
+
+
+@dataclass(frozen=True)
+class CandidateOptions:
+    """What finds the candidates of a search; by default the products with all vectors.
+
+    Attributes:
+        faiss: find the candidates with faiss, for millions of images, in the cells that `unboxed index --faiss` wrote,
+            or else in new ones in memory.
+        database: find the candidates in this LanceDB database, which `unboxed index --database` wrote.
+    """
+
+    faiss: bool = False
+    database: str | None = None
