@@ -41,6 +41,7 @@ from unboxed.experiments.learning import LearningCurve
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
+from unboxed.recipes.idle_options import refuse_idle_options
 from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
@@ -99,16 +100,18 @@ class ParsedRecipe(NamedTuple):
     preset: str | None = None
 
 
-def parse_recipe(text: str, options: str = "", data: Path | None = None) -> ParsedRecipe:
+def parse_recipe(text: str, options: str = "", data: Path | None = None, *, idle: bool = True) -> ParsedRecipe:
     """Parses a recipe as on the command line of `unboxed fit`, such as `ckd --distillation 3`.
 
     Args:
         text: name and options.
         options: default options, such as `--epochs 10`; those in `text` take precedence.
         data: the dataset's file, on which some values of `--preset paper` depend.
+        idle: take options in `text` that have no effect beside the others, as finished cells may have.
 
     Raises:
         EvaluationError: the recipe does not exist, or does not have one of the options.
+        RunError: an option that has no effect, without `idle`.
     """
     import tyro
 
@@ -129,18 +132,16 @@ def parse_recipe(text: str, options: str = "", data: Path | None = None) -> Pars
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
-            return tyro.cli(
-                both,
-                args=given,
-                prog=f"unboxed fit {name}",
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
+            parsed = tyro.cli(both, args=given, prog=f"unboxed fit {name}", config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit:
         reason = " ".join(printed.getvalue().replace("│", " ").split())
         raise EvaluationError(
             f"“{f'{text} {options}'.strip()}” has options that the recipe does not take ({reason[:200]}…); "
             f"`unboxed fit {name} --help` lists them."
         ) from None
+    if not idle:
+        refuse_idle_options(parsed.config, start.config, among=arguments)
+    return parsed
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ def _check(settings: CompareSettings) -> None:
         if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):
             raise EvaluationError(f"{len(given)} {name} for {len(settings.data)} --data; give one for each.")
     for recipe in settings.recipes:
-        parse_recipe(recipe.rpartition("@")[0] or recipe)
+        for options in settings.options or ("",):
+            parse_recipe(recipe.rpartition("@")[0] or recipe, options, idle=settings.finished_only)
     for baseline in settings.baseline:
         named_detector(baseline)
 

@@ -1,0 +1,115 @@
+"""Options that have no effect beside the others: `fit` refuses them, instead of training as if they were not given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from unboxed.errors import RunError
+from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.matching import MatchingConfig
+from unboxed.recipes.npair import NPair
+from unboxed.recipes.presets import flat_options
+from unboxed.recipes.sprm import SPRM
+
+__all__ = ["refuse_idle_options"]
+
+
+class _Rule(NamedTuple):
+    """Options that count only where others have certain values.
+
+    Attributes:
+        names: the options, with underscores.
+        counts: whether they have an effect, by all options.
+        idle: when they have none, in words.
+        of: the recipes that it is about.
+    """
+
+    names: tuple[str, ...]
+    counts: Callable[[Mapping[str, Any]], bool]
+    idle: str
+    of: type[RecipeConfig] = RecipeConfig
+
+
+_RULES = (
+    _Rule(
+        ("negative_count", "negative_nouns", "negative_digits", "negative_weight"),
+        lambda o: o["negatives"] != "none",
+        "without --negatives random or lm",
+    ),
+    _Rule(("negative_digits",), lambda o: o["negatives"] == "lm", "without --negatives lm"),
+    _Rule(
+        ("teacher_temperature", "neighbours", "ramp_steps", "ramp", "student"),
+        lambda o: o["distillation"] > 0,
+        "without --distillation WEIGHT",
+    ),
+    _Rule(("step_epochs", "step_factor"), lambda o: o["curve"] == "step", "without --curve step"),
+    _Rule(("scaled_features",), lambda o: o["region_inputs"] == "features", "without --region-inputs features"),
+    _Rule(
+        ("class_inputs", "backbone_features"), lambda o: o["region_inputs"] == "all", "with --region-inputs features"
+    ),
+    _Rule(("embedding_init",), lambda o: o["initial_vectors"] is None, "with --initial-vectors"),
+    _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
+    _Rule(("places", "spatial_score"), lambda o: o["spatial"], "with --no-spatial"),
+    _Rule(("overlap_power",), lambda o: o["expected_overlap"], "without --expected-overlap"),
+    _Rule(("scale",), lambda o: o["contrast"] == "npair", "without --contrast npair", MatchingConfig),
+    _Rule(
+        ("margin", "warm_up", "hinge"), lambda o: o["contrast"] == "hinge", "without --contrast hinge", MatchingConfig
+    ),
+    _Rule(
+        ("constraint_weight", "constraint_margin"),
+        lambda o: o["constraints"] != "none",
+        "without --constraints ccr, ccs or both",
+        MatchingConfig,
+    ),
+    _Rule(
+        ("ccr_variant",),
+        lambda o: o["constraints"] in ("ccr", "both"),
+        "without --constraints ccr or both",
+        MatchingConfig,
+    ),
+    _Rule(
+        ("ccs_variant",),
+        lambda o: o["constraints"] in ("ccs", "both"),
+        "without --constraints ccs or both",
+        MatchingConfig,
+    ),
+    _Rule(("lambda_lse",), lambda o: o.get("aggregation") == "lse", "without --aggregation lse", MatchingConfig),
+    _Rule(("negative",), lambda o: o["contrast"] == "difference", "without --contrast difference", SPRM),
+    _Rule(("prior",), lambda o: False, "in sprm, which always uses the prior, with the weight 1 - --omega", SPRM),
+    _Rule(("margin",), lambda o: o["contrast"] == "triplet", "without --contrast triplet", NPair),
+    _Rule(("patch", "channels", "blocks", "reach"), lambda o: o["map"] == "pixels", "without --map pixels", NPair),
+    _Rule(("words_weight",), lambda o: not o["context"] and o["text"] == "gru", "with --context or --text", NPair),
+    _Rule(
+        ("cell", "bidirectional", "hidden_width"),
+        lambda o: o["context"] and o["text"] == "gru",
+        "without --context",
+        NPair,
+    ),
+)
+
+
+def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequence[str] | None = None) -> None:
+    """Refuse options that differ from those of `start` and have no effect beside the others.
+
+    Recipes outside this package may use an option as they like; they are not checked.
+
+    Args:
+        config: the options of a fit.
+        start: the defaults or the preset from which they were given.
+        among: arguments of a command line; options that are not in it are not refused.
+
+    Raises:
+        RunError: an option without effect; it names what would give it one.
+    """
+    if not type(config).__module__.startswith("unboxed."):
+        return
+    options, before = flat_options(config), flat_options(start)
+    flags = {argument.partition("=")[0].replace("_", "-").replace("--no-", "--") for argument in among or ()}
+    for rule in _RULES:
+        if not isinstance(config, rule.of) or rule.counts(options):
+            continue
+        for name in rule.names:
+            flag = f"--{name.replace('_', '-')}"
+            if name in options and options[name] != before[name] and (among is None or flag in flags):
+                raise RunError(f"{flag} has no effect {rule.idle}; leave it out, or change the other.")
