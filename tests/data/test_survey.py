@@ -65,7 +65,7 @@ def test_a_long_list_is_cut(folder: Path) -> None:
 def test_what_cannot_be_surveyed_or_written(folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"is a file, which `unboxed fit --data .*captions.csv --out run` reads"):
         survey_folder(folder / "captions.csv")
-    with pytest.raises(DatasetError, match="is no folder; name the one that holds your images"):
+    with pytest.raises(DatasetError, match="does not exist; name the folder that holds your images"):
         survey_folder(folder / "gone")
     survey = survey_folder(folder)
     with pytest.raises(DatasetError, match="exists already; use it with --data, remove it, or choose another name"):

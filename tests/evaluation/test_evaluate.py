@@ -76,6 +76,7 @@ def test_the_command_prints_the_scores_and_where_the_report_is(
     printed = capsys.readouterr()
     assert "recall_any@1" in printed.out
     assert "mean of 2 folds of 4 images" in printed.err
+    assert "Few images: 8 images say little" in printed.err
     assert f"Report: {drawn_run / 'report-test.html'}" in printed.err
 
 

@@ -37,6 +37,10 @@ def test_subfolders_are_listed_without_hidden_files_and_links_out_of_the_folder(
     (folder / "away").symlink_to(tmp_path)
     (folder / "inside.png").symlink_to(folder / "more" / "b.JPG")
     assert [image.name for image in ImageLibrary(Limits(), folder).listed] == ["inside.png", "more/b.JPG"]
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "link.png").symlink_to(secret)
+    with pytest.raises(StudioError, match="are links that lead out of it, which the studio does not follow"):
+        ImageLibrary(Limits(), tmp_path / "links")
 
 
 def test_names_that_are_no_text_and_links_that_lead_nowhere_do_not_break_the_list(tmp_path: Path) -> None:

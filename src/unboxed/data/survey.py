@@ -109,7 +109,7 @@ def survey_folder(folder: Path) -> Survey:
             "folder that holds images and their captions."
         )
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is no folder; name the one that holds your images and their captions.")
+        raise DatasetError(f"{folder} does not exist; name the folder that holds your images and their captions.")
     found = find_captions(folder)
     dataset = Dataset(folder, folder.resolve().name, TableReader, found.images, {"annotations": found.captions})
     splits = tuple(dataset.split(name) for name in dataset.split_names)

@@ -72,10 +72,10 @@ class EvaluatedRun:
             "Absent phrases": self.presence,
         }
         found = {name: str(part) for name, part in parts.items() if part is not None}
-        if self.scores is not None and self.scores.images < _FEW:
+        if (images := self._images) is not None and images < _FEW:
             found["Few images"] = (
-                f"{self.scores.images:,} images say little, and 95 % intervals of so few are narrower than they should "
-                f"be; evaluate at least {_FEW}, such as with --split all."
+                f"{images:,} images say little, and 95 % intervals of so few are narrower than they should be; "
+                f"evaluate at least {_FEW}, such as with --split all."
             )
         if self.corrected_boxes:
             found["Supervision"] = f"{self.corrected_boxes:,} boxes that people corrected, besides captions"
@@ -85,6 +85,13 @@ class EvaluatedRun:
             name: f"{value.difference:+.1f}, 95 % interval {value.low:+.1f} to {value.high:+.1f}"
             for name, value in self.differences.items()
         }
+
+    @property
+    def _images(self) -> int | None:
+        """The number of images that were evaluated; None if it is not known."""
+        if self.scores is not None:
+            return self.scores.images
+        return None if self.retrieval is None else len(self.retrieval.rank_B)
 
     @property
     def differences(self) -> dict[str, PairedDifference]:

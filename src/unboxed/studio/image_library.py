@@ -62,6 +62,11 @@ class ImageLibrary:
             if not folder.is_dir():
                 raise StudioError(f"{folder} is not a folder; name one with images after --images.")
             names = sorted(_image_names(folder))
+            if not names and any(path.is_symlink() and path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+                raise StudioError(
+                    f"The images in {folder} are links that lead out of it, which the studio does not follow; name the "
+                    "folder that they lead to, or copy them."
+                )
             if not names:
                 raise StudioError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name another folder.")
             self.listed = tuple(self.add(folder / name, name) for name in names)
