@@ -14,7 +14,7 @@ __all__ = ["CSV_COLUMNS", "comparison_csv", "comparison_latex"]
 CSV_COLUMNS = ("dataset", "split", "images", "recipe", "seeds", "metric", "value", "low", "high", "seed_values")
 """`low` and `high` are the 95 % interval; `seed_values` are separated by blanks; an untrained baseline has 0 seeds."""
 
-_ESCAPED = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_ESCAPED = {"--": "-{}-", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 
 
 def comparison_csv(comparison: Comparison) -> str:
@@ -83,4 +83,4 @@ def _bold(value: float, best: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    return re.sub(r"[\\~^&%$#_{}]", lambda found: _ESCAPED.get(found[0], "\\" + found[0]), text)
+    return re.sub(r"--|[\\~^&%$#_{}]", lambda found: _ESCAPED.get(found[0], "\\" + found[0]), text)
