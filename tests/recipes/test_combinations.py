@@ -14,7 +14,7 @@ from unboxed.attention.base import Aligner
 from unboxed.attention.npair import PixelCells
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
-from unboxed.recipes import RECIPES, RecipeConfig, Schedule
+from unboxed.recipes import RECIPES, RecipeConfig, Schedule, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.matching import ConstraintConfig
 from unboxed.recipes.members import members_of
@@ -117,6 +117,15 @@ def test_values_without_meaning_are_refused_by_the_recipe(name: str, options: di
     with pytest.raises(RunError) as found:
         RECIPES[name](**options)
     assert next(iter(options)) in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["scan", "vse", "npair"])
+def test_runs_with_options_that_are_refused_now_and_had_no_effect_are_read(name: str) -> None:
+    saved = recipe_to_dict(RECIPES[name]())
+    saved["text_encoder"] |= {"phrase_pooling": "last", "phrase_reads": "phrase"}
+    if name == "vse":
+        saved["constraint"] |= {"constraint_weight": 2.0, "ccr_variant": "topk"}
+    assert recipe_from_dict(name, saved) == RECIPES[name]()
 
 
 @pytest.mark.parametrize(("patch", "channels"), [(2, 4), (4, 4), (4, 12), (4, 64)])

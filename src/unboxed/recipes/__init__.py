@@ -95,7 +95,18 @@ def recipe_from_dict(name: str, options: dict[str, Any]) -> RecipeConfig:
         WrongKindError: a value of the wrong kind.
     """
     known = {option: value for option, value in options.items() if option not in REMOVED_OPTIONS.get(name, {})}
-    return from_json(RECIPES[name], known, hooks=_HOOKS)
+    return from_json(RECIPES[name], _without_refused(name, known), hooks=_HOOKS)
+
+
+def _without_refused(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a saved run, without those that had no effect in earlier releases, and are refused now."""
+    reading, constraint = options.get("text_encoder"), options.get("constraint")
+    if RECIPES[name].units != "phrases" and isinstance(reading, dict):
+        phrases = ("phrase_reads", "phrase_pooling")
+        options = {**options, "text_encoder": {key: reading[key] for key in reading if key not in phrases}}
+    if name == "vse" and isinstance(constraint, dict):
+        options = {**options, "constraint": {key: constraint[key] for key in constraint if key == "constraints"}}
+    return options
 
 
 def preset(recipe: str, name: str = "paper", dataset: str = DEFAULT_DATASET) -> Preset:
