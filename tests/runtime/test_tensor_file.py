@@ -104,3 +104,9 @@ def test_a_file_of_another_writer_has_no_digests_and_is_not_checked(tmp_path: Pa
     (tmp_path / "b.safetensors").write_bytes((1 << 40).to_bytes(8, "little") + b"{}")
     with pytest.raises(ValueError, match="longer than the file"):
         check_tensor_file(tmp_path / "b.safetensors")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match="it is a pipe"):
+        check_tensor_file(tmp_path / "a.safetensors")

@@ -168,7 +168,7 @@ class RegionCache:
         for path in sorted((folder / "regions").glob("*")):
             try:
                 models = str(json.loads((path / "about.json").read_text("utf-8"))["models"])
-            except (OSError, ValueError, OverflowError, LookupError, TypeError):
+            except (OSError, ValueError, OverflowError, LookupError, TypeError, RecursionError):
                 models = "unknown models"
             sizes = [size for *_, size in _files(path)]
             found.append(CachedSettings(path, models, len(sizes), sum(sizes)))

@@ -91,6 +91,8 @@ def numbers_digest(path: Path) -> str:
 
 def _header(path: Path) -> tuple[bytes, dict[str, Any]]:
     """The bytes before the numbers, and the metadata in them."""
+    if path.exists() and not path.is_file():  # opening a pipe waits for ever
+        raise ValueError("it is a pipe, a socket, a device or a folder, and no file")
     with path.open("rb") as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
