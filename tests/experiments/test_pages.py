@@ -85,7 +85,7 @@ def test_tables_for_other_programs(comparison: Comparison, tmp_path: Path) -> No
     assert {row["recipe"] for row in rows if row["seeds"] == "0"} == set(dataset.baselines)
     latex = files[1].read_text(encoding="utf-8")
     assert all(f"\\{rule}" in latex for rule in ("toprule", "midrule", "bottomrule"))
-    assert r"recall\_any@1" in latex and "infoground --negatives none & 2 &" in latex
+    assert r"recall\_any@1" in latex and "infoground -{}-negatives none & 2 &" in latex
     widths = {line.count("&") for line in latex.splitlines() if line.endswith("\\")}
     assert len(widths) == 1 and latex.count("{lr" + "r" * (widths.pop() - 1) + "}") == 1
 

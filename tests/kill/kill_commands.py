@@ -21,11 +21,16 @@ from pathlib import Path
 from commands import RenameKill, World, content, differences, finished, unreadable, watched
 
 
-def kill_once(world: World, name: str, rng: random.Random, expected: dict[str, bytes], seconds: float) -> list[str]:
-    """Kills a command once, within the seconds that it takes, repeats it, and returns what is wrong."""
+def kill_once(
+    world: World, name: str, rng: random.Random, expected: dict[str, bytes], seconds: float | None
+) -> list[str]:
+    """Kills a command once, repeats it, and returns what is wrong.
+
+    It is killed at a rename, or within the seconds that it takes; without these always at a rename.
+    """
     out = world.new_folder()
     log = out.with_suffix(".log")
-    if rng.random() < 0.5:
+    if seconds is None or rng.random() < 0.5:
         process = world.start(name, out, log, RenameKill(rng.randint(1, 12), rng.random() < 0.5))
         wrong = watched(process, out)
     else:
@@ -54,8 +59,8 @@ def _undisturbed(world: World, name: str) -> tuple[dict[str, bytes], float]:
     return expected, time.monotonic() - started
 
 
-def kill(kills: int, seed: int, names: list[str] | None = None) -> tuple[Counter[str], list[str]]:
-    """Kills the commands in turn.
+def kill(kills: int, seed: int, names: list[str] | None, renames: bool) -> tuple[Counter[str], list[str]]:
+    """Kills the commands in turn; with `renames` always at a rename, so that the same is killed in every call.
 
     Returns:
         How many kills were made of each command, and a line for each failure.
@@ -66,7 +71,8 @@ def kill(kills: int, seed: int, names: list[str] | None = None) -> tuple[Counter
         expected = {name: _undisturbed(world, name) for name in names or world.commands}
         for number in range(kills):
             name = list(expected)[number % len(expected)]
-            wrong = kill_once(world, name, rng, *expected[name])
+            files, seconds = expected[name]
+            wrong = kill_once(world, name, rng, files, None if renames else seconds)
             made[name] += 1
             failures += [f"{name}: {line}" for line in wrong]
             for line in wrong:
@@ -79,8 +85,9 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--renames", action="store_true")
     options = parser.parse_args()
-    made, wrong = kill(options.kills, options.seed, options.only)
+    made, wrong = kill(options.kills, options.seed, options.only, options.renames)
     print(
         f"{made.total()} kills, {len(wrong)} failures; {', '.join(f'{count} {name}' for name, count in made.items())}"
     )
