@@ -8,7 +8,7 @@ attended vectors are built here, in blocks of captions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
 from unboxed.errors import RegionsError
 from unboxed.runtime.dropout import Dropout
 
-__all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning"]
+__all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning", "other_region_counts"]
 
 Reasoning = Literal["graph", "filter"]
 
@@ -102,11 +102,7 @@ class GlobalVector(nn.Module):
         elif mask_NR.shape[1] == self.channels and bool(mask_NR.all()):
             local_NRD = self.local_norm(self.local(rows_NRD))
         else:
-            counts = sorted(set(mask_NR.sum(dim=1).tolist()))
-            raise RegionsError(
-                f"With {self.channels} channels every image has {self.channels} regions, not {counts}; set "
-                "--region-channels 0 for any number, or use regions of that number for each image."
-            )
+            raise other_region_counts(self.channels, set(mask_NR.sum(dim=1).tolist()))
         local_NRD = self.dropout(local_NRD.tanh())
         whole_ND = self.dropout(self.whole_norm(self.whole(mean_ND)).tanh())
         logit_NR = self.weigh(local_NRD * whole_ND[:, None])[..., 0]
@@ -320,3 +316,11 @@ def _recomputed(function: Callable[[int, int], torch.Tensor], start: int, stop: 
         return function(start, stop)
     result: torch.Tensor = checkpoint(function, start, stop, use_reentrant=False, preserve_rng_state=False)
     return result
+
+
+def other_region_counts(channels: int, counts: Collection[int]) -> RegionsError:
+    """The error of images that have other numbers of regions than batch norms have channels."""
+    return RegionsError(
+        f"With {channels} channels every image has {channels} regions, not {sorted(counts)}; set "
+        "--region-channels 0 for any number, or use regions of that number for each image."
+    )

@@ -172,7 +172,6 @@ def _next_commands(data: Path, run: Path) -> list[str]:
 
 
 _RECIPE_ARGUMENTS = """
-
     Args:
         settings: data, output folder and training.
         config: the options of the recipe.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,11 +34,10 @@ from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.precision import computing_in, current_precision
+from unboxed.runtime.progress import Show
 from unboxed.types import Example
 
 __all__ = ["evaluate_run"]
-
-Show = Callable[[str], None]
 
 
 def evaluate_run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split
@@ -14,12 +13,11 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import Show
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
 
 __all__ = ["chosen_split", "embedded_split"]
-
-Show = Callable[[str], None]
 
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions) -> Split:

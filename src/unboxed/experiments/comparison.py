@@ -25,10 +25,9 @@ from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, pla
 from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import run_cells
 from unboxed.runtime.locks import folder_lock, waiting
+from unboxed.runtime.progress import Show
 
 __all__ = ["compare"]
-
-Show = Callable[[str], None]
 
 
 def compare(

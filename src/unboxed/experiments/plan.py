@@ -18,6 +18,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import Show
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
 
@@ -32,8 +33,6 @@ __all__ = [
     "planned",
     "prepare",
 ]
-
-Show = Callable[[str], None]
 
 VALIDATION = "val"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["TrainingProgress", "counted", "show", "track"]
+__all__ = ["Show", "TrainingProgress", "counted", "show", "track"]
 
 T = TypeVar("T")
+
+Show = Callable[[str], None]
+"""Called with a line of text at every stage of long work; `show` is one."""
 _SECONDS = 30  # between lines, at most
 
 

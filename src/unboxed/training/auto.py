@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
 from unboxed.runtime.progress import counted
-from unboxed.training.corrected_boxes import PhraseBox
+from unboxed.training.corrected_boxes import Corrections
 from unboxed.training.fitting import fit
 from unboxed.training.launch import process_numbers
 from unboxed.training.log import require_logger
@@ -42,7 +42,7 @@ def default_fit(
     sources: RegionSettings | None = None,
     epochs: int | None = None,
     seed: int = 0,
-    corrections: Mapping[str, Sequence[PhraseBox]] | None = None,
+    corrections: Corrections | None = None,
     show: Callable[[str], None] = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unboxed.attention.sgraf import other_region_counts
 from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.text.pretrained import require_transformer
+from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
 
-__all__ = ["require_class_names", "require_combination", "require_usable_store"]
+__all__ = ["require_class_names", "require_combination", "require_correctable", "require_usable_store"]
 
 
 def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
@@ -32,6 +34,17 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
         require_transformer(settings.language_model)
+
+
+def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:
+    """Raise a `RunError` where corrected boxes have nothing to train, or several processes would share them."""
+    if not options.trains or options.heat_read_out is not None:
+        raise RunError(
+            f"Corrected boxes train the attention to regions, and {recipe} with these options trains none; "
+            "choose another recipe, such as ckd, or leave out --use-corrections."
+        )
+    if process_numbers(settings.devices, settings.nodes) != (1, 1):
+        raise RunError("Corrected boxes train in one process; leave out --devices and --nodes.")
 
 
 def require_class_names(options: RecipeConfig, named: bool) -> None:
@@ -62,7 +75,4 @@ def require_usable_store(options: RecipeConfig, store: RegionStore, examples: Se
     wanted = options.region_count
     counts = {store.region_count(one.image_id) for one in examples if one.image_id in store} if wanted else set()
     if counts - {wanted}:
-        raise RegionsError(
-            f"With {wanted} channels every image has {wanted} regions, not {sorted(counts)}; set --region-channels 0 "
-            "for any number, or use regions of that number for each image."
-        )
+        raise other_region_counts(wanted, counts)

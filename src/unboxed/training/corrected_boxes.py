@@ -18,7 +18,7 @@ from unboxed.errors import RunError
 from unboxed.runtime.progress import counted
 from unboxed.types import Array, Caption, Example, ImageBatch, Phrase
 
-__all__ = ["CorrectedExamples", "PhraseBox"]
+__all__ = ["CorrectedExamples", "Corrections", "PhraseBox"]
 
 _RIGHT = 0.5  # IoU of a region with a corrected box of its phrase
 
@@ -36,6 +36,10 @@ class PhraseBox(NamedTuple):
     start: int
     end: int
     edges: tuple[float, float, float, float]
+
+
+Corrections = Mapping[str, Sequence[PhraseBox]]
+"""Corrected boxes by the name of their image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +60,7 @@ class CorrectedExamples:
     digest: str
 
     @classmethod
-    def of(
-        cls, examples: Sequence[Example], images: Path | None, given: Mapping[str, Sequence[PhraseBox]]
-    ) -> CorrectedExamples:
+    def of(cls, examples: Sequence[Example], images: Path | None, given: Corrections) -> CorrectedExamples:
         """The examples with their corrected boxes.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +30,13 @@ from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.calibration import calibrated
-from unboxed.training.combinations import require_class_names, require_combination, require_usable_store
-from unboxed.training.corrected_boxes import CorrectedExamples, PhraseBox
+from unboxed.training.combinations import (
+    require_class_names,
+    require_combination,
+    require_correctable,
+    require_usable_store,
+)
+from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
 from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
@@ -41,7 +46,6 @@ from unboxed.training.resuming import (
     continue_finished,
     needs_more_epochs,
     previous_run,
-    require_correctable,
     require_free,
     require_same_corrections,
     two_stores,
@@ -52,8 +56,6 @@ from unboxed.training.untrained import require_trainable, untrained_model
 from unboxed.types import Example
 
 __all__ = ["FitSettings", "fit"]
-
-Corrections = Mapping[str, Sequence[PhraseBox]]
 
 
 def fit(

@@ -12,7 +12,6 @@ from unboxed.recipes import RecipeConfig
 from unboxed.recipes.presets import flat_options
 from unboxed.runtime.atomic import require_writable
 from unboxed.training.checkpoint import save_checkpoint
-from unboxed.training.launch import process_numbers
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
@@ -24,22 +23,10 @@ __all__ = [
     "continue_finished",
     "needs_more_epochs",
     "previous_run",
-    "require_correctable",
     "require_free",
     "require_same_corrections",
     "two_stores",
 ]
-
-
-def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:
-    """Raise a `RunError` where corrected boxes have nothing to train, or several processes would share them."""
-    if not options.trains or options.heat_read_out is not None:
-        raise RunError(
-            f"Corrected boxes train the attention to regions, and {recipe} with these options trains none; "
-            "choose another recipe, such as ckd, or leave out --use-corrections."
-        )
-    if process_numbers(settings.devices, settings.nodes) != (1, 1):
-        raise RunError("Corrected boxes train in one process; leave out --devices and --nodes.")
 
 
 def continue_finished(previous: RunConfig, model: MatchingModel, training: SplitLoader, settings: FitSettings) -> None:
