@@ -215,6 +215,10 @@ def test_a_long_search_shows_its_progress(page: Any) -> None:
     page.fill("#query", "a red box")
     page.press("#query", "Enter")
     playwright_api.expect(page.locator("#searching")).to_be_visible()
+    for _ in range(1000):  # the page may show it before its request has come here
+        if held:
+            break
+        page.wait_for_timeout(10)
     held[0].fulfill(content_type="application/x-ndjson", body='{"searched": 40, "seconds": 1.5}\n')
     playwright_api.expect(page.locator("#search-status")).to_have_text("Searching 40 images, 1.5 s")
     playwright_api.expect(page.locator("#searching")).to_be_hidden()
