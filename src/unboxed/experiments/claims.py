@@ -75,18 +75,24 @@ _GRIDS = {
 }
 """What is tried of each constraint; the paper's weights and margins are not public."""
 
+_NPAIR = " --contrast npair --images-per-batch 32 --epochs 12"
+"""Options that replace the hinge of a recipe of matching by the N-pair loss."""
+
 _CONSTRAINED = tuple(
     Claim(
-        f"{constraints}-{recipe}-{metric}",
+        f"{constraints}-{recipe}{name}-{metric}",
         "Chen et al., WACV 2023 (reconstruction)",
-        f"{'CCR and CCS' if constraints == 'both' else constraints.upper()} on {recipe.upper()}: better {quality}",
-        f"{recipe} --constraints {constraints}",
-        recipe,
+        f"{text} on {recipe.upper()}{objective}: better {quality}",
+        f"{recipe}{options} --constraints {constraints}",
+        f"{recipe}{options}",
         metric,
         grid=_GRIDS[constraints],
     )
-    for recipe in ("scan", "bfan", "pfan", "sgr")
-    for constraints in ("ccr", "ccs", "both")
+    for recipe, name, objective, options in (
+        *((recipe, "", "", "") for recipe in ("scan", "bfan", "pfan", "sgr")),
+        ("scan", "-npair", " with the N-pair loss", _NPAIR),
+    )
+    for constraints, text in (("ccr", "CCR"), ("ccs", "CCS"), ("both", "CCR and CCS"))
     for metric, quality in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
 )
 
@@ -110,7 +116,7 @@ _ATTENTION = tuple(
     for recipe, paper in _HOSTS.items()
     for name, objective, options in (
         ("", "", ""),
-        ("-npair", ", with the N-pair loss", " --contrast npair --images-per-batch 32 --epochs 12"),
+        ("-npair", ", with the N-pair loss", _NPAIR),
     )
 )
 
