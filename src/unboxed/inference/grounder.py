@@ -14,18 +14,16 @@ import torch
 
 from unboxed.attention.base import Alignment
 from unboxed.data.images import open_image
-from unboxed.errors import RunError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
 from unboxed.inference.half_products import multiply_in
-from unboxed.inference.hub import fetched, model_card, uploaded
+from unboxed.inference.hub import fetched, uploaded
 from unboxed.inference.results import Grounding, RankedImage, span_heat
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.weights import check_shapes, load_weights, save_weights
+from unboxed.inference.run_folder import RunParts, read_run, write_run
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, pad_images
 from unboxed.regions.cached_extractor import CachedExtractor
-from unboxed.runtime.atomic import write_text
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.precision import computing_in
 from unboxed.runtime.threads import ordered_map
@@ -82,41 +80,15 @@ class Grounder:
             RunError: no run there, none that finished an epoch, a damaged one, or one of a newer version.
             DeviceError: there is no such device or precision.
         """
-        run = Path(run)
-        config = RunConfig.load(run)
-        vocabulary = Vocabulary.load(run / "vocab.json")
-        if not (run / "model.safetensors").is_file():
-            raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
-        if config.options.text != "gru" and not (run / "text").is_dir():
-            raise RunError(
-                f"{run} has no folder `text`, the text encoder that it was trained with; copy the whole run. Loading a "
-                "run downloads nothing."
-            )
-        if config.options.text == "gru":  # before memory is asked for
-            with torch.device("meta"):
-                check_shapes(run / "model.safetensors", config.untrained(vocabulary, run))
-        model = config.untrained(vocabulary, run)
-        load_weights(run / "model.safetensors", model)
-        prior = None
-        if config.options.needs_prior:
-            prior = SemanticPrior.load(run / "prior")
+        parts = read_run(Path(run))
         with running_on(device) as chosen, computing_in(precision) as products:
-            multiply_in(model, products)
-            return cls(config, model.to(chosen.torch_device()), vocabulary, prior)
+            multiply_in(parts.model, products)
+            parts.model.to(chosen.torch_device())
+            return cls(*parts)
 
     def save(self, run: str | Path) -> None:
         """Write the model, all files that it needs, and a model card (README.md) to the folder `run`."""
-        run = Path(run)
-        run.mkdir(parents=True, exist_ok=True)
-        regions = self.config.regions.copied_to(run / "regions")
-        replace(self.config, regions=regions).save(run)
-        self.vocabulary.save(run / "vocab.json")
-        if self.config.options.text != "gru":
-            self.model.text.save(run / "text")  # type: ignore[operator]
-        if self.prior is not None:
-            self.prior.save(run / "prior")
-        save_weights(run / "model.safetensors", self.model)
-        write_text(run / "README.md", model_card(self.config))
+        write_run(Path(run), RunParts(self.config, self.model, self.vocabulary, self.prior))
 
     @classmethod
     def from_pretrained(

@@ -1,0 +1,76 @@
+"""The folder of a trained run, read and written: config, vocabulary, weights, text encoder and prior."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from unboxed.errors import RunError
+from unboxed.inference.hub import model_card
+from unboxed.inference.run_config import RunConfig
+from unboxed.inference.weights import check_shapes, load_weights, save_weights
+from unboxed.priors.semantic import SemanticPrior
+from unboxed.runtime.atomic import write_text
+from unboxed.text.tokens import Vocabulary
+
+if TYPE_CHECKING:
+    from unboxed.recipes.model import MatchingModel
+
+__all__ = ["RunParts", "read_run", "write_run"]
+
+
+class RunParts(NamedTuple):
+    """What a trained run consists of.
+
+    Attributes:
+        config: of the run.
+        model: with its trained weights.
+        vocabulary: its words.
+        prior: its semantic prior, or None.
+    """
+
+    config: RunConfig
+    model: MatchingModel
+    vocabulary: Vocabulary
+    prior: SemanticPrior | None
+
+
+def read_run(run: Path) -> RunParts:
+    """The parts of a run, with the model on the CPU.
+
+    Raises:
+        RunError: no run there, none that finished an epoch, a damaged one, or one of a newer version.
+    """
+    config = RunConfig.load(run)
+    vocabulary = Vocabulary.load(run / "vocab.json")
+    weights = run / "model.safetensors"
+    if not weights.is_file():
+        raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
+    if config.options.text == "gru":  # before memory is asked for
+        with torch.device("meta"):
+            check_shapes(weights, config.untrained(vocabulary, run))
+    elif not (run / "text").is_dir():
+        raise RunError(
+            f"{run} has no folder `text`, the text encoder that it was trained with; copy the whole run. Loading a run "
+            "downloads nothing."
+        )
+    model = config.untrained(vocabulary, run)
+    load_weights(weights, model)
+    prior = SemanticPrior.load(run / "prior") if config.options.needs_prior else None
+    return RunParts(config, model, vocabulary, prior)
+
+
+def write_run(run: Path, parts: RunParts) -> None:
+    """Write the parts of a run, all files that its regions need, and a model card (README.md) to the folder `run`."""
+    run.mkdir(parents=True, exist_ok=True)
+    replace(parts.config, regions=parts.config.regions.copied_to(run / "regions")).save(run)
+    parts.vocabulary.save(run / "vocab.json")
+    if parts.config.options.text != "gru":
+        parts.model.text.save(run / "text")  # type: ignore[operator]
+    if parts.prior is not None:
+        parts.prior.save(run / "prior")
+    save_weights(run / "model.safetensors", parts.model)
+    write_text(run / "README.md", model_card(parts.config))
