@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
+from unboxed.attention.base import Aligner
+from unboxed.attention.chunks import in_chunks
+from unboxed.attention.sgraf import SimilarityReasoning
+from unboxed.attention.sgraf_heads import AttentionFilter
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.batching import Batcher
@@ -18,7 +22,7 @@ from unboxed.priors.semantic import SemanticPrior
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes import RECIPES
 from unboxed.recipes.model import MatchingModel
-from unboxed.recipes.pairs import TrainingStep, in_chunks
+from unboxed.recipes.pairs import TrainingStep
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sgr import SAF
 from unboxed.regions.store import RegionStore
@@ -36,6 +40,8 @@ CASES: dict[str, dict[str, Any]] = {
     "scan": {"warm_up": 0.0},
     "bfan": {"contrast": "npair"},
     "sgr": {"reasoning_dropout": 0.0},
+    "saf": {"reasoning_dropout": 0.0},
+    "saf, gates by caption": {"reasoning_dropout": 0.0, "gates_by_caption": True},
     "npair": {"map": "features", "hidden": 0.0},
     "sprm": {"contrast": "infonce"},
 }
@@ -44,11 +50,11 @@ CASES: dict[str, dict[str, Any]] = {
 @cache
 def _world(world: World, name: str) -> tuple[MatchingModel, PairedBatch]:
     """A model in training and a batch of 48 captions, in double precision."""
-    options = RECIPES[name](**{**SMALL, "schedule": SCHEDULE, **CASES.get(name, {})})
+    options = RECIPES[name.partition(",")[0]](**{**SMALL, "schedule": SCHEDULE, **CASES.get(name, {})})
     store, examples = RegionStore.open(world[1]), load_dataset(world[0]).split("train").examples
     captions = [caption.text for example in examples for caption in example.captions]
     vocabulary = Vocabulary.from_captions(captions, 1)
-    config = RunConfig(name, options, store.settings, store.feature_blocks, store.class_names, {})
+    config = RunConfig(name.partition(",")[0], options, store.settings, store.feature_blocks, store.class_names, {})
     prior = None
     if options.needs_prior:
         prior = SemanticPrior.build(PriorSettings(), store.class_names, captions=captions, images=())
@@ -101,16 +107,43 @@ def _kept(model: MatchingModel, batch: PairedBatch, chunk: int) -> int:
     return sum(kept.values())
 
 
-@pytest.mark.parametrize("name", ["ckd", "infoground", "scan"])
+@pytest.mark.parametrize("name", ["ckd", "infoground", "scan", "saf"])
 def test_only_the_pairs_of_a_chunk_are_in_memory(name: str, tiny_world: World) -> None:
     model, batch = _world(tiny_world, name)
     assert _kept(model, batch, 4) < 0.2 * _kept(model, batch, 0)
 
 
-def test_batch_norms_of_pairs_are_refused(tiny_world: World) -> None:
+@pytest.mark.parametrize("name", ["saf", "saf, gates by caption"])
+def test_the_gates_of_a_chunk_are_normalized_with_those_of_all(name: str, tiny_world: World) -> None:
+    model, batch = _world(tiny_world, name)
+    aligner = cast(SimilarityReasoning, model.aligner)
+    norm = cast(AttentionFilter, aligner.head).norm
+    found: list[list[torch.Tensor]] = []
+    for chunk, block_bytes in ((0, 2**28), (7, 2**28), (20, 1)):
+        norm.reset_running_stats()
+        aligner.block_bytes = block_bytes
+        loss, gradients = _step(model, batch, chunk)
+        found.append([loss, *gradients.values(), *(buffer.clone() for buffer in norm.buffers())])
+    for others in found[1:]:  # the running statistics too: the second pass and the backward pass do not change them
+        for one, other in zip(found[0], others, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
+
+
+class _OfPairs(SimilarityReasoning):
+    """An attention with norms over pairs that does not say how to compute them in chunks."""
+
+    scores_in_chunks = Aligner.scores_in_chunks
+
+
+def test_norms_of_pairs_that_have_no_passes_for_chunks_are_refused(tiny_world: World) -> None:
     model, batch = _world(tiny_world, "saf")
-    with pytest.raises(RunError, match="--chunk would change the batch norms of SimilarityReasoning"):
-        model.loss(batch, TrainingStep(0, 10, chunk=4))
+    aligner = model.aligner
+    try:
+        aligner.__class__ = _OfPairs
+        with pytest.raises(RunError, match="--chunk would change the norms of _OfPairs"):
+            model.loss(batch, TrainingStep(0, 10, chunk=4))
+    finally:
+        aligner.__class__ = SimilarityReasoning
 
 
 def test_what_does_not_fit_together_is_refused_before_anything_of_a_run_is_written(
@@ -118,12 +151,10 @@ def test_what_does_not_fit_together_is_refused_before_anything_of_a_run_is_writt
 ) -> None:
     data, store = tiny_world
     settings = FitSettings(data, tmp_path / "run", store, chunk=4)
-    with pytest.raises(RunError, match="--chunk would change the batch norms"):
-        fit("saf", SAF(), settings)
     with pytest.raises(RegionsError, match="With 36 channels every image has 36 regions"):
-        fit("saf", SAF(region_channels=36), replace(settings, chunk=0))
+        fit("saf", SAF(region_channels=36), settings)
     assert not list((tmp_path / "run").glob("*.*"))
-    fit("saf", SAF(schedule=Schedule(epochs=1, images_per_batch=8), joint_width=8), replace(settings, chunk=0))
+    fit("saf", SAF(schedule=Schedule(epochs=1, images_per_batch=8), joint_width=8), settings)
 
 
 def test_a_negative_chunk_is_refused(tmp_path: Path) -> None:

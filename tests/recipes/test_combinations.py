@@ -78,7 +78,6 @@ def test_members_share_a_pretrained_encoder_and_answer_with_the_mean_of_their_ma
 @pytest.mark.parametrize(
     ("name", "options", "settings", "message"),
     [
-        ("saf", {}, {"chunk": 2}, "leave it out"),
         ("sgr", {"region_channels": 3}, {}, "--region-channels 0"),
         ("npair", {}, {}, "leave out --regions"),
     ],

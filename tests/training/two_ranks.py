@@ -43,6 +43,9 @@ OPTIONS: dict[str, dict[str, object]] = {
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
 
+CHUNKS = {"saf": 7}
+"""Captions at a time of each of several processes; one process holds all."""
+
 
 def options_of(name: str) -> RecipeConfig:
     """The options of a recipe without random numbers but those of the batches."""
@@ -83,7 +86,8 @@ def train(name: str, data: Path, store: Path, out: Path) -> None:
     """Train a recipe; the first process writes the losses of every step."""
     entries: list[dict[str, float]] = []
     regions = None if name == "npair" else store  # whose cells the first process finds
-    settings = FitSettings(data, out / name, regions, resume=True)
+    chunk = CHUNKS.get(name, 0) if "RANK" in os.environ else 0
+    settings = FitSettings(data, out / name, regions, resume=True, chunk=chunk)
     fitting.fit(name, options_of(name), settings, report=entries.append)
     if entries:
         (out / name / "losses.json").write_text(json.dumps(entries))

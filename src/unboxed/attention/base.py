@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import nn
 
+from unboxed.attention.chunks import in_chunks
 from unboxed.errors import RunError
 
 __all__ = [
@@ -63,6 +64,10 @@ class QueryEmbeddings(NamedTuple):
 
     tensors: tuple[torch.Tensor, ...]
     mask_CQ: torch.Tensor
+
+    def part(self, rows: slice) -> QueryEmbeddings:
+        """The queries of some of the captions."""
+        return QueryEmbeddings(tuple(tensor[rows] for tensor in self.tensors), self.mask_CQ[rows])
 
 
 class Alignment(NamedTuple):
@@ -172,6 +177,34 @@ class Aligner(nn.Module, ABC):
         """
         score_BC = self.fast_scores(regions, queries, budget_bytes) if prior_BCQR is None else None
         return block_scores(self.align, regions, queries, prior_BCQR, budget_bytes) if score_BC is None else score_BC
+
+    def scores_in_chunks(
+        self,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
+        chunk: int,
+        prior_of: Callable[[slice], torch.Tensor | None],
+    ) -> torch.Tensor:
+        """`scores` with its gradient, in the memory of the pairs of `chunk` captions; see `in_chunks`.
+
+        Args:
+            regions, queries: as for `scores`.
+            chunk: captions at a time.
+            prior_of: `prior_BCQR` of some of the captions.
+
+        Raises:
+            RunError: an aligner that normalizes over pairs, and does not override this method.
+        """
+        if self.normalizes_pairs:
+            raise RunError(
+                f"--chunk would change the norms of {type(self).__name__}, whose statistics are those of all pairs; "
+                "leave it out."
+            )
+
+        def scores(rows: slice) -> tuple[torch.Tensor]:
+            return (self.scores(regions, queries.part(rows), prior_BCQR=prior_of(rows)),)
+
+        return in_chunks(scores, len(queries.mask_CQ), chunk)[0]
 
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int

@@ -20,11 +20,12 @@ from torch.utils.checkpoint import checkpoint
 
 from unboxed.attention.base import Alignment, QueryEmbeddings, RegionEmbeddings, block_scores
 from unboxed.attention.chunked_scores import BlockPlan, CaptionBlock, ImageBlock
+from unboxed.attention.chunks import in_chunks
 from unboxed.attention.cosine_attention import AttentionScorer, attend
 from unboxed.attention.dual_encoder import over_real_rows
 from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normalize
 from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
-from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, filtered
 from unboxed.errors import RegionsError
 from unboxed.runtime.dropout import Dropout
 
@@ -174,25 +175,12 @@ class SimilarityReasoning(CrossAttention):
         prior_BCQR: torch.Tensor | None = None,
     ) -> Alignment:
         """Scores in (0, 1); the rest is `CrossAttention.align` of direction "t2i"."""
-        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
-        alignment, words = align_words(self.scorer, pairs, prior_BCQR)
-        weights_BRQC, image_BD, caption_CD = words.unit_weights(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
-        mask_CN = nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
-
-        def nodes(start: int, stop: int) -> torch.Tensor:
-            block = slice(start, stop)
-            return self._nodes(
-                weights_BRQC[..., : stop - start] if paired else weights_BRQC[..., block],
-                pairs.regions_BRD,
-                pairs.queries_CQD[:, :, None] if paired else pairs.queries_CQD[block].transpose(0, 1)[None],
-                image_BD,
-                caption_CD[:, None] if paired else caption_CD[None, block],
-            )
+        alignment, nodes, blocks = self._compared(regions, queries, paired, prior_BCQR)
+        mask_CN = _node_mask(queries)
 
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
             return self._score(nodes_BCNS, mask_CN[:, None] if paired else mask_CN[start:stop])
 
-        blocks = [(0, 1)] if paired else self._blocks(weights_BRQC.shape, pairs.queries_CQD)
         if self.training and isinstance(self.head, AttentionFilter):
             # The statistics of the gates' batch norm are those of all pairs: all their nodes must exist together.
             nodes_BCNS = torch.cat([_recomputed(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
@@ -204,6 +192,57 @@ class SimilarityReasoning(CrossAttention):
 
             score_BC = torch.cat([_recomputed(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
         return alignment._replace(score_BC=score_BC.T if paired else score_BC)
+
+    def _compared(
+        self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool, prior_BCQR: torch.Tensor | None
+    ) -> tuple[Alignment, Callable[[int, int], torch.Tensor], list[tuple[int, int]]]:
+        """The alignment, whose score is not SGR's or SAF's, a function from a block to its nodes, and the blocks."""
+        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
+        alignment, words = align_words(self.scorer, pairs, prior_BCQR)
+        weights_BRQC, image_BD, caption_CD = words.unit_weights(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
+
+        def nodes(start: int, stop: int) -> torch.Tensor:
+            block = slice(start, stop)
+            return self._nodes(
+                weights_BRQC[..., : stop - start] if paired else weights_BRQC[..., block],
+                pairs.regions_BRD,
+                pairs.queries_CQD[:, :, None] if paired else pairs.queries_CQD[block].transpose(0, 1)[None],
+                image_BD,
+                caption_CD[:, None] if paired else caption_CD[None, block],
+            )
+
+        return alignment, nodes, [(0, 1)] if paired else self._blocks(weights_BRQC.shape, pairs.queries_CQD)
+
+    def scores_in_chunks(
+        self,
+        regions: RegionEmbeddings,
+        queries: QueryEmbeddings,
+        chunk: int,
+        prior_of: Callable[[slice], torch.Tensor | None],
+    ) -> torch.Tensor:
+        """As `Aligner.scores_in_chunks`. In training, SAF first computes the gates of all pairs, one number a node.
+
+        Their batch norm sees all of them, once; the second pass has the normalized gates.
+        """
+        head = self.head
+
+        def all_pairs(compute: Callable[[slice], torch.Tensor]) -> torch.Tensor:
+            return in_chunks(lambda rows: (compute(rows),), len(queries.mask_CQ), chunk)[0]
+
+        if not (self.training and isinstance(head, AttentionFilter)):
+            return all_pairs(lambda rows: self.scores(regions, queries.part(rows), prior_BCQR=prior_of(rows)))
+
+        def of_nodes(function: Callable[[torch.Tensor, slice], torch.Tensor], rows: slice) -> torch.Tensor:
+            _, nodes, blocks = self._compared(regions, queries.part(rows), False, prior_of(rows))
+
+            def of_block(start: int, stop: int) -> torch.Tensor:
+                return function(nodes(start, stop), slice(rows.start + start, rows.start + stop))
+
+            return torch.cat([_recomputed(of_block, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+
+        gate_BCN = all_pairs(partial(of_nodes, lambda nodes, _: head.gate(nodes)[..., 0]))
+        opened_BCN = head.opened(gate_BCN, _node_mask(queries))
+        return all_pairs(partial(of_nodes, lambda nodes, rows: self._squashed(filtered(nodes, opened_BCN[:, rows]))))
 
     def fast_scores(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, budget_bytes: int
@@ -226,8 +265,8 @@ class SimilarityReasoning(CrossAttention):
             if self.head.by_caption or empty_C.any():
                 return None
             blocks = list(plan.blocks(grams=False))
-            filtered = self.head.of_blocks([of_block(lambda nodes: nodes, *block) for block in blocks])
-            for (images, captions), vectors_BCS in zip(blocks, filtered, strict=True):
+            found = self.head.of_blocks([of_block(lambda nodes: nodes, *block) for block in blocks])
+            for (images, captions), vectors_BCS in zip(blocks, found, strict=True):
                 score_BC[images.number_B[:, None], captions.number_C] = self._squashed(vectors_BCS)
             return score_BC
         with nullcontext() if recomputed else self._merged():
@@ -308,6 +347,11 @@ class SimilarityReasoning(CrossAttention):
         caption_bytes = 3 * images * queries * words_CQD.shape[2] * words_CQD.element_size()
         size = max(1, self.block_bytes // max(1, caption_bytes))
         return [(start, min(start + size, captions)) for start in range(0, captions, size)]
+
+
+def _node_mask(queries: QueryEmbeddings) -> torch.Tensor:
+    """True for real nodes `[C, 1 + Q]`; that of the whole image and caption, the first, always is."""
+    return nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
 
 
 def _recomputed(function: Callable[[int, int], torch.Tensor], start: int, stop: int, keep: bool) -> torch.Tensor:

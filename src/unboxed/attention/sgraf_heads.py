@@ -17,7 +17,7 @@ from torch.nn.functional import linear
 from unboxed.attention.normalize import SharedBatchNorm, l2_normalize
 from unboxed.attention.scan import xavier_linear
 
-__all__ = ["AttentionFilter", "GraphReasoning", "GraphStep"]
+__all__ = ["AttentionFilter", "GraphReasoning", "GraphStep", "filtered"]
 
 
 class GraphStep(nn.Module):
@@ -105,20 +105,22 @@ class AttentionFilter(nn.Module):
         if mask is None:
             mask = torch.ones_like(nodes[..., 0], dtype=torch.bool)
         gate = self.gate(nodes)[..., 0]
+        return filtered(nodes, self.opened(gate, mask))
+
+    def opened(self, gate: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The normalized gates in (0, 1), 0 where not real, from the results `[B, C, N]` of `gate` and the mask."""
         real = mask.expand_as(gate)
         if self.by_caption and self.training:
             each = zip(gate.unbind(dim=1), real.unbind(dim=1), strict=True)
-            opened = torch.stack([self._opened(*caption) for caption in each], dim=1)
-        else:
-            opened = self._opened(gate, real)
-        return _filtered(nodes, opened)
+            return torch.stack([self._opened(*caption) for caption in each], dim=1)
+        return self._opened(gate, real)
 
     def of_blocks(self, blocks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The results for blocks of nodes `[..., N, S]`, all real; the batch norm's statistics are those of all."""
         gates = [self.gate(nodes)[..., 0] for nodes in blocks]
         opened = self.norm(torch.cat([gate.flatten() for gate in gates])[:, None])[:, 0].sigmoid()
         parts = opened.split([gate.numel() for gate in gates])
-        return [_filtered(nodes, part.view(nodes.shape[:-1])) for nodes, part in zip(blocks, parts, strict=True)]
+        return [filtered(nodes, part.view(nodes.shape[:-1])) for nodes, part in zip(blocks, parts, strict=True)]
 
     def _opened(self, gate: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """The normalized gates in (0, 1); 0 where not real."""
@@ -127,7 +129,7 @@ class AttentionFilter(nn.Module):
         return opened
 
 
-def _filtered(nodes: torch.Tensor, opened: torch.Tensor) -> torch.Tensor:
+def filtered(nodes: torch.Tensor, opened: torch.Tensor) -> torch.Tensor:
     """The mean of nodes `[..., N, S]` weighted by gates `[..., N]`, scaled to unit length."""
     weight = opened / opened.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(opened.dtype).tiny)
     return l2_normalize((weight[..., None, :] @ nodes)[..., 0, :])

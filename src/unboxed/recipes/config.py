@@ -109,7 +109,6 @@ class RecipeConfig:
         word_network: the attention has a network of its own for words or phrases, more than a linear map, which stays
             with `word_state="mean"`.
         has_cosines: the attention is one of cosines of queries and regions.
-        normalizes_pairs: the score of a pair depends on the other pairs of a batch, through batch norms.
         revision: number of changes of the code after which a fit with the same options ends with other scores, beyond
             rounding; the cells of a comparison of another revision are trained again.
         negatives: words that replace nouns and make a caption false: `lm` (chosen by a language model), `random`
@@ -157,7 +156,6 @@ class RecipeConfig:
     paper: ClassVar[str] = ""
     word_network: ClassVar[bool] = False
     has_cosines: ClassVar[bool] = True
-    normalizes_pairs: ClassVar[bool] = False
     revision: ClassVar[int] = 0
 
     negatives: Literal["lm", "random", "none"] = "none"

@@ -54,9 +54,7 @@ class CaptionEmbeddings(NamedTuple):
 
     def part(self, rows: slice) -> CaptionEmbeddings:
         """Some of the captions."""
-        tensors = tuple(tensor[rows] for tensor in self.queries.tensors)
-        queries = QueryEmbeddings(tensors, self.queries.mask_CQ[rows])
-        return CaptionEmbeddings(queries, self.phrase_CPQ[rows], self.affinity_CPE[rows], self.units)
+        return CaptionEmbeddings(self.queries.part(rows), self.phrase_CPQ[rows], self.affinity_CPE[rows], self.units)
 
     def to(self, device: torch.device | str) -> CaptionEmbeddings:
         """The same embeddings on `device`."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from unboxed.attention.base import QueryEmbeddings
+from unboxed.attention.chunks import in_chunks
 from unboxed.objectives.contrastive import word_npair
 from unboxed.recipes.model import MatchingModel
-from unboxed.recipes.pairs import in_chunks
 from unboxed.runtime.ranks import gather_results
 from unboxed.text.recurrent import RecurrentEncoder
 

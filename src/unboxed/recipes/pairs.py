@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from unboxed.attention.base import Aligner, Alignment
+from unboxed.attention.chunks import in_chunks
 from unboxed.attention.matched import Constrainable, MatchedAttention
 from unboxed.attention.ranking import PRIOR_FLOOR, mean_weights
-from unboxed.errors import RunError
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, combines_prior, phrase_prior
 from unboxed.types import PairedBatch
 
-__all__ = ["Pairs", "TrainingStep", "in_chunks", "phrase_logits"]
+__all__ = ["Pairs", "TrainingStep", "phrase_logits"]
 
 
 class TrainingStep(NamedTuple):
@@ -80,7 +78,8 @@ class Pairs:
         if "alignment" in vars(self):
             return self.alignment.score_BC
         if self._chunk:
-            return in_chunks(self._scores_of, len(self.captions.phrase_CPQ), self._chunk)[0]
+            queries, prior_of = self.captions.queries, lambda rows: self._prior_of(self.captions.part(rows))
+            return self.aligner.scores_in_chunks(self.images.regions, queries, self._chunk, prior_of)
         return self.aligner.scores(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
 
     def score_with(self, image_of_C: torch.Tensor) -> torch.Tensor:
@@ -91,7 +90,7 @@ class Pairs:
     @cached_property
     def match(self) -> tuple[torch.Tensor, torch.Tensor]:
         """How well each query is matched in each image, `[B, C, Q]`, and the scores `[B, C]`."""
-        if self._chunk:
+        if self._chunk and not self.aligner.normalizes_pairs:
             matched_BCQ, score_BC = in_chunks(self._match_of, len(self.captions.phrase_CPQ), self._chunk)
             return matched_BCQ, score_BC
         return self.aligner.match(self.images.regions, self.captions.queries, prior_BCQR=self._prior_BCQR)
@@ -100,16 +99,7 @@ class Pairs:
     def _chunk(self) -> int:
         """Captions at a time; 0 for all of them."""
         chunk = self.training_step.chunk if torch.is_grad_enabled() else 0
-        if chunk and self.aligner.normalizes_pairs:
-            raise RunError(
-                f"--chunk would change the batch norms of {type(self.aligner).__name__}, whose statistics are those of "
-                "all pairs, and which is computed in blocks anyway; leave it out."
-            )
         return chunk if chunk < len(self.captions.phrase_CPQ) else 0
-
-    def _scores_of(self, rows: slice) -> tuple[torch.Tensor]:
-        part = self.captions.part(rows)
-        return (self.aligner.scores(self.images.regions, part.queries, prior_BCQR=self._prior_of(part)),)
 
     def _match_of(self, rows: slice) -> tuple[torch.Tensor, torch.Tensor]:
         part = self.captions.part(rows)
@@ -209,22 +199,6 @@ class Pairs:
     def _paired_prior_1CPR(self) -> torch.Tensor | None:
         """The prior of each caption's phrases in its image; None without a prior."""
         return phrase_prior(self.paired_images, self.captions, paired=True)
-
-
-def in_chunks(compute: Callable[[slice], tuple[torch.Tensor, ...]], total: int, chunk: int) -> tuple[torch.Tensor, ...]:
-    """What `compute` gives for consecutive slices, joined along axis 1, with the gradient of the whole.
-
-    Only the results are kept for the backward pass, which computes each chunk again: in memory are the numbers of one
-    chunk, however large the batch is. It costs a second forward pass of the pairs.
-
-    Args:
-        compute: from a slice to tensors with the slice along axis 1.
-        total: the length of that axis.
-        chunk: the largest length of a slice.
-    """
-    slices = [slice(first, min(first + chunk, total)) for first in range(0, total, chunk)]
-    found = [checkpoint(compute, rows, use_reentrant=False) for rows in slices]
-    return tuple(torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
 
 
 def phrase_logits(attention_CQR: torch.Tensor, phrase_CPQ: torch.Tensor) -> torch.Tensor:

@@ -92,7 +92,6 @@ class SAF(_Reasoning):
     """
 
     attention: ClassVar[str] = "cross attention; a filter over similarity vectors"
-    normalizes_pairs: ClassVar[bool] = True
 
     gates_by_caption: bool = False
 

@@ -25,11 +25,6 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         RunError: options that do not go together.
         ModelError: a pretrained model of language that cannot be had.
     """
-    if settings.chunk and options.normalizes_pairs:
-        raise RunError(
-            "--chunk would change the batch norms of this recipe, whose statistics are those of all pairs, and which "
-            "is computed in blocks anyway; leave it out."
-        )
     if options.text != "gru":
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
