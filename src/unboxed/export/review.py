@@ -6,7 +6,6 @@ request.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +23,14 @@ from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
 from unboxed.runtime.atomic import write_text
 from unboxed.visualization.draw import PALETTE, ink
-from unboxed.visualization.html import html_template, thumbnail_data_uri
+from unboxed.visualization.html import html_template, inline_text, thumbnail_data_uri
 
 __all__ = ["write_review"]
 
+_SCRIPTS = ("correct/elements.js", "correct/box_editor.js", "correct/correct.js", "replay.js", "review.js")
 _BINS = 40
 _FILTERS = 14  # names to filter by
+_LONG_SIDE = 640  # of an image on the page, in pixels; boxes are drawn on it
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def write_review(
         calls_classes=options.classes is not None,
         names=[name for name, _ in names.most_common(_FILTERS)],
         palette=[(colour, ink(colour)) for colour in PALETTE],
-        studio=shlex.join(["unboxed", "studio", str(facts.get("Run", "RUN")), "--labels", str(out)]),
-        corrections=None if out is None else companion(out, "corrections").name,
-        states=_states([written[card.name] for card in cards], labelled.corrections.values()),
+        styles=inline_text("unboxed.export", "correct/correct.css"),
+        scripts=inline_text("unboxed.export", *_SCRIPTS),
+        corrections=None if out is None else _corrections(out, labelled, [written[card.name] for card in cards]),
         **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
     )
     write_text(path, page)
@@ -128,8 +129,12 @@ def _histogram(boxes: Sequence[LabelledBox]) -> dict[str, Any]:
         "low": float(low),
         "high": float(high),
         "bars": [round(float(count / max(counts.max(), 1)), 3) for count in counts],
-        "scores": [round(box.score, 4) for box in boxes],
-        "confidences": [_confidence(box) for box in boxes],
+        "sliders": {
+            "scores": [round(box.score, 4) for box in boxes],
+            "confidences": [_confidence(box) for box in boxes],
+            "low": float(low),
+            "high": float(high),
+        },
         "calibrated": any(box.confidence is not None for box in boxes),
     }
 
@@ -152,11 +157,13 @@ def _doubt(image: LabelledImage, options: SelectionOptions) -> tuple[bool, float
     return not selected, min(selected, default=-max((box.score for box in image.boxes), default=0.0))
 
 
-def _states(shown: Sequence[CorrectedImage], known: Iterable[CorrectedImage]) -> dict[str, Any]:
-    """The lines of a file of corrections: `labels` and `history` of each image shown, and `others` of the rest."""
+def _corrections(out: Path, labelled: Labelled, shown: Sequence[CorrectedImage]) -> dict[str, Any]:
+    """The name of the file of corrections and its lines: `labels` and `history` of each image shown, `others`."""
     names = {state.labelled.name for state in shown}
-    rest = [state for state in known if state.labelled.name not in names]
+    rest = [state for state in labelled.corrections.values() if state.labelled.name not in names]
     return {
+        "file": companion(out, "corrections").name,
+        "names": list(labelled.selection.categories),
         "labels": [image_to_json(state.labelled) for state in shown],
         "history": [_lines(state) for state in shown],
         "others": [line for state in rest for line in (image_to_json(state.labelled), *_lines(state))],
@@ -171,7 +178,7 @@ def _card(image: LabelledImage, path: Path, written: CorrectedImage) -> _Card:
     numbers = {(box.label.category, box.label.box): box.number for box in written.boxes if box.verdict != "rejected"}
     return _Card(
         name=image.name,
-        image=thumbnail_data_uri(open_image(path)),
+        image=thumbnail_data_uri(open_image(path), _LONG_SIDE),
         shape=image.width / image.height,
         rows=[
             _row(box, number, image, numbers.get((box.category, box.box)))
@@ -186,7 +193,7 @@ def _row(box: LabelledBox, number: int, image: LabelledImage, label: int | None)
     return _Row(
         number=number,
         label=label,
-        colour=number % len(PALETTE),
+        colour=(number if label is None else label) % len(PALETTE),
         name=box.category,
         score=round(box.score, 4),
         confidence=None if box.confidence is None else _confidence(box),

@@ -49,7 +49,7 @@ __all__ = ["Studio", "create_app"]
 
 T = TypeVar("T")
 
-_PAGE = Path(__file__).parent / "page"
+_PAGE = (Path(__file__).parent / "page", Path(__file__).parents[1] / "export" / "correct")
 _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -92,7 +92,9 @@ class Studio:
 
 def create_app(studio: Studio) -> ASGIApp:
     """The service as an ASGI application, behind the checks of `SecurityMiddleware`."""
-    page = {path.name: path.read_bytes() for path in _PAGE.iterdir() if path.suffix in _MEDIA_TYPES}
+    page = {
+        path.name: path.read_bytes() for folder in _PAGE for path in folder.iterdir() if path.suffix in _MEDIA_TYPES
+    }
     service = _Service(studio)
     app = FastAPI(
         title="unboxed studio",

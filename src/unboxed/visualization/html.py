@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import re
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
-__all__ = ["html_template", "jpeg_data_uri", "thumbnail_data_uri"]
+__all__ = ["html_template", "inline_text", "jpeg_data_uri", "thumbnail_data_uri"]
 
 
 @cache
@@ -30,6 +32,16 @@ def html_template(package: str, name: str) -> jinja2.Template:
         lstrip_blocks=True,
     )
     return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+def inline_text(package: str, *names: str) -> Markup:
+    """Style sheets or JavaScript modules of a package for a `style` or `script` element of a page.
+
+    Modules become one: those that a module imports come before it, and `import` and `export` are left out.
+    """
+    folder = files(package)
+    texts = [folder.joinpath(name).read_text(encoding="utf-8") for name in names]
+    return Markup(re.sub(r"^import .*;\n|^export ", "", "\n".join(texts), flags=re.MULTILINE))
 
 
 def jpeg_data_uri(image: Image.Image, quality: int) -> str:

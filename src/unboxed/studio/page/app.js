@@ -1,6 +1,6 @@
 // The page as a whole: its views, its colour theme and the dialog for its token.
 
-import { getJson, openSession, setTokenPrompt } from "./api.js";
+import { getJson, openSession, pictureUrl, sendJson, setTokenPrompt } from "./api.js";
 import { BrowseView } from "./browse.js";
 import { CorrectView } from "./correct.js";
 import { $, create, showAlert } from "./elements.js";
@@ -101,6 +101,19 @@ function promptForToken() {
   return tokenPrompt;
 }
 
+// The labels to correct, which the service keeps.
+const LABELS = {
+  list: (start, count) => getJson("api/labels", { start, count }),
+  image: (id) => getJson(`api/labels/${encodeURIComponent(id)}`),
+  change: ({ photo, changes }, change) => sendJson(`api/labels/${encodeURIComponent(photo.id)}`, { ...change, changes }),
+  picture: (id) => pictureUrl(id, "full"),
+};
+
+function correctedFiles() {
+  const link = (form, textContent) => create("a", { className: "quiet little", href: `api/corrected/${form}`, download: "", textContent });
+  return create("span", {}, link("coco", "COCO"), " ", link("csv", "CSV"));
+}
+
 async function start() {
   listenToTheme();
   setTokenPrompt(promptForToken);
@@ -121,7 +134,8 @@ async function start() {
   };
   views.search = new SearchView(info, open);
   views.browse = new BrowseView(info, open);
-  views.correct = new CorrectView(info);
+  $("no-labels").hidden = info.labels !== null;
+  if (info.labels !== null) views.correct = new CorrectView($("correct"), LABELS, info.palette, create("span", {}, "Download all"), correctedFiles());
   listenToTabs();
   document.documentElement.dataset.ready = "yes";
 }

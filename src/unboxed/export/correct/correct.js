@@ -1,29 +1,71 @@
-// The view that corrects the boxes of `unboxed label`.
+// The view that corrects the boxes of `unboxed label`: in the studio and on the review page.
 
-import { getJson, pictureUrl, sendJson } from "./api.js";
 import { BoxEditor } from "./box_editor.js";
 import { $, create, formatCount, formatNumber, setColours, showAlert } from "./elements.js";
 
 const PAGE = 200;
 
+const VIEW = `
+<div class="filters">
+  <label>Images <select id="which"><option value="open">not checked</option><option value="all">all</option><option value="checked">checked</option></select></label>
+  <span><button id="previous-image" class="quiet little" type="button" aria-keyshortcuts="[">Previous</button>
+  <button id="next-image" class="quiet little" type="button" aria-keyshortcuts="]">Next</button></span>
+  <p id="correct-about" class="fine" role="status"></p>
+</div>
+<div id="correct-alert" class="alert" role="alert" hidden></div>
+<p id="correct-status" class="visually-hidden" role="status"></p>
+<div class="workbench">
+  <div class="card stage">
+    <p id="correct-name" class="fine"></p>
+    <div id="editor" class="picture-frame"></div>
+    <ul id="correct-captions" class="captions"></ul>
+  </div>
+  <aside class="card results" aria-label="Boxes of the image">
+    <h2>Boxes</h2>
+    <datalist id="names"></datalist>
+    <ol id="boxes" class="boxes"></ol>
+    <div class="downloads">
+      <button id="add-box" class="quiet little" type="button" aria-keyshortcuts="n">Add a box</button>
+      <button id="undo" class="quiet little" type="button" aria-keyshortcuts="u">Undo</button>
+      <button id="checked" class="strong little" type="button" aria-keyshortcuts="c">Checked, next</button>
+    </div>
+    <div id="correct-downloads" class="downloads"></div>
+    <details class="keys">
+      <summary>Keys</summary>
+      <dl>
+        <dt>Tab</dt><dd>from box to box</dd>
+        <dt>arrows</dt><dd>move the box; with Shift its right and lower edges; with Alt ten times as far</dd>
+        <dt>A, X, Delete</dt><dd>accept, reject, delete the box</dd>
+        <dt>Enter</dt><dd>edit the name, then back to the box</dd>
+        <dt>N, U</dt><dd>new box, undo</dd>
+        <dt>C, [, ]</dt><dd>checked and next image, previous, next</dd>
+      </dl>
+    </details>
+  </aside>
+</div>`;
+
+/**
+ * `store` has the images and keeps their corrections:
+ * `list(start, count)` gives `{ photos: [{ id, name, checked }], names, checked, all, precision }`,
+ * `image(id)` an image with its boxes, `change(image, change)` the image after a change, and `picture(id)` its address.
+ * `downloads` are shown below the boxes. `palette` has pairs of a colour and its text colour.
+ */
 export class CorrectView {
-  constructor(info) {
-    this.info = info;
+  constructor(place, store, palette, ...downloads) {
+    Object.assign(this, { place, store, palette });
     this.entries = []; // of the list, in the order of review
     this.position = -1;
     this.image = null;
     this.selected = null;
     this.waiting = Promise.resolve(); // changes are sent one after another
-    this.listed = false;
-    $("no-labels").hidden = info.labels !== null;
-    $("correct-bar").hidden = $("correct-workbench").hidden = info.labels === null;
-    if (info.labels === null) return;
     this.editor = new BoxEditor({
       onSelect: (number) => this.select(number),
       onMove: (number, edges) => this.change({ action: "move", box: number, edges }),
       onDraw: (edges) => this.add(edges),
     });
+    place.innerHTML = VIEW;
     $("editor").append(this.editor.element);
+    $("correct-downloads").append(...downloads);
     $("which").onchange = () => this.go(0, 1);
     $("previous-image").onclick = () => this.go(this.position - 1, -1);
     $("next-image").onclick = () => this.go(this.position + 1, 1);
@@ -35,14 +77,22 @@ export class CorrectView {
 
   /** Called when the view is shown; the first time, it loads the list of images. */
   async onShown() {
-    if (this.info.labels === null || this.listed) return;
-    this.listed = true;
-    await this.go(0, 1);
+    if (!this.entries.length) await this.go(0, 1);
+  }
+
+  /** Shows the image at a position of the list, with one of its boxes selected. The list is loaded again. */
+  async openImage(position, number = null) {
+    await this.waiting;
+    this.entries = [];
+    while (this.entries.length <= position && (await this.more())); // a page at a time
+    await this.open(position);
+    this.select(number);
+    if (number !== null) this.editor.focus(number);
   }
 
   // Loads further entries of the list. Returns false at its end.
   async more() {
-    const list = await getJson("api/labels", { start: this.entries.length, count: PAGE });
+    const list = await this.store.list(this.entries.length, PAGE);
     this.entries.push(...list.photos);
     this.names = list.names;
     this.showProgress(list);
@@ -63,7 +113,7 @@ export class CorrectView {
         const { checked } = this.entries[at];
         if ($("which").value === "all" || checked === ($("which").value === "checked")) return await this.open(at);
       }
-      if (!this.image || $("which").value !== "all") showAlert($("correct-alert"), step > 0 ? "There are no further images of this kind." : "This is the first image of this kind.");
+      showAlert($("correct-alert"), `This is the ${step > 0 ? "last" : "first"} image${$("which").value === "all" ? "" : " of this kind"}.`);
     } catch (error) {
       showAlert($("correct-alert"), error.message, { label: "Try again", run: () => this.go(position, step) });
     }
@@ -72,9 +122,9 @@ export class CorrectView {
   async open(position) {
     this.position = position;
     const { id, name } = this.entries[position];
-    const image = await getJson(`api/labels/${encodeURIComponent(id)}`);
+    const image = await this.store.image(id);
     showAlert($("correct-alert"));
-    this.editor.show(pictureUrl(id, "full"), [image.photo.width, image.photo.height], name);
+    this.editor.show(this.store.picture(id), [image.photo.width, image.photo.height], name);
     $("correct-name").textContent = name;
     $("correct-captions").replaceChildren(...image.captions.map((caption) => create("li", { textContent: caption })));
     this.selected = null;
@@ -94,13 +144,18 @@ export class CorrectView {
   redraw() {
     const drawn = this.image.boxes.map((box) => ({ ...box, box: [...box.box], colours: this.colours(box.number), rejected: box.verdict === "rejected" }));
     this.editor.setBoxes(drawn, this.selected);
-    const focused = document.activeElement?.id;
+    const field = document.activeElement;
+    const typing = field.matches("#boxes input");
+    if (typing && field.value !== field.defaultValue) return; // its row is drawn again when its text is saved
+    const selected = typing && field.selectionEnd > field.selectionStart;
     $("boxes").replaceChildren(...this.image.boxes.map((box) => this.row(box)));
-    if (focused?.startsWith("box-")) $(focused)?.focus({ preventScroll: true });
+    if (!field.id.startsWith("box-")) return;
+    $(field.id)?.focus({ preventScroll: true });
+    if (selected) $(field.id)?.select();
   }
 
   colours(number) {
-    return this.info.palette[number % this.info.palette.length];
+    return this.palette[number % this.palette.length];
   }
 
   // A row of the list: the number of the box, its name and phrase, and buttons.
@@ -108,13 +163,16 @@ export class CorrectView {
     const { number, name, phrase, verdict, score, confidence } = box;
     const about = `${name}, box ${number + 1}`;
     const field = (kind, value, label, list) => {
-      const input = create("input", { id: `box-${kind}-${number}`, value, maxLength: 500, "aria-label": `${label} of ${about}`, autocomplete: "off", spellcheck: false });
+      const input = create("input", { id: `box-${kind}-${number}`, value, defaultValue: value, maxLength: 500, "aria-label": `${label} of ${about}`, autocomplete: "off", spellcheck: false });
       if (list) input.setAttribute("list", list);
       input.onfocus = () => this.select(number);
       input.onchange = () => this.change({ action: kind === "name" ? "rename" : "phrase", box: number, text: input.value });
       input.onkeydown = (event) => {
+        if (event.key !== "Escape" && event.key !== "Enter") return;
+        event.preventDefault();
         if (event.key === "Escape") input.value = value;
-        if (event.key === "Escape" || event.key === "Enter") this.editor.focus(number);
+        this.editor.focus(number);
+        if (event.key === "Escape") this.redraw();
       };
       return input;
     };
@@ -151,14 +209,13 @@ export class CorrectView {
     const { id } = this.image.photo;
     this.waiting = this.waiting.then(async () => {
       if (this.image.photo.id !== id) return;
-      const path = `api/labels/${encodeURIComponent(id)}`;
       try {
-        const { text, edges, ...rest } = change;
-        const image = await sendJson(path, { ...rest, text, edges: edges?.map((edge) => Math.round(edge * 100) / 100), changes: this.image.changes });
+        const edges = change.edges?.map((edge) => Math.round(edge * 100) / 100);
+        const image = await this.store.change(this.image, { ...change, edges });
         showAlert($("correct-alert"));
         this.afterChange(change, image);
       } catch (error) {
-        const image = await getJson(path).catch(() => this.image);
+        const image = await this.store.image(id).catch(() => this.image);
         this.show(image);
         showAlert($("correct-alert"), error.message);
       }
@@ -196,14 +253,14 @@ export class CorrectView {
     const { checked } = this.image;
     await this.change({ action: checked ? "uncheck" : "check" });
     if (this.image.checked === checked) return; // it was refused
-    this.showProgress(await getJson("api/labels", { count: 1 }).catch(() => ({ checked: 0, all: this.entries.length })));
+    this.showProgress(await this.store.list(0, 1).catch(() => ({ checked: 0, all: this.entries.length })));
     if (!checked) await this.go(this.position + 1, 1);
   }
 
   // Single keys, outside of text fields and menus.
   onKey(event) {
-    if ($("view-correct").hidden || !this.image || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.matches("input, select, textarea") || document.querySelector("dialog[open]")) return;
+    if (!this.place.getClientRects().length || !this.image || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input, select, textarea") || document.querySelector("dialog[open]")?.contains(this.place) === false) return;
     const box = this.selected;
     const onBox = { a: "accept", x: "reject", Delete: "delete", Backspace: "delete" }[event.key];
     const others = {
@@ -212,10 +269,10 @@ export class CorrectView {
       c: () => this.check(),
       "[": () => this.go(this.position - 1, -1),
       "]": () => this.go(this.position + 1, 1),
-      Escape: () => this.select(null),
+      Escape: box === null ? undefined : () => this.select(null),
     };
     if (onBox && box !== null) this.keep(() => this.change({ action: onBox, box }));
-    else if (event.key === "Enter" && event.target.matches("rect")) $(`box-name-${box}`)?.select();
+    else if (event.key === "Enter" && event.target.matches("rect")) this.keep(() => $(`box-name-${box}`)?.select());
     else if (others[event.key]) this.keep(others[event.key]);
     else return;
     event.preventDefault();
