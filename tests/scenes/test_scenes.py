@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +130,31 @@ def test_nothing_half_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path / "world", train=2, val=0, test=0, progress=False, workers=1)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
+def test_the_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    draw = (
+        f"from unboxed.scenes import write_scenes; write_scenes(pathlib.Path({str(tmp_path / 'world')!r}), workers=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", f"import pathlib\nif __name__ == '__main__': {draw}"])
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not any(tmp_path.rglob("*.jpg")):  # the workers have begun
+        time.sleep(0.05)
+    workers = children.read_text().split()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    while time.monotonic() < end and any(_is_running(worker) for worker in workers):
+        time.sleep(0.05)
+    assert len(workers) >= 2 and not any(_is_running(worker) for worker in workers)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_the_detector_proposes_what_captions_mention(examples: tuple[Example, ...]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 
@@ -153,8 +155,20 @@ def _drawn(jobs: list[tuple[int, int]], workers: int) -> Iterator[DrawnImage]:
     if workers == 1 or len(jobs) < 32:
         yield from (draw_image(*job) for job in jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         yield from pool.map(draw_image, *zip(*jobs, strict=True), chunksize=16)
+
+
+def _end_with_parent() -> None:
+    """Ends this worker with its parent: one that is killed cannot stop its workers, which would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 class _Chains:
