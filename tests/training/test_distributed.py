@@ -17,17 +17,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unboxed.attention.sgraf_heads import AttentionFilter
 from unboxed.errors import DeviceError, RunError
 from unboxed.runtime.devices import Device
 from unboxed.runtime.ranks import Ranks
 from unboxed.training.auto import default_fit
 from unboxed.training.launch import process_numbers, processes, require_same_data
 from unboxed.training.options import FitSettings
-from unboxed.training.synchronized_norms import synchronized_norms
 
 PROGRAM = Path(__file__).with_name("two_ranks.py")
-NAMES = ("infoground", "ckd", "scan", "npair", "sgr", "saf")
+NAMES = ("infoground", "ckd", "scan", "npair", "sgr", "saf", "saf_by_caption")
 World = tuple[Path, Path]
 
 
@@ -149,12 +147,6 @@ def test_shares_are_consecutive_and_cover_the_batch() -> None:
         shares = [Ranks(number, 2).share(total) for number in range(2)]
         assert shares[0].start == 0 and shares[0].stop == shares[1].start and shares[1].stop == total
         assert all(share.stop > share.start for share in shares)
-
-
-def test_norms_whose_calls_differ_between_processes_are_refused() -> None:
-    message = "--gates-by-caption is for one process"
-    with pytest.raises(RunError, match=message), synchronized_norms(AttentionFilter(4, by_caption=True)):
-        pass
 
 
 def test_without_a_recipe_there_is_one_process(tiny_dataset: Path, tmp_path: Path) -> None:

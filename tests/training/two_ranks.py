@@ -40,6 +40,13 @@ OPTIONS: dict[str, dict[str, object]] = {
     "scan": {"warm_up": 0.0, "intra_caption": 0.3, "constraint": ConstraintConfig(constraints="both")},
     "sgr": {"reasoning_dropout": 0.0},
     "saf": {"reasoning_dropout": 0.0, "schedule": replace(SCHEDULE, learning_rate=0.001)},
+    "saf_by_caption": {
+        "reasoning_dropout": 0.0,
+        "gates_by_caption": True,
+        "negatives": "random",
+        "negative_count": 2,
+        "schedule": replace(SCHEDULE, learning_rate=0.001),
+    },
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
 
@@ -49,7 +56,7 @@ CHUNKS = {"saf": 7}
 
 def options_of(name: str) -> RecipeConfig:
     """The options of a recipe without random numbers but those of the batches."""
-    return RECIPES[name](**{**SMALL, **OPTIONS.get(name, {})})  # type: ignore[arg-type]
+    return RECIPES[name.partition("_")[0]](**{**SMALL, **OPTIONS.get(name, {})})  # type: ignore[arg-type]
 
 
 def make_comparable() -> None:
@@ -88,7 +95,7 @@ def train(name: str, data: Path, store: Path, out: Path) -> None:
     regions = None if name == "npair" else store  # whose cells the first process finds
     chunk = CHUNKS.get(name, 0) if "RANK" in os.environ else 0
     settings = FitSettings(data, out / name, regions, resume=True, chunk=chunk)
-    fitting.fit(name, options_of(name), settings, report=entries.append)
+    fitting.fit(name.partition("_")[0], options_of(name), settings, report=entries.append)
     if entries:
         (out / name / "losses.json").write_text(json.dumps(entries))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from unboxed.types import Array
 
 __all__ = [
     "EPSILON",
+    "CaptionBatchNorm",
     "RowBatchNorm",
     "SharedBatchNorm",
     "Standardize",
@@ -133,6 +134,50 @@ class SharedBatchNorm(nn.BatchNorm1d):
         if self.training and rows.numel() < 2:
             return _by_running_statistics(self, rows[:, None])[:, 0]
         return super().forward(rows[:, None])[:, 0]
+
+
+class CaptionBatchNorm(SharedBatchNorm):
+    """A `SharedBatchNorm` that, called with a mask, normalizes the values of each caption by themselves in training.
+
+    The running statistics follow those of the captions, one after the other, as if it were called for each.
+    """
+
+    def forward(self, values: torch.Tensor, mask_BCN: torch.Tensor | None = None) -> torch.Tensor:
+        """Values `[B, C, N]` in the same shape, those of each c by the statistics of its real ones; or rows."""
+        return super().forward(values) if mask_BCN is None else self.by_caption(values, mask_BCN)
+
+    def by_caption(
+        self,
+        value_BCN: torch.Tensor,
+        mask_BCN: torch.Tensor,
+        gathered: Callable[[torch.Tensor], torch.Tensor] = lambda own: own,
+    ) -> torch.Tensor:
+        """`forward` with a mask.
+
+        Args:
+            value_BCN: the values.
+            mask_BCN: True for real ones.
+            gathered: from numbers of the captions of this process to those of all, which the running statistics follow.
+        """
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        value_BCN, count_C = value_BCN.to(self.weight.dtype), mask_BCN.sum(dim=(0, 2))
+        axes = (0, 2)
+        mean_C = (value_BCN * mask_BCN).sum(dim=axes) / count_C
+        offset_BCN = (value_BCN - mean_C[:, None]) * mask_BCN
+        variance_C = offset_BCN.square().sum(dim=axes) / count_C
+        spread_C = gathered((variance_C * count_C / (count_C - 1)).detach())
+        means_C, counted_C = gathered(mean_C.detach()), gathered(count_C) > 1  # one value has no variance
+        few_C = count_C < 2
+        mean_C = torch.where(few_C, self.running_mean.to(mean_C.dtype), mean_C)
+        variance_C = torch.where(few_C, self.running_var.to(mean_C.dtype), variance_C)
+        with torch.no_grad():
+            self.num_batches_tracked += counted_C.sum()
+            for mean, spread in zip(means_C[counted_C], spread_C[counted_C], strict=True):
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum or 0.0)
+                self.running_var.lerp_(spread.to(self.running_var.dtype), self.momentum or 0.0)
+        inverse_C = (variance_C + self.eps).rsqrt()
+        normal_BCN = (value_BCN - mean_C[:, None]) * inverse_C[:, None]
+        return normal_BCN * self.weight + self.bias
 
 
 def _by_running_statistics(norm: nn.BatchNorm1d, rows: torch.Tensor) -> torch.Tensor:

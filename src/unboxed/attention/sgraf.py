@@ -179,7 +179,10 @@ class SimilarityReasoning(CrossAttention):
         mask_CN = _node_mask(queries)
 
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-            return self._score(nodes_BCNS, mask_CN[:, None] if paired else mask_CN[start:stop])
+            mask = mask_CN[:, None] if paired else mask_CN[start:stop]
+            if isinstance(self.head, AttentionFilter):
+                return self._squashed(self.head(nodes_BCNS, mask, paired))
+            return self._squashed(self.head(nodes_BCNS, mask))
 
         if self.training and isinstance(self.head, AttentionFilter):
             # The statistics of the gates' batch norm are those of all pairs: all their nodes must exist together.
@@ -328,10 +331,6 @@ class SimilarityReasoning(CrossAttention):
         local_KQJS = local_KMS.view(len(local_KMS), *weights_KNQJ.shape[2:], -1)
         whole_KJS = l2_normalize(self.compare_whole((image_KD[:, None] - caption_JD).square()))
         return torch.cat([whole_KJS[:, :, None], local_KQJS.transpose(1, 2)], dim=2)
-
-    def _score(self, nodes_BCNS: torch.Tensor, mask_CN: torch.Tensor) -> torch.Tensor:
-        """Scores `[B, C]` in (0, 1) of similarity vectors."""
-        return self._squashed(self.head(nodes_BCNS, mask_CN))
 
     def _squashed(self, vectors_BCS: torch.Tensor) -> torch.Tensor:
         """Scores `[B, C]` in (0, 1) of what the head makes of similarity vectors."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from unboxed.attention.normalize import SharedBatchNorm, l2_normalize
+from unboxed.attention.normalize import CaptionBatchNorm, l2_normalize
 from unboxed.attention.scan import xavier_linear
 
 __all__ = ["AttentionFilter", "GraphReasoning", "GraphStep", "filtered"]
@@ -97,23 +97,28 @@ class AttentionFilter(nn.Module):
     def __init__(self, width: int, by_caption: bool = False) -> None:
         super().__init__()
         self.gate = xavier_linear(width, 1)
-        self.norm = SharedBatchNorm()
+        self.norm = CaptionBatchNorm()
         self.by_caption = by_caption
 
-    def forward(self, nodes: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """`[B, C, N, S]` to `[B, C, S]`; without `by_caption`, `[..., N, S]` to `[..., S]`. No mask: all are real."""
+    def forward(self, nodes: torch.Tensor, mask: torch.Tensor | None = None, paired: bool = False) -> torch.Tensor:
+        """`[B, C, N, S]` to `[B, C, S]`; without `by_caption`, `[..., N, S]` to `[..., S]`. No mask: all are real.
+
+        With `paired`, of captions with one image each, `[C, 1, N, S]`, all are normalized together.
+        """
         if mask is None:
             mask = torch.ones_like(nodes[..., 0], dtype=torch.bool)
         gate = self.gate(nodes)[..., 0]
-        return filtered(nodes, self.opened(gate, mask))
+        return filtered(nodes, self.opened(gate, mask, paired))
 
-    def opened(self, gate: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def opened(self, gate: torch.Tensor, mask: torch.Tensor, paired: bool = False) -> torch.Tensor:
         """The normalized gates in (0, 1), 0 where not real, from the results `[B, C, N]` of `gate` and the mask."""
         real = mask.expand_as(gate)
-        if self.by_caption and self.training:
-            each = zip(gate.unbind(dim=1), real.unbind(dim=1), strict=True)
-            return torch.stack([self._opened(*caption) for caption in each], dim=1)
-        return self._opened(gate, real)
+        if self.by_caption and self.training and not paired:
+            normal: torch.Tensor = self.norm(gate, real)
+            return normal.sigmoid() * real
+        opened = torch.zeros_like(gate)
+        opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
+        return opened
 
     def of_blocks(self, blocks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The results for blocks of nodes `[..., N, S]`, all real; the batch norm's statistics are those of all."""
@@ -121,12 +126,6 @@ class AttentionFilter(nn.Module):
         opened = self.norm(torch.cat([gate.flatten() for gate in gates])[:, None])[:, 0].sigmoid()
         parts = opened.split([gate.numel() for gate in gates])
         return [filtered(nodes, part.view(nodes.shape[:-1])) for nodes, part in zip(blocks, parts, strict=True)]
-
-    def _opened(self, gate: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """The normalized gates in (0, 1); 0 where not real."""
-        opened = torch.zeros_like(gate)
-        opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
-        return opened
 
 
 def filtered(nodes: torch.Tensor, opened: torch.Tensor) -> torch.Tensor:

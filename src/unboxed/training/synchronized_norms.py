@@ -8,10 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import batch_norm
 
-from unboxed.attention.normalize import SharedBatchNorm
-from unboxed.attention.sgraf_heads import AttentionFilter
-from unboxed.errors import RunError
-from unboxed.runtime.ranks import sum_over_ranks
+from unboxed.attention.normalize import CaptionBatchNorm, SharedBatchNorm
+from unboxed.runtime.ranks import gather_results, sum_over_ranks
 from unboxed.training.replaced_forward import replaced_forward
 
 __all__ = ["synchronized_norms"]
@@ -20,17 +18,17 @@ __all__ = ["synchronized_norms"]
 def synchronized_norms(model: nn.Module) -> AbstractContextManager[None]:
     """A context in which the batch norms of `model` normalize by the mean and variance over all processes.
 
-    `torch.nn.SyncBatchNorm` does so on GPUs alone. All processes must call the same norms in the same order.
-
-    Raises:
-        RunError: a model that normalizes each caption by itself, so that the calls differ.
+    `torch.nn.SyncBatchNorm` does so on GPUs alone. All processes must call the same norms in the same order. A caption
+    that is normalized by itself needs its own process only; the running statistics follow the captions of all.
     """
-    if any(isinstance(module, AttentionFilter) and module.by_caption for module in model.modules()):
-        raise RunError("--gates-by-caption is for one process; leave it out, or train without --devices and --nodes.")
     return replaced_forward(model, (nn.BatchNorm1d, nn.BatchNorm2d), _normalized)
 
 
-def _normalized(norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: torch.Tensor) -> torch.Tensor:
+def _normalized(
+    norm: nn.BatchNorm1d | nn.BatchNorm2d, rows: torch.Tensor, mask_BCN: torch.Tensor | None = None
+) -> torch.Tensor:
+    if mask_BCN is not None and isinstance(norm, CaptionBatchNorm):
+        return norm.by_caption(rows, mask_BCN, gather_results)
     if isinstance(norm, SharedBatchNorm):
         return _over_all(norm, rows[:, None])[:, 0]
     return _over_all(norm, rows)
