@@ -13,6 +13,7 @@ from unboxed.attention.ranking import (
     PRIOR_FLOOR,
     Pooling,
     Ranking,
+    RegionTerms,
     phrase_scores,
     pool_words,
     rank_regions,
@@ -165,12 +166,10 @@ def test_padded_phrases_and_regions_change_nothing() -> None:
 
     found = ranked_scores(
         padded(score_PR),
-        padded(overlap_RR, 0.0),
+        RegionTerms(padded(overlap_RR, 0.0), padded(sure_R), mask_R=torch.arange(6) < 4),
         ranking,
-        padded(sure_R),
         padded(PRIOR_PR),
         mask_P=torch.arange(5) < 3,
-        mask_R=torch.arange(6) < 4,
     )
     torch.testing.assert_close(found[:3, :4], rank_regions(score_PR, REGIONS, ranking, PRIOR_PR))
 
@@ -192,20 +191,14 @@ def test_words_are_pooled_as_in_a_loop(pooling: Pooling) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"consensus": -1.0}, "at least 0"), ({"overlap_power": 0.0}, "above 0")]
+    ("option", "wrong", "message"), [("consensus", -1.0, "at least 0"), ("overlap_power", 0.0, "above 0")]
 )
-def test_weights_outside_their_range_are_refused(options: dict[str, float], message: str) -> None:
-    with pytest.raises(RunError, match=message):
-        Ranking(**options)  # type: ignore[arg-type]
+def test_weights_outside_their_range_are_refused(option: str, wrong: float, message: str) -> None:
+    for value in (wrong, float("nan"), float("inf")):
+        with pytest.raises(RunError, match=f"is {value}; it .*{message}"):
+            Ranking(**{option: value})  # type: ignore[arg-type]
 
 
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match=r"pooling is one of .*not 'median'"):
         pool_words(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool), "median")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("wrong", [{"consensus": -1.0}, {"overlap_power": 0.0}])
-def test_weights_out_of_range_are_errors(wrong: dict[str, float]) -> None:
-    for value in (*wrong.values(), float("nan"), float("inf")):
-        with pytest.raises(RunError, match=f"is {value}; it "):
-            Ranking(**dict.fromkeys(wrong, value))

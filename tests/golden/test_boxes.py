@@ -17,7 +17,7 @@ import torch
 from unboxed.attention import Ranking
 from unboxed.attention.heatmaps import hottest_point, upsampled
 from unboxed.attention.positions import cover_blocks
-from unboxed.attention.ranking import phrase_scores, ranked_scores
+from unboxed.attention.ranking import RegionTerms, phrase_scores, ranked_scores
 from unboxed.boxes import area, centre, enclosing, iou
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import METRICS, GroundedMention, mention_outcomes
@@ -53,7 +53,7 @@ def test_infoground_ranks_recall_and_pointing_of_phrases(golden: Callable[[str],
         attention_QR = fixture["in_attention"][image]
         ranking = Ranking.plain()
         score_PR = phrase_scores(attention_QR, attention_QR, pieces_Q[None], pieces_Q, ranking)
-        score_R = ranked_scores(score_PR, torch.eye(slots, dtype=torch.float64), ranking)[0]
+        score_R = ranked_scores(score_PR, RegionTerms(torch.eye(slots, dtype=torch.float64)), ranking)[0]
         best_N = score_R.argsort(descending=True, stable=True)[:10].numpy()
         top.append(best_N)
         # Slots without a box are ranked too, and then left out.

@@ -13,9 +13,9 @@ import torch
 
 import unboxed
 from unboxed.attention.points import covered_points
-from unboxed.attention.ranking import Ranking, phrase_scores, ranked_scores
+from unboxed.attention.ranking import Ranking, RegionTerms, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
-from unboxed.inference import grounding as module
+from unboxed.inference import batching
 from unboxed.inference.grounding import ground_stream, ground_together
 from unboxed.inference.results import Grounding
 from unboxed.regions.store import RegionStore
@@ -41,7 +41,7 @@ def assert_same(first: Grounding, second: Grounding) -> None:
 def test_images_grounded_together_are_grounded_as_alone(
     tiny_run: Path, tiny_dataset: Path, captions_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CAPTIONS", captions_at_once)
+    monkeypatch.setattr(batching, "_CAPTIONS", captions_at_once)
     grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
     images = []
     for number, example in enumerate(load_dataset(tiny_dataset).split("train").examples[:6]):
@@ -168,16 +168,14 @@ def test_padded_phrases_and_regions_take_no_part_in_a_ranking(ranking: Ranking) 
         overlap, sure, prior = drawn(regions, regions), drawn(regions), drawn(phrases, regions)
         area = 100 * drawn(regions)
         scores = phrase_scores(attention, value, member, content, ranking)
-        alone.append(ranked_scores(scores, overlap, ranking, sure, prior, area_R=area))
+        alone.append(ranked_scores(scores, RegionTerms(overlap, sure, area), ranking, prior))
         real = (torch.ones(phrases, dtype=torch.bool), torch.ones(regions, dtype=torch.bool))
-        parts.append((attention, value, member, content, overlap, sure, prior, *real, area))
+        parts.append((attention, value, member, content, overlap, sure, area, prior, *real))
 
-    attention, value, member, content, overlap, sure, prior, mask_P, mask_R, area = map(
-        _padded, zip(*parts, strict=True)
-    )
+    attention, value, member, content, *terms, prior, mask_P, mask_R = map(_padded, zip(*parts, strict=True))
     member[..., 0] = True  # as padded phrases have it
     scores = phrase_scores(attention, value, member, content, ranking)
-    together = ranked_scores(scores, overlap, ranking, sure, prior, mask_P, mask_R, area)
+    together = ranked_scores(scores, RegionTerms(*terms, mask_R), ranking, prior, mask_P)
     for own, row, (phrases, _, regions) in zip(alone, together, shapes, strict=True):
         torch.testing.assert_close(row[:phrases, :regions], own)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unboxed.inference.grounder import Grounder
-from unboxed.inference.grounding import _Answer
+from unboxed.inference.phrase_boxes import PhraseBoxes
 from unboxed.inference.phrase_sets import MOST, phrase_set
 from unboxed.inference.results import GroundedPhrase
 from unboxed.types import Array
@@ -58,8 +58,8 @@ def test_a_flat_ranking_of_many_boxes_does_not_say_how_many_there_are(best: floa
 
 @pytest.mark.parametrize(("confidence", "boxes"), [(0.24, 1), (0.26, 3), (None, 3)])
 def test_a_phrase_that_is_hardly_in_the_image_has_one_box(confidence: float | None, boxes: int) -> None:
-    answer = _Answer((_boxes(LEFT, MIDDLE, RIGHT), np.array([0.9, 0.8, 0.7])))
-    assert len(answer.set_ranks("boats", confidence)) == boxes
+    boxes_of_phrase = PhraseBoxes((_boxes(LEFT, MIDDLE, RIGHT), np.array([0.9, 0.8, 0.7])))
+    assert len(boxes_of_phrase.set_ranks("boats", confidence)) == boxes
 
 
 @pytest.mark.parametrize("again", [[1, 0, 11, 20], [0, 0, 10, 6], [0, 0, 14, 30]], ids=["same", "part", "whole"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from unboxed.attention.ranking import Ranking, ranked_scores
+from unboxed.attention.ranking import Ranking, RegionTerms, ranked_scores
 from unboxed.boxes import iou
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -39,8 +39,8 @@ def test_without_a_learned_weight_the_prior_alone_ranks() -> None:
     attention_PR = torch.tensor([[0.97, 0.01, 0.01, 0.01]])
     overlap_RR = torch.from_numpy(iou(BOXES, BOXES))
     rule = Ranking(prior_weight=1.0, exclusivity=0, expected_overlap=False)
-    trained = ranked_scores(attention_PR, overlap_RR, rule, None, prior_PR)
-    alone = ranked_scores(attention_PR, overlap_RR, replace(rule, learned_weight=0), None, prior_PR)
+    trained = ranked_scores(attention_PR, RegionTerms(overlap_RR), rule, prior_PR)
+    alone = ranked_scores(attention_PR, RegionTerms(overlap_RR), replace(rule, learned_weight=0), prior_PR)
     assert (int(trained.argmax()), int(alone.argmax())) == (0, 2)
     odds = (prior_PR + 0.01) / (prior_PR + 0.01).sum()
     torch.testing.assert_close(alone, odds)

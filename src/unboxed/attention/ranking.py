@@ -6,7 +6,7 @@ Importing this module does not load torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from unboxed.boxes import area, iou
 from unboxed.errors import RunError
@@ -22,6 +22,7 @@ __all__ = [
     "Point",
     "Pooling",
     "Ranking",
+    "RegionTerms",
     "expected_overlaps",
     "mean_weights",
     "phrase_scores",
@@ -91,6 +92,22 @@ class Ranking:
     def plain() -> Ranking:
         """By the attention of all words alone (InfoGround, Gupta et al., ECCV 2020, section 3.4)."""
         return Ranking(phrase_words="all", prior_weight=0, exclusivity=0, expected_overlap=False)
+
+
+class RegionTerms(NamedTuple):
+    """What the ranking of R regions depends on besides the phrases. All may have the same leading axes.
+
+    Attributes:
+        overlap_RR: IoU of the regions.
+        sure_R: each region's highest class probability; None leaves it out.
+        area_R: each region's area in square pixels; None leaves it out.
+        mask_R: True for real regions; None: all are real.
+    """
+
+    overlap_RR: torch.Tensor
+    sure_R: torch.Tensor | None = None
+    area_R: torch.Tensor | None = None
+    mask_R: torch.Tensor | None = None
 
 
 def mean_weights(member_PQ: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -168,46 +185,39 @@ def rank_regions(
     if ranking.confidence_weight and regions.class_names:
         sure_R = score_PR.new_tensor(regions.confidence)
     overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
-    area_R = score_PR.new_tensor(area(regions.boxes))
-    return ranked_scores(score_PR, overlap_RR, ranking, sure_R, prior_PR, area_R=area_R)
+    terms = RegionTerms(overlap_RR, sure_R, score_PR.new_tensor(area(regions.boxes)))
+    return ranked_scores(score_PR, terms, ranking, prior_PR)
 
 
 def ranked_scores(
     score_PR: torch.Tensor,
-    overlap_RR: torch.Tensor,
+    regions: RegionTerms,
     ranking: Ranking,
-    sure_R: torch.Tensor | None = None,
     prior_PR: torch.Tensor | None = None,
     mask_P: torch.Tensor | None = None,
-    mask_R: torch.Tensor | None = None,
-    area_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """`rank_regions` with tensors as its only inputs; leading axes are kept. Arguments as of `region_probabilities`."""
-    probability_PR = region_probabilities(score_PR, overlap_RR, ranking, sure_R, prior_PR, mask_P, mask_R, area_R)
-    return expected_overlaps(probability_PR, overlap_RR, ranking)
+    probability_PR = region_probabilities(score_PR, regions, ranking, prior_PR, mask_P)
+    return expected_overlaps(probability_PR, regions.overlap_RR, ranking)
 
 
 def region_probabilities(
     score_PR: torch.Tensor,
-    overlap_RR: torch.Tensor,
+    regions: RegionTerms,
     ranking: Ranking,
-    sure_R: torch.Tensor | None = None,
     prior_PR: torch.Tensor | None = None,
     mask_P: torch.Tensor | None = None,
-    mask_R: torch.Tensor | None = None,
-    area_R: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The probability `[P, R]` that each region is the one that a phrase refers to; rows sum to 1, leading axes stay.
 
     Args:
         score_PR: of `phrase_scores`.
-        overlap_RR: IoU of the regions.
+        regions: the R regions.
         ranking: the options.
-        sure_R: each region's highest class probability; None leaves it out.
         prior_PR: the semantic prior in [0, 1], where there is one.
-        mask_P, mask_R: True for real phrases and regions; None: all are real.
-        area_R: each region's area in square pixels; None leaves it out.
+        mask_P: True for real phrases; None: all are real.
     """
+    overlap_RR, sure_R, area_R, mask_R = regions
     logit_PR = ranking.learned_weight * score_PR.clamp(min=1e-12).log()
     if sure_R is not None and ranking.confidence_weight:
         logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]

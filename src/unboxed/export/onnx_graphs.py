@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import QueryEmbeddings, RegionEmbeddings
-from unboxed.attention.ranking import phrase_scores, ranked_scores
+from unboxed.attention.ranking import RegionTerms, phrase_scores, ranked_scores
 from unboxed.boxes import tensor_iou
 from unboxed.text.recurrent import RecurrentEncoder, pooled
 from unboxed.types import detected
@@ -178,5 +178,5 @@ class RankingGraph(nn.Module):
         score_PR = phrase_scores(attention_QR, value_QR, member_PQ, content_Q, self.ranking)
         confidence_R = None if class_probs_RK is None else class_probs_RK[:, self.detected].amax(dim=1)
         area_R = (boxes_R4[:, 2:] - boxes_R4[:, :2]).clamp(min=0).prod(dim=1) if self.ranking.area_weight else None
-        overlap_RR = tensor_iou(boxes_R4, boxes_R4)
-        return ranked_scores(score_PR, overlap_RR, self.ranking, confidence_R, prior_PR, area_R=area_R)
+        terms = RegionTerms(tensor_iou(boxes_R4, boxes_R4), confidence_R, area_R)
+        return ranked_scores(score_PR, terms, self.ranking, prior_PR)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,11 @@ from unboxed.types import Caption, CaptionBatch, ImageBatch, Regions
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
 
-__all__ = ["Batcher", "DescribedRegions"]
+__all__ = ["Batcher", "CaptionsOfImages", "DescribedRegions", "caption_groups"]
+
+_CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
+
+T = TypeVar("T")
 
 
 class DescribedRegions(Protocol):
@@ -142,3 +146,47 @@ class Batcher:
                 f"model was trained on {width} and {len(config.class_names)}. Extract them with the "
                 "run's own settings (leave out --regions)."
             )
+
+
+class CaptionsOfImages(NamedTuple):
+    """The captions of some images, one image after the other.
+
+    Attributes:
+        encoded: C captions.
+        batch: their batch.
+        counts: how many of them each image has.
+    """
+
+    encoded: list[EncodedCaption]
+    batch: CaptionBatch
+    counts: list[int]
+
+    @staticmethod
+    def of(batcher: Batcher, captions_B: Sequence[Sequence[Caption]]) -> CaptionsOfImages:
+        """The captions of each of B images, at least one in all."""
+        encoded = batcher.encode([caption for captions in captions_B for caption in captions])
+        return CaptionsOfImages(encoded, batcher.captions(encoded), [len(captions) for captions in captions_B])
+
+    @property
+    def image_of_C(self) -> list[int]:
+        """The image of each caption, by its place."""
+        return [b for b, count in enumerate(self.counts) for _ in range(count)]
+
+
+def caption_groups(images: Iterable[T], count: Callable[[T], int]) -> Iterator[list[T]]:
+    """Consecutive images with enough captions together to fill a batch.
+
+    Args:
+        images: with their captions.
+        count: the number of captions of one.
+    """
+    group: list[T] = []
+    captions = 0
+    for image in images:
+        group.append(image)
+        captions += count(image)
+        if captions >= _CAPTIONS:
+            yield group
+            group, captions = [], 0
+    if group:
+        yield group

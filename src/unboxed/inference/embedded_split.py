@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unboxed.inference.grounding import CaptionsOfImages, caption_groups, ground_encoded
+from unboxed.inference.batching import CaptionsOfImages, caption_groups
+from unboxed.inference.grounding import ground_encoded
 from unboxed.inference.results import Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings, pad_images
 from unboxed.regions.store import RegionStore

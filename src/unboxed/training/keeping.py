@@ -18,9 +18,9 @@ import torch
 
 from unboxed.attention.ranking import pool_words
 from unboxed.boxes import iou
+from unboxed.inference.batching import CaptionsOfImages
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
-from unboxed.inference.grounding import CaptionsOfImages
 from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
 from unboxed.recipes.embeddings import phrase_prior
