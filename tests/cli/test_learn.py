@@ -35,7 +35,7 @@ def test_fit_trains_with_defaults_and_prints_the_next_commands(
         '  unboxed ground run IMAGE "A caption of it." --save boxed.png',
         "  unboxed index run photos.csv --out index",
         "  unboxed label photos.csv --run run --out coco.json --review review.html",
-        "  unboxed studio run",
+        "  unboxed studio run --images photos.csv",
     ]
 
 

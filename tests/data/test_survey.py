@@ -62,9 +62,24 @@ def test_a_long_list_is_cut(folder: Path) -> None:
     assert line.endswith(", not found: 9: gone.jpg, gone0.jpg, gone1.jpg, gone2.jpg, gone3.jpg and 4 more")
 
 
+def test_a_table_of_absolute_paths_is_surveyed_without_its_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "elsewhere" / "my photos.csv"
+    table.parent.mkdir()
+    table.write_text("image,caption\n" + "".join(f"{folder}/images/{n}.jpg,a red dog\n" for n in ("1", "2", "again")))
+    main(["init", str(table), "--no-measure"])
+    shown = capsys.readouterr().err.splitlines()
+    assert {"Found: the table my photos.csv", "Images: 3 with captions", "Without a caption, not used: 0"} <= set(shown)
+    dataset = load_dataset(table.with_suffix(".toml"))
+    assert (dataset.name, _images(dataset)) == ("my photos", {"1.jpg", "2.jpg"})
+
+
 def test_what_cannot_be_surveyed_or_written(folder: Path) -> None:
-    with pytest.raises(DatasetError, match=r"is a file, which `unboxed fit --data .*captions.csv --out run` reads"):
-        survey_folder(folder / "captions.csv")
+    with pytest.raises(
+        DatasetError, match=r"neither a folder nor a table of captions .*; `unboxed fit --data .* reads"
+    ):
+        survey_folder(folder / "images" / "1.jpg")
     with pytest.raises(DatasetError, match="does not exist; name the folder that holds your images"):
         survey_folder(folder / "gone")
     survey = survey_folder(folder)

@@ -57,10 +57,20 @@ def test_names_that_are_no_text_and_links_that_lead_nowhere_do_not_break_the_lis
     assert library.open(library.listed[1]).size == (96, 64)
 
 
+def test_the_images_of_a_table_are_listed_without_the_path_that_they_share(tmp_path: Path) -> None:
+    paths = [_save(tmp_path / "shop" / name) for name in ("red/1.png", "blue/1.png")]
+    table = tmp_path / "tables" / "photos.csv"
+    table.parent.mkdir()
+    table.write_text("image,caption\n" + "".join(f"{path},a square\n" for path in paths))
+    library = ImageLibrary(Limits(), table)
+    assert [image.name for image in library.listed] == ["blue/1.png", "red/1.png"]
+    assert {library.open(image).size for image in library.listed} == {(96, 64)}
+
+
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="holds no images"):
         ImageLibrary(Limits(), tmp_path)
-    with pytest.raises(StudioError, match="is not a folder; name one with images after --images"):
+    with pytest.raises(StudioError, match="does not exist; name a folder of images, or a table"):
         ImageLibrary(Limits(), tmp_path / "missing")
     assert ImageLibrary(Limits()).listed == ()
 

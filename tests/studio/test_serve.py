@@ -74,7 +74,7 @@ def test_the_address_is_printed_and_an_interrupt_stops_the_studio(
     [
         (["--host", "0.0.0.0"], "Other machines can reach 0.0.0.0, so the studio needs a token"),
         (["--host", "0.0.0.0", "--token", "short"], "5 characters; give one of at least 16"),
-        (["--images", "nowhere"], "nowhere is not a folder"),
+        (["--images", "nowhere"], "nowhere does not exist"),
         (["--port", "99999"], "--port 99999 is not a port; give one of 1 to 65535"),
         (["--port", "-1"], "--port -1 is not a port"),
         (["--workers", "0"], "--workers 0 is not possible; give 1 or more"),

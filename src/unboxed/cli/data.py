@@ -23,19 +23,19 @@ __all__ = ["import_command", "import_features", "init", "merge", "regions", "sce
 
 
 def init(
-    folder: Positional[Path],
+    data: Positional[Path],
     /,
     out: Path | None = None,
     detector: tuple[Path, ...] = (),
     measure: bool = True,
     json: bool = False,
 ) -> None:
-    """Survey a folder of images and captions, write its dataset file, and estimate the time to train.
+    """Survey images and captions, write their dataset file, and estimate the time to train.
 
     Args:
-        folder: images with a table of captions (CSV, JSONL, JSON), with a text file of the same name beside each
-            image, or a Hugging Face dataset.
-        out: the dataset file; FOLDER/data.toml by default.
+        data: a table of captions (CSV, JSONL, JSON), or a folder of images with one, with a text file of the same name
+            beside each image, or with a Hugging Face dataset.
+        out: the dataset file; by default FOLDER/data.toml, or TABLE.toml beside the table.
         detector: the detectors to use in the estimate: ONNX files, or the folder of a detector of transformers.
         measure: estimate the time for regions and training from a few images.
         json: print one JSON object on standard output at the end.
@@ -43,8 +43,8 @@ def init(
     from unboxed.data.dataset import load_dataset
     from unboxed.data.survey import survey_folder, write_dataset_file
 
-    file = out or folder / "data.toml"
-    survey = survey_folder(folder)
+    file = out or (data / "data.toml" if data.is_dir() else data.with_suffix(".toml"))
+    survey = survey_folder(data)
     write_dataset_file(survey, file)
     for line in survey.lines():
         show(line)

@@ -163,11 +163,14 @@ def _trained(out: Path, run: Grounder) -> dict[str, Any]:
 
 
 def _next_commands(data: Path, run: Path) -> list[str]:
+    from unboxed.data.readers.archives import names_archives
+
+    packed = names_archives(data)  # an index and the list of the studio need files
     return [
         f'unboxed ground {run} IMAGE "A caption of it." --save boxed.png',
-        f"unboxed index {run} {data} --out index",
+        *([] if packed else [f"unboxed index {run} {data} --out index"]),
         f"unboxed label {data} --run {run} --out coco.json --review review.html",
-        f"unboxed studio {run}",
+        f"unboxed studio {run}" + ("" if packed else f" --images {data}"),
     ]
 
 

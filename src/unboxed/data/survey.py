@@ -1,4 +1,4 @@
-"""Surveys a folder of images and captions, for `unboxed init`, and writes a dataset file for it."""
+"""Surveys images and captions, for `unboxed init`, and writes a dataset file for them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unboxed.data.dataset import Dataset, Split
-from unboxed.data.image_files import left_out_lines, list_folder, some_of
+from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.image_files import FolderImages, left_out_lines, list_folder, some_of
 from unboxed.data.image_search import name_in
-from unboxed.data.readers.caption_files import CaptionFolder, find_captions
+from unboxed.data.readers.caption_files import TABLE_SUFFIXES, CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.runtime.atomic import write_text
@@ -26,10 +26,10 @@ __all__ = ["Survey", "survey_folder", "write_dataset_file"]
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What was found in a folder.
+    """What was found in a folder or table.
 
     Attributes:
-        folder: the folder.
+        data: the folder or the table.
         found: where its images and captions are.
         splits: its splits with their examples.
         unreadable: image -> why its file cannot be read as an image.
@@ -43,7 +43,7 @@ class Survey:
         phrases: number of noun phrases in the captions.
     """
 
-    folder: Path
+    data: Path
     found: CaptionFolder
     splits: tuple[Split, ...]
     unreadable: Mapping[str, str]
@@ -55,6 +55,11 @@ class Survey:
     duplicates: Mapping[str, str]
     vocabulary: Mapping[str, int]
     phrases: int
+
+    @property
+    def name(self) -> str:
+        """The name of the dataset: that of its folder, or of its table without the ending."""
+        return self.data.resolve().name if self.data.is_dir() else self.data.stem
 
     @property
     def examples(self) -> list[Example]:
@@ -76,7 +81,7 @@ class Survey:
         spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
         lines = [
             f"Found: {self.found.described}",
-            f"Images: {len(counts):,} with captions in {self.found.images}",
+            f"Images: {len(counts):,} with captions{f' in {self.found.images}' if self.data.is_dir() else ''}",
             f"Captions: {sum(counts):,}, {spread} an image, {self.phrases:,} noun phrases",
             f"Vocabulary: {len(self.vocabulary):,} words, {repeated:,} of them more than once",
             "Splits: " + ", ".join(f"{name} {count:,} images" for name, count in self.split_counts.items()),
@@ -97,21 +102,16 @@ class Survey:
         return [*lines, *left_out_lines(self.left_out), *self.notes]
 
 
-def survey_folder(folder: Path) -> Survey:
+def survey_folder(data: Path) -> Survey:
     """Read every caption, and the header and the bytes of every image.
 
+    Args:
+        data: a folder of images and their captions, or a table of captions.
+
     Raises:
-        DatasetError: no such folder, no images, no captions, or malformed ones.
+        DatasetError: no such folder or table, no images, no captions, or malformed ones.
     """
-    if folder.is_file():
-        raise DatasetError(
-            f"{folder} is a file, which `unboxed fit --data {folder} --out run` reads as it is; `init` surveys the "
-            "folder that holds images and their captions."
-        )
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} does not exist; name the folder that holds your images and their captions.")
-    found = find_captions(folder)
-    dataset = Dataset(folder, folder.resolve().name, TableReader, found.images, {"annotations": found.captions})
+    dataset, found = _found(data)
     splits = tuple(dataset.split(name) for name in dataset.split_names)
     examples = [example for split in splits for example in split.examples]
     duplicates = _duplicates(examples)
@@ -119,7 +119,7 @@ def survey_folder(folder: Path) -> Survey:
     unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
     renamed = {name: file for split in splits for name, file in split.renamed.items()}
     listed = {*unreadable, *renamed.values(), *(example.image_id for example in examples)}
-    listing = list_folder(found.images)
+    listing = list_folder(found.images) if data.is_dir() else FolderImages((), {})  # a table says what it is about
     uncaptioned = []
     for file in listing.images:
         name = name_in(found.images, file)
@@ -127,7 +127,7 @@ def survey_folder(folder: Path) -> Survey:
             uncaptioned.append(name)
     language = foreign_language(caption.text for example in examples for caption in example.captions)
     return Survey(
-        folder=folder,
+        data=data,
         found=found,
         splits=splits,
         unreadable=unreadable,
@@ -144,6 +144,21 @@ def survey_folder(folder: Path) -> Survey:
     )
 
 
+def _found(data: Path) -> tuple[Dataset, CaptionFolder]:
+    if data.is_dir():
+        found = find_captions(data)
+        return Dataset(data, data.name, TableReader, found.images, {"annotations": found.captions}), found
+    if data.is_file() and data.suffix.lower() not in TABLE_SUFFIXES:
+        raise DatasetError(
+            f"{data} is neither a folder nor a table of captions ({', '.join(TABLE_SUFFIXES)}); `unboxed fit --data "
+            f"{data} --out run` reads dataset files and archives as they are."
+        )
+    if not data.exists():
+        raise DatasetError(f"{data} does not exist; name the folder that holds your images, or a table of captions.")
+    dataset = load_dataset(data)
+    return dataset, CaptionFolder(dataset.require_image_files(), data, f"the table {data.name}")
+
+
 def write_dataset_file(survey: Survey, out: Path) -> None:
     """Write the TOML file of the dataset that was found.
 
@@ -155,7 +170,7 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
     lines = [
         "# Written by `unboxed init`; docs/data.md describes all keys.",
         f"format = {_quoted(TableReader.format)}",
-        f"name = {_quoted(survey.folder.resolve().name)}",
+        f"name = {_quoted(survey.name)}",
         f"images = {_quoted(_from(survey.found.images, out))}",
         f"annotations = {_quoted(_from(survey.found.captions, out))}",
     ]

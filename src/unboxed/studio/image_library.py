@@ -14,6 +14,7 @@ from PIL import Image
 from unboxed.data.images import SUFFIXES, open_image
 from unboxed.errors import ImageError, StudioError
 from unboxed.runtime.confinement import leads_into
+from unboxed.search.image_list import list_images
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.options import Limits
 
@@ -47,29 +48,25 @@ class ImageLibrary:
 
     Args:
         limits: limits of the images that are opened.
-        folder: folder whose images, including those of its subfolders, are listed; None lists none.
+        source: folder whose images, including those of its subfolders, are listed, or the file of a dataset; None lists
+            none.
 
     Raises:
         StudioError: the folder does not exist or holds no image.
+        DatasetError: the dataset cannot be read, or its images are no files.
     """
 
-    def __init__(self, limits: Limits, folder: Path | None = None) -> None:
+    def __init__(self, limits: Limits, source: Path | None = None) -> None:
         self._limits = limits
         self._images: dict[str, LibraryImage] = {}
         self._thumbnails: LRUCache[str, bytes] = LRUCache(_THUMBNAILS)
         self.listed: tuple[LibraryImage, ...] = ()
-        if folder is not None:
-            if not folder.is_dir():
-                raise StudioError(f"{folder} is not a folder; name one with images after --images.")
-            names = sorted(_image_names(folder))
-            if not names and any(path.is_symlink() and path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
-                raise StudioError(
-                    f"The images in {folder} are links that lead out of it, which the studio does not follow; name the "
-                    "folder that they lead to, or copy them."
-                )
-            if not names:
-                raise StudioError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name another folder.")
-            self.listed = tuple(self.add(folder / name, name) for name in names)
+        if source is not None and source.is_file():
+            images = [(image.path, image.original_size) for image in list_images(source).images.values()]
+            root = Path(os.path.commonpath([path.absolute().parent for path, _ in images]))
+            self.listed = tuple(self.add(p, p.absolute().relative_to(root).as_posix(), shape) for p, shape in images)
+        elif source is not None:
+            self.listed = tuple(self.add(source / name, name) for name in _listed_names(source))
 
     def add(self, path: Path, name: str, shape: tuple[int, int] | None = None) -> LibraryImage:
         """Add an image, or return the one of this path that was added before."""
@@ -114,6 +111,20 @@ def encode_jpeg(image: Image.Image, max_side: int) -> bytes:
     stream = BytesIO()
     image.save(stream, "JPEG", quality=86)
     return stream.getvalue()
+
+
+def _listed_names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise StudioError(f"{folder} does not exist; name a folder of images, or a table of captions, after --images.")
+    names = sorted(_image_names(folder))
+    if not names and any(path.is_symlink() and path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+        raise StudioError(
+            f"The images in {folder} are links that lead out of it, which the studio does not follow; name the "
+            "folder that they lead to, or copy them."
+        )
+    if not names:
+        raise StudioError(f"{folder} holds no images ({', '.join(SUFFIXES)}); name another folder.")
+    return names
 
 
 def _image_names(folder: Path) -> Iterator[str]:

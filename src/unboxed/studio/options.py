@@ -22,7 +22,7 @@ class StudioSources:
 
     Attributes:
         index: index to search, made by `unboxed index`.
-        images: folder whose images can be picked from a list.
+        images: folder, or a dataset's TOML file or table, whose images can be picked from a list.
         data: dataset to browse with its captions grounded: a TOML file, CSV, JSONL or folder.
         split: split of that dataset.
         labels: output of `unboxed label`, whose boxes can be corrected; the corrections are kept beside it.

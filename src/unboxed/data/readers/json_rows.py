@@ -90,8 +90,9 @@ def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
             {"image": names[str(entry["image_id"])], "caption": entry["caption"]} for entry in content["annotations"]
         ]
     except (KeyError, TypeError) as error:
+        lacking = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise DatasetError(
-            f"{path} has `images` and `annotations`, and they are not those of COCO's captions ({error!r} is missing); "
+            f"{path} has `images` and `annotations`, and they are not those of COCO's captions ({lacking}); "
             "expected captions_….json."
         ) from None
 
