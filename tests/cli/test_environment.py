@@ -53,6 +53,26 @@ def test_the_command_line_prints_it_and_exits_with_2(
     )
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate",
+    ],
+)
+def test_more_memory_than_there_is_ends_in_one_line(
+    said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluate(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("unboxed.evaluation.evaluate.evaluate_run", evaluate)
+    with pytest.raises(SystemExit) as exit_:
+        main(["evaluate", "run", "--data", "data.toml"])
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.startswith("error: There is not enough memory; ")
+
+
 def test_sigterm_leaves_the_blocks_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that child processes end with their parent, and temporary files are removed."""
     left = []

@@ -158,12 +158,14 @@ def test_models_of_one_name_are_copied_under_two(settings: RegionSettings, tmp_p
         ({"top_k": True}, "top_k is True"),
         ({"detectors": "a.onnx"}, r"detectors is 'a\.onnx'; expected tuple\[Path, \.\.\.\]"),
         ({"feature_maps": ["c4", 5]}, r"feature_maps is \['c4', 5\]; expected tuple\[str"),
-        ({"evidence_sizes": [0]}, "evidence_sizes holds 0; expected at least 1"),
+        ({"evidence_sizes": [0]}, "evidence_sizes is 0; expected a number from 1"),
         ({"segmenter": 3}, "segmenter is 3; expected Path | None"),
         ({"detector_hf": False}, "detector_hf is False; expected str | None"),
-        ({"backbone_size": 0}, "backbone_size is 0; expected at least 1"),
-        ({"top_k": -1}, "top_k is -1; expected 0"),
+        ({"backbone_size": 0}, "backbone_size is 0; expected a number from 1"),
+        ({"top_k": -1}, "top_k is -1; expected a number from 0"),
         ({"nms": 2}, "expected a value in 0..1"),
+        ({"grid": 2**31}, "grid is 2147483648; expected a number from 0 to 100"),
+        ({"pixels": 10**30}, "pixels is too large; expected"),
     ],
 )
 def test_settings_that_cannot_be_read(change: dict[str, Any], message: str) -> None:

@@ -22,7 +22,7 @@ from unboxed import __version__
 from unboxed.cli import audit, bench, cache, cite, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.argument_order import require_order
 from unboxed.cli.device_option import with_device, with_memory, with_precision
-from unboxed.cli.environment import environment_error
+from unboxed.cli.environment import environment_error, is_lack_of_memory
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
@@ -105,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, RecursionError, UnicodeError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             _leave_closed_pipe()
+        print(f"error: {environment_error(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except RuntimeError as error:  # after RecursionError, which is one
+        if not is_lack_of_memory(error):
+            raise
         print(f"error: {environment_error(error)}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 
 __all__ = ["audit"]
@@ -44,6 +45,7 @@ def audit(
     from unboxed.evaluation.audit_page import write_audit_page
     from unboxed.runtime.atomic import write_text
 
+    require_count("top", top, least=0)
     found = audit_dataset(data, run, split, swapped, show=show)
     if out is not None:
         lines = (json_module.dumps(caption.to_dict(), ensure_ascii=False) for caption in found.captions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-__all__ = ["environment_error"]
+__all__ = ["environment_error", "is_lack_of_memory"]
 
 _FIXES = {
     errno.ENOSPC: "free some space and repeat the command; what is finished is kept",
@@ -24,7 +24,23 @@ _FIXES = {
 }
 
 
-def environment_error(error: OSError | RecursionError | UnicodeError | MemoryError) -> str:
+_LACK_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "overflowed",
+    "bad_alloc",
+    "bad alloc",
+)
+"""What PyTorch and onnxruntime say, of which both raise a `RuntimeError`."""
+
+
+def is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether a library has asked for more memory than a processor or a card has."""
+    return any(words in str(error).lower() for words in _LACK_OF_MEMORY)
+
+
+def environment_error(error: OSError | RecursionError | UnicodeError | MemoryError | RuntimeError) -> str:
     """What happened, to which file, and the fix, in one line.
 
     Args:

@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import ExportError
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ class PrintOptions:
     absent: bool = False
 
     def __post_init__(self) -> None:
-        if self.top < 1:
-            raise ExportError(f"top is {self.top}; expected at least 1 box for each phrase.")
+        require_count("top", self.top, error=ExportError)
 
 
 def ground(

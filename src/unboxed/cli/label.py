@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.export.options import LabelOptions, SelectionOptions
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 
 __all__ = ["export", "label"]
@@ -45,6 +46,7 @@ def label(
     from unboxed.data.image_files import skipped_lines
     from unboxed.export.labelling import label_dataset, label_part
 
+    require_count("review_images", review_images)
     if labelling.part is not None:
         file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
         for line in skipped_lines(skipped):

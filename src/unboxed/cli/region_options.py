@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from unboxed.errors import RegionsError
 from unboxed.regions.settings import PROPOSES, RegionSettings
+from unboxed.runtime.counts import require_workers
 
 __all__ = ["ExtractionOptions", "ImportOptions", "RegionOptions"]
 
@@ -51,6 +53,10 @@ class ExtractionOptions:
     """K/N: find the regions of part K of N alone; `unboxed merge` makes one store of all parts."""
     int8: bool = False
     """Store features and class probabilities in 8 bits, with a scale for each region and kind of feature."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            require_workers(self.workers, RegionsError)
 
 
 @dataclass(frozen=True)

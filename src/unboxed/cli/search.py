@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 from unboxed.search.options import CandidateOptions, IndexOptions
 
@@ -99,8 +100,8 @@ def search(
     text = " ".join(words)
     if bool(text.strip()) == (image is not None):
         raise SearchError('Nothing to find: give a sentence, as in `unboxed search INDEX "a dog"`, or --image FILE.')
-    if k < 1 or candidates < 1:
-        raise SearchError(f"-k is {k} and --candidates {candidates}; expected at least 1.")
+    require_count("-k", k, error=SearchError)
+    require_count("--candidates", candidates, error=SearchError)
     from unboxed.search import Index
 
     opened = Index.open(index, faiss=finding.faiss, database=finding.database)

@@ -8,7 +8,11 @@ from typing import Annotated
 
 from tyro.conf import UseAppendAction
 
+from unboxed.runtime.counts import require_count
+
 __all__ = ["CompareSettings"]
+
+_MOST = 1000  # runs of a recipe, and processes
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class CompareSettings:
         wait: wait while another process writes the comparison, instead of ending with an error.
         write: also write the results to these files: .md and .html pages, .csv with a row for each value, .tex with a
             table for each dataset (booktabs).
+
+    Raises:
+        UnboxedError: a number of seeds or jobs out of range.
     """
 
     data: tuple[Path, ...]
@@ -52,6 +59,10 @@ class CompareSettings:
     finished_only: bool = False
     wait: bool = False
     write: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "claim_seeds", "jobs"):
+            require_count(f"--{name.replace('_', '-')}", getattr(self, name), most=_MOST)
 
     def split_of(self, number: int) -> str:
         """The split to evaluate on of the dataset with this index."""

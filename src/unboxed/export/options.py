@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from unboxed.errors import ExportError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.label_format import LabelFormat
+from unboxed.runtime.counts import require_count, require_workers
 
 __all__ = ["FORMATS", "LabelOptions", "SelectionOptions", "format_of"]
 
@@ -82,8 +83,8 @@ class SelectionOptions:
     min_boxes: int = 1
 
     def __post_init__(self) -> None:
-        if self.top < 1 or self.min_boxes < 1:
-            raise ExportError(f"top is {self.top} and min_boxes {self.min_boxes}; expected at least 1 of each.")
+        require_count("top", self.top, error=ExportError)
+        require_count("min_boxes", self.min_boxes, error=ExportError)
         if math.isnan(self.lowest_score):
             raise ExportError(f"min_score is {self.min_score}; expected a number, 0 for all of a calibrated run.")
         if not 0 <= self.lowest_confidence <= 1:
@@ -146,6 +147,9 @@ class LabelOptions:
         resume_corrections: write images that were corrected, in the studio or on the review page, as they were
             corrected, and label the others anew. Their corrections are in NAME.corrections.jsonl beside the output.
         wait: wait while another process writes these labels, instead of ending with an error.
+
+    Raises:
+        ExportError: a number of workers out of range.
     """
 
     format: FormatKey = "coco"
@@ -159,3 +163,7 @@ class LabelOptions:
     part: str | None = None
     resume_corrections: bool = False
     wait: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            require_workers(self.workers, ExportError)

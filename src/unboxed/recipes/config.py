@@ -13,6 +13,7 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.counts import require_count
 from unboxed.text.settings import TextConfig
 from unboxed.types import Units
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["DistillationConfig", "RecipeConfig"]
 
 
-_LARGEST = 2**31
+_LARGEST, _MEMBERS = 2**31, 1000
 
 
 def _check_numbers(options: object) -> None:
@@ -196,8 +197,7 @@ class RecipeConfig:
                 "--phrase-reads and --phrase-pooling are for recipes that compare phrases with regions, such as ckd "
                 "and sprm, not words; leave them out."
             )
-        if self.members < 1:
-            raise RunError(f"--members is {self.members}; it must be at least 1.")
+        require_count("--members", self.members, most=_MEMBERS, error=RunError)
         if self.distillation.distillation and self.distillation.student == "cosine" and not self.has_cosines:
             raise RunError(
                 "--student cosine is for recipes that compare words or phrases and regions by cosine, which infoground "

@@ -26,6 +26,7 @@ from unboxed.regions.parts import Part, read_part, write_part
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.silence import SilentSources
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.counts import require_workers
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.progress import show, track
@@ -240,9 +241,11 @@ def extract(
         DeviceError: a device that is not there, or on which a network cannot run.
         BusyError: another process writes the store.
         StoreError: `out` is a store made with other settings, of another part, a damaged one, or another folder.
-        RegionsError: a model that cannot be used.
+        RegionsError: a model that cannot be used, or a number of workers out of range.
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.
     """
+    if isinstance(workers, int):
+        require_workers(workers, RegionsError)
     start = time.monotonic()
     wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
     done, reused, skipped = 0, 0, []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unboxed.errors import RegionsError
 from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.regions.model_files import content_digest, copy_model
+from unboxed.runtime.counts import require_count
 from unboxed.runtime.hub import cached_folder
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, path_of, to_json
 
@@ -23,7 +24,10 @@ __all__ = ["PROPOSES", "WITHOUT_DETECTOR", "ImportedRegions", "RegionSettings", 
 _VERSION = 1
 PROPOSES = {"proposes": True}  # metadata of a field that turns a source on
 _ADDED = {"added": True}  # of a field that the first stores do not have: it is written where it is not the default
-
+_SIDE = (1, 16384)  # of an image in pixels
+_RANGES = dict.fromkeys(("detector_size", "segmenter_size", "backbone_size", "crop_size", "evidence_sizes"), _SIDE)
+_RANGES |= dict.fromkeys(("top_k", "parts", "unions", "stuff", "proposals"), (0, 100_000))
+_RANGES |= {"grid": (0, 100), "pixels": (0, 1024), "query_limit": (1, 100_000)}
 
 WITHOUT_DETECTOR = (
     "They are good enough to search images by captions; their boxes are not: on COCO photographs they point at fewer "
@@ -128,16 +132,10 @@ class RegionSettings:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise RegionsError(f"{name} is {value}; expected a value in 0..1.")
-        for name in ("detector_size", "segmenter_size", "backbone_size", "crop_size", "query_limit"):
+        for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if value < 1:
-                raise RegionsError(f"{name} is {value}; expected at least 1.")
-        if too_small := [size for size in self.evidence_sizes if size < 1]:
-            raise RegionsError(f"evidence_sizes holds {too_small[0]}; expected at least 1.")
-        for name in ("top_k", "grid", "parts", "unions", "stuff", "pixels", "proposals"):
-            value = getattr(self, name)
-            if value < 0:
-                raise RegionsError(f"{name} is {value}; expected 0 (none) or more.")
+            for number in value if isinstance(value, tuple) else (value,):
+                require_count(name, number, least=least, most=most, error=RegionsError)
 
     @staticmethod
     def weight_free() -> RegionSettings:

@@ -19,6 +19,7 @@ from unboxed.errors import StoreError, plain_reason
 __all__ = ["FORMAT", "Part", "PartRecord", "require_all_parts"]
 
 FORMAT, _VERSION = "unboxed-part", 1
+_DIGITS = 9  # of the number of parts
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Part:
             StoreError: another text, or K outside 1..N.
         """
         number, slash, count = text.partition("/")
-        if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-            raise StoreError(f"There is no part {text!r}; expected K/N with 1 <= K <= N, such as 2/8.")
+        digits = len(count) <= _DIGITS and number.isdecimal() and count.isdecimal()
+        if not (slash and digits and 1 <= int(number) <= int(count)):
+            raise StoreError(f"There is no part {text[:50]!r}; expected K/N with 1 <= K <= N, such as 2/8.")
         return Part(int(number), int(count))
 
     def __contains__(self, image_id: object) -> bool:

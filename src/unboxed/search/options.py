@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unboxed.errors import SearchError
+from unboxed.runtime.counts import require_workers
+
 __all__ = ["CandidateOptions", "IndexOptions"]
 
 
@@ -21,6 +24,9 @@ class IndexOptions:
         faiss: also write the cells that `unboxed search --faiss` uses, and measure its recall. Once written, they are
             kept up to date.
         wait: wait while another process writes the index, instead of ending with an error.
+
+    Raises:
+        SearchError: a number of workers out of range.
     """
 
     split: str | None = None
@@ -30,6 +36,10 @@ class IndexOptions:
     strict: bool = False
     faiss: bool = False
     wait: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            require_workers(self.workers, SearchError)
 
 
 @dataclass(frozen=True)
