@@ -22,7 +22,7 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import Vocabulary
 from unboxed.training.fitting import fit
-from unboxed.training.mixed_precision import half_products
+from unboxed.training.mixed_precision import half_precision
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
 
@@ -35,7 +35,7 @@ def test_only_the_product_is_half_and_only_while_it_is_open() -> None:
     torch.manual_seed(0)
     linear, rows = nn.Linear(64, 8), torch.randn(5, 64)
     exact = linear(rows)
-    with half_products(nn.Sequential(linear)):
+    with half_precision(nn.Sequential(linear)):
         half = linear(rows)
         half.square().sum().backward()
     products = rows.bfloat16() @ linear.weight.bfloat16().T + linear.bias.bfloat16()
@@ -55,7 +55,7 @@ def test_every_recipe_loses_almost_the_same_and_has_finite_gradients(name: str, 
     torch.manual_seed(0)
     model = choices.build(vocabulary, config.region_width).eval()
     exact = model.loss(batch, TrainingStep(0, 10))["loss"].detach()
-    with half_products(model):
+    with half_precision(model):
         losses = model.loss(batch, TrainingStep(0, 10))
         losses["loss"].backward()
     assert {loss.dtype for loss in losses.values()} == {torch.float32}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data import readers
-from unboxed.data.elsewhere import url_path
+from unboxed.data.image_addresses import url_path
 from unboxed.data.image_search import ImageFolder, ImageSearch
 from unboxed.data.images import without_suffix
 from unboxed.data.readers.archives import ArchiveReader, names_archives

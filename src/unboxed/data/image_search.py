@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from unboxed.data.elsewhere import is_url, url_path
+from unboxed.data.image_addresses import is_url, url_path
 from unboxed.data.image_files import image_files
 from unboxed.data.image_names import ImageNames, spellings
 from unboxed.data.images import SUFFIXES, UNKNOWN_SIZE, image_size

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
+from unboxed.data.image_addresses import is_address, read_address
 from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
 from unboxed.runtime.memory import MemoryShare, prefetch_bytes
@@ -94,7 +94,7 @@ def open_image(
     Transparent pixels are laid over white; 16-bit grey is scaled to 8 bits; of an animation, the first frame is used.
 
     Args:
-        source: a file, the path of an image elsewhere (`data.elsewhere`), the bytes of a file, a PIL image, or a
+        source: a file, an address (`data.image_addresses`), the bytes of a file, a PIL image, or a
             `uint8` array, `[H, W, 3]` in RGB or `[H, W]` in grey.
         max_pixels: limit for a file or the bytes of a file; at most `MAX_PIXELS`.
         name: the name in messages of an image that is not a file.
@@ -110,8 +110,8 @@ def open_image(
     if isinstance(source, bytes):
         with _open_header(BytesIO(source), name, len(source), limit) as image:
             return _upright_rgb(image, name)
-    if is_elsewhere(path := Path(source)):
-        return open_image(read_elsewhere(path), max_pixels=limit, name=f"{source}")
+    if is_address(path := Path(source)):
+        return open_image(read_address(path), max_pixels=limit, name=f"{source}")
     with _open_file(path, limit) as image:
         return _upright_rgb(image, f"{source}")
 
@@ -154,8 +154,8 @@ def without_suffix(name: str) -> str:
 
 def _open_file(path: Path, max_pixels: int) -> Image.Image:
     """A file whose header is read. Raises `ImageError` if it is missing, not an image, or too large."""
-    if is_elsewhere(path):
-        content = read_elsewhere(path)
+    if is_address(path):
+        content = read_address(path)
         return _open_header(BytesIO(content), f"{path}", len(content), max_pixels)
     try:
         require_file(path)

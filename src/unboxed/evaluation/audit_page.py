@@ -12,10 +12,12 @@ from unboxed.visualization.html import html_template, thumbnail_data_uri
 
 __all__ = ["write_audit_page"]
 
+_SHOWN = 200  # captions
 
-def write_audit_page(path: Path, audit: Audit, limit: int = 200) -> int:
+
+def write_audit_page(path: Path, audit: Audit) -> int:
     """Write the page atomically, and return how many captions it shows; images that are gone are left out."""
-    shown = audit.captions[:limit]
+    shown = audit.captions[:_SHOWN]
     pictures = {path: _picture(path) for path in dict.fromkeys(caption.path for caption in shown)}
     cards = [(caption, picture, _parts(caption)) for caption in shown if (picture := pictures[caption.path])]
     page = html_template("unboxed.evaluation", "audit.html").render(audit=audit, cards=cards)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.evaluation.attention import AttentionScores
-from unboxed.evaluation.bootstrap import PairedDifference
+from unboxed.evaluation.bootstrap import PairedDifference, paired_difference
 from unboxed.evaluation.box_sets import SetScores
 from unboxed.evaluation.grounding import GroundingScores
 from unboxed.evaluation.heatmap import HeatScores
-from unboxed.evaluation.precision import differences_of_precision
 from unboxed.evaluation.predictions import ScoredPredictions
 from unboxed.evaluation.presence import PresenceScores
 from unboxed.evaluation.retrieval import RetrievalScores
@@ -99,8 +98,21 @@ class EvaluatedRun:
 
         The others are the predictions, and the same run in single precision where it computed in a lower one.
         """
-        found = {} if self.single is None else differences_of_precision(self, self.single)
-        return self._minus_predictions | {f"{name}, minus single precision": value for name, value in found.items()}
+        single = {f"{name}, minus single precision": value for name, value in self._minus_single.items()}
+        return self._minus_predictions | single
+
+    @property
+    def _minus_single(self) -> dict[str, PairedDifference]:
+        """What a lower precision costs, in percentage points, by metric."""
+        single = self.single
+        if single is None:
+            return {}
+        found: dict[str, PairedDifference] = {}
+        if self.scores is not None and single.scores is not None:
+            found |= self.scores.minus(single.scores)
+        if self.retrieval is not None and single.retrieval is not None:
+            found["rsum"] = paired_difference(self.retrieval.rsum_per_image(), single.retrieval.rsum_per_image())
+        return found
 
     @property
     def _minus_predictions(self) -> dict[str, PairedDifference]:
@@ -129,7 +141,7 @@ class EvaluatedRun:
         if self._minus_predictions:
             more["run_minus_predictions"] = _intervals(self._minus_predictions)
         if self.single is not None:
-            more["minus_single_precision"] = _intervals(differences_of_precision(self, self.single))
+            more["minus_single_precision"] = _intervals(self._minus_single)
         return {
             "run": None if self.run is None else str(self.run),
             "data": str(self.data),

@@ -9,7 +9,6 @@ import numpy as np
 from unboxed import boxes as box_arithmetic
 from unboxed.data.images import open_image
 from unboxed.errors import EvaluationError, ImageError
-from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.regions.base import Detections
 from unboxed.regions.image_view import View
@@ -38,14 +37,7 @@ def named_detector(baseline: str) -> ZeroShotModel:
     return open_zero_shot(name)
 
 
-def zero_shot_baseline(
-    model: ZeroShotModel,
-    examples: Iterable[Example],
-    *,
-    seed: int = 0,
-    resamples: int = 1000,
-    rule: BoxRule | None = None,
-) -> GroundingScores:
+def zero_shot_baseline(model: ZeroShotModel, examples: Iterable[Example]) -> GroundingScores:
     """Scores of a zero-shot detector on the phrases that have gold boxes, each answered with its own boxes.
 
     It is asked for all phrases of an image at once. Phrases of an image that cannot be read are wrong.
@@ -53,9 +45,6 @@ def zero_shot_baseline(
     Args:
         model: asked for the phrases.
         examples: images with gold phrases.
-        seed: of the intervals.
-        resamples: number of random samples of the bootstrap.
-        rule: the convention of boxes.
 
     Raises:
         EvaluationError: no phrase has a gold box.
@@ -68,7 +57,7 @@ def zero_shot_baseline(
         for phrase in phrases:
             answer = _ranked(found, texts.index(phrase.text))
             mentions.append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, found.boxes))
-    return score_grounding(mentions, seed=seed, resamples=resamples, rule=BoxRule() if rule is None else rule)
+    return score_grounding(mentions)
 
 
 def _detected(model: ZeroShotModel, example: Example, texts: list[str]) -> Detections:

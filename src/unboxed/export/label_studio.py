@@ -29,14 +29,13 @@ _BUCKETS = ("s3://", "gs://", "azure-blob://")  # Label Studio takes what follow
 _LABEL, _IMAGE = "label", "image"  # the names of the controls in the labelling interface
 
 
-def tasks(selection: Selection, *, prefix: str = LOCAL_STORAGE, model_version: str = "unboxed") -> list[dict[str, Any]]:
+def tasks(selection: Selection, *, prefix: str = LOCAL_STORAGE) -> list[dict[str, Any]]:
     """The content of a file to import: one task an image.
 
     Args:
         selection: the boxes.
         prefix: precedes the name of an image in its address. The name is escaped as in an address, such as `50%25.jpg`
             for `50%.jpg`, except in the addresses of buckets, `s3://`, `gs://` and `azure-blob://`.
-        model_version: the name under which Label Studio lists the predictions.
     """
     return [
         {
@@ -46,7 +45,7 @@ def tasks(selection: Selection, *, prefix: str = LOCAL_STORAGE, model_version: s
             },
             "predictions": [
                 {
-                    "model_version": model_version,
+                    "model_version": "unboxed",
                     "score": round(min((box.score for box in image.boxes), default=0.0), 6),
                     "result": [_rectangle(box, image, number) for number, box in enumerate(image.boxes, start=1)],
                 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.elsewhere import is_elsewhere
+from unboxed.data.image_addresses import is_address
 from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
 from unboxed.errors import ExportError, ImageError, UnboxedError
@@ -225,7 +225,7 @@ def _with_corrections(labelled: Labelled, states: Mapping[str, CorrectedImage]) 
 
 
 def _name(source: LabelSource, example: Example) -> str:
-    if is_elsewhere(example.path):
+    if is_address(example.path):
         return example.image_id
     return name_in(source.root or example.path.parent, example.path)
 

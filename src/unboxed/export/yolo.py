@@ -16,7 +16,7 @@ from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
+from unboxed.data.image_addresses import is_address, read_address
 from unboxed.export import csv
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import atomic_folder, write_text
@@ -120,8 +120,8 @@ def _store(source: Path, target: Path, link: bool) -> None:
 
         open_image(source).save(target, quality=95)
         return
-    if is_elsewhere(source):
-        target.write_bytes(read_elsewhere(source))
+    if is_address(source):
+        target.write_bytes(read_address(source))
         return
     source = source.resolve()
     if link:

@@ -16,7 +16,7 @@ from unboxed.attention.base import Alignment
 from unboxed.data.images import open_image
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
-from unboxed.inference.half_products import multiply_in
+from unboxed.inference.half_precision import multiply_in
 from unboxed.inference.hub import fetched, uploaded
 from unboxed.inference.results import Grounding, RankedImage, span_heat
 from unboxed.inference.run_config import RunConfig

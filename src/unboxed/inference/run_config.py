@@ -59,7 +59,7 @@ class RunConfig:
         facts: the data, the training and the versions, for people to read.
         presence: the calibration of a phrase's match to the probability that it is present; None without one.
         boxes_from: what ranks the regions of a phrase: the `trained` model, with the prior where the recipe has one, or
-            the `prior` alone, where training made boxes no better (`training.keeping`).
+            the `prior` alone, where training made boxes no better (`training.box_ranker`).
     """
 
     recipe: str

@@ -43,9 +43,9 @@ class GlobalPairs(Pairs):
         assert self.own is not None
         return self.own
 
-    def gathered(self, result: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    def gathered(self, result: torch.Tensor) -> torch.Tensor:
         """The result of all processes' captions."""
-        return gather_results(result, dim)
+        return gather_results(result)
 
     @cached_property
     def score_BC(self) -> torch.Tensor:

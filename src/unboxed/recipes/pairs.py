@@ -113,12 +113,11 @@ class Pairs:
         """B."""
         return len(self.images.regions.mask_BR)
 
-    def gathered(self, result: torch.Tensor, dim: int = 0) -> torch.Tensor:
+    def gathered(self, result: torch.Tensor) -> torch.Tensor:
         """The result of all captions: itself, unless several processes share the batch.
 
         Args:
-            result: of the captions of this process.
-            dim: the axis of captions.
+            result: of the captions of this process, the first axis.
         """
         return result
 

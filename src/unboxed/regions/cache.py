@@ -25,7 +25,7 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from unboxed import __version__
-from unboxed.data.elsewhere import is_elsewhere, read_elsewhere
+from unboxed.data.image_addresses import is_address, read_address
 from unboxed.data.images import require_file
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.regions.settings import RegionSettings
@@ -61,7 +61,7 @@ def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
     Raises:
         ImageError: the file cannot be read.
     """
-    digest = hashlib.sha256(read_elsewhere(path)).hexdigest() if is_elsewhere(path) else _file_digest(path)
+    digest = hashlib.sha256(read_address(path)).hexdigest() if is_address(path) else _file_digest(path)
     return digest + (":{}x{}".format(*original_size) if original_size else "")
 
 

@@ -24,7 +24,7 @@ from unboxed.regions.cache import RegionCache, image_key
 from unboxed.regions.image_view import View
 from unboxed.regions.parts import Part, read_part, write_part
 from unboxed.regions.settings import RegionSettings
-from unboxed.regions.silence import SilentSources
+from unboxed.regions.silent_sources import SilentSources
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.counts import require_workers
 from unboxed.runtime.devices import current_device, running_on

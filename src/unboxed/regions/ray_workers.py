@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from unboxed.data.elsewhere import is_url
+from unboxed.data.image_addresses import is_url
 from unboxed.data.images import opened_in_turn
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key

@@ -72,19 +72,18 @@ class Ranks:
         return [bytes(row).rstrip(b"\0").decode() for row in codes.tolist()]
 
 
-def gather_inputs(tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """The tensors of all ranks along `dim`, padded with zeros to one size in the others; see the module.
+def gather_inputs(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensors of all ranks along the first axis, padded with zeros to one size in the others; see the module.
 
     Args:
         tensor: a share; on all ranks with the same number of axes and the same type.
-        dim: where the shares follow each other, in the order of the ranks.
     """
-    gathered: torch.Tensor = _Gather.apply(tensor, dim, True)  # type: ignore[no-untyped-call]
+    gathered: torch.Tensor = _Gather.apply(tensor, 0, True)  # type: ignore[no-untyped-call]
     return gathered
 
 
 def gather_results(tensor: torch.Tensor, dim: int = 0) -> torch.Tensor:
-    """As `gather_inputs`, for tensors from which every rank computes the same loss."""
+    """As `gather_inputs`, along any axis, for tensors from which every rank computes the same loss."""
     gathered: torch.Tensor = _Gather.apply(tensor, dim, False)  # type: ignore[no-untyped-call]
     return gathered
 

@@ -217,7 +217,7 @@ def duck(rng: np.random.Generator) -> Sketch:
         s.ellipse(0.12, 0.27, 0.065, 0.06, down if name != "brown" else (40, 120, 70))
         s.polygon([(0.17, 0.285), (0.26, 0.26), (0.17, 0.24)], (240, 150, 40))
         s.spot(0.135, 0.285, 0.014, 0.016, _EYE)
-        s.sector(-0.03, 0.14, 0.1, 0.07, 180, 360, shade(down, 0.8))
+        s.half_ellipse(-0.03, 0.14, 0.1, 0.07, 180, shade(down, 0.8))
     return s
 
 
@@ -236,7 +236,7 @@ def chicken(rng: np.random.Generator) -> Sketch:
             s.ellipse(x, 0.4, 0.022, 0.028, (214, 40, 44))
         s.polygon([(0.165, 0.355), (0.23, 0.335), (0.165, 0.315)], (244, 180, 50))
         s.spot(0.135, 0.355, 0.012, 0.014, _EYE)
-        s.sector(-0.02, 0.18, 0.08, 0.06, 180, 360, shade(down, 0.8))
+        s.half_ellipse(-0.02, 0.18, 0.08, 0.06, 180, shade(down, 0.8))
     return s
 
 

@@ -101,9 +101,9 @@ class Sketch:
         """Draw a rectangle, outlined as a polygon is."""
         self.polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], fill, edge)
 
-    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour, edge: Colour | None = None) -> None:
+    def ellipse(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
         """Draw an ellipse with centre (x, y) and radii rx and ry, outlined as a polygon is."""
-        self._add("ellipse", [(x - rx, y - ry), (x + rx, y + ry)], fill, edge or shade(fill, 0.72), 0)
+        self._add("ellipse", [(x - rx, y - ry), (x + rx, y + ry)], fill, shade(fill, 0.72), 0)
 
     def spot(self, x: float, y: float, rx: float, ry: float, fill: Colour) -> None:
         """Draw an ellipse without an outline."""
@@ -124,19 +124,17 @@ class Sketch:
         ]
         self.polygon(outline, fill)
 
-    def sector(
-        self, x: float, y: float, rx: float, ry: float, start: float, stop: float, fill: Colour, closed: bool = True
-    ) -> None:
-        """Draw the part of an ellipse between two angles in degrees, anticlockwise; `closed` adds the centre."""
+    def half_ellipse(self, x: float, y: float, rx: float, ry: float, start: float, fill: Colour) -> None:
+        """Draw the half of an ellipse that begins at an angle in degrees, anticlockwise."""
         steps = 14
         arc = [
             (
-                x + rx * math.cos(math.radians(start + (stop - start) * k / steps)),
-                y + ry * math.sin(math.radians(start + (stop - start) * k / steps)),
+                x + rx * math.cos(math.radians(start + 180 * k / steps)),
+                y + ry * math.sin(math.radians(start + 180 * k / steps)),
             )
             for k in range(steps + 1)
         ]
-        self.polygon([(x, y), *arc] if closed and stop - start < 360 and stop - start != 180 else arc, fill)
+        self.polygon(arc, fill)
 
     def place(self, other: Sketch, x: float, y: float, scale: float = 1.0, flip: bool = False) -> None:
         """Draw another sketch at (x, y); its outermost things become parts of the thing of the block, if any."""

@@ -358,8 +358,8 @@ def _capitalised(pieces: list[str | Mention]) -> list[str | Mention]:
     return [Mention(words, first.type, first.things, first.key, first.scene), *pieces[1:]]
 
 
-def captions_of(scene: Scene, rng: np.random.Generator, count: int = 5) -> tuple[Sentence, ...] | None:
-    """`count` different captions, or None for a scene in which too little can be named unambiguously."""
+def captions_of(scene: Scene, rng: np.random.Generator) -> tuple[Sentence, ...] | None:
+    """Five different captions, or None for a scene in which too little can be named unambiguously."""
     writer = _Writer(scene, rng)
     sentences: list[Sentence] = []
     texts: set[str] = set()
@@ -370,6 +370,6 @@ def captions_of(scene: Scene, rng: np.random.Generator, count: int = 5) -> tuple
             if text not in texts:
                 texts.add(text)
                 sentences.append(sentence)
-        if len(sentences) == count:
+        if len(sentences) == 5:
             return tuple(sentences)
     return None

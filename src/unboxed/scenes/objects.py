@@ -45,7 +45,7 @@ def umbrella(rng: np.random.Generator) -> Sketch:
     s = Sketch()
     with s.thing("umbrella", colour=name, pattern="striped" if striped else "plain"):
         s.line([(0, -0.06), (0, 0.62)], (80, 62, 50), 0.022)
-        s.sector(0, 0.36, 0.36, 0.27, 0, 180, cloth)
+        s.half_ellipse(0, 0.36, 0.36, 0.27, 0, cloth)
         ribs = (-0.22, 0.0, 0.22)
         if striped:
             for x in (-0.17, 0.17):

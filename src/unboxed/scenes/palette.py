@@ -46,9 +46,9 @@ def chance(rng: np.random.Generator, probability: float) -> bool:
     return float(rng.random()) < probability
 
 
-def pick_colour(rng: np.random.Generator, names: Sequence[str] = (), without: Sequence[str] = ()) -> str:
-    """The name of a random colour: one of `names`, or of all colours, but none of `without`."""
-    return pick(rng, [name for name in (names or tuple(COLOURS)) if name not in without])
+def pick_colour(rng: np.random.Generator, names: Sequence[str] = ()) -> str:
+    """The name of a random colour: one of `names`, or of all colours."""
+    return pick(rng, names or tuple(COLOURS))
 
 
 def paint_of(rng: np.random.Generator, name: str, table: dict[str, Colour] | None = None) -> Colour:

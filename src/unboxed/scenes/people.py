@@ -44,9 +44,9 @@ class Body:
     patterns: dict[str, str]
 
 
-def dress_up(rng: np.random.Generator, kind: str | None = None, cold: bool = False) -> Body:
+def dress_up(rng: np.random.Generator, cold: bool = False) -> Body:
     """A random appearance. Attributes vary independently of each other, so that no word can stand for another."""
-    kind = kind or pick(rng, ("man", "man", "woman", "woman", "boy", "girl"))
+    kind = pick(rng, ("man", "man", "woman", "woman", "boy", "girl"))
     female, grown = kind in ("woman", "girl"), kind in ("man", "woman")
     old = grown and chance(rng, 0.22)
     upper = pick(rng, ("shirt", "t-shirt", "jacket", "dress") if female else ("shirt", "t-shirt", "t-shirt", "jacket"))
@@ -363,13 +363,13 @@ def _hat(sketch: Sketch, body: Body, rng: np.random.Generator, y: float, r: floa
             )
             sketch.ellipse(0, y + r * 0.6, r * 1.6, r * 0.24, felt)
         elif body.hat == "cap":
-            sketch.sector(0, y + r * 0.45, r * 1.05, r * 0.95, 0, 180, felt)
+            sketch.half_ellipse(0, y + r * 0.45, r * 1.05, r * 0.95, 0, felt)
             sketch.polygon(
                 [(r * 0.3, y + r * 0.4), (r * 1.75, y + r * 0.36), (r * 1.6, y + r * 0.6), (r * 0.3, y + r * 0.72)],
                 felt,
             )
         else:
-            sketch.sector(0, y + r * 0.3, r * 1.2, r * 1.15, 0, 180, felt)
+            sketch.half_ellipse(0, y + r * 0.3, r * 1.2, r * 1.15, 0, felt)
             sketch.line([(-r * 0.9, y + r * 0.3), (0, y - r * 1.1), (r * 0.9, y + r * 0.3)], (50, 50, 56), r * 0.1)
             sketch.flat(
                 [

@@ -18,9 +18,9 @@ _TYRE: Colour = (38, 38, 42)
 _PAINT = ("red", "blue", "yellow", "green", "white", "black", "gray", "orange", "purple", "pink")
 
 
-def _wheel(s: Sketch, x: float, r: float, y: float | None = None) -> None:
-    s.ellipse(x, r if y is None else y, r, r, _TYRE)
-    s.spot(x, r if y is None else y, r * 0.5, r * 0.5, (196, 198, 204))
+def _wheel(s: Sketch, x: float, r: float) -> None:
+    s.ellipse(x, r, r, r, _TYRE)
+    s.spot(x, r, r * 0.5, r * 0.5, (196, 198, 204))
 
 
 def car(rng: np.random.Generator) -> Sketch:

@@ -124,11 +124,6 @@ class FaissSearch:
         """The number of vectors."""
         return int(self._index.ntotal)
 
-    @property
-    def bytes_per_vector(self) -> float:
-        """Of the codes and rows in the cells and of the centres, divided by the number of vectors."""
-        return float(self._index.code_size + 8 + self._centres.nbytes / max(1, len(self)))
-
     def save(self, path: Path) -> None:
         """Write the cells to a file of faiss, atomically."""
         with atomic_path(path) as partial:

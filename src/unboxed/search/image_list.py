@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
-from unboxed.data.elsewhere import is_url
+from unboxed.data.image_addresses import is_url
 from unboxed.data.image_files import list_folder
 from unboxed.data.image_search import name_in
 from unboxed.data.images import SUFFIXES

@@ -29,6 +29,7 @@ from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
+from unboxed.training.box_ranker import decided
 from unboxed.training.calibration import calibrated
 from unboxed.training.combinations import (
     require_class_names,
@@ -37,7 +38,6 @@ from unboxed.training.combinations import (
     require_usable_store,
 )
 from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
-from unboxed.training.keeping import decided
 from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
 from unboxed.training.loop import train

@@ -23,7 +23,7 @@ from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
 from unboxed.training.log import TrainingLog
-from unboxed.training.mixed_precision import half_products
+from unboxed.training.mixed_precision import half_precision
 from unboxed.training.options import Logger, StepOptions
 from unboxed.training.split_loader import SplitLoader
 from unboxed.training.synchronized_norms import synchronized_norms
@@ -180,7 +180,7 @@ class _Training:
         self.optimizer.zero_grad()
         with ExitStack() as contexts:
             if self.step_options.precision == "bf16-mixed":
-                contexts.enter_context(half_products(self.model))
+                contexts.enter_context(half_precision(self.model))
             if several:
                 contexts.enter_context(synchronized_norms(self.model))
             losses: dict[str, torch.Tensor] = self.wrapped.loss(

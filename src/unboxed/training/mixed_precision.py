@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager
 
 from torch import nn
 
-from unboxed.inference.half_products import half_linear
+from unboxed.inference.half_precision import half_linear
 from unboxed.training.replaced_forward import replaced_forward
 
-__all__ = ["half_products"]
+__all__ = ["half_precision"]
 
 
-def half_products(model: nn.Module) -> AbstractContextManager[None]:
+def half_precision(model: nn.Module) -> AbstractContextManager[None]:
     """A context in which the linear layers of `model` multiply in bfloat16, forward and backward.
 
     Their outputs, and everything else (weights, gradients, norms, attention, scores and losses), are in single

@@ -57,7 +57,7 @@ class FitSettings:
         devices: processes on each machine, one for each GPU, which share every batch; see docs/scaling.md.
         nodes: machines. On several, torchrun or Slurm starts the processes.
         boxes: of recipes with a prior, what ranks the boxes: the `trained` model, the `prior` alone, or the `better`
-            one by a measurement on held-out images without boxes, which the run keeps (`training.keeping`).
+            one by a measurement on held-out images without boxes, which the run keeps (`training.box_ranker`).
 
     Raises:
         RunError: a negative `chunk`.

@@ -1,6 +1,6 @@
 """The reader of tar files of WebDataset and of Parquet files with images, on a disk or at URLs, without unpacking them.
 
-The files are read once for their captions; the images stay where they are, see `unboxed.data.elsewhere`. An image is
+The files are read once for their captions; the images stay where they are (`unboxed.data.image_addresses`). An image is
 named by its file and its own name, such as `train-0/000017.jpg`.
 """
 
@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.elsewhere import is_url, matching_files, row_path
+from unboxed.data.image_addresses import is_url, matching_files, row_path
 from unboxed.data.image_files import left_out_lines
 from unboxed.data.image_search import ImageFolder, ImageSearch
 from unboxed.data.images import UNKNOWN_SIZE

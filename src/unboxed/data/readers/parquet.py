@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.elsewhere import image_column_of, is_url, open_location
+from unboxed.data.image_addresses import image_column_of, is_url, open_location
 from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["column_names", "columnar_rows", "image_column"]
@@ -22,7 +22,7 @@ def column_names(file: Path) -> list[str]:
 
 
 def image_column(file: Path) -> str | None:
-    """The column that holds images, see `elsewhere.image_column_of`.
+    """The column that holds images, see `image_addresses.image_column_of`.
 
     Raises:
         DatasetError: no `pyarrow`, or a damaged file.

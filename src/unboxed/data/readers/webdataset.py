@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from unboxed.data.elsewhere import member_path, open_location
+from unboxed.data.image_addresses import member_path, open_location
 from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.rows import caption_columns, column_of
 from unboxed.errors import DatasetError, plain_reason
@@ -46,7 +46,7 @@ def tar_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def tar_images(file: Path) -> Iterator[tuple[str, Path, Any]]:
-    """The name of each image, the path of its bytes (see `unboxed.data.elsewhere`) and its captions.
+    """The name of each image, the path of its bytes (see `unboxed.data.image_addresses`) and its captions.
 
     No image is read. `file` may be the path of a URL.
 

@@ -1,6 +1,6 @@
-"""Images that are no files of their own: at a URL, or in a tar or Parquet file, which may be at a URL too.
+"""Addresses of images that are no files of their own: a URL, or a place in a tar or Parquet file, also at a URL.
 
-The path of such an image says where its bytes are, so that all that takes the path of an image takes it:
+An address is a `Path`, and every function that takes the path of an image takes it:
 
     s3:/bucket/a.jpg                    at s3://bucket/a.jpg, because a `Path` joins slashes
     shards/x.tar/1536+4000/a.jpg        4,000 bytes of shards/x.tar, from number 1,536 on
@@ -23,12 +23,12 @@ from unboxed.errors import DatasetError, ImageError, UnboxedError, plain_reason
 
 __all__ = [
     "image_column_of",
-    "is_elsewhere",
+    "is_address",
     "is_url",
     "matching_files",
     "member_path",
     "open_location",
-    "read_elsewhere",
+    "read_address",
     "row_path",
     "url_path",
 ]
@@ -43,8 +43,8 @@ _NOT_READ = "{} cannot be read ({}); check the address, and that it may be read 
 _last = threading.local()  # the image that a thread read last: its key, its size and its pixels are asked for in turn
 
 
-def is_elsewhere(path: Path) -> bool:
-    """Whether a path is that of an image at a URL, or in a tar or Parquet file."""
+def is_address(path: Path) -> bool:
+    """Whether a path is an address: a URL, or a place in a tar or Parquet file."""
     found = _MEMBER.fullmatch(text := path.as_posix()) or _ROW.fullmatch(text)
     return is_url(path) or (found is not None and not Path(found[1]).is_dir())
 
@@ -77,8 +77,8 @@ def row_path(file: Path, row: int, name: str) -> Path:
     return file / f"{row}" / name.rpartition("/")[2]
 
 
-def read_elsewhere(path: Path) -> bytes:
-    """The bytes of an image at a path for which `is_elsewhere` is true.
+def read_address(path: Path) -> bytes:
+    """The bytes of the image at an address.
 
     Raises:
         ImageError: they cannot be read.

@@ -15,7 +15,7 @@ import torch
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
-from unboxed.data.elsewhere import is_elsewhere, read_elsewhere, url_path
+from unboxed.data.image_addresses import is_address, read_address, url_path
 from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image
 from unboxed.errors import DatasetError, ImageError
 from unboxed.inference.grounder import Grounder
@@ -94,9 +94,9 @@ def test_regions_are_those_of_the_files(data: Path, images: dict[str, tuple[Path
     assert examples.keys() == images.keys()
     for name, (file, text) in images.items():
         path = examples[name].path
-        assert is_elsewhere(path) and not is_elsewhere(file)
+        assert is_address(path) and not is_address(file)
         assert [caption.text for caption in examples[name].captions] == [text]
-        assert read_elsewhere(path) == file.read_bytes()
+        assert read_address(path) == file.read_bytes()
         assert image_size(path) == image_size(file) and open_image(path).tobytes() == open_image(file).tobytes()
         assert image_key(path, None) == image_key(file, None)
     extract(examples.values(), SETTINGS, tmp_path / "store", workers=2, progress=False)

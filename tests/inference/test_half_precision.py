@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ import torch
 import unboxed
 from unboxed.cli import main
 from unboxed.errors import DeviceError
+from unboxed.evaluation.evaluated_run import EvaluatedRun
 from unboxed.evaluation.grounding import METRICS, GroundingScores
-from unboxed.evaluation.precision import differences_of_precision
 from unboxed.export.groundings_file import run_key
 from unboxed.runtime.precision import PRECISION_VARIABLE, computing_in, current_precision
 
@@ -53,13 +52,16 @@ def test_evaluate_reports_the_difference_to_single_precision(
 
 
 def test_boxes_are_compared_image_by_image() -> None:
-    def scored(*right: bool) -> Any:
+    def scored(*right: bool) -> GroundingScores:
         outcomes_MX = np.repeat(np.array(right)[:, None], len(METRICS), axis=1)
-        scores = GroundingScores.of_outcomes(("1", "2"), np.arange(2), ((), ()), outcomes_MX)
-        return SimpleNamespace(scores=scores, retrieval=None)
+        return GroundingScores.of_outcomes(("1", "2"), np.arange(2), ((), ()), outcomes_MX)
 
-    differences = differences_of_precision(scored(True, False), scored(True, True))
-    assert {name: value.difference for name, value in differences.items()} == {"recall_any@1": -50, "pointing_any": -50}
+    single = EvaluatedRun(None, Path("data.toml"), "val", scores=scored(True, True))
+    half = replace(single, scores=scored(True, False), single=single)
+    assert {name: value.difference for name, value in half.differences.items()} == {
+        "recall_any@1, minus single precision": -50,
+        "pointing_any, minus single precision": -50,
+    }
 
 
 def test_the_precision_is_named_by_argument_context_or_variable(

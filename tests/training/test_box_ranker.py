@@ -20,8 +20,8 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
 from unboxed.training import keeping
+from unboxed.training.box_ranker import FEWEST_SURE, NEEDED_AGREEMENT, Kept, decided, kept_boxes, sure_regions
 from unboxed.training.fitting import FitSettings, fit
-from unboxed.training.keeping import FEWEST_SURE, NEEDED_AGREEMENT, Kept, decided, kept_boxes, sure_regions
 
 BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [20, 20, 30, 30]], dtype=np.float32)
 
