@@ -1,6 +1,6 @@
 """A labeler: a classifier that looks at the crop of every region.
 
-A detector knows few classes, but sees where they are. A labeler knows hundreds, and tells what a given box shows. The
+A detector knows few classes, but sees where they are. A labeler knows hundreds, and names what a given box shows. The
 network has the outputs `scores` [n, K] in 0..1, of classes that do not exclude each other, and `embedding` [n, V].
 The input is RGB, (x - 127.5) / 127.5 unless the metadata give `mean` and `std`. A folder is an image-text encoder, and
 its classes are the queries.
@@ -32,7 +32,7 @@ class Labeler(RegionSource):
     names = (LABELER,)
     settings = ("labeler",)
     needs = "an ONNX file, or the folder of CLIP or SigLIP"
-    finds = "nothing by itself; it says what every region shows"
+    finds = "nothing by itself; it names what every region shows"
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
