@@ -106,4 +106,4 @@ def plain_reason(error: BaseException) -> str:
         return "it is nested too deeply"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = re.sub(r"^\[(Errno|WinError) -?\d+\] ", "", (text.strip().splitlines() or [""])[0])
-    return line.rstrip(".") or ("it ends too early" if isinstance(error, EOFError) else type(error).__name__)
+    return line.rstrip(".:") or ("it ends too early" if isinstance(error, EOFError) else type(error).__name__)

@@ -11,7 +11,7 @@ from types import ModuleType
 import jinja2
 
 from unboxed import __version__
-from unboxed.errors import RunError
+from unboxed.errors import RunError, plain_reason
 from unboxed.inference.run_config import RunConfig
 from unboxed.runtime.hub import require_hub
 
@@ -38,7 +38,7 @@ def fetched(name: str, revision: str | None = None) -> Path:
         return Path(path)
     except Exception as error:  # the library raises a dozen kinds, those of its HTTP client among them
         raise RunError(
-            f"{name!r} is no folder here, and cannot be downloaded from the Hub ({_first_line(error)}); "
+            f"{name!r} is no folder here, and cannot be downloaded from the Hub ({plain_reason(error)}); "
             "name a run's folder, or a model of the Hub as owner/name."
         ) from error
 
@@ -58,7 +58,7 @@ def uploaded(save: Callable[[Path], None], repo: str, private: bool, token: str 
             return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload with unboxed"))
         except Exception as error:
             raise RunError(
-                f"{repo!r} cannot be uploaded ({_first_line(error)}); log in with `hf auth login`, or give a token "
+                f"{repo!r} cannot be uploaded ({plain_reason(error)}); log in with `hf auth login`, or give a token "
                 "that may write."
             ) from error
 
@@ -69,10 +69,6 @@ def _library() -> ModuleType:
     except ImportError as error:
         raise RunError('The Hugging Face Hub needs the extra "hub": pip install "unboxed[hub]".') from error
     return huggingface_hub
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
 def model_card(config: RunConfig) -> str:

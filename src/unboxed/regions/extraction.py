@@ -247,11 +247,8 @@ def extract(
     if isinstance(workers, int):
         require_workers(workers, RegionsError)
     start = time.monotonic()
-    wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
+    wanted, record = _wanted(examples, part)
     done, reused, skipped = 0, 0, []
-    record = None if part is None else PartRecord.of(part, [example.image_id for example in wanted])
-    if record is not None:
-        wanted = [example for example in wanted if example.image_id in record.places]
     if not (out / "store.json").is_file():
         RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
     silent = SilentSources(settings, show if progress else lambda line: None)
@@ -272,6 +269,15 @@ def extract(
     elif wanted and not done and not reused:
         raise ImageError(f"None of the {len(wanted)} images could be used; the first one: {skipped[0][1]}")
     return ExtractionSummary(done, reused, tuple(skipped), time.monotonic() - start, store.removed, silent.warnings)
+
+
+def _wanted(examples: Iterable[Example], part: Part | None) -> tuple[list[Example], PartRecord | None]:
+    """The images, each id once, and the record of the part; only those of the part if there is one."""
+    wanted = list({example.image_id: example for example in reversed(list(examples))}.values())[::-1]
+    if part is None:
+        return wanted, None
+    record = PartRecord.of(part, [example.image_id for example in wanted])
+    return [example for example in wanted if example.image_id in record.places], record
 
 
 def _outcomes(

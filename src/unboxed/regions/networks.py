@@ -66,7 +66,7 @@ class Network:
         except DeviceError:
             raise
         except Exception as error:  # onnxruntime raises its own unrelated classes
-            reason = "it is no ONNX file" if "INVALID_PROTOBUF" in str(error) else _first_line(error)
+            reason = "it is no ONNX file" if "INVALID_PROTOBUF" in str(error) else plain_reason(error)
             raise RegionsError(
                 f"{path} cannot be opened as an ONNX graph ({reason}); give a file exported to ONNX."
             ) from error
@@ -102,7 +102,7 @@ class Network:
         except Exception as error:
             height, width = pixels.shape[-3:-1]
             raise RegionsError(
-                f"{self.path} cannot run on an image of {width} x {height} pixels ({_first_line(error)}); "
+                f"{self.path} cannot run on an image of {width} x {height} pixels ({plain_reason(error)}); "
                 "choose another input size in the region settings."
             ) from error
         return [np.asarray(output, dtype=np.float32) for output in outputs]
@@ -263,7 +263,7 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
     except (OSError, ValueError, KeyError, ImportError) as error:
         where = "folder" if Path(name).is_dir() else "hub model"
         raise RegionsError(
-            f"The {where} {name!r} cannot be loaded by transformers ({_first_line(error)}); expected a hub name or a "
+            f"The {where} {name!r} cannot be loaded by transformers ({plain_reason(error)}); expected a hub name or a "
             "local folder with config.json, preprocessor_config.json and model.safetensors."
         ) from error
 
@@ -308,7 +308,3 @@ def _numbers(text: str) -> Array:
 
 def _fixed(size: object) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -251,8 +251,7 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
     try:
         tokenizer, model, loading = load_cached_first(str(source), load) if folder is None else load(True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"Cannot load {source} as {kind}: {reason.rstrip('.')}. {_SOURCES}") from None
+        raise ModelError(f"Cannot load {source} as {kind}: {plain_reason(error)}. {_SOURCES}") from None
     if not tokenizer.is_fast:
         raise ModelError(f"{source} has no fast tokenizer; only these give the position of each token in the caption.")
     # A pooler is not used, and a tied weight is stored once under another name.

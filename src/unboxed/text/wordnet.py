@@ -99,10 +99,9 @@ class WordNet:
                 synset.name(): tuple(above.name() for above in synset.hypernyms()) for synset in corpus.all_synsets("n")
             }
         except (ImportError, AttributeError, LookupError) as error:
-            reason = str(error).strip().splitlines() or [type(error).__name__]
             raise ModelError(
-                f"NLTK's WordNet is not installed ({reason[0]}). Install nltk and its `wordnet` data, or name a "
-                "WordNet file."
+                f"NLTK's WordNet is not installed ({plain_reason(error)}). Install nltk and its `wordnet` data, or "
+                "name a WordNet file."
             ) from error
         return cls({lemma: synsets for lemma, synsets in senses.items() if synsets}, hypernyms)
 
