@@ -83,8 +83,8 @@ def ground(
         return
     pixels = open_image(image)
     grounder, regions = _load_and_extract(run, image)
-    for own in captions:
-        show_unknown_words(grounder, own.text, show)
+    for each in captions:
+        show_unknown_words(grounder, each.text, show)
     groundings = grounder.ground_regions(regions, captions)
     _Printed(printing).report(image, pixels, groundings)
 
@@ -114,8 +114,8 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
     if not listing.images:
         raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     grounder = Grounder.load(run)
-    for own in captions:
-        show_unknown_words(grounder, own.text, show)
+    for each in captions:
+        show_unknown_words(grounder, each.text, show)
     skipped = 0
     names = [str(file.relative_to(folder)) for file in listing.images]
     record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printed.options.top))

@@ -232,7 +232,7 @@ def swapped_captions(
     for (image, c), (source, other) in zip(cycle, cycle[1:] + cycle[:1], strict=True):
         captions[image][c] = examples[source].captions[other]
         moved.add((examples[image].image_id, captions[image][c].text))
-    return [replace(e, captions=tuple(own)) for e, own in zip(examples, captions, strict=True)], moved
+    return [replace(e, captions=tuple(swapped)) for e, swapped in zip(examples, captions, strict=True)], moved
 
 
 def _log_odds(probability: float) -> float:

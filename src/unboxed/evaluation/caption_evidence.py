@@ -33,13 +33,13 @@ _RIDGE = 1.0
 def agreement(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
     """`[C]` in [0, 1]: the agreement of each caption with the others of its image, in the order of `examples`."""
     counted = [[_words(caption.text) for caption in example.captions] for example in examples]
-    images_of = Counter(word for own in counted for word in {word for caption in own for word in caption})
+    images_of = Counter(word for captions in counted for word in {word for caption in captions for word in caption})
     rarity = {word: log(1 + len(examples) / count) - log(2) + 1e-3 for word, count in images_of.items()}
     found: list[float] = []
-    for own in counted:
-        for number, caption in enumerate(own):
+    for captions in counted:
+        for number, caption in enumerate(captions):
             others: Counter[str] = Counter()
-            for other in (*own[:number], *own[number + 1 :]):
+            for other in (*captions[:number], *captions[number + 1 :]):
                 others.update(other)
             found.append(_cosine(caption, others, rarity))
     return np.array(found, dtype=np.float64)

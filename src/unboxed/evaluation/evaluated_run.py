@@ -163,7 +163,7 @@ def _against_baselines(scores: GroundingScores, baselines: Mapping[str, Groundin
     """The untrained baselines by `recall_any@1`, the best first, and whether the run is better than the best one."""
     metric = "recall_any@1"
     ranked = sorted(baselines.items(), key=lambda item: -item[1][metric])
-    listed = ", ".join(f"{name} {own[metric]:.1f}" for name, own in ranked)
+    listed = ", ".join(f"{name} {found[metric]:.1f}" for name, found in ranked)
     name, best = ranked[0]
     ahead = scores[metric] - best[metric]
     verdict = f"{ahead:.1f} above" if ahead > 0 else f"{-ahead:.1f} below: on this split, prefer that rule to"

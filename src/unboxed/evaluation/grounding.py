@@ -196,8 +196,8 @@ class GroundingScores:
 
     def minus(self, other: GroundingScores) -> dict[str, PairedDifference]:
         """The paired differences from other scores on the same images, in percentage points, of the main metrics."""
-        own, others = self.per_image(), other.per_image()
-        return {name: paired_difference(own[name], others[name]) for name in ("recall_any@1", "pointing_any")}
+        ours, others = self.per_image(), other.per_image()
+        return {name: paired_difference(ours[name], others[name]) for name in ("recall_any@1", "pointing_any")}
 
     def to_dict(self) -> dict[str, object]:
         """The dictionary that `unboxed evaluate --json` prints; percentages are 0-100."""

@@ -61,9 +61,9 @@ def _compare(settings: CompareSettings, show: Show, is_drawn: Callable[[Dataset]
     for dataset in prepared:
         add_cells(dataset, settings, plan, show)
     if settings.claims:
-        own = [cell for dataset in prepared for cell in own_cells(dataset, settings, plan)]
-        show(planned(own, plan, settings))
-        _run(own, plan, settings, show, "of the recipes")
+        of_recipes = [cell for dataset in prepared for cell in own_cells(dataset, settings, plan)]
+        show(planned(of_recipes, plan, settings))
+        _run(of_recipes, plan, settings, show, "of the recipes")
     if plan.grids:
         _run([*plan.grids.values()], plan, settings, show, "that choose options of claims")
         for dataset in prepared:

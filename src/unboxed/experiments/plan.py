@@ -138,8 +138,8 @@ def own_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
     return [cell for recipe in recipes for cell in plan.cells[dataset.name, recipe]]
 
 
-def planned(own: list[Cell], plan: Plan, settings: CompareSettings) -> str:
-    """How many cells a comparison with claims trains, before any of them is trained."""
+def planned(cells: list[Cell], plan: Plan, settings: CompareSettings) -> str:
+    """How many cells a comparison with claims trains: `cells` of the recipes, and those of the claims."""
     every = [*plan.all_cells, *plan.grids.values()]
     finished = sum(cell.is_finished(settings.out) for cell in every)
     more = ""
@@ -147,7 +147,7 @@ def planned(own: list[Cell], plan: Plan, settings: CompareSettings) -> str:
         chosen = len({claim.first for claim in CLAIMS if claim.grid}) * settings.claim_seeds
         more = f" The options that are chosen may take {chosen} more on each dataset."
     return (
-        f"Cells: {len(own)} of the recipes, {len(plan.all_cells) - len(own)} of the claims, {len(plan.grids)} that "
+        f"Cells: {len(cells)} of the recipes, {len(plan.all_cells) - len(cells)} of the claims, {len(plan.grids)} that "
         f"choose options of claims; {finished} of the {len(every)} are finished already.{more}"
     )
 

@@ -96,14 +96,16 @@ class Batcher:
             class_scores: the prior's rows `[R, E]` of each image's regions, where they are known already.
         """
         if class_scores is None and self.prior is not None:
-            class_scores = [self.class_scores(own) for own in regions]
-        edges = [region_edges(own.boxes, own.width, own.height) for own in regions]
-        labels = [self._labels(own) for own in regions] if self.config.options.reads_labels else None
-        batch = collate_images([self.region_inputs(own) for own in regions], class_scores, edges, labels)
+            class_scores = [self.class_scores(of_image) for of_image in regions]
+        edges = [region_edges(of_image.boxes, of_image.width, of_image.height) for of_image in regions]
+        labels = [self._labels(of_image) for of_image in regions] if self.config.options.reads_labels else None
+        batch = collate_images([self.region_inputs(of_image) for of_image in regions], class_scores, edges, labels)
         columns = self.config.block_columns
         if not columns.any():
             return batch
-        return replace(batch, blocks_BRM=padded_rows([own.features[:, columns].astype(np.float32) for own in regions]))
+        return replace(
+            batch, blocks_BRM=padded_rows([of_image.features[:, columns].astype(np.float32) for of_image in regions])
+        )
 
     def _labels(self, regions: DescribedRegions) -> npt.NDArray[np.int64]:
         """The vocabulary's id of the most probable class of each of R regions, 0 where none is probable."""

@@ -56,8 +56,8 @@ class EmbeddedSplit:
         if new:
             unread = [self.store[image_ids[place]] for place in new] if regions is None else [regions[p] for p in new]
             encoded = self._encode(unread)
-            for row, (place, own) in enumerate(zip(new, unread, strict=True)):
-                found[image_ids[place]] = _row(encoded, row, len(own))
+            for row, (place, of_image) in enumerate(zip(new, unread, strict=True)):
+                found[image_ids[place]] = _row(encoded, row, len(of_image))
         embeddings = pad_images([found.get(image_id) or self._kept[image_id] for image_id in image_ids])
         for image_id, one in found.items():
             size = sum(tensor.nbytes for tensor in (*one.regions.tensors, one.class_score_BRE))
@@ -87,10 +87,10 @@ class EmbeddedSplit:
         return [image_id for image_id, _ in group], regions, captions
 
     @torch.inference_mode()
-    def _encode(self, regions: Sequence[Regions]) -> ImageEmbeddings:
-        for own in regions:
-            self.grounder.batcher.check(own)
-        return self.grounder.model.encode_images(self.grounder.batcher.images(regions))
+    def _encode(self, regions_B: Sequence[Regions]) -> ImageEmbeddings:
+        for regions in regions_B:
+            self.grounder.batcher.check(regions)
+        return self.grounder.model.encode_images(self.grounder.batcher.images(regions_B))
 
 
 def _row(images: ImageEmbeddings, row: int, count: int) -> ImageEmbeddings:

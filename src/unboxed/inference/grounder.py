@@ -170,13 +170,13 @@ class Grounder:
             CaptionError: a caption has no words.
             ValueError: the numbers of images and of captions (or lists of captions) differ.
         """
-        given = [[own] if isinstance(own, str | Caption) else list(own) for own in captions]
-        of_each = [[_caption(caption) for caption in own] for own in given]
+        lists = [[each] if isinstance(each, str | Caption) else each for each in captions]
+        of_each = [[_caption(caption) for caption in captions_of_image] for captions_of_image in lists]
         if len(of_each) != len(images):
             raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give captions for each image.")
         found = self._regions_of_all(images)
         groundings = ground_stream(self, zip(found, of_each, strict=True))
-        return [_with_image(image, own) for image, own in zip(images, groundings, strict=True)]
+        return [_with_image(image, of_image) for image, of_image in zip(images, groundings, strict=True)]
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
         """The heat map of a word or phrase of a caption in an image.
@@ -224,8 +224,8 @@ class Grounder:
             self, pad_images([row for *_, row in best]), [regions for _, _, regions, _ in best], [[query]] * len(best)
         )
         return [
-            RankedImage(number, score, _with_image(images[number], own)[0])
-            for (score, number, *_), own in zip(best, found, strict=True)
+            RankedImage(number, score, _with_image(images[number], groundings)[0])
+            for (score, number, *_), groundings in zip(best, found, strict=True)
         ]
 
     def encode_images(self, images: Sequence[ImageLike]) -> ImageEmbeddings:

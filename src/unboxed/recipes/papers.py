@@ -86,8 +86,8 @@ def bibtex(name: str, recipe: RecipeConfig) -> str:
     ]
     if name in PAPERS:
         entries.append(_entry(*PAPERS[name]))
-    elif own := getattr(recipe, "bibtex", ""):
-        entries.append(str(own).strip())
+    elif bibtex := getattr(recipe, "bibtex", ""):
+        entries.append(str(bibtex).strip())
     if isinstance(recipe, MatchingConfig) and recipe.constraint.constraints != "none":
         entries.append(_entry(*_CONSTRAINTS))
     return "\n\n".join(entries) + "\n"

@@ -96,10 +96,10 @@ class Preset:
             config: the options of the fit, which may differ from those of the preset.
             fit: the same for fields of `FitSettings`.
         """
-        chosen, own = {**flat_options(config), **fit}, {**flat_options(self.config), **self.fit}
+        chosen, preset = {**flat_options(config), **fit}, {**flat_options(self.config), **self.fit}
         of = f", {self.original}, with its values for {DATASETS[self.dataset]}" if self.original else ": the defaults"
         yield f"Preset {self.name} of {self.recipe}{of}"
-        given = {name: f"given; {self.name}: {shown(own[name])}" for name in own if chosen[name] != own[name]}
+        given = {name: f"given; {self.name}: {shown(preset[name])}" for name in preset if chosen[name] != preset[name]}
         read = {name: entry.origin for name, entry in self.entries.items() if entry.origin}
         width = max((len(_option(name, chosen[name])) for name in {**read, **given}), default=0)
         for name, origin in {**read, **given}.items():

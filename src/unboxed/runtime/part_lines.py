@@ -47,10 +47,10 @@ def merge_lines(paths: Sequence[Path], out: Path) -> int:
     lines: list[_Line] = []
     heads: list[str | None] = []
     for number, path in enumerate(paths):
-        head, record, own = _read(path, number)
+        head, record, found = _read(path, number)
         heads.append(head)
         records.append((path, record))
-        lines += own
+        lines += found
     require_all_parts(records)
     if other := next((path for path, head in zip(paths, heads, strict=True) if head != heads[0]), None):
         raise StoreError(f"{other} was made with another run or other options than {paths[0]}; make this part again.")

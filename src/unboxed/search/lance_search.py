@@ -123,7 +123,9 @@ def _cells(table: Any, parts: int, vectors_NE: torch.Tensor, queries_QE: torch.T
     best = [exact.top(query_E, _BEST) for query_E in queries_QE]
     while cells < parts:
         search = LanceSearch(table, cells)
-        found = [torch.isin(own, search.top(query_E, _POOL)) for own, query_E in zip(best, queries_QE, strict=True)]
+        found = [
+            torch.isin(best_K, search.top(query_E, _POOL)) for best_K, query_E in zip(best, queries_QE, strict=True)
+        ]
         if float(torch.cat(found).float().mean()) >= _KEPT:
             break
         cells *= 2

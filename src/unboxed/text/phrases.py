@@ -90,7 +90,7 @@ def given_phrases(caption: str, listed: str) -> Caption:
         CaptionError: a phrase that is not in the caption, or two that overlap.
     """
     found: list[Phrase] = []
-    for phrase in (own.text for own in listed_phrases(listed)):
+    for phrase in (entry.text for entry in listed_phrases(listed)):
         start = caption.lower().find(phrase.lower())
         if start < 0:
             raise CaptionError(f"The caption {caption!r} has no {phrase!r}; list phrases as the caption writes them.")

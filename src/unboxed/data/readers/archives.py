@@ -84,8 +84,8 @@ class ArchiveReader(Reader):
         found: dict[str, Example] = {}
         bare: list[str] = []
         file_of: dict[str, Path] = {}
-        for file, own, path, captions in self._images():
-            name = next(name for name in _names(file, own) if name not in found)
+        for file, image, path, captions in self._images():
+            name = next(name for name in _names(file, image) if name not in found)
             texts = texts_of(captions if isinstance(captions, list) else [captions])
             if not texts:
                 bare.append(name)
@@ -111,9 +111,9 @@ class ArchiveReader(Reader):
                     yield file, name, row_path(file, row, name), captions
 
 
-def _names(file: Path, own: str) -> Iterator[str]:
+def _names(file: Path, image: str) -> Iterator[str]:
     """Names of an image, of which the first that is not taken is used."""
-    yield f"{file.stem}/{own}"
+    yield f"{file.stem}/{image}"
     number = 1
     while number := number + 1:
-        yield f"{file.stem}/{number}/{own}"
+        yield f"{file.stem}/{number}/{image}"

@@ -63,12 +63,12 @@ class ScanFeatures(FeatureImporter):
                 )
             for image in images:
                 if join_id(image.image_id) in wanted:
-                    own = np.array(features[image.row], np.float32)
+                    features_RV = np.array(features[image.row], np.float32)
                     rows = None if boxes is None else np.array(boxes[image.row], np.float32)
                     if rows is not None and self.extra_columns:
                         _check_blocks(rows, f"{self._boxes(split)}, row {image.row}")
-                        own, rows = np.concatenate([own, rows], axis=1), None
-                    yield PrecomputedImage(image.image_id, own, rows)
+                        features_RV, rows = np.concatenate([features_RV, rows], axis=1), None
+                    yield PrecomputedImage(image.image_id, features_RV, rows)
 
     def _boxes(self, split: str) -> Path:
         features = self._folder.features(split)
