@@ -88,7 +88,7 @@ class SearchError(UnboxedError):
 
 
 def plain_reason(error: BaseException) -> str:
-    """What a library or the operating system says went wrong, in words: no error numbers, one line, never empty.
+    """What went wrong, in the words of a library or the operating system: one line, no error numbers, never empty.
 
     Examples:
         >>> plain_reason(FileNotFoundError(2, "No such file or directory")), plain_reason(KeyError("images"))

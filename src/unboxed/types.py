@@ -83,7 +83,7 @@ LABELER = "labeler"
 
 
 def detected(class_names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """`[K]`: which classes are a detector's or segmenter's; a labeler's tell nothing of whether a box is a thing's."""
+    """`[K]`: which classes are a detector's or segmenter's; a labeler's do not show whether a box is a thing's."""
     return np.array([not name.startswith(f"{LABELER}:") for name in class_names], dtype=np.bool_)
 
 
@@ -301,8 +301,8 @@ class PairedBatch:
         image_of_C: index of each caption's image.
         own_C: where several processes share a batch, the captions of this process; `images` are then those of these
             captions alone, while `captions` and `image_of_C` are of the whole batch. None: all.
-        right_CPR: True for the regions that a person's box says a phrase refers to; None where boxes do not train,
-            which is the default.
+        right_CPR: True for the regions that a phrase refers to according to a person's box; None where boxes do not
+            train, which is the default.
     """
 
     images: ImageBatch

@@ -1,4 +1,4 @@
-"""Swapped arguments: some commands take the run first, others the images; who swaps them is told the right call."""
+"""Swapped arguments: some commands take the run first, others the images; the error names the right call."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Checkpoint:
 
     @property
     def epoch(self) -> int | None:
-        """The epoch after which it was saved; `None` where it does not say."""
+        """The epoch after which it was saved; `None` where it does not name it."""
         epoch = self.content.get("epoch")
         return epoch if type(epoch) is int else None
 

@@ -1,6 +1,6 @@
 """Reads pickles of plain values: lists, tuples, sets, dictionaries, strings, bytes, numbers, booleans and None.
 
-A pickle is a program, and loading it runs what the file says. The reader here is Python's own, restricted to the
+A pickle is a program, and loading it runs what the file contains. The reader here is Python's own, restricted to the
 instructions that build plain values. Every other instruction is refused by its name: those that name a class, call
 something, or reach outside of the file. Memory is bounded by the size of the file.
 

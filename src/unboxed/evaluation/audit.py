@@ -2,8 +2,8 @@
 
 A caption that was swapped with another one, is wrong or outdated has phrases that are not in the image. Each phrase
 has a calibrated probability of being there; their log odds add up, as if phrases were independent. Further evidence is
-how the caption matches other images, and what the other captions of the image say (`caption_evidence`); captions are
-ranked by all of it, the most suspicious first. No box is used.
+how the caption matches other images, and how it agrees with the other captions of the image (`caption_evidence`).
+Captions are ranked by all of it, the most suspicious first. No box is used.
 
 How well that works is measured by swapping a share of the captions among images on purpose: `precision` is the share of
 swapped ones among the first captions, at the rank at which half of the swapped ones are found.

@@ -109,7 +109,7 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
 
 
 def _predictions(split: Split, options: EvaluationOptions, show: Show) -> ScoredPredictions | None:
-    """The scores of the predictions of the options, if there are any; says how many belong to no phrase."""
+    """The scores of the predictions of the options, if there are any; shows how many belong to no phrase."""
     if options.predictions is None:
         return None
     if not has_gold_boxes(split.examples):

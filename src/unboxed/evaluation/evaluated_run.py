@@ -94,7 +94,7 @@ class EvaluatedRun:
 
     @property
     def differences(self) -> dict[str, PairedDifference]:
-        """The run minus others on the same images, by the name of the line that says so.
+        """The run minus others on the same images, by the name of the line that shows it.
 
         The others are the predictions, and the same run in single precision where it computed in a lower one.
         """

@@ -45,7 +45,7 @@ class Prediction:
     Attributes:
         image: id or file name of the image.
         boxes: `[M, 4]` x1 y1 x2 y2 in pixels of the original image, best first.
-        phrase: its words; "" where the span says which phrase it is.
+        phrase: its words; "" where the span identifies the phrase.
         caption: the caption; None for all captions of the image.
         span: first character of the phrase in the caption and the one after its last; None: only `phrase` is known.
         set_boxes: `[N, 4]`, the boxes that the phrase refers to together; None where they are not given.

@@ -26,7 +26,7 @@ class LabelFormat:
         suffix: the usual ending of its file, such as `.json`; "" for a format that is a folder.
         write: writes it atomically.
         marker: of a folder, the file by which an older one is recognized and may be replaced.
-        labels_are_phrases: labels are whole phrases, one box each, whatever the options say about names and merging.
+        labels_are_phrases: labels are whole phrases, one box each, whatever the options of names and merging are.
         original_pixels: boxes are in pixels of the original images, where those that are stored have another size.
     """
 

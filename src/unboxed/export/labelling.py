@@ -150,7 +150,7 @@ def label_part(
 
     Args:
         data, run, out, options, selection, progress, show: as for `label_dataset`, for which `merge_lines` joins the
-            files of all parts to the `NAME.groundings.jsonl` beside its output. `options.part` says which part.
+            files of all parts to the `NAME.groundings.jsonl` beside its output. `options.part` is the part.
 
     Returns:
         `NAME.groundings.jsonl` of this part, the number of its images, and why images could not be used, by id.

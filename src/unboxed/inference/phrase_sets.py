@@ -10,7 +10,7 @@ best boxes often show the same thing, or all of them at once. The set is chosen 
 * a box that overlaps one of the set (IoU above 0.3) or lies in it, or holds it, is the same thing again;
 * a number that the phrase states is the most that are chosen, else 8;
 * where the phrase states no number and most of many boxes score nearly as well as the best one, the ranking does not
-  say how many there are, and the set is the best box; so it is where the phrase is hardly in the image (probability
+  show how many there are, and the set is the best box; so it is where the phrase is hardly in the image (probability
   below 0.25).
 
 The limits were chosen on the validation images of Flickr30K Entities; docs/metrics.md has the scores.

@@ -1,4 +1,4 @@
-"""What a command says about words that a run was not trained with."""
+"""The line in which a command names the words that a run was not trained with."""
 
 from __future__ import annotations
 

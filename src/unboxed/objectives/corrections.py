@@ -12,7 +12,7 @@ def right_regions(logit_CPR: torch.Tensor, right_CPR: torch.Tensor) -> torch.Ten
 
     Args:
         logit_CPR: each phrase's logits over the regions of its image; -inf at padded regions.
-        right_CPR: True for the regions that a person's box says the phrase refers to.
+        right_CPR: True for the regions that the phrase refers to according to a person's box.
 
     Returns:
         A scalar >= 0; 0 with a gradient where no phrase has a right region.

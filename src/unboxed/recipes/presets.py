@@ -153,7 +153,7 @@ def paper_settings() -> dict[str, Any]:
 
 
 def dataset_kind(dataset: Dataset) -> str:
-    """Which values of an original fit a dataset: COCO's if its name, its files or its format say "coco".
+    """Which values of an original fit a dataset: COCO's if its name, its files or its format contain "coco".
 
     Returns:
         A key of `DATASETS`.

@@ -84,8 +84,8 @@ class Network:
     ) -> list[Array]:
         """The outputs `names` for one image `[H, W, 3]`, or for n images `[n, H, W, 3]`, as float32.
 
-        The input of the graph is `(pixels - mean) * scale`, channels first or last as its shape says, in its floating
-        point type. A graph with an input of type uint8 normalizes by itself and gets the pixels as they are.
+        The input of the graph is `(pixels - mean) * scale`, channels first or last according to its shape, in its
+        floating point type. A graph with an input of type uint8 normalizes by itself and gets the pixels as they are.
 
         Raises:
             RegionsError: the graph cannot run on this size.

@@ -35,7 +35,7 @@ def write_part(store: RegionStore, record: PartRecord) -> None:
 
 
 def read_part(path: Path) -> PartRecord | None:
-    """What `part.json` says of the store in `path`; None if it holds no part.
+    """The record of the part in the store `path`, from `part.json`; None if it holds no part.
 
     Raises:
         StoreError: it is damaged, or of a newer version.

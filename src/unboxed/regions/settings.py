@@ -35,7 +35,7 @@ WITHOUT_DETECTOR = (
     "PekingU/rtdetr_r18vd or PekingU/rtdetr_v2_r18vd (all Apache 2.0); `fit` then takes it from the cache, with "
     '`pip install "unboxed[hf]"`. Or name an ONNX file: --detector FILE.'
 )
-"""What regions are good for that no detector found, and which detectors can be had; said by `fit` and `doctor`."""
+"""What regions are good for that no detector found, and which detectors are available; `fit` and `doctor` print it."""
 
 
 @dataclass(frozen=True)

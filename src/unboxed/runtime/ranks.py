@@ -110,7 +110,7 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 class _Gather(torch.autograd.Function):
-    """Gathers along an axis; `summed` says whether gradients are summed over the ranks."""
+    """Gathers along an axis; with `summed`, gradients are summed over the ranks."""
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, dim: int, summed: bool) -> torch.Tensor:

@@ -173,7 +173,7 @@ class SecurityMiddleware:
 
         async def limited() -> Message:
             nonlocal received, complete
-            if complete:  # the only further message says that the client has disconnected, at any time
+            if complete:  # the only further message reports that the client has disconnected, at any time
                 return await receive()
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))

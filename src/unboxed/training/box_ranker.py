@@ -57,7 +57,7 @@ class Kept:
         sure: number of phrases whose region the prior is sure of.
         agreement: the share in [0, 1] of these that the trained attention alone finds.
         rsum: of retrieval among the held-out images, by `prior`, `trained` and `combined`.
-        auc: in percent, how well phrases of paired captions are told from those of other images', by the same.
+        auc: in percent, how well phrases of paired captions are separated from those of other images', by the same.
     """
 
     boxes_from: BoxesFrom

@@ -29,7 +29,7 @@ __all__ = ["FEW_IMAGES", "SwappedPhrases", "calibrated", "swapped_phrases"]
 _CALIBRATION_IMAGES = 200
 
 FEW_IMAGES = 50
-"""Below this number of held-out images, `fit` says that the calibration rests on few."""
+"""Below this number of held-out images, `fit` warns that the calibration rests on few."""
 
 
 class SwappedPhrases(NamedTuple):
@@ -92,7 +92,7 @@ def calibrated(
 ) -> PresenceCalibration | None:
     """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
 
-    The match of a phrase is trained, so that only held-out images tell what it is worth. The prior is not: training
+    The match of a phrase is trained, so that only held-out images show what it is worth. The prior is not: training
     images calibrate it, and the curve of the held-out images is shrunk towards theirs.
 
     Args:

@@ -51,7 +51,7 @@ class CorrectedExamples:
         boxes: by image id, number of the caption and number of the phrase, corrected boxes `[N, 4]` as shares of the
             image's size.
         unused: boxes whose image is no training image, or whose phrase is in none of its captions.
-        digest: of the corrections, to tell them from others when a run is resumed.
+        digest: of the corrections, to distinguish them from others when a run is resumed.
     """
 
     examples: tuple[Example, ...]
@@ -90,7 +90,7 @@ class CorrectedExamples:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a run says about the boxes that trained it."""
+        """The boxes that trained a run, as its config states them."""
         return {"boxes": self._count, "photos": len(self.boxes), "digest": self.digest}
 
     @property

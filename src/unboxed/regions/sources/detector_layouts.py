@@ -2,7 +2,7 @@
 
     boxes + scores   `boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `scores` [1, N, K] in 0..1 (NanoDet and others).
                      Input RGB 0..1, original shape, padded with grey 114. The metadata `boxes` (`xyxy`, `yxyx`, `xywh`,
-                     `cxcywh`), `units` (`pixels`, `fractions`) and `scores` (`logits`) say where a file differs.
+                     `cxcywh`), `units` (`pixels`, `fractions`) and `scores` (`logits`) declare where a file differs.
     YOLOX            one output [1, N, 5 + K]: centre x, y, width, height, objectness, class scores, a row for each cell
                      of strides 8, 16 and 32; undecoded, or decoded. Input BGR 0..255, in the upper left, padded.
     YOLOv5           the same columns (YOLOv7 too), decoded, with three rows for each cell. Input RGB 0..1, padded.

@@ -240,7 +240,7 @@ def _finite(rows: Rows, network: Network) -> Rows:
 
 
 def _check(rows: Rows, network: Network, layout: Layout, scores_matter: bool) -> bool:
-    """Whether there are boxes to see that units and order of coordinates are what the layout says.
+    """Whether there are boxes to see that units and order of coordinates are those of the layout.
 
     Raises:
         RegionsError: they are not.

@@ -21,7 +21,7 @@ _BATCH = 32
 
 
 class ImageTextEncoder:
-    """Says which of K texts a crop shows: CLIP with a softmax over the texts, SigLIP with a sigmoid for each.
+    """Finds which of K texts a crop shows: CLIP with a softmax over the texts, SigLIP with a sigmoid for each.
 
     Args:
         path: local folder.
