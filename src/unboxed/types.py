@@ -250,6 +250,11 @@ class ImageBatch:
     def __len__(self) -> int:
         return len(self.mask_BR)
 
+    def rows(self, rows: slice) -> Self:
+        """Some of the images, padded as all are."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tensors on `device`."""
         return replace(self, **_moved(self, device))

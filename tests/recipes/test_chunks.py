@@ -38,6 +38,8 @@ CASES: dict[str, dict[str, Any]] = {
     "infoground": {},
     "ckd": {},
     "scan": {"warm_up": 0.0},
+    "scan, dropout": {"warm_up": 0.0, "dropout": 0.3},
+    "ckd, dropout": {"dropout": 0.3},
     "bfan": {"contrast": "npair"},
     "sgr": {"reasoning_dropout": 0.0},
     "saf": {"reasoning_dropout": 0.0},
@@ -73,6 +75,7 @@ def _doubled(part: Any) -> Any:
 def _step(model: MatchingModel, batch: PairedBatch, chunk: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss and the gradients."""
     model.train().zero_grad()
+    torch.manual_seed(1)
     loss = model.loss(batch, TrainingStep(0, 10, epoch=9, chunk=chunk))["loss"]
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach(), {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -85,7 +88,7 @@ def test_gradients_in_chunks_are_those_of_the_whole_batch(name: str, tiny_world:
         cells = {f.name: getattr(batch.images, f.name) for f in fields(batch.images)}
         batch = replace(batch, images=replace(batch.images, **{n: v[:, :9] for n, v in cells.items() if v is not None}))
     whole, gradients = _step(model, batch, 0)
-    loss, others = _step(model, batch, 7)
+    loss, others = _step(model, batch, 8)
     torch.testing.assert_close(loss, whole, rtol=1e-9, atol=0)
     assert others.keys() == gradients.keys() and gradients
     for key, gradient in gradients.items():
@@ -111,6 +114,23 @@ def _kept(model: MatchingModel, batch: PairedBatch, chunk: int) -> int:
 def test_only_the_pairs_of_a_chunk_are_in_memory(name: str, tiny_world: World) -> None:
     model, batch = _world(tiny_world, name)
     assert _kept(model, batch, 4) < 0.2 * _kept(model, batch, 0)
+
+
+def test_only_a_chunk_is_in_the_memory_of_the_encoders(tiny_world: World) -> None:
+    model, batch = _world(tiny_world, "scan")
+    kept = []
+    for chunk in (0, 4):
+        sizes: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor, sizes: dict[int, int] = sizes) -> torch.Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            pairs = model.train().pairs(batch, TrainingStep(0, 10, chunk=chunk))
+        assert pairs.images.regions.tensors[0].requires_grad
+        kept.append(sum(sizes.values()))
+    assert kept[1] < 0.3 * kept[0]
 
 
 @pytest.mark.parametrize("name", ["saf", "saf, gates by caption"])

@@ -20,7 +20,7 @@ from unboxed.recipes.matching import ConstraintConfig
 from unboxed.recipes.members import members_of
 from unboxed.recipes.npair import NPair
 from unboxed.regions.settings import RegionSettings
-from unboxed.training.fitting import fit
+from unboxed.training.fitting import fit, fit_given
 from unboxed.training.options import FitSettings
 
 World = tuple[Path, Path]
@@ -60,7 +60,8 @@ def test_members_share_a_pretrained_encoder_and_answer_with_the_mean_of_their_ma
     pytest.importorskip("transformers", reason='transformers is not installed: pip install "unboxed[hf]"')
     from ..text.test_pretrained import tiny_bert
 
-    options = NPair(cells=6, channels=8, members=2, text=str(tiny_bert(tmp_path / "bert")), **SMALL)
+    small = {name: value for name, value in SMALL.items() if name != "hidden_width"}
+    options = NPair(cells=6, channels=8, members=2, text=str(tiny_bert(tmp_path / "bert")), **small)
     fit("npair", options, FitSettings(tiny_dataset, tmp_path / "run"))
     grounder = unboxed.load(tmp_path / "run")
     one, other = members_of(grounder.model)
@@ -87,7 +88,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
 ) -> None:
     data, store = tiny_world
     with pytest.raises((RunError, RegionsError), match=message) as found:
-        fit(name, _small(name, **options), FitSettings(data, tmp_path / "run", store, **settings))
+        fit_given((name, _small(name, **options), None), FitSettings(data, tmp_path / "run", store, **settings))
     assert "\n" not in str(found.value)
     assert not list((tmp_path / "run").glob("*.*"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from unboxed.cli import main
 from unboxed.errors import RunError
 from unboxed.experiments import CompareSettings, compare, parse_recipe
-from unboxed.recipes import RECIPES
+from unboxed.recipes import RECIPES, preset
+from unboxed.recipes.scan import SCAN
+from unboxed.recipes.schedule import Schedule
+from unboxed.training.fitting import FitSettings, fit, fit_given
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,17 @@ from unboxed.recipes import RECIPES
         ("npair --margin 0.2", "--margin has no effect without --contrast triplet"),
         ("npair --map features --patch 2", "--patch has no effect without --map pixels"),
         ("npair --context --words-weight 2", "--words-weight has no effect with --context"),
+        ("scan --temperature 0.3", "--temperature has no effect without --prior semantic or --distillation WEIGHT"),
+        ("infoground --prior-weight 1", "--prior-weight has no effect without --prior semantic"),
+        ("ckd --match names --part-weight 2", "--part-weight has no effect without parts in --match"),
+        ("sprm --match names --no-unit-vectors", "--unit-vectors has no effect without vectors in --match"),
+        ("ckd --affinities plain --vector-threshold 0.5", "--vector-threshold has no effect with --affinities plain"),
+        ("ckd --pooling mean", "--pooling has no effect in recipes that compare whole phrases with regions"),
+        ("sprm --phrase-words all", "--phrase-words has no effect in recipes that compare whole phrases"),
+        ("sprm --untrained --contrast infonce", "--contrast has no effect with --untrained"),
+        ("npair --exclusivity 0", "--exclusivity has no effect in npair, which reads boxes off a heat map"),
+        ("npair --prior semantic --prior-weight 1", "--prior-weight has no effect in npair"),
+        ("npair --map features --half", "--half has no effect without --map pixels"),
         ("npair --cell lstm", "--cell has no effect without --context"),
         ("scan --preset paper --step-epochs 3 --curve constant", "--step-epochs has no effect without --curve step"),
     ],
@@ -51,7 +66,8 @@ def test_options_without_effect_are_refused(recipe: str, message: str) -> None:
         "scan --aggregation lse --lambda-lse 3 --constraints both --ccr-variant topk",
         "vse --contrast npair --scale 3",
         "npair --context --cell lstm",
-        "ckd --ramp-steps 3",
+        "ckd --ramp-steps 3 --temperature 0.3 --prior-weight 1",
+        "npair --prior semantic --intra-caption 0.3 --prior-weight 1",
         "scan --preset paper --curve constant",
         *(f"{name} --preset paper" for name in RECIPES),
     ],
@@ -72,3 +88,19 @@ def test_fit_refuses_them_before_it_reads_the_dataset(tmp_path: Path, capsys: py
     assert "--scale has no effect without --contrast npair; leave it out" in capsys.readouterr().err
     with pytest.raises(RunError, match="--scale has no effect"):
         compare(CompareSettings((tmp_path / "none.toml",), tmp_path / "out", ("scan --scale 3",)))
+
+
+def test_fit_of_the_library_refuses_them_as_the_command_does(tiny_world: tuple[Path, Path], tmp_path: Path) -> None:
+    data, store = tiny_world
+    settings = FitSettings(data, tmp_path / "run", store)
+    with pytest.raises(RunError, match="--scale has no effect without --contrast npair; leave it out"):
+        fit("scan", SCAN(scale=3.0), settings)
+    paper = preset("scan", "paper")
+    idle = replace(paper.config, schedule=replace(paper.config.schedule, curve="constant", step_epochs=3))
+    with pytest.raises(RunError, match="--step-epochs has no effect without --curve step"):
+        fit("scan", idle, settings, preset="paper")
+    assert not list((tmp_path / "run").glob("*.*"))
+    schedule = Schedule(epochs=1, images_per_batch=20)
+    older = SCAN(scale=3.0, joint_width=8, region_hidden=8, schedule=schedule)
+    fit_given(("scan", older, None), settings)
+    fit("scan", older, replace(settings, resume=True))  # a run that was started with them is resumed

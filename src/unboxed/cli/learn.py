@@ -206,10 +206,8 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         use_corrections: Path | None = None,
         json: bool = False,
     ) -> None:
-        from unboxed.recipes.idle_options import refuse_idle_options
         from unboxed.training.fitting import fit
 
-        refuse_idle_options(config, start.config if start else recipe())
         if start is not None:
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)

@@ -50,7 +50,7 @@ from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import TrainingProgress, show
-from unboxed.training.fitting import fit
+from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
 
@@ -350,7 +350,7 @@ def run_cell(
         more = {"resume": True, "wait": True, "cache": cache, **asdict(options)}
         # A comparison measures the recipe as it was asked for.
         settings = FitSettings(Path(cell.data), run, regions, boxes="trained", **more)
-        fit(name, config, settings, preset=preset, show=show, report=report)  # waits for a cell with another split
+        fit_given((name, config, preset), settings, show=show, report=report)  # waits for a cell with another split
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}

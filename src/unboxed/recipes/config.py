@@ -124,7 +124,8 @@ class RecipeConfig:
         semantic: the settings of the semantic prior.
         distillation: the settings of the distillation of the prior into the model.
         intra_caption: weight of the contrast between the phrases of one caption: the regions that a phrase attends to
-            must match it better than those that another phrase attends to.
+            must match it better than those that another phrase attends to. Phrases whose attention overlaps by more
+            than a quarter are not contrasted: flat attention, as at the start of a training, has no such loss.
         joint_width: width D of the embeddings of queries and regions.
         text: `gru` (a recurrent network, trained with the model: see `text_encoder`), or the folder or hub name of a
             transformers encoder (frozen).

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
+from unboxed.attention.ranking import Ranking
 from unboxed.errors import RunError
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.matching import MatchingConfig
 from unboxed.recipes.npair import NPair
@@ -20,7 +23,7 @@ class _Rule(NamedTuple):
 
     Attributes:
         names: the options, with underscores.
-        counts: whether they have an effect, by all options.
+        counts: whether they have an effect, by all options, and `needs_prior` and `units` of the recipe.
         idle: when they have none, in words.
         of: the recipes that it is about.
     """
@@ -30,6 +33,8 @@ class _Rule(NamedTuple):
     idle: str
     of: type[RecipeConfig] = RecipeConfig
 
+
+_NO_RANKING = "in npair, which reads boxes off a heat map (--thresholds) and ranks no regions"
 
 _RULES = (
     _Rule(
@@ -49,8 +54,30 @@ _RULES = (
         ("class_inputs", "backbone_features"), lambda o: o["region_inputs"] == "all", "with --region-inputs features"
     ),
     _Rule(("embedding_init",), lambda o: o["initial_vectors"] is None, "with --initial-vectors"),
+    _Rule(
+        (*(field.name for field in fields(PriorSettings)), "prior_weight"),
+        lambda o: o["needs_prior"],
+        "without --prior semantic or --distillation WEIGHT",
+    ),
     _Rule(("class_map",), lambda o: "map" in o["match"], "without map in --match"),
+    _Rule(("part_weight",), lambda o: "parts" in o["match"], "without parts in --match"),
+    _Rule(
+        ("word_vectors", "unit_vectors", "vector_threshold"),
+        lambda o: "vectors" in o["match"],
+        "without vectors in --match",
+    ),
+    _Rule(("vector_threshold",), lambda o: o["affinities"] == "shares", "with --affinities plain"),
+    _Rule(
+        ("wordnet",),
+        lambda o: "wordnet" in o["match"] or o["classes"] == "wordnet",
+        "without wordnet in --match, or --classes wordnet",
+    ),
     _Rule(("places", "spatial_score"), lambda o: o["spatial"], "with --no-spatial"),
+    _Rule(
+        ("pooling", "phrase_words"),
+        lambda o: o["units"] != "phrases",
+        "in recipes that compare whole phrases with regions",
+    ),
     _Rule(("overlap_power",), lambda o: o["expected_overlap"], "without --expected-overlap"),
     _Rule(("scale",), lambda o: o["contrast"] == "npair", "without --contrast npair", MatchingConfig),
     _Rule(
@@ -77,8 +104,23 @@ _RULES = (
     _Rule(("lambda_lse",), lambda o: o.get("aggregation") == "lse", "without --aggregation lse", MatchingConfig),
     _Rule(("negative",), lambda o: o["contrast"] == "difference", "without --contrast difference", SPRM),
     _Rule(("prior",), lambda o: False, "in sprm, which always uses the prior, with the weight 1 - --omega", SPRM),
+    _Rule(
+        ("omega", "contrast", "negative", "negatives", "distillation", "intra_caption"),
+        lambda o: not o["untrained"],
+        "with --untrained",
+        SPRM,
+    ),
+    _Rule(("prior_weight",), lambda o: o["intra_caption"] > 0, _NO_RANKING, NPair),
+    _Rule(
+        tuple(field.name for field in fields(Ranking) if field.name != "prior_weight"),
+        lambda o: False,
+        _NO_RANKING,
+        NPair,
+    ),
     _Rule(("margin",), lambda o: o["contrast"] == "triplet", "without --contrast triplet", NPair),
-    _Rule(("patch", "channels", "blocks", "reach"), lambda o: o["map"] == "pixels", "without --map pixels", NPair),
+    _Rule(
+        ("patch", "channels", "blocks", "reach", "half"), lambda o: o["map"] == "pixels", "without --map pixels", NPair
+    ),
     _Rule(("words_weight",), lambda o: not o["context"] and o["text"] == "gru", "with --context or --text", NPair),
     _Rule(
         ("cell", "bidirectional", "hidden_width"),
@@ -89,14 +131,16 @@ _RULES = (
 )
 
 
-def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequence[str] | None = None) -> None:
+def refuse_idle_options(
+    config: RecipeConfig, start: RecipeConfig | None = None, among: Sequence[str] | None = None
+) -> None:
     """Refuse options that differ from those of `start` and have no effect beside the others.
 
     Recipes outside this package may use an option as they like; they are not checked.
 
     Args:
         config: the options of a fit.
-        start: the defaults or the preset from which they were given.
+        start: the preset from which they were given; None: the defaults.
         among: arguments of a command line; options that are not in it are not refused.
 
     Raises:
@@ -104,7 +148,8 @@ def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequen
     """
     if not type(config).__module__.startswith("unboxed."):
         return
-    options, before = flat_options(config), flat_options(start)
+    before = flat_options(type(config)() if start is None else start)
+    options = {**flat_options(config), "needs_prior": config.needs_prior, "units": config.units}
     flags = {argument.partition("=")[0].replace("_", "-").replace("--no-", "--") for argument in among or ()}
     for rule in _RULES:
         if not isinstance(config, rule.of) or rule.counts(options):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unboxed.attention.sgraf import other_region_counts
+from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.idle_options import refuse_idle_options
+from unboxed.recipes.presets import dataset_kind, make_preset
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
@@ -15,7 +18,13 @@ from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
 
-__all__ = ["require_class_names", "require_combination", "require_correctable", "require_usable_store"]
+__all__ = [
+    "require_class_names",
+    "require_combination",
+    "require_correctable",
+    "require_effect",
+    "require_usable_store",
+]
 
 
 def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
@@ -29,6 +38,20 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
         require_transformer(settings.language_model)
+
+
+def require_effect(chosen: tuple[str, RecipeConfig, str | None], settings: FitSettings) -> None:
+    """Raise a `RunError` where an option that differs from its default has no effect beside the others.
+
+    Args:
+        chosen: the recipe's name, its options, and the preset that they began as, whose values are the defaults.
+        settings: of the fit.
+    """
+    recipe, options, preset = chosen
+    start = None
+    if preset is not None:
+        start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
+    refuse_idle_options(options, start)
 
 
 def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:

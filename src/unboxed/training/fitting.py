@@ -35,6 +35,7 @@ from unboxed.training.combinations import (
     require_class_names,
     require_combination,
     require_correctable,
+    require_effect,
     require_usable_store,
 )
 from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
@@ -55,7 +56,7 @@ from unboxed.training.splits import sample_images, training_and_validation
 from unboxed.training.untrained import require_trainable, untrained_model
 from unboxed.types import Example
 
-__all__ = ["FitSettings", "fit"]
+__all__ = ["FitSettings", "fit", "fit_given"]
 
 
 def fit(
@@ -90,8 +91,32 @@ def fit(
 
     Raises:
         BusyError: another process writes the run.
+        RunError: an option that has no effect beside the others, unless the run was started with it.
         UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
+    require_free(settings.out, resume=True)
+    if not (settings.out / "config.json").exists():
+        require_effect((recipe, options, preset), settings)
+    chosen = (recipe, options, preset)
+    return fit_given(chosen, settings, sources=sources, corrections=corrections, show=show, report=report)
+
+
+def fit_given(
+    chosen: tuple[str, RecipeConfig, str | None],
+    settings: FitSettings,
+    *,
+    sources: RegionSettings | None = None,
+    corrections: Corrections | None = None,
+    show: Callable[[str], None] = lambda line: None,
+    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+) -> Grounder:
+    """As `fit`, with options that have no effect too, as the recipes of a comparison share some.
+
+    Args:
+        chosen: the recipe's name, its options, and the name of the preset that they began as.
+        settings, sources, corrections, show, report: as for `fit`.
+    """
+    recipe, options, _ = chosen
     require_free(settings.out, resume=True)
     require_combination(options, settings)
     if corrections is not None:
@@ -102,7 +127,7 @@ def fit(
             if not ranks.is_first:
                 show, report = (lambda line: None), (lambda entry: None)
             with ranks.in_turn():
-                prepared = _prepared((recipe, options, preset), settings, sources, corrections, show)
+                prepared = _prepared(chosen, settings, sources, corrections, show)
             return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
 
 

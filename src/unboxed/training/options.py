@@ -48,8 +48,9 @@ class FitSettings:
             part of a larger one.
         precision: `32`, or `bf16-mixed`: linear layers multiply in bfloat16 in training steps. Weights, norms,
             attention, scores, losses and validation stay in single precision.
-        chunk: captions whose pairs with the images of the batch are held in memory at a time; 0: all. Gradients and
-            negatives are those of the whole batch; see docs/scaling.md.
+        chunk: captions whose pairs with the images of the batch are held in memory at a time, and captions and images
+            that are encoded at a time; 0: all. Gradients and negatives are those of the whole batch; see
+            docs/scaling.md.
         wait: wait while another process writes the run, instead of ending with an error.
         cache: folder in which several runs share their negatives; None: they are kept in the run.
         device: auto, cpu, cuda, cuda:N, mps, directml or openvino, see `runtime.devices`. None: the one that
