@@ -144,3 +144,12 @@ def test_without_a_detector_it_says_how_to_fetch_one(tmp_path: Path, monkeypatch
     found = _found("in the Hugging Face cache")
     assert (found.verdict, found.fix) == ("absent", "hf download hustvl/yolos-tiny")
     assert "search images" in found.value
+
+
+def test_a_file_of_any_name_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Brackets are no markup: a table of rich would end with an error."""
+    (tmp_path / "[").mkdir()
+    (tmp_path / "[" / "bold].json").write_text("{")
+    with pytest.raises(SystemExit):
+        main(["doctor", "--verify", str(tmp_path)])
+    assert "[/bold].json" in capsys.readouterr().out

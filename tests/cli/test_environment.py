@@ -14,6 +14,7 @@ import pytest
 
 from unboxed.cli import COMMANDS, learn, main
 from unboxed.cli.environment import environment_error
+from unboxed.errors import UnboxedError
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,32 @@ def test_the_command_line_prints_it_and_exits_with_2(
         f"error: {tmp_path / 'run'}: No space left on device; free some space and repeat the command; what is finished "
         "is kept.\n"
     )
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", "run/config.json")
+        except OSError:
+            raise UnboxedError("run/config.json is damaged (Permission denied); restore it.") from None
+
+    monkeypatch.setattr("unboxed.evaluation.evaluate.evaluate_run", refused)
+    with pytest.raises(SystemExit):
+        main(["evaluate", "run", "--data", "data.toml"])
+    assert capsys.readouterr().err == (
+        "error: run/config.json: Permission denied; change its permissions, or choose another path.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [(".x.17-3.partial.png", "x.png"), (".lock", ""), (".boxes.json.lock", "boxes.json"), (".x.17-0.old", "x")],
+)
+def test_errors_name_the_file_that_is_written_and_not_its_temporary_one(made: str, shown: str) -> None:
+    line = environment_error(PermissionError(errno.EACCES, "Permission denied", f"out/{made}"))
+    assert line.startswith(str(Path("out", shown)) + ": Permission denied")
 
 
 @pytest.mark.parametrize(

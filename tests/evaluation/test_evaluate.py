@@ -256,3 +256,15 @@ def test_all_images_are_a_split(drawn_run: Path, tiny_world: World) -> None:
     assert result.scores is not None and result.split == "all"
     assert "Few images" not in result.facts
     assert result.scores.images == sum(part.scores.images for part in parts if part.scores is not None) == 40
+
+
+def test_a_run_that_cannot_be_written_is_scored_without_a_report(
+    drawn_run: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("unboxed.evaluation.evaluate.require_writable", refused)
+    data, store = tiny_world
+    with pytest.raises(EvaluationError, match=r"\(Permission denied\); add --no-report"):
+        evaluate_run(drawn_run, data, EvaluationOptions(split="test", regions=store, retrieval=False))

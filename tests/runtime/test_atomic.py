@@ -40,6 +40,16 @@ def umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.mark.parametrize("name", ["n" * 250 + ".txt", "ü" * 120 + ".json"])
+def test_a_name_as_long_as_the_system_allows_is_written(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    write_text(file, "content")
+    assert file.read_text() == "content" and [path.name for path in tmp_path.iterdir()] == [name]
+    left = atomic._temporary(file)
+    left.touch()
+    assert is_temporary(left.name, of=file) and not is_temporary(left.name, of=tmp_path / "n.txt")
+
+
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "new.txt", tmp_path / "new" / "folder" / "a.txt"):
         require_writable(path)

@@ -148,3 +148,11 @@ def test_damaged_edited_and_missing_files_are_found(tiny_run: Path, tmp_path: Pa
     record_digest(run, run / "gone.txt")
     (run / "gone.txt").unlink()
     assert (run / "digests.json", "gone.txt is missing") in verified(run)
+
+
+def test_a_folder_that_may_not_be_read_is_not_called_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scandir(path: str | Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert list(verified(tmp_path)) == [(tmp_path, "Permission denied")]

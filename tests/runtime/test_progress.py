@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from unboxed.runtime import progress
-from unboxed.runtime.progress import TrainingProgress, show, track
+from unboxed.runtime.progress import TrainingProgress, escaped, show, track
 
 
 def test_every_item_comes_through_and_every_tenth_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,3 +61,10 @@ def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: 
         report(entry)
     shown = capsys.readouterr().err
     assert "Learning" in shown and "2/2" in shown and "best so far" in shown
+
+
+def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Colours, titles, carriage returns and texts from right to left are shown as escapes."""
+    show("Skipped \x1b]0;title\x07\x1b[31mred.jpg\r\u202egpj.exe, größe 😀.jpg")
+    assert capsys.readouterr().err == ("Skipped \\x1b]0;title\\x07\\x1b[31mred.jpg\\r\\u202egpj.exe, größe 😀.jpg\n")
+    assert escaped("two\nlines\tof text") == "two\nlines\tof text"

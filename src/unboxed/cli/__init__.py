@@ -22,11 +22,12 @@ from unboxed import __version__
 from unboxed.cli import audit, bench, cache, cite, convert, data, doctor, ground, label, learn, search, studio
 from unboxed.cli.argument_order import require_order
 from unboxed.cli.device_option import with_device, with_memory, with_precision
-from unboxed.cli.environment import environment_error, is_lack_of_memory
+from unboxed.cli.environment import environment_error, is_lack_of_memory, refused_by_the_system
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.errors import UnboxedError
+from unboxed.runtime.progress import show
 
 __all__ = ["COMMANDS", "main", "recipe_commands"]
 
@@ -95,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
-        print(f"error: {error}", file=sys.stderr)
+        refused = refused_by_the_system(error)
+        show(f"error: {error if refused is None else environment_error(refused)}")
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _LEFT_OUT:
@@ -105,12 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (OSError, RecursionError, UnicodeError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             _leave_closed_pipe()
-        print(f"error: {environment_error(error)}", file=sys.stderr)
+        show(f"error: {environment_error(error)}")
         raise SystemExit(2) from None
     except RuntimeError as error:  # after RecursionError, which is one
         if not is_lack_of_memory(error):
             raise
-        print(f"error: {environment_error(error)}", file=sys.stderr)
+        show(f"error: {environment_error(error)}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("Interrupted. Finished work is kept; `--resume` continues a fit.", file=sys.stderr)

@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import escaped, show
 
 __all__ = ["audit"]
 
@@ -57,7 +57,7 @@ def audit(
     else:
         for rank, caption in enumerate(found.captions[:top], start=1):
             absent = f"  (not in it: {', '.join(caption.absent)})" if caption.absent else ""
-            print(f"{rank}. {caption.path.name}: {caption.caption}{absent}")
+            print(escaped(f"{rank}. {caption.path.name}: {caption.caption}{absent}"))
     show(f"{found}.")
     if out is not None:
         show(f"Captions: {out}")

@@ -140,7 +140,7 @@ def _print_table(findings: Sequence[Finding]) -> None:
         if finding.group != group:
             table.add_row("", f"[bold]{finding.group}[/bold]")
             group = finding.group
-        table.add_row(_SIGNS[finding.verdict], finding.name, escape(finding.value))
+        table.add_row(_SIGNS[finding.verdict], escape(finding.name), escape(finding.value))
     console = Console()
     console.print(table)
     problems = sum(finding.verdict == "wrong" for finding in findings)
@@ -150,7 +150,9 @@ def _print_table(findings: Sequence[Finding]) -> None:
         if fixable:
             console.print(f"{title}:")
         for finding in fixable:  # without line breaks, so that the command can be copied
-            console.print(f"  {finding.name}: [bold]{escape(finding.fix)}[/bold]", soft_wrap=True, highlight=False)
+            console.print(
+                f"  {escape(finding.name)}: [bold]{escape(finding.fix)}[/bold]", soft_wrap=True, highlight=False
+            )
 
 
 def check_installation(folder: Path | None = None) -> list[Finding]:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
-__all__ = ["environment_error", "is_lack_of_memory"]
+from unboxed.errors import UnboxedError
+from unboxed.runtime.atomic import final_name
+
+__all__ = ["environment_error", "is_lack_of_memory", "refused_by_the_system"]
+
+# Where a file that cannot be read is not damaged.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 
 _FIXES = {
     errno.ENOSPC: "free some space and repeat the command; what is finished is kept",
@@ -47,7 +54,8 @@ def environment_error(error: OSError | RecursionError | UnicodeError | MemoryErr
         error: raised by the operating system, or by Python at one of its limits.
     """
     if isinstance(error, OSError):
-        files = " and ".join(f"{name!s}" for name in (error.filename, error.filename2) if name is not None)
+        names = (error.filename, error.filename2)
+        files = " and ".join(dict.fromkeys(_shown(name) for name in names if name is not None))
         what = (error.strerror or str(error) or type(error).__name__).rstrip(".")
         fix = _FIXES.get(error.errno or 0, "check the path and the disk")
         return f"{files + ': ' if files else ''}{what}; {fix}."
@@ -56,3 +64,15 @@ def environment_error(error: OSError | RecursionError | UnicodeError | MemoryErr
     if isinstance(error, UnicodeError):
         return f"A text is not in the expected encoding ({error}); save it as UTF-8."
     return "There is not enough memory; choose a smaller batch, fewer images at a time, or a machine with more."
+
+
+def refused_by_the_system(error: UnboxedError) -> OSError | None:
+    """What the system refused, where that made a file unreadable: then the file need not be damaged."""
+    reason = error.__cause__ or error.__context__
+    refused = isinstance(reason, OSError) and reason.errno in _REFUSED and reason.filename is not None
+    return reason if isinstance(reason, OSError) and refused else None
+
+
+def _shown(name: str | bytes | int) -> str:
+    """A file as the user knows it: that of a temporary file or a lock is what it is made for."""
+    return f"{final_name(Path(name))}" if isinstance(name, str) else f"{name!s}"

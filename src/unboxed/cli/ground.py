@@ -14,7 +14,7 @@ from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import ExportError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import escaped, show
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -163,9 +163,9 @@ class _Printed:
             print_json({"image": str(image), **content} if self.in_folder else content)
             return
         if self.in_folder:
-            print(f"{image}")
+            print(escaped(f"{image}"))
         for phrase in grounding.phrases:
-            print(("  " if self.in_folder else "") + phrase_line(phrase, options.absent))
+            print(("  " if self.in_folder else "") + escaped(phrase_line(phrase, options.absent)))
         if saved is not None and not self.in_folder:
             show(f"Picture: {saved}")
 

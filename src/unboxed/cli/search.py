@@ -13,7 +13,7 @@ from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import escaped, show
 from unboxed.search.options import CandidateOptions, IndexOptions
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def _hit_json(names: dict[str, Any], hit: Hit | CaptionHit) -> dict[str, Any]:
 def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None) -> None:
     """Print each hit with its title and the boxes of its phrases."""
     for rank, (title, hit) in enumerate(hits, start=1):
-        print(f"{rank}. {title}  match {hit.score:.3f}")
+        print(f"{rank}. {escaped(title)}  match {hit.score:.3f}")
         for phrase in hit.grounding.phrases:
-            print(f"     {phrase_line(phrase)}")
+            print(f"     {escaped(phrase_line(phrase))}")
     if save is not None:
         show(f"Picture: {save}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unboxed.data.images import SUFFIXES
+from unboxed.runtime.progress import escaped
 
 __all__ = [
     "FolderImages",
@@ -116,8 +117,12 @@ def some_of(names: list[str]) -> str:
 
 
 def printable(name: str) -> str:
-    """A file name as text that any terminal and file can hold; bytes that are not UTF-8 become `\\xe9`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file name as text that any terminal and file can hold, on one line.
+
+    Bytes that are not UTF-8, line breaks and the codes that control a terminal become escapes such as `\\xe9`.
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def is_utf8(name: str) -> bool:

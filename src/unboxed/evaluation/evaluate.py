@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unboxed.data.dataset import Split, load_dataset
 from unboxed.data.image_files import skipped_lines
-from unboxed.errors import EvaluationError
+from unboxed.errors import EvaluationError, plain_reason
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.evaluated_run import EvaluatedRun
@@ -33,6 +33,7 @@ from unboxed.evaluation.split_regions import chosen_split, embedded_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.atomic import require_writable
 from unboxed.runtime.precision import computing_in, current_precision
 from unboxed.runtime.progress import Show
 from unboxed.types import Example
@@ -91,6 +92,8 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
         reason = "its regions were imported without boxes" if has_gold_boxes(split.examples) else "it has no gold boxes"
         show(f"The split {options.split} is scored for retrieval alone, without a report: {reason}.")
         return result
+    if options.report:
+        _require_report(run)
     grounded = list(ground_split(embedded, split.examples))
     if options.proposals is not None:
         grounded = _with_proposals(grounder, grounded, options.proposals)
@@ -106,6 +109,16 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
         ),
     )
     return with_report(result, grounder, dataset.name, grounded) if options.report else result
+
+
+def _require_report(run: Path) -> None:
+    """Raise an error before the groundings whose report could not be written."""
+    try:
+        require_writable(run)
+    except OSError as error:
+        raise EvaluationError(
+            f"The report cannot be written into {run} ({plain_reason(error)}); add --no-report for scores alone."
+        ) from None
 
 
 def _predictions(split: Split, options: EvaluationOptions, show: Show) -> ScoredPredictions | None:

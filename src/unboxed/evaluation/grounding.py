@@ -239,6 +239,7 @@ class GroundingScores:
         from rich import box
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         uncounted = f"; {self.without_gold:,} without a gold box are not counted" if self.without_gold else ""
         unanswered = f"; {self.without_answer:,} without an answer count as wrong" if self.without_answer else ""
@@ -253,7 +254,7 @@ class GroundingScores:
             types.add_column(heading, justify="right")
         for name, percent in self.by_type.items():
             shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
-            types.add_row(name, f"{self.phrases_by_type[name]:,}", *shown)
+            types.add_row(Text(name), f"{self.phrases_by_type[name]:,}", *shown)
         ruled = "" if self.rule == _DEFAULT else f"; {self.rule}"
         counted = f"{self.phrases:,} phrases of {self.images:,} images{uncounted}{unanswered}{ruled}"
         return Group(counted, metrics, *([types] if self.by_type else []))

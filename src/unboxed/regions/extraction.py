@@ -244,8 +244,6 @@ def extract(
         RegionsError: a model that cannot be used, or a number of workers out of range.
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.
     """
-    if isinstance(workers, int):
-        require_workers(workers, RegionsError)
     start = time.monotonic()
     wanted, record = _wanted(examples, part)
     done, reused, skipped = 0, 0, []
@@ -284,6 +282,8 @@ def _outcomes(
     workers: int | Workers | None, store: RegionStore, wanted: Sequence[Example], device: str | None
 ) -> Iterator[Outcome]:
     if workers is None or isinstance(workers, int):
+        if workers is not None:
+            require_workers(workers, RegionsError)
         worker = _Worker(store, device, cached=len(wanted) <= _CACHED_IMAGES)
         return ordered_map(worker, wanted, workers or available_cores())
     return workers.outcomes(store, wanted, device or current_device().name)

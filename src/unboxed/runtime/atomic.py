@@ -23,6 +23,7 @@ from typing import Any
 __all__ = [
     "atomic_folder",
     "atomic_path",
+    "final_name",
     "is_temporary",
     "require_writable",
     "restore_folder",
@@ -30,8 +31,10 @@ __all__ = [
     "write_text",
 ]
 
+_TRIAL, _LOCK = "writable", ".lock"
 _number = count()
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+-\d+\.(partial|old)(?P<suffix>\.[^.]*)?")
+_LONGEST = 200  # bytes of a name that temporary ones keep
 _MANY = 100  # files: flushing all of the system then takes less time than one after another
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
@@ -120,7 +123,26 @@ def is_temporary(name: str, of: Path | None = None) -> bool:
         of: only the left-overs of this path.
     """
     found = _TEMPORARY.fullmatch(name)
-    return found is not None and (of is None or (found["stem"], found["suffix"]) == (of.stem, of.suffix or None))
+    return found is not None and (
+        of is None or (found["stem"], found["suffix"]) == (_short(of.stem), of.suffix or None)
+    )
+
+
+def final_name(path: Path) -> Path:
+    """The file or folder that a temporary one or a lock is for; a path of another name stays as it is.
+
+    Examples:
+        >>> final_name(Path("run/.log.17-3.partial.jsonl")), final_name(Path("run/.lock")), final_name(Path("run"))
+        (PosixPath('run/log.jsonl'), PosixPath('run'), PosixPath('run'))
+    """
+    if path.name == _LOCK:
+        return path.parent
+    if path.name.startswith(".") and path.name.endswith(_LOCK):
+        return path.with_name(path.name[1:].removesuffix(_LOCK))
+    found = _TEMPORARY.fullmatch(path.name)
+    if found is None:
+        return path
+    return path.parent if found["stem"] == _TRIAL else path.with_name(found["stem"] + (found["suffix"] or ""))
 
 
 def require_writable(path: Path) -> None:
@@ -133,7 +155,7 @@ def require_writable(path: Path) -> None:
         OSError: its folder, or the one that it would be created in, cannot be written.
     """
     folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
-    trial = _temporary(folder / "trial")
+    trial = _temporary(folder / _TRIAL)
     trial.touch()
     trial.unlink()
 
@@ -159,7 +181,12 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _temporary(path: Path, kind: str = "partial") -> Path:
     """A hidden name in the same folder; the suffix stays, because NumPy and Pillow choose the format by it."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{next(_number)}.{kind}{path.suffix}")
+    return path.with_name(f".{_short(path.stem)}.{os.getpid()}-{next(_number)}.{kind}{path.suffix}")
+
+
+def _short(stem: str) -> str:
+    """A name to which a temporary one may add: file systems allow 255 bytes."""
+    return os.fsdecode(os.fsencode(stem)[:_LONGEST]) if len(os.fsencode(stem)) > _LONGEST else stem
 
 
 def _flush_all(paths: Sequence[Path]) -> None:

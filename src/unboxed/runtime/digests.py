@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 import tarfile
 import tokenize
@@ -98,8 +99,14 @@ def require_unchanged(*paths: Path, error: type[UnboxedError], fix: str) -> None
 
 
 def verified(folder: Path) -> Iterator[tuple[Path, str | None]]:
-    """Check every file in a folder that has digests or checksums: the file, and what is wrong with it, or None."""
-    for file in sorted(path for path in folder.rglob("*") if not path.is_dir() and not path.name.startswith(".")):
+    """Check every file in a folder that has digests or checksums: the file, and what is wrong with it, or None.
+
+    A folder that may not be read is wrong, too.
+    """
+    denied: list[OSError] = []
+    walked = [Path(parent, name) for parent, _, names in os.walk(folder, onerror=denied.append) for name in names]
+    yield from ((Path(error.filename), plain_reason(error)) for error in denied)
+    for file in sorted(path for path in walked if not path.name.startswith(".")):
         try:
             checked = _check(file)
         except ARCHIVE_ERRORS as error:

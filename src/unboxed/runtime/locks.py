@@ -92,7 +92,7 @@ def file_lock(path: Path, *, wait: bool = False, show: Callable[[str], None] | N
     path.parent.mkdir(parents=True, exist_ok=True)
     with _held(path.with_name(f".{path.name}{_LOCK}"), path, wait, show):
         restore_folder(path)
-        for entry in path.parent.glob(f".{_literal(path.stem)}.*"):
+        for entry in path.parent.glob(f".{_literal(path.stem[:40])}*"):
             if is_temporary(entry.name, of=path):
                 _remove(entry)
         yield

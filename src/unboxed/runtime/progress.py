@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["Show", "TrainingProgress", "counted", "show", "track"]
+__all__ = ["Show", "TrainingProgress", "counted", "escaped", "show", "track"]
 
 T = TypeVar("T")
 
 Show = Callable[[str], None]
 """Called with a line of text at every stage of long work; `show` is one."""
 _SECONDS = 30  # between lines, at most
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # without tabs and line breaks
+
+
+def escaped(text: str) -> str:
+    """Text without the codes that control a terminal, which names of files and captions may hold; they become escapes.
+
+    Examples:
+        >>> escaped("two.jpg"), escaped("\\x1b[31mred.jpg")
+        ('two.jpg', '\\\\x1b[31mred.jpg')
+    """
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def show(line: str) -> None:
     """Print a line on standard error; standard output is for what programs read."""
-    print(line, file=sys.stderr, flush=True)
+    print(escaped(line), file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> Iterator[T]:
@@ -98,7 +110,7 @@ class _Meter:
 
     def line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(text)
+            self._bar.console.print(escaped(text), markup=False, highlight=False)
         else:
             show(text)
 

@@ -171,7 +171,10 @@ def cached_detector() -> Path | None:
     """
     if find_spec("transformers") is None:
         return None
-    found = [config.parent for config in hub_cache().glob("models--*/snapshots/*/config.json") if _detects(config)]
+    try:
+        found = [config.parent for config in hub_cache().glob("models--*/snapshots/*/config.json") if _detects(config)]
+    except PermissionError:  # the cache of another user
+        return None
     return max(found, key=lambda folder: ((folder / "config.json").stat().st_mtime, str(folder)), default=None)
 
 
