@@ -11,6 +11,7 @@ from unboxed.evaluation.options import EvaluationOptions
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.schedule import Schedule
+from unboxed.runtime.progress import Show
 from unboxed.scenes import write_scenes
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
@@ -33,7 +34,7 @@ def run_demo(
     out: Path,
     *,
     seed: int = 0,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Path:
     """Draw Scenes, train CKD on it and evaluate the run on the test split.

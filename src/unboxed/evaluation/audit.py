@@ -11,7 +11,7 @@ swapped ones among the first captions, at the rank at which half of the swapped 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log
 from pathlib import Path
@@ -28,6 +28,7 @@ from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.split_regions import chosen_split, embedded_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import GroundedPhrase
+from unboxed.runtime.progress import Show
 from unboxed.runtime.seeds import generator
 from unboxed.text.lexicon import PRONOUNS
 from unboxed.text.phrases import head_noun
@@ -106,9 +107,7 @@ class Audit:
         )
 
 
-def audit_dataset(
-    data: Path, run: Path, split: str = "all", swapped: float = 0.05, *, show: Callable[[str], None] = print
-) -> Audit:
+def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.05, *, show: Show = print) -> Audit:
     """Audit the captions of a dataset.
 
     Args:

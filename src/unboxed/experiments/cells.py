@@ -49,7 +49,7 @@ from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.runtime.locks import file_lock
-from unboxed.runtime.progress import TrainingProgress, show
+from unboxed.runtime.progress import Show, TrainingProgress, show
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
@@ -326,7 +326,7 @@ def run_cell(
     cell: Cell,
     folder: Path,
     *,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> None:
     """Trains and evaluates a cell, and saves its outcome in `folder`; finished parts are not done again.

@@ -29,7 +29,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
-from unboxed.runtime.progress import track
+from unboxed.runtime.progress import Show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
@@ -84,7 +84,7 @@ def label_dataset(
     selection: SelectionOptions | None = None,
     *,
     progress: bool = True,
-    show: Callable[[str], None] = print,
+    show: Show = print,
 ) -> Labelled:
     """Ground the captions of a dataset and write their boxes to `out`, atomically at the end.
 
@@ -144,7 +144,7 @@ def label_part(
     selection: SelectionOptions | None = None,
     *,
     progress: bool = True,
-    show: Callable[[str], None] = print,
+    show: Show = print,
 ) -> tuple[Path, int, dict[str, str]]:
     """Ground the captions of a part of a dataset, for labels that are written when all parts are merged.
 
@@ -275,9 +275,7 @@ class _Labeller:
         show: called with lines of text.
     """
 
-    def __init__(
-        self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Callable[[str], None]
-    ) -> None:
+    def __init__(self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Show) -> None:
         self._grounder, self._file, self._options, self._show = grounder, file, options, show
         self._regions = _region_source(grounder, options.regions)
         if options.find is not None:

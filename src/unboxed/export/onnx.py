@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from unboxed.export.onnx_parity import ALIGNMENT, CHECKED, TRACED, Example, embe
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.digests import record_digest, with_digest
 from unboxed.runtime.locks import file_lock
+from unboxed.runtime.progress import Show
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
@@ -79,7 +80,7 @@ class Graph:
         )
 
 
-def export_onnx(grounder: Grounder, out: Path, show: Callable[[str], None] = print) -> dict[str, float]:
+def export_onnx(grounder: Grounder, out: Path, show: Show = print) -> dict[str, float]:
     """Write the graphs of a run, its vocabulary, its prior and the models that find its regions to a folder.
 
     Every output is compared with PyTorch's, on random regions and captions of several sizes, before an older export is

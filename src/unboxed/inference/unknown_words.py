@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from unboxed.inference.grounder import Grounder
 
+from unboxed.runtime.progress import Show
+
 __all__ = ["show_unknown_words"]
 
 
-def show_unknown_words(grounder: Grounder, text: str, show: Callable[[str], None]) -> None:
+def show_unknown_words(grounder: Grounder, text: str, show: Show) -> None:
     """Show the words of a text that are not in the vocabulary of the run, if there are any.
 
     Args:

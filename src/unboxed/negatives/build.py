@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from unboxed.errors import StoreError
@@ -10,6 +10,7 @@ from unboxed.negatives.base import CaptionNouns, Negatives, NegativeSource
 from unboxed.negatives.masked_lm import MaskedLMSettings
 from unboxed.negatives.substitution import LanguageModelWords, RandomWords, SubstitutionSettings
 from unboxed.negatives.transformers_lm import TransformersLM
+from unboxed.runtime.progress import Show
 from unboxed.types import Caption
 
 __all__ = ["make_negatives", "negatives_file_name"]
@@ -24,7 +25,7 @@ def make_negatives(
     language_model: str | Path | None = None,
     seed: int = 0,
     digits: int | None = None,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
 ) -> Negatives | None:
     """The negatives of C captions, from `file` when it holds them already; else found, and saved to it.
 

@@ -5,9 +5,8 @@ A network that reads BGR for RGB, or values in 0..1 for 0..255, runs without an 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from unboxed.regions.settings import RegionSettings
+from unboxed.runtime.progress import Show
 from unboxed.types import Regions, detected
 
 __all__ = ["SilentSources"]
@@ -31,7 +30,7 @@ class SilentSources:
         warnings: of the sources that found nothing; none before the 20th image.
     """
 
-    def __init__(self, settings: RegionSettings, show: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, settings: RegionSettings, show: Show = lambda line: None) -> None:
         self.warnings: tuple[str, ...] = ()
         self._show = show
         detectors = [str(path) for path in settings.detectors]

@@ -14,7 +14,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from unboxed.errors import BusyError, UnboxedError
 from unboxed.runtime.atomic import is_temporary, restore_folder
+from unboxed.runtime.progress import Show
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -50,7 +51,7 @@ def waiting(wait: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def folder_lock(folder: Path, *, wait: bool = False, show: Callable[[str], None] | None = None) -> Iterator[None]:
+def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -> Iterator[None]:
     """Hold the lock of a folder that is written in place, within the block.
 
     Args:
@@ -78,7 +79,7 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Callable[[str], None]
 
 
 @contextmanager
-def file_lock(path: Path, *, wait: bool = False, show: Callable[[str], None] | None = None) -> Iterator[None]:
+def file_lock(path: Path, *, wait: bool = False, show: Show | None = None) -> Iterator[None]:
     """Hold the lock of a file, or of a folder that is replaced as a whole, within the block.
 
     Args:
@@ -99,7 +100,7 @@ def file_lock(path: Path, *, wait: bool = False, show: Callable[[str], None] | N
 
 
 @contextmanager
-def _held(file: Path, target: Path, wait: bool, show: Callable[[str], None] | None) -> Iterator[None]:
+def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[None]:
     from filelock import FileLock, SoftFileLock, Timeout  # takes long to load
 
     lock = FileLock(file)

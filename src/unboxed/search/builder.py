@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import folder_lock
+from unboxed.runtime.progress import Show
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.image_list import ImageList, ListedImage, list_images
 from unboxed.search.index_folder import IndexFolder
@@ -70,7 +71,7 @@ def index_images(
     options: IndexOptions | None = None,
     *,
     progress: bool = True,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
 ) -> IndexSummary:
     """Build or update the index `out`, so that it holds exactly these images, encoded by the run.
 
@@ -110,7 +111,7 @@ def _index(
     out: Path,
     options: IndexOptions,
     progress: bool,
-    show: Callable[[str], None],
+    show: Show,
     start: float,
 ) -> IndexSummary:
     """`index_images` under the lock of the index."""
@@ -143,7 +144,7 @@ def _index(
     )
 
 
-def _listed(images: Path, options: IndexOptions, show: Callable[[str], None]) -> ImageList:
+def _listed(images: Path, options: IndexOptions, show: Show) -> ImageList:
     listed = list_images(images, options.split)
     for line in listed.notes:
         show(line)

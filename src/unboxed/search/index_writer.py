@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.progress import track
+from unboxed.runtime.progress import Show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.candidates import LowRankScores, fitted_rows
 from unboxed.search.cells import open_cells, remove_other_cells, same_vectors, write_cells
@@ -170,7 +170,7 @@ class IndexWriter:
         listed: ImageList,
         keys: Mapping[str, str],
         digests: Mapping[str, bytes],
-        show: Callable[[str], None],
+        show: Show,
     ) -> ImageTable:
         """Write the table of images that are in shards, and delete what the shards have of others.
 
@@ -230,7 +230,7 @@ class IndexWriter:
         )
         return LowRankScores.of(score_MA, score_SA), sample_S
 
-    def _cells(self, table: ImageTable, places: Sequence[_Place], show: Callable[[str], None]) -> str:
+    def _cells(self, table: ImageTable, places: Sequence[_Place], show: Show) -> str:
         """Write the cells of faiss, and return the name of their file; empty if there are to be none."""
         old = self._old
         if not self._options.faiss and (old is None or not old.cells):
@@ -257,7 +257,7 @@ class IndexWriter:
             return None  # they are damaged, and are made again
 
     def _caption_weights(
-        self, texts: Sequence[str], low_rank: LowRankScores, sample: Sequence[StoredImage], show: Callable[[str], None]
+        self, texts: Sequence[str], low_rank: LowRankScores, sample: Sequence[StoredImage], show: Show
     ) -> torch.Tensor:
         """The weights `[C, F]` of captions; those of the old table are kept if they belong to this approximation."""
         weights: dict[str, torch.Tensor] = {}

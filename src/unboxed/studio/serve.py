@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from unboxed.errors import StudioError
 from unboxed.export.labels_file import companion
 from unboxed.inference.grounder import Grounder
 from unboxed.runtime.locks import file_lock
+from unboxed.runtime.progress import Show
 from unboxed.search import Index
 from unboxed.studio.browse import DatasetBrowser
 from unboxed.studio.connections import PER_ADDRESS, TimedConnection
@@ -42,7 +43,7 @@ def open_studio(
     token: Token | None = None,
     allowed_hosts: Collection[str] = (),
     limits: Limits | None = None,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
 ) -> ASGIApp:
     """The studio of a run as an ASGI application. The models have run once, so that the first request is not slower.
 
@@ -73,9 +74,7 @@ def open_studio(
     return create_app(Studio(cache, run.resolve().name, limits, browser, index, token, allowed_hosts, labels))
 
 
-def serve(
-    run: Path, sources: StudioSources, address: StudioAddress, limits: Limits, show: Callable[[str], None]
-) -> None:
+def serve(run: Path, sources: StudioSources, address: StudioAddress, limits: Limits, show: Show) -> None:
     """Serve the studio of a run until it is stopped.
 
     Args:
@@ -120,7 +119,7 @@ def serve(
             show("Stopped.")
 
 
-def _held(labels: Path | None, show: Callable[[str], None]) -> AbstractContextManager[None]:
+def _held(labels: Path | None, show: Show) -> AbstractContextManager[None]:
     """The lock of the corrections, which one process at a time writes."""
     return nullcontext() if labels is None else file_lock(companion(labels, "corrections"), show=show)
 

@@ -21,7 +21,7 @@ from unboxed.regions.sources.detector_models import cached_detector
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import running_on
 from unboxed.runtime.locks import waiting
-from unboxed.runtime.progress import counted
+from unboxed.runtime.progress import Show, counted
 from unboxed.training.corrected_boxes import Corrections
 from unboxed.training.fitting import fit
 from unboxed.training.launch import process_numbers
@@ -43,7 +43,7 @@ def default_fit(
     epochs: int | None = None,
     seed: int = 0,
     corrections: Corrections | None = None,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
     """Extract regions with the available models, and train the recipe that suits them.

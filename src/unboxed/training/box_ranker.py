@@ -8,7 +8,7 @@ not learned where things are, and the boxes are those of the prior alone. Retrie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -25,6 +25,7 @@ from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
 from unboxed.recipes.embeddings import phrase_prior
 from unboxed.recipes.members import members_of
+from unboxed.runtime.progress import Show
 from unboxed.training.calibration import SwappedPhrases, swapped_phrases
 from unboxed.types import Array, Example
 
@@ -93,7 +94,7 @@ def decided(
     split: EmbeddedSplit,
     held_out: Sequence[Example],
     boxes: Literal["better", "trained", "prior"],
-    show: Callable[[str], None],
+    show: Show,
 ) -> RunConfig:
     """The config of the run with what ranks its boxes, and with the measurements among its facts.
 

@@ -8,7 +8,7 @@ the phrases that count as absent are present.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.priors.noun_sets import GROUPS, PERSONS
-from unboxed.runtime.progress import counted
+from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.seeds import generator
 from unboxed.text.lexicon import PRONOUNS, noun_key
 from unboxed.text.phrases import head_noun
@@ -88,7 +88,7 @@ def calibrated(
     split: EmbeddedSplit,
     held_out: Sequence[Example],
     training: Sequence[Example] = (),
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
 ) -> PresenceCalibration | None:
     """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
 

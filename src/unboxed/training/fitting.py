@@ -26,7 +26,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
-from unboxed.runtime.progress import counted
+from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
 from unboxed.training.box_ranker import decided
@@ -67,7 +67,7 @@ def fit(
     sources: RegionSettings | None = None,
     preset: str | None = None,
     corrections: Corrections | None = None,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
     """Train a recipe on a dataset and write the run to `settings.out`.
@@ -107,7 +107,7 @@ def fit_given(
     *,
     sources: RegionSettings | None = None,
     corrections: Corrections | None = None,
-    show: Callable[[str], None] = lambda line: None,
+    show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
     """As `fit`, with options that have no effect too, as the recipes of a comparison share some.
@@ -146,7 +146,7 @@ def _prepared(
     settings: FitSettings,
     sources: RegionSettings | None,
     corrections: Corrections | None,
-    show: Callable[[str], None],
+    show: Show,
 ) -> _Prepared | None:
     """What training needs with the chosen recipe, options and preset; None if the run has finished."""
     (recipe, options, preset), run = chosen, settings.out
@@ -184,7 +184,7 @@ def _fit(
     prepared: _Prepared,
     settings: FitSettings,
     ranks: Ranks,
-    show: Callable[[str], None],
+    show: Show,
     report: Callable[[dict[str, Any]], None],
 ) -> Grounder:
     data, loaders, config, prior, finished = prepared
@@ -222,9 +222,7 @@ class _Data(NamedTuple):
     vocabulary: Vocabulary
 
 
-def _read_data(
-    options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Callable[[str], None]
-) -> _Data:
+def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Show) -> _Data:
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     for line in dataset.notes:
@@ -264,7 +262,7 @@ def _extracted(
     splits: tuple[Sequence[Example], Sequence[Example]],
     settings: FitSettings,
     sources: RegionSettings | None,
-    show: Callable[[str], None],
+    show: Show,
 ) -> RegionStore:
     """The regions of all examples, the second of `splits`; the first are those for training."""
     if sources is None:
@@ -297,7 +295,7 @@ def _run_config(recipe: str, options: RecipeConfig, settings: FitSettings, data:
     )
 
 
-def _prior(options: RecipeConfig, data: _Data, show: Callable[[str], None]) -> SemanticPrior | None:
+def _prior(options: RecipeConfig, data: _Data, show: Show) -> SemanticPrior | None:
     """The semantic prior of the regions' classes, for recipes that need one."""
     if not options.needs_prior:
         return None
@@ -318,9 +316,7 @@ def _prior(options: RecipeConfig, data: _Data, show: Callable[[str], None]) -> S
     )
 
 
-def _find_negatives(
-    options: RecipeConfig, settings: FitSettings, training: SplitLoader, show: Callable[[str], None]
-) -> None:
+def _find_negatives(options: RecipeConfig, settings: FitSettings, training: SplitLoader, show: Show) -> None:
     """Give the training captions the substitutes of their nouns, which are found once and kept in a file."""
     file = settings.out / "negatives.safetensors"
     if settings.cache is not None:
@@ -367,7 +363,7 @@ def _train(
     loaders: tuple[SplitLoader, SplitLoader],
     settings: FitSettings,
     ranks: Ranks,
-    show: Callable[[str], None],
+    show: Show,
     report: Callable[[dict[str, Any]], None],
 ) -> None:
     """Train the model, and leave it with the weights of the best epoch."""
@@ -389,7 +385,7 @@ def _train(
     grounder.model.eval()
 
 
-def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Callable[[str], None]) -> Grounder:
+def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Show) -> Grounder:
     """The run with its calibration and what ranks its boxes, marked as finished."""
     run, split = settings.out, EmbeddedSplit(grounder, data.store)
     calibration = calibrated(split, data.validation.examples, data.training.examples, show)

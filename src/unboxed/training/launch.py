@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from unboxed.errors import DeviceError, RunError, UnboxedError
 from unboxed.runtime.devices import Device, running_on
 from unboxed.runtime.locks import folder_lock, waiting
+from unboxed.runtime.progress import Show
 from unboxed.runtime.ranks import Ranks
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
@@ -67,7 +68,7 @@ def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
 
 
 @contextmanager
-def run_lock(settings: FitSettings, ranks: Ranks, show: Callable[[str], None]) -> Iterator[None]:
+def run_lock(settings: FitSettings, ranks: Ranks, show: Show) -> Iterator[None]:
     """The lock of the run, which the first process holds for all; the others wait for locks of stores.
 
     Args:
