@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,3 +207,45 @@ def test_the_cache_is_the_owners_alone(cache: Path, tiny_dataset: Path) -> None:
     (kind,) = (cache / "regions").iterdir()
     assert list(kind.glob("*/*.safetensors"))
     assert all(folder.stat().st_mode & 0o077 == 0 for folder in (cache, kind.parent))
+
+
+def _fill(folder: Path, regions: Regions, keys: list[str], forever: bool) -> None:
+    cache = RegionCache(folder, SETTINGS, "CPU")
+    while True:
+        for key in keys:
+            cache.put(key, regions)
+            found = cache.get(key)
+            assert found is None or _equal(found, regions)  # None: another process has just made room
+        if not forever:
+            return
+
+
+def test_processes_fill_one_cache_at_the_same_time(
+    tmp_path: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them is killed while it writes, and another clears the cache; the others neither fail nor read a part."""
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
+    monkeypatch.setenv(SIZE_VARIABLE, "0.00005")  # 50 kB, so that room is made again and again
+    regions = CachedExtractor(SETTINGS).of_file(tiny_dataset.parent / "photos" / "0.png")
+    keys = [f"{number:064x}" for number in range(8)]
+    start = multiprocessing.get_context("fork").Process
+    killed = start(target=_fill, args=(tmp_path, regions, keys, True))
+    others = [start(target=_fill, args=(tmp_path, regions, keys, False)) for _ in range(2)]
+    for process in (killed, *others):
+        process.start()
+    _fill(tmp_path, regions, keys, False)
+    RegionCache.clear(tmp_path)
+    for process in others:
+        process.join()
+    os.kill(killed.pid or 0, signal.SIGKILL)
+    killed.join()
+    assert [process.exitcode for process in others] == [0, 0]
+    _fill(tmp_path, regions, keys, False)
+
+
+@pytest.mark.parametrize("limit", ["nan", "inf", "1e308", "-1", "many"])
+def test_a_limit_that_is_no_size_stops_nothing(
+    limit: str, cache: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SIZE_VARIABLE, limit)
+    assert len(CachedExtractor(SETTINGS).of_file(tiny_dataset.parent / "photos" / "0.png"))

@@ -86,3 +86,16 @@ def test_the_environment_may_forbid_the_network(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(ConnectionError, match="HF_HUB_OFFLINE"):
         hub.require_hub()
+
+
+def test_a_user_without_a_home_has_a_cache_that_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers that run under a number that no user has."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    assert hub.hub_cache() == Path(".cache/huggingface/hub")
+    assert not hub.is_cached("owner/model")

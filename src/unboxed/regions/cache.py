@@ -39,7 +39,8 @@ __all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedSettings", "RegionCache", "
 
 CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
 _OFF = ("off", "0", "no", "none")
-_GIGABYTES = 4.0
+_GIGABYTES, _MOST_GIGABYTES = 4.0, 1e9
+_CLEARED = "regions.cleared-"
 _KEPT = 0.9  # of the size limit, after old files were removed
 _LEFT_OVER = 3600  # seconds after which a temporary file is that of a killed process
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
@@ -181,8 +182,10 @@ class RegionCache:
         Raises:
             OSError: a file cannot be removed.
         """
-        if (folder / "regions").exists():
-            shutil.rmtree(folder / "regions")
+        if (regions := folder / "regions").exists():
+            regions.rename(folder / f"{_CLEARED}{os.getpid()}")  # in which no other process writes
+        for cleared in folder.glob(f"{_CLEARED}*"):
+            shutil.rmtree(cleared)
 
 
 def _read(path: Path, key: str) -> Regions:
@@ -238,7 +241,7 @@ def _limit() -> int:
         gigabytes = float(os.environ.get(SIZE_VARIABLE) or _GIGABYTES)
     except ValueError:
         gigabytes = _GIGABYTES
-    return int(max(gigabytes, 0) * 1e9) if gigabytes < float("inf") else 2**62
+    return int(max(gigabytes, 0) * 1e9) if gigabytes < _MOST_GIGABYTES else 2**62
 
 
 def _remove(path: Path) -> None:

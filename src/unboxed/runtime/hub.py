@@ -29,8 +29,15 @@ def hub_cache() -> Path:
     """The folder of downloaded models, as the environment names it."""
     if "HF_HUB_CACHE" in os.environ:
         return Path(os.environ["HF_HUB_CACHE"])
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "huggingface")
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or _user_caches(), "huggingface")
     return Path(home) / "hub"
+
+
+def _user_caches() -> Path:
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(".cache")
 
 
 def is_cached(name: str) -> bool:

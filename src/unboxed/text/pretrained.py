@@ -213,7 +213,10 @@ def _transformers() -> Any:
 
 def _folder(source: str | Path) -> Path | None:
     """The folder that a source names; None for the name of a model on the hub."""
-    folder = Path(source).expanduser()
+    try:
+        folder = Path(source).expanduser()
+    except RuntimeError:  # ~name of nobody
+        folder = Path(source)
     if folder.is_dir():
         return folder
     if folder.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
