@@ -26,6 +26,7 @@ from unboxed.cli.environment import environment_error, is_lack_of_memory, refuse
 from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
+from unboxed.cli.wrong_arguments import one_line_errors
 from unboxed.errors import UnboxedError
 from unboxed.runtime.progress import show
 
@@ -161,11 +162,17 @@ def _run(args: list[str]) -> None:
         _run_one_of(summaries, args or ["--help"])
     else:
         _check_name("command", args[0], COMMANDS)
-        _run_one_of(COMMANDS | {"import": data.import_command()} if args[0] == "import" else COMMANDS, args)
+        command = data.import_command() if args[0] == "import" else COMMANDS[args[0]]
+        _run_command(command, f"unboxed {args[0]}", args[1:])
 
 
 def _run_one_of(commands: dict[str, Callable[..., None]], args: list[str]) -> None:
     tyro.extras.subcommand_cli_from_dict(commands, prog="unboxed", description=_DESCRIPTION, args=args, config=_CONFIG)
+
+
+def _run_command(command: Callable[..., None], prog: str, args: list[str], description: str | None = None) -> None:
+    with one_line_errors(prog, command, _CONFIG):
+        tyro.cli(command, prog=prog, description=description, args=args, config=_CONFIG)
 
 
 def _run_fit(args: list[str]) -> None:
@@ -174,7 +181,7 @@ def _run_fit(args: list[str]) -> None:
         raise UnboxedError("Nothing to train on: unboxed fit --data photos.csv --out run. More: unboxed fit --help")
     if not args[0].startswith("-"):
         _check_name("recipe", args[0], recipe_commands())
-        tyro.cli(recipe_command(args[0], args[1:]), prog=f"unboxed fit {args[0]}", args=args[1:], config=_CONFIG)
+        _run_command(recipe_command(args[0], args[1:]), f"unboxed fit {args[0]}", args[1:])
         return
     if any(argument.partition("=")[0] == "--preset" for argument in args):
         raise UnboxedError("A preset belongs to a recipe; name it first: unboxed fit scan --preset paper …")
@@ -185,7 +192,7 @@ def _run_fit(args: list[str]) -> None:
             f"{_summary(fit_by_default)}\n\n`unboxed fit RECIPE` has options of its own. Recipes:\n{names}\n\n"
             + _PLUGIN
         )
-    tyro.cli(fit_by_default, prog="unboxed fit", description=description, args=args, config=_CONFIG)
+    _run_command(fit_by_default, "unboxed fit", args, description)
 
 
 def _without_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -30,7 +30,8 @@ def audit(
     measured by swapping some captions on purpose.
 
     Args:
-        data: the dataset's TOML file, CSV, JSONL or folder.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         run: folder of the run.
         out: write all captions to this file, JSON lines, the most suspicious first.
         review: write an HTML page with the 200 most suspicious captions and their images.

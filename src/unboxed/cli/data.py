@@ -116,7 +116,8 @@ def regions(
     segments, a 3 x 3 grid and the whole image.
 
     Args:
-        data: the dataset's TOML file, CSV, JSONL or folder.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         out: folder of the store; an interrupted extraction continues where it stopped.
         settings: sources of regions and their features.
         extraction: how they are extracted.

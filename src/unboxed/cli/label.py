@@ -34,7 +34,8 @@ def label(
     and a call with other limits or another format uses them.
 
     Args:
-        images: images with captions: the dataset's TOML file, CSV, JSONL or folder; with --find any folder of images.
+        images: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs; with --find any folder of images.
         run: folder of the run.
         out: file to write; for yolo a folder.
         labelling: the format, and which images.

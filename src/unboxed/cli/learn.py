@@ -59,7 +59,8 @@ def evaluate(
 
     Args:
         run: folder of the run; left out, only --predictions are scored.
-        data: the dataset's TOML file, CSV, JSONL or folder.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         evaluation: the split, and what to evaluate.
         json: print one JSON object instead of a table.
     """

@@ -111,7 +111,8 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
     """Audit the captions of a dataset.
 
     Args:
-        data: the dataset's TOML file, CSV, JSONL or folder.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         run: folder of the run.
         split: of the dataset; `all` for every image.
         swapped: the share of captions that are swapped to measure the precision.

@@ -93,7 +93,8 @@ def label_dataset(
     `NAME.labels.jsonl`, for the studio, where they can be corrected.
 
     Args:
-        data: the dataset's TOML file, CSV, JSONL or folder.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         run: folder of the run.
         out: the file to write; a folder for a format that is one.
         options: format, split, regions and the rest; None for the defaults.

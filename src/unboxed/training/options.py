@@ -32,7 +32,8 @@ class FitSettings:
     """The settings of a fit besides those of its recipe.
 
     Attributes:
-        data: the dataset's TOML file, a table of captions (CSV, JSONL, JSON), or a folder with images.
+        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
+            files, also at URLs.
         out: folder of the run.
         regions: store made by `unboxed regions`; None: the default regions are extracted into the run first.
         resume: continue the run in `out` where it stopped. With more epochs than before it is trained for these; one
