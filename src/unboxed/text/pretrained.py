@@ -6,7 +6,8 @@ Models are loaded without pickled weights and without code of their authors.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from unboxed.runtime.digests import record_digest
 from unboxed.runtime.hub import is_cached, load_cached_first, require_hub
 from unboxed.text.tokens import Vocabulary, words
 
-__all__ = ["FrozenEncoder", "PretrainedEncoder", "load_transformer", "require_transformer", "tokenized"]
+__all__ = [
+    "FrozenEncoder",
+    "PretrainedEncoder",
+    "load_transformer",
+    "require_short",
+    "require_transformer",
+    "tokenized",
+]
 
 _KEPT_CAPTIONS = 50_000  # how many captions' word features are kept, in half precision: about 10 kB each
 _BATCH = 256
@@ -203,6 +211,29 @@ def require_transformer(source: str | Path) -> None:
             raise ModelError(f"Cannot load {source}: {error}. {_SOURCES}") from None
 
 
+def require_short(captions: Iterable[str], source: str | Path, kind: str, name: str) -> None:
+    """Check that a model reads all of the captions: to be told before long work, not after it.
+
+    Args:
+        captions: the texts.
+        source, kind: of the model, see `load_transformer`.
+        name: of the model, for the error.
+
+    Raises:
+        CaptionError: a caption of more tokens than the model reads.
+        ModelError: the model cannot be loaded.
+    """
+    model, tokenizer = load_transformer(source, kind)
+    limit = _most_tokens(tokenizer, model)
+    for caption in captions:
+        if len(caption.encode()) + tokenizer.num_special_tokens_to_add() > limit:  # a token has at least one byte
+            tokenized([caption], tokenizer, model, name)
+
+
+def _most_tokens(tokenizer: Any, model: Any) -> int:
+    return min(int(tokenizer.model_max_length), getattr(model.config, "max_position_embeddings", None) or sys.maxsize)
+
+
 def _transformers() -> Any:
     try:
         import transformers
@@ -281,8 +312,7 @@ def tokenized(captions: Sequence[str], tokenizer: Any, model: Any, name: str) ->
         CaptionError: a caption of more tokens than the model reads.
     """
     tokens = tokenizer(list(captions), padding=True, return_offsets_mapping=True, return_tensors="pt")
-    length, limit = tokens["input_ids"].shape[1], tokenizer.model_max_length
-    limit = min(int(limit), getattr(model.config, "max_position_embeddings", None) or length)
+    length, limit = tokens["input_ids"].shape[1], _most_tokens(tokenizer, model)
     if length > limit:
         raise CaptionError(
             f"A caption of {length} tokens; the {name} reads at most {limit}. Shorten “{max(captions, key=len)[:60]}…”."

@@ -13,7 +13,7 @@ from unboxed.recipes.presets import dataset_kind, make_preset
 from unboxed.regions.base import BLOCKS
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.text.pretrained import require_transformer
+from unboxed.text.pretrained import require_short, require_transformer
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
@@ -23,6 +23,7 @@ __all__ = [
     "require_combination",
     "require_correctable",
     "require_effect",
+    "require_short_captions",
     "require_usable_store",
 ]
 
@@ -34,6 +35,8 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         RunError: options that do not go together.
         ModelError: a pretrained model of language that cannot be had.
     """
+    if options.negatives != "none" and options.negative_count < 1:
+        raise RunError("--negative-count is 0; give 1 or more, or contrast no words with --negatives none.")
     if options.text != "gru":
         require_transformer(options.text)
     if options.negatives == "lm" and settings.language_model is not None:
@@ -52,6 +55,14 @@ def require_effect(chosen: tuple[str, RecipeConfig, str | None], settings: FitSe
     if preset is not None:
         start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
     refuse_idle_options(options, start)
+
+
+def require_short_captions(options: RecipeConfig, settings: FitSettings, captions: Sequence[str]) -> None:
+    """Raise a `CaptionError` for a caption that is too long for a pretrained encoder or model of language."""
+    if options.text != "gru":
+        require_short(captions, options.text, "AutoModel", "encoder")
+    if options.negatives == "lm" and settings.language_model is not None:
+        require_short(captions, settings.language_model, "AutoModelForMaskedLM", "language model")
 
 
 def require_correctable(recipe: str, options: RecipeConfig, settings: FitSettings) -> None:

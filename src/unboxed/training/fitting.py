@@ -36,6 +36,7 @@ from unboxed.training.combinations import (
     require_combination,
     require_correctable,
     require_effect,
+    require_short_captions,
     require_usable_store,
 )
 from unboxed.training.corrected_boxes import CorrectedExamples, Corrections
@@ -234,6 +235,7 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
             split.require_readable()
     store = _given_store(settings, sources)
     examples = [*training.examples, *validation.examples]
+    require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
     if store is None:
         store = _extracted(options, dataset, (training.examples, examples), settings, sources, show)
     require_usable_store(options, store, examples)
@@ -340,11 +342,8 @@ def _find_negatives(options: RecipeConfig, settings: FitSettings, training: Spli
 
 def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) -> None:
     """Write the numbers of images and captions to the config."""
-    config.facts["train"] = {
-        "photos": len(training),
-        "captions": training.caption_count,
-        "without_regions": len(training.missing),
-    }
+    captions, missing = training.caption_count, len(training.missing)
+    config.facts["train"] = {"photos": len(training), "captions": captions, "without_regions": missing}
     config.facts["validation"] = {"photos": len(validation), "captions": validation.caption_count}
 
 
