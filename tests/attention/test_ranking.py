@@ -154,6 +154,18 @@ def test_a_phrase_of_which_the_prior_knows_nothing_goes_by_what_was_learned() ->
     assert not torch.allclose(with_prior[0], without[0])
 
 
+def test_without_a_learned_weight_the_prior_alone_ranks() -> None:
+    prior_PR = torch.tensor([[0.1, 0.0, 0.9, 0.0]])
+    attention_PR = torch.tensor([[0.97, 0.01, 0.01, 0.01]])
+    rule = Ranking(prior_weight=1.0, exclusivity=0, expected_overlap=False)
+    terms = RegionTerms(torch.eye(4))
+    trained = ranked_scores(attention_PR, terms, rule, prior_PR)
+    alone = ranked_scores(attention_PR, terms, replace(rule, learned_weight=0), prior_PR)
+    assert (int(trained.argmax()), int(alone.argmax())) == (0, 2)
+    odds = (prior_PR + 0.01) / (prior_PR + 0.01).sum()
+    torch.testing.assert_close(alone, odds)
+
+
 def test_padded_phrases_and_regions_change_nothing() -> None:
     similarity_WR, value_WR = _logits(0)
     ranking = Ranking(confidence_weight=2)

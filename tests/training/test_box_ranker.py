@@ -7,10 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from unboxed.attention.ranking import Ranking, RegionTerms, ranked_scores
-from unboxed.boxes import iou
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
@@ -19,7 +16,7 @@ from unboxed.recipes.ckd import CKD
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
-from unboxed.training import keeping
+from unboxed.training import box_ranker
 from unboxed.training.box_ranker import FEWEST_SURE, NEEDED_AGREEMENT, Kept, decided, kept_boxes, sure_regions
 from unboxed.training.fitting import FitSettings, fit
 
@@ -32,18 +29,6 @@ def test_the_prior_is_sure_of_one_place_and_the_attention_may_take_any_box_of_it
     # Sure: the first phrase, which is found by the box beside it, and the fourth, which is not found. The second has
     # another region with more than half of the prior, the third less than one half, the last none.
     assert sure_regions(attention_PR, prior_PR, BOXES) == (2, 1)
-
-
-def test_without_a_learned_weight_the_prior_alone_ranks() -> None:
-    prior_PR = torch.tensor([[0.1, 0.0, 0.9, 0.0]])
-    attention_PR = torch.tensor([[0.97, 0.01, 0.01, 0.01]])
-    overlap_RR = torch.from_numpy(iou(BOXES, BOXES))
-    rule = Ranking(prior_weight=1.0, exclusivity=0, expected_overlap=False)
-    trained = ranked_scores(attention_PR, RegionTerms(overlap_RR), rule, prior_PR)
-    alone = ranked_scores(attention_PR, RegionTerms(overlap_RR), replace(rule, learned_weight=0), prior_PR)
-    assert (int(trained.argmax()), int(alone.argmax())) == (0, 2)
-    odds = (prior_PR + 0.01) / (prior_PR + 0.01).sum()
-    torch.testing.assert_close(alone, odds)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +63,7 @@ def test_the_prior_is_kept_where_training_harms(
     examples = load_dataset(tiny_world[0]).split("test").examples
     split = _split(harmed, tiny_world)
     assert split.grounder.config.boxes_from == "trained" and "kept" not in split.grounder.config.facts
-    monkeypatch.setattr(keeping, "sure_regions", lambda *given: (5, 1))
+    monkeypatch.setattr(box_ranker, "sure_regions", lambda *given: (5, 1))
     said: list[str] = []
     config = decided(split, examples, "better", said.append)
     assert config.boxes_from == "prior" and "the prior alone" in said[0] and "20 %" in said[0]
@@ -98,7 +83,7 @@ def test_the_prior_is_kept_where_training_harms(
             prior = chosen.grounder.prior
             assert prior is not None and phrase.prior is not None
             assert 0 <= phrase.prior <= 1 and len(phrase.boxes) == len(regions)
-    monkeypatch.setattr(keeping, "sure_regions", lambda *given: (5, 4))
+    monkeypatch.setattr(box_ranker, "sure_regions", lambda *given: (5, 4))
     assert decided(split, examples, "better", said.append).boxes_from == "trained"
 
 
