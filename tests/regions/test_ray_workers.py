@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -18,13 +19,15 @@ import pytest
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import EngineError
+from unboxed.errors import EngineError, ExportError
+from unboxed.export.options import LabelOptions
 from unboxed.regions import ray_workers
+from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.ray_workers import RayWorkers
 from unboxed.regions.settings import RegionSettings
 from unboxed.scenes.writing import DETECTOR
-from unboxed.types import Example
+from unboxed.types import Example, Regions
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray itself
 SETTINGS = RegionSettings(detectors=(DETECTOR,), grid=2)
@@ -127,6 +130,47 @@ def test_the_command(tiny_dataset: Path, ray: Any, tmp_path: Path) -> None:
     main(["regions", str(tiny_dataset), "--out", str(tmp_path / "one"), "--workers", "1", *options])
     main(["regions", str(tiny_dataset), "--out", str(tmp_path / "ray"), "--engine", "ray", "--workers", "2", *options])
     assert _files(tmp_path / "one") == _files(tmp_path / "ray")
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_labels_are_those_of_one_process(
+    count: str, tiny_run: Path, tiny_dataset: Path, ray: Any, tmp_path: Path
+) -> None:
+    found = []
+    for engine in ("local", "ray"):
+        out = tmp_path / engine / "coco.json"
+        out.parent.mkdir()
+        shutil.copytree(tiny_dataset.parent, tmp_path / engine / "data")
+        data = tmp_path / engine / "data" / tiny_dataset.name
+        main(["label", str(data), "--run", str(tiny_run), "--out", str(out), "--engine", engine, "--workers", count])
+        found.append([out.with_name(f"coco{end}").read_bytes() for end in (".json", ".groundings.jsonl")])
+    assert found[0] == found[1]
+
+
+def test_labels_through_workers_without_ray(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(
+        workers: RayWorkers, settings: RegionSettings, folder: Path, examples: list[Example], device: str
+    ) -> Iterator[tuple[str, Regions]]:
+        asked.append(len(examples))
+        extractor = CachedExtractor(settings, device=device)
+        yield from (("key", extractor.of_file(example.path)) for example in examples)
+
+    asked: list[int] = []
+    monkeypatch.setattr(ray_workers, "_ray", lambda: None)
+    monkeypatch.setattr(RayWorkers, "found", found)
+    command = ["label", str(tiny_dataset), "--run", str(tiny_run), "--out"]
+    main([*command, str(tmp_path / "local.json")])
+    for _ in range(2):
+        main([*command, str(tmp_path / "ray.json"), "--engine", "ray", "--workers", "2"])
+    for end in (".json", ".groundings.jsonl"):
+        assert (tmp_path / f"ray{end}").read_bytes() == (tmp_path / f"local{end}").read_bytes()
+    assert len(asked) == 1  # the second call has nothing to ask for
+    with pytest.raises(ExportError, match="--engine ray finds regions, and --regions has them already"):
+        LabelOptions(engine="ray", regions=tmp_path / "store")
+    with pytest.raises(EngineError, match="add --engine ray"):
+        ray_workers.chosen_workers("local", None, "auto")
 
 
 def test_an_address_needs_the_engine(

@@ -11,7 +11,6 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import ExtractionOptions, ImportOptions, RegionOptions
-from unboxed.errors import EngineError
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.progress import counted, show
 
@@ -178,14 +177,9 @@ def _extract(
 
 def _workers(options: ExtractionOptions) -> int | Workers | None:
     """The workers of the chosen engine."""
-    if options.engine == "local":
-        if options.ray_address is not None:
-            raise EngineError("--ray-address is that of a Ray cluster; add --engine ray.")
-        return options.workers
-    from unboxed.regions.ray_workers import RayWorkers
-    from unboxed.runtime.threads import available_cores
+    from unboxed.regions.ray_workers import chosen_workers
 
-    return RayWorkers(options.workers or available_cores(), options.ray_address)
+    return chosen_workers(options.engine, options.workers, options.ray_address) or options.workers
 
 
 def merge(parts: Positional[tuple[Path, ...]], /, out: Path, json: bool = False) -> None:

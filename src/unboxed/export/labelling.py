@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
+from unboxed.runtime.devices import current_device
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
 from unboxed.runtime.progress import Show, track
@@ -278,6 +281,7 @@ class _Labeller:
 
     def __init__(self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Show) -> None:
         self._grounder, self._file, self._options, self._show = grounder, file, options, show
+        self._ray = chosen_workers(options.engine, options.workers, options.ray_address)
         self._regions = _region_source(grounder, options.regions)
         if options.find is not None:
             show_unknown_words(grounder, options.find, show)
@@ -293,11 +297,9 @@ class _Labeller:
             record: of the part that the examples are, which the file then ends with.
         """
         places: dict[str, int] = {}
-        stored = self._options.regions is not None
-        workers = 1 if stored else self._options.workers or available_cores()
         reused = 0
         with self._file:
-            outcomes = zip(examples, ordered_map(self._known_or_regions, examples, workers), strict=True)
+            outcomes = zip(examples, self._outcomes(examples), strict=True)
             for example, (key, found) in track(outcomes, "Labelling", len(examples), progress):
                 if record is not None and key:
                     places.setdefault(key, record.places[example.image_id])
@@ -314,15 +316,45 @@ class _Labeller:
             if reused:
                 self._show(f"{reused:,} images taken from {self._file.path}, where an earlier call had left them")
 
-    def _known_or_regions(self, example: Example) -> tuple[str, Sequence[Grounding] | Regions | str]:
-        """The key of an image, and its groundings from the file, or its regions, or why there are none.
+    def _outcomes(self, examples: Sequence[Example]) -> Iterator[tuple[str, Sequence[Grounding] | Regions | str]]:
+        """`_known_or_regions` of each image, by the chosen engine."""
+        if self._ray is None:
+            workers = 1 if self._options.regions is not None else self._options.workers or available_cores()
+            yield from ordered_map(self._known_or_regions, examples, workers)
+            return
+        known = [self._known(example) for example in examples]
+        missing = [example for example, (_, found) in zip(examples, known, strict=True) if found is None]
+        outcomes = self._ray.found(self._grounder.config.regions, Path.cwd(), missing, current_device().name)
+        with closing(outcomes):
+            for key, found in known:
+                outcome = next(outcomes) if found is None else (key, found)
+                if isinstance(outcome, tuple):
+                    yield key, outcome[1]
+                elif self._options.strict and outcome is not None:
+                    raise outcome
+                else:
+                    yield "", str(outcome)
+
+    def _known(self, example: Example) -> tuple[str, Sequence[Grounding] | str | None]:
+        """The key of an image, and its groundings from the file, None for a new one, or why it has no key.
 
         Called by several threads.
         """
         try:
             key = content_key(example)
-            known = self._file.get(key)
-            return key, self._regions(example) if known is None else known
+        except UnboxedError as error:
+            if self._options.strict:
+                raise
+            return "", str(error)
+        return key, self._file.get(key)
+
+    def _known_or_regions(self, example: Example) -> tuple[str, Sequence[Grounding] | Regions | str]:
+        """`_known`, with the regions of a new image, or why there are none. Called by several threads."""
+        key, known = self._known(example)
+        if known is not None:
+            return key, known
+        try:
+            return key, self._regions(example)
         except UnboxedError as error:
             if self._options.strict:
                 raise

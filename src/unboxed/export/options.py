@@ -136,7 +136,9 @@ class LabelOptions:
             of those of captions; the images then need none. Boxes are called as the phrases are.
         split: label only the images of this split; by default all images.
         regions: store with regions of the images; by default they are extracted with the settings of the run.
-        workers: threads that extract regions; by default one for each core.
+        workers: threads that extract regions, or workers of Ray; by default one for each core.
+        engine: threads of this process (`local`), or workers of Ray find the regions (the extra `ray`).
+        ray_address: of a running Ray cluster, such as `auto` or `ray://head:10001`; by default a local Ray is started.
         strict: stop at the first image that cannot be read instead of skipping it.
         image_files: the images of a yolo folder are relative links, or copies: take copies to move or upload the folder
             without the images.
@@ -149,7 +151,7 @@ class LabelOptions:
         wait: wait while another process writes these labels, instead of ending with an error.
 
     Raises:
-        ExportError: a number of workers out of range.
+        ExportError: a number of workers out of range, or Ray beside a store.
     """
 
     format: FormatKey = "coco"
@@ -157,6 +159,8 @@ class LabelOptions:
     split: str | None = None
     regions: Path | None = None
     workers: int | None = None
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
     strict: bool = False
     image_files: Literal["links", "copies"] = "links"
     label_studio_prefix: str = label_studio.LOCAL_STORAGE
@@ -167,3 +171,5 @@ class LabelOptions:
     def __post_init__(self) -> None:
         if self.workers is not None:
             require_workers(self.workers, ExportError)
+        if self.engine == "ray" and self.regions is not None:
+            raise ExportError("--engine ray finds regions, and --regions has them already; leave out one of the two.")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +23,13 @@ from unboxed.data.image_addresses import is_url
 from unboxed.data.images import opened_in_turn
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
-from unboxed.regions.settings import settings_from_dict
+from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.memory import prefetch_bytes
+from unboxed.runtime.threads import available_cores
 from unboxed.types import Example, Regions
 
-__all__ = ["RayWorkers"]
+__all__ = ["RayWorkers", "chosen_workers"]
 
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
@@ -65,37 +66,62 @@ class RayWorkers:
         Raises:
             EngineError: Ray is not installed, does not answer, or failed.
         """
-        ray = _ray()
-        rows = [_row(example, store.image_key(example.image_id)) for example in examples]
-        if not rows:
-            return
-        with self._joined(ray):
-            try:
-                yield from self._streamed(ray, rows, store, device)
-            except UnboxedError:
-                raise
-            except Exception as error:  # of Ray, of Ray Data, and of what they are built on
-                raise EngineError(f"Ray failed: {_last_line(error)}. Repeat the command: it goes on.") from error
-
-    def _streamed(self, ray: Any, rows: list[dict[str, Any]], store: RegionStore, device: str) -> Iterator[Outcome]:
-        settings = json.dumps(store.settings.to_dict(store.path))
-        gpus = {"num_gpus": 1} if device.startswith("cuda") else {}
-        found = ray.data.from_items(rows, override_num_blocks=max(len(rows) // _BATCH, 1)).map_batches(
-            _Worker,
-            fn_constructor_args=(settings, str(store.path.resolve()), device),
-            batch_size=_BATCH,
-            compute=ray.data.ActorPoolStrategy(size=self.count),
-            num_cpus=1,
-            **gpus,
-        )
+        known = [store.image_key(example.image_id) for example in examples]
         opened = False
-        for row in found.iter_rows():
-            outcome = _outcome(row)
+        for outcome in self.found(store.settings, store.path, examples, device, known):
             if isinstance(outcome, tuple) and not opened:
                 extractor = RegionExtractor(store.settings, device="cpu")
                 store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
                 opened = True
             yield outcome
+
+    def found(
+        self,
+        settings: RegionSettings,
+        folder: Path,
+        examples: Sequence[Example],
+        device: str,
+        known: Sequence[str | None] | None = None,
+    ) -> Generator[Outcome, None, None]:
+        """The key and the regions of each image, in order, or the error that it causes.
+
+        Args:
+            settings: sources and features.
+            folder: of the store or run that has the settings.
+            examples: the images.
+            device: that the networks run on.
+            known: the key of each image whose regions are there already; the outcome of such an image is None.
+
+        Raises:
+            EngineError: as of `outcomes`.
+        """
+        ray = _ray()
+        rows = [_row(example, key) for example, key in zip(examples, known or [None] * len(examples), strict=True)]
+        if not rows:
+            return
+        with self._joined(ray):
+            try:
+                yield from self._streamed(
+                    ray, rows, (json.dumps(settings.to_dict(folder)), str(folder.resolve()), device)
+                )
+            except UnboxedError:
+                raise
+            except Exception as error:  # of Ray, of Ray Data, and of what they are built on
+                raise EngineError(f"Ray failed: {_last_line(error)}. Repeat the command: it goes on.") from error
+
+    def _streamed(self, ray: Any, rows: list[dict[str, Any]], worker: tuple[str, str, str]) -> Iterator[Outcome]:
+        """The outcome of each row; `worker` are the arguments of a `_Worker`."""
+        gpus = {"num_gpus": 1} if worker[2].startswith("cuda") else {}
+        found = ray.data.from_items(rows, override_num_blocks=max(len(rows) // _BATCH, 1)).map_batches(
+            _Worker,
+            fn_constructor_args=worker,
+            batch_size=_BATCH,
+            compute=ray.data.ActorPoolStrategy(size=self.count),
+            num_cpus=1,
+            **gpus,
+        )
+        for row in found.iter_rows():
+            yield _outcome(row)
 
     @contextmanager
     def _joined(self, ray: Any) -> Iterator[None]:
@@ -123,6 +149,19 @@ class RayWorkers:
         finally:
             if started:
                 ray.shutdown()
+
+
+def chosen_workers(engine: str, count: int | None, address: str | None) -> RayWorkers | None:
+    """The workers of the engine `ray`, as many as cores by default; None for the engine `local`.
+
+    Raises:
+        EngineError: the address of a cluster without `ray`, or Ray is not installed.
+    """
+    if engine == "ray":
+        return RayWorkers(count or available_cores(), address)
+    if address is not None:
+        raise EngineError("--ray-address is that of a Ray cluster; add --engine ray.")
+    return None
 
 
 def _require_listener(address: str) -> None:

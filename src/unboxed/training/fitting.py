@@ -114,8 +114,7 @@ def fit_given(
     """As `fit`, with options that have no effect too, as the recipes of a comparison share some.
 
     Args:
-        chosen: the recipe's name, its options, and the name of the preset that they began as.
-        settings, sources, corrections, show, report: as for `fit`.
+        chosen: the recipe's name, its options, and the name of the preset that they began as; the rest as for `fit`.
     """
     recipe, options, _ = chosen
     require_free(settings.out, resume=True)
