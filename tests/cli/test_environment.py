@@ -129,3 +129,31 @@ def test_text_that_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.Monke
     monkeypatch.setitem(COMMANDS, "cite", cite)
     main(["cite"])
     assert terminal.buffer.getvalue() == b"na\\xefve\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_closed_streams_stop_nothing(
+    closed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As with `>&-` of a shell; an error is then not written among the results."""
+    for name in ("stdout", "stderr"):
+        if closed in (name, "both"):
+            monkeypatch.setattr(sys, name, None)
+    main(["--version"])
+    with pytest.raises(SystemExit) as exit_:
+        main(["cite", "nowhere"])
+    assert exit_.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out.count("unboxed") == (closed == "stderr") and "error" not in printed.out
+    assert ("error: nowhere" in printed.err) == (closed == "stdout")
+
+
+def test_an_error_that_nobody_can_read_ends_with_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    with pytest.raises(SystemExit) as exit_:
+        main(["cite", "nowhere"])
+    assert exit_.value.code == 2

@@ -88,8 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a caption or a name that the terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     try:
         try:
             with _ending_on_terminate():
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _LEFT_OUT:
             raise
-        print(f"error: This needs {error.name}: pip install unboxed. unboxed-runtime has it left out.", file=sys.stderr)
+        show(f"error: This needs {error.name}: pip install unboxed. unboxed-runtime has it left out.")
         raise SystemExit(2) from None
     except (OSError, RecursionError, UnicodeError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
@@ -116,8 +115,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(f"error: {environment_error(error)}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("Interrupted. Finished work is kept; `--resume` continues a fit.", file=sys.stderr)
+        show("Interrupted. Finished work is kept; `--resume` continues a fit.")
         raise SystemExit(130) from None
+
+
+def _prepare_streams() -> None:
+    """Streams that whoever started this has closed lead nowhere; a terminal is sent what it can show."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a caption or a name that the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

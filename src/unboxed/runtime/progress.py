@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["Show", "TrainingProgress", "counted", "escaped", "show", "track"]
@@ -29,8 +30,10 @@ def escaped(text: str) -> str:
 
 
 def show(line: str) -> None:
-    """Print a line on standard error; standard output is for what programs read."""
-    print(escaped(line), file=sys.stderr, flush=True)
+    """Print a line on standard error, if anybody reads it; standard output is for what programs read."""
+    if sys.stderr is not None:  # else `print` would take standard output
+        with suppress(OSError):  # a closed pipe or a full disk, which must not end the work
+            print(escaped(line), file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> Iterator[T]:
