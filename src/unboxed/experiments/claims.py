@@ -59,24 +59,29 @@ class Claim:
         return tuple(f"{self.first} {options}" for options in self.grid)
 
 
-_GRID = tuple(f"--constraint-weight {weight} --constraint-margin 0.2" for weight in (0.03, 0.1, 0.3))
-_GRIDS = {
+_NPAIR = " --contrast npair --images-per-batch 32 --epochs 12"
+"""Options that replace the hinge of a recipe of matching by the N-pair loss."""
+
+
+def _weights(*weights: float) -> tuple[str, ...]:
+    return tuple(f"--constraint-weight {weight} --constraint-margin 0.2" for weight in weights)
+
+
+_HINGE_GRIDS = {
     "ccr": (
-        *_GRID,
+        *_weights(0.03, 0.1, 0.3),
         "--constraint-weight 0.1 --constraint-margin 0.05",
         "--constraint-weight 0.1 --constraint-margin 0.2 --ccr-variant topk",
     ),
     "ccs": (
-        *_GRID,
+        *_weights(0.03, 0.1, 0.3),
         "--constraint-weight 0.1 --constraint-margin 0.05",
         "--constraint-weight 0.1 --constraint-margin 0.2 --ccs-variant content",
     ),
-    "both": _GRID,
+    "both": _weights(0.03, 0.1, 0.3),
 }
 """What is tried of each constraint; the paper's weights and margins are not public."""
-
-_NPAIR = " --contrast npair --images-per-batch 32 --epochs 12"
-"""Options that replace the hinge of a recipe of matching by the N-pair loss."""
+_NPAIR_GRIDS = dict.fromkeys(_HINGE_GRIDS, _weights(0.1, 0.3, 1))
 
 _CONSTRAINED = tuple(
     Claim(
@@ -86,11 +91,11 @@ _CONSTRAINED = tuple(
         f"{recipe}{options} --constraints {constraints}",
         f"{recipe}{options}",
         metric,
-        grid=_GRIDS[constraints],
+        grid=grids[constraints],
     )
-    for recipe, name, objective, options in (
-        *((recipe, "", "", "") for recipe in ("scan", "bfan", "pfan", "sgr")),
-        ("scan", "-npair", " with the N-pair loss", _NPAIR),
+    for recipe, name, objective, options, grids in (
+        *((recipe, "", "", "", _HINGE_GRIDS) for recipe in ("scan", "bfan", "pfan", "sgr")),
+        ("scan", "-npair", " with the N-pair loss", _NPAIR, _NPAIR_GRIDS),
     )
     for constraints, text in (("ccr", "CCR"), ("ccs", "CCS"), ("both", "CCR and CCS"))
     for metric, quality in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
