@@ -46,8 +46,8 @@ def test_the_page_has_every_box_the_doubtful_first_and_asks_for_nothing(labelled
     page = (labelled / "review.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page
     assert not re.search(r'(src|href)="(?!data:)', page)
-    rows = re.findall(r'<li class="c\d+" data-box="\d+" data-score="([\d.]+)"', page)
-    scores = json.loads(re.search(r"SCORES = (\[.*?\])", page).group(1))  # type: ignore[union-attr]
+    rows = re.findall(r'<li class="c\d+" data-box="\d+"[^>]* data-score="([\d.]+)"', page)
+    scores = json.loads(re.search(r'"scores": (\[.*?\])', page).group(1))  # type: ignore[union-attr]
     assert sorted(map(float, rows)) == pytest.approx(scores)
     lowest = []
     for figure in page.split("<figure>")[1:]:
