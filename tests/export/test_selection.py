@@ -96,7 +96,7 @@ def test_a_confidence_is_a_probability(options: dict[str, float]) -> None:
 
 def test_options_out_of_range_are_refused() -> None:
     for wrong in ({"top": 0}, {"min_boxes": 0}):
-        with pytest.raises(ExportError, match="at least 1"):
+        with pytest.raises(ExportError, match="expected a number from 1"):
             SelectionOptions(**wrong)
     with pytest.raises(ExportError, match=r"overlap \(IoU\) in 0\.\.1"):
         SelectionOptions(merge=1.5)

@@ -118,7 +118,7 @@ def test_an_interrupted_fit_ends_with_the_same_weights(
 
 
 def test_what_has_no_members_says_so(trained: tuple[Path, list[State]], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="at least 1"):
+    with pytest.raises(RunError, match="expected a number from 1"):
         InfoGround(members=0)
     with pytest.raises(ExportError, match="train one model"):
         export_onnx(unboxed.load(trained[0]), tmp_path / "onnx")

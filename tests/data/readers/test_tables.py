@@ -136,7 +136,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "t.jsonl")
     for content, message in {
         "3": "expected a list of objects",
-        '{"images": [{"id": 1}], "annotations": []}': r"not those of COCO's captions \(KeyError\('file_name'\)",
+        '{"images": [{"id": 1}], "annotations": []}': r"not those of COCO's captions \('file_name' is missing\)",
     }.items():
         (tmp_path / "t.json").write_text(content)
         with pytest.raises(DatasetError, match=message):
