@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from unboxed.errors import BusyError, UnboxedError
 from unboxed.runtime.locks import file_lock, folder_lock
@@ -49,6 +50,25 @@ def test_the_second_writer_names_the_first(tmp_path: Path, folder: bool) -> None
     with lock(path, wait=True, show=show):
         process.join()
     assert len(lines) == 1 and f"process {process.pid} on" in lines[0] and "waiting" in lines[0]
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+def test_a_folder_that_its_first_writer_removes_meanwhile_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    run, acquire, removals = tmp_path / "run", FileLock.acquire, [1, 1]
+
+    def after_removal(lock: FileLock, timeout: float) -> object:
+        if removals:
+            removals.pop()
+            run.rmdir()
+            raise error
+        return acquire(lock, timeout=timeout)
+
+    monkeypatch.setattr(FileLock, "acquire", after_removal)
+    with folder_lock(run):
+        assert (run / ".lock").exists()
+    assert not removals
 
 
 @pytest.mark.parametrize("folder", [True, False])

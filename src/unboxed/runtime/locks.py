@@ -32,6 +32,7 @@ __all__ = ["file_lock", "folder_lock", "waiting"]
 _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 
 _LOCK = ".lock"
+_ATTEMPTS = 10  # to take a lock whose folder is removed meanwhile
 _DEPTH = 3  # of subfolders that are searched for left-overs
 _KNOWN = "(json|jsonl|safetensors|npz|toml|txt|onnx)"
 # Temporary files of earlier versions and of the writer of safetensors.
@@ -68,7 +69,6 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
         raise UnboxedError(f"{folder} is a file; name a folder.")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with _held(folder / _LOCK, folder, wait, show):
             _clean(folder)
             yield
@@ -90,7 +90,6 @@ def file_lock(path: Path, *, wait: bool = False, show: Show | None = None) -> It
         BusyError: another process holds the lock.
         OSError: the folder that contains the path cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with _held(path.with_name(f".{path.name}{_LOCK}"), path, wait, show):
         restore_folder(path)
         for entry in path.parent.glob(f".{_literal(path.stem[:40])}*"):
@@ -129,12 +128,19 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
 
 
 def _acquire(lock: FileLock, timeout: float) -> None:
-    while True:
+    """Makes the folder of the lock, and takes the lock.
+
+    Another process removes the folder that it had made and left empty, at any moment of this, so it may have to be made
+    again.
+    """
+    for attempt in range(_ATTEMPTS):
         try:
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=timeout)
             return
-        except FileNotFoundError:  # another process has removed the folder that it had made, and left empty
-            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            if attempt == _ATTEMPTS - 1:
+                raise
 
 
 def _this_process() -> dict[str, str | int]:
