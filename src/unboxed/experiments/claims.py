@@ -81,7 +81,7 @@ _HINGE_GRIDS = {
     "both": _weights(0.03, 0.1, 0.3),
 }
 """What is tried of each constraint; the paper's weights and margins are not public."""
-_NPAIR_GRIDS = dict.fromkeys(_HINGE_GRIDS, _weights(0.1, 0.3, 1))
+_NPAIR_GRIDS = dict.fromkeys(_HINGE_GRIDS, _weights(0.1, 0.3))
 
 _CONSTRAINED = tuple(
     Claim(

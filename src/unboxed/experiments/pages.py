@@ -97,10 +97,14 @@ def results_markdown(comparison: Comparison) -> str:
 
 
 def _grid(dataset: DatasetResult) -> list[str]:
-    if not any(row.metrics for row in dataset.grid):
-        return [f"None of the {len(dataset.grid)} settings that are to be tried on `val` of {dataset.name} was run."]
-    tried = f"Tried on `val` of {dataset.name}, with one seed; of the rows of a claim, the highest rsum counts:"
-    return [tried, "", grid_markdown(dataset.grid).rstrip()]
+    rows, every = [row for row in dataset.grid if row.metrics], len(dataset.grid)
+    if not rows:
+        return [f"None of the {every} settings that are to be tried on `val` of {dataset.name} was run."]
+    missing = f" {every - len(rows)} of {every} settings were not run." if len(rows) < every else ""
+    tried = (
+        f"Tried on `val` of {dataset.name}, with one seed; of the rows of a claim, the highest rsum counts.{missing}"
+    )
+    return [tried, "", grid_markdown(rows).rstrip()]
 
 
 def _dataset(dataset: DatasetResult) -> list[str]:

@@ -164,14 +164,14 @@ def _columns(result: ClaimResult) -> Sequence[str]:
 
 
 def grid_markdown(rows: Sequence[GridRow]) -> str:
-    """A Markdown table of what was tried for the claims of one dataset."""
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    """A Markdown table of what was tried for the claims of one dataset; all rows have the same metrics."""
+    names = list(rows[0].metrics)
     lines = [
         f"| options | {' | '.join(f'`{name}`' for name in names)} | |",
         "| --- |" + " ---: |" * len(names) + " --- |",
     ]
     for row in rows:
-        values = " | ".join(f"{row.metrics[name]:.1f}" if name in row.metrics else "–" for name in names)
+        values = " | ".join(f"{row.metrics[name]:.1f}" for name in names)
         remarks = [text for text, given in (("chosen", row.chosen), ("rising", row.still_rising)) if given]
-        lines.append(f"| `{row.recipe}` | {values} | {', '.join(remarks) if row.metrics else 'not run'} |")
+        lines.append(f"| `{row.recipe}` | {values} | {', '.join(remarks)} |")
     return "\n".join(lines) + "\n"
