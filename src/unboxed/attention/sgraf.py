@@ -186,14 +186,14 @@ class SimilarityReasoning(CrossAttention):
 
         if self.training and isinstance(self.head, AttentionFilter):
             # The statistics of the gates' batch norm are those of all pairs: all their nodes must exist together.
-            nodes_BCNS = torch.cat([_recomputed(nodes, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+            nodes_BCNS = _of_blocks(nodes, blocks)
             score_BC = score(nodes_BCNS, 0, len(queries.mask_CQ))
         else:
 
             def scores(start: int, stop: int) -> torch.Tensor:
                 return score(nodes(start, stop), start, stop)
 
-            score_BC = torch.cat([_recomputed(scores, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+            score_BC = _of_blocks(scores, blocks)
         return alignment._replace(score_BC=score_BC.T if paired else score_BC)
 
     def _compared(
@@ -223,17 +223,16 @@ class SimilarityReasoning(CrossAttention):
         chunk: int,
         prior_of: Callable[[slice], torch.Tensor | None],
     ) -> torch.Tensor:
-        """As `Aligner.scores_in_chunks`. In training, SAF first computes the gates of all pairs, one number a node.
+        """As `Aligner.scores_in_chunks`. SAF first computes the gates of all pairs, one number a node.
 
         Their batch norm sees all of them, once; the second pass has the normalized gates.
         """
         head = self.head
+        if not isinstance(head, AttentionFilter):
+            return super().scores_in_chunks(regions, queries, chunk, prior_of)
 
         def all_pairs(compute: Callable[[slice], torch.Tensor]) -> torch.Tensor:
             return in_chunks(lambda rows: (compute(rows),), len(queries.mask_CQ), chunk)[0]
-
-        if not (self.training and isinstance(head, AttentionFilter)):
-            return all_pairs(lambda rows: self.scores(regions, queries.part(rows), prior_BCQR=prior_of(rows)))
 
         def of_nodes(function: Callable[[torch.Tensor, slice], torch.Tensor], rows: slice) -> torch.Tensor:
             _, nodes, blocks = self._compared(regions, queries.part(rows), False, prior_of(rows))
@@ -241,7 +240,7 @@ class SimilarityReasoning(CrossAttention):
             def of_block(start: int, stop: int) -> torch.Tensor:
                 return function(nodes(start, stop), slice(rows.start + start, rows.start + stop))
 
-            return torch.cat([_recomputed(of_block, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
+            return _of_blocks(of_block, blocks)
 
         gate_BCN = all_pairs(partial(of_nodes, lambda nodes, _: head.gate(nodes)[..., 0]))
         opened_BCN = head.opened(gate_BCN, _node_mask(queries))
@@ -351,6 +350,11 @@ class SimilarityReasoning(CrossAttention):
 def _node_mask(queries: QueryEmbeddings) -> torch.Tensor:
     """True for real nodes `[C, 1 + Q]`; that of the whole image and caption, the first, always is."""
     return nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
+
+
+def _of_blocks(function: Callable[[int, int], torch.Tensor], blocks: list[tuple[int, int]]) -> torch.Tensor:
+    """The results of a function for blocks of captions, the second axis; of several, each is recomputed."""
+    return torch.cat([_recomputed(function, *block, keep=len(blocks) == 1) for block in blocks], dim=1)
 
 
 def _recomputed(function: Callable[[int, int], torch.Tensor], start: int, stop: int, keep: bool) -> torch.Tensor:
