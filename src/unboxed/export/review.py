@@ -126,8 +126,6 @@ def _histogram(boxes: Sequence[LabelledBox]) -> dict[str, Any]:
     low, high = min(scores.min(initial=0.0), 0.0), max(scores.max(initial=1.0), 1.0)
     counts = np.histogram(scores, bins=_BINS, range=(low, high))[0]
     return {
-        "low": float(low),
-        "high": float(high),
         "bars": [round(float(count / max(counts.max(), 1)), 3) for count in counts],
         "sliders": {
             "scores": [round(box.score, 4) for box in boxes],
