@@ -169,7 +169,8 @@ def unreadable(out: Path) -> list[str]:
     from safetensors import safe_open
 
     found = []
-    for file in (path for path in out.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    # os.walk, unlike rglob, goes on where a folder is removed or renamed meanwhile.
+    for file in (Path(folder) / name for folder, _, names in os.walk(out) for name in names if name[0] != "."):
         try:
             if file.suffix == ".json":
                 json.loads(file.read_text("utf-8"))
