@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unboxed.cli import main
-from unboxed.cli.data import _duration
+from unboxed.cli.init import _duration
 from unboxed.data.dataset import load_dataset
 from unboxed.regions.store import RegionStore
 

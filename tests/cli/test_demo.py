@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import unboxed.scenes
 from unboxed.cli import demo, main
 from unboxed.cli.demo import demo_config, run_demo
 from unboxed.recipes.ckd import CKD
@@ -18,7 +19,7 @@ from unboxed.scenes import write_scenes
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A demo of a few images and one epoch."""
-    monkeypatch.setattr(demo, "write_scenes", partial(write_scenes, train=16, val=4, test=4))
+    monkeypatch.setattr(unboxed.scenes, "write_scenes", partial(write_scenes, train=16, val=4, test=4))
     schedule = Schedule(epochs=1, images_per_batch=8)
     monkeypatch.setattr(demo, "demo_config", lambda seed: CKD(prior="semantic", joint_width=32, schedule=schedule))
 

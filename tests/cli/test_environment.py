@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.cli import COMMANDS, learn, main
+from unboxed.cli import COMMANDS, demo, main
 from unboxed.cli.environment import environment_error
 from unboxed.errors import UnboxedError
 
@@ -43,7 +43,7 @@ def test_the_command_line_prints_it_and_exits_with_2(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "run"))
 
-    monkeypatch.setattr(learn, "print_json", full)
+    monkeypatch.setattr(demo, "print_json", full)
     monkeypatch.setattr("unboxed.evaluation.evaluate.evaluate_run", full)
     with pytest.raises(SystemExit) as exit_:
         main(["evaluate", "run", "--data", "data.toml"])

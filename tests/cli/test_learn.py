@@ -12,7 +12,7 @@ import unboxed
 import unboxed.experiments.comparison
 import unboxed.training.auto
 from unboxed.cli import main
-from unboxed.cli.learn import _is_drawn
+from unboxed.cli.compare import _is_drawn
 from unboxed.data.dataset import load_dataset
 from unboxed.regions.settings import RegionSettings
 from unboxed.training.options import FitSettings

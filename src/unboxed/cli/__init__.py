@@ -19,11 +19,32 @@ from typing import NoReturn
 import tyro
 
 from unboxed import __version__
-from unboxed.cli import audit, bench, cache, cite, convert, data, doctor, ground, label, learn, search, studio
+from unboxed.cli import (
+    audit,
+    bench,
+    cache,
+    cite,
+    compare,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    ground,
+    import_features,
+    index,
+    init,
+    label,
+    merge,
+    regions,
+    scenes,
+    search,
+    studio,
+)
 from unboxed.cli.argument_order import require_order
 from unboxed.cli.device_option import with_device, with_memory, with_precision
 from unboxed.cli.environment import environment_error, is_lack_of_memory, refused_by_the_system
-from unboxed.cli.learn import fit_by_default, recipe_command, recipe_commands
+from unboxed.cli.fit import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.cli.wrong_arguments import one_line_errors
@@ -51,21 +72,21 @@ _LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/r
 _PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": with_device(learn.demo),
-    "init": with_device(data.init),
-    "scenes": data.scenes,
-    "regions": with_device(data.regions),
-    "merge": data.merge,
-    "import": data.import_features,
+    "demo": with_device(demo.demo),
+    "init": with_device(init.init),
+    "scenes": scenes.scenes,
+    "regions": with_device(regions.regions),
+    "merge": merge.merge,
+    "import": import_features.import_features,
     "fit": fit,
     "convert": convert.convert,
-    "evaluate": with_device(with_precision(with_memory(learn.evaluate))),
-    "compare": with_device(with_memory(learn.compare)),
+    "evaluate": with_device(with_precision(with_memory(evaluate.evaluate))),
+    "compare": with_device(with_memory(compare.compare)),
     "ground": with_device(with_precision(with_memory(ground.ground))),
     "audit": with_device(audit.audit),
     "label": with_device(with_precision(with_memory(label.label))),
-    "export": label.export,
-    "index": with_device(with_precision(with_memory(search.index))),
+    "export": export.export,
+    "index": with_device(with_precision(with_memory(index.index))),
     "search": with_device(with_precision(with_memory(search.search))),
     "studio": with_device(with_precision(with_memory(studio.studio))),
     "cache": cache.cache,
@@ -164,13 +185,13 @@ def _run(args: list[str]) -> None:
     if args[:1] == ["fit"]:
         _run_fit(args[1:])
     elif args[:1] and args[0].startswith("--tyro-"):  # completion for a shell
-        _run_one_of(COMMANDS | {"fit": fit_by_default, "import": data.import_command()}, args)
+        _run_one_of(COMMANDS | {"fit": fit_by_default, "import": import_features.import_command()}, args)
     elif not args or args[0].startswith("-"):
         summaries = {name: _without_options(command) for name, command in COMMANDS.items()}
         _run_one_of(summaries, args or ["--help"])
     else:
         _check_name("command", args[0], COMMANDS)
-        command = data.import_command() if args[0] == "import" else COMMANDS[args[0]]
+        command = import_features.import_command() if args[0] == "import" else COMMANDS[args[0]]
         _run_command(command, f"unboxed {args[0]}", args[1:])
 
 

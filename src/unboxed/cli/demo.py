@@ -1,26 +1,40 @@
-"""The demo: draws Scenes, trains CKD on its captions, and evaluates the run with a report."""
+"""`unboxed demo`: draws Scenes, trains CKD on its captions, and evaluates the run with a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from unboxed.evaluation.evaluate import evaluate_run
-from unboxed.evaluation.options import EvaluationOptions
-from unboxed.recipes.ckd import CKD
-from unboxed.recipes.config import DistillationConfig
-from unboxed.recipes.schedule import Schedule
-from unboxed.runtime.progress import Show
-from unboxed.scenes import write_scenes
-from unboxed.training.fitting import fit
-from unboxed.training.options import FitSettings
+from unboxed.cli.output import print_json
+from unboxed.runtime.progress import Show, TrainingProgress, show
 
-__all__ = ["demo_config", "run_demo"]
+if TYPE_CHECKING:
+    from unboxed.recipes.ckd import CKD
+
+__all__ = ["demo", "demo_config", "run_demo"]
+
+
+def demo(out: Path = Path("demo"), seed: int = 0, json: bool = False) -> None:
+    """Draw a dataset, train on its captions alone, and write a report with the boxes of phrases.
+
+    Args:
+        out: folder of the drawn images, the run and the report.
+        seed: random seed of the images and of training.
+        json: print one JSON object on standard output at the end.
+    """
+    report = run_demo(out, seed=seed, show=show, report=TrainingProgress())
+    show(f"Report: {report}")
+    if json:
+        print_json({"out": str(out), "report": str(report)})
 
 
 def demo_config(seed: int = 0) -> CKD:
     """CKD with the semantic prior and distillation; the values were chosen on the val split of Scenes."""
+    from unboxed.recipes.ckd import CKD
+    from unboxed.recipes.config import DistillationConfig
+    from unboxed.recipes.schedule import Schedule
+
     return CKD(
         prior="semantic",
         distillation=DistillationConfig(distillation=0.5),
@@ -50,6 +64,12 @@ def run_demo(
     Returns:
         The HTML report.
     """
+    from unboxed.evaluation.evaluate import evaluate_run
+    from unboxed.evaluation.options import EvaluationOptions
+    from unboxed.scenes import write_scenes
+    from unboxed.training.fitting import fit
+    from unboxed.training.options import FitSettings
+
     world, run = out / "scenes", out / "run"
     if not (world / "data.toml").is_file():
         show("Drawing 2,600 scenes")

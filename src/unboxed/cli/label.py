@@ -1,4 +1,4 @@
-"""Commands that write files for other programs: `unboxed label` annotations, `unboxed export` ONNX graphs."""
+"""`unboxed label`: annotations for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 
-__all__ = ["export", "label"]
+__all__ = ["label"]
 
 
 def label(
@@ -65,20 +65,3 @@ def label(
         show(f"Review: {review}, {shown:,} of {len(labelled.selection.images):,} images, the least certain first")
     if json:
         print_json({"out": str(out), "format": labelling.format, **labelled.to_dict()})
-
-
-def export(run: Positional[Path], /, out: Path, json: bool = False) -> None:
-    """Export a run as ONNX graphs that need no PyTorch. Each graph is checked against the model.
-
-    Args:
-        run: folder of a run; docs/onnx.md lists the recipes that can be exported.
-        out: folder for the graphs, their vocabulary and the models that find regions; an earlier export is replaced.
-        json: print one JSON object on standard output at the end.
-    """
-    from unboxed.export.onnx import export_onnx
-    from unboxed.inference.grounder import Grounder
-
-    export_onnx(Grounder.load(run, device="cpu", precision="32"), out, show)
-    show(f"{out}: see docs/onnx.md for a program of 30 lines that uses it")
-    if json:
-        print_json({"out": str(out), "files": sorted(file.name for file in out.iterdir())})

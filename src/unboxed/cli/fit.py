@@ -1,4 +1,4 @@
-"""Commands that train and evaluate: `unboxed demo`, `fit`, `evaluate` and `compare`."""
+"""`unboxed fit`, without a recipe and with one."""
 
 from __future__ import annotations
 
@@ -8,103 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes
 
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import RegionOptions
-from unboxed.errors import UnboxedError
-from unboxed.evaluation.options import EvaluationOptions
-from unboxed.experiments.options import CompareSettings
 from unboxed.runtime.progress import TrainingProgress, show
 from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
-    from unboxed.data.dataset import Dataset
     from unboxed.inference.grounder import Grounder
     from unboxed.recipes import RecipeConfig
     from unboxed.recipes.presets import Preset
     from unboxed.training.corrected_boxes import PhraseBox
 
-__all__ = ["compare", "demo", "evaluate", "fit_by_default", "recipe_command", "recipe_commands"]
-
-
-def demo(out: Path = Path("demo"), seed: int = 0, json: bool = False) -> None:
-    """Draw a dataset, train on its captions alone, and write a report with the boxes of phrases.
-
-    Args:
-        out: folder of the drawn images, the run and the report.
-        seed: random seed of the images and of training.
-        json: print one JSON object on standard output at the end.
-    """
-    from unboxed.cli.demo import run_demo
-
-    report = run_demo(out, seed=seed, show=show, report=TrainingProgress())
-    show(f"Report: {report}")
-    if json:
-        print_json({"out": str(out), "report": str(report)})
-
-
-def evaluate(
-    run: Positional[Path | None] = None,
-    /,
-    *,
-    data: Path,
-    evaluation: OmitArgPrefixes[EvaluationOptions] = EvaluationOptions(),  # noqa: B008, a frozen value
-    json: bool = False,
-) -> None:
-    """Evaluate a run on a split with gold boxes, and write a report with pictures.
-
-    The run comes first, the data after an option: `unboxed evaluate RUN --data photos.csv`. Without gold boxes,
-    retrieval and the detection of absent phrases are evaluated.
-
-    Args:
-        run: folder of the run; left out, only --predictions are scored.
-        data: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
-            files, also at URLs.
-        evaluation: the split, and what to evaluate.
-        json: print one JSON object instead of a table.
-    """
-    from unboxed.evaluation.evaluate import evaluate_run
-
-    if run is None and evaluation.predictions is None:
-        raise UnboxedError("Nothing to evaluate: name the folder of a run, or --predictions FILE.")
-    result = evaluate_run(run, data, evaluation, show=show)
-    if json:
-        print_json(result.to_dict())
-    else:
-        from rich.console import Console
-
-        if result.scores is not None:
-            Console().print(result.scores.table())
-        if result.predictions is not None:
-            show(f"Predictions of {result.predictions.path}:")
-            Console().print(result.predictions.scores.table())
-        for name, line in result.facts.items():
-            show(f"{name}: {line}")
-        if result.report is not None:
-            show(f"Report: {result.report}")
-
-
-def compare(settings: OmitArgPrefixes[CompareSettings], json: bool = False) -> None:
-    """Train recipes on datasets with several seeds, and write one table with confidence intervals and plots.
-
-    Args:
-        settings: datasets and recipes to compare.
-        json: print one JSON object on standard output at the end.
-    """
-    from unboxed.experiments.comparison import compare as run_comparison
-
-    comparison = run_comparison(settings, show, is_drawn=_is_drawn)
-    if json:
-        print_json(comparison.to_dict())
-
-
-def _is_drawn(dataset: Dataset) -> bool:
-    """Whether a dataset was written by `unboxed scenes`: then it contains the detector of drawn images."""
-    from unboxed.scenes.writing import DETECTOR
-
-    detector = dataset.regions.detector if dataset.regions is not None else None
-    return detector is not None and detector.is_file() and detector.read_bytes() == DETECTOR.read_bytes()
+__all__ = ["fit_by_default", "recipe_command", "recipe_commands"]
 
 
 def fit_by_default(
