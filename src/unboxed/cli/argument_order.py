@@ -37,6 +37,7 @@ def require_order(command: str, args: Sequence[str]) -> None:
             f"unboxed index {named[0]} IMAGES --out INDEX"
         )
     elif command in _RUN_FIRST:
+        call = _without_options(named, rest)
         if len(named) > 1 and _is_run(named[1]) and not _is_run(named[0]):
             call = [named[1], named[0], *named[2:], *rest]
     elif command in _RUN_THEN_OPTION:
@@ -45,6 +46,16 @@ def require_order(command: str, args: Sequence[str]) -> None:
         call = _with_run_and_data(named, rest, "--run", run_first=False)
     if call is not None:
         raise UnboxedError(f"{_order(command)}: {shlex.join(['unboxed', command, *call])}")
+
+
+def _without_options(named: list[str], rest: list[str]) -> list[str] | None:
+    """The call with the run and the images as arguments; None where no option names one of them."""
+    found = {name: rest.index(name) for name in ("--run", "--data", "--images") if name in rest[:-1]}
+    if not found or len(found) + len(named) < 2:
+        return None
+    values = [rest[place + 1] for place in found.values()]  # the run comes first, as in the names above
+    others = [text for i, text in enumerate(rest) if not {i, i - 1} & set(found.values())]
+    return [*(values + named if "--run" in found else named + values), *others]
 
 
 def _with_run_and_data(named: list[str], rest: list[str], option: str, run_first: bool) -> list[str] | None:
