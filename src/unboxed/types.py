@@ -43,6 +43,7 @@ __all__ = [
     "Regions",
     "Units",
     "detected",
+    "float32_array",
     "frozen_array",
 ]
 
@@ -52,12 +53,18 @@ Units = Literal["words", "content", "phrases"]
 """The queries of a caption: all its words, its nouns and adjectives, or its phrases."""
 
 
+def float32_array(values: npt.ArrayLike) -> Array:
+    """`values` as float32; those that are too large become infinite, without a warning."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float32)
+
+
 def frozen_array(values: npt.ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
     """`values` as a read-only float32 array, copied unless it is read-only already.
 
     Raises `RegionsError` unless their shape is `shape` (None: any size) and all are finite.
     """
-    array = values if _is_frozen(values) else np.array(values, dtype=np.float32)
+    array = values if _is_frozen(values) else np.array(float32_array(values))
     if array.size == 0 and array.ndim != len(shape):
         array = array.reshape([0 if size is None else size for size in shape])
     if array.ndim != len(shape) or any(

@@ -117,6 +117,7 @@ def test_a_caption_differs_in_blanks_and_case_only(tmp_path: Path) -> None:
         ('{"image": "7", "boxes": [[0, 0, 1, 1]]}', r"a caption with start and end, or a phrase. is missing"),
         ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1]]}', r"cannot reshape"),
         ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1, NaN]]}', r"not finite"),
+        ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1, 1e300]]}', r"not finite"),
         ('[{"image_id": 7, "phrase": "a dog"}]', r"'bbox' is missing"),
         (
             '{"image": "99", "phrase": "a dog", "boxes": [[0, 0, 1, 1]]}',

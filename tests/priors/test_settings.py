@@ -72,7 +72,9 @@ def test_fields_that_are_left_out_take_their_defaults() -> None:
     ("values", "message"),
     [
         ({"stuff_weight": 2}, r"stuff_weight is 2; expected a value in 0\.\.1"),
-        ({"temperature": -1}, "temperature is -1; expected 0 or more"),
+        ({"temperature": -1}, r"temperature is -1; expected a value in 0\.\.1000000"),
+        ({"cooccurrence": 1e300}, r"cooccurrence is 1e\+300; expected a value in 0\.\."),
+        ({"label_beside": float("nan")}, r"label_beside is nan; expected a value in 0\.\."),
         ({"match": ("guess",)}, "cannot match by 'guess'; expected some of map, names, parts, wordnet, vectors"),
         ({"background": 1}, "background is 1, which leaves no score"),
     ],

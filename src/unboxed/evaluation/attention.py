@@ -30,7 +30,7 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.attention_protocol import AttentionProtocol, AveragedOver, ThresholdUnit
 from unboxed.evaluation.bootstrap import Floats, PerImageMetric, bootstrap, percentile_interval
 from unboxed.evaluation.box_rules import BoxRule
-from unboxed.types import Array
+from unboxed.types import Array, float32_array
 
 __all__ = [
     "ATTENTION_METRICS",
@@ -73,9 +73,9 @@ class AttendedWord:
     is_noun: bool = True
 
     def __post_init__(self) -> None:
-        weights_R = np.asarray(self.weights_R, dtype=np.float32)
-        boxes_R4 = np.asarray(self.boxes_R4, dtype=np.float32).reshape(-1, 4)
-        gold_boxes_N4 = np.asarray(self.gold_boxes_N4, dtype=np.float32).reshape(-1, 4)
+        weights_R = float32_array(self.weights_R)
+        boxes_R4 = float32_array(self.boxes_R4).reshape(-1, 4)
+        gold_boxes_N4 = float32_array(self.gold_boxes_N4).reshape(-1, 4)
         if weights_R.shape != (len(boxes_R4),):
             raise EvaluationError(
                 f"A word of {self.image_id!r} has weights of shape {list(weights_R.shape)} for {len(boxes_R4)} "

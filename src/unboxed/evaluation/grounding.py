@@ -52,7 +52,7 @@ from unboxed.evaluation.bootstrap import (
     percentile_interval,
 )
 from unboxed.evaluation.box_rules import BoxRule
-from unboxed.types import Array
+from unboxed.types import Array, float32_array
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -109,7 +109,7 @@ class GroundedMention:
 
     def __post_init__(self) -> None:
         for name in ("gold_boxes", "ranked_boxes", "proposal_boxes"):
-            boxes = np.asarray(getattr(self, name), dtype=np.float32)
+            boxes = float32_array(getattr(self, name))
             if boxes.size == 0:
                 boxes = boxes.reshape(0, 4)
             if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():

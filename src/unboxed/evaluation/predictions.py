@@ -28,7 +28,7 @@ from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
 from unboxed.runtime.atomic import write_text
-from unboxed.types import Array, Caption, Example, Phrase
+from unboxed.types import Array, Caption, Example, Phrase, float32_array
 
 __all__ = ["Prediction", "ScoredPredictions", "read_predictions", "score_predictions", "write_predictions"]
 
@@ -284,7 +284,7 @@ def _one(image: Any, boxes: Any, entry: Mapping[str, Any]) -> Prediction:
 
 
 def _boxes(boxes: Any) -> Array:
-    array = np.asarray(boxes, dtype=np.float32).reshape(-1, 4)
+    array = float32_array(boxes).reshape(-1, 4)
     if not np.isfinite(array).all():
         raise ValueError("boxes that are not finite numbers")
     return array

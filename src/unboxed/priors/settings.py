@@ -12,6 +12,8 @@ from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKind
 
 __all__ = ["Match", "PriorSettings"]
 
+_MOST = 1_000_000  # of a weight; products stay finite in single precision
+
 Match = Literal["map", "names", "parts", "wordnet", "vectors"]
 
 
@@ -93,8 +95,8 @@ class PriorSettings:
             "label_weight",
             "label_beside",
         ):
-            if getattr(self, name) < 0:
-                raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected 0 or more.")
+            if not 0 <= getattr(self, name) <= _MOST:
+                raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected a value in 0..{_MOST}.")
         for name in ("background", "stuff_weight", "elsewhere_weight", "vector_threshold", "spatial_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ModelError(f"The prior's {name} is {getattr(self, name)}; expected a value in 0..1.")

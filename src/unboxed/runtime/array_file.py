@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,4 +32,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
             raise ValueError(f"{name} is no array")
+        if array.dtype.kind == "U" and array.nbytes:
+            codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+            if codes.max() > sys.maxunicode:
+                raise ValueError(f"{name} has a text with characters that do not exist")
     return arrays

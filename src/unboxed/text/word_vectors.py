@@ -17,7 +17,7 @@ from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path, write_text
 from unboxed.text.tokens import words
-from unboxed.types import Array
+from unboxed.types import Array, float32_array
 
 __all__ = ["WordVectors"]
 
@@ -49,7 +49,7 @@ class WordVectors:
         if not unit:
             self._vectors = vectors
             return
-        length = np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
+        length = np.linalg.norm(float32_array(vectors), axis=1, keepdims=True)
         done = (vectors.dtype == np.float16) & (np.abs(length - 1) < _UNIT)
         scaled = np.where(done, vectors, vectors / np.where((length == 0) | done, 1, length))
         self._vectors = scaled.astype(np.float16)
@@ -185,7 +185,7 @@ def _glove(path: Path) -> tuple[list[str], npt.NDArray[np.floating]]:
                 if width < 1 or not word:
                     raise ValueError(f"line {number} has {len(fields) - 1} numbers, the lines before it {width}")
                 vocabulary.append(word)
-                rows.append(np.array(fields[-width:], dtype=np.float32))
+                rows.append(float32_array(fields[-width:]))
     except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise ModelError(
             f"{path} cannot be read as word vectors ({plain_reason(error)}); "

@@ -16,7 +16,7 @@ from unboxed.boxes import iou
 from unboxed.data.image_search import name_in
 from unboxed.errors import RunError
 from unboxed.runtime.progress import counted
-from unboxed.types import Array, Caption, Example, ImageBatch, Phrase
+from unboxed.types import Array, Caption, Example, ImageBatch, Phrase, float32_array
 
 __all__ = ["CorrectedExamples", "Corrections", "PhraseBox"]
 
@@ -141,7 +141,7 @@ def _with_boxes(
         for place, phrase in enumerate(phrases):
             edges = [box.edges for box in own if (box.start, box.end) == (phrase.start, phrase.end)]
             if edges:
-                boxes[number, place] = np.array(edges, dtype=np.float32)
+                boxes[number, place] = float32_array(edges)
     return tuple(changed), boxes
 
 

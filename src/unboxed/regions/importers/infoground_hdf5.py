@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.types import float32_array
 
 __all__ = ["InfoGroundHDF5"]
 
@@ -93,10 +94,10 @@ def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedIma
             raise RegionsError(f"{subset}: {image_id} has {name} {_shape(values)} for {count} boxes; expected [T].")
     return PrecomputedImage(
         image_id,
-        np.asarray(features, np.float32),
-        np.asarray(boxes, np.float32),
+        float32_array(features),
+        float32_array(boxes),
         None,
-        None if scores is None else np.asarray(scores, np.float32),
+        None if scores is None else float32_array(scores),
         # Labels may be names; only numbers can be looked up in a list of classes.
         labels.astype(np.int64) if labels is not None and labels.dtype.kind in "iu" else None,
     )

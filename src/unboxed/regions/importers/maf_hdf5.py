@@ -20,6 +20,7 @@ import numpy as np
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError, RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.types import float32_array
 
 __all__ = ["MAFFeatures"]
 
@@ -73,8 +74,8 @@ class MAFFeatures(FeatureImporter):
         path = self._folder / f"{split}{_DETECTIONS}"
         if found is None:
             raise RegionsError(f"{path} has no detections of the image {image_id}; fetch the files of one release.")
-        boxes = np.asarray(found["bboxes"], np.float32).reshape(-1, 4)
-        scores = np.asarray(found.get("scores", np.ones(len(boxes))), np.float32)
+        boxes = float32_array(found["bboxes"]).reshape(-1, 4)
+        scores = float32_array(found.get("scores", np.ones(len(boxes))))
         labels = np.array([number_of[name] for name in found["classes"]], np.int64)
         counts = (len(features), len(boxes), len(labels), len(scores))
         if len(set(counts)) != 1:
@@ -82,7 +83,7 @@ class MAFFeatures(FeatureImporter):
                 f"{path}: {image_id} has {counts[1]} boxes, {counts[2]} classes and {counts[3]} scores for {counts[0]} "
                 "features; expected one of each for each region."
             )
-        return PrecomputedImage(image_id, features.astype(np.float32), boxes, None, scores, labels)
+        return PrecomputedImage(image_id, float32_array(features), boxes, None, scores, labels)
 
     def _read_detections(self, split: str) -> dict[str, Any]:
         path = self._folder / f"{split}{_DETECTIONS}"

@@ -16,7 +16,7 @@ import numpy as np
 from unboxed.data.readers.scan import ScanFolder, open_rows
 from unboxed.errors import DatasetError, RegionsError
 from unboxed.regions.base import BLOCKS, FeatureImporter, PrecomputedImage, join_id
-from unboxed.types import Array
+from unboxed.types import Array, float32_array
 
 __all__ = ["ScanFeatures"]
 
@@ -63,8 +63,8 @@ class ScanFeatures(FeatureImporter):
                 )
             for image in images:
                 if join_id(image.image_id) in wanted:
-                    features_RV = np.array(features[image.row], np.float32)
-                    rows = None if boxes is None else np.array(boxes[image.row], np.float32)
+                    features_RV = np.array(float32_array(features[image.row]))
+                    rows = None if boxes is None else np.array(float32_array(boxes[image.row]))
                     if rows is not None and self.extra_columns:
                         _check_blocks(rows, f"{self._boxes(split)}, row {image.row}")
                         features_RV, rows = np.concatenate([features_RV, rows], axis=1), None
