@@ -79,6 +79,15 @@ def test_a_run_names_no_file_outside_its_folder(run: Path, foreign: str) -> None
         RunConfig.load(run)
 
 
+@pytest.mark.parametrize("nothing", ["", ".", "regions/.."])
+def test_a_run_names_files_and_not_itself(run: Path, nothing: str) -> None:
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content["regions"]["class_names"] = nothing
+    (run / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RunError, match="names no file as class_names of its regions"):
+        RunConfig.load(run)
+
+
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="There is no folder"):
         RunConfig.load(tmp_path / "nowhere")

@@ -9,6 +9,8 @@ import pytest
 
 from unboxed.errors import ModelError
 from unboxed.priors.cooccurrence import Cooccurrence
+from unboxed.priors.matching import MatchingResources, PhraseMatcher
+from unboxed.priors.settings import PriorSettings
 
 
 def test_a_noun_that_occurs_where_a_class_is_seen_means_it() -> None:
@@ -54,3 +56,13 @@ def test_saving_loading_and_nothing_to_learn_from(tmp_path: Path) -> None:
         (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
         with pytest.raises(ModelError, match=path.name):
             Cooccurrence.load(path)
+
+
+def test_weights_that_are_no_probabilities_and_those_of_other_classes_are_refused(tmp_path: Path) -> None:
+    for wrong in (np.nan, -1, 2):
+        Cooccurrence(["dog"], np.array([[wrong, 0.5]], np.float32)).save(tmp_path / "c.npz")
+        with pytest.raises(ModelError, match=r"weights outside 0\.\.1"):
+            Cooccurrence.load(tmp_path / "c.npz")
+    of_two = MatchingResources(cooccurrence=Cooccurrence(["dog"], np.array([[0.5, 0.5]], np.float32)))
+    with pytest.raises(ModelError, match="has 1 classes, its co-occurrences 2"):
+        PhraseMatcher(PriorSettings(), ["dog"], of_two)

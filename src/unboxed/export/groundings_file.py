@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unboxed.errors import UnboxedError
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.regions.extraction import image_key
 from unboxed.runtime.atomic import write_text
@@ -130,7 +131,7 @@ def _is_complete(entry: dict[str, Any]) -> bool:
         for grounding in map(_from_json, entry["groundings"]):
             for phrase in grounding.phrases:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
-                if not isinstance(phrase.text, str) or not isinstance(phrase.confidence, int | float | None):
+                if not isinstance(phrase.text, str) or not _is_probability_or_none(phrase.confidence):
                     return False
                 if not all(isinstance(rank, int) and 0 <= rank < len(boxes) for rank in phrase.set_ranks):
                     return False
@@ -138,9 +139,13 @@ def _is_complete(entry: dict[str, Any]) -> bool:
                     return False
             if not all(isinstance(side, int) and side > 0 for side in (grounding.width, grounding.height)):
                 return False
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, UnboxedError):
         return False
     return isinstance(entry.get("key"), str)
+
+
+def _is_probability_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
 
 
 def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -> dict[str, Any]:

@@ -237,6 +237,8 @@ def _require_own_files(regions: RegionSettings, run: Path) -> None:
                 f"{run / 'config.json'} names {path} as {name} of its regions, which is outside the run; copy that "
                 "file into the run's folder and name it there."
             )
+        if Path(os.path.relpath(path, run)) == Path():
+            raise RunError(f"{run / 'config.json'} names no file as {name} of its regions; restore it.")
     models = {Path(os.path.relpath(path, run)).parts[0] for path in regions.model_files.values()}
     for link in outside_links(run, {*_FILES, *models}):
         raise RunError(f"{link} is a link to a file outside the run; put a copy of that file in its place.")

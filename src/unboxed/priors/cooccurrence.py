@@ -92,6 +92,8 @@ class Cooccurrence:
             nouns, weight_NK = arrays["nouns"], arrays["weights"]
             if weight_NK.ndim != 2 or weight_NK.dtype.kind != "f" or nouns.shape != weight_NK.shape[:1]:
                 raise ValueError(f"nouns {list(nouns.shape)} with weights {list(weight_NK.shape)}")
+            if not ((weight_NK >= 0) & (weight_NK <= 1)).all():
+                raise ValueError("weights outside 0..1")
             return cls([str(noun) for noun in nouns], weight_NK)
         except (OSError, ValueError, KeyError) as error:
             raise ModelError(f"{path} cannot be read ({plain_reason(error)}); train the run anew.") from error

@@ -103,6 +103,12 @@ class PhraseMatcher:
         self.label_names = tuple(label_names)
         self.names = tuple(names)
         self.resources = resources
+        cooccurrence = resources.cooccurrence
+        if cooccurrence is not None and cooccurrence.nouns and cooccurrence.weight_NK.shape[1] != len(self.names):
+            raise ModelError(
+                f"The prior has {len(self.names)} classes, its co-occurrences {cooccurrence.weight_NK.shape[1]}; "
+                "restore the files of its folder, or train the run anew."
+            )
         self._person_N = person_classes(names)
         clothing_classes = sum(noun_key(name.lower()) in noun_sets.CLOTHING for name in names)
         self._use_parts = (
