@@ -85,6 +85,11 @@ def test_the_category_must_be_the_last_words() -> None:
         (CAPTIONS | {"images": [{"id": 7}]}, INSTANCES, "image number 0 is malformed .*'width'"),
         (CAPTIONS | {"images": [{"id": 7, "width": 0, "height": 9}]}, INSTANCES, "image number 0 .*0 x 9 pixels"),
         (CAPTIONS, INSTANCES | {"annotations": [{"image_id": 7, "category_id": 18, "bbox": [1, 2, -3, 4]}]}, "the box"),
+        (
+            CAPTIONS,
+            INSTANCES | {"annotations": [{"image_id": 7, "category_id": 18, "bbox": [1, 2, 3, 1e300]}]},
+            "the box",
+        ),
         (CAPTIONS | {"annotations": [{"image_id": 7}]}, INSTANCES, "annotation number 0 is malformed .*'caption'"),
         (CAPTIONS, INSTANCES | {"categories": []}, r"instances\.json: annotation number 0 .*no 18"),
         (CAPTIONS, INSTANCES | {"annotations": [{"image_id": 7, "category_id": 18, "bbox": [1, 2]}]}, "not enough"),

@@ -26,7 +26,7 @@ from unboxed.data.readers.base import (
 )
 from unboxed.errors import DatasetError
 from unboxed.text.lexicon import noun_key
-from unboxed.types import Array, Caption, Phrase
+from unboxed.types import Array, Caption, Phrase, float32_array
 
 __all__ = ["CocoReader", "Instances", "category_phrases", "listed_image", "lists_of", "read_instances", "xyxy"]
 
@@ -141,10 +141,10 @@ def xyxy(box: Sequence[float]) -> tuple[float, float, float, float]:
         (10.0, 20.0, 15.0, 27.0)
 
     Raises:
-        TypeError, ValueError: not four finite numbers.
+        TypeError, ValueError: not four numbers that are finite in single precision.
     """
     x, y, width, height = (float(value) for value in box)
-    if not np.isfinite([x, y, width, height]).all() or min(width, height) < 0:
+    if not np.isfinite(float32_array([x, y, width, height, x + width, y + height])).all() or min(width, height) < 0:
         raise ValueError(f"the box {list(box)}")
     return x, y, x + width, y + height
 

@@ -82,7 +82,7 @@ def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedIma
 
     features, boxes, scores, labels = (array(name) for name in ("features", "boxes", "scores", "labels"))
     count = None if features is None or features.ndim != 2 else len(features)
-    if boxes is None or boxes.shape != (count, 4):
+    if features is None or boxes is None or boxes.shape != (count, 4):
         raise RegionsError(
             f"{subset}: {image_id} has features {_shape(features)} and boxes {_shape(boxes)}; expected [T, V] and "
             "[T, 4]."
