@@ -19,8 +19,8 @@ from unboxed.recipes import RECIPES
 
 def test_the_commands_are_these() -> None:
     assert list(COMMANDS) == [
-        "demo", "init", "scenes", "regions", "merge", "import", "fit", "convert", "evaluate", "compare", "ground",
-        "audit", "label", "export", "index", "search", "studio", "cache", "doctor", "cite", "bench",
+        "demo", "init", "scenes", "regions", "merge", "import", "fit", "convert", "evaluate", "compare", "calibrate",
+        "ground", "audit", "label", "export", "index", "search", "studio", "cache", "doctor", "cite", "bench",
     ]  # fmt: skip
     assert list(recipe_commands()) == list(RECIPES)
     recipes = {"infoground", "ckd", "sprm", "npair", "scan", "bfan", "pfan", "sgr", "saf", "vse"}

@@ -12,7 +12,7 @@ from unboxed.errors import UnboxedError
 __all__ = ["require_order"]
 
 _RUN_FIRST = ("ground", "index")
-_RUN_THEN_OPTION = {"evaluate": "--data", "studio": "--images"}
+_RUN_THEN_OPTION = {"evaluate": "--data", "calibrate": "--data", "studio": "--images"}
 _DATA_FIRST = ("label", "audit")
 
 

@@ -13,7 +13,7 @@ __all__ = ["cite"]
 
 
 def cite(run: Positional[Path], /, json: bool = False) -> None:
-    """Print BibTeX of this project and of the papers that a run builds on.
+    """Print BibTeX of this project and of the papers behind a run.
 
     Args:
         run: folder of the run, or the name of a recipe.

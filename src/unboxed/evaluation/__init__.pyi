@@ -14,6 +14,7 @@ from .options import EvaluationOptions
 from .pair_scores import PairScores, ensemble, score_pairs
 from .predictions import Prediction, ScoredPredictions, read_predictions, score_predictions, write_predictions
 from .presence import PresenceScores, score_presence
+from .recalibration import Recalibration, recalibrate, recalibrated
 from .report import GalleryItem, write_report
 from .retrieval import RetrievalScores, score_retrieval
 
@@ -43,6 +44,7 @@ __all__ = [
     "PerImageMetric",
     "Prediction",
     "PresenceScores",
+    "Recalibration",
     "RetrievalScores",
     "ScoredPredictions",
     "SetMention",
@@ -56,6 +58,8 @@ __all__ = [
     "mean_metric",
     "paired_difference",
     "read_predictions",
+    "recalibrate",
+    "recalibrated",
     "score_attention",
     "score_grounding",
     "score_heat",

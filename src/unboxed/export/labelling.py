@@ -22,6 +22,7 @@ from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.names import BoxNames
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import Selection, resized, select_boxes
+from unboxed.inference.calibration_notes import refusal_note, unknown_images_note
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
@@ -53,6 +54,7 @@ class Labelled:
         selection: the boxes that were written.
         skipped: image id -> why the image could not be used.
         corrections: the corrected images by name.
+        notes: lines about probabilities that may not fit these images.
     """
 
     groundings: Sequence[Grounding]
@@ -62,6 +64,7 @@ class Labelled:
     selection: Selection
     skipped: Mapping[str, str]
     corrections: Mapping[str, CorrectedImage] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What `unboxed label --json` prints: counts, and why images were skipped."""
@@ -126,7 +129,7 @@ def label_dataset(
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
         outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
-        labelled = _labelled(outcomes, source, rule)
+        labelled = _with_notes(_labelled(outcomes, source, rule), run, None if options.find else data)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
         labelled = _with_corrections(labelled, states)
@@ -135,7 +138,7 @@ def label_dataset(
             sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
-    for line in (*_summary(labelled, out), *_about_corrections(labelled, found, out)):
+    for line in (*_summary(labelled, out), *labelled.notes, *_about_corrections(labelled, found, out)):
         show(line)
     return labelled
 
@@ -221,6 +224,16 @@ def _labelled(
     if not groundings:
         raise ImageError(f"None of the {len(skipped)} images could be used; {next(iter(skipped.values()))}")
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
+
+
+def _with_notes(labelled: Labelled, run: Path, data: Path | None) -> Labelled:
+    """The labels with a line where the run's probabilities may not fit; `data` has the captions, if there are any."""
+    config = RunConfig.load(run)
+    if data is None:
+        note = unknown_images_note(run, config, labelled.files)
+    else:
+        note = refusal_note(run, config, data, labelled.groundings)
+    return labelled if note is None else replace(labelled, notes=(note,))
 
 
 def _with_corrections(labelled: Labelled, states: Mapping[str, CorrectedImage]) -> Labelled:

@@ -97,6 +97,7 @@ def write_review(
         cards=cards,
         left_out=len(everything.images) - len(cards),
         options=options,
+        notes=labelled.notes,
         mapping=_mapping(labelled.selection.mapping),
         calls_classes=options.classes is not None,
         names=[name for name, _ in names.most_common(_FILTERS)],

@@ -28,7 +28,7 @@ from unboxed.training.launch import process_numbers
 from unboxed.training.log import require_logger
 from unboxed.training.options import FitSettings
 from unboxed.training.resuming import require_free, two_stores
-from unboxed.training.splits import training_and_validation
+from unboxed.training.splits import sample_images, training_and_validation
 
 __all__ = ["default_fit", "default_recipe", "default_regions"]
 
@@ -70,6 +70,7 @@ def default_fit(
         raise two_stores(settings.regions)
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
+    training = sample_images(training, settings.train_fraction, seed)
     if settings.regions is None:
         if sources is None:
             sources, which = default_regions(dataset)
