@@ -161,6 +161,7 @@ def test_images_without_regions_are_missing(table: Dataset, tmp_path: Path) -> N
         (_image("7", [[0, 0, 30, 30]], (30, 30)), "image of 30 x 30 pixels, the dataset's has 40 x 20"),
         (_image("7", [[0, 0, 100, 50]], None), "reach beyond the image of 40 x 20"),
         (_image("7", [[0, 0, np.nan, 5]]), "features of 7 are not usable: .*NaN"),
+        (_image("7", [[0, 0, np.inf, 5]]), "features of 7 are not usable: .*infinite"),
         (_image("7", [[0, 0, 1, 1]], scores=np.array([7], np.float32)), "scores outside 0..1"),
     ],
 )

@@ -27,6 +27,7 @@ from unboxed.runtime.memory import MemoryShare, prefetch_bytes
 
 __all__ = [
     "FORMATS",
+    "LARGEST_SIDE",
     "MAX_PIXELS",
     "SUFFIXES",
     "UNKNOWN_SIZE",
@@ -36,6 +37,9 @@ __all__ = [
     "require_file",
     "without_suffix",
 ]
+
+LARGEST_SIDE = 1_000_000
+"""The largest width and height, in pixels, that an annotation may give an image."""
 
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""

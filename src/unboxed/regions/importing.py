@@ -26,6 +26,7 @@ __all__ = ["ImportSummary", "import_regions", "open_features"]
 _SOURCE = "imported"
 _SAME_SHAPE = 0.03  # relative difference of aspect ratios: sizes are rounded, and features come from resized images
 _BEYOND = 0.02  # share of an image by which boxes may reach beyond it, because detectors round
+_SMALLEST = 1e-3  # pixels: the least side of an image whose size is that of its boxes
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,11 @@ def _stored_boxes(image: PrecomputedImage, example: Example) -> Array:
     stored = (example.width, example.height)
     if image.boxes is None:
         return np.tile(np.array([0, 0, *stored], np.float32), (len(image.features), 1))
+    if not np.isfinite(image.boxes).all():
+        raise RegionsError("their boxes hold NaN or infinite values.")
     width, height = _frame(image, image.boxes, None if stored == UNKNOWN_SIZE else example.original_size or stored)
+    if min(width, height) < _SMALLEST:
+        raise RegionsError("their boxes are empty; none has any pixels.")
     shares = image.boxes / np.array([width, height] * 2, np.float32)
     if shares.min(initial=0) < -_BEYOND or shares.max(initial=0) > 1 + _BEYOND:
         raise RegionsError(

@@ -164,12 +164,28 @@ def _print(line: str) -> None:
 
 
 def _clean(folder: Path, depth: int = _DEPTH) -> None:
-    """Remove temporary files of killed processes; a subfolder with a lock of its own belongs to another process."""
+    """Remove temporary files and locks of killed processes; a subfolder whose lock is held belongs to another one."""
     for entry in list(folder.iterdir()):
         if is_temporary(entry.name) or _OLD_TEMPORARY.fullmatch(entry.name):
             _remove(entry)
-        elif depth and entry.is_dir() and not entry.is_symlink() and not (entry / _LOCK).exists():
+        elif entry.name.startswith(".") and entry.name.endswith(_LOCK) and entry.name != _LOCK:
+            _remove_lock(entry)
+        elif depth and entry.is_dir() and not entry.is_symlink() and _remove_lock(entry / _LOCK):
             _clean(entry, depth - 1)
+
+
+def _remove_lock(file: Path) -> bool:
+    """Remove the file of a lock unless a process holds it; False: one does."""
+    from filelock import FileLock, Timeout
+
+    if not file.exists():
+        return True
+    try:
+        with FileLock(file, timeout=0):
+            file.unlink(missing_ok=True)
+    except (OSError, Timeout):
+        return False
+    return True
 
 
 def _remove(entry: Path) -> None:

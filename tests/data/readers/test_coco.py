@@ -84,6 +84,11 @@ def test_the_category_must_be_the_last_words() -> None:
         (CAPTIONS | {"images": []}, INSTANCES, "captions of image 7, which is not among"),
         (CAPTIONS | {"images": [{"id": 7}]}, INSTANCES, "image number 0 is malformed .*'width'"),
         (CAPTIONS | {"images": [{"id": 7, "width": 0, "height": 9}]}, INSTANCES, "image number 0 .*0 x 9 pixels"),
+        (
+            CAPTIONS | {"images": [{"id": 7, "width": 9, "height": 10**30, "file_name": "7"}]},
+            INSTANCES,
+            "9 x 10+ pixels",
+        ),
         (CAPTIONS, INSTANCES | {"annotations": [{"image_id": 7, "category_id": 18, "bbox": [1, 2, -3, 4]}]}, "the box"),
         (
             CAPTIONS,

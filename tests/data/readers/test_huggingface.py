@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset
+from unboxed.data.readers.parquet import column_names
 from unboxed.errors import DatasetError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -126,6 +127,10 @@ def test_what_cannot_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DatasetError, match=r"data\.parquet cannot be read"):
         load_dataset(tmp_path)
+    file = _write(tmp_path / "a", [{"caption_": "a dog"}], "arrow")
+    file.write_bytes(file.read_bytes().replace(b"caption_", b"caption\xff"))
+    with pytest.raises(DatasetError, match=r"a\.arrow cannot be read"):
+        column_names(file)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DatasetError, match=r'needs the extra "parquet": pip install "unboxed\[parquet\]"'):
         load_dataset(tmp_path)

@@ -59,8 +59,11 @@ def _opened(file: Path) -> tuple[Any, Any]:
     try:
         if file.suffix == ".parquet":
             table = pyarrow.parquet.ParquetFile(open_location(file) if is_url(file) else file)
-            return table.schema_arrow, table
-        stream = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
-        return stream.schema, stream
+            schema, opened = table.schema_arrow, table
+        else:
+            opened = pyarrow.ipc.open_stream(pyarrow.memory_map(str(file)))
+            schema = opened.schema
+        list(schema.names)  # which need not be UTF-8
+        return schema, opened
     except (OSError, ValueError) as error:  # as which pyarrow raises its errors
         raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.") from None
