@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_the_figures_follow_their_definition_and_everything_is_written(
     assert printed["first"] == lines[:3] and len(lines) == printed["captions"] == 5 * printed["images"]
     odds = [line["log_odds"] for line in lines]
     assert odds == sorted(odds)
+    assert all(line["wrong"] == pytest.approx(1 / (1 + math.exp(line["log_odds"])), abs=1e-4) for line in lines)
     for line in lines:
         below = {phrase["text"] for phrase in line["phrases"] if phrase["probability"] < 0.5}
         assert set(line["absent"]) == below

@@ -12,6 +12,7 @@ from unboxed.cli import main
 from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
 from unboxed.training.auto import default_recipe, default_regions
 from unboxed.training.estimate import estimate
 
@@ -33,14 +34,18 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
     table = tiny_dataset.parent / "photos.csv"
     rows = (tiny_dataset.parent / "captions.csv").read_text().splitlines()[1:]
     table.write_text("image,caption,price\n" + "".join(f"{row.rsplit(',', 1)[0]},9\n" for row in rows))
-    main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1"])
+    call = ["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1", "--train-fraction", "0.5"]
+    main(call)
     said = capsys.readouterr().err
     assert "Regions: segments from pixels, a 3 x 3 grid and the whole image, without weights" in said
     assert "Recipe: infoground, 1 epoch, because the regions have no class names" in said
     grounder = unboxed.load(tmp_path / "run")
     facts = grounder.config.facts
-    assert facts["train"]["photos"] + facts["validation"]["photos"] == 40 and facts["validation"]["photos"] > 0
-    main(["fit", "--data", str(table), "--out", str(tmp_path / "run"), "--epochs", "1", "--resume"])
+    held_out = facts["validation"]["photos"]
+    assert held_out > 0 and facts["train"]["photos"] == round(0.5 * (40 - held_out))
+    # Regions are those of the images that are used, and no others.
+    assert len(RegionStore.open(tmp_path / "run" / "store")) == facts["train"]["photos"] + held_out
+    main([*call, "--resume"])
     assert "has finished already" in capsys.readouterr().err
 
 

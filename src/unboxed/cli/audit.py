@@ -58,7 +58,11 @@ def audit(
     else:
         for rank, caption in enumerate(found.captions[:top], start=1):
             absent = f"  (not in it: {', '.join(caption.absent)})" if caption.absent else ""
-            print(escaped(f"{rank}. {caption.path.name}: {caption.caption}{absent}"))
+            print(
+                escaped(
+                    f"{rank}. {caption.path.name}, wrong with {100 * caption.wrong:.0f} %: {caption.caption}{absent}"
+                )
+            )
     show(f"{found}.")
     if out is not None:
         show(f"Captions: {out}")

@@ -269,13 +269,23 @@ def _check_gpus() -> Iterator[Finding]:
         yield Finding("devices", "mps", "ok", "Apple GPU")
 
 
+def _has_gpu() -> bool:
+    """Whether PyTorch can use a GPU of NVIDIA."""
+    try:
+        import torch
+    except Exception:  # reported by `_check_devices`
+        return False
+    return torch.cuda.is_available()
+
+
 def _check_optional() -> Iterator[Finding]:
     for module, (distribution, extra, use) in _OPTIONAL.items():
         version = _version(distribution)
         if version is not None or find_spec(module) is not None:
             yield Finding("optional", distribution, "ok", f"{version or 'installed'}, for {use}")
         else:
-            yield Finding("optional", distribution, "absent", f"for {use}", f'{_pip()} install "unboxed[{extra}]"')
+            fix = "" if module == "triton" and not _has_gpu() else f'{_pip()} install "unboxed[{extra}]"'
+            yield Finding("optional", distribution, "absent", f"for {use}", fix)
 
 
 def _check_detector() -> Finding:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log
+from math import ceil, exp, log
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from unboxed.evaluation.caption_evidence import EvidenceWeights, agreement, rela
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.split_regions import chosen_split, embedded_split
+from unboxed.inference.calibration_notes import refusal_note
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.results import GroundedPhrase
 from unboxed.runtime.progress import Show
@@ -60,6 +61,11 @@ class AuditedCaption:
     log_odds: float
 
     @property
+    def wrong(self) -> float:
+        """The probability in [0, 1] that the caption is not about the image."""
+        return 1 / (1 + exp(min(max(self.log_odds, -30.0), 30.0)))
+
+    @property
     def absent(self) -> tuple[str, ...]:
         """The phrases that are probably not in the image, the least probable first."""
         listed = sorted((probability, phrase.text) for phrase, probability in self.phrases if probability < 0.5)
@@ -75,6 +81,7 @@ class AuditedCaption:
             "image": str(self.path),
             "caption": self.caption,
             "log_odds": round(self.log_odds, 4),
+            "wrong": round(self.wrong, 4),
             "absent": list(self.absent),
             "phrases": phrases,
         }
@@ -137,6 +144,9 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
         raise EvaluationError("Fewer than two images have regions; captions are swapped between images.")
     ranking = CaptionRanking(embedded, examples, swapped)
     captions = ranking(examples)
+    phrases = (phrase for caption in captions for phrase, _ in caption.phrases)
+    if (note := refusal_note(run, embedded.grounder.config, data, phrases)) is not None:
+        show(note)
     mixed, moved = swapped_captions(examples, swapped)
     found = [(caption.image_id, caption.caption) in moved for caption in ranking(mixed)]
     hits = np.flatnonzero(found)

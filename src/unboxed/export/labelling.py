@@ -232,7 +232,8 @@ def _with_notes(labelled: Labelled, run: Path, data: Path | None) -> Labelled:
     if data is None:
         note = unknown_images_note(run, config, labelled.files)
     else:
-        note = refusal_note(run, config, data, labelled.groundings)
+        phrases = (phrase for grounding in labelled.groundings for phrase in grounding.phrases)
+        note = refusal_note(run, config, data, phrases)
     return labelled if note is None else replace(labelled, notes=(note,))
 
 

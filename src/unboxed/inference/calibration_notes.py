@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unboxed.errors import StoreError
-from unboxed.inference.results import Grounding
+from unboxed.inference.results import GroundedPhrase
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.store import RegionStore
 from unboxed.text.lexicon import PRONOUNS
@@ -25,19 +25,18 @@ def calibration_data(config: RunConfig) -> str | None:
     return str(config.facts.get("calibration", config.facts).get("data", "the data of the run"))
 
 
-def refusal_note(run: Path, config: RunConfig, data: Path, groundings: Iterable[Grounding]) -> str | None:
+def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[GroundedPhrase]) -> str | None:
     """A line where many phrases of captions count as not in their image; None otherwise, and on its own collection.
 
     Args:
         run: its folder.
         config: of the run.
         data: the dataset of the captions.
-        groundings: of captions that are about their images.
+        phrases: of captions that are about their images, as they were grounded.
     """
     confidences = [
         phrase.confidence
-        for grounding in groundings
-        for phrase in grounding.phrases
+        for phrase in phrases
         if phrase.confidence is not None and head_noun(phrase.text) not in PRONOUNS
     ]
     refused = sum(confidence < 0.5 for confidence in confidences) / max(len(confidences), 1)
