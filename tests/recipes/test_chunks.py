@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch import nn
 
 from unboxed.attention.base import Aligner
-from unboxed.attention.chunks import in_chunks
+from unboxed.attention.batch_statistics import BatchNorm
+from unboxed.attention.chunks import in_chunks, rows_in_chunks
 from unboxed.attention.sgraf import SimilarityReasoning
 from unboxed.attention.sgraf_heads import AttentionFilter
 from unboxed.data.dataset import load_dataset
@@ -116,8 +118,9 @@ def test_only_the_pairs_of_a_chunk_are_in_memory(name: str, tiny_world: World) -
     assert _kept(model, batch, 4) < 0.2 * _kept(model, batch, 0)
 
 
-def test_only_a_chunk_is_in_the_memory_of_the_encoders(tiny_world: World) -> None:
-    model, batch = _world(tiny_world, "scan")
+@pytest.mark.parametrize(("name", "share"), [("scan", 0.3), ("infoground", 0.6), ("sgr", 0.4)])
+def test_only_a_chunk_is_in_the_memory_of_the_encoders(name: str, share: float, tiny_world: World) -> None:
+    model, batch = _world(tiny_world, name)
     kept = []
     for chunk in (0, 4):
         sizes: dict[int, int] = {}
@@ -130,7 +133,37 @@ def test_only_a_chunk_is_in_the_memory_of_the_encoders(tiny_world: World) -> Non
             pairs = model.train().pairs(batch, TrainingStep(0, 10, chunk=chunk))
         assert pairs.images.regions.tensors[0].requires_grad
         kept.append(sum(sizes.values()))
-    assert kept[1] < 0.3 * kept[0]
+    assert kept[1] < share * kept[0]
+
+
+@pytest.mark.parametrize("name", ["infoground", "sgr"])
+def test_running_statistics_of_norms_over_images_are_those_of_the_whole_batch(name: str, tiny_world: World) -> None:
+    model, batch = _world(tiny_world, name)
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
+    found = []
+    for chunk in (0, 5):
+        for norm in norms:
+            norm.reset_running_stats()
+        _step(model, batch, chunk)
+        found.append([buffer.clone() for norm in norms for buffer in norm.buffers()])
+    assert norms and all(bool(count == 1) for count in found[1][2::3])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-12)
+
+
+def test_each_pass_of_chunks_with_norms_has_the_same_random_numbers() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3))
+    drawn: list[torch.Tensor] = []
+
+    def compute(rows: slice) -> tuple[torch.Tensor, ...]:
+        drawn.append(torch.rand(rows.stop - rows.start, 3))
+        return (model(drawn[-1] * values[rows]),)
+
+    values = torch.randn(6, 3, requires_grad=True)
+    (result,) = rows_in_chunks(model, compute, 6, 4, torch.device("cpu"))
+    assert [len(numbers) for numbers in drawn] == [4, 2] * 3  # a pass for each norm, and the last
+    assert all(torch.equal(numbers, drawn[i % 2]) for i, numbers in enumerate(drawn))
+    assert not torch.equal(drawn[0][:2], drawn[1])
+    torch.testing.assert_close(result, model(torch.cat(drawn[:2]) * values))
 
 
 @pytest.mark.parametrize("name", ["saf", "saf, gates by caption"])

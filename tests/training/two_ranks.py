@@ -50,8 +50,8 @@ OPTIONS: dict[str, dict[str, object]] = {
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
 
-CHUNKS = {"saf": 7}
-"""Captions at a time of each of several processes; one process holds all."""
+CHUNKS = {"saf": 7, "infoground": 3, "sgr": 3, "npair": 3}
+"""Captions and images at a time of each of several processes; one process holds all."""
 
 
 def options_of(name: str) -> RecipeConfig:

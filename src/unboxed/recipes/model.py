@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import Aligner, Alignment, RegionEmbeddings
-from unboxed.attention.chunks import in_chunks
+from unboxed.attention.chunks import in_chunks, rows_in_chunks
 from unboxed.attention.normalize import Standardize
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.corrections import right_regions
@@ -161,7 +161,7 @@ class MatchingModel(nn.Module):
         skipped = self.options.units == "phrases" and self._reads_phrases and not own.captions.substitutes_CN.numel()
         chunk = training_step.chunk if torch.is_grad_enabled() else 0
         words_CWH = None if skipped else self._words_in_chunks(own.captions, chunk)
-        images = self._images_in_chunks(own.images, chunk)
+        images = self.images_in_chunks(own.images, chunk)
         captions = self.encode_captions(own.captions, words_CWH)
         fixed_NE = self.text.fixed_vectors if isinstance(self.text, RecurrentEncoder) else None
         if batch.own_C is None:
@@ -177,16 +177,16 @@ class MatchingModel(nn.Module):
             return self.encode_words(captions)
         return in_chunks(lambda rows: (self.encode_words(captions.rows(rows)),), len(captions), chunk, dim=0)[0]
 
-    def _images_in_chunks(self, images: ImageBatch, chunk: int) -> ImageEmbeddings:
-        """`encode_images`, in memory for `chunk` images at a time, but where batch norms need all of them."""
-        if not 0 < chunk < len(images) or any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in self.modules()):
+    def images_in_chunks(self, images: ImageBatch, chunk: int) -> ImageEmbeddings:
+        """`encode_images`, in memory for `chunk` images at a time; 0: for all."""
+        if not 0 < chunk < len(images):
             return self.encode_images(images)
 
         def encoded(rows: slice) -> tuple[torch.Tensor, ...]:
             found = self.encode_images(images.rows(rows))
             return found.class_score_BRE, found.regions.mask_BR, *found.regions.tensors
 
-        class_score_BRE, mask_BR, *tensors = in_chunks(encoded, len(images), chunk, dim=0)
+        class_score_BRE, mask_BR, *tensors = rows_in_chunks(self, encoded, len(images), chunk, self.device)
         return ImageEmbeddings(RegionEmbeddings(tuple(tensors), mask_BR), class_score_BRE)
 
     def loss(self, batch: PairedBatch, training_step: TrainingStep) -> dict[str, torch.Tensor]:

@@ -43,14 +43,15 @@ class WordMapModel(MatchingModel):
         text = cast(RecurrentEncoder, self.text)
         states_1UH = text.dropout(text.embedding(tokens_U))[None]
         words = self.aligner.embed_queries(states_1UH, torch.ones_like(states_1UH[..., 0], dtype=torch.bool))
-        regions = self.encode_images(batch.images).regions
+        chunk = training_step.chunk if torch.is_grad_enabled() else 0
+        regions = self.images_in_chunks(batch.images, chunk).regions
 
         def matched(rows: slice) -> tuple[torch.Tensor]:
             part = QueryEmbeddings(tuple(tensor[:, rows] for tensor in words.tensors), words.mask_CQ[:, rows])
             return (self.aligner.align(regions, part).matched_BCQ[:, 0],)
 
         count = len(tokens_U)
-        (matched_BU,) = in_chunks(matched, count, training_step.chunk) if training_step.chunk else matched(slice(count))
+        (matched_BU,) = in_chunks(matched, count, chunk) if chunk else matched(slice(count))
         if batch.own_C is not None:  # images stay, and every process has the words of all captions
             matched_BU = gather_results(matched_BU)
 

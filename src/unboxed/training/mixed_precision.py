@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from torch import nn
 
 from unboxed.inference.half_precision import half_linear
-from unboxed.training.replaced_forward import replaced_forward
+from unboxed.runtime.replaced_forward import replaced_forward
 
 __all__ = ["half_precision"]
 

@@ -22,10 +22,14 @@ def replaced_forward(model: nn.Module, kinds: type | tuple[type, ...], forward: 
         forward: takes the module, and then what the module is called with.
     """
     modules = [module for module in model.modules() if isinstance(module, kinds)]
+    before = [vars(module).get("forward") for module in modules]  # of a block around this one
     for module in modules:
         vars(module)["forward"] = partial(forward, module)  # takes precedence over the method of the class
     try:
         yield
     finally:
-        for module in modules:
-            del vars(module)["forward"]
+        for module, outer in zip(modules, before, strict=True):
+            if outer is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = outer
