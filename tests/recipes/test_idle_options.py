@@ -14,6 +14,7 @@ from unboxed.recipes import RECIPES, preset
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.scan import SCAN
 from unboxed.recipes.schedule import Schedule
+from unboxed.regions.settings import RegionSettings
 from unboxed.training.fitting import FitSettings, fit, fit_given
 
 
@@ -49,6 +50,8 @@ from unboxed.training.fitting import FitSettings, fit, fit_given
         ("npair --exclusivity 0", "--exclusivity has no effect in npair, which reads boxes off a heat map"),
         ("npair --prior semantic --prior-weight 1", "--prior-weight has no effect in npair"),
         ("npair --map features --half", "--half has no effect without --map pixels"),
+        ("npair --class-inputs", "--class-inputs has no effect without --map features"),
+        ("scan --no-class-inputs --backbone-features", "--backbone-features has no effect with --no-class-inputs"),
         ("npair --cell lstm", "--cell has no effect without --context"),
         ("scan --preset paper --step-epochs 3 --curve constant", "--step-epochs has no effect without --curve step"),
     ],
@@ -107,3 +110,20 @@ def test_fit_of_the_library_refuses_them_as_the_command_does(tiny_world: tuple[P
     older = SCAN(scale=3.0, joint_width=8, region_hidden=8, schedule=schedule)
     fit_given(("scan", older, None), settings)
     fit("scan", older, replace(settings, resume=True))  # a run that was started with them is resumed
+
+
+def test_inputs_that_the_regions_do_not_have_are_refused(tiny_world: tuple[Path, Path], tmp_path: Path) -> None:
+    data, store = tiny_world
+    settings = FitSettings(data, tmp_path / "run", store)
+    with pytest.raises(RunError, match="--backbone-features has no effect on regions without features of a backbone"):
+        fit("scan", SCAN(backbone_features=True), settings)
+    with pytest.raises(RunError, match="--backbone-features has no effect on regions without features of a backbone"):
+        fit("scan", SCAN(backbone_features=True), replace(settings, regions=None))
+    grid = RegionSettings(grid=2)
+    for options, message in (
+        (SCAN(class_inputs=False), "--class-inputs has no effect on regions without the names of classes"),
+        (SCAN(backbone_features=True), "--backbone-features has no effect on regions without names of classes"),
+    ):
+        with pytest.raises(RunError, match=message):
+            fit("scan", options, replace(settings, regions=None), sources=grid)
+    assert not list((tmp_path / "run").glob("*.*"))

@@ -19,7 +19,7 @@ from unboxed.errors import RunError, plain_reason
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.plugins import find_recipe, known_recipes
-from unboxed.regions.base import BLOCKS
+from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside, outside_links
@@ -111,7 +111,7 @@ class RunConfig:
         """`[V]`: which columns of the regions' features are part of the model's input."""
         everything = self.options.backbone_features or not self.class_names or not self.options.uses_classes
         return self._columns_of(
-            name != BLOCKS and (everything or not name.startswith("backbone/")) for name, _ in self.feature_blocks
+            name != BLOCKS and (everything or not name.startswith(BACKBONE)) for name, _ in self.feature_blocks
         )
 
     @cached_property

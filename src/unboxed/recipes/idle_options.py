@@ -53,6 +53,11 @@ _RULES = (
     _Rule(
         ("class_inputs", "backbone_features"), lambda o: o["region_inputs"] == "all", "with --region-inputs features"
     ),
+    _Rule(
+        ("backbone_features",),
+        lambda o: o["class_inputs"],
+        "with --no-class-inputs, where region inputs are all features",
+    ),
     _Rule(("embedding_init",), lambda o: o["initial_vectors"] is None, "with --initial-vectors"),
     _Rule(
         (*(field.name for field in fields(PriorSettings)), "prior_weight"),
@@ -121,6 +126,7 @@ _RULES = (
     _Rule(
         ("patch", "channels", "blocks", "reach", "half"), lambda o: o["map"] == "pixels", "without --map pixels", NPair
     ),
+    _Rule(("class_inputs", "backbone_features"), lambda o: o["map"] == "features", "without --map features", NPair),
     _Rule(("words_weight",), lambda o: not o["context"] and o["text"] == "gru", "with --context or --text", NPair),
     _Rule(
         ("cell", "bidirectional", "hidden_width"),

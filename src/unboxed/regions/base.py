@@ -21,6 +21,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.types import Array
 
 __all__ = [
+    "BACKBONE",
     "BLOCKS",
     "Detected",
     "Detections",
@@ -34,6 +35,9 @@ __all__ = [
     "distinct_class_names",
     "join_id",
 ]
+
+BACKBONE = "backbone/"
+"""What the names of blocks of features begin with that are pooled from the maps of a backbone."""
 
 BLOCKS = "blocks"
 """Name of the feature columns with the blocks that each region covers, and then their shares; no model input."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from unboxed.attention.sgraf import other_region_counts
 from unboxed.data.dataset import load_dataset
@@ -10,8 +11,8 @@ from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
 from unboxed.recipes.presets import dataset_kind, make_preset
-from unboxed.regions.base import BLOCKS
-from unboxed.regions.settings import ImportedRegions
+from unboxed.regions.base import BACKBONE, BLOCKS
+from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.pretrained import require_short, require_transformer
 from unboxed.training.launch import process_numbers
@@ -43,18 +44,53 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
         require_transformer(settings.language_model)
 
 
-def require_effect(chosen: tuple[str, RecipeConfig, str | None], settings: FitSettings) -> None:
+def require_effect(
+    chosen: tuple[str, RecipeConfig, str | None], settings: FitSettings, sources: RegionSettings | None = None
+) -> None:
     """Raise a `RunError` where an option that differs from its default has no effect beside the others.
 
     Args:
         chosen: the recipe's name, its options, and the preset that they began as, whose values are the defaults.
         settings: of the fit.
+        sources: of the regions, where the fit finds them with other settings than those of the dataset.
     """
     recipe, options, preset = chosen
     start = None
     if preset is not None:
         start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
     refuse_idle_options(options, start)
+    start = type(options)() if start is None else start
+    if not type(options).__module__.startswith("unboxed."):
+        return
+    if options.class_inputs != start.class_inputs or options.backbone_features != start.backbone_features:
+        _require_inputs(options, start, _inputs(options, settings, sources))
+
+
+class _Inputs(NamedTuple):
+    """What regions have: names of classes, and features of a backbone."""
+
+    classes: bool
+    backbone: bool
+
+
+def _inputs(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> _Inputs:
+    if settings.regions is not None:
+        store = RegionStore.open(settings.regions)
+        backbone = any(name.startswith(BACKBONE) for name, _ in store.feature_blocks)
+        return _Inputs(bool(store.class_names), backbone)
+    sources = sources or options.region_settings(load_dataset(settings.data))[0]
+    return _Inputs(sources.names_classes, bool(sources.backbone or sources.backbone_hf))
+
+
+def _require_inputs(options: RecipeConfig, start: RecipeConfig, inputs: _Inputs) -> None:
+    if options.class_inputs != start.class_inputs and not inputs.classes:
+        raise RunError(
+            "--class-inputs has no effect on regions without the names of classes; leave it out, or find regions with "
+            "a detector (`unboxed regions --detector …`)."
+        )
+    if options.backbone_features != start.backbone_features and not (inputs.classes and inputs.backbone):
+        lacking = "features of a backbone" if inputs.classes else "names of classes, whose features are all inputs"
+        raise RunError(f"--backbone-features has no effect on regions without {lacking}; leave it out.")
 
 
 def require_short_captions(options: RecipeConfig, settings: FitSettings, captions: Sequence[str]) -> None:

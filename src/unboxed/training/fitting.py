@@ -97,7 +97,7 @@ def fit(
     """
     require_free(settings.out, resume=True)
     if not (settings.out / "config.json").exists():
-        require_effect((recipe, options, preset), settings)
+        require_effect((recipe, options, preset), settings, sources)
     chosen = (recipe, options, preset)
     return fit_given(chosen, settings, sources=sources, corrections=corrections, show=show, report=report)
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from unboxed.errors import RegionsError
-from unboxed.regions.base import FeatureBlock, FeatureMap, RegionFeature
+from unboxed.regions.base import BACKBONE, FeatureBlock, FeatureMap, RegionFeature
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, load_transformers
 from unboxed.regions.pooling import pool
@@ -92,7 +92,7 @@ class OnnxBackbone:
         mean, scale = self._network.normalization()
         outputs = self._network.run(sized.pixels, mean, scale, list(self._names))
         return tuple(
-            FeatureMap(f"backbone/{name}", values[0], sized.window)
+            FeatureMap(f"{BACKBONE}{name}", values[0], sized.window)
             for name, values in zip(self._names, outputs, strict=True)
         )
 
@@ -158,7 +158,7 @@ class TransformersBackbone:
                 f"The model's last hidden state has shape {list(hidden.shape)}; expected a feature map [V, h, w] or "
                 "tokens [n, V]. Choose a vision backbone."
             )
-        return (FeatureMap("backbone/hidden", np.ascontiguousarray(hidden), sized.window),)
+        return (FeatureMap(f"{BACKBONE}hidden", np.ascontiguousarray(hidden), sized.window),)
 
     def _sized(self, view: View) -> SizedImage:
         fixed = getattr(self._model.config, "image_size", None)
