@@ -125,7 +125,7 @@ def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:
     several = GroundedPhrase("two dogs", 0, 8, [[0, 0, 9, 9], [0, 0, 5, 9], [5, 0, 9, 9]], [3, 2, 1], set_ranks=(1, 2))
     assert phrase_line(several) == "two dogs: [0, 0, 5, 9]  [5, 0, 9, 9]  match 3.00"
     absent = GroundedPhrase("a dog", 0, 5, box, [0.5], confidence=0.25)
-    assert phrase_line(absent) == "a dog: probably not in the image (probability 0.25)"
+    assert phrase_line(absent) == "a dog: probably not in the image (probability 0.25 that it is)"
 
 
 def test_errors_name_what_is_missing(captioned_index: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:

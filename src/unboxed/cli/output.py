@@ -21,7 +21,7 @@ def phrase_line(phrase: GroundedPhrase, absent: bool = False) -> str:
     parts = []
     if phrase.present or absent:
         parts += [f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes]
-    parts.append(phrase.strength if phrase.present else f"probably not in the image ({phrase.strength})")
+    parts.append(phrase.strength if phrase.present else f"probably not in the image ({phrase.strength} that it is)")
     return f"{phrase.text}: {'  '.join(parts)}"
 
 

@@ -76,6 +76,8 @@ class Recalibration:
     def __str__(self) -> str:
         before = "" if self.before is None else f"Before, {self.before} counted as in the image. "
         done = "Written into the run" if self.kept else "The run keeps its calibration, which is no worse"
+        if self.before is not None:
+            done += f" (log loss {self.after.log_loss:.3f}, before {self.before.log_loss:.3f})"
         line = f"{before}Calibrated on {self.images:,} images: {self.after}. {done}."
         if self.after.auc < _WEAK:
             line += f" The run hardly tells them apart (AUC {100 * self.after.auc:.0f} %): train on images like these."

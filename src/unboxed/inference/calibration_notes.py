@@ -26,7 +26,7 @@ def calibration_data(config: RunConfig) -> str | None:
 
 
 def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[GroundedPhrase]) -> str | None:
-    """A line where many phrases of captions count as not in their image; None otherwise, and on its own collection.
+    """A line where many phrases of captions count as not in their image, if this was not met by `calibrate` before.
 
     Args:
         run: its folder.
@@ -41,7 +41,7 @@ def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[Gro
     ]
     refused = sum(confidence < 0.5 for confidence in confidences) / max(len(confidences), 1)
     own = calibration_data(config) in {str(place.resolve()) for place in (data, data / "data.toml")}
-    if own or len(confidences) < _FEWEST_PHRASES or refused < _MANY_REFUSED:
+    if own or "calibration" in config.facts or len(confidences) < _FEWEST_PHRASES or refused < _MANY_REFUSED:
         return None
     return (
         f"{100 * refused:.0f} % of the {len(confidences):,} phrases of captions count as not in their image. Unless "

@@ -364,7 +364,7 @@ export class GroundView {
       button.onclick = () => this.select({ phrase: p, rank });
       list.append(button);
     }
-    if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably absent (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)})` }));
+    if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably not in the image (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)} that it is)` }));
     else if (!kept.length) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
     item.append(list);
     return item;
