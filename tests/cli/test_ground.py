@@ -86,7 +86,8 @@ def test_a_plural_is_printed_with_all_boxes_of_its_set() -> None:
 def test_an_absent_phrase_is_printed_with_its_box_on_request() -> None:
     phrase = GroundedPhrase("a dog", 0, 5, [[1.4, 2, 3, 4]], [0.5], confidence=0.25)
     assert phrase_line(phrase, absent=False) == "a dog: probably not in the image (probability 0.25 that it is)"
-    assert phrase_line(phrase, absent=True) == "a dog: [1, 2, 3, 4]  probably not in the image (probability 0.25 that it is)"
+    box = "[1, 2, 3, 4]  probably not in the image (probability 0.25 that it is)"
+    assert phrase_line(phrase, absent=True) == f"a dog: {box}"
     nearly = GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5], confidence=0.4999)
     assert nearly.strength == "probability 0.49"  # 0.50 would read as present
     assert GroundedPhrase("a dog", 0, 5, [[1, 2, 3, 4]], [0.5]).strength == "match 0.50"
