@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from unboxed.errors import BusyError, UnboxedError
-from unboxed.runtime.locks import file_lock, folder_lock
+from unboxed.runtime.locks import file_lock, folder_lock, write_locked
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -159,6 +159,12 @@ def test_left_overs_of_a_file_are_removed_and_those_of_others_stay(tmp_path: Pat
         (tmp_path / name).touch()
     with file_lock(tmp_path / "a [1].json"):
         assert {path.name for path in tmp_path.iterdir()} == {*others, ".a [1].json.lock"}
+
+
+def test_a_text_is_written_when_nobody_else_writes_it_and_left_overs_go(tmp_path: Path) -> None:
+    (tmp_path / ".page.7-0.partial.html").touch()
+    write_locked(tmp_path / "page.html", "complete")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("page.html", "complete")]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")

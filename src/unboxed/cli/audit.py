@@ -44,13 +44,13 @@ def audit(
 
     from unboxed.evaluation.audit import audit_dataset
     from unboxed.evaluation.audit_page import write_audit_page
-    from unboxed.runtime.atomic import write_text
+    from unboxed.runtime.locks import write_locked
 
     require_count("top", top, least=0)
     found = audit_dataset(data, run, split, swapped, show=show)
     if out is not None:
         lines = (json_module.dumps(caption.to_dict(), ensure_ascii=False) for caption in found.captions)
-        write_text(out, "".join(f"{line}\n" for line in lines))
+        write_locked(out, "".join(f"{line}\n" for line in lines))
     if json:
         facts = {"images": found.images, "captions": len(found.captions), "swapped": found.swapped}
         measured = {"precision_at_half": round(found.precision, 4), "precision_at_swapped": round(found.at_swapped, 4)}

@@ -16,7 +16,7 @@ from unboxed.data.image_search import name_in
 from unboxed.data.readers.caption_files import TABLE_SUFFIXES, CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
 from unboxed.types import Example
@@ -178,7 +178,7 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
         names = ", ".join(_quoted(name) for name in survey.duplicates)
         lines.append(f"exclude = [{names}]   # the same images as others")
     try:
-        write_text(out, "\n".join(lines) + "\n")
+        write_locked(out, "\n".join(lines) + "\n")
     except OSError as error:
         raise DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from unboxed.data.images import open_image
 from unboxed.errors import ImageError
 from unboxed.evaluation.audit import Audit, AuditedCaption
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 from unboxed.visualization.html import html_template, thumbnail_data_uri
 
 __all__ = ["write_audit_page"]
@@ -21,7 +21,7 @@ def write_audit_page(path: Path, audit: Audit) -> int:
     pictures = {path: _picture(path) for path in dict.fromkeys(caption.path for caption in shown)}
     cards = [(caption, picture, _parts(caption)) for caption in shown if (picture := pictures[caption.path])]
     page = html_template("unboxed.evaluation", "audit.html").render(audit=audit, cards=cards)
-    write_text(path, page)
+    write_locked(path, page)
     return len(cards)
 
 

@@ -27,7 +27,7 @@ from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 from unboxed.types import Array, Caption, Example, Phrase, float32_array
 
 __all__ = ["Prediction", "ScoredPredictions", "read_predictions", "score_predictions", "write_predictions"]
@@ -176,7 +176,7 @@ def write_predictions(path: Path, grounded: Iterable[GroundedExample]) -> None:
                     "scores": np.round(answer.scores[: max(RANKS)].astype(float), 6).tolist(),
                 }
                 lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+    write_locked(path, "".join(lines))
 
 
 def _mention(example: Example, phrase: Phrase, predicted: Sequence[Array]) -> GroundedMention:

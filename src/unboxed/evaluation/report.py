@@ -18,7 +18,7 @@ from unboxed.errors import ImageError
 from unboxed.evaluation.box_rules import BoxRule
 from unboxed.evaluation.grounding import METRICS, RANKS, GroundedMention, GroundingScores, mention_outcomes
 from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 from unboxed.types import Array, Caption, Phrase
 from unboxed.visualization.curves import Chart, training_charts
 from unboxed.visualization.draw import PALETTE, ink
@@ -106,7 +106,7 @@ def write_report(
         palette=[(colour, ink(colour)) for colour in PALETTE],
         heat_colours=[[round(c) for c in colour] for colour in heat_colours(np.linspace(0, 1, 32)).tolist()],
     )
-    write_text(path, page)
+    write_locked(path, page)
 
 
 @dataclass(frozen=True)

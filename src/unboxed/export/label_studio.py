@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 
 if TYPE_CHECKING:
     from unboxed.export.options import LabelOptions
@@ -94,7 +95,7 @@ def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str,
 
 def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
     """The tasks, and the labelling interface in `NAME.labelling.xml` beside them."""
-    write_text(out.with_name(f"{out.stem}.labelling.xml"), labelling_config(selection))
+    write_locked(out.with_name(f"{out.stem}.labelling.xml"), labelling_config(selection))
     write_text(out, json.dumps(tasks(selection, prefix=options.label_studio_prefix), ensure_ascii=False) + "\n")
 
 

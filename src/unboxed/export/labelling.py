@@ -249,6 +249,8 @@ def _name(source: LabelSource, example: Example) -> str:
 
 
 def _check_place(out: Path, form: LabelFormat) -> None:
+    if out == companion(out, "labels"):
+        raise ExportError(f"{out} is what the file of labels beside the output is called; choose another name.")
     if form.suffix and out.is_dir():
         file = out / f"boxes{form.suffix}"
         raise ExportError(f"{out} is a folder; the {form.key} format is one file, such as {file}.")

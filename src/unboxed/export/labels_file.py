@@ -11,8 +11,8 @@ from typing import Any
 
 from unboxed.errors import ExportError
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention
-from unboxed.runtime.atomic import write_text
 from unboxed.runtime.json_values import path_of
+from unboxed.runtime.locks import write_locked
 
 __all__ = [
     "Labels",
@@ -55,7 +55,7 @@ def write_labels(path: Path, labels: Labels) -> None:
     """Write the labels atomically: a line that identifies the file and has the names, then one an image."""
     head = {"format": _FORMAT, "version": _VERSION, "names": list(labels.names)}
     rows = [{**image_to_json(image), "file": str(labels.files[image.name].absolute())} for image in labels.images]
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (head, *rows)))
+    write_locked(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in (head, *rows)))
 
 
 def read_labels(path: Path) -> Labels:

@@ -21,7 +21,7 @@ from unboxed.export.labelling import Labelled
 from unboxed.export.labels_file import companion, image_to_json
 from unboxed.export.options import SelectionOptions
 from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
-from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import write_locked
 from unboxed.visualization.draw import PALETTE, ink
 from unboxed.visualization.html import html_template, inline_text, thumbnail_data_uri
 
@@ -107,7 +107,7 @@ def write_review(
         corrections=None if out is None else _corrections(out, labelled, [written[card.name] for card in cards]),
         **_histogram(sorted((box for image in everything.images for box in image.boxes), key=lambda box: box.score)),
     )
-    write_text(path, page)
+    write_locked(path, page)
     return len(cards)
 
 

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.errors import BusyError, UnboxedError
-from unboxed.runtime.atomic import is_temporary, restore_folder
+from unboxed.runtime.atomic import is_temporary, restore_folder, write_text
 from unboxed.runtime.progress import Show
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["file_lock", "folder_lock", "waiting"]
+__all__ = ["file_lock", "folder_lock", "waiting", "write_locked"]
 
 _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 
@@ -96,6 +96,16 @@ def file_lock(path: Path, *, wait: bool = False, show: Show | None = None) -> It
             if is_temporary(entry.name, of=path):
                 _remove(entry)
         yield
+
+
+def write_locked(path: Path, text: str) -> None:
+    """Write UTF-8 text to `path` atomically, when no other process writes it; what killed ones left is removed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with file_lock(path, wait=True):
+        write_text(path, text)
 
 
 @contextmanager
