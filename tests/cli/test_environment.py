@@ -30,11 +30,40 @@ from unboxed.errors import UnboxedError
         (RecursionError("maximum recursion depth exceeded"), "A file is nested too deeply"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "not in the expected encoding"),
         (MemoryError(), "There is not enough memory"),
+        (RuntimeError("Symlink loop from 'a'"), "'a' is a link that leads to itself; put a file in its place"),
     ],
 )
 def test_each_error_is_one_line_with_a_fix(error: Exception, line: str) -> None:
     found = environment_error(error)  # type: ignore[arg-type]
     assert line in found and "\n" not in found and found.endswith(".")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_in_the_place_of_a_file_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "run.json")
+    waits_not = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+    monkeypatch.setitem(COMMANDS, "demo", lambda: os.open(tmp_path / "run.json", waits_not))
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo"])
+    assert capsys.readouterr().err == f"error: {tmp_path / 'run.json'}: It is a named pipe; put a file in its place.\n"
+    here, there = os.pipe()  # that of a shell
+    os.close(os.open(f"/dev/fd/{here}", waits_not))
+    os.close(here), os.close(there)
+
+
+def test_a_message_with_a_whole_file_is_shortened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails() -> None:
+        raise UnboxedError(f"begin {'[' * 100_000} end.")
+
+    monkeypatch.setitem(COMMANDS, "demo", fails)
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo"])
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: begin [[") and printed.endswith("[[ end.\n") and len(printed) < 2100
 
 
 def test_the_command_line_prints_it_and_exits_with_2(

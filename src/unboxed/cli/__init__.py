@@ -44,7 +44,14 @@ from unboxed.cli import (
 )
 from unboxed.cli.argument_order import require_order
 from unboxed.cli.device_option import with_device, with_memory, with_precision
-from unboxed.cli.environment import environment_error, is_lack_of_memory, refused_by_the_system
+from unboxed.cli.environment import (
+    environment_error,
+    is_lack_of_memory,
+    is_link_loop,
+    refuse_pipes,
+    refused_by_the_system,
+    shortened,
+)
 from unboxed.cli.fit import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
@@ -112,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare_streams()
+    refuse_pipes()
     try:
         try:
             with _ending_on_terminate():
@@ -120,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
         refused = refused_by_the_system(error)
-        show(f"error: {error if refused is None else environment_error(refused)}")
+        show(f"error: {shortened(str(error) if refused is None else environment_error(refused))}")
         raise SystemExit(2) from None
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _LEFT_OUT:
@@ -133,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(f"error: {environment_error(error)}")
         raise SystemExit(2) from None
     except RuntimeError as error:  # after RecursionError, which is one
-        if not is_lack_of_memory(error):
+        if not (is_lack_of_memory(error) or is_link_loop(error)):
             raise
         show(f"error: {environment_error(error)}")
         raise SystemExit(2) from None

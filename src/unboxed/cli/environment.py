@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
+import sys
 from pathlib import Path
+from typing import Any
 
 from unboxed.errors import UnboxedError
 from unboxed.runtime.atomic import final_name
 
-__all__ = ["environment_error", "is_lack_of_memory", "refused_by_the_system"]
+__all__ = [
+    "environment_error",
+    "is_lack_of_memory",
+    "is_link_loop",
+    "refuse_pipes",
+    "refused_by_the_system",
+    "shortened",
+]
 
 # Where a file that cannot be read is not damaged.
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ESPIPE)
 
 _FIXES = {
     errno.ENOSPC: "free some space and repeat the command; what is finished is kept",
@@ -28,6 +39,7 @@ _FIXES = {
     errno.EMFILE: "close other programs, or raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs, or raise the limit of open files (ulimit -n)",
     errno.EIO: "check the disk",
+    errno.ESPIPE: "put a file in its place",
 }
 
 
@@ -40,6 +52,46 @@ _LACK_OF_MEMORY = (
     "bad alloc",
 )
 """What PyTorch and onnxruntime say, of which both raise a `RuntimeError`."""
+
+
+def refuse_pipes() -> None:
+    """From now on, opening a named pipe is an error of the system: it would be waited for without end.
+
+    The pipes of a shell, such as `/dev/stdin` and `<(…)`, can be opened.
+    """
+    if _open_files not in _hooks:
+        _hooks.append(_open_files)
+        sys.addaudithook(_open_files)
+
+
+_hooks: list[Any] = []  # those that are there; a process keeps a hook to its end
+
+
+def _open_files(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "open" or not isinstance(arguments[0], str | bytes):
+        return
+    path = os.fsdecode(arguments[0])
+    if path.startswith(("/dev/", "/proc/")):
+        return
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116, of every file that is opened
+    except (OSError, ValueError):
+        return  # the system says why when the file is opened
+    if stat.S_ISFIFO(mode):
+        raise OSError(errno.ESPIPE, "It is a named pipe", path)
+
+
+def shortened(text: str) -> str:
+    """A message without the middle of what is too long for a terminal, such as a file that is one line."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+
+
+_LONGEST = 2000  # characters of a message
+
+
+def is_link_loop(error: RuntimeError) -> bool:
+    """Whether a symbolic link leads to itself; Python before 3.13 raises a `RuntimeError` for it."""
+    return "symlink loop" in str(error).lower()
 
 
 def is_lack_of_memory(error: RuntimeError) -> bool:
@@ -63,6 +115,8 @@ def environment_error(error: OSError | RecursionError | UnicodeError | MemoryErr
         return "A file is nested too deeply to be read; check the JSON files that the command reads."
     if isinstance(error, UnicodeError):
         return f"A text is not in the expected encoding ({error}); save it as UTF-8."
+    if isinstance(error, RuntimeError) and is_link_loop(error):
+        return f"{str(error).partition(' from ')[2]} is a link that leads to itself; put a file in its place."
     return "There is not enough memory; choose a smaller batch, fewer images at a time, or a machine with more."
 
 

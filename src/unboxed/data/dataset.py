@@ -14,6 +14,7 @@ A dataset file is TOML. Which keys a format has is declared by its reader; the g
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -333,7 +334,7 @@ class _DatasetFile:
         path = self.path.parent / self._text(table, key, prefix, absent)
         if not path.exists():
             raise DatasetError(
-                f"{self.path}: `{prefix}{key}` points at {path.resolve()}, which does not exist; "
+                f"{self.path}: `{prefix}{key}` points at {os.path.abspath(path)}, which does not exist; "  # noqa: PTH100
                 f"correct `{prefix}{key}` (paths are relative to the file)."
             )
         return path
