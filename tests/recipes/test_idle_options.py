@@ -10,6 +10,7 @@ import pytest
 from unboxed.cli import main
 from unboxed.errors import RunError
 from unboxed.experiments import CompareSettings, compare, parse_recipe
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes import RECIPES, preset
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.scan import SCAN
@@ -119,10 +120,15 @@ def test_inputs_that_the_regions_do_not_have_are_refused(tiny_world: tuple[Path,
         fit("scan", SCAN(backbone_features=True), settings)
     with pytest.raises(RunError, match="--backbone-features has no effect on regions without features of a backbone"):
         fit("scan", SCAN(backbone_features=True), replace(settings, regions=None))
+    with pytest.raises(RunError, match="--label-beside has no effect on regions without classes of a labeler"):
+        fit("ckd", CKD(semantic=PriorSettings(label_beside=0.3)), settings)
     grid = RegionSettings(grid=2)
     for options, message in (
-        (SCAN(class_inputs=False), "--class-inputs has no effect on regions without the names of classes"),
-        (SCAN(backbone_features=True), "--backbone-features has no effect on regions without names of classes"),
+        (SCAN(class_inputs=False), "--class-inputs has no effect on regions without names of classes"),
+        (
+            SCAN(backbone_features=True),
+            "--backbone-features has no effect on regions without features of a backbone beside names",
+        ),
     ):
         with pytest.raises(RunError, match=message):
             fit("scan", options, replace(settings, regions=None), sources=grid)

@@ -10,14 +10,14 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
-from unboxed.recipes.presets import dataset_kind, make_preset
+from unboxed.recipes.presets import dataset_kind, flat_options, make_preset
 from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.pretrained import require_short, require_transformer
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
-from unboxed.types import Example
+from unboxed.types import LABELER, Example
 
 __all__ = [
     "require_class_names",
@@ -59,38 +59,53 @@ def require_effect(
     if preset is not None:
         start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
     refuse_idle_options(options, start)
-    start = type(options)() if start is None else start
-    if not type(options).__module__.startswith("unboxed."):
-        return
-    if options.class_inputs != start.class_inputs or options.backbone_features != start.backbone_features:
-        _require_inputs(options, start, _inputs(options, settings, sources))
+    if type(options).__module__.startswith("unboxed."):
+        before = flat_options(type(options)() if start is None else start)
+        # A weight of 0, as in a paper's settings, leaves out what need not be there.
+        changed = {n for n, v in flat_options(options).items() if v != before[n] and (v is False or v != 0)}
+        _require_read(changed, options, settings, sources)
 
 
-class _Inputs(NamedTuple):
-    """What regions have: names of classes, and features of a backbone."""
+class _Given(NamedTuple):
+    """Whether regions have names of classes, features of a backbone, and classes of a labeler."""
 
     classes: bool
     backbone: bool
+    labels: bool
 
 
-def _inputs(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> _Inputs:
+def _given(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> _Given:
     if settings.regions is not None:
         store = RegionStore.open(settings.regions)
         backbone = any(name.startswith(BACKBONE) for name, _ in store.feature_blocks)
-        return _Inputs(bool(store.class_names), backbone)
+        labels = any(name.startswith(f"{LABELER}:") for name in store.class_names)
+        return _Given(bool(store.class_names), backbone, labels)
     sources = sources or options.region_settings(load_dataset(settings.data))[0]
-    return _Inputs(sources.names_classes, bool(sources.backbone or sources.backbone_hf))
+    return _Given(sources.names_classes, bool(sources.backbone or sources.backbone_hf), sources.labeler is not None)
 
 
-def _require_inputs(options: RecipeConfig, start: RecipeConfig, inputs: _Inputs) -> None:
-    if options.class_inputs != start.class_inputs and not inputs.classes:
-        raise RunError(
-            "--class-inputs has no effect on regions without the names of classes; leave it out, or find regions with "
-            "a detector (`unboxed regions --detector …`)."
-        )
-    if options.backbone_features != start.backbone_features and not (inputs.classes and inputs.backbone):
-        lacking = "features of a backbone" if inputs.classes else "names of classes, whose features are all inputs"
-        raise RunError(f"--backbone-features has no effect on regions without {lacking}; leave it out.")
+_READS = {
+    "class_inputs": (("classes",), "names of classes"),
+    "backbone_features": (("classes", "backbone"), "features of a backbone beside names of classes"),
+    "label_weight": (("labels",), "classes of a labeler"),
+    "label_beside": (("labels",), "classes of a labeler"),
+}
+"""Options by what they read of the regions."""
+
+
+def _require_read(
+    changed: set[str], options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None
+) -> None:
+    """Raise a `RunError` where an option that was changed reads what the regions do not have."""
+    if not changed.intersection(_READS):
+        return
+    given = _given(options, settings, sources)
+    for name, (needed, what) in _READS.items():
+        if name in changed and not all(getattr(given, one) for one in needed):
+            raise RunError(
+                f"--{name.replace('_', '-')} has no effect on regions without {what}; leave it out, or find other "
+                "regions (`unboxed regions --help`)."
+            )
 
 
 def require_short_captions(options: RecipeConfig, settings: FitSettings, captions: Sequence[str]) -> None:
