@@ -42,6 +42,17 @@ def test_init_without_an_estimate_names_the_detector_in_the_next_command(
     assert "Estimated" not in printed
 
 
+def test_init_of_a_single_image_says_that_two_are_needed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(folder / "0.png", tmp_path / "one")
+    (tmp_path / "one" / "captions.csv").write_text("image,caption\n0.png,a red box\n")
+    main(["init", str(tmp_path / "one")])
+    printed = capsys.readouterr().err
+    assert "for training: `unboxed fit` needs two, and two for validation." in printed and "Estimated" not in printed
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "1 s"), (89.4, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")]
 )

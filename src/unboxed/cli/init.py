@@ -45,7 +45,9 @@ def init(
         settings, description = default_regions(load_dataset(file), detector)
         show(description)
         training_images = survey.split_counts.get("train", 0)
-        found = estimate(survey.examples, training_images, settings) if training_images else None
+        if training_images < 2:
+            show(f"{counted(training_images, 'image')} for training: `unboxed fit` needs two, and two for validation.")
+        found = estimate(survey.examples, training_images, settings)
         if found is not None:
             show(
                 f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "

@@ -55,8 +55,10 @@ def estimate(examples: Sequence[Example], training_images: int, settings: Region
         settings: of the regions.
 
     Returns:
-        None if none of the sampled images can be read.
+        None if none of the sampled images can be read, or less than two are for training, which contrasts images.
     """
+    if training_images < 2:
+        return None
     chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_IMAGES]]
     extractor = RegionExtractor(with_queries(settings, examples))
     blocks = extractor.feature_blocks  # runs the networks once before anything is timed
