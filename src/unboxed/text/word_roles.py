@@ -21,6 +21,8 @@ _BEFORE_NOUN = word_set("with in on of at near against through into over under f
 _BEFORE_PARTICIPLE = word_set("is are was were be been being get gets getting got just")
 _BEFORE_BASE_FORM = word_set("to can could will would may might must should cannot don't doesn't do does did")
 _MODIFIER_PREPOSITIONS = word_set("back front top side inside outside round past down off over next opposite")
+_DEGREES = ("very", "extremely", "really", "highly", "rather", "fairly")
+_HAVE = ("has", "have", "had", "having")
 _WITH = ("with", "in", "and", "or", "of")
 _AFTER_PRONOUN = lexicon.CONJUNCTIONS | lexicon.AUXILIARIES | lexicon.ARTICLES | {""}
 
@@ -81,7 +83,8 @@ def _is_floating(at: Context) -> bool:
 
 def _determiner(at: Context) -> Role | None:
     is_subject = at.next in word_lists.S_FORMS and at.word in ("that", "this", "which", "what")
-    precedes_noun = at.word not in lexicon.PRONOUNS or at.noun_follows
+    counted = at.word in ("these", "those") and lexicon.is_numeral(at.next)  # "these two dogs"
+    precedes_noun = at.word not in lexicon.PRONOUNS or at.noun_follows or counted
     return Role.DETERMINER if at.word in lexicon.DETERMINERS and precedes_noun and not is_subject else None
 
 
@@ -125,8 +128,6 @@ def _preposition(at: Context) -> Role | None:
         and not at.may_be_complete
     ):
         return Role.MODIFIER if at.noun_follows else Role.NOUN
-    if at.word == "outside" and at.last_role is Role.NOUN and not at.next:  # "a seat outside"
-        return Role.NOUN
     return Role.OUTSIDE if at.word in lexicon.PREPOSITIONS else None
 
 
@@ -136,6 +137,8 @@ def _adverb(at: Context) -> Role | None:
         return Role.MODIFIER
     if lexicon.is_adjective(at.word) and at.noun_follows and at.next not in word_lists.ACTIVITIES:
         return None
+    if at.word in _DEGREES and at.last_role is Role.DETERMINER and at.noun_follows:  # "a very futuristic setting"
+        return Role.LINK
     strengthens = not at.has_noun and (may_modify(at.next) or lexicon.is_past_form(at.next))
     return Role.LINK if strengthens and at.before not in lexicon.AUXILIARIES else Role.OUTSIDE
 
@@ -201,6 +204,10 @@ def _base_form(at: Context) -> Role:
         return Role.OUTSIDE if at.next in NEW_PHRASE or several else Role.NOUN
     if at.phrase:
         return Role.OUTSIDE if at.may_be_complete and at.clause_follows else Role.NOUN
+    if at.word == "cross" and at.next == "legged":  # "she sits cross legged"
+        return Role.OUTSIDE
+    if at.before in _HAVE and at.word in word_lists.IRREGULAR_PAST and at.clause_follows:  # "has hit the ball"
+        return Role.OUTSIDE
     if at.before in _BEFORE_BASE_FORM or at.before in lexicon.PRONOUNS or at.before in _BEFORE_PARTICIPLE:
         return Role.OUTSIDE
     if at.word in word_lists.RARELY_NOUNS and (at.after_join or at.before == "not"):
