@@ -39,7 +39,7 @@ def _bracketed(caption: str) -> str:
         "[A smiling girl] holds [her guitar] near [her].",
         "[People] sit on [a striped seat] outside.",
         "[These two dogs] are in [a very futuristic setting].",
-        "[A woman] who has hit [the ball] sits cross legged.",
+        "[A woman] [who] has hit [the ball] sits cross legged.",
         "[3 kids] are swimming in [a swimming pool].",
         "[A snow covered mountain] behind [people] on top of [a hill]",
         "[The older man] walks [his dogs] and takes [a walk] to [the store].",
