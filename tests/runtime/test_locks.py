@@ -109,6 +109,19 @@ def test_an_error_releases_the_lock(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # no lock, and no folder that was made for it
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_a_folder_that_is_removed_meanwhile_is_an_error(tmp_path: Path, again: bool) -> None:
+    with (
+        pytest.raises(UnboxedError, match="run was removed while it was written; remove what is left, and repeat"),
+        folder_lock(tmp_path / "run"),
+    ):
+        (tmp_path / "run" / ".lock").rename(tmp_path / "kept")  # its number could be given to another file
+        (tmp_path / "run").rmdir()
+        if again:
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / ".lock").touch()
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(UnboxedError, match="run is a file"), folder_lock(tmp_path / "run"):

@@ -62,7 +62,7 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
 
     Raises:
         BusyError: another process holds the lock.
-        UnboxedError: the path is a file.
+        UnboxedError: the path is a file; or, at the end, the folder was removed meanwhile, and misses what it had.
         OSError: the folder cannot be written.
     """
     if folder.exists() and not folder.is_dir():
@@ -70,8 +70,13 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         with _held(folder / _LOCK, folder, wait, show):
+            mine = _identity(folder / _LOCK)
             _clean(folder)
             yield
+            if _identity(folder / _LOCK) != mine:
+                raise UnboxedError(
+                    f"{folder} was removed while it was written; remove what is left, and repeat the command."
+                )
     finally:
         for path in missing:
             with suppress(OSError):  # it is not empty
@@ -135,6 +140,14 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
             with suppress(OSError):
                 file.unlink()  # a process that has opened it meanwhile finds that it has no name and tries again
         lock.release()
+
+
+def _identity(file: Path) -> int | None:
+    """What tells a file from another one of its name; None if there is none."""
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _acquire(lock: FileLock, timeout: float) -> None:
