@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from unboxed.attention.batch_statistics import BatchNorm, Moments, Statistics
+from unboxed.runtime.freed_memory import release_freed_memory
 from unboxed.runtime.replaced_forward import replaced_forward
 
 __all__ = ["in_chunks", "rows_in_chunks"]
@@ -29,8 +30,13 @@ def in_chunks(compute: Compute, total: int, chunk: int, dim: int = 1) -> tuple[t
         chunk: the largest length of a slice.
         dim: the axis.
     """
+
+    def of_chunk(rows: slice) -> tuple[torch.Tensor, ...]:
+        release_freed_memory()  # of the chunk before, in the backward pass too
+        return compute(rows)
+
     slices = [slice(first, min(first + chunk, total)) for first in range(0, total, chunk)]
-    found = [checkpoint(compute, rows, use_reentrant=False) for rows in slices]
+    found = [checkpoint(of_chunk, rows, use_reentrant=False) for rows in slices]
     return tuple(torch.cat(parts, dim=dim) for parts in zip(*found, strict=True))
 
 
