@@ -96,6 +96,7 @@ def test_one_place_has_one_class(ground: Ground, tmp_path: Path) -> None:
         (b"# nothing\n", "no class names"),
         (b"dog: cat\ncat\n", "both the class 'dog' and 'cat'"),
         (b"dog\ndog: hound\n", "'dog' twice"),
+        (b"person,bear,dog\n", "commas and no colon"),
     ],
 )
 def test_a_file_that_is_no_set_of_classes_is_an_error(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -113,3 +114,20 @@ def test_synonyms_have_one_name_unless_they_are_kept_apart(ground: Ground) -> No
     ]
     assert select_boxes(found, ["a", "b", "c"]).categories == ("plane",)
     assert select_boxes(found, ["a", "b", "c"], SelectionOptions(synonyms=False)).categories == ("jets", "plane")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "person\nbear\n",
+        "0 person\n1 bear\n",
+        "0: person\n1: bear\n",
+        "path: .\ntrain: train.txt\nnc: 2\nnames:\n  0: person\n  1: 'bear'\n",
+        "names:\n- person\n- bear\nval: val.txt\n",
+        'names: ["person", "bear"]\nnc: 2\n',
+        "nc: 2\nnames: {0: person, 1: bear}\n",
+    ],
+)
+def test_lists_of_classes_as_other_programs_write_them(content: str, tmp_path: Path) -> None:
+    (tmp_path / "classes").write_text(content)
+    assert ClassSet.open(tmp_path / "classes").names == ("person", "bear")

@@ -35,7 +35,7 @@ def label(
 
     Args:
         images: images with captions: a table (CSV, JSONL, JSON), a folder, a dataset's TOML file, or tar or Parquet
-            files, also at URLs; with --find any folder of images.
+            files, also at URLs; with --find any folder of images, or one image.
         run: folder of the run.
         out: file to write; for yolo a folder.
         labelling: the format, and which images.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from unboxed.errors import ExportError
@@ -44,6 +46,8 @@ class ClassSet:
     def open(cls, path: Path) -> ClassSet:
         """Read a text file with a class a line: `name`, or `name: synonym, synonym`; `#` begins a comment line.
 
+        Numbers before all names are left out. Of a `data.yaml` of YOLO, the classes are those under `names`.
+
         Raises:
             ExportError: no such file, other content, or one name of two classes.
         """
@@ -55,7 +59,13 @@ class ClassSet:
                 f"The classes {path} cannot be read ({reason}); expected a text file with a class a line, such as "
                 "`airplane: plane, jet`."
             ) from None
-        lines = list(named_lines(text))
+        lines = list(named_lines("\n".join(_class_lines(text))))
+        joined = [name for name, _ in lines if "," in name]
+        if joined:
+            raise ExportError(
+                f"{path} has the line {joined[0]!r}, with commas and no colon; write a class a line, and its synonyms "
+                "behind a colon, such as `airplane: plane, jet`."
+            )
         twice = [name for i, (name, _) in enumerate(lines) if name in dict(lines[:i])]
         if twice:
             raise ExportError(f"{path} names the class {twice[0]!r} twice; write its synonyms in one line.")
@@ -88,3 +98,23 @@ class ClassSet:
         if self._persons and words and name_key(words[-1]) in PERSONS:
             return self._persons
         return None
+
+
+_YAML_NAMES = re.compile(r"^names:[ \t]*(.*)$", re.MULTILINE)
+_NUMBERED = re.compile(r"(?:\d+[:.)]?\s+|-\s+)(\S.*)")
+
+
+def _class_lines(text: str) -> list[str]:
+    """The lines of a file of classes, without numbers before the names; of a YAML file those of its `names`."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if found := _YAML_NAMES.search(text):
+        if found[1].strip():  # [person, bear] or {0: person, 1: bear}
+            lines = found[1].strip().strip("[]{}").split(",")
+        else:
+            rest = (line for line in text[found.end() :].splitlines() if line.strip())
+            lines = list(takewhile(lambda line: line[0] in " \t-", rest))
+        lines = [line.strip() for line in lines]
+    numbered = [_NUMBERED.fullmatch(line.strip()) for line in lines]
+    if all(numbered):
+        lines = [match[1] for match in numbered if match is not None]
+    return [line.strip().strip("'\"") for line in lines] if found else lines

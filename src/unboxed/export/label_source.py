@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unboxed.data.dataset import load_dataset
-from unboxed.data.image_files import left_out_lines, list_folder
-from unboxed.data.images import image_size
+from unboxed.data.image_files import FolderImages, left_out_lines, list_folder
+from unboxed.data.images import SUFFIXES, image_size
 from unboxed.errors import ImageError
 from unboxed.export.options import LabelOptions
 from unboxed.text.phrases import listed_phrases
@@ -43,8 +43,8 @@ def label_source(data: Path, options: LabelOptions) -> LabelSource:
         CaptionError: `options.find` lists no phrase.
     """
     captions = listed_phrases(options.find) if options.find is not None else None
-    if captions is not None and data.is_dir() and options.split is None and not (data / "data.toml").is_file():
-        return _folder(data, options, captions)
+    if captions is not None and options.split is None and _holds_images(data):
+        return _images(data, options, captions)
     dataset = load_dataset(data)
     dataset.require_images()
     splits = [dataset.split(name) for name in ([options.split] if options.split else dataset.split_names)]
@@ -57,8 +57,16 @@ def label_source(data: Path, options: LabelOptions) -> LabelSource:
     return LabelSource(tuple(found), dataset.images, skipped, tuple(dataset.notes))
 
 
-def _folder(folder: Path, options: LabelOptions, captions: tuple[Caption, ...]) -> LabelSource:
-    listing = list_folder(folder)
+def _holds_images(data: Path) -> bool:
+    """Whether it is a folder without a dataset file, or an image."""
+    if data.is_dir():
+        return not (data / "data.toml").is_file()
+    return data.is_file() and data.suffix.lower() in SUFFIXES
+
+
+def _images(data: Path, options: LabelOptions, captions: tuple[Caption, ...]) -> LabelSource:
+    """The images of a folder, or one image."""
+    folder, listing = (data, list_folder(data)) if data.is_dir() else (data.parent, FolderImages((data,), {}))
     if not listing.images:
         raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     examples: list[Example] = []

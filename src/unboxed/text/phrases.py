@@ -7,6 +7,7 @@ and "a woman"). The rules need no model and no data.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -63,17 +64,22 @@ def noun_phrases(caption: str) -> tuple[Phrase, ...]:
     return tuple(Phrase(caption[start:end], start, end) for start, end in spans)
 
 
+_SEPARATOR = re.compile(r"[,;\n]")
+
+
 def listed_phrases(text: str) -> tuple[Caption, ...]:
-    """Phrases that a user lists, separated by commas: each is a caption of its own, with itself as its only phrase.
+    """Phrases that a user lists: each is a caption of its own, with itself as its only phrase.
+
+    They are separated by commas, semicolons or line ends.
 
     Examples:
-        >>> [caption.text for caption in listed_phrases("laptop, red car,person with hat")]
+        >>> [caption.text for caption in listed_phrases("laptop, red car;person with hat")]
         ['laptop', 'red car', 'person with hat']
 
     Raises:
         CaptionError: none is listed, or one has no words.
     """
-    listed = list(dict.fromkeys(" ".join(part.split()) for part in text.split(",") if part.strip()))
+    listed = list(dict.fromkeys(" ".join(part.split()) for part in _SEPARATOR.split(text) if part.strip()))
     if not listed:
         raise CaptionError(f"{text!r} lists no phrase; separate phrases by commas, such as 'laptop, red car'.")
     return tuple(Caption(phrase, (Phrase(phrase, 0, len(phrase)),)) for phrase in listed)
