@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -15,14 +18,17 @@ import torch
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
-from unboxed.data.image_addresses import is_address, read_address, url_path
+from unboxed.data.image_addresses import is_address, member_path, open_location, read_address, url_path
 from unboxed.data.images import UNKNOWN_SIZE, image_size, open_image
-from unboxed.errors import DatasetError, ImageError
+from unboxed.data.survey import survey_folder
+from unboxed.errors import DatasetError, ImageError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.search import index_images
+from unboxed.runtime.atomic import atomic_folder, require_writable, write_text
+from unboxed.runtime.locks import file_lock
+from unboxed.search import Index, index_images
 from unboxed.training.split_loader import SplitLoader
 from unboxed.types import Example
 
@@ -167,3 +173,73 @@ def test_commands_that_need_files_refuse_packed_images(
     assert len(load_dataset(tmp_path / "data.toml").split("train").examples) == 4
     with pytest.raises(DatasetError, match="are packed, and this command needs files; unpack them"):
         index_images(tiny_run, tmp_path / "data.toml", tmp_path / "index", progress=False)
+
+
+class _WholeFiles(BaseHTTPRequestHandler):
+    """A web server of one file that serves ranges if it is told to; `none` is not there."""
+
+    content, ranges = b"", True
+
+    def do_GET(self) -> None:
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if self.ranges else None
+        part = self.content[int(found[1]) : int(found[2]) + 1] if found else self.content
+        self.send_response(404 if self.path == "/none" else 206 if found else 200)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The address of a server of `_WholeFiles`."""
+    pytest.importorskip("aiohttp")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _WholeFiles) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_a_range_of_an_archive_on_a_web_server(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_WholeFiles, "content", bytes(range(200)))
+    archive = Path(f"{server}/a.tar")
+    assert read_address(member_path(archive, 20, 30, "a.jpg")) == bytes(range(20, 50))
+    monkeypatch.setattr(_WholeFiles, "ranges", False)
+    with pytest.raises(ImageError, match=r"gives whole files and no ranges of them.*copy the archive"):
+        read_address(member_path(archive, 20, 31, "a.jpg"))
+
+
+def test_the_reason_is_not_the_url_again(server: str) -> None:
+    with pytest.raises(ImageError, match=f"^{server}/none cannot be read \\(there is nothing\\)"):
+        read_address(Path(f"{server}/none"))
+    with pytest.raises(DatasetError, match=r"a.tar cannot be read \(.*[Cc]onnect"):
+        open_location(Path("http://127.0.0.1:1/a.tar"))
+
+
+@pytest.mark.parametrize("url", ["http://host/folder", "s3://bucket/folder", "memory://folder", "file:///tmp/folder"])
+@pytest.mark.parametrize(
+    "read",
+    [load_dataset, survey_folder, RegionStore.open, Grounder.load, Index.open],
+    ids=lambda read: read.__qualname__,
+)
+def test_only_images_are_read_at_urls(read: Callable[[Path], object], url: str) -> None:
+    with pytest.raises(UnboxedError, match=f"is not read at a URL; copy {url} to this machine"):
+        read(Path(url))
+
+
+def test_nothing_is_written_to_urls(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where the folder `s3:` would be
+    url = Path("s3://bucket/new")
+    examples = load_dataset(tiny_dataset).split("train").examples[:1]
+    writers: list[Callable[[], object]] = [
+        lambda: extract(examples, SETTINGS, url),
+        lambda: write_text(url, ""),
+        lambda: require_writable(url),
+        lambda: atomic_folder(url).__enter__(),
+        lambda: file_lock(url).__enter__(),
+    ]
+    for write in writers:
+        with pytest.raises(UnboxedError, match=r"Nothing is written to a URL; .*copy the result to s3://bucket/new"):
+            write()
+    assert not list(tmp_path.iterdir())

@@ -32,6 +32,7 @@ from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, fo
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, ImageError
 from unboxed.runtime.confinement import is_file_name
+from unboxed.runtime.urls import refuse_url, url_of
 from unboxed.types import Example
 
 __all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
@@ -173,7 +174,8 @@ class Dataset:
         self.require_images()
         if self.images is None:
             raise DatasetError(
-                f"The images of {self.path} are packed, and this command needs files; unpack them into a folder."
+                f"The images of {url_of(self.path) or self.path} are packed, and this command needs files; unpack them "
+                "into a folder."
             )
         return self.images
 
@@ -219,6 +221,7 @@ def load_dataset(path: str | Path) -> Dataset:
     path = Path(path)
     if names_archives(path):
         return Dataset(path, path.stem, ArchiveReader, None, {"archives": path})
+    refuse_url(path, "A dataset's file, table or folder", DatasetError)
     if path.is_dir() and not (path / "data.toml").is_file():
         found = find_captions(path)
         return Dataset(path, path.resolve().name, TableReader, found.images, {"annotations": found.captions})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from unboxed.errors import DatasetError, ImageError, UnboxedError, plain_reason
+from unboxed.runtime.urls import url_of
 
 __all__ = [
     "image_column_of",
@@ -33,7 +34,6 @@ __all__ = [
     "url_path",
 ]
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _MEMBER = re.compile(r"(.+\.tar)/(\d+)\+(\d+)/[^/]+", re.DOTALL)
 _ROW = re.compile(r"(.+\.parquet)/(\d+)/[^/]+", re.DOTALL)
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo")
@@ -51,7 +51,7 @@ def is_address(path: Path) -> bool:
 
 def is_url(path: Path) -> bool:
     """Whether a path is that of a URL."""
-    return _url(path.as_posix()) is not None
+    return url_of(path) is not None
 
 
 def url_path(url: str) -> Path | None:
@@ -60,9 +60,9 @@ def url_path(url: str) -> Path | None:
     Raises:
         DatasetError: a URL that no path can hold.
     """
-    if "://" not in url or not (found := _URL.fullmatch(url)):
+    if "://" not in url or not (found := url_of(url)):
         return None
-    if "//" in found[2]:
+    if "//" in found.partition("://")[2]:
         raise DatasetError(f"The URL {url} has // in its path, which is not supported; copy what is there.")
     return Path(url)
 
@@ -96,7 +96,7 @@ def open_location(path: Path) -> IO[bytes]:
     Raises:
         DatasetError: it cannot be opened; or the package that opens this kind of URL is not installed.
     """
-    url = _url(path.as_posix())
+    url = url_of(path)
     try:
         if url is None:
             return path.open("rb")
@@ -105,7 +105,7 @@ def open_location(path: Path) -> IO[bytes]:
     except UnboxedError:
         raise
     except Exception as error:  # each file system raises errors of its own
-        raise DatasetError(_NOT_READ.format(url or path, plain_reason(error))) from error
+        raise DatasetError(_NOT_READ.format(url or path, _reason(error))) from error
 
 
 def matching_files(pattern: Path) -> list[Path]:
@@ -114,7 +114,7 @@ def matching_files(pattern: Path) -> list[Path]:
     Raises:
         DatasetError: there are none, or they cannot be listed.
     """
-    text, url = pattern.as_posix(), _url(pattern.as_posix())
+    text, url = pattern.as_posix(), url_of(pattern)
     if "*" not in text:
         return [pattern]
     if url is None:
@@ -127,7 +127,7 @@ def matching_files(pattern: Path) -> list[Path]:
         except UnboxedError:
             raise
         except Exception as error:
-            raise DatasetError(_NOT_READ.format(url, plain_reason(error))) from error
+            raise DatasetError(_NOT_READ.format(url, _reason(error))) from error
     if not found:
         raise DatasetError(f"No file matches {url or pattern}; check its folder, and the rights to list it.")
     return found
@@ -139,36 +139,42 @@ def image_column_of(schema: Any) -> str | None:
     return next((name for name, kind in kinds.items() if name.lower() in _IMAGES and kind.startswith(_BYTES)), None)
 
 
-def _url(text: str) -> str | None:
-    """The URL that a path stands for; None for the path of a file."""
-    found = _URL.fullmatch(text)
-    return f"{found[1]}://{found[2]}" if found else None
-
-
 def _read(text: str) -> bytes:
     try:
         if found := _MEMBER.fullmatch(text):
             return _range(found[1], int(found[2]), int(found[3]))
         if found := _ROW.fullmatch(text):
             return _cell(found[1], int(found[2]))
-        url = _url(text) or ""
+        url = url_of(text) or ""
         content: bytes = _file_system(url).cat_file(url)
         return content
     except UnboxedError as error:
         raise ImageError(str(error)) from error
     except Exception as error:
-        raise ImageError(_NOT_READ.format(_url(text) or text, plain_reason(error))) from error
+        raise ImageError(_NOT_READ.format(url_of(text) or text, _reason(error))) from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; fsspec's error about what is not found names it alone, and what led to it is its cause."""
+    if isinstance(error, FileNotFoundError) and not error.strerror:
+        return "there is nothing" if error.__cause__ is None else plain_reason(error.__cause__)
+    return plain_reason(error)
 
 
 def _range(archive: str, start: int, size: int) -> bytes:
-    if url := _url(archive):
+    if url := url_of(archive):
         content: bytes = _file_system(url).cat_file(url, start=start, end=start + size)
     else:
         with Path(archive).open("rb") as file:
             file.seek(start)
             content = file.read(size)
+    if len(content) > size:
+        raise ImageError(
+            f"The server of {url} gives whole files and no ranges of them, so that each image would fetch the archive; "
+            "copy the archive to this machine, or serve it by a server with ranges."
+        )
     if len(content) != size:
-        raise ImageError(f"{_url(archive) or archive} is shorter than when its images were listed; list them again.")
+        raise ImageError(f"{url_of(archive) or archive} is shorter than when its images were listed; list them again.")
     return content
 
 
@@ -178,7 +184,7 @@ def _cell(file: str, row: int) -> bytes:
     cell = _row_group(file, group)[row - (ends[group - 1] if group else 0)].as_py()
     content = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(content, bytes):
-        raise ImageError(f"{_url(file) or file} has no image in row {row}.")
+        raise ImageError(f"{url_of(file) or file} has no image in row {row}.")
     return content
 
 

@@ -17,6 +17,7 @@ from unboxed.data.readers.caption_files import TABLE_SUFFIXES, CaptionFolder, fi
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.runtime.locks import write_locked
+from unboxed.runtime.urls import refuse_url
 from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
 from unboxed.types import Example
@@ -153,6 +154,7 @@ def _found(data: Path) -> tuple[Dataset, CaptionFolder]:
             f"{data} is neither a folder nor a table of captions ({', '.join(TABLE_SUFFIXES)}); `unboxed fit --data "
             f"{data} --out run` reads dataset files and archives as they are."
         )
+    refuse_url(data, "A folder or table", DatasetError)
     if not data.exists():
         raise DatasetError(f"{data} does not exist; name the folder that holds your images, or a table of captions.")
     dataset = load_dataset(data)

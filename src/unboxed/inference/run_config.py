@@ -25,6 +25,7 @@ from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside, outside_links
 from unboxed.runtime.digests import check_digest, report_change, with_digest
 from unboxed.runtime.json_values import from_json, texts_of
+from unboxed.runtime.urls import refuse_url
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
@@ -175,6 +176,7 @@ class RunConfig:
         Raises:
             RunError: no run there, a damaged one, or one of a newer version.
         """
+        refuse_url(run, "A run", RunError)
         path = run / "config.json"
         if not run.is_dir():
             raise RunError(f"There is no folder {run}; name that of a run, or train one with `unboxed fit`.")

@@ -31,6 +31,7 @@ from unboxed.runtime.confinement import is_inside
 from unboxed.runtime.digests import report_change, with_digest
 from unboxed.runtime.json_values import texts_of
 from unboxed.runtime.locks import folder_lock
+from unboxed.runtime.urls import refuse_url
 from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
@@ -98,6 +99,7 @@ class RegionStore:
         Raises:
             StoreError: no store there, a damaged one, or one of a newer version.
         """
+        refuse_url(path, "A region store", StoreError)
         file = path / "store.json"
         if not file.is_file():
             raise StoreError(f"{path} is not a region store: it has no store.json. Make one with `unboxed regions`.")

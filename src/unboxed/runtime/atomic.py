@@ -20,6 +20,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from unboxed.runtime.urls import refuse_url
+
 __all__ = [
     "atomic_folder",
     "atomic_path",
@@ -55,7 +57,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: the file cannot be written. `path` is unchanged, as after any other error in the block.
+        UnboxedError: `path` is that of a URL.
     """
+    refuse_url(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _temporary(path)
     try:
@@ -79,7 +83,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: the folder cannot be written. `path` is unchanged, as after any other error in the block.
+        UnboxedError: `path` is that of a URL.
     """
+    refuse_url(path)
     partial, old = _temporary(path), _temporary(path, "old")
     partial.mkdir(parents=True)
     try:
@@ -153,7 +159,9 @@ def require_writable(path: Path) -> None:
 
     Raises:
         OSError: its folder, or the one that it would be created in, cannot be written.
+        UnboxedError: the path is that of a URL.
     """
+    refuse_url(path)
     folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
     trial = _temporary(folder / _TRIAL)
     trial.touch()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from unboxed.errors import BusyError, UnboxedError
 from unboxed.runtime.atomic import is_temporary, restore_folder, write_text
 from unboxed.runtime.progress import Show
+from unboxed.runtime.urls import refuse_url
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -62,9 +63,11 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
 
     Raises:
         BusyError: another process holds the lock.
-        UnboxedError: the path is a file; or, at the end, the folder was removed meanwhile, and misses what it had.
+        UnboxedError: the path is a file, or that of a URL; or, at the end, the folder was removed meanwhile, and misses
+            what it had.
         OSError: the folder cannot be written.
     """
+    refuse_url(folder)
     if folder.exists() and not folder.is_dir():
         raise UnboxedError(f"{folder} is a file; name a folder.")
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -94,7 +97,9 @@ def file_lock(path: Path, *, wait: bool = False, show: Show | None = None) -> It
     Raises:
         BusyError: another process holds the lock.
         OSError: the folder that contains the path cannot be written.
+        UnboxedError: the path is that of a URL.
     """
+    refuse_url(path)
     with _held(path.with_name(f".{path.name}{_LOCK}"), path, wait, show):
         restore_folder(path)
         for entry in path.parent.glob(f".{_literal(path.stem[:40])}*"):

@@ -14,6 +14,7 @@ from unboxed.inference.grounder import Grounder, ImageLike
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.runtime.tensor_digests import numbers_digest
+from unboxed.runtime.urls import refuse_url
 from unboxed.search.candidates import ExactSearch, VectorSearch
 from unboxed.search.cells import open_cells
 from unboxed.search.faiss_search import FaissSearch
@@ -138,6 +139,7 @@ class Index:
                 the database has other vectors.
         """
         path = Path(path)
+        refuse_url(path, "An index", SearchError)
         folder = IndexFolder.of(path)
         if folder is None:
             begun = path.is_dir() and any(path.glob("*/probes.json"))

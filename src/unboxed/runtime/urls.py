@@ -1,0 +1,44 @@
+"""URLs as paths: a `Path` joins slashes, so that `s3://bucket/a.jpg` is `s3:/bucket/a.jpg`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+
+from unboxed.errors import UnboxedError
+
+__all__ = ["refuse_url", "url_of"]
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
+_LOCAL = ("file", "local")  # whose URLs have no host
+
+
+def url_of(path: PurePath | str) -> str | None:
+    """The URL that a path stands for; None for the path of a file.
+
+    >>> url_of(PurePath("s3://bucket/a.jpg")), url_of("photos/a.jpg")
+    ('s3://bucket/a.jpg', None)
+    """
+    found = _URL.fullmatch(path if isinstance(path, str) else path.as_posix())
+    if not found:
+        return None
+    return f"{found[1]}://{'/' if found[1] in _LOCAL else ''}{found[2]}"
+
+
+def refuse_url(path: PurePath, what: str = "", kind: type[UnboxedError] = UnboxedError) -> None:
+    """Raise an error for the path of a URL where a file or folder is written, or read as one of a file system.
+
+    Args:
+        path: of a file or folder.
+        what: what is read, such as "A region store"; empty where it is written.
+        kind: of the error.
+
+    Raises:
+        UnboxedError: the path is that of a URL.
+    """
+    url = url_of(path)
+    if url is None:
+        return
+    if what:
+        raise kind(f"{what} is not read at a URL; copy {url} to this machine, or mount it, and name the path there.")
+    raise kind(f"Nothing is written to a URL; write to a path of this machine, and copy the result to {url}.")
