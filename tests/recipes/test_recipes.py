@@ -19,6 +19,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.recipes import RECIPES, REMOVED_OPTIONS, RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig
+from unboxed.recipes.cross_attention import ScoringConfig
 from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.matching import ConstraintConfig, MatchingConfig
 from unboxed.recipes.scan import SCAN
@@ -247,6 +248,7 @@ def test_two_recipes_with_the_same_seed_and_words_begin_with_the_same_negatives(
         ("embedding_width", 10**30, "at least 1"),
         ("distillation.teacher_temperature", 0, "above 0"),
         ("text_encoder.word_dropout", -0.5, "at least 0 and below 1"),
+        ("scoring.lambda_softmax", float("nan"), "at least 0"),
     ],
 )
 def test_numbers_out_of_range_are_named(option: str, value: float, wanted: str) -> None:
@@ -254,6 +256,8 @@ def test_numbers_out_of_range_are_named(option: str, value: float, wanted: str) 
     with pytest.raises(RunError, match=f"--{name.replace('_', '-')} is .*; it must be a number {wanted}"):
         if nested == "text_encoder":
             InfoGround(text_encoder=TextConfig(**{name: value}))
+        elif nested == "scoring":
+            SCAN(scoring=ScoringConfig(**{name: value}))
         elif nested:
             DistillationConfig(**{name: value})
         else:

@@ -149,6 +149,13 @@ def test_gradients_are_clipped_only_where_the_schedule_says_so(
     assert norms[0.0] > 10 * norms[1e-3]
 
 
+def test_a_training_that_diverges_names_the_step_and_the_fix(
+    tiny_dataset: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match=r"The gradients of step \d+ are not finite.*smaller --learning-rate"):
+        _fit(tiny_dataset, tiny_run / "store", tmp_path / "run", learning_rate=1e30, curve="constant", epochs=3)
+
+
 def test_retrieval_on_the_split_is_that_of_all_its_pairs(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     (epoch,) = _fit(tiny_dataset, tiny_run / "store", run, epochs=1, validation_captions=10**6)

@@ -45,6 +45,8 @@ def _check_numbers(options: object) -> None:
     ours = {option.name for kind in kinds if is_dataclass(kind) for option in fields(kind)}
     for option in fields(options):  # type: ignore[arg-type]
         name, value = option.name, getattr(options, option.name)
+        if is_dataclass(value) and not hasattr(value, "__post_init__"):  # one that does not check its own values
+            _check_numbers(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if name not in ours:

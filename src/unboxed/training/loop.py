@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 
+from unboxed.errors import RunError
 from unboxed.inference.weights import save_weights
 from unboxed.recipes.members import Members
 from unboxed.recipes.pairs import TrainingStep
@@ -189,13 +190,31 @@ class _Training:
             self.fabric.backward(losses["loss"])
         if several:
             sum_gradients(self.model.parameters())
-        if schedule.clip and isinstance(self.model, Members):
-            for member in self.model.members:  # each as if it were alone
-                torch.nn.utils.clip_grad_norm_(member.parameters(), schedule.clip, error_if_nonfinite=True)
-        elif schedule.clip:
-            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=schedule.clip)
+        if schedule.clip:
+            self._clip(step)
         self.optimizer.step()
         return losses, rate
+
+    def _clip(self, step: int) -> None:
+        """Limit the norm of the gradients, of each member as if it were alone.
+
+        Raises:
+            RunError: gradients that are not finite.
+        """
+        most = self.schedule.clip
+        try:
+            if isinstance(self.model, Members):
+                for member in self.model.members:
+                    torch.nn.utils.clip_grad_norm_(member.parameters(), most, error_if_nonfinite=True)
+            else:
+                self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=most)
+        except RuntimeError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise RunError(
+                f"The gradients of step {step} are not finite: the training diverged. Choose a smaller "
+                "--learning-rate, or leave out options that make scores extreme, such as a large --lambda-softmax."
+            ) from None
 
     def _finish_epoch(self, epoch: int, log: TrainingLog | None) -> None:
         """Validate, keep the weights if they are the best so far, and save a checkpoint."""
