@@ -59,7 +59,8 @@ def ground(
     """Find the box of each phrase of a caption in an image, or in each image of a folder.
 
     The run comes first: `unboxed ground RUN photo.jpg "a man in a red hat"`. A phrase that names several things, such
-    as "two people", has a box for each that is found.
+    as "two people", has a box for each that is found. The probability that a phrase is in the image is calibrated on
+    the collection that the run was trained on; `unboxed calibrate` calibrates it for another one.
 
     Args:
         run: folder of the run.
