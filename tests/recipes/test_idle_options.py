@@ -133,3 +133,16 @@ def test_inputs_that_the_regions_do_not_have_are_refused(tiny_world: tuple[Path,
         with pytest.raises(RunError, match=message):
             fit("scan", options, replace(settings, regions=None), sources=grid)
     assert not list((tmp_path / "run").glob("*.*"))
+
+
+def test_a_comparison_refuses_options_about_what_its_regions_lack(
+    tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, store = tiny_world
+    compared = CompareSettings((data,), tmp_path / "out", ("vse --backbone-features",), regions=(store,))
+    message = "--backbone-features has no effect on regions without features of a backbone"
+    with pytest.raises(RunError, match=message):
+        compare(compared)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    parse_recipe("vse", "--backbone-features", idle=False, store=store)  # those of all recipes may be idle in some
+    parse_recipe("vse --backbone-features", store=store)  # a finished cell is read

@@ -41,7 +41,7 @@ from unboxed.experiments.learning import LearningCurve
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes import REMOVED_OPTIONS, RecipeConfig
-from unboxed.recipes.idle_options import refuse_idle_options
+from unboxed.recipes.idle_options import named_flags, refuse_idle_options
 from unboxed.recipes.plugins import find_recipe, known_recipes
 from unboxed.recipes.presets import DEFAULT_DATASET, PresetName, dataset_kind, make_preset, preset_arguments
 from unboxed.regions.store import RegionStore
@@ -50,6 +50,7 @@ from unboxed.runtime.atomic import atomic_path, write_json
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Show, TrainingProgress, show
+from unboxed.training.combinations import region_options, require_read
 from unboxed.training.fitting import fit_given
 from unboxed.training.options import FitSettings
 from unboxed.types import Example
@@ -100,7 +101,9 @@ class ParsedRecipe(NamedTuple):
     preset: str | None = None
 
 
-def parse_recipe(text: str, options: str = "", data: Path | None = None, *, idle: bool = True) -> ParsedRecipe:
+def parse_recipe(
+    text: str, options: str = "", data: Path | None = None, *, idle: bool = True, store: Path | None = None
+) -> ParsedRecipe:
     """Parses a recipe as on the command line of `unboxed fit`, such as `ckd --distillation 3`.
 
     Args:
@@ -108,6 +111,7 @@ def parse_recipe(text: str, options: str = "", data: Path | None = None, *, idle
         options: default options, such as `--epochs 10`; those in `text` take precedence.
         data: the dataset's file, on which some values of `--preset paper` depend.
         idle: take options in `text` that have no effect beside the others, as finished cells may have.
+        store: options in `text` that read what the regions of this store do not have are refused too, without `idle`.
 
     Raises:
         EvaluationError: the recipe does not exist, or does not have one of the options.
@@ -141,6 +145,10 @@ def parse_recipe(text: str, options: str = "", data: Path | None = None, *, idle
         ) from None
     if not idle:
         refuse_idle_options(parsed.config, start.config, among=arguments)
+        flags = named_flags(arguments)
+        reads = {n for n in region_options(parsed.config, start.config) if f"--{n.replace('_', '-')}" in flags}
+        if store is not None and reads:
+            require_read(reads, RegionStore.open(store))
     return parsed
 
 

@@ -125,6 +125,8 @@ def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, s
                 raise
             plan.unusable[dataset.name, recipe] = str(error)
             continue
+        if recipe in requested and not settings.finished_only:
+            parse_recipe(recipe, dataset.options, dataset.dataset.path, idle=False, store=store)
         seeds = settings.seeds if recipe in requested else settings.claim_seeds
         plan.cells[dataset.name, recipe] = [_cell(dataset, recipe, seed, store) for seed in range(seeds)]
     for recipe in _candidates(dataset) if settings.claims else ():

@@ -15,7 +15,7 @@ from unboxed.recipes.npair import NPair
 from unboxed.recipes.presets import flat_options
 from unboxed.recipes.sprm import SPRM
 
-__all__ = ["refuse_idle_options"]
+__all__ = ["named_flags", "refuse_idle_options"]
 
 
 class _Rule(NamedTuple):
@@ -156,7 +156,7 @@ def refuse_idle_options(
         return
     before = flat_options(type(config)() if start is None else start)
     options = {**flat_options(config), "needs_prior": config.needs_prior, "units": config.units}
-    flags = {argument.partition("=")[0].replace("_", "-").replace("--no-", "--") for argument in among or ()}
+    flags = named_flags(among or ())
     for rule in _RULES:
         if not isinstance(config, rule.of) or rule.counts(options):
             continue
@@ -164,3 +164,8 @@ def refuse_idle_options(
             flag = f"--{name.replace('_', '-')}"
             if name in options and options[name] != before[name] and (among is None or flag in flags):
                 raise RunError(f"{flag} has no effect {rule.idle}; leave it out, or change the other.")
+
+
+def named_flags(arguments: Sequence[str]) -> set[str]:
+    """The options that arguments of a command line name, such as `--class-inputs` for `--no-class_inputs`."""
+    return {argument.partition("=")[0].replace("_", "-").replace("--no-", "--") for argument in arguments}

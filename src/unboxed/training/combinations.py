@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from unboxed.attention.sgraf import other_region_counts
@@ -20,10 +20,12 @@ from unboxed.training.options import FitSettings
 from unboxed.types import LABELER, Example
 
 __all__ = [
+    "region_options",
     "require_class_names",
     "require_combination",
     "require_correctable",
     "require_effect",
+    "require_read",
     "require_short_captions",
     "require_usable_store",
 ]
@@ -59,11 +61,21 @@ def require_effect(
     if preset is not None:
         start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
     refuse_idle_options(options, start)
-    if type(options).__module__.startswith("unboxed."):
-        before = flat_options(type(options)() if start is None else start)
-        # A weight of 0, as in a paper's settings, leaves out what need not be there.
-        changed = {n for n, v in flat_options(options).items() if v != before[n] and (v is False or v != 0)}
-        _require_read(changed, options, settings, sources)
+    if reads := region_options(options, start):
+        found = sources if settings.regions is None else RegionStore.open(settings.regions)
+        require_read(reads, found or options.region_settings(load_dataset(settings.data))[0])
+
+
+def region_options(options: RecipeConfig, start: RecipeConfig | None) -> set[str]:
+    """The options, with underscores, that differ from those of `start`, None the defaults, and read what regions have.
+
+    Recipes outside this package may use an option as they like; they have none.
+    """
+    if not type(options).__module__.startswith("unboxed."):
+        return set()
+    before = flat_options(type(options)() if start is None else start)
+    # A weight of 0, as in a paper's settings, leaves out what need not be there.
+    return {n for n, v in flat_options(options).items() if n in _READS and v != before[n] and (v is False or v != 0)}
 
 
 class _Given(NamedTuple):
@@ -74,14 +86,12 @@ class _Given(NamedTuple):
     labels: bool
 
 
-def _given(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None) -> _Given:
-    if settings.regions is not None:
-        store = RegionStore.open(settings.regions)
-        backbone = any(name.startswith(BACKBONE) for name, _ in store.feature_blocks)
-        labels = any(name.startswith(f"{LABELER}:") for name in store.class_names)
-        return _Given(bool(store.class_names), backbone, labels)
-    sources = sources or options.region_settings(load_dataset(settings.data))[0]
-    return _Given(sources.names_classes, bool(sources.backbone or sources.backbone_hf), sources.labeler is not None)
+def _given(regions: RegionStore | RegionSettings) -> _Given:
+    if isinstance(regions, RegionStore):
+        backbone = any(name.startswith(BACKBONE) for name, _ in regions.feature_blocks)
+        labels = any(name.startswith(f"{LABELER}:") for name in regions.class_names)
+        return _Given(bool(regions.class_names), backbone, labels)
+    return _Given(regions.names_classes, bool(regions.backbone or regions.backbone_hf), regions.labeler is not None)
 
 
 _READS = {
@@ -93,15 +103,11 @@ _READS = {
 """Options by what they read of the regions."""
 
 
-def _require_read(
-    changed: set[str], options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None
-) -> None:
-    """Raise a `RunError` where an option that was changed reads what the regions do not have."""
-    if not changed.intersection(_READS):
-        return
-    given = _given(options, settings, sources)
+def require_read(names: Collection[str], regions: RegionStore | RegionSettings) -> None:
+    """Raise a `RunError` where one of these options reads what the regions of a store, or found so, do not have."""
+    given = _given(regions)
     for name, (needed, what) in _READS.items():
-        if name in changed and not all(getattr(given, one) for one in needed):
+        if name in names and not all(getattr(given, one) for one in needed):
             raise RunError(
                 f"--{name.replace('_', '-')} has no effect on regions without {what}; leave it out, or find other "
                 "regions (`unboxed regions --help`)."
