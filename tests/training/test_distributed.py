@@ -127,6 +127,8 @@ def test_there_is_at_least_one_process(devices: int, nodes: int) -> None:
 
 def test_the_numbers_of_torchrun_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert process_numbers(3, 2) == (3, 2)
+    with pytest.raises(RunError, match="at most 1000 devices"):
+        process_numbers(10**8, 1)
     for name, value in (("TORCHELASTIC_RUN_ID", "1"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4")):
         monkeypatch.setenv(name, value)
     assert process_numbers(1, 1) == process_numbers(4, 2) == (4, 2)

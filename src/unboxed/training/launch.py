@@ -25,6 +25,7 @@ from unboxed.training.split_loader import SplitLoader
 __all__ = ["process_numbers", "processes", "require_same_data", "run_lock"]
 
 _TIMEOUT = timedelta(days=7)  # the others wait while the first one finds regions
+_MOST = 1000  # processes on a machine
 
 
 @contextmanager
@@ -91,10 +92,10 @@ def process_numbers(devices: int, nodes: int) -> tuple[int, int]:
         devices, nodes: the numbers that were asked for.
 
     Raises:
-        RunError: none, or others than those of torchrun.
+        RunError: none, more than a thousand on a machine, or others than those of torchrun.
     """
-    if devices < 1 or nodes < 1:
-        raise RunError(f"--devices is {devices} and --nodes {nodes}; expected at least 1.")
+    if not 1 <= devices <= _MOST or nodes < 1:
+        raise RunError(f"--devices is {devices} and --nodes {nodes}; expected at least 1, and at most {_MOST} devices.")
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return devices, nodes
     every, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
