@@ -24,8 +24,10 @@ def copy_model(source: Path, target: Path, folder: Path) -> None:
     """Copy a model file or folder to `target`, with the files that belong to it, and record its digest in `folder`.
 
     Raises:
-        RegionsError: it changed after it was copied.
+        RegionsError: it changed after it was copied, or the path names no file.
     """
+    if not source.name:
+        raise RegionsError(f"{source} names no model file; give the path of a file.")
     if (described := source.with_suffix(".toml")).is_file() and source.is_file() and source != described:
         copy_model(described, target.with_suffix(".toml"), folder)
     if target.exists() and target.samefile(source):
