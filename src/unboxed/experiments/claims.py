@@ -95,7 +95,7 @@ _CONSTRAINED = tuple(
     )
     for recipe, name, objective, options, grids in (
         *((recipe, "", "", "", _HINGE_GRIDS) for recipe in ("scan", "bfan", "pfan", "sgr")),
-        ("scan", "-npair", " with the N-pair loss", _NPAIR, _NPAIR_GRIDS),
+        *((recipe, "-npair", " with the N-pair loss", _NPAIR, _NPAIR_GRIDS) for recipe in ("scan", "bfan")),
     )
     for constraints, text in (("ccr", "CCR"), ("ccs", "CCS"), ("both", "CCR and CCS"))
     for metric, quality in (("attention_f1", "attention F1"), ("rsum", "retrieval"))
