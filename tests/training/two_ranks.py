@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
 
-CHUNKS = {"saf": 7, "infoground": 3, "sgr": 3, "npair": 3}
+CHUNKS = {"saf": 7, "sgr": 3}
 """Captions and images at a time of each of several processes; one process holds all."""
 
 

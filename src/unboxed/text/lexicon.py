@@ -162,7 +162,7 @@ def is_pronominal(word: str) -> bool:
 
 def is_numeral(word: str) -> bool:
     """Whether a word is a number, in digits or as a word."""
-    return word in _NUMERALS or word[0].isdigit()
+    return word in _NUMERALS or word[:1].isdigit()
 
 
 def is_contraction(word: str) -> bool:
