@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,13 @@ _LACK_OF_MEMORY = (
 """What PyTorch and onnxruntime say, of which both raise a `RuntimeError`."""
 
 
+@cache  # a process keeps a hook to its end
 def refuse_pipes() -> None:
     """From now on, opening a named pipe is an error of the system: it would be waited for without end.
 
     The pipes of a shell, such as `/dev/stdin` and `<(…)`, can be opened.
     """
-    if _open_files not in _hooks:
-        _hooks.append(_open_files)
-        sys.addaudithook(_open_files)
-
-
-_hooks: list[Any] = []  # those that are there; a process keeps a hook to its end
+    sys.addaudithook(_open_files)
 
 
 def _open_files(event: str, arguments: tuple[Any, ...]) -> None:

@@ -27,19 +27,18 @@ from unboxed.runtime.memory import MemoryShare, prefetch_bytes
 
 __all__ = [
     "FORMATS",
-    "LARGEST_SIDE",
     "MAX_PIXELS",
     "SUFFIXES",
     "UNKNOWN_SIZE",
     "image_size",
+    "is_possible_size",
     "open_image",
     "opened_in_turn",
     "require_file",
     "without_suffix",
 ]
 
-LARGEST_SIDE = 1_000_000
-"""The largest width and height, in pixels, that an annotation may give an image."""
+_LARGEST_SIDE = 1_000_000  # pixels
 
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
@@ -149,6 +148,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
         if image.format != "TIFF" and _orientation(image) in _SWAPS_AXES:
             return height, width
         return width, height
+
+
+def is_possible_size(width: int, height: int) -> bool:
+    """Whether an annotation may give an image this size in pixels: above 0, and at most a million on each side."""
+    return 0 < min(width, height) <= max(width, height) <= _LARGEST_SIDE
 
 
 def without_suffix(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.data.image_search import ImageFolder
-from unboxed.data.images import LARGEST_SIDE
+from unboxed.data.images import is_possible_size
 from unboxed.data.readers.base import (
     AnnotatedImage,
     AnnotationReader,
@@ -127,7 +127,7 @@ def listed_image(entry: Mapping[str, Any]) -> tuple[str, tuple[str, ...], tuple[
         KeyError, TypeError, ValueError: a malformed entry.
     """
     width, height = int(entry["width"]), int(entry["height"])
-    if not 0 < min(width, height) <= max(width, height) <= LARGEST_SIDE:
+    if not is_possible_size(width, height):
         raise ValueError(f"{width} x {height} pixels")
     file = str(entry["file_name"])
     folder = PurePosixPath(str(entry.get("coco_url", ""))).parent.name

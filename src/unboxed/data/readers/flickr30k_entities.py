@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage
-from unboxed.data.images import LARGEST_SIDE, UNKNOWN_SIZE, without_suffix
+from unboxed.data.images import UNKNOWN_SIZE, is_possible_size, without_suffix
 from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
 from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.types import Array, Caption, Example, Phrase
@@ -138,7 +138,7 @@ def parse_boxes(xml: bytes) -> tuple[tuple[int, int], Boxes]:
     except (ParseError, ValueError, LookupError) as error:  # the last two: an encoding that does not fit
         raise DatasetError(f"is not well-formed XML ({plain_reason(error)}); fetch it again") from None
     size = (int(_number(root, "size/width")), int(_number(root, "size/height")))
-    if not 0 < min(size) <= max(size) <= LARGEST_SIDE:
+    if not is_possible_size(*size):
         raise DatasetError(f"gives the image {size[0]} x {size[1]} pixels; write its original size")
     boxes: Boxes = {}
     for thing in root.iter("object"):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.data.images import LARGEST_SIDE
+from unboxed.data.images import is_possible_size
 from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
@@ -72,7 +72,7 @@ def parse_row(line: bytes) -> PrecomputedImage:
         raise RegionsError(f"{len(fields)} columns; expected 6 (bottom-up attention) or 10 (LXMERT)")
     count = _whole(count_text, "the number of boxes")
     size = (_whole(width, "the width"), _whole(height, "the height"))
-    if not 0 < min(size) <= max(size) <= LARGEST_SIDE:
+    if not is_possible_size(*size):
         raise RegionsError(f"an image of {size[0]} x {size[1]} pixels")
     if len(fields) == 10:
         labels = _numbers(classes, count, "labels", (np.dtype("<i8"), np.dtype("<i4")))[:, 0].astype(np.int64)
