@@ -95,9 +95,12 @@ def test_what_is_no_amount_or_too_little_is_an_error(of_4_gb: Callable[[str | No
         checked_memory(text)
 
 
-def test_the_option_is_checked_before_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["evaluate nowhere", "regions", "fit", "fit scan"])
+def test_the_option_is_checked_before_anything_else(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["nothing.toml"] if command == "regions" else ["--data", "nothing.toml"]
+    out = [] if command == "evaluate nowhere" else ["--out", "nothing"]
     with pytest.raises(SystemExit, match="2"):
-        main(["evaluate", "nowhere", "--data", "nothing.toml", "--memory", "much"])
+        main([*command.split(), *data, *out, "--memory", "much"])
     assert "The memory 'much' is no amount; expected one such as 4GB, 512MiB or 50%" in capsys.readouterr().err
 
 

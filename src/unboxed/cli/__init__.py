@@ -43,7 +43,7 @@ from unboxed.cli import (
     studio,
 )
 from unboxed.cli.argument_order import require_order
-from unboxed.cli.device_option import with_device, with_memory, with_precision
+from unboxed.cli.device_option import with_precision, with_resources
 from unboxed.cli.environment import (
     environment_error,
     is_lack_of_memory,
@@ -80,24 +80,24 @@ _LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/r
 _PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": with_device(demo.demo),
-    "init": with_device(init.init),
+    "demo": with_resources(demo.demo),
+    "init": with_resources(init.init),
     "scenes": scenes.scenes,
-    "regions": with_device(regions.regions),
+    "regions": with_resources(regions.regions),
     "merge": merge.merge,
     "import": import_features.import_features,
     "fit": fit,
     "convert": convert.convert,
-    "evaluate": with_device(with_precision(with_memory(evaluate.evaluate))),
-    "compare": with_device(with_memory(compare.compare)),
-    "calibrate": with_device(with_memory(calibrate.calibrate)),
-    "ground": with_device(with_precision(with_memory(ground.ground))),
-    "audit": with_device(audit.audit),
-    "label": with_device(with_precision(with_memory(label.label))),
+    "evaluate": with_resources(with_precision(evaluate.evaluate)),
+    "compare": with_resources(compare.compare),
+    "calibrate": with_resources(calibrate.calibrate),
+    "ground": with_resources(with_precision(ground.ground)),
+    "audit": with_resources(audit.audit),
+    "label": with_resources(with_precision(label.label)),
     "export": export.export,
-    "index": with_device(with_precision(with_memory(index.index))),
-    "search": with_device(with_precision(with_memory(search.search))),
-    "studio": with_device(with_precision(with_memory(studio.studio))),
+    "index": with_resources(with_precision(index.index)),
+    "search": with_resources(with_precision(search.search)),
+    "studio": with_resources(with_precision(studio.studio)),
     "cache": cache.cache,
     "doctor": doctor.doctor,
     "cite": cite.cite,

@@ -13,7 +13,7 @@ from unboxed.runtime.memory import MEMORY_VARIABLE, checked_memory
 from unboxed.runtime.precision import PRECISION_VARIABLE, PRECISIONS, checked_precision
 from unboxed.runtime.progress import show
 
-__all__ = ["with_device", "with_memory", "with_precision"]
+__all__ = ["with_memory", "with_precision", "with_resources"]
 
 if TYPE_CHECKING:
     PrecisionName = str
@@ -33,8 +33,8 @@ _PRECISION_HELP = """
     """
 
 
-def with_device(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the option `--device`, which also holds in the processes that it starts.
+def with_resources(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options `--device` and `--memory`, which also hold in the processes that it starts.
 
     Args:
         command: its docstring ends with its arguments.
@@ -44,17 +44,17 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
         if checked_name(device) not in ("auto", "cpu"):
             show(f"Device: {Device(device).describe()}")  # an error before anything else is done
 
-    return _with_option(command, "device", str | None, VARIABLE, check, _DEVICE_HELP)
+    return with_memory(_with_option(command, "device", str | None, VARIABLE, check, _DEVICE_HELP))
 
 
 def with_precision(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the option `--precision`, as `with_device`."""
+    """A command with the option `--precision`, as `with_resources`."""
     kind = PrecisionName | None
     return _with_option(command, "precision", kind, PRECISION_VARIABLE, checked_precision, _PRECISION_HELP)
 
 
 def with_memory(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the option `--memory`, as `with_device`."""
+    """A command with the option `--memory`, as `with_resources`; `fit` has a device of its own."""
     return _with_option(command, "memory", str | None, MEMORY_VARIABLE, checked_memory, _MEMORY_HELP)
 
 

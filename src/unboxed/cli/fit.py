@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from unboxed.cli.device_option import with_memory
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import RegionOptions
 from unboxed.runtime.progress import TrainingProgress, show
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_by_default", "recipe_command", "recipe_commands"]
 
 
+@with_memory
 def fit_by_default(
     settings: OmitArgPrefixes[FitSettings],
     sources: OmitArgPrefixes[RegionOptions] = RegionOptions(),  # noqa: B008, a frozen value
@@ -155,7 +157,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
     )
     summary = (sys.modules[recipe.__module__].__doc__ or name).splitlines()[0]
     command.__doc__ = f"{summary}\n{_RECIPE_ARGUMENTS}"
-    return command
+    return with_memory(command)
 
 
 def recipe_commands() -> dict[str, Callable[..., None]]:
