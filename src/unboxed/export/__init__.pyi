@@ -1,14 +1,15 @@
 from . import coco, csv, huggingface, label_studio, yolo
-from .checking import Precision, checking_order, precision
 from .classes import ClassSet
 from .corrections import CorrectedBox, CorrectedImage, Correction, apply, corrected, undo
 from .corrections_file import CorrectionsFile, read_corrections
 from .exported_model import Exported
 from .label_format import LabelFormat
+from .label_precision import Precision, precision
 from .labelling import Labelled, label_dataset
 from .onnx import export_onnx
 from .options import FORMATS, LabelOptions, SelectionOptions, format_of
 from .review import write_review
+from .review_order import order_for_review
 from .selection import LabelledBox, LabelledImage, Mention, Selection, select_boxes
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "Selection",
     "SelectionOptions",
     "apply",
-    "checking_order",
     "coco",
     "corrected",
     "csv",
@@ -38,6 +38,7 @@ __all__ = [
     "huggingface",
     "label_dataset",
     "label_studio",
+    "order_for_review",
     "precision",
     "read_corrections",
     "select_boxes",

@@ -12,11 +12,11 @@ from unboxed.data.image_addresses import is_address
 from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
 from unboxed.errors import ExportError, ImageError, UnboxedError
-from unboxed.export.checking import precision
 from unboxed.export.corrections import CorrectedImage, corrected
 from unboxed.export.corrections_file import read_corrections
 from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
 from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_precision import precision
 from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.names import BoxNames

@@ -11,10 +11,11 @@ from typing import Literal
 
 from unboxed.errors import ExportError, StudioError
 from unboxed.export import coco, csv
-from unboxed.export.checking import checking_order, precision
 from unboxed.export.corrections import CorrectedBox, CorrectedImage, Correction, corrected
 from unboxed.export.corrections_file import CorrectionsFile
+from unboxed.export.label_precision import precision
 from unboxed.export.labels_file import companion, read_labels
+from unboxed.export.review_order import order_for_review
 from unboxed.export.selection import LabelledImage, Selection
 from unboxed.studio.image_library import ImageLibrary, LibraryImage
 from unboxed.studio.schemas import ImageInfo, LabelBox, LabelChange, LabelEntry, LabelImage, LabelList
@@ -58,7 +59,7 @@ class Corrector:
             raise StudioError(str(error)) from None
         shown = [
             _Shown(image, library.add(known.files[image.name], image.name))
-            for image in map(known.images.__getitem__, checking_order(known.images))
+            for image in map(known.images.__getitem__, order_for_review(known.images))
         ]
         self._images = {one.entry.image_id: one for one in shown}
         self._names = known.names

@@ -1,4 +1,4 @@
-"""The order in which labels are checked, and the precision that is estimated from the checked ones."""
+"""The order in which labelled images are reviewed, and the precision that is estimated from the checked ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.export.checking import CHECKED_IMAGES, checking_order, precision
 from unboxed.export.corrections import CorrectedImage, Correction, apply
+from unboxed.export.label_precision import CHECKED_IMAGES, precision
+from unboxed.export.review_order import order_for_review
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 
 
@@ -27,7 +28,7 @@ def test_uncertain_images_of_different_names_come_first() -> None:
         _image("another name", ("cat", 0.7)),
         _image("empty"),
     ]
-    assert [images[i].name for i in checking_order(images)] == [
+    assert [images[i].name for i in order_for_review(images)] == [
         "doubtful", "another name", "also doubtful", "sure", "empty",
     ]  # fmt: skip
 
@@ -37,8 +38,8 @@ def test_the_order_has_every_image_once_and_those_without_boxes_last(
     boxes: list[list[tuple[str, float | None]]],
 ) -> None:
     images = [_image(str(number), *found) for number, found in enumerate(boxes)]
-    order = checking_order(images)
-    assert sorted(order) == list(range(len(images))) and order == checking_order(images)
+    order = order_for_review(images)
+    assert sorted(order) == list(range(len(images))) and order == order_for_review(images)
     filled = [bool(images[i].boxes) for i in order]
     assert filled == sorted(filled, reverse=True)
 
@@ -49,7 +50,7 @@ def test_the_order_is_that_of_a_search_through_all_images() -> None:
         _image(str(i), *((str(rng.integers(4)), float(rng.uniform(0.5, 1))) for _ in range(rng.integers(1, 4))))
         for i in range(60)
     ]
-    order = checking_order(images)
+    order = order_for_review(images)
     seen: dict[str, int] = {}
     for place, i in enumerate(order):
         worth = {
@@ -79,7 +80,7 @@ def test_the_interval_has_the_true_precision_although_the_doubtful_images_are_ch
         p = rng.uniform(0.5, 1, 250)
         images = [_image(str(i), ("dog", float(certainty))) for i, certainty in enumerate(p)]
         wrong = rng.uniform(size=250) > p
-        first = checking_order(images)[:100]
+        first = order_for_review(images)[:100]
         found = precision(images, _checked([images[i] for i in first], wrong[first]))
         assert found is not None and (found.boxes, found.images) == (100, 100)
         inside += found.low <= 1 - wrong.mean() <= found.high

@@ -1,10 +1,7 @@
-"""Which labelled images to check first, and what the checked ones say about the precision of all boxes."""
+"""The precision of all labelled boxes, estimated from the images that were checked."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +12,11 @@ from unboxed.export.corrections import CorrectedImage
 from unboxed.export.selection import LabelledBox, LabelledImage
 from unboxed.types import Array
 
-__all__ = ["CHECKED_IMAGES", "Precision", "checking_order", "precision"]
+__all__ = ["CHECKED_IMAGES", "Precision", "precision"]
 
 CHECKED_IMAGES = 50
 """Images that are checked before the precision is estimated, unless there are fewer."""
 
-_RANDOM = 5  # every fifth image is a random one
 _STRATA = 5
 _DRAWS = 4000
 
@@ -47,48 +43,6 @@ class Precision:
         return (
             f"precision {value} % ({low} to {high} %) of all boxes, from {self.boxes:,} boxes of {self.images:,} images"
         )
-
-
-def checking_order(images: Sequence[LabelledImage]) -> list[int]:
-    """The indices of the images in the order in which they are worth checking.
-
-    An image is useful if its boxes are uncertain, and if images before it have few boxes of the same names: the sum
-    over its boxes of (1 - |2 p - 1|) / (1 + n), divided by the square root of the number of its boxes. p is the
-    probability of the phrase, and n counts the boxes of the name in the images before it. The most useful image comes
-    next. Every fifth image is a random one instead, so that boxes that seem certain are checked, too. Images without
-    boxes come last. The order is the same every time.
-    """
-    doubts = _doubts(images)
-    seen: Counter[str] = Counter()
-
-    def useful(i: int) -> float:
-        boxes = images[i].boxes
-        worth = sum(doubt / (1 + seen[box.category]) for box, doubt in zip(boxes, doubts[i], strict=True))
-        return worth / len(boxes) ** 0.5 if boxes else -1.0
-
-    queue = [(-useful(i), i) for i in range(len(images))]
-    heapq.heapify(queue)
-    drawn = sorted(
-        (i for i in range(len(images)) if images[i].boxes), key=lambda i: _hash(images[i].name), reverse=True
-    )
-    order: list[int] = []
-    taken: set[int] = set()
-    while queue:
-        while drawn and drawn[-1] in taken:
-            drawn.pop()
-        if drawn and len(order) % _RANDOM == _RANDOM - 1:
-            i = drawn.pop()
-        else:
-            worth, i = heapq.heappop(queue)
-            if i in taken:
-                continue
-            if (now := -useful(i)) > worth:  # images only become less useful: one that has not is the best one
-                heapq.heappush(queue, (now, i))
-                continue
-        taken.add(i)
-        order.append(i)
-        seen.update(box.category for box in images[i].boxes)
-    return order
 
 
 def precision(images: Sequence[LabelledImage], states: Mapping[str, CorrectedImage]) -> Precision | None:
@@ -137,20 +91,3 @@ def _array(box: LabelledBox) -> Array:
 
 def _certainty(box: LabelledBox) -> float:
     return box.score if box.confidence is None else box.confidence
-
-
-def _doubts(images: Sequence[LabelledImage]) -> list[list[float]]:
-    """1 - |2 p - 1| of each box; without a probability, p is 1/2 + 1/2 times the share of boxes with a lower score."""
-    scores = np.sort([box.score for image in images for box in image.boxes if box.confidence is None])
-
-    def doubt(box: LabelledBox) -> float:
-        p = box.confidence
-        if p is None:
-            p = 0.5 + 0.5 * float(np.searchsorted(scores, box.score)) / len(scores)
-        return 1 - abs(2 * p - 1)
-
-    return [[doubt(box) for box in image.boxes] for image in images]
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()

@@ -1,8 +1,7 @@
-"""`unboxed fit`, `evaluate` and `compare`: what they print and pass on."""
+"""`unboxed fit`: what it passes on and prints."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import unboxed
 import unboxed.experiments.comparison
 import unboxed.training.auto
 from unboxed.cli import main
-from unboxed.cli.compare import _is_drawn
-from unboxed.data.dataset import load_dataset
 from unboxed.regions.settings import RegionSettings
 from unboxed.training.options import FitSettings
 
@@ -65,40 +62,3 @@ def test_the_options_of_regions_are_those_of_the_run(
     with pytest.raises(SystemExit):
         main([*given, "--out", str(tmp_path / "other"), "--regions", str(run / "store")])
     assert "has its regions already" in capsys.readouterr().err
-
-
-def test_evaluate_prints_a_table_for_gold_boxes_and_the_report(
-    tiny_run: Path, tiny_world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = shutil.copytree(tiny_run, tmp_path / "run")
-    data, _ = tiny_world
-    main(["evaluate", str(run), "--data", str(data), "--split", "test", "--no-retrieval"])
-    printed = capsys.readouterr()
-    assert "pointing_any" in printed.out
-    assert printed.err.splitlines()[-1] == f"Report: {run / 'report-test.html'}"
-
-
-def test_evaluate_without_gold_boxes_prints_retrieval_only(
-    tiny_run: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["evaluate", str(tiny_run), "--data", str(tiny_dataset)])
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "rsum" in printed.err
-    assert "Report:" not in printed.err
-
-
-def test_compare_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(
-        unboxed.experiments.comparison, "compare", lambda settings, show, is_drawn: given.append(settings)
-    )
-    main(["compare", "--data", "a.toml", "b.toml", "--out", "out", "--recipes", "ckd --distillation 3", "--seeds", "2"])
-    (settings,) = given
-    assert list(settings.data) == [Path("a.toml"), Path("b.toml")]
-    assert (settings.recipes, settings.seeds) == (("ckd --distillation 3",), 2)
-
-
-def test_datasets_of_scenes_are_recognized_by_their_detector(tiny_dataset: Path, tiny_world: tuple[Path, Path]) -> None:
-    assert _is_drawn(load_dataset(tiny_world[0]))
-    assert not _is_drawn(load_dataset(tiny_dataset))
