@@ -38,6 +38,8 @@ def _stored(folder: Path, *names: str) -> Path:
         ("000000000009.jpg", "val2014/COCO_val2014_000000000009.jpg"),
         ("9", "000000000009.jpg"),
         (" a.jpg ", "a.jpg"),
+        ("my+red_dog.jpg", "my red dog.jpg"),
+        ("/data/upload/1/8f2b1c3d-a.jpg", "a.jpg"),
     ],
 )
 def test_a_name_finds_the_file_that_it_means(name: str, file: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -76,10 +77,17 @@ def test_a_table_of_absolute_paths_is_surveyed_without_its_folder(
 
 
 def test_what_cannot_be_surveyed_or_written(folder: Path) -> None:
-    with pytest.raises(
-        DatasetError, match=r"neither a folder nor a table of captions .*; `unboxed fit --data .* reads"
-    ):
-        survey_folder(folder / "images" / "1.jpg")
+    for name, message in {
+        "images/1.jpg": r"1\.jpg is no table of captions .*; name the folder of the images",
+        "a.zip": r"a\.zip is no table of captions .*; unpack it",
+        "a.toml": r"a\.toml needs no survey; `unboxed fit --data .* reads it as it is",
+    }.items():
+        (folder / name).touch()
+        with pytest.raises(DatasetError, match=message):
+            survey_folder(folder / name)
+    os.mkfifo(folder / "pipe.csv")
+    with pytest.raises(DatasetError, match=r"pipe\.csv is a pipe, a socket or a device, and no file; save"):
+        survey_folder(folder / "pipe.csv")
     with pytest.raises(DatasetError, match="does not exist; name the folder that holds your images"):
         survey_folder(folder / "gone")
     survey = survey_folder(folder)
@@ -96,3 +104,8 @@ def test_init_reads_images_of_coco_with_captions(shared_data: Path, tmp_path: Pa
     main(["init", str(shared_data / "data" / "coco_small"), "--out", str(tmp_path / "coco.toml"), "--no-measure"])
     dataset = load_dataset(tmp_path / "coco.toml")
     assert sum(len(dataset.split(name).examples) for name in dataset.split_names) == 159
+
+
+def test_images_at_addresses_are_surveyed_without_opening_them(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("a dog\thttp://example.invalid/1.jpg\na cat\thttp://example.invalid/2.jpg\n")
+    assert sum(survey_folder(tmp_path / "a.tsv").split_counts.values()) == 2

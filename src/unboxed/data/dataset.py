@@ -28,10 +28,11 @@ from unboxed.data.image_search import ImageFolder, ImageSearch
 from unboxed.data.images import without_suffix
 from unboxed.data.readers.archives import ArchiveReader, names_archives
 from unboxed.data.readers.base import Key, Reader
-from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with
+from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with, no_table
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, ImageError
 from unboxed.runtime.confinement import is_file_name
+from unboxed.runtime.progress import counted
 from unboxed.runtime.urls import refuse_url, url_of
 from unboxed.types import Example
 
@@ -39,6 +40,8 @@ __all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
 
 COMMON_KEYS = ("format", "name", "images", "exclude", "regions")
 """The keys of all formats."""
+
+_LONGEST_NAME = 100  # characters of a name in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,18 +198,19 @@ class Dataset:
     def _no_images(self, split: str, search: ImageSearch) -> str:
         if self.images is None:
             return f"Split {split!r} of {self.path} has no images; check its list, and `exclude`."
+        reasons = list(search.unreadable.values())
+        if reasons and not search.missing:
+            return f"Split {split!r} lists {counted(len(reasons), 'image')}, and none of them can be read: {reasons[0]}"
         unusable = [*search.missing, *search.unreadable]
         hint = next((f" ({hint})" for hint in search.hints.values()), "")
-        such_as = f", such as {', '.join(unusable[:3])}{hint}" if unusable else ""
+        such_as = f", such as {', '.join(map(_shortened, unusable[:3]))}{hint}" if unusable else ""
         fix = (
             f"`images` of {self.path} names the folder that holds them."
             if self.path.suffix == ".toml"
             else "keep the captions in the folder of the images, or let `images` of a TOML file name it."
         )
-        return (
-            f"Split {split!r} lists {len(search.found) + len(unusable)} images, and none of them is stored in "
-            f"{self.images}{such_as}; {fix}"
-        )
+        listed = counted(len(search.found) + len(unusable), "image")
+        return f"Split {split!r} lists {listed}, and none of them is stored in {self.images}{such_as}; {fix}"
 
 
 def load_dataset(path: str | Path) -> Dataset:
@@ -227,13 +231,17 @@ def load_dataset(path: str | Path) -> Dataset:
         return Dataset(path, path.resolve().name, TableReader, found.images, {"annotations": found.captions})
     if path.is_dir():
         path = path / "data.toml"
-    if not path.is_file():
+    if not path.exists():
         raise DatasetError(
             f"{path} does not exist; name a dataset's TOML file, a table of captions "
             f"({', '.join(TABLE_SUFFIXES)}), or a folder."
         )
+    if not path.is_file():
+        raise DatasetError(f"{path} is a pipe, a socket or a device, and no file; save the captions in a file.")
     if path.suffix.lower() in TABLE_SUFFIXES:
         return Dataset(path, path.stem, TableReader, folder_with(path.parent, path), {"annotations": path})
+    if path.suffix.lower() != ".toml":
+        raise DatasetError(no_table(path))
     return _DatasetFile(path).dataset()
 
 
@@ -341,6 +349,10 @@ class _DatasetFile:
                 f"correct `{prefix}{key}` (paths are relative to the file)."
             )
         return path
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
 
 
 def _expected_one_of(name: str, known: Iterable[str]) -> str:

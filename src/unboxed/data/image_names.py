@@ -1,8 +1,9 @@
 """Finds the file that a name in a table means, where no file has exactly this name.
 
 Tables come from other programs and systems: `train\\0001.jpg`, `C:\\photos\\a.jpg`, `a.JPG` for `a.jpg`, `a.jpg` for
-`a.jpeg`, `caf%C3%A9.jpg`, other Unicode forms, `COCO_train2014_000000000009.jpg` or `9` for `000000000009.jpg`, and
-images that lie in several folders. A name is matched only where one file is meant; otherwise a hint names the files.
+`a.jpeg`, `caf%C3%A9.jpg`, other Unicode forms, `a+b.jpg` for `a b.jpg`, `8f2b1c3d-a.jpg` for `a.jpg`,
+`COCO_train2014_000000000009.jpg` or `9` for `000000000009.jpg`, and images that lie in several folders. A name is
+matched only where one file is meant; otherwise a hint names the files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ __all__ = ["ImageNames", "spellings"]
 _FAMILIES = ((".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg"), (".tif", ".tiff"), (".heic", ".heif", ".hif"))
 _FAMILY = {suffix: family[0] for family in _FAMILIES for suffix in family}
 _COCO = re.compile(r"^coco_(train|val|test)\d{4}_(?=\d{12}$)")
+_UPLOAD = re.compile(r"^[\da-f]{8}-(?=.)")  # what Label Studio puts before the names of uploaded files
+_BETWEEN = re.compile(r"[\s_+-]+")  # words of a name
 _SPLIT = re.compile(r"(?:^|[^a-z])(train|val|test)(?![a-z])")
 _NEAR = 0.8  # similarity of names with the same digits
 _PART = 0.3  # and of a name and a part of it
@@ -134,7 +137,7 @@ def _digits(stem: str) -> str:
 
 
 def _key(name: str) -> str:
-    stem = _COCO.sub("", _stem(name))
+    stem = _BETWEEN.sub(" ", _UPLOAD.sub("", _COCO.sub("", _stem(name))))
     return (stem.lstrip("0") or "0") if stem.isascii() and stem.isdigit() else stem
 
 

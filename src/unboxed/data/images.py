@@ -243,6 +243,8 @@ def _not_an_image(source: Path | BytesIO, name: str, size: int) -> str:
         )
     if "AVIF" not in _decoders() and is_avif:
         return f"{name} is an AVIF image, which needs Pillow 11.3 or newer; upgrade it, or convert the image to JPEG."
+    if data.startswith(b"version https://git-lfs"):
+        return f"{name} is a pointer of Git LFS in place of the image; fetch the images with `git lfs pull`."
     found = "is empty" if size == 0 else f"({size:,} bytes) is not an image, or its first bytes are damaged"
     return f"{name} {found}; expected {', '.join(FORMATS)}. Convert it or fetch it again."
 

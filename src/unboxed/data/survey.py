@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split, load_dataset
+from unboxed.data.image_addresses import is_address
 from unboxed.data.image_files import FolderImages, left_out_lines, list_folder, some_of
 from unboxed.data.image_search import name_in
-from unboxed.data.readers.caption_files import TABLE_SUFFIXES, CaptionFolder, find_captions
+from unboxed.data.readers.archives import names_archives
+from unboxed.data.readers.caption_files import CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.runtime.locks import write_locked
@@ -149,11 +151,8 @@ def _found(data: Path) -> tuple[Dataset, CaptionFolder]:
     if data.is_dir():
         found = find_captions(data)
         return Dataset(data, data.name, TableReader, found.images, {"annotations": found.captions}), found
-    if data.is_file() and data.suffix.lower() not in TABLE_SUFFIXES:
-        raise DatasetError(
-            f"{data} is neither a folder nor a table of captions ({', '.join(TABLE_SUFFIXES)}); `unboxed fit --data "
-            f"{data} --out run` reads dataset files and archives as they are."
-        )
+    if data.suffix.lower() == ".toml" or names_archives(data):
+        raise DatasetError(f"{data} needs no survey; `unboxed fit --data {data} --out run` reads it as it is.")
     refuse_url(data, "A folder or table", DatasetError)
     if not data.exists():
         raise DatasetError(f"{data} does not exist; name the folder that holds your images, or a table of captions.")
@@ -189,7 +188,8 @@ def _duplicates(examples: list[Example]) -> dict[str, str]:
     """Image -> the first image with the same bytes. Only files of equal size are read."""
     of_size: dict[int, list[Example]] = {}
     for example in examples:
-        of_size.setdefault(example.path.stat().st_size, []).append(example)
+        if not is_address(example.path):
+            of_size.setdefault(example.path.stat().st_size, []).append(example)
     duplicates = {}
     for group in of_size.values():
         first: dict[bytes, str] = {}

@@ -138,6 +138,16 @@ def _splits(dataset: Dataset) -> dict[str, dict[str, list[str]]]:
             "validation/metadata.csv": "file_name,text\n1.jpg,a cat\n",
         },
         {"train/1.txt": "a dog", "validation/1.txt": "a cat"},
+        {"texts/train/1.txt": "a dog", "texts/validation/1.txt": "a cat"},
+        {"list.csv": "image,caption,subset\ntrain/1.jpg,a dog,Training\nvalidation/1.jpg,a cat,eval\n"},
+        {
+            "list.json": json.dumps(
+                {
+                    "train": [{"image": "train/1.jpg", "caption": "a dog"}],
+                    "validation": [{"image": "validation/1.jpg", "caption": "a cat"}],
+                }
+            )
+        },
         {"train.csv": "image,caption\ntrain/1.jpg,a dog\n", "valid.csv": "image,caption\nvalidation/1.jpg,a cat\n"},
         {
             "captions.json": json.dumps(
@@ -152,6 +162,7 @@ def _splits(dataset: Dataset) -> dict[str, dict[str, list[str]]]:
 def test_the_splits_of_folders_and_tables(files: dict[str, str], tmp_path: Path) -> None:
     folder = _images(tmp_path, "train/1.jpg", "validation/1.jpg")
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     assert _splits(load_dataset(folder)) == {
         "train": {"train/1.jpg": ["a dog"]},
@@ -187,15 +198,57 @@ def test_other_files_beside_a_table_are_not_taken_for_tables(tmp_path: Path) -> 
 def test_what_is_not_read_is_named_with_the_fix(tmp_path: Path) -> None:
     folder = _images(tmp_path, "1.jpg", "2.jpg")
     for name, message in {
-        "a.csv": r"a\.csv:1: expected one column 'image', found: bild, text\. Name it in the first line",
+        "a.csv": r"a\.csv:1: expected one column 'image', found: bild, wort\. Name it in the first line",
         "b.xlsx": r"b\.xlsx is not read; save the sheet as CSV",
         "c.zip": r"c\.zip is not read; unpack it",
         "d.jsonl": r"d\.jsonl:1: not JSON",
+        "e.pkl": r"e\.pkl is not read; save it as JSON, because reading a pickle can run any code",
+        "captions.txt": r"captions\.txt:1: expected one column 'image'",
     }.items():
-        (folder / name).write_text("bild,text\n1.jpg,a dog\n")
+        (folder / name).write_text("bild,wort\n1.jpg,dog\n")
         with pytest.raises(DatasetError, match=rf"holds 2 images and no captions; .*{message}"):
             load_dataset(folder)
         (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0 0.5 0.5 0.1 0.1\n", "hold no captions, such as .*1.txt; write one a line. Numbers"),
+        ("Car 0.00 0 -1.57 614.2 181.8\n", "hold no captions"),
+        ("[/EN#1/people A man] sits .\n", "is of Flickr30K Entities; name a TOML file"),
+    ],
+)
+def test_annotations_of_other_tools_are_not_taken_for_captions(content: str, message: str, tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
+    for name in ("1.txt", "2.txt"):
+        (folder / name).write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(folder).split("train")
+
+
+@pytest.mark.parametrize("key", ["conversations", "data", "regions"])
+def test_json_of_other_tools_is_refused_with_what_it_has(key: str, tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg")
+    (folder / "a.json").write_text(json.dumps([{"image": "1.jpg", key: [{"value": "a dog"}]}]))
+    with pytest.raises(DatasetError, match=f"its objects have 'image, {key}'; expected such as"):
+        load_dataset(folder / "a.json")
+
+
+def test_ids_are_whole_numbers_however_they_are_written(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "000000000009.jpg", "000000000010.jpg")
+    (folder / "a.csv").write_text("image_id,caption\n9.0,a dog\n10,a cat\n")
+    images = [{"id": 9.0, "file_name": "000000000009.jpg"}, {"id": "10", "file_name": "000000000010.jpg"}]
+    texts = [
+        {"image_id": 9, "caption": "a dog"},
+        {"image_id": 10, "caption": "a cat"},
+        {"image_id": 11, "caption": "x"},
+    ]
+    (folder / "b.json").write_text(json.dumps({"images": images, "annotations": texts}))
+    for name in ("a.csv", "b.json"):
+        found = _captions(load_dataset(folder / name))
+        assert sorted(found.values()) == [["a cat"], ["a dog"]]
+    assert load_dataset(folder / "b.json").notes == (f"Left out: 1 row without an image ({folder / 'b.json'}, row 3)",)
 
 
 def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:

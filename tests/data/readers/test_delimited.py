@@ -35,6 +35,13 @@ def _captions(file: Path) -> dict[str, list[str]]:
         ("a.tsv", "image\tcaption\n1.jpg\tA dog, in red, runs.\n2.jpg\tA cat.\n2.jpg\tTwo cats.\n"),
         ("a.tsv", "A dog, in red, runs.\t1.jpg\nA cat.\t2.jpg\nTwo cats.\t2.jpg\n"),
         ("a.token.txt", "1.jpg#0\tA dog, in red, runs.\n2.jpg#0\tA cat.\n2.jpg#1\tTwo cats.\n"),
+        ("a.csv", "'image','caption'\n'1.jpg','A dog, in red, runs.'\n'2.jpg','A cat.'\n'2.jpg','Two cats.'\n"),
+        ("a.csv", 'image,caption\n1.jpg,"A dog, in red, runs.",\n2.jpg,A cat.,\n2.jpg,Two cats.,,\n'),
+        ("a.csv", 'imagePath,Alt-Text\n1.jpg,"A dog, in red, runs."\n2.jpg,A cat.\n2.jpg,Two cats.\n'),
+        (
+            "a.csv",
+            "img,captions\n1.jpg,A dog&#44; in red&comma; runs.\n2.jpg,['A cat.'\n 'Two cats.']\n".replace("\n ", " "),
+        ),
         (
             "a.csv",
             "image_name| number| comment\n1.jpg| 0| A dog, in red, runs.\n2.jpg| 0| A cat.\n2.jpg| 1| Two cats.\n",
@@ -127,3 +134,19 @@ def test_no_encoding_is_guessed_for_other_scripts(caption: str, encoding: str, t
     (tmp_path / "a.csv").write_bytes(f"image,caption\n000001.jpg,{caption}\n".encode(encoding))
     with pytest.raises(DatasetError, match=r"a\.csv is not UTF-8 text \(byte 2\d, line 2\); save it as UTF-8"):
         decode_file(tmp_path / "a.csv")
+
+
+def test_columns_of_other_names_are_found_by_what_they_hold(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("id;Bild;Beschreibung\n7;1.jpg;A dog, in red, runs.\n8;2.jpg;A cat sits there.\n")
+    assert _captions(file) == {"1.jpg": ["A dog, in red, runs."], "2.jpg": ["A cat sits there."]}
+    (note,) = read_table(file).notes
+    assert note.endswith("the column 'Bild' is read as the names of images, and 'Beschreibung' as captions.")
+    file.write_text("Bild;eins;zwei\n1.jpg;A dog runs away.;A cat sits there.\n")  # either may be meant
+    with pytest.raises(DatasetError, match="expected one column 'image', found: Bild, eins, zwei"):
+        read_table(file)
+
+
+def test_quotes_in_quotes_as_databases_write_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('image,caption\n1.jpg,"A sign says \\"stop\\", twice."\n2.jpg,A \\ sign.\n')
+    assert _captions(tmp_path / "a.csv") == {"1.jpg": ['A sign says "stop", twice.'], "2.jpg": ["A  sign."]}

@@ -81,6 +81,16 @@ def test_images_may_be_bytes_or_files_and_captions_texts_or_objects(tmp_path: Pa
     assert example.path == tmp_path / "a.PNG"  # a column of names makes it a table
 
 
+def test_captions_in_lists_of_objects_and_objects_of_lists_and_splits_of_partitions(tmp_path: Path) -> None:
+    _write(tmp_path / "split=train", [{"image": _png("red"), "captions": [{"text": "a dog"}, {"text": "one dog"}]}])
+    _write(
+        tmp_path / "split=test", [{"image": _png("blue"), "sentences": {"raw": ["a cat", "two cats"], "id": [1, 2]}}]
+    )
+    dataset = load_dataset(tmp_path)
+    found = {name: [c.text for c in dataset.split(name).examples[0].captions] for name in dataset.split_names}
+    assert found == {"train": ["a dog", "one dog"], "test": ["a cat", "two cats"]}
+
+
 def test_columns_of_captions_and_splits_and_rows_without_an_image(tmp_path: Path) -> None:
     rows = [
         {"image": _image("red"), "caption_0": "a dog", "caption_1": "one dog", "split": "train"},

@@ -50,6 +50,16 @@ def test_samples_have_their_captions_in_text_or_json(tmp_path: Path) -> None:
     assert _captions(tmp_path) == {"train": wanted, "val": wanted}
 
 
+def test_images_and_texts_of_a_tar_may_lie_apart(tmp_path: Path) -> None:
+    members = {"1.jpg": _jpeg(1), "2.jpg": _jpeg(2), "1.txt": b"a dog", "2.json": b'["a cat", "two cats"]'}
+    _tar(tmp_path / "train-0.tar", members)
+    found = _captions(tmp_path)
+    assert sorted(captions for of_split in found.values() for captions in of_split) == [
+        ["a cat", "two cats"],
+        ["a dog"],
+    ]
+
+
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     members = {
         "1.jpg": _jpeg(1),

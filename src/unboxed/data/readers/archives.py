@@ -86,7 +86,7 @@ class ArchiveReader(Reader):
         file_of: dict[str, Path] = {}
         for file, image, path, captions in self._images():
             name = next(name for name in _names(file, image) if name not in found)
-            texts = texts_of(captions if isinstance(captions, list) else [captions])
+            texts = texts_of(captions)
             if not texts:
                 bare.append(name)
             elif name not in self.folder.exclude:

@@ -19,16 +19,19 @@ from unboxed.data.readers.text_beside import SIDECARS, rows_of_text_files, text_
 from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
 
-__all__ = ["TABLE_SUFFIXES", "CaptionFolder", "find_captions", "folder_with", "table_rows"]
+__all__ = ["TABLE_SUFFIXES", "CaptionFolder", "find_captions", "folder_with", "no_table", "table_rows"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".psv", ".tab", ".token", ".parquet")
 """Suffixes of tables of captions. What is in the file decides how it is read."""
 
 _JSON = (".jsonl", ".ndjson", ".json")
 _USUAL = ("captions", "metadata", "annotations", "data")
-_PACKED = {
+_OTHERS = {
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV"),
     **dict.fromkeys((".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"), "unpack it"),
+    **dict.fromkeys((".pkl", ".pickle", ".p"), "save it as JSON, because reading a pickle can run any code"),
+    **dict.fromkeys((".xml", ".yaml", ".yml"), "write the captions as CSV or JSON"),
+    **dict.fromkeys(IMAGE_SUFFIXES, "name the folder of the images"),
 }
 _IMAGE_FOLDER = re.compile(r"im(age|g)|pho?to|pic|jpe?g|png|train|val|test|data", re.IGNORECASE)
 _BOXES = ",x1,y1,x2,y2,"  # columns of the tables that `unboxed label` writes
@@ -147,17 +150,20 @@ class _Table:
 def _file_rows(path: Path, notes: list[str] | None = None) -> Iterator[Row]:
     kind = path.suffix.lower()
     if kind not in TABLE_SUFFIXES:
-        raise DatasetError(
-            f"{path} is no table of captions; expected a name that ends in {', '.join(TABLE_SUFFIXES[:-1])} or "
-            f"{TABLE_SUFFIXES[-1]}{f'; {_PACKED[kind]}' if kind in _PACKED else ''}."
-        )
+        raise DatasetError(no_table(path))
     if kind == ".parquet":
         return _parquet_rows(path)
     text, note = decode_file(path)
     if note and notes is not None:
         notes.append(note)
     is_json = kind in _JSON or (text.lstrip()[:1] in ("{", "[") and not is_delimited(text))
-    return json_rows(text, path) if is_json else delimited_rows(text, path)
+    return json_rows(text, path) if is_json else delimited_rows(text, path, notes)
+
+
+def no_table(path: Path) -> str:
+    """A message about a file whose name is not that of a table, with what to do about it."""
+    fix = _OTHERS.get(path.suffix.lower(), "write the captions into a table")
+    return f"{path} is no table of captions ({', '.join(TABLE_SUFFIXES)}), and no dataset file (.toml); {fix}."
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -243,8 +249,10 @@ def _subfolders(folder: Path) -> list[Path]:
 def _nothing_found(folder: Path) -> str:
     count = len(image_files(folder))
     below = [parent / name for parent, names in walk(folder) for name in names]
-    others = [file for file in below if _may_be_table(file, set()) and file.suffix != ".txt"]
-    others += [file for file in below if file.suffix.lower() in _PACKED]
+    others = [
+        file for file in below if _may_be_table(file, set()) and (file.suffix != ".txt" or file.stem.lower() in _USUAL)
+    ]
+    others += [file for file in below if file.suffix.lower() in _OTHERS and file.suffix.lower() not in IMAGE_SUFFIXES]
     problems = "".join(f" {problem}" for file in others[:_NAMED] if (problem := _problem(file)))
     if not count:
         return (
@@ -259,7 +267,7 @@ def _nothing_found(folder: Path) -> str:
 
 def _problem(file: Path) -> str:
     """Why a file is no table of captions."""
-    if fix := _PACKED.get(file.suffix.lower()):
+    if fix := _OTHERS.get(file.suffix.lower()):
         return f"{file} is not read; {fix}."
     try:
         next(_file_rows(file), None)

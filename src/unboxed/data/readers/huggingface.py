@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.data.images import SUFFIXES
-from unboxed.data.readers.base import has_words
 from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
-from unboxed.data.readers.rows import CAPTION_COLUMNS, caption_columns, column_of, split_named
+from unboxed.data.readers.rows import CAPTION_COLUMNS, caption_columns, column_of, split_named, texts_in
 from unboxed.data.readers.webdataset import is_webdataset, tar_rows
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
@@ -39,8 +38,8 @@ __all__ = [
 UNPACKED = "unboxed"
 """The folder in a dataset's folder into which its files are unpacked."""
 
-_FIRST = re.compile(r"(?:^|/)(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
-_ANYWHERE = re.compile(r"(?:^|[/._-])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
+_FIRST = re.compile(r"(?:^|[/=])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
+_ANYWHERE = re.compile(r"(?:^|[/._=-])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
 
 
 def dataset_files(folder: Path) -> list[Path]:
@@ -51,7 +50,9 @@ def dataset_files(folder: Path) -> list[Path]:
     """
     files = sorted(Path(parent) / name for parent, name in _below(folder))
     for suffix, holds_images in ((".parquet", _has_images), (".arrow", None), (".tar", is_webdataset)):
-        found = [file for file in files if file.suffix == suffix and (holds_images is None or holds_images(file))]
+        found = [
+            file for file in files if file.suffix.lower() == suffix and (holds_images is None or holds_images(file))
+        ]
         if found:
             return found
     return []
@@ -136,7 +137,7 @@ def _unpack(folder: Path, files: list[Path], out: Path) -> None:
     problem = None
     with (out / "captions.jsonl").open("w", encoding="utf-8", errors="backslashreplace") as lines:
         for file in files:
-            for row in tar_rows(file) if file.suffix == ".tar" else _rows(file):
+            for row in tar_rows(file) if file.suffix.lower() == ".tar" else _rows(file):
                 name = None
                 split = row["split"] or (splits[file] or "train" if several else None)
                 try:
@@ -158,7 +159,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     for row in columnar_rows(file, [image, *captions, *split]):
         yield {
             "image": row[image],
-            "captions": [text for name in captions for text in _listed(row[name])],
+            "captions": [row[name] for name in captions],
             "split": next((split_named(row[name], f"{file}") for name in split), None),
         }
 
@@ -173,7 +174,7 @@ def cells_of_images(file: Path) -> Iterator[tuple[str, list[Any]]]:
     for row in columnar_rows(file, [image, *captions]):
         cell = row[image]
         path = cell.get("path") if isinstance(cell, dict) else None
-        yield Path(path).name if path else "", [text for name in captions for text in _listed(row[name])]
+        yield Path(path).name if path else "", [row[name] for name in captions]
 
 
 def _columns(file: Path) -> tuple[str, list[str], list[str]]:
@@ -211,11 +212,9 @@ def _image(cell: Any, file: Path, folder: Path) -> tuple[bytes, str]:
     return content, suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
 
 
-def texts_of(cell: list[Any]) -> list[str]:
-    """The captions among texts and objects with a text under `raw`."""
-    texts = [item.get("raw") if isinstance(item, dict) else item for item in cell]
-    return [text for text in texts if isinstance(text, str) and has_words(text)]
-
-
-def _listed(cell: Any) -> list[Any]:
-    return cell if isinstance(cell, list) else [cell]
+def texts_of(cell: Any) -> list[str]:
+    """The captions of a cell; none of one that holds other things, as a dataset from elsewhere may do."""
+    try:
+        return texts_in(cell, "")
+    except DatasetError:
+        return []

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unboxed.data.readers.rows import IMAGE_COLUMNS, Row, caption_columns, column_of, row_of
+from unboxed.data.readers.rows import (
+    IMAGE_COLUMNS,
+    Row,
+    brief,
+    caption_columns,
+    column_of,
+    is_split,
+    row_of,
+    whole_number,
+)
 from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["json_rows"]
@@ -22,18 +31,32 @@ def json_rows(text: str, path: Path) -> Iterator[Row]:
     Raises:
         DatasetError: not JSON, or no captions of images.
     """
+    keys: list[str] = []  # of a row without an image or a caption, as long as no row has both
+    has_both = False
+    for content, where in _contents(text, path):
+        row = _row(content, where)
+        if row.image and row.captions:
+            has_both = True
+        elif not has_both and isinstance(content, dict):
+            keys = keys or list(map(str, content))
+        yield row
+    if keys and not has_both:
+        raise DatasetError(f"{path}: its objects have {brief(', '.join(keys))}; expected such as {_EXAMPLE}.")
+
+
+def _contents(text: str, path: Path) -> Iterator[tuple[Any, str]]:
+    """The content of each row, and where it is."""
     if _is_json_lines(text, path):
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield _row(_json(line, where, "write one object per line"), where)
+                yield _json(line, where, "write one object per line"), where
         return
-    content = _json(text, str(path), "expected a list of objects")
-    rows = _listed(content, path)
+    rows = _listed(_json(text, str(path), "expected a list of objects"), path)
     if not isinstance(rows, list):
         raise DatasetError(f"{path}: expected a list of objects such as {_EXAMPLE}.")
     for number, row in enumerate(rows, start=1):
-        yield _row(row, f"{path}, row {number}")
+        yield row, f"{path}, row {number}"
 
 
 def _is_json_lines(text: str, path: Path) -> bool:
@@ -55,6 +78,9 @@ def _listed(content: Any, path: Path) -> Any:
         return content
     if isinstance(content.get("images"), list) and isinstance(content.get("annotations"), list):
         return _coco_rows(content, path)
+    of_splits = {name: rows for name, rows in content.items() if is_split(name) and _are_objects(rows)}
+    if of_splits and len(of_splits) == len(content):
+        return [{**row, "split": name} for name, rows in of_splits.items() for row in rows]
     for key in _LISTS:
         if isinstance(content.get(key), list) and content[key] and isinstance(content[key][0], dict):
             return content[key]
@@ -85,9 +111,10 @@ def _column_rows(content: Mapping[str, Any], path: Path) -> list[dict[str, Any]]
 def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
     """COCO's captions joined with the names of their images."""
     try:
-        names = {str(image["id"]): image["file_name"] for image in content["images"]}
+        names = {whole_number(image["id"]): image["file_name"] for image in content["images"]}
         return [
-            {"image": names[str(entry["image_id"])], "caption": entry["caption"]} for entry in content["annotations"]
+            {"image": names.get(whole_number(entry["image_id"])), "caption": entry["caption"]}
+            for entry in content["annotations"]
         ]
     except (KeyError, TypeError) as error:
         lacking = f"{error} is missing" if isinstance(error, KeyError) else str(error)
@@ -95,6 +122,10 @@ def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
             f"{path} has `images` and `annotations`, and they are not those of COCO's captions ({lacking}); "
             "expected captions_….json."
         ) from None
+
+
+def _are_objects(rows: Any) -> bool:
+    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
 
 
 def _row(row: Any, where: str) -> Row:

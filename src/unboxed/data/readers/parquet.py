@@ -39,7 +39,7 @@ def columnar_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, An
     _, opened = _opened(file)
     names = list(dict.fromkeys(columns))
     try:
-        for batch in opened.iter_batches(batch_size=64, columns=names) if file.suffix == ".parquet" else opened:
+        for batch in opened.iter_batches(batch_size=64, columns=names) if file.suffix.lower() == ".parquet" else opened:
             batch.validate(full=True)  # lengths and offsets beyond the file would end the process
             for i in range(batch.num_rows):
                 yield {name: batch.column(name)[i].as_py() for name in names}
@@ -57,7 +57,7 @@ def _opened(file: Path) -> tuple[Any, Any]:
             f'{file} needs the extra "parquet": pip install "unboxed[parquet]". CSV and JSONL work without it.'
         ) from None
     try:
-        if file.suffix == ".parquet":
+        if file.suffix.lower() == ".parquet":
             table = pyarrow.parquet.ParquetFile(open_location(file) if is_url(file) else file)
             schema, opened = table.schema_arrow, table
         else:

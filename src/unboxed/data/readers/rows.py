@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import json
 import posixpath
 import re
@@ -18,22 +19,27 @@ __all__ = [
     "CAPTION_COLUMNS",
     "IMAGE_COLUMNS",
     "Row",
+    "brief",
     "caption_columns",
     "column_of",
     "file_name",
+    "is_split",
     "row_of",
     "split_named",
+    "texts_in",
+    "whole_number",
 ]
 
 IMAGE_COLUMNS = (
     "image", "file_name", "filename", "image_name", "image_file", "image_filename", "image_path", "file_path",
     "filepath", "images", "img", "img_name", "img_path", "photo", "picture", "file", "path", "image_id", "photo_id",
+    "img_id", "src", "image_url", "img_url", "fname", "basename",
 )  # fmt: skip
 """The names of the column of images, the first one that a table has counts."""
 
 CAPTION_COLUMNS = (
     "caption", "captions", "sentences", "sentence", "text", "txt", "title", "comment", "description", "raw", "alt_text",
-    "alt", "prompt",
+    "alt", "prompt", "annotation",
 )  # fmt: skip
 """The names of the column of captions, the first one that a table has counts."""
 
@@ -45,8 +51,16 @@ _SPLITS = {
     "validation": "val",
     "valid": "val",
     "dev": "val",
+    "eval": "val",
     "testing": "test",
+    **{name: name for name in ("train", "val", "test")},
 }
+_SPLIT_COLUMNS = ("subset", "set", "partition", "fold")  # besides `split`; they may mean other things
+_WHOLE = re.compile(r"(\d+)\.0+")  # an id that a column with gaps turned into a fraction
+_ENTITY = re.compile(r"&(?:#\d{2,6}|#[xX][\da-fA-F]{2,5}|[a-zA-Z]{2,8}\d{0,2});")  # of a caption from a web page
+_NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")  # between the items of an array that NumPy printed
+_BRIEF = 60  # characters
+_DEEPEST = 3  # lists and objects around a caption
 _NO_TEXT = ("nan", "none", "null", "n/a", "#n/a", "<na>")  # what programs write for a missing value
 
 
@@ -71,8 +85,9 @@ class Row:
 
 @lru_cache(maxsize=4096)
 def column_of(name: Any) -> str:
-    """A column's name as it is compared: `Image Name` -> `image_name`."""
-    return re.sub(r"[\s-]+", "_", str(name).strip().strip("\"'").lower())
+    """A column's name as it is compared: `Image Name` and `imageName` -> `image_name`."""
+    words = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", str(name).strip().strip("\"'"))
+    return re.sub(r"[\s_-]+", "_", words.lower())
 
 
 def caption_columns(columns: Iterable[str]) -> list[str]:
@@ -109,10 +124,11 @@ def row_of(content: Mapping[Any, Any], where: str) -> Row:
     if column == "filename" and isinstance(folder := values.get("filepath"), str) and "." not in folder:
         image = f"{folder.strip('/')}/{image}"  # as in Karpathy's splits of COCO
     phrases = values.get("phrases")
-    texts = [text for name in caption_columns(values) for text in _texts(values[name], where, phrases is not None)]
+    texts = [t for name in caption_columns(values) for t in texts_in(values[name], where, exact=phrases is not None)]
     if phrases is not None and len(texts) > 1:
         raise DatasetError(f"{where}: `phrases` belong to one `caption`; write a line for each caption.")
-    return Row(where, image, tuple(texts), phrases, split_named(values.get("split"), where))
+    split = values.get("split") or next((values[name] for name in _SPLIT_COLUMNS if is_split(values.get(name))), None)
+    return Row(where, image, tuple(texts), phrases, split_named(split, where))
 
 
 def split_named(value: Any, where: str = "") -> str | None:
@@ -129,8 +145,12 @@ def split_named(value: Any, where: str = "") -> str | None:
     if not isinstance(value, str):
         raise DatasetError(f"{where}: `split` is {value!r}; expected text.")
     name = value.strip()
-    lower = name.lower()
-    return _SPLITS.get(lower, lower if lower in ("train", "val", "test") else name) or None
+    return _SPLITS.get(name.lower(), name) or None
+
+
+def is_split(value: Any) -> bool:
+    """Whether a value names the split of training, validation or test."""
+    return isinstance(value, str) and value.strip().lower() in _SPLITS
 
 
 def file_name(name: str) -> str:
@@ -139,43 +159,76 @@ def file_name(name: str) -> str:
     return name if "://" in name or not name else posixpath.normpath(name.replace("\\", "/"))
 
 
+def whole_number(value: Any) -> Any:
+    """An id as a text: `9`, `9.0` and `"9.0"` are "9"; other values stay."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        value = str(int(value))
+    return number[1] if isinstance(value, str) and (number := _WHOLE.fullmatch(value.strip())) else value
+
+
+def texts_in(value: Any, where: str, *, exact: bool = False, depth: int = 0) -> list[str]:
+    """The captions of a value: a text, a list, or an object with columns of captions; not those without a word.
+
+    Args:
+        value: of a table, JSON or a Parquet file.
+        where: the file and the line, for messages.
+        exact: keep the text as it is written, because spans count its characters.
+        depth: of the lists and objects around the value.
+
+    Raises:
+        DatasetError: a value of another kind.
+    """
+    items: Iterable[Any] | None = _printed_list(value) if isinstance(value, str) else None
+    if isinstance(value, list):
+        items = value
+    elif isinstance(value, dict):
+        named = {column_of(name): inner for name, inner in value.items()}
+        items = [named[name] for name in caption_columns(named)] or None
+    if items is not None and depth < _DEEPEST:
+        return [text for item in items for text in texts_in(item, where, exact=exact, depth=depth + 1)]
+    if value is None or _is_nan(value):
+        return []
+    if not isinstance(value, str):
+        raise DatasetError(f"{where}: the caption is {brief(value)}; expected text in quotes.")
+    text = value if exact else _ENTITY.sub(lambda entity: html.unescape(entity[0]), value).strip()
+    return [text] if has_words(text) and text.strip().lower() not in _NO_TEXT else []
+
+
+def brief(value: Any) -> str:
+    """A value in a message, shortened.
+
+    >>> brief("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…"
+    """
+    text = repr(value)
+    return text if len(text) <= _BRIEF else f"{text[:_BRIEF]}…"
+
+
 def _image(value: Any, where: str) -> str:
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, dict):
         value = next((value[key] for key in ("path", *IMAGE_COLUMNS) if value.get(key)), None)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
     if value is None or _is_nan(value):
         return ""
-    if not isinstance(value, str):
-        raise DatasetError(f"{where}: `image` is {value!r}; expected a file name.")
-    name = value.strip()
-    return "" if name.lower() in _NO_TEXT else file_name(name)
+    name = whole_number(value)
+    if not isinstance(name, str):
+        raise DatasetError(f"{where}: `image` is {brief(value)}; expected the name of one file.")
+    return "" if name.strip().lower() in _NO_TEXT else file_name(name)
 
 
-def _texts(value: Any, where: str, exact: bool) -> list[str]:
-    """The captions of a value: a text, a list of texts, or objects with a text; those without a word are left out."""
-    found: list[str] = []
-    for item in _listed(value):
-        text = next((item[key] for key in CAPTION_COLUMNS if key in item), None) if isinstance(item, dict) else item
-        if text is None or _is_nan(text):
+def _printed_list(text: str) -> list[Any] | None:
+    """The items of a list as JSON, or as Python or NumPy print it; None for other texts."""
+    if not (text.lstrip().startswith("[") and text.rstrip().endswith("]")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            items = read(text if read is json.loads else _NO_COMMA.sub(", ", text.strip()))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        if not isinstance(text, str):
-            raise DatasetError(f"{where}: the caption is {text!r}; expected text in quotes.")
-        if has_words(text) and text.strip().lower() not in _NO_TEXT:
-            found.append(text if exact else text.strip())  # spans count characters of the caption as written
-    return found
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, str) and value.lstrip().startswith("[") and value.rstrip().endswith("]"):
-        for read in (json.loads, ast.literal_eval):  # a list as JSON, or as Python prints it
-            try:
-                items = read(value)
-            except (ValueError, SyntaxError, MemoryError, RecursionError):
-                continue
-            if isinstance(items, list) and all(isinstance(item, str | dict) for item in items):
-                return items
-    return value if isinstance(value, list) else [value]
+        if isinstance(items, list) and all(isinstance(item, str | dict) for item in items):
+            return items
+    return None
 
 
 def _is_nan(value: Any) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from unboxed.data.image_files import image_files
 from unboxed.data.readers.huggingface import UNPACKED, splits_of_paths
-from unboxed.data.readers.rows import Row, row_of
+from unboxed.data.readers.rows import Row, texts_in
 from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
 
@@ -24,7 +24,7 @@ def text_files(folder: Path) -> dict[Path, Path]:
     """Image -> its text file, of each image in `folder` and below that has one.
 
     It has the image's name with another suffix, `1.txt` or `1.jpg.txt`, and is in the same folder; or, if none is, in
-    another one, as in `images/1.jpg` and `captions/1.txt`, where each name occurs once.
+    another one, as in `images/train/1.jpg` and `captions/train/1.txt`.
     """
     images = image_files(folder)
     found = {image: text for image in images if (text := _beside(image)) is not None}
@@ -35,13 +35,21 @@ def text_files(folder: Path) -> dict[Path, Path]:
         for file in (parent / name for name in files):
             if file.suffix.lower() in SIDECARS[:-1]:
                 by_stem.setdefault(file.stem, []).append(file)
-    stems = Counter(image.stem for image in images)
-    apart = {image: by_stem.get(image.stem, []) for image in images if stems[image.stem] == 1}
-    return {image: texts[0] for image, texts in apart.items() if len(texts) == 1}
+    images_of: dict[Path, list[Path]] = {}
+    for image in images:
+        texts = by_stem.get(image.stem, [])
+        most = max((_shared_folders(image, text) for text in texts), default=0)
+        nearest = [text for text in texts if _shared_folders(image, text) == most]
+        if len(nearest) == 1:
+            images_of.setdefault(nearest[0], []).append(image)
+    return {of_text[0]: text for text, of_text in images_of.items() if len(of_text) == 1}
 
 
 def rows_of_text_files(folder: Path, notes: list[str] | None = None) -> Iterator[Row]:
     """A row for each image with a text file; its split is the one that its folder names, if all name one.
+
+    Raises:
+        DatasetError: none of the files has a caption, or they have the marks of Flickr30K Entities.
 
     Args:
         folder: the folder that images are named relative to.
@@ -54,8 +62,16 @@ def rows_of_text_files(folder: Path, notes: list[str] | None = None) -> Iterator
         zip(dict.fromkeys(folders), splits_of_paths([f"{name}/" for name in dict.fromkeys(folders)]), strict=True)
     )
     several = all(split_of.values()) and len(set(split_of.values())) > 1
+    some = False
     for name, parent, text in zip(names, folders, found.values(), strict=True):
-        yield Row(str(text), name, _captions(text, notes), split=split_of[parent] if several else None)
+        captions = _captions(text, notes)
+        some = some or bool(captions)
+        yield Row(str(text), name, captions, split=split_of[parent] if several else None)
+    if found and not some:
+        raise DatasetError(
+            f"The text files of the images in {folder} hold no captions, such as {next(iter(found.values()))}; write "
+            "one a line. Numbers, as in the labels of detectors, are none."
+        )
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -63,6 +79,12 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != UNPACKED)
         yield Path(parent), sorted(name for name in files if not name.startswith("."))
+
+
+def _shared_folders(image: Path, text: Path) -> int:
+    """The number of folders of the same name, from the last one."""
+    pairs = zip(reversed(image.parts[:-1]), reversed(text.parts[:-1]), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _beside(image: Path) -> Path | None:
@@ -74,20 +96,29 @@ def _beside(image: Path) -> Path | None:
 
 
 def _captions(file: Path, notes: list[str] | None) -> tuple[str, ...]:
-    """The lines of a text file that have a letter. The numbers of detectors' label files have none."""
+    """The lines of a text file that have more words than numbers. Detectors' files of labels have none."""
     if file.suffix == ".json":
         return _object_captions(file)
     text, note = decode_file(file)
     if note and notes is not None:
         notes.append(note)
+    if "[/EN#" in text:
+        raise DatasetError(
+            f"{file} is of Flickr30K Entities; name a TOML file that gives its format, as docs/data.md describes."
+        )
     lines = (line.strip("\ufeff \t\r") for line in text.splitlines())
-    return tuple(line for line in lines if any(letter.isalpha() for letter in line))
+    return tuple(line for line in lines if _has_more_words(line))
+
+
+def _has_more_words(line: str) -> bool:
+    found = [any(letter.isalpha() for letter in word) for word in line.split()]
+    return 2 * sum(found) > len(found)
 
 
 def _object_captions(file: Path) -> tuple[str, ...]:
-    """The captions in a JSON file of one image, as img2dataset writes it; empty if it holds none."""
+    """The captions in a JSON file of one image, as img2dataset writes it, or a list of them; empty if it holds none."""
     try:
         content = json.loads(decode_file(file)[0])
-        return row_of({**content, "image": file.stem}, str(file)).captions if isinstance(content, dict) else ()
+        return tuple(texts_in(content, str(file))) if isinstance(content, dict | list) else ()
     except (ValueError, RecursionError, DatasetError):
         return ()

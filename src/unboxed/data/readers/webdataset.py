@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from unboxed.data.image_addresses import member_path, open_location
 from unboxed.data.images import SUFFIXES
-from unboxed.data.readers.rows import caption_columns, column_of
 from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["is_webdataset", "tar_images", "tar_rows"]
@@ -72,21 +71,23 @@ def _opened(file: Path, mode: Literal["r:*", "r:"]) -> Iterator[tarfile.TarFile]
 
 
 def _samples(archive: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
-    """The members of each sample by their suffix."""
-    sample: dict[str, tarfile.TarInfo] = {}
-    key = None
+    """The members of each sample by their suffix; those whose image and text lie apart come last."""
+    waiting: dict[str, dict[str, tarfile.TarInfo]] = {}
+    key = ""
     for member in archive:
         name, suffix = _kind(member.name)
         if not member.isfile() or member.size > _LARGEST or Path(member.name).name.startswith("."):
             continue
-        if name != key and sample:
-            yield sample
-            sample = {}
+        if name != key and _is_complete(waiting.get(key, {})):
+            yield waiting.pop(key)
         key = name
         if suffix in (*SUFFIXES, *_TEXTS, ".json"):
-            sample[suffix] = member
-    if sample:
-        yield sample
+            waiting.setdefault(name, {})[suffix] = member
+    yield from waiting.values()
+
+
+def _is_complete(sample: dict[str, tarfile.TarInfo]) -> bool:
+    return any(suffix in SUFFIXES for suffix in sample) and any(suffix not in SUFFIXES for suffix in sample)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -114,7 +115,4 @@ def _json_captions(content: bytes | None) -> Any:
         values = json.loads(content) if content else None
     except (ValueError, RecursionError):
         return []
-    if not isinstance(values, dict):
-        return []
-    columns = {column_of(name): value for name, value in values.items()}
-    return [columns[name] for name in caption_columns(columns)]
+    return values
