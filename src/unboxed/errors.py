@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 __all__ = [
     "BenchmarkError",
@@ -19,6 +22,7 @@ __all__ = [
     "StoreError",
     "StudioError",
     "UnboxedError",
+    "errors_of",
     "plain_reason",
 ]
 
@@ -85,6 +89,19 @@ class EngineError(UnboxedError):
 
 class SearchError(UnboxedError):
     """An index that is missing, damaged, of another run or a newer version, or does not support the query."""
+
+
+@contextmanager
+def errors_of(file: Path) -> Iterator[None]:
+    """Errors about values that are used within the block name the file that has them.
+
+    Raises:
+        UnboxedError: of the same kind as that of the block.
+    """
+    try:
+        yield
+    except UnboxedError as error:
+        raise type(error)(f"{file}: {error}") from error
 
 
 def plain_reason(error: BaseException) -> str:

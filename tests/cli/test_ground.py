@@ -61,6 +61,17 @@ def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Pa
         assert picture.width >= 640
 
 
+def test_a_picture_does_not_replace_what_is_grounded(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]
+) -> None:
+    image = tmp_path / "a.png"
+    shutil.copy(_image(tiny_dataset), image)
+    for place in (image, tmp_path):
+        line = error_line("ground", tiny_run, place, "a red box", "--save", place)
+        assert line == f"error: {place} is read by this command, which would replace it; choose another name."
+    assert image.read_bytes() == _image(tiny_dataset).read_bytes() and list(tmp_path.iterdir()) == [image]
+
+
 def test_phrases_are_printed_with_their_best_boxes(
     tiny_run: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

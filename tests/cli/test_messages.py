@@ -119,7 +119,7 @@ MISTAKES = [
     ("ground RUN IMAGE …", "The caption '…' has no words; give it at least one."),
     (
         "ground RUN IMAGE box --save T/boxed.xyz",
-        "Cannot save a picture as 'boxed.xyz'; let its name end in .png, .jpg or .webp.",
+        "T/boxed.xyz is no name for this file; let it end in .png or .jpg or .jpeg or .webp.",
     ),
 ]
 

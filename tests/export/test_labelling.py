@@ -147,6 +147,7 @@ def test_regions_of_a_store_are_labelled_like_those_found_in_the_images(
     [
         ("coco", "folder", r"folder is a folder; the coco format is one file, such as .*folder.boxes\.json"),
         ("csv", "folder", r"such as .*boxes\.csv"),
+        ("csv", "file.txt", "was not written by `unboxed label`; choose another name, or remove it"),
         ("yolo", "file.txt", "is in the way: the yolo format is a folder of its own"),
         ("yolo", "full", "is in the way"),
     ],

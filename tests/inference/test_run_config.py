@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unboxed.errors import RunError
+from unboxed.errors import RunError, UnboxedError
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes import RECIPES, recipe_from_dict, recipe_to_dict
 from unboxed.scenes.writing import DETECTOR
@@ -53,6 +53,8 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
         ({"recipe": "nothing"}, "names the recipe 'nothing'; known are infoground"),
         ({"choices": {"scale": "large"}}, "damaged.*scale is 'large'; expected float"),
         ({"choices": {"schedule": {"speed": 1}}}, "damaged.*schedule.speed"),
+        ({"choices": {"schedule": {"epochs": -1}}}, "config.json: --epochs is -1"),
+        ({"choices": {"scale": 10**400}}, "damaged.*scale is 1000.*; expected float"),
         ({"feature_blocks": [["x"]]}, "damaged"),
         ({"feature_blocks": [["x", 2**31]]}, "damaged.*the features are 2147483648 wide; expected 0 to 1000000"),
         ({"presence": {"slope": 1}}, "damaged"),
@@ -66,7 +68,7 @@ def _completed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, An
 def test_a_damaged_config_is_named(run: Path, change: dict[str, object], message: str) -> None:
     content = json.loads(GOLDEN.read_text(encoding="utf-8"))
     (run / "config.json").write_text(json.dumps({**content, **change}), encoding="utf-8")
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(UnboxedError, match=message):
         RunConfig.load(run)
 
 

@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unboxed.errors import UnboxedError
 from unboxed.runtime import atomic
 from unboxed.runtime.atomic import (
+    PAGES,
     atomic_folder,
     atomic_path,
     is_temporary,
+    require_output,
     require_writable,
     restore_folder,
     write_json,
@@ -230,3 +233,22 @@ def test_temporary_names_are_known_again(tmp_path: Path, name: str) -> None:
         partial.touch()
         assert is_temporary(partial.name) and is_temporary(partial.name, of=tmp_path / name)
         assert not is_temporary(partial.name, of=tmp_path / f"other{name}") and not is_temporary(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder", "folder is a folder; name a file, such as .*folder/out"),
+        ("a.txt", r"a.txt is no name for this file; let it end in .html or .htm"),
+        ("read.html", "read.html is read by this command, which would replace it"),
+        ("folder/../read.html", "is read by this command"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_found_before_the_work(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "read.html").touch()
+    with pytest.raises(UnboxedError, match=message):
+        require_output(tmp_path / name, tmp_path / "read.html", tmp_path / "missing", suffixes=PAGES)
+    require_output(tmp_path / "new" / "page.html", tmp_path / "read.html", suffixes=PAGES)
+    require_output(None, tmp_path / "read.html")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "read.html"}

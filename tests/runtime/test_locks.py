@@ -6,15 +6,17 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from filelock import FileLock
 
 from unboxed.errors import BusyError, UnboxedError
-from unboxed.runtime.locks import file_lock, folder_lock, write_locked
+from unboxed.runtime.locks import file_lock, folder_lock, new_file_lock, write_locked
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -98,6 +100,35 @@ def test_no_update_of_two_processes_is_lost(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert path.read_text() == "200" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_once_is_not_replaced_by_the_one_who_waited(tmp_path: Path) -> None:
+    path, order = tmp_path / "new" / "merged", list[str]()
+
+    def write(name: str) -> None:
+        try:
+            with new_file_lock(path, UnboxedError(f"{path} exists")):
+                order.append(name)
+                if len(order) == 1:
+                    other.start()
+                    while not other_waits.wait(0.01):
+                        pass
+                path.write_text(name)
+        except UnboxedError as error:
+            order.append(str(error))
+
+    other_waits = threading.Event()
+    other = threading.Thread(target=write, args=("second",))
+    with mock.patch("unboxed.runtime.locks._print", lambda line: other_waits.set()):
+        write("first")
+        other.join()
+    assert order == ["first", f"{path} exists"] and path.read_text() == "first"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "run/.."])
+def test_a_path_without_a_name_of_its_own_is_not_replaced(name: str) -> None:
+    with pytest.raises(UnboxedError, match="cannot be replaced; name a file or folder in it"), file_lock(Path(name)):
+        pass
 
 
 def test_an_error_releases_the_lock(tmp_path: Path) -> None:

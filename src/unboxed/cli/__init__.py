@@ -128,26 +128,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()  # here, where a closed pipe is handled, and not when Python exits
     except UnboxedError as error:
         refused = refused_by_the_system(error)
-        show(f"error: {shortened(str(error) if refused is None else environment_error(refused))}")
-        raise SystemExit(2) from None
+        _fail(str(error) if refused is None else environment_error(refused))
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _LEFT_OUT:
             raise
-        show(f"error: This needs {error.name}: pip install unboxed. unboxed-runtime has it left out.")
-        raise SystemExit(2) from None
+        _fail(f"This needs {error.name}: pip install unboxed. unboxed-runtime has it left out.")
     except (OSError, RecursionError, UnicodeError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             _leave_closed_pipe()
-        show(f"error: {environment_error(error)}")
-        raise SystemExit(2) from None
+        _fail(environment_error(error))
     except RuntimeError as error:  # after RecursionError, which is one
         if not (is_lack_of_memory(error) or is_link_loop(error)):
             raise
-        show(f"error: {environment_error(error)}")
-        raise SystemExit(2) from None
+        _fail(environment_error(error))
     except KeyboardInterrupt:
         show("Interrupted. Finished work is kept; `--resume` continues a fit.")
         raise SystemExit(130) from None
+
+
+def _fail(message: str) -> NoReturn:
+    show(f"error: {shortened(message)}")
+    raise SystemExit(2) from None
 
 
 def _prepare_streams() -> None:

@@ -42,11 +42,15 @@ def audit(
     """
     import json as json_module
 
+    from unboxed.data.dataset import load_dataset
     from unboxed.evaluation.audit import audit_dataset
     from unboxed.evaluation.audit_page import write_audit_page
+    from unboxed.runtime.atomic import PAGES, require_output
     from unboxed.runtime.locks import write_locked
 
     require_count("top", top, least=0)
+    require_output(out, *load_dataset(data).files)
+    require_output(review, suffixes=PAGES)
     found = audit_dataset(data, run, split, swapped, show=show)
     if out is not None:
         lines = (json_module.dumps(caption.to_dict(), ensure_ascii=False) for caption in found.captions)

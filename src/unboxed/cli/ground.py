@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import ExportError
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.runtime.atomic import PICTURES, require_other, require_output
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import escaped, show
 
@@ -80,8 +81,10 @@ def ground(
     if of_part is not None and not (image.is_dir() and printing.json):
         raise ImageError("--part is for the images of a folder, as lines of JSON: name a folder, and add --json.")
     if image.is_dir():
+        require_other(printing.save, image)
         _ground_folder(run, image, captions, _Printed(printing, in_folder=True), of_part)
         return
+    require_output(printing.save, image, suffixes=PICTURES)
     pixels = open_image(image)
     grounder, regions = _load_and_extract(run, image)
     for each in captions:

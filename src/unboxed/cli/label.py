@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.export.options import LabelOptions, SelectionOptions
+from unboxed.runtime.atomic import PAGES, require_output
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import show
 
@@ -48,6 +49,7 @@ def label(
     from unboxed.export.labelling import label_dataset, label_part
 
     require_count("review_images", review_images)
+    require_output(review, suffixes=PAGES)
     if labelling.part is not None:
         file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
         for line in skipped_lines(skipped):

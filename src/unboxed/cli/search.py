@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.runtime.atomic import PICTURES, require_output
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import escaped, show
 from unboxed.search.options import CandidateOptions
@@ -54,6 +55,7 @@ def search(
         raise SearchError('Nothing to find: give a sentence, as in `unboxed search INDEX "a dog"`, or --image FILE.')
     require_count("-k", k, error=SearchError)
     require_count("--candidates", candidates, error=SearchError)
+    require_output(save, *([] if image is None else [image]), suffixes=PICTURES)
     from unboxed.search import Index
 
     opened = Index.open(index, faiss=finding.faiss, database=finding.database)

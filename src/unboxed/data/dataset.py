@@ -133,6 +133,12 @@ class Dataset:
     regions: RegionTable | None = None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The dataset file, table or folder, and the files and folders that it names."""
+        values = [value.values() if isinstance(value, dict) else [value] for value in self.keys.values()]
+        return (self.path, *(file for several in values for file in several if isinstance(file, Path)))
+
+    @property
     def split_names(self) -> tuple[str, ...]:
         """The names that `split` accepts. Annotations with splits of their own are read to learn them.
 

@@ -18,7 +18,8 @@ from unboxed.data.readers.archives import names_archives
 from unboxed.data.readers.caption_files import CaptionFolder, find_captions
 from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
-from unboxed.runtime.locks import write_locked
+from unboxed.runtime.atomic import write_text
+from unboxed.runtime.locks import new_file_lock
 from unboxed.runtime.urls import refuse_url
 from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
@@ -166,8 +167,6 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
     Raises:
         DatasetError: there is a file already, or it cannot be written.
     """
-    if out.exists():
-        raise DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out.")
     lines = [
         "# Written by `unboxed init`; docs/data.md describes all keys.",
         f"format = {_quoted(TableReader.format)}",
@@ -179,7 +178,11 @@ def write_dataset_file(survey: Survey, out: Path) -> None:
         names = ", ".join(_quoted(name) for name in survey.duplicates)
         lines.append(f"exclude = [{names}]   # the same images as others")
     try:
-        write_locked(out, "\n".join(lines) + "\n")
+        with new_file_lock(
+            out,
+            DatasetError(f"{out} exists already; use it with --data, remove it, or choose another name with --out."),
+        ):
+            write_text(out, "\n".join(lines) + "\n")
     except OSError as error:
         raise DatasetError(f"{out} cannot be written ({error.strerror}); choose another name with --out.") from error
 

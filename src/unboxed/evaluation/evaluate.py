@@ -33,7 +33,7 @@ from unboxed.evaluation.split_regions import chosen_split, embedded_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import require_writable
+from unboxed.runtime.atomic import require_output, require_writable
 from unboxed.runtime.precision import computing_in, current_precision
 from unboxed.runtime.progress import Show
 from unboxed.types import Example
@@ -71,6 +71,8 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     if options.ensemble and not options.retrieval:
         raise EvaluationError("--ensemble ranks images and captions by several runs; leave out --no-retrieval.")
     dataset = load_dataset(data)
+    predicted = [options.predictions] if options.predictions is not None else []
+    require_output(options.write_predictions, *dataset.files, *predicted)
     split = chosen_split(dataset, options)
     for line in skipped_lines(split.unreadable):
         show(line)

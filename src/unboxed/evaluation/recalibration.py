@@ -114,7 +114,7 @@ def recalibrate(run: Path, data: Path, split: str | None = None, *, show: Show =
     chosen = chosen_split(dataset, options)
     for line in (*dataset.notes, *skipped_lines(chosen.left_out)):
         show(line)
-    with folder_lock(run, show=show):
+    with folder_lock(run, wait=True, show=show):
         embedded = embedded_split(run, chosen, options, show)
         new, result = recalibrated(embedded, chosen.examples, show)
         if result.kept:

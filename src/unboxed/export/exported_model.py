@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ExportError, plain_reason
+from unboxed.errors import ExportError, errors_of, plain_reason
 from unboxed.priors.scoring import scores
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.regions.extraction import RegionExtractor
@@ -68,7 +68,8 @@ class Exported:
             )
         try:
             graphs, by_words, with_prior = content["graphs"], content["queries"] == "words", bool(content["prior"])
-            settings = RegionSettings.from_dict(content["regions"], folder)
+            with errors_of(folder / "export.json"):
+                settings = RegionSettings.from_dict(content["regions"], folder)
             names = [f"{name}.onnx" for name in graphs if is_file_name(name)]
             if len(names) < len(graphs):
                 raise ValueError("the name of a graph is not a file name")

@@ -29,7 +29,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.atomic import require_writable
+from unboxed.runtime.atomic import require_name, require_writable
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
@@ -249,11 +249,15 @@ def _name(source: LabelSource, example: Example) -> str:
 
 
 def _check_place(out: Path, form: LabelFormat) -> None:
-    if out == companion(out, "labels"):
+    require_name(out)
+    own = [companion(out, "labels"), _groundings_file(out)]
+    if out == own[0]:
         raise ExportError(f"{out} is what the file of labels beside the output is called; choose another name.")
     if form.suffix and out.is_dir():
         file = out / f"boxes{form.suffix}"
         raise ExportError(f"{out} is a folder; the {form.key} format is one file, such as {file}.")
+    if form.suffix and out.exists() and not any(file.exists() for file in own):
+        raise ExportError(f"{out} was not written by `unboxed label`; choose another name, or remove it.")
     replaceable = out.is_dir() and ((out / form.marker).is_file() or not any(out.iterdir()))
     if not form.suffix and out.exists() and not replaceable:
         raise ExportError(f"{out} is in the way: the {form.key} format is a folder of its own; name a new one.")

@@ -98,24 +98,29 @@ def export_onnx(grounder: Grounder, out: Path, show: Show = print) -> dict[str, 
         ExportError: the attention or the text encoder has no ONNX form, `out` is something else, onnxscript or a recent
             PyTorch is missing, or a graph differs from PyTorch by more than `PARITY`.
     """
-    _check(grounder, out)
-    with file_lock(out, wait=True), atomic_folder(out) as folder:
-        graphs, example = graphs_of(grounder), Example.random(grounder, TRACED, seed=0)
-        values = example.values()
-        for name, graph in graphs.items():
-            if name == "ranking":
-                values |= example.of_one_pair(values)
-            values |= _write(folder / f"{name}.onnx", graph, values)
-        differences = _differences(grounder, graphs, folder)
-        for name, difference in differences.items():
-            show(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
-        worst = max(differences, key=lambda name: differences[name])
-        if not differences[worst] <= PARITY:
-            raise ExportError(
-                f"{worst}.onnx differs from PyTorch by {differences[worst]:.1e}, more than {PARITY:.0e}; nothing was "
-                "written. Try other versions of torch, onnxscript and onnxruntime."
-            )
-        _write_rest(grounder, graphs, folder, differences)
+    with file_lock(out, wait=True):
+        _check(grounder, out)
+        with atomic_folder(out) as folder:
+            return _write_all(grounder, folder, show)
+
+
+def _write_all(grounder: Grounder, folder: Path, show: Show) -> dict[str, float]:
+    graphs, example = graphs_of(grounder), Example.random(grounder, TRACED, seed=0)
+    values = example.values()
+    for name, graph in graphs.items():
+        if name == "ranking":
+            values |= example.of_one_pair(values)
+        values |= _write(folder / f"{name}.onnx", graph, values)
+    differences = _differences(grounder, graphs, folder)
+    for name, difference in differences.items():
+        show(f"{name}.onnx: differs from PyTorch by at most {difference:.1e}")
+    worst = max(differences, key=lambda name: differences[name])
+    if not differences[worst] <= PARITY:
+        raise ExportError(
+            f"{worst}.onnx differs from PyTorch by {differences[worst]:.1e}, more than {PARITY:.0e}; nothing was "
+            "written. Try other versions of torch, onnxscript and onnxruntime."
+        )
+    _write_rest(grounder, graphs, folder, differences)
     return differences
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.attention.ranking import Ranking
-from unboxed.errors import RunError, plain_reason
+from unboxed.errors import RunError, errors_of, plain_reason
 from unboxed.inference.calibration import PresenceCalibration
 from unboxed.recipes import RecipeConfig, recipe_from_dict, recipe_to_dict
 from unboxed.recipes.plugins import find_recipe, known_recipes
@@ -199,10 +199,13 @@ class RunConfig:
                     f"{path} names the recipe {content['recipe']!r}; known are {known}. Install the package "
                     "that it is of, or name its file: --plugin FILE.py."
                 )
+            with errors_of(path):
+                options = recipe_from_dict(content["recipe"], content["choices"])
+                regions = settings_from_dict(content["regions"], run)
             config = cls(
                 recipe=content["recipe"],
-                options=recipe_from_dict(content["recipe"], content["choices"]),
-                regions=settings_from_dict(content["regions"], run),
+                options=options,
+                regions=regions,
                 feature_blocks=tuple((str(name), int(width)) for name, width in content["feature_blocks"]),
                 class_names=texts_of(content["class_names"]),
                 facts=_facts(content["facts"]),

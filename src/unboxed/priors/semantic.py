@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ModelError, plain_reason
+from unboxed.errors import ModelError, errors_of, plain_reason
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.matching import ALL_PARTS, PARTS, WORN, MatchingResources, PhraseMatcher, load_class_map
@@ -194,7 +194,8 @@ class SemanticPrior:
             ModelError: no prior there, a damaged one, or one of a newer version.
         """
         content = _read(folder)
-        settings = PriorSettings.from_dict(content["settings"])
+        with errors_of(folder / "prior.json"):
+            settings = PriorSettings.from_dict(content["settings"])
         paths = {
             name: folder / path
             for name in ("word_vectors", "wordnet", "class_map")

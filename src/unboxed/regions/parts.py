@@ -13,7 +13,7 @@ from pathlib import Path
 from unboxed.errors import StoreError, plain_reason
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import atomic_folder, write_json
-from unboxed.runtime.locks import file_lock
+from unboxed.runtime.locks import new_file_lock
 from unboxed.runtime.parts import Part, PartRecord, require_all_parts
 from unboxed.runtime.progress import track
 
@@ -66,8 +66,11 @@ def merge_parts(paths: Sequence[Path], out: Path, *, progress: bool = True) -> R
         StoreError: a part is missing, given twice, unfinished, or made from another dataset, with other settings or
             into another number of parts; or `out` exists. Nothing is written then.
     """
-    if out.exists():
-        raise StoreError(f"{out} exists already; choose a new folder for the merged store.")
+    with new_file_lock(out, StoreError(f"{out} exists already; choose a new folder for the merged store.")):
+        return _merged(paths, out, progress)
+
+
+def _merged(paths: Sequence[Path], out: Path, progress: bool) -> RegionStore:
     parts = [(RegionStore.open(path), _part_of(path)) for path in paths]
     require_all_parts((store.path, part) for store, part in parts)
     _require_alike([store for store, _ in parts])
@@ -80,7 +83,6 @@ def merge_parts(paths: Sequence[Path], out: Path, *, progress: bool = True) -> R
     images.sort(key=lambda image: image[0])
     columns = next((store for store, _ in parts if store.source_names), parts[0][0])
     with (
-        file_lock(out, wait=True),
         atomic_folder(out) as partial,
         RegionStore.create_or_resume(partial, parts[0][0].settings, int8=parts[0][0].int8) as merged,
     ):

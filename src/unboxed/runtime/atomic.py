@@ -20,19 +20,27 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from unboxed.errors import UnboxedError
 from unboxed.runtime.urls import refuse_url
 
 __all__ = [
+    "PAGES",
+    "PICTURES",
     "atomic_folder",
     "atomic_path",
     "final_name",
     "is_temporary",
+    "require_name",
+    "require_other",
+    "require_output",
     "require_writable",
     "restore_folder",
     "write_json",
     "write_text",
 ]
 
+PICTURES, PAGES = (".png", ".jpg", ".jpeg", ".webp"), (".html", ".htm")
+"""What names of pictures and pages end in."""
 _TRIAL, _LOCK = "writable", ".lock"
 _number = count()
 _TEMPORARY = re.compile(r"\.(?P<stem>.+)\.\d+-\d+\.(partial|old)(?P<suffix>\.[^.]*)?")
@@ -57,9 +65,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: the file cannot be written. `path` is unchanged, as after any other error in the block.
-        UnboxedError: `path` is that of a URL.
+        UnboxedError: `path` is that of a URL, or has no name of its own.
     """
-    refuse_url(path)
+    require_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _temporary(path)
     try:
@@ -83,9 +91,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: the folder cannot be written. `path` is unchanged, as after any other error in the block.
-        UnboxedError: `path` is that of a URL.
+        UnboxedError: `path` is that of a URL, or has no name of its own.
     """
-    refuse_url(path)
+    require_name(path)
     partial, old = _temporary(path), _temporary(path, "old")
     partial.mkdir(parents=True)
     try:
@@ -149,6 +157,53 @@ def final_name(path: Path) -> Path:
     if found is None:
         return path
     return path.parent if found["stem"] == _TRIAL else path.with_name(found["stem"] + (found["suffix"] or ""))
+
+
+def require_name(path: Path) -> None:
+    """Raise an error for a path whose place no new file or folder can take: that of a URL, and `.`, `..` and `/`.
+
+    Raises:
+        UnboxedError: it is one of these.
+    """
+    refuse_url(path)
+    if path.name in ("", ".."):
+        raise UnboxedError(f"{path} cannot be replaced; name a file or folder in it, such as {path / 'out'}.")
+
+
+def require_other(path: Path | None, *read: Path) -> None:
+    """Raise an error before what a command reads is replaced by what it writes.
+
+    Args:
+        path: what is to be written; None: nothing.
+        read: files and folders, some of which may be missing.
+
+    Raises:
+        UnboxedError: the path is one of them, perhaps under another name.
+    """
+    if path is not None and path.exists() and any(other.exists() and path.samefile(other) for other in read):
+        raise UnboxedError(f"{path} is read by this command, which would replace it; choose another name.")
+
+
+def require_output(path: Path | None, *read: Path, suffixes: Sequence[str] = ()) -> None:
+    """Raise an error before a long computation about the file for its result.
+
+    Args:
+        path: the file; None: nothing is written.
+        read: files that it must not replace.
+        suffixes: one of which its name must end in; none: any.
+
+    Raises:
+        OSError: its folder cannot be written.
+        UnboxedError: it is a folder, one of the files that are read, or has another suffix.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UnboxedError(f"{path} is a folder; name a file, such as {path / 'out'}.")
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise UnboxedError(f"{path} is no name for this file; let it end in {' or '.join(suffixes)}.")
+    require_other(path, *read)
+    require_writable(path)
 
 
 def require_writable(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -149,10 +150,12 @@ def _converter(
 
 
 def _exactly(allowed: tuple[type, ...]) -> Callable[[Any, Any], Any]:
-    """Gives back values of these types; a bool is no number."""
+    """Gives back values of these types; a bool is no number, nor is what is too large for one with a fraction."""
 
     def check(value: Any, _: Any) -> Any:
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            raise TypeError(value)
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
             raise TypeError(value)
         return value
 

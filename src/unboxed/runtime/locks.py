@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.errors import BusyError, UnboxedError
-from unboxed.runtime.atomic import is_temporary, restore_folder, write_text
+from unboxed.runtime.atomic import is_temporary, require_name, restore_folder, write_text
 from unboxed.runtime.progress import Show
 from unboxed.runtime.urls import refuse_url
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["file_lock", "folder_lock", "waiting", "write_locked"]
+__all__ = ["file_lock", "folder_lock", "new_file_lock", "waiting", "write_locked"]
 
 _waiting: ContextVar[bool] = ContextVar("waiting", default=False)
 
@@ -70,20 +70,14 @@ def folder_lock(folder: Path, *, wait: bool = False, show: Show | None = None) -
     refuse_url(folder)
     if folder.exists() and not folder.is_dir():
         raise UnboxedError(f"{folder} is a file; name a folder.")
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        with _held(folder / _LOCK, folder, wait, show):
-            mine = _identity(folder / _LOCK)
-            _clean(folder)
-            yield
-            if _identity(folder / _LOCK) != mine:
-                raise UnboxedError(
-                    f"{folder} was removed while it was written; remove what is left, and repeat the command."
-                )
-    finally:
-        for path in missing:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
+    with _held(folder / _LOCK, folder, wait, show):
+        mine = _identity(folder / _LOCK)
+        _clean(folder)
+        yield
+        if _identity(folder / _LOCK) != mine:
+            raise UnboxedError(
+                f"{folder} was removed while it was written; remove what is left, and repeat the command."
+            )
 
 
 @contextmanager
@@ -91,20 +85,37 @@ def file_lock(path: Path, *, wait: bool = False, show: Show | None = None) -> It
     """Hold the lock of a file, or of a folder that is replaced as a whole, within the block.
 
     Args:
-        path: it need not exist; the folder that contains it is created if needed.
+        path: it need not exist; the folder that contains it is created if needed, and removed again if it is still
+            empty at the end.
         wait, show: as for `folder_lock`.
 
     Raises:
         BusyError: another process holds the lock.
         OSError: the folder that contains the path cannot be written.
-        UnboxedError: the path is that of a URL.
+        UnboxedError: the path is that of a URL, or has no name of its own.
     """
-    refuse_url(path)
+    require_name(path)
     with _held(path.with_name(f".{path.name}{_LOCK}"), path, wait, show):
         restore_folder(path)
         for entry in path.parent.glob(f".{_literal(path.stem[:40])}*"):
             if is_temporary(entry.name, of=path):
                 _remove(entry)
+        yield
+
+
+@contextmanager
+def new_file_lock(path: Path, exists: UnboxedError) -> Iterator[None]:
+    """Hold the lock of a file or folder that is written once, within the block; another process is waited for.
+
+    Args:
+        path: as for `file_lock`.
+        exists: raised if the path exists, also when another process has written it meanwhile.
+    """
+    if path.exists():
+        raise exists
+    with file_lock(path, wait=True):
+        if path.exists():
+            raise exists
         yield
 
 
@@ -123,13 +134,14 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
     from filelock import FileLock, SoftFileLock, Timeout  # takes long to load
 
     lock = FileLock(file)
+    missing = [folder for folder in file.parents if not folder.exists()]
     try:
         _acquire(lock, timeout=0)
     except Timeout:
         holder = f"{target} is being written by {_holder(file)}"
         if not (wait or _waiting.get()):
             raise BusyError(
-                f"{holder}. Let it finish and repeat the command, add --wait to wait for it, or choose another path."
+                f"{holder}. Let it finish and repeat the command, or choose another path; commands with --wait wait."
             ) from None
         (show or _print)(f"{holder}; waiting for it to end.")
         _acquire(lock, timeout=-1)
@@ -145,6 +157,9 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
             with suppress(OSError):
                 file.unlink()  # a process that has opened it meanwhile finds that it has no name and tries again
         lock.release()
+        for folder in missing:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _identity(file: Path) -> int | None:

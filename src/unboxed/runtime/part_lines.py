@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from unboxed.errors import StoreError, plain_reason
 from unboxed.runtime.atomic import atomic_path
-from unboxed.runtime.locks import file_lock
+from unboxed.runtime.locks import new_file_lock
 from unboxed.runtime.parts import FORMAT, PartRecord, require_all_parts
 
 __all__ = ["merge_lines"]
@@ -41,8 +41,11 @@ def merge_lines(paths: Sequence[Path], out: Path) -> int:
         StoreError: a part is missing, given twice, unfinished or damaged, or made from another dataset or by another
             run; or `out` exists. Nothing is written then.
     """
-    if out.exists():
-        raise StoreError(f"{out} exists already; choose a new file for the merged lines.")
+    with new_file_lock(out, StoreError(f"{out} exists already; choose a new file for the merged lines.")):
+        return _merged(paths, out)
+
+
+def _merged(paths: Sequence[Path], out: Path) -> int:
     records: list[tuple[Path, PartRecord]] = []
     lines: list[_Line] = []
     heads: list[str | None] = []
@@ -54,7 +57,7 @@ def merge_lines(paths: Sequence[Path], out: Path) -> int:
     require_all_parts(records)
     if other := next((path for path, head in zip(paths, heads, strict=True) if head != heads[0]), None):
         raise StoreError(f"{other} was made with another run or other options than {paths[0]}; make this part again.")
-    with file_lock(out, wait=True), atomic_path(out) as partial, partial.open("wb") as written:
+    with atomic_path(out) as partial, partial.open("wb") as written:
         written.write((heads[0] or "").encode())
         first_of = {line.name: line for line in sorted(lines, reverse=True)}  # the same image may be in two parts
         for line in sorted(first_of.values()):

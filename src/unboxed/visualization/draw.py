@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from unboxed.errors import ImageError
-from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.atomic import PICTURES, atomic_path
 from unboxed.types import Array, Phrase
 
 __all__ = [
@@ -151,7 +151,7 @@ def save_picture(path: Path, picture: Image.Image) -> None:
     Raises:
         ImageError: the ending is not .png, .jpg, .jpeg or .webp.
     """
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+    if path.suffix.lower() not in PICTURES:
         raise ImageError(f"Cannot save a picture as {path.name!r}; let its name end in .png, .jpg or .webp.")
     with atomic_path(path) as partial:
         picture.save(partial)
