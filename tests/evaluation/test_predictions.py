@@ -113,6 +113,7 @@ def test_a_caption_differs_in_blanks_and_case_only(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", r"line 1 is not JSON"),
+        (json.dumps({"image": "7", "phrase": "a", "boxes": [[1, 2, 3, 4]], "caption": [7]}), r"the caption is \[7\]"),
         ('{"image": "7"}', r"'boxes' is missing; expected"),
         ('{"image": "7", "boxes": [[0, 0, 1, 1]]}', r"a caption with start and end, or a phrase. is missing"),
         ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1]]}', r"cannot reshape"),

@@ -45,7 +45,7 @@ def audit(
     from unboxed.data.dataset import load_dataset
     from unboxed.evaluation.audit import audit_dataset
     from unboxed.evaluation.audit_page import write_audit_page
-    from unboxed.runtime.atomic import PAGES, require_output
+    from unboxed.runtime.atomic import PAGES, require_other, require_output
     from unboxed.runtime.locks import write_locked
 
     require_count("top", top, least=0)
@@ -53,6 +53,7 @@ def audit(
     require_output(review, suffixes=PAGES)
     found = audit_dataset(data, run, split, swapped, show=show)
     if out is not None:
+        require_other(out, *{caption.path for caption in found.captions})
         lines = (json_module.dumps(caption.to_dict(), ensure_ascii=False) for caption in found.captions)
         write_locked(out, "".join(f"{line}\n" for line in lines))
     if json:

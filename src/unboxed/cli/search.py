@@ -12,7 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import phrase_line, print_json
 from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
-from unboxed.runtime.atomic import PICTURES, require_output
+from unboxed.runtime.atomic import PICTURES, require_other, require_output
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.progress import escaped, show
 from unboxed.search.options import CandidateOptions
@@ -69,6 +69,7 @@ def _search_images(index: Index, text: str, k: int, candidates: int, save: Path 
     hits = index.search(text, k, candidates)
     show_unknown_words(index.grounder, text, show)
     if save is not None:
+        require_other(save, *(hit.image for hit in hits))
         from unboxed.search.contact_sheet import draw_contact_sheet
         from unboxed.visualization.draw import save_picture
 

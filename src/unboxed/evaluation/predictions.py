@@ -280,6 +280,8 @@ def _one(image: Any, boxes: Any, entry: Mapping[str, Any]) -> Prediction:
     phrase, caption = str(entry.get("phrase", entry.get("label", ""))), entry.get("sentence", entry.get("caption"))
     if image is None or (span is None and not phrase) or (span is not None and caption is None):
         raise KeyError("an image, and a caption with start and end, or a phrase")
+    if not isinstance(caption, str | None):
+        raise TypeError(f"the caption is {repr(caption)[:60]}")
     return Prediction(str(image), _boxes(boxes), phrase, caption, span)
 
 
