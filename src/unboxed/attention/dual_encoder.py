@@ -57,7 +57,7 @@ def over_real_rows(
         rows: `[..., V]`.
         mask: `[...]`, True for real rows.
     """
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_compiling():
         all_ND = function(rows.flatten(0, -2))
         return all_ND.view(*mask.shape, all_ND.shape[1]).masked_fill(~mask[..., None], 0)
     real_N = mask.flatten().nonzero()[:, 0]
