@@ -171,14 +171,14 @@ def test_padded_phrases_and_regions_change_nothing() -> None:
     ranking = Ranking(confidence_weight=2)
     score_PR = phrase_scores(similarity_WR.softmax(dim=1), value_WR, PHRASES_PW, CONTENT_W, ranking)
     overlap_RR = torch.from_numpy(iou(REGIONS.boxes, REGIONS.boxes))
-    sure_R = torch.from_numpy(REGIONS.class_probs.max(axis=1))
+    confidence_R = torch.from_numpy(REGIONS.class_probs.max(axis=1))
 
     def padded(values: torch.Tensor, filler: float = 1.0) -> torch.Tensor:
         return torch.nn.functional.pad(values, (0, 2) * values.ndim, value=filler)
 
     found = ranked_scores(
         padded(score_PR),
-        RegionTerms(padded(overlap_RR, 0.0), padded(sure_R), mask_R=torch.arange(6) < 4),
+        RegionTerms(padded(overlap_RR, 0.0), padded(confidence_R), mask_R=torch.arange(6) < 4),
         ranking,
         padded(PRIOR_PR),
         mask_P=torch.arange(5) < 3,

@@ -45,23 +45,20 @@ class Pairs:
 
     def one(self, scorer: AttentionScorer, image: int = 1, caption: int = 1) -> Alignment:
         """The alignment of one image and one caption of seven words."""
-        aligner = CrossAttention(1, 1, 1, scorer)
-        regions = self.regions.of(torch.tensor([image]))
-        words = int(self.mask_CQ[caption].sum())
-        queries = QueryEmbeddings((self.queries.tensors[0][[caption], :words],), self.mask_CQ[[caption], :words])
-        return aligner.align(regions, queries)
+        return CrossAttention(1, 1, 1, scorer).align(*self._embeddings(image, caption))
 
     def region_weights(self, scorer: AttentionScorer) -> tuple[torch.Tensor, torch.Tensor]:
         """Attention `[word, region]` of image 1's regions over the words of caption 1, and its logits."""
-        pairs = pair_cosines(*self._first(), paired=False)
+        pairs = pair_cosines(*self._embeddings(1, 1), paired=False)
         gram = pairs.queries_CQD @ pairs.queries_CQD.mT
         words = attend(scorer, pairs.cosine_BRQC.permute(3, 2, 1, 0), gram)
         return (words.raw_KNQJ / words.total_KQJ[:, None])[0, ..., 0], words.logits_KNQJ[0, ..., 0]
 
-    def _first(self) -> tuple[torch.Tensor, ...]:
-        words = int(self.mask_CQ[1].sum())
-        regions, queries = self.regions.tensors[0][[1]], self.queries.tensors[0][[1], :words]
-        return regions, self.mask_BR[[1]], queries, self.mask_CQ[[1], :words]
+    def _embeddings(self, image: int, caption: int) -> tuple[RegionEmbeddings, QueryEmbeddings]:
+        """One image and the real words of one caption."""
+        words = int(self.mask_CQ[caption].sum())
+        queries = QueryEmbeddings((self.queries.tensors[0][[caption], :words],), self.mask_CQ[[caption], :words])
+        return self.regions.of(torch.tensor([image])), queries
 
     def leaves(self, prefix: str, suffix: str) -> dict[str, torch.Tensor]:
         return {f"{prefix}_wrt_images{suffix}": self.images, f"{prefix}_wrt_captions{suffix}": self.captions}

@@ -17,7 +17,14 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
 from unboxed.training import box_ranker
-from unboxed.training.box_ranker import FEWEST_SURE, NEEDED_AGREEMENT, Kept, decided, kept_boxes, sure_regions
+from unboxed.training.box_ranker import (
+    FEWEST_SURE,
+    NEEDED_AGREEMENT,
+    BoxRankerChoice,
+    choose_box_ranker,
+    sure_regions,
+    with_box_ranker,
+)
 from unboxed.training.fitting import FitSettings, fit
 
 BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [20, 20, 30, 30]], dtype=np.float32)
@@ -65,7 +72,7 @@ def test_the_prior_is_kept_where_training_harms(
     assert split.grounder.config.boxes_from == "trained" and "kept" not in split.grounder.config.facts
     monkeypatch.setattr(box_ranker, "sure_regions", lambda *given: (5, 1))
     said: list[str] = []
-    config = decided(split, examples, "better", said.append)
+    config = with_box_ranker(split, examples, "better", said.append)
     assert config.boxes_from == "prior" and "the prior alone" in said[0] and "20 %" in said[0]
     assert config.facts["kept"]["agreement"] == 0.2 and set(config.facts["kept"]["rsum"]) == {
         "prior", "trained", "combined",
@@ -84,18 +91,18 @@ def test_the_prior_is_kept_where_training_harms(
             assert prior is not None and phrase.prior is not None
             assert 0 <= phrase.prior <= 1 and len(phrase.boxes) == len(regions)
     monkeypatch.setattr(box_ranker, "sure_regions", lambda *given: (5, 4))
-    assert decided(split, examples, "better", said.append).boxes_from == "trained"
+    assert with_box_ranker(split, examples, "better", said.append).boxes_from == "trained"
 
 
 def test_what_is_asked_for_is_kept(harmed: Path, tiny_world: tuple[Path, Path]) -> None:
     examples = load_dataset(tiny_world[0]).split("test").examples
     split = _split(harmed, tiny_world)
-    assert decided(split, examples, "trained", print) is split.grounder.config
-    kept = kept_boxes(split, examples, "prior")
+    assert with_box_ranker(split, examples, "trained", print) is split.grounder.config
+    kept = choose_box_ranker(split, examples, "prior")
     assert kept is not None and kept.boxes_from == "prior" and "as asked" in str(kept)
-    assert kept_boxes(split, examples[:1]) is None
+    assert choose_box_ranker(split, examples[:1]) is None
 
 
 def test_with_few_sure_phrases_retrieval_and_separation_decide() -> None:
-    few = Kept("prior", False, 2, FEWEST_SURE - 1, NEEDED_AGREEMENT, {"prior": 300.0}, {"prior": 80.0})
+    few = BoxRankerChoice("prior", False, 2, FEWEST_SURE - 1, NEEDED_AGREEMENT, {"prior": 300.0}, {"prior": 80.0})
     assert "trained part alone retrieves or separates worse than the prior" in str(few) and "rsum" in str(few)

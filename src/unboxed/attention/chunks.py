@@ -84,7 +84,7 @@ class _NewNorm(Exception):  # noqa: N818 - it ends a pass, and is no error
 def _up_to_a_new_norm(
     model: nn.Module, compute: Compute, rows: slice, known: tuple[Statistics, ...], reached: list[BatchNorm]
 ) -> tuple[torch.Tensor, ...]:
-    """What `compute` gives; if it calls more norms than are known, the moments of the first of these: it is added."""
+    """What `compute` gives, or the moments of the first norm without known statistics, appended to `reached`."""
     remaining = iter(known)
 
     def forward(norm: BatchNorm, values: torch.Tensor) -> torch.Tensor:

@@ -294,8 +294,8 @@ def focal_mask(
             threshold = total / context_mask.sum(dim=context_dim, keepdim=True).clamp(min=1)
     else:
         root = weights.sqrt()
-        smallest = torch.finfo(weights.dtype).tiny
-        threshold = (weights * root).sum(context_dim, True) / root.sum(context_dim, True).clamp(min=smallest)
+        total = root.sum(dim=context_dim, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        threshold = (weights * root).sum(dim=context_dim, keepdim=True) / total
     # Equal weights are common: all regions have them where a caption has one word. Rounding must not decide then.
     tied = weights.amax(dim=context_dim, keepdim=True) <= threshold * (1 + _TIE)
     # A comparison in place returns numbers, and is an order of magnitude faster than one that returns booleans.

@@ -57,11 +57,11 @@ class KeyValueAttention(Aligner):
         if hidden not in get_args(HiddenWidth):
             raise ValueError(f"hidden is one of {get_args(HiddenWidth)}, not {hidden!r}.")
 
-        def perceptron(width: int) -> MaskedMLP:
+        def mlp(width: int) -> MaskedMLP:
             return MaskedMLP(width, joint_width if hidden == "joint" else width, joint_width, layers)
 
-        self.region_key, self.region_value = perceptron(region_width), perceptron(region_width)
-        self.word_query, self.word_value = perceptron(state_width), perceptron(state_width)
+        self.region_key, self.region_value = mlp(region_width), mlp(region_width)
+        self.word_query, self.word_value = mlp(state_width), mlp(state_width)
         self.width, self.scale, self.count_padding = joint_width, joint_width**-0.5, count_padding
 
     def embed_regions(

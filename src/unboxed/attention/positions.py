@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unboxed.attention.scan import finished, xavier_linear
+from unboxed.attention.scan import map_rows, xavier_linear
 
 __all__ = ["PositionFocusedRegions", "cover_blocks"]
 
@@ -89,7 +89,7 @@ class PositionFocusedRegions(nn.Module):
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Vectors `[B, R, D]`, zero where padded."""
         rows = torch.cat([inputs_BRV, self.positions(inputs_BRV, edges_BR4)], dim=-1)
-        return finished(self.map, rows, mask_BR, self.unit)
+        return map_rows(self.map, rows, mask_BR, self.unit)
 
 
 def cover_blocks(edges: torch.Tensor, grid: int = 16, slots: int = 15) -> tuple[torch.Tensor, torch.Tensor]:

@@ -99,13 +99,13 @@ class RegionTerms(NamedTuple):
 
     Attributes:
         overlap_RR: IoU of the regions.
-        sure_R: each region's highest class probability; None leaves it out.
+        confidence_R: each region's highest class probability; None leaves it out.
         area_R: each region's area in square pixels; None leaves it out.
         mask_R: True for real regions; None: all are real.
     """
 
     overlap_RR: torch.Tensor
-    sure_R: torch.Tensor | None = None
+    confidence_R: torch.Tensor | None = None
     area_R: torch.Tensor | None = None
     mask_R: torch.Tensor | None = None
 
@@ -181,11 +181,11 @@ def rank_regions(
         ranking: the options.
         prior_PR: the semantic prior in [0, 1], where there is one.
     """
-    sure_R = None
+    confidence_R = None
     if ranking.confidence_weight and regions.class_names:
-        sure_R = score_PR.new_tensor(regions.confidence)
+        confidence_R = score_PR.new_tensor(regions.confidence)
     overlap_RR = score_PR.new_tensor(iou(regions.boxes, regions.boxes))
-    terms = RegionTerms(overlap_RR, sure_R, score_PR.new_tensor(area(regions.boxes)))
+    terms = RegionTerms(overlap_RR, confidence_R, score_PR.new_tensor(area(regions.boxes)))
     return ranked_scores(score_PR, terms, ranking, prior_PR)
 
 
@@ -217,10 +217,10 @@ def region_probabilities(
         prior_PR: the semantic prior in [0, 1], where there is one.
         mask_P: True for real phrases; None: all are real.
     """
-    overlap_RR, sure_R, area_R, mask_R = regions
+    overlap_RR, confidence_R, area_R, mask_R = regions
     logit_PR = ranking.learned_weight * score_PR.clamp(min=1e-12).log()
-    if sure_R is not None and ranking.confidence_weight:
-        logit_PR = logit_PR + ranking.confidence_weight * sure_R.clamp(min=0.01).log()[..., None, :]
+    if confidence_R is not None and ranking.confidence_weight:
+        logit_PR = logit_PR + ranking.confidence_weight * confidence_R.clamp(min=0.01).log()[..., None, :]
     if area_R is not None and ranking.area_weight:
         logit_PR = logit_PR + ranking.area_weight * area_R.clamp(min=1).log()[..., None, :]
     if prior_PR is not None:

@@ -29,7 +29,7 @@ __all__ = [
     "ProjectedRegions",
     "RegionEncoder",
     "align_words",
-    "finished",
+    "map_rows",
     "pair_cosines",
     "query_map",
     "xavier_linear",
@@ -67,7 +67,7 @@ class ProjectedRegions(nn.Module):
 
     def forward(self, inputs_BRV: torch.Tensor, edges_BR4: torch.Tensor, mask_BR: torch.Tensor) -> torch.Tensor:
         """Vectors `[B, R, D]`, zero where padded. The boxes are not used."""
-        return finished(self.map, inputs_BRV, mask_BR, self.unit)
+        return map_rows(self.map, inputs_BRV, mask_BR, self.unit)
 
 
 class ProjectedQueries(nn.Module):
@@ -86,7 +86,7 @@ class ProjectedQueries(nn.Module):
 
     def forward(self, states_CQH: torch.Tensor, mask_CQ: torch.Tensor) -> torch.Tensor:
         """Vectors `[C, Q, D]`, zero where padded."""
-        return finished(self.map, states_CQH, mask_CQ, self.unit)
+        return map_rows(self.map, states_CQH, mask_CQ, self.unit)
 
 
 def query_map(word_width: int | None, joint_width: int) -> nn.Module:
@@ -94,10 +94,10 @@ def query_map(word_width: int | None, joint_width: int) -> nn.Module:
     return nn.Identity() if word_width is None else xavier_linear(word_width, joint_width)
 
 
-def finished(
+def map_rows(
     layer: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, mask: torch.Tensor, unit: bool
 ) -> torch.Tensor:
-    """The real rows mapped by a layer, of unit length, or, if not `unit`, of their own; zero where padded.
+    """The real rows mapped by a layer and, with `unit`, scaled to unit length; zero where padded.
 
     Args:
         layer: from `[N, V]` to `[N, D]`.
@@ -165,15 +165,13 @@ class CrossAttention(Aligner):
         words over regions, and does not change those of regions over words. With a focal rule, the similarity is the
         logits before the rule, and the attention the weights after it.
         """
-        embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
-        return _align(self.scorer, pair_cosines(*embeddings, paired, self.scorer.products), prior_BCQR)
+        return _align(self.scorer, pair_cosines(regions, queries, paired, self.scorer.products), prior_BCQR)
 
     def cosines(
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The cosines of all pairs; those of vectors of any length too."""
-        embeddings = regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ
-        pairs = pair_cosines(*embeddings, paired, self.scorer.products)
+        pairs = pair_cosines(regions, queries, paired, self.scorer.products)
         return pairs.to_BCQR(pairs.cosine_BRQC), pair_mask(regions.mask_BR, paired)
 
     def fast_scores(
@@ -238,23 +236,19 @@ class PairCosines(NamedTuple):
 
 
 def pair_cosines(
-    regions_BRD: torch.Tensor,
-    mask_BR: torch.Tensor,
-    queries_CQD: torch.Tensor,
-    mask_CQ: torch.Tensor,
-    paired: bool,
-    products: bool = False,
+    regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool, products: bool = False
 ) -> PairCosines:
     """The cosines of all queries with all regions (with `paired`, of each caption's row), as one matrix product.
 
     Args:
-        regions_BRD, queries_CQD: unit vectors; with `products` vectors of any length. Padded ones may have any value.
-        mask_BR, mask_CQ: True for real regions and queries.
+        regions, queries: their first tensors are unit vectors; with `products` vectors of any length. Padded ones may
+            have any value.
         paired: each caption with the image of its row only.
         products: as in `AttentionScorer`.
     """
-    regions_BRD = regions_BRD.masked_fill(~mask_BR[..., None], 0)
-    queries_CQD = queries_CQD.masked_fill(~mask_CQ[..., None], 0)
+    mask_BR, mask_CQ = regions.mask_BR, queries.mask_CQ
+    regions_BRD = regions.tensors[0].masked_fill(~mask_BR[..., None], 0)
+    queries_CQD = queries.tensors[0].masked_fill(~mask_CQ[..., None], 0)
     region_length_BR = query_length = None
     if products:
         region_length_BR, length_CQ = regions_BRD.norm(dim=-1), queries_CQD.norm(dim=-1)

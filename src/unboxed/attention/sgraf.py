@@ -75,13 +75,13 @@ class GlobalVector(nn.Module):
 
     Args:
         width: D.
-        normalized: with batch norm, as for regions; words have none.
         dropout: probability in [0, 1).
+        normalized: with batch norm, as for regions; words have none.
         channels: with `normalized`, the number of regions of every image, each with a channel of its own, as in the
             reference implementation; None: one channel for all.
     """
 
-    def __init__(self, width: int, normalized: bool, dropout: float = 0.4, channels: int | None = None) -> None:
+    def __init__(self, width: int, dropout: float = 0.4, *, normalized: bool, channels: int | None = None) -> None:
         super().__init__()
         self.local, self.whole = xavier_linear(width, width), xavier_linear(width, width)
         self.weigh = xavier_linear(width, 1)
@@ -138,8 +138,8 @@ class SimilarityReasoning(CrossAttention):
         scorer = AttentionScorer("t2i", sharpness=settings.sharpness)
         super().__init__(region_width, word_width, joint_width, scorer)
         width = settings.similarity_width
-        self.whole_image = GlobalVector(joint_width, True, settings.dropout, settings.channels)
-        self.whole_caption = GlobalVector(joint_width, False, settings.dropout)
+        self.whole_image = GlobalVector(joint_width, settings.dropout, normalized=True, channels=settings.channels)
+        self.whole_caption = GlobalVector(joint_width, settings.dropout, normalized=False)
         self.compare_local = xavier_linear(joint_width, width)
         self.compare_whole = xavier_linear(joint_width, width)
         self.head: nn.Module = (
@@ -200,7 +200,7 @@ class SimilarityReasoning(CrossAttention):
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool, prior_BCQR: torch.Tensor | None
     ) -> tuple[Alignment, Callable[[int, int], torch.Tensor], list[tuple[int, int]]]:
         """The alignment, whose score is not SGR's or SAF's, a function from a block to its nodes, and the blocks."""
-        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
+        pairs = pair_cosines(regions, queries, paired)
         alignment, words = align_words(self.scorer, pairs, prior_BCQR)
         weights_BRQC, image_BD, caption_CD = words.unit_weights(), regions.tensors[1][:, 0], queries.tensors[1][:, 0]
 
@@ -235,7 +235,7 @@ class SimilarityReasoning(CrossAttention):
             return in_chunks(lambda rows: (compute(rows),), len(queries.mask_CQ), chunk)[0]
 
         def of_nodes(function: Callable[[torch.Tensor, slice], torch.Tensor], rows: slice) -> torch.Tensor:
-            _, nodes, blocks = self._compared(regions, queries.part(rows), False, prior_of(rows))
+            _, nodes, blocks = self._compared(regions, queries.part(rows), paired=False, prior_BCQR=prior_of(rows))
 
             def of_block(start: int, stop: int) -> torch.Tensor:
                 return function(nodes(start, stop), slice(rows.start + start, rows.start + stop))
@@ -340,7 +340,7 @@ class SimilarityReasoning(CrossAttention):
         return self.head.merged() if isinstance(self.head, GraphReasoning) else nullcontext()
 
     def _blocks(self, shape: torch.Size, words_CQD: torch.Tensor) -> list[tuple[int, int]]:
-        """First and last (exclusive) caption of each block. Three tensors of attended vectors exist together."""
+        """First caption of each block, and the one after its last. Three tensors of attended vectors exist together."""
         images, _, queries, captions = shape
         caption_bytes = 3 * images * queries * words_CQD.shape[2] * words_CQD.element_size()
         size = max(1, self.block_bytes // max(1, caption_bytes))

@@ -108,7 +108,7 @@ class PooledEmbedding(Aligner):
         self, regions: RegionEmbeddings, queries: QueryEmbeddings, paired: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The cosines of single regions and queries."""
-        pairs = pair_cosines(regions.tensors[0], regions.mask_BR, queries.tensors[0], queries.mask_CQ, paired)
+        pairs = pair_cosines(regions, queries, paired)
         return pairs.to_BCQR(pairs.cosine_BRQC), pair_mask(regions.mask_BR, paired)
 
     def align(

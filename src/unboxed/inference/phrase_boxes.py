@@ -151,10 +151,10 @@ def _region_terms(
         boxes_BR4[b, : len(regions)] = regions.boxes
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
         sure_BR[b, : len(regions)] = regions.confidence
-    overlap_CRR, sure_CR, area_CR = (
+    overlap_CRR, confidence_CR, area_CR = (
         torch.from_numpy(part[image_of_C]) for part in (overlap_BRR, sure_BR, area(boxes_BR4))
     )
-    return boxes_BR4, RegionTerms(overlap_CRR, sure_CR if has_classes else None, area_CR, mask_CR)
+    return boxes_BR4, RegionTerms(overlap_CRR, confidence_CR if has_classes else None, area_CR, mask_CR)
 
 
 def _probabilities(

@@ -34,7 +34,7 @@ class BFAN(CrossAttentionConfig):
 
     focal: Literal["equal", "prob"] = "equal"
 
-    def papers_scorer(self) -> AttentionScorer:
+    def paper_scorer(self) -> AttentionScorer:
         """BFAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
 

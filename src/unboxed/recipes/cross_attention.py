@@ -65,18 +65,18 @@ class CrossAttentionConfig(MatchingConfig):
         if self.constraint.constraints != "none" and not (self.scoring.imgnorm and self.scoring.txtnorm):
             raise RunError("--constraints needs vectors of unit length; leave out --no-imgnorm and --no-txtnorm.")
 
-    def papers_scorer(self) -> AttentionScorer:
+    def paper_scorer(self) -> AttentionScorer:
         """The scorer of the paper, in the chosen direction."""
         raise NotImplementedError
 
     def scorer(self) -> AttentionScorer:
         """The scorer with all options."""
-        papers, scoring = self.papers_scorer(), self.scoring
+        paper, scoring = self.paper_scorer(), self.scoring
         return replace(
-            papers,
-            sharpness=papers.sharpness if scoring.lambda_softmax is None else scoring.lambda_softmax,
+            paper,
+            sharpness=paper.sharpness if scoring.lambda_softmax is None else scoring.lambda_softmax,
             aggregation=self.aggregation,
-            lse_sharpness=papers.lse_sharpness if scoring.lambda_lse is None else scoring.lambda_lse,
+            lse_sharpness=paper.lse_sharpness if scoring.lambda_lse is None else scoring.lambda_lse,
             norm=scoring.raw_feature_norm,
             products=not (scoring.imgnorm and scoring.txtnorm),
         )

@@ -10,9 +10,9 @@ Where this differs from the paper by default: as listed in `scan.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from unboxed.recipes.cross_attention import CrossAttentionConfig
+from unboxed.recipes.scan import SCAN
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +23,10 @@ __all__ = ["PFAN"]
 
 
 @dataclass(frozen=True)
-class PFAN(CrossAttentionConfig):
+class PFAN(SCAN):
     """PFAN. The paper: joint width 1024, position width 200.
 
     Attributes:
-        direction: words attend to regions (`t2i`), or regions to words (`i2t`).
         position_width: width of a block's vector.
         mask_empty_blocks: leave slots without a block out of the mixture (the original code includes them).
     """
@@ -35,7 +34,6 @@ class PFAN(CrossAttentionConfig):
     attention: ClassVar[str] = "cross attention over regions with position embeddings"
     paper: ClassVar[str] = "Wang et al., IJCAI 2019"
 
-    direction: Literal["t2i", "i2t"] = "t2i"
     position_width: int = 64
     mask_empty_blocks: bool = False
 
@@ -44,7 +42,7 @@ class PFAN(CrossAttentionConfig):
         """True: of boxes, or of the blocks that were imported."""
         return True
 
-    def papers_scorer(self) -> AttentionScorer:
+    def paper_scorer(self) -> AttentionScorer:
         """PFAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
 

@@ -159,8 +159,8 @@ def dataset_kind(dataset: Dataset) -> str:
         A key of `DATASETS`.
     """
     files = [path.name for path in (dataset.path, *dataset.keys.values()) if isinstance(path, Path)]
-    said = " ".join((dataset.name, dataset.reader.format, *files)).lower()
-    return "coco" if "coco" in said else DEFAULT_DATASET
+    names = " ".join((dataset.name, dataset.reader.format, *files)).lower()
+    return "coco" if "coco" in names else DEFAULT_DATASET
 
 
 def preset_arguments(arguments: Sequence[str]) -> tuple[str | None, str | None]:

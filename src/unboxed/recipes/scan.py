@@ -39,7 +39,7 @@ class SCAN(CrossAttentionConfig):
 
     direction: Literal["t2i", "i2t"] = "t2i"
 
-    def papers_scorer(self) -> AttentionScorer:
+    def paper_scorer(self) -> AttentionScorer:
         """SCAN's scorer."""
         from unboxed.attention.cosine_attention import AttentionScorer
 

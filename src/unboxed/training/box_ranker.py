@@ -29,7 +29,7 @@ from unboxed.runtime.progress import Show
 from unboxed.training.calibration import SwappedPhrases, swapped_phrases
 from unboxed.types import Array, Example
 
-__all__ = ["FEWEST_SURE", "NEEDED_AGREEMENT", "Kept", "decided", "kept_boxes", "sure_regions"]
+__all__ = ["FEWEST_SURE", "NEEDED_AGREEMENT", "BoxRankerChoice", "choose_box_ranker", "sure_regions", "with_box_ranker"]
 
 NEEDED_AGREEMENT = 0.72
 """Share of the regions the prior is sure of that the trained attention must find.
@@ -48,7 +48,7 @@ _SURE = 0.5
 
 
 @dataclass(frozen=True)
-class Kept:
+class BoxRankerChoice:
     """What ranks the boxes, and the measurements on held-out images.
 
     Attributes:
@@ -85,18 +85,18 @@ class Kept:
             why = f"{finds} that the detector is sure of, {100 * NEEDED_AGREEMENT:.0f} % are needed"
         values = "; ".join(
             f"{title} {', '.join(f'{name} {value:.1f}' for name, value in found.items())}"
-            for title, found in (("retrieval (rsum)", self.rsum), ("present phrases told from absent (AUC)", self.auc))
+            for title, found in (("retrieval (rsum)", self.rsum), ("present against absent phrases (AUC)", self.auc))
         )
         return f"Boxes: {kept} ({why}). On {self.images:,} held-out images without boxes: {values}"
 
 
-def decided(
+def with_box_ranker(
     split: EmbeddedSplit,
     held_out: Sequence[Example],
     boxes: Literal["better", "trained", "prior"],
     show: Show,
 ) -> RunConfig:
-    """The config of the run with what ranks its boxes, and with the measurements among its facts.
+    """The config of the run with the ranker of its boxes, and with the measurements among its facts.
 
     Args:
         split: the model and the regions.
@@ -107,14 +107,16 @@ def decided(
     config = split.grounder.config
     if boxes == "trained" or not (config.options.trains and config.options.reads_prior):
         return config
-    kept = kept_boxes(split, held_out, None if boxes == "better" else boxes)
-    if kept is None:
+    choice = choose_box_ranker(split, held_out, None if boxes == "better" else boxes)
+    if choice is None:
         return config
-    show(str(kept))
-    return replace(config, boxes_from=kept.boxes_from, facts={**config.facts, "kept": kept.to_dict()})
+    show(str(choice))
+    return replace(config, boxes_from=choice.boxes_from, facts={**config.facts, "kept": choice.to_dict()})
 
 
-def kept_boxes(split: EmbeddedSplit, held_out: Sequence[Example], asked: BoxesFrom | None = None) -> Kept | None:
+def choose_box_ranker(
+    split: EmbeddedSplit, held_out: Sequence[Example], asked: BoxesFrom | None = None
+) -> BoxRankerChoice | None:
     """Measure the prior, the trained model and both, and decide what ranks the boxes.
 
     Args:
@@ -138,7 +140,7 @@ def kept_boxes(split: EmbeddedSplit, held_out: Sequence[Example], asked: BoxesFr
     else:
         helps = all(found["trained"] >= found["prior"] for found in (retrieved, separated) if found)
     chosen: BoxesFrom = "trained" if helps else "prior"
-    return Kept(
+    return BoxRankerChoice(
         boxes_from=chosen if asked is None else asked,
         asked=asked is not None,
         images=len(examples),

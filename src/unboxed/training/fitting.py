@@ -29,7 +29,7 @@ from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.ranks import Ranks
 from unboxed.text.tokens import Tokenizer, Vocabulary
-from unboxed.training.box_ranker import decided
+from unboxed.training.box_ranker import with_box_ranker
 from unboxed.training.calibration import calibrated
 from unboxed.training.combinations import (
     require_class_names,
@@ -387,7 +387,7 @@ def _finished(grounder: Grounder, data: _Data, settings: FitSettings, show: Show
     """The run with its calibration and what ranks its boxes, marked as finished."""
     run, split = settings.out, EmbeddedSplit(grounder, data.store)
     calibration = calibrated(split, data.validation.examples, data.training.examples, show)
-    grounder.config = decided(split, data.validation.examples, settings.boxes, show)
+    grounder.config = with_box_ranker(split, data.validation.examples, settings.boxes, show)
     grounder.config.facts.update(finished=True)
     grounder.config = replace(grounder.config, presence=calibration)
     grounder.config.save(run)
