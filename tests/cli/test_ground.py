@@ -52,7 +52,12 @@ def test_words_outside_of_the_vocabulary_are_named(
     main(["ground", str(tiny_run), str(_image(tiny_dataset)), "A red guitar beside a Guitar.", "--json"])
     printed = capsys.readouterr()
     assert printed.err.startswith("Words that are not in the vocabulary of the run: guitar. ")
-    assert json.loads(printed.out)["phrases"]
+    assert [phrase["unknown"] for phrase in json.loads(printed.out)["phrases"]] == [["guitar"], ["guitar"]]
+    main(["ground", str(tiny_run), str(_image(tiny_dataset)), "--phrases", "guitar, red box, zither"])
+    printed = capsys.readouterr()
+    assert printed.err.count("not in the vocabulary") == 1
+    guitar, box, zither = printed.out.splitlines()
+    assert "a guess: unknown guitar" in guitar and "guess" not in box and "a guess: unknown zither" in zither
 
 
 def test_ground_saves_a_picture(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:

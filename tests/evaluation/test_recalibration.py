@@ -72,6 +72,9 @@ def test_listed_phrases_on_images_that_the_run_does_not_know(
     call = ["label", str(folder), "--run", str(run), "--out", str(tmp_path / "coco.json"), "--find", "dog"]
     main(call)
     assert "are calibrated on /elsewhere/photos.csv. On images of another kind" in capsys.readouterr().err
+    (folder / known.name).write_bytes((folder / "new.jpg").read_bytes() + b"x")  # a name that the store has, too
+    main([*call, "--json"])
+    assert "of another kind" in json.loads(capsys.readouterr().out)["notes"][-1]
     shutil.copy(known, folder)
     main(call)
     assert "calibrated" not in capsys.readouterr().err

@@ -87,8 +87,7 @@ def ground(
     require_output(printing.save, image, suffixes=PICTURES)
     pixels = open_image(image)
     grounder, regions = _load_and_extract(run, image)
-    for each in captions:
-        show_unknown_words(grounder, each.text, show)
+    show_unknown_words(grounder, " ".join(each.text for each in captions), show)
     groundings = grounder.ground_regions(regions, captions)
     _Printed(printing).report(image, pixels, groundings)
 
@@ -118,8 +117,7 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
     if not listing.images:
         raise ImageError(f"There are no images in {folder}; name a folder with images, or one image.")
     grounder = Grounder.load(run)
-    for each in captions:
-        show_unknown_words(grounder, each.text, show)
+    show_unknown_words(grounder, " ".join(each.text for each in captions), show)
     skipped = 0
     names = [str(file.relative_to(folder)) for file in listing.images]
     record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printed.options.top))

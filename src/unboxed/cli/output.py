@@ -21,7 +21,12 @@ def phrase_line(phrase: GroundedPhrase, absent: bool = False) -> str:
     parts = []
     if phrase.present or absent:
         parts += [f"[{', '.join(f'{edge:.0f}' for edge in box)}]" for box in phrase.set_boxes]
-    parts.append(phrase.strength if phrase.present else f"probably not in the image ({phrase.strength} that it is)")
+    guess = f", {phrase.guess}" if phrase.guess else ""
+    parts.append(
+        f"{phrase.strength}{guess}"
+        if phrase.present
+        else f"probably not in the image ({phrase.strength} that it is{guess})"
+    )
     return f"{phrase.text}: {'  '.join(parts)}"
 
 

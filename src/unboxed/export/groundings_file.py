@@ -133,6 +133,8 @@ def _is_complete(entry: dict[str, Any]) -> bool:
                 boxes, scores = np.asarray(phrase.boxes, np.float64), np.asarray(phrase.scores, np.float64)
                 if not isinstance(phrase.text, str) or not _is_probability_or_none(phrase.confidence):
                     return False
+                if not all(isinstance(word, str) for word in phrase.unknown):
+                    return False
                 if not all(isinstance(rank, int) and 0 <= rank < len(boxes) for rank in phrase.set_ranks):
                     return False
                 if boxes.shape != (len(scores), 4) or not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
@@ -169,12 +171,14 @@ def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) ->
         "confidence": phrase.confidence,
         "types": types,
         "set_ranks": [kept.index(rank) for rank in phrase.set_ranks if rank in kept],
+        "unknown": phrase.unknown,
     }
 
 
 def _from_json(entry: dict[str, Any]) -> Grounding:
+    lists = ("types", "set_ranks", "unknown")
     phrases = tuple(
-        GroundedPhrase(**{**phrase, "types": tuple(phrase["types"]), "set_ranks": tuple(phrase["set_ranks"])})
+        GroundedPhrase(**{**phrase, **{name: tuple(phrase.get(name, ())) for name in lists}})
         for phrase in entry["phrases"]
     )
     size = (entry["width"], entry["height"])

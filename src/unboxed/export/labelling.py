@@ -26,7 +26,7 @@ from unboxed.inference.calibration_notes import refusal_note, unknown_images_not
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.inference.unknown_words import show_unknown_words, unknown_words_note
 from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_name, require_writable
@@ -54,7 +54,7 @@ class Labelled:
         selection: the boxes that were written.
         skipped: image id -> why the image could not be used.
         corrections: the corrected images by name.
-        notes: lines about probabilities that may not fit these images.
+        notes: lines about unknown words, and about probabilities that may not fit these images.
     """
 
     groundings: Sequence[Grounding]
@@ -79,6 +79,7 @@ class Labelled:
             "left_out": left_out,
             "skipped": dict(self.skipped),
             "corrected": len(self.corrections),
+            "notes": list(self.notes),
         }
 
 
@@ -128,8 +129,9 @@ def label_dataset(
     file = _groundings_file(out)
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
-        outcomes = _Labeller(Grounder.load(run), kept, options, show).grounded(source.examples, progress)
-        labelled = _with_notes(_labelled(outcomes, source, rule), run, None if options.find else data)
+        grounder = Grounder.load(run)
+        outcomes = _Labeller(grounder, kept, options, show).grounded(source.examples, progress)
+        labelled = _with_notes(_labelled(outcomes, source, rule), run, grounder, data, options.find)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
         labelled = _with_corrections(labelled, states)
@@ -226,15 +228,14 @@ def _labelled(
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
 
 
-def _with_notes(labelled: Labelled, run: Path, data: Path | None) -> Labelled:
-    """The labels with a line where the run's probabilities may not fit; `data` has the captions, if there are any."""
-    config = RunConfig.load(run)
-    if data is None:
-        note = unknown_images_note(run, config, labelled.files)
+def _with_notes(labelled: Labelled, run: Path, grounder: Grounder, data: Path, find: str | None) -> Labelled:
+    """The labels with lines about words that the run does not know, and probabilities that may not fit the images."""
+    if find is not None:
+        notes = [unknown_words_note(grounder, find), unknown_images_note(run, grounder.config, labelled.files)]
     else:
         phrases = (phrase for grounding in labelled.groundings for phrase in grounding.phrases)
-        note = refusal_note(run, config, data, phrases)
-    return labelled if note is None else replace(labelled, notes=(note,))
+        notes = [refusal_note(run, grounder.config, data, phrases)]
+    return replace(labelled, notes=tuple(note for note in notes if note is not None))
 
 
 def _with_corrections(labelled: Labelled, states: Mapping[str, CorrectedImage]) -> Labelled:

@@ -54,6 +54,7 @@ class _Row:
     phrase: str
     after: str
     others: int
+    guess: str
 
 
 @dataclass(frozen=True)
@@ -204,4 +205,5 @@ def _row(box: LabelledBox, number: int, image: LabelledImage, label: int | None)
         phrase=caption[start:end],
         after=caption[end:],
         others=len(box.also),
+        guess=box.guess,
     )

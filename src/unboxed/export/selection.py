@@ -42,6 +42,7 @@ class LabelledBox:
         also: the other phrases.
         confidence: the calibrated probability in [0, 1] that the phrase is in the image, of several phrases the
             highest; None where the model was not calibrated.
+        guess: what tells people that box and probability are a guess (`GroundedPhrase.guess`).
     """
 
     category: str
@@ -50,6 +51,7 @@ class LabelledBox:
     mention: Mention
     also: tuple[Mention, ...] = ()
     confidence: float | None = None
+    guess: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _named_boxes(
             if not name:
                 counts["unnamed" if naming.classes is None else "unclassed"] += 1
             else:
-                yield LabelledBox(name, tuple(box), score, mention, confidence=phrase.confidence)
+                yield LabelledBox(name, tuple(box), score, mention, (), phrase.confidence, phrase.guess)
 
 
 def _merged(boxes: Iterable[LabelledBox], threshold: float, one_name: bool) -> list[LabelledBox]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unboxed.errors import StoreError
+from unboxed.errors import ImageError, StoreError
 from unboxed.inference.results import GroundedPhrase
 from unboxed.inference.run_config import RunConfig
+from unboxed.regions.cache import image_key
 from unboxed.regions.store import RegionStore
 from unboxed.text.lexicon import PRONOUNS
 from unboxed.text.phrases import head_noun
@@ -16,6 +17,7 @@ __all__ = ["calibration_data", "refusal_note", "unknown_images_note"]
 
 _MANY_REFUSED = 1 / 3  # of the phrases of right captions of its own collection a run refuses about a fifth
 _FEWEST_PHRASES = 100
+_LOOKED_AT = 20
 
 
 def calibration_data(config: RunConfig) -> str | None:
@@ -50,26 +52,48 @@ def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[Gro
     )
 
 
-def unknown_images_note(run: Path, config: RunConfig, images: Iterable[str]) -> str | None:
-    """A line where none of the images is among those that a run was trained or calibrated on; None otherwise.
+def unknown_images_note(run: Path, config: RunConfig, images: Mapping[str, Path]) -> str | None:
+    """A line where the images do not seem to be of the collection that a run is calibrated on; None otherwise.
+
+    They are if the store of the run has one of a few of them, or, after `calibrate`, if one lies beside its data.
 
     Args:
         run: its folder.
         config: of the run.
-        images: names or ids of images.
+        images: the file of each by its name.
     """
-    data, store = calibration_data(config), config.facts.get("store")
-    if data is None:
+    if (data := calibration_data(config)) is None:
         return None
-    try:
-        stores = [RegionStore.open(place) for place in {run / "store", Path(str(store))} if place.is_dir()]
-    except StoreError:
-        return None
-    known = {Path(image_id).stem for found in stores for image_id in found}
-    if not known or any(Path(image).stem in known for image in images):
+    names = list(images)
+    some = {name: images[name] for name in names[:: max(len(names) // _LOOKED_AT, 1)]}
+    if "calibration" in config.facts:
+        known = any(_lies_beside(image, Path(data)) for image in some.values())
+    else:
+        places = {run / "store", Path(str(config.facts.get("store")))}
+        known = any(_has_one(place, some) for place in places if place.is_dir())
+    if known:
         return None
     return (
         f"The probabilities of {run} are calibrated on {data}. On images of another kind they may be too low or too "
         f"high: lower or raise --min-confidence, or calibrate them on captions of such images: unboxed calibrate {run} "
         "--data DATA"
     )
+
+
+def _lies_beside(image: Path, data: Path) -> bool:
+    """Whether an image is in the folder of a dataset, or in that of its file."""
+    folder = data if data.is_dir() else data.parent
+    return data.exists() and image.resolve().is_relative_to(folder.resolve())
+
+
+def _has_one(place: Path, images: Mapping[str, Path]) -> bool:
+    """Whether the store in a folder has one of the images under its name, with its content."""
+    try:
+        store = RegionStore.open(place)
+        for name, image in images.items():
+            keys = {store.image_key(image_id) for image_id in (name, Path(name).name, Path(name).stem)} - {None}
+            if keys and image_key(image, None) in {str(key).split(":")[0] for key in keys}:
+                return True
+    except (StoreError, ImageError):
+        pass
+    return False

@@ -16,6 +16,7 @@ from unboxed.inference.phrase_boxes import PhraseBoxes, PhraseQueries, boxes_of_
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
+from unboxed.text.phrases import head_noun
 from unboxed.types import Array, Caption, ImageBatch, Regions
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def ground_encoded(
                 set_ranks=found_boxes.set_ranks(phrase.text, match.confidence),
                 prior=match.prior,
                 point=found_boxes.point,
+                unknown=() if match.prior else _unknown(grounder, phrase.text),
             )
             for phrase, found_boxes, match in zip(caption.phrases, boxes_P, matches[c], strict=False)  # padding follows
         )
@@ -134,6 +136,12 @@ def ground_encoded(
         groundings.append(Grounding(caption.text, phrases, encoded.spans, regions, attention_WR, *size, heat_PYX))
     ends = [0, *accumulate(captions.counts)]
     return [groundings[first:last] for first, last in pairwise(ends)]
+
+
+def _unknown(grounder: Grounder, text: str) -> tuple[str, ...]:
+    """The words of a phrase that are not in the vocabulary, if its head noun is one of them."""
+    found = grounder.unknown_words(text)
+    return tuple(found) if head_noun(text) in found else ()
 
 
 class _Match(NamedTuple):

@@ -42,6 +42,8 @@ class GroundedPhrase:
         prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase.
             None of a run without a prior.
         point: x and y in pixels, where the phrase is pointed at (`Ranking.point`); None: at the centre of its best box.
+        unknown: words of the phrase that are not in the vocabulary, where its head noun is one of them and the prior
+            does not know the phrase either: nothing tells where it is, and its probability is a guess.
     """
 
     text: str
@@ -55,6 +57,7 @@ class GroundedPhrase:
     set_ranks: tuple[int, ...] = (0,)
     prior: float | None = None
     point: tuple[float, float] | None = None
+    unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boxes", frozen_array(self.boxes, (None, 4), f"boxes of “{self.text}”"))
@@ -91,6 +94,11 @@ class GroundedPhrase:
             return f"match {self.scores[0]:.2f}" if len(self.scores) else "no match"
         rounded = self.confidence if self.present else min(self.confidence, 0.494)
         return f"probability {rounded:.2f}"
+
+    @property
+    def guess(self) -> str:
+        """For people, that box and probability are a guess, and for which words; "" where they are not."""
+        return f"a guess: unknown {', '.join(self.unknown)}" if self.unknown else ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,6 +149,7 @@ class Grounding:
                     "set": [[round(float(x), 2) for x in box] for box in phrase.set_boxes],
                     "confidence": None if phrase.confidence is None else round(phrase.confidence, 4),
                     "present": phrase.present,
+                    "unknown": list(phrase.unknown),
                     **({} if phrase.point is None else {"point": [round(edge, 2) for edge in phrase.point]}),
                 }
                 for phrase in self.phrases

@@ -9,17 +9,23 @@ if TYPE_CHECKING:
 
 from unboxed.runtime.progress import Show
 
-__all__ = ["show_unknown_words"]
+__all__ = ["show_unknown_words", "unknown_words_note"]
 
 
-def show_unknown_words(grounder: Grounder, text: str, show: Show) -> None:
-    """Show the words of a text that are not in the vocabulary of the run, if there are any.
+def unknown_words_note(grounder: Grounder, text: str) -> str | None:
+    """A line with the words of a text that are not in the vocabulary of the run; None if there are none.
 
     Args:
         grounder: the run.
         text: a caption, or phrases.
-        show: called with a line of text.
     """
-    if unknown := grounder.unknown_words(text):
-        words = ", ".join(unknown)
-        show(f"Words that are not in the vocabulary of the run: {words}. Their boxes and probabilities may be wrong.")
+    if not (unknown := grounder.unknown_words(text)):
+        return None
+    words = ", ".join(unknown)
+    return f"Words that are not in the vocabulary of the run: {words}. Their boxes and probabilities may be wrong."
+
+
+def show_unknown_words(grounder: Grounder, text: str, show: Show) -> None:
+    """Show `unknown_words_note`, if there is one; `show` is called with a line of text."""
+    if (note := unknown_words_note(grounder, text)) is not None:
+        show(note)

@@ -73,6 +73,9 @@ class PhraseBoxes(BaseModel):
         float | None,
         Field(description="Calibrated probability that the phrase is present; null for a run without calibration."),
     ] = None
+    unknown: Annotated[
+        list[str], Field(description="Words that neither the vocabulary nor the prior knows, if the phrase is a guess.")
+    ] = []
 
 
 class GroundResponse(BaseModel):
@@ -269,6 +272,7 @@ def phrase_boxes(phrase: GroundedPhrase, top: int) -> PhraseBoxes:
         set_ranks=[kept.index(rank) for rank in phrase.set_ranks if rank in kept],
         present=phrase.present,
         confidence=None if phrase.confidence is None else round(phrase.confidence, 4),
+        unknown=list(phrase.unknown),
     )
 
 

@@ -366,6 +366,7 @@ export class GroundView {
     }
     if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably not in the image (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)} that it is)` }));
     else if (!kept.length) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
+    if (phrase.unknown.length) list.append(create("span", { className: "fine", textContent: `A guess: unknown ${phrase.unknown.join(", ")}` }));
     item.append(list);
     return item;
   }
