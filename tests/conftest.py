@@ -71,6 +71,16 @@ def tiny_run(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="session")
+def tiny_index_folder(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an index of all images and captions of the tiny dataset."""
+    from unboxed.search import index_images
+
+    out = tmp_path_factory.mktemp("index") / "index"
+    index_images(tiny_run, tiny_dataset, out, progress=False)
+    return out
+
+
+@pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A drawn world of 40 pictures: its dataset file, and a store of its regions, with a detector's classes."""
     from unboxed.data.dataset import load_dataset

@@ -1,4 +1,4 @@
-"""Box arithmetic: area, clipping, intersection over union (IoU), non-maximum suppression.
+"""Box arithmetic: area, clipping, intersection, intersection over union (IoU), non-maximum suppression.
 
 A box is `x1, y1, x2, y2` with continuous edges (see `types`), so its width is `x2 - x1` without a "+ 1". Results are
 float64 for boxes in float64 and float32 for all others.
@@ -16,7 +16,7 @@ from unboxed.types import Array
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["area", "centre", "clip", "contains", "enclosing", "iou", "nms", "tensor_iou"]
+__all__ = ["area", "centre", "clip", "contains", "enclosing", "intersection", "iou", "nms", "tensor_iou"]
 
 _Boxes = npt.NDArray[Any]
 
@@ -56,16 +56,22 @@ def contains(boxes: _Boxes, points: _Boxes, *, closed: bool = False) -> npt.NDAr
     return inside
 
 
-def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
-    """IoU `[..., N, M]` in [0, 1] of boxes `[..., N, 4]` and `[..., M, 4]`; 0 where both have no area."""
+def intersection(boxes: _Boxes, others: _Boxes) -> _Boxes:
+    """Areas `[..., N, M]` in square pixels that boxes `[..., N, 4]` share with boxes `[..., M, 4]`."""
     x1, y1, x2, y2 = (boxes[..., i, None] for i in range(4))
     other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[..., i])[..., None, :] for i in range(4))
-    intersection = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
-    intersection = intersection.clip(0, None, out=intersection)
+    width = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
     height = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
-    intersection *= height.clip(0, None, out=height)
-    union = area(boxes)[..., None] + area(others)[..., None, :] - intersection
-    return _in_precision_of(boxes, intersection / np.where(union > 0, union, 1))
+    shared: _Boxes = width.clip(0, None, out=width)
+    shared *= height.clip(0, None, out=height)
+    return shared
+
+
+def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
+    """IoU `[..., N, M]` in [0, 1] of boxes `[..., N, 4]` and `[..., M, 4]`; 0 where both have no area."""
+    shared = intersection(boxes, others)
+    union = area(boxes)[..., None] + area(others)[..., None, :] - shared
+    return _in_precision_of(boxes, shared / np.where(union > 0, union, 1))
 
 
 def tensor_iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

@@ -14,17 +14,9 @@ from PIL import Image
 from unboxed.cli import main
 from unboxed.cli.output import phrase_line
 from unboxed.inference.results import GroundedPhrase
-from unboxed.search import Index, index_images
+from unboxed.search import Index
 
 QUERY = "a red box beside a blue box"
-
-
-@pytest.fixture(scope="module")
-def captioned_index(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an index of the tiny dataset, with its captions."""
-    out = tmp_path_factory.mktemp("index") / "index"
-    index_images(tiny_run, tiny_dataset, out, progress=False)
-    return out
 
 
 @pytest.fixture
@@ -78,7 +70,7 @@ def test_a_folder_is_indexed_and_searched(
 
 
 def test_the_recall_of_a_large_index_is_printed(
-    captioned_index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_dataset: Path
+    tiny_index_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_dataset: Path
 ) -> None:
     queries: list[int] = []
 
@@ -87,7 +79,7 @@ def test_the_recall_of_a_large_index_is_printed(
         return 0.951 if len(queries) == 1 else 0.9
 
     monkeypatch.setattr(Index, "estimated_recall", estimated_recall)
-    run, index = next(captioned_index.glob("*/run")), str(captioned_index)
+    run, index = next(tiny_index_folder.glob("*/run")), str(tiny_index_folder)
     command = ["index", str(run), str(tiny_dataset), "--out", index, "--recall", "7"]
     main([*command, "--faiss", "--json"])
     printed = capsys.readouterr()
@@ -102,10 +94,10 @@ def test_the_recall_of_a_large_index_is_printed(
 
 
 def test_captions_are_found_for_an_image(
-    captioned_index: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_index_folder: Path, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = tiny_dataset.parent / "photos" / "0.png"
-    command = ["search", str(captioned_index), "--image", str(image), "-k", "2"]
+    command = ["search", str(tiny_index_folder), "--image", str(image), "-k", "2"]
     main([*command, "--save", str(tmp_path / "a.png"), "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["photo"], found["captions"], len(found["hits"])) == (str(image), 80, 2)
@@ -128,9 +120,9 @@ def test_a_phrase_is_printed_with_its_box_or_as_absent() -> None:
     assert phrase_line(absent) == "a dog: probably not in the image (probability 0.25 that it is)"
 
 
-def test_errors_name_what_is_missing(captioned_index: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:
-    assert "give a sentence" in error_line("search", captioned_index)
-    assert "give a sentence" in error_line("search", captioned_index, "a box", "--image", "a.png")
+def test_errors_name_what_is_missing(tiny_index_folder: Path, tmp_path: Path, error_line: Callable[..., str]) -> None:
+    assert "give a sentence" in error_line("search", tiny_index_folder)
+    assert "give a sentence" in error_line("search", tiny_index_folder, "a box", "--image", "a.png")
     assert "unboxed index RUN IMAGES --out" in error_line("search", tmp_path, "a box")
-    assert "-k is 0" in error_line("search", captioned_index, "a box", "-k", "0")
-    assert "gone.jpg does not exist" in error_line("search", captioned_index, "--image", tmp_path / "gone.jpg")
+    assert "-k is 0" in error_line("search", tiny_index_folder, "a box", "-k", "0")
+    assert "gone.jpg does not exist" in error_line("search", tiny_index_folder, "--image", tmp_path / "gone.jpg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,13 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from unboxed.regions import store
+from unboxed.regions.extraction import extract
+from unboxed.regions.settings import RegionSettings
+from unboxed.scenes.writing import DETECTOR
 from unboxed.types import Caption, Example
+
+SETTINGS = RegionSettings(detectors=(DETECTOR,), grid=2)
+"""The detector of drawn images, and a grid; `whole` is made with them."""
 
 
 class Graphs:
@@ -103,6 +110,21 @@ def examples(tmp_path: Path) -> list[Example]:
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores write a shard after every second image."""
     monkeypatch.setattr(store, "_IMAGES_PER_SHARD", 2)
+
+
+@pytest.fixture(scope="session")
+def library() -> Any:
+    """The package transformers; the test skips without it."""
+    pytest.importorskip("torch")
+    return pytest.importorskip("transformers", reason="the hf extra is not installed")
+
+
+@pytest.fixture(scope="module")
+def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that one process writes of the `examples` of a module."""
+    out = tmp_path_factory.mktemp("whole") / "store"
+    extract(examples, SETTINGS, out, workers=1, progress=False)
+    return out
 
 
 @pytest.fixture(scope="session")

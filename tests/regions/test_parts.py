@@ -19,10 +19,9 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.parts import Part, merge_parts
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.scenes.writing import DETECTOR
 from unboxed.types import Example
 
-SETTINGS = RegionSettings(detectors=(DETECTOR,), grid=2)
+from .conftest import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +39,6 @@ def small_shards(tmp_path_factory: pytest.TempPathFactory) -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "_IMAGES_PER_SHARD", 5)
         yield
-
-
-@pytest.fixture(scope="module")
-def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of one process."""
-    out = tmp_path_factory.mktemp("whole") / "store"
-    extract(examples, SETTINGS, out, workers=1, progress=False)
-    return out
 
 
 def _extract_parts(

@@ -26,11 +26,11 @@ from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.ray_workers import RayWorkers
 from unboxed.regions.settings import RegionSettings
-from unboxed.scenes.writing import DETECTOR
 from unboxed.types import Example, Regions
 
+from .conftest import SETTINGS
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray itself
-SETTINGS = RegionSettings(detectors=(DETECTOR,), grid=2)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -56,14 +56,6 @@ def ray() -> Iterator[Any]:
     ray.init(address="local", num_cpus=2, **options)
     yield ray
     ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def whole(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store that one process writes."""
-    out = tmp_path_factory.mktemp("whole") / "store"
-    extract(examples, SETTINGS, out, workers=1, progress=False)
-    return out
 
 
 @pytest.mark.parametrize("count", [1, 2])

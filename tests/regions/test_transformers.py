@@ -21,12 +21,6 @@ SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "i
 
 
 @pytest.fixture(scope="module")
-def library() -> Any:
-    pytest.importorskip("torch")
-    return pytest.importorskip("transformers", reason="the hf extra is not installed")
-
-
-@pytest.fixture(scope="module")
 def detector(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("detector")
     config = library.YolosConfig(**SMALL, image_size=[32, 64], patch_size=16, num_detection_tokens=5)

@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unboxed.search import Index, index_images
-
-
-@pytest.fixture(scope="session")
-def tiny_index_folder(tiny_run: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an index of all images and captions of the tiny dataset."""
-    out = tmp_path_factory.mktemp("index") / "index"
-    index_images(tiny_run, tiny_dataset, out, progress=False)
-    return out
+from unboxed.search import Index
 
 
 @pytest.fixture

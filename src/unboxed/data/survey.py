@@ -123,7 +123,7 @@ def survey_folder(data: Path) -> Survey:
     unreadable = {name: reason for split in splits for name, reason in split.unreadable.items()}
     renamed = {name: file for split in splits for name, file in split.renamed.items()}
     listed = {*unreadable, *renamed.values(), *(example.image_id for example in examples)}
-    listing = list_folder(found.images) if data.is_dir() else FolderImages((), {})  # a table says what it is about
+    listing = list_folder(found.images) if data.is_dir() else FolderImages((), {})  # other images are of no concern
     uncaptioned = []
     for file in listing.images:
         name = name_in(found.images, file)

@@ -146,13 +146,13 @@ def _region_terms(
     count = mask_CR.shape[1]
     boxes_BR4 = np.zeros((len(regions_B), count, 4), dtype=np.float32)
     overlap_BRR = np.zeros((len(regions_B), count, count), dtype=np.float32)
-    sure_BR = np.zeros((len(regions_B), count), dtype=np.float32)
+    confidence_BR = np.zeros((len(regions_B), count), dtype=np.float32)
     for b, regions in enumerate(regions_B):
         boxes_BR4[b, : len(regions)] = regions.boxes
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
-        sure_BR[b, : len(regions)] = regions.confidence
+        confidence_BR[b, : len(regions)] = regions.confidence
     overlap_CRR, confidence_CR, area_CR = (
-        torch.from_numpy(part[image_of_C]) for part in (overlap_BRR, sure_BR, area(boxes_BR4))
+        torch.from_numpy(part[image_of_C]) for part in (overlap_BRR, confidence_BR, area(boxes_BR4))
     )
     return boxes_BR4, RegionTerms(overlap_CRR, confidence_CR if has_classes else None, area_CR, mask_CR)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import area, iou
+from unboxed.boxes import area, intersection, iou
 from unboxed.types import Array
 
 __all__ = ["MOST", "phrase_set"]
@@ -90,8 +90,5 @@ def _likeness(class_probs_NK: Array, best: int) -> Floats:
 
 def _intersection_by_smaller(boxes: Array) -> Floats:
     """`[N, N]` in [0, 1]: the intersection of two boxes divided by the smaller area of the two."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    shared = (high - low).clip(0).prod(axis=-1)
     areas = area(boxes)
-    return np.asarray(shared / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-6))
+    return np.asarray(intersection(boxes, boxes) / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-6))

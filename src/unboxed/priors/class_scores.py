@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.boxes import area, iou
+from unboxed.boxes import area, intersection, iou
 from unboxed.priors import noun_sets
 from unboxed.priors.matching import PARTS, WORN, person_classes
 from unboxed.priors.scoring import SPATIAL_WORDS, box_places
@@ -119,7 +119,7 @@ class ClassScorer:
         whole_R = np.array([source in Detectors.names for source in sources])
         person_R = np.where(whole_R, probability_RN[:, self._person_N].max(axis=1), 0)
         share = _INSIDE if self.parts == PARTS else _SEGMENTED_INSIDE  # segmented parts may reach beyond the box
-        inside_RR = _intersection(boxes) / np.maximum(area(boxes), 1e-6)[:, None]
+        inside_RR = intersection(boxes, boxes) / np.maximum(area(boxes), 1e-6)[:, None]
         score_RS = part_RS * ((inside_RR >= share) * person_R).max(axis=1)[:, None]
         if parts == self.parts:
             return np.asarray(score_RS, dtype=np.float32)
@@ -162,10 +162,3 @@ def _best_class(probability_RN: Array) -> npt.NDArray[np.intp]:
     if probability_RN.shape[1] == 0:
         return np.full(len(probability_RN), -1, dtype=np.intp)
     return np.where(probability_RN.max(axis=1) > 0, probability_RN.argmax(axis=1), -1)
-
-
-def _intersection(boxes: Array) -> Array:
-    """`[R, R]` the area that each pair of boxes shares."""
-    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    return np.asarray(np.clip(high - low, 0, None).prod(axis=2), dtype=np.float32)

@@ -20,12 +20,6 @@ from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example
 
 
-@pytest.fixture(scope="module")
-def library() -> Any:
-    pytest.importorskip("torch")
-    return pytest.importorskip("transformers", reason="the hf extra is not installed")
-
-
 @pytest.mark.parametrize("kind", ["CLIP", "SigLIP"])
 def test_crops_have_the_scores_of_transformers(kind: str, library: Any, tmp_path: Path) -> None:
     import torch

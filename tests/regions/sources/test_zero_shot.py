@@ -21,12 +21,6 @@ from unboxed.types import Caption, Example
 
 
 @pytest.fixture(scope="module")
-def library() -> Any:
-    pytest.importorskip("torch")
-    return pytest.importorskip("transformers", reason="the hf extra is not installed")
-
-
-@pytest.fixture(scope="module")
 def models(library: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("zero_shot")
     return {
