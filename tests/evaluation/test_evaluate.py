@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from unboxed.evaluation.grounding import METRICS
 from unboxed.evaluation.options import BoxRuleOptions, EvaluationOptions
 from unboxed.evaluation.pair_scores import score_pairs
 from unboxed.evaluation.retrieval import score_retrieval
+from unboxed.evaluation.split_regions import embedded_split
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.infoground import InfoGround
@@ -27,6 +30,8 @@ from unboxed.recipes.vse import VSE
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime import locks
+from unboxed.runtime.locks import file_lock, folder_lock
 from unboxed.training.fitting import fit
 from unboxed.training.options import FitSettings
 
@@ -131,11 +136,7 @@ def test_a_given_store_is_used_if_its_settings_are_those_of_the_run(
 def test_without_the_store_of_training_regions_are_extracted_into_the_run(
     drawn_run: Path, tiny_world: World, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(drawn_run, run)
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    config["facts"]["store"] = str(tmp_path / "gone")
-    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    run = _without_its_store(drawn_run, tmp_path)
     shown: list[str] = []
     found = evaluate_run(run, tiny_world[0], NO_REPORT, show=shown.append)
     expected = evaluate_run(drawn_run, tiny_world[0], NO_REPORT)
@@ -143,6 +144,38 @@ def test_without_the_store_of_training_regions_are_extracted_into_the_run(
     assert found.scores.estimates == expected.scores.estimates
     assert shown == ["Extracting regions of 8 images of the split test"]
     assert (run / "store").is_dir()
+
+
+def _without_its_store(drawn_run: Path, tmp_path: Path) -> Path:
+    run = tmp_path / "run"
+    shutil.copytree(drawn_run, run)
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    config["facts"]["store"] = str(tmp_path / "gone")
+    (run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return run
+
+
+@pytest.mark.parametrize("lock", [folder_lock, file_lock])
+def test_a_second_evaluation_of_a_run_waits_for_the_regions_of_the_first(
+    drawn_run: Path,
+    tiny_world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lock: Callable[[Path], AbstractContextManager[None]],
+) -> None:
+    run, lines, first = _without_its_store(drawn_run, tmp_path), list[str](), ExitStack()
+    first.enter_context(lock(run / "store"))
+
+    def show(line: str) -> None:
+        lines.append(line)
+        if "waiting for it to end" in line:
+            first.close()
+
+    monkeypatch.setattr(locks, "_print", show)
+    split = load_dataset(tiny_world[0]).split("test")
+    embedded = embedded_split(run, split, NO_REPORT, show)
+    assert all(example.image_id in embedded for example in split.examples)
+    assert [line.startswith(f"{run / 'store'} is being written by process") for line in lines] == [False, True]
 
 
 def test_a_run_without_a_log_has_a_report_without_curves(drawn_run: Path, tiny_world: World, tmp_path: Path) -> None:

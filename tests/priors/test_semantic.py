@@ -200,6 +200,9 @@ def test_errors_name_what_is_missing(tmp_path: Path) -> None:
     for name in ("word_vectors", "wordnet", "class_map"):
         with pytest.raises(ModelError, match="nowhere"):
             SemanticPrior.build(replace(PLAIN, **{name: tmp_path / "nowhere"}), CLASSES)
+    (tmp_path / "map.json").write_text('\ufeff{"kitten": "cat"}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"map\.json: .* 'kitten' the class 'cat'"):
+        SemanticPrior.build(replace(PLAIN, class_map=tmp_path / "map.json"), CLASSES)
     with pytest.raises(ModelError, match="nothing to match with"):
         SemanticPrior.build(PriorSettings.paper(), CLASSES)
     with pytest.raises(ModelError, match="no semantic prior"):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,36 @@ def test_a_changed_image_is_extracted_anew(tmp_path: Path, examples: list[Exampl
     assert (summary.done, summary.reused) == (1, 8)
     store = RegionStore.open(tmp_path / "store")
     assert (len(store), store["image3"].width) == (9, 50)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_images_that_exchange_their_names_keep_their_regions(tmp_path: Path, examples: list[Example]) -> None:
+    extract(examples, SETTINGS, tmp_path / "store", progress=False)
+    before = [RegionStore.open(tmp_path / "store")[example.image_id].features for example in examples]
+    contents = [example.path.read_bytes() for example in examples]
+    for example, content in zip(examples, contents[::-1], strict=True):
+        example.path.write_bytes(content)
+    extract(examples, SETTINGS, tmp_path / "store", progress=False)
+    store = RegionStore.open(tmp_path / "store")
+    for example, expected in zip(examples, before[::-1], strict=True):
+        np.testing.assert_array_equal(store[example.image_id].features, expected)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"no image"), Path.unlink])
+def test_an_image_that_is_skipped_keeps_no_regions_of_an_earlier_file(
+    tmp_path: Path, examples: list[Example], damage: Callable[[Path], None]
+) -> None:
+    extract(examples, SETTINGS, tmp_path / "store", progress=False)
+    content = examples[3].path.read_bytes()
+    damage(examples[3].path)
+    for _ in range(2):
+        assert [name for name, _ in extract(examples, SETTINGS, tmp_path / "store", progress=False).skipped] == [
+            "image3"
+        ]
+        assert "image3" not in RegionStore.open(tmp_path / "store")
+    examples[3].path.write_bytes(content)
+    assert extract(examples, SETTINGS, tmp_path / "store", progress=False).done == 1
+    assert RegionStore.open(tmp_path / "store")["image3"].width == 33
 
 
 def test_the_original_shape_is_part_of_what_was_seen(tmp_path: Path, examples: list[Example]) -> None:

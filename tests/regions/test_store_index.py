@@ -76,7 +76,7 @@ def test_one_image_is_read_from_its_shard_alone(path: Path, opened: list[str]) -
     )
     assert store["image 7"].width == 8 and store.image_key("image 7") == "image 7 8"
     assert opened == ["000003.safetensors"]
-    assert store.image_key("image") is None and len(store.ids_by_key()) == 20
+    assert store.image_key("image") is None and len(store.by_key()) == 20
 
 
 @pytest.mark.parametrize("with_index", [True, False])
@@ -93,6 +93,21 @@ def test_with_the_index_and_without_it_a_store_has_the_same_images(path: Path, w
     assert _widths(path) == expected and list(_widths(path)) == list(expected)
     index.unlink()
     assert _widths(path) == expected
+
+
+@pytest.mark.parametrize("with_index", [True, False])
+def test_removed_images_are_in_no_list(path: Path, with_index: bool) -> None:
+    with RegionStore.create_or_resume(path, SETTINGS) as store:
+        store.append("new", "new 5", _regions(5))
+        for name in ("image 3", "image 19", "never there"):
+            store.remove(name)
+    if not with_index:
+        (path / "index.safetensors").unlink()
+    expected = {name: number + 1 for number, name in enumerate(NAMES)} | {"new": 5}
+    del expected["image 3"], expected["image 19"]
+    assert _widths(path) == expected and "image 3" not in RegionStore.open(path)
+    _add(path, {"image 3": 77})
+    assert _widths(path) == expected | {"image 3": 77} and RegionStore.open(path).image_key("image 19") is None
 
 
 def test_shards_that_the_index_does_not_list_are_read_too(path: Path, opened: list[str]) -> None:

@@ -13,6 +13,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.locks import file_lock, waiting
 from unboxed.runtime.progress import Show
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
@@ -76,9 +77,13 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
             return store
     settings.require_extractable()
     show(f"Extracting regions of {len(split.examples):,} images of the split {split.name}")
-    for line in skipped_lines(dict(extract(split.examples, settings, run / "store", strict=options.strict).skipped)):
+    # Another command may extract images of the same names into the run; this one opens what it has written.
+    with file_lock(run / "store", wait=True, show=show), waiting():
+        found = extract(split.examples, settings, run / "store", strict=options.strict)
+        store = RegionStore.open(run / "store")
+    for line in skipped_lines(dict(found.skipped)):
         show(line)
-    return RegionStore.open(run / "store")
+    return store
 
 
 def _contains(store: RegionStore, example: Example) -> bool:

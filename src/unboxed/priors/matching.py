@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import ModelError, plain_reason
+from unboxed.errors import ModelError, errors_of, plain_reason
 from unboxed.priors import noun_sets
 from unboxed.priors.cooccurrence import Cooccurrence
 from unboxed.priors.settings import Match, PriorSettings
@@ -114,7 +115,8 @@ class PhraseMatcher:
         self._use_parts = (
             bool(self._person_N.any()) and clothing_classes < _MANY_CLOTHING_CLASSES and settings.part_weight > 0
         )
-        self._class_map = ClassMap(resources.class_map or {}, self.names)
+        with nullcontext() if settings.class_map is None else errors_of(settings.class_map):
+            self._class_map = ClassMap(resources.class_map or {}, self.names)
         self._class_vectors = None if resources.vectors is None else resources.vectors.matrix(self.names)
         self._wordnet_rows: dict[str, Array] = {}
         self._ways: dict[Match, Callable[[PhraseWords], Array]] = {
@@ -258,7 +260,7 @@ def load_class_map(path: Path) -> dict[str, str]:
         ModelError: no such file, or not such an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ModelError(
             f"The class map {path} cannot be read ({plain_reason(error)}); name a JSON file {{phrase: class}}."

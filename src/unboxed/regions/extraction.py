@@ -261,6 +261,7 @@ def extract(
             elif strict:
                 raise error
             else:
+                store.remove(example.image_id)  # what it has is of another file of this name
                 skipped.append((example.image_id, str(error)))
     if record is not None:
         write_part(store, record._replace(finished=True))
@@ -317,7 +318,7 @@ class _Worker:
     def __init__(self, store: RegionStore, device: str | None, cached: bool) -> None:
         self._store = store
         self._device = device or current_device().name  # read here: the threads do not see the context
-        self._ids_by_key = store.ids_by_key()
+        self._stored = store.by_key()
         self._cache = RegionCache.of(store.settings, self._device) if cached else None
         self._extractor: RegionExtractor | None = None
         self._opening = threading.Lock()
@@ -328,8 +329,8 @@ class _Worker:
             key = image_key(example.path, example.original_size)
             if self._store.image_key(example.image_id) == key:
                 return None
-            if key in self._ids_by_key:  # the same image under another id
-                return key, self._store[self._ids_by_key[key]]
+            if key in self._stored:  # the same image under another id
+                return key, self._store.read(*self._stored[key])
             known = None if self._cache is None else self._cache.get(key)
             if known is not None and self._store.source_names:  # its columns are defined
                 return key, known

@@ -56,7 +56,7 @@ class ShardEntry:
 
     Attributes:
         image_id: as in its dataset.
-        image_key: identifies its content (`extraction.image_key`).
+        image_key: identifies its content (`extraction.image_key`); empty: the image is removed from the store.
         width, height: of the image in pixels.
         count: number of its regions.
         start: its first row in the arrays of the shard.
@@ -68,6 +68,11 @@ class ShardEntry:
     height: int
     count: int
     start: int = 0
+
+    @property
+    def removes(self) -> bool:
+        """Whether it removes what earlier shards have of this image."""
+        return not self.image_key
 
 
 _KINDS = ["F32", "F16", "F16", "F32", "U8"]  # of the fields of `RegionArrays`, as safetensors names them

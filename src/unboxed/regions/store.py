@@ -199,7 +199,11 @@ class RegionStore:
         Raises:
             StoreError: not in the store, or damaged.
         """
-        shard, entry = self._entry(image_id)
+        return self.read(*self._entry(image_id))
+
+    def read(self, shard: Shard, entry: ShardEntry) -> Regions:
+        """The regions of an image of a shard, validated; raises `StoreError` for a damaged one."""
+        shard.check(len(self.source_names))
         arrays = shard.arrays(entry.start, entry.count)
         return Regions(
             boxes=arrays.boxes,
@@ -238,9 +242,9 @@ class RegionStore:
         """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None
 
-    def ids_by_key(self) -> dict[str, str]:
-        """The image id under which each image key is stored."""
-        return {entry.image_key: image_id for image_id, (_, entry) in self._index.items()}
+    def by_key(self) -> dict[str, tuple[Shard, ShardEntry]]:
+        """Image key -> what `read` needs, also after another image has taken the place of that id."""
+        return {place[1].image_key: place for _, place in self._index.items()}
 
     def define_columns(
         self,
@@ -291,6 +295,14 @@ class RegionStore:
             raise RegionsError(f"The regions of {image_id} are not usable: {fault[1]}. Fix them, or leave it out.")
         entry = ShardEntry(image_id, image_key, regions.width, regions.height, len(regions.boxes))
         self._append(entry, arrays)
+
+    def remove(self, image_id: str) -> None:
+        """Removes an image, such as one whose file cannot be read any more, if the store has it."""
+        if image_id in self._index:
+            rows = [(0, 4), (0, self.feature_width), (0, len(self.class_names)), (0,), (0,)]
+            kinds = [np.float32, np.float16, np.float16, np.float32, np.uint8]
+            nothing = RegionArrays(*(np.zeros(shape, kind) for shape, kind in zip(rows, kinds, strict=True)))
+            self._append(ShardEntry(image_id, "", 1, 1, 0), nothing)
 
     def _append(self, entry: ShardEntry, arrays: RegionArrays) -> None:
         self._pending.append((entry, arrays))

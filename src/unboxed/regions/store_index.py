@@ -47,6 +47,7 @@ class StoreIndex:
         self._opened: dict[Path, Shard] = {}
         self._listed = _Listed.read(path, shards)
         self._added: dict[str, tuple[Shard, int]] = {}
+        self._removed: set[str] = set()
         covered = len(self._listed.shards) if self._listed is not None else 0
         for file in shards[covered:]:
             self.add(self._shard(file))
@@ -55,20 +56,28 @@ class StoreIndex:
         """Add the images of a shard; they replace those of the same id."""
         self._opened[shard.path] = shard
         for number, entry in enumerate(shard.entries):
-            self._added[entry.image_id] = (shard, number)
+            if entry.removes:
+                self._removed.add(entry.image_id)
+                self._added.pop(entry.image_id, None)
+            else:
+                self._removed.discard(entry.image_id)
+                self._added[entry.image_id] = (shard, number)
 
     def __len__(self) -> int:
         if self._listed is None:
             return len(self._added)
-        return len(self._listed) + sum(image_id not in self._listed for image_id in self._added)
+        changed = [image_id in self._listed for image_id in (*self._added, *self._removed)]
+        return len(self._listed) + changed[: len(self._added)].count(False) - changed[len(self._added) :].count(True)
 
     def __iter__(self) -> Iterator[str]:
         if self._listed is not None:
-            yield from self._listed
+            yield from (name for name in self._listed if name not in self._removed)
         yield from (name for name in self._added if self._listed is None or name not in self._listed)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._added or (self._listed is not None and image_id in self._listed)
+        if image_id in self._added:
+            return True
+        return image_id not in self._removed and self._listed is not None and image_id in self._listed
 
     def __getitem__(self, image_id: str) -> tuple[Shard, ShardEntry]:
         """The shard and entry of an image.
@@ -81,7 +90,7 @@ class StoreIndex:
             shard, number = self._added[image_id]
             return shard, shard.entries[number]
         row = None if self._listed is None else self._listed.row(image_id)
-        if self._listed is None or row is None:
+        if self._listed is None or row is None or image_id in self._removed:
             raise KeyError(image_id)
         file = self._listed.shards[int(self._listed.shard_N[row])]
         shard, number = self._shard(file), int(self._listed.number_N[row])
@@ -103,9 +112,7 @@ class StoreIndex:
     def write(self, path: Path) -> None:
         """Write the file of a store with many shards."""
         listed = self._listed
-        files = sorted(
-            {shard.path for shard, _ in self._added.values()} | set(listed.shards if listed is not None else ())
-        )
+        files = sorted(self._opened.keys() | set(listed.shards if listed is not None else ()))
         if len(files) < _FROM_SHARDS:
             return
         number_of = {file: number for number, file in enumerate(files)}
@@ -115,6 +122,7 @@ class StoreIndex:
             for row, image_id in enumerate(listed):
                 places[image_id] = (numbers[int(listed.shard_N[row])], int(listed.number_N[row]))
         places |= {image_id: (number_of[shard.path], number) for image_id, (shard, number) in self._added.items()}
+        places = {image_id: place for image_id, place in places.items() if image_id not in self._removed}
         _write(index_file(path), files, places)
 
 
