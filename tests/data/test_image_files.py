@@ -25,3 +25,10 @@ def test_a_name_within_another_word_is_no_name() -> None:
         "Skipped 2 images: /a/xy.png is damaged (x, y)"
     ]
     assert skipped_lines({}) == []
+
+
+def test_a_reason_of_many_folders_and_a_name_with_a_line_break() -> None:
+    assert skipped_lines({"b": f"{'/d/' * 50_000}b is gone", "c": "/d/c is gone"}) == [
+        "Skipped 2 images: the image is gone (b, c)"
+    ]
+    assert skipped_lines({"a\nerror: b.jpg": "It is damaged."}) == ["Skipped a\\nerror: b.jpg: It is damaged."]

@@ -68,3 +68,9 @@ def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -
     show("Skipped \x1b]0;title\x07\x1b[31mred.jpg\r\u202egpj.exe, größe 😀.jpg")
     assert capsys.readouterr().err == ("Skipped \\x1b]0;title\\x07\\x1b[31mred.jpg\\r\\u202egpj.exe, größe 😀.jpg\n")
     assert escaped("two\nlines\tof text") == "two\nlines\tof text"
+
+
+def test_a_line_that_no_terminal_can_show_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    show(f"Skipped {'a' * 300_000}.jpg\nSkipped b.jpg")
+    long, short = capsys.readouterr().err.splitlines()
+    assert long.startswith("Skipped aaa") and long.endswith("aaa.jpg") and len(long) < 2000 and short == "Skipped b.jpg"

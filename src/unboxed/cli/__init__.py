@@ -50,14 +50,13 @@ from unboxed.cli.environment import (
     is_link_loop,
     refuse_pipes,
     refused_by_the_system,
-    shortened,
 )
 from unboxed.cli.fit import fit_by_default, recipe_command, recipe_commands
 from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.cli.wrong_arguments import one_line_errors
 from unboxed.errors import UnboxedError
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import shortened, show
 
 __all__ = ["COMMANDS", "main", "recipe_commands"]
 

@@ -19,7 +19,6 @@ __all__ = [
     "is_link_loop",
     "refuse_pipes",
     "refused_by_the_system",
-    "shortened",
 ]
 
 # Where a file that cannot be read is not damaged.
@@ -76,14 +75,6 @@ def _open_files(event: str, arguments: tuple[Any, ...]) -> None:
         return  # the system says why when the file is opened
     if stat.S_ISFIFO(mode):
         raise OSError(errno.ESPIPE, "It is a named pipe", path)
-
-
-def shortened(text: str) -> str:
-    """A message without the middle of what is too long for a terminal, such as a file that is one line."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
-
-
-_LONGEST = 2000  # characters of a message
 
 
 def is_link_loop(error: RuntimeError) -> bool:

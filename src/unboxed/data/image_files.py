@@ -94,20 +94,30 @@ def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in skipped.items():
         by_reason[_without_name(reason, name)].append(name)
-    return [
+    lines = [
         f"Skipped {names[0]}: {skipped[names[0]]}"
         if len(names) == 1
         else f"Skipped {len(names):,} images: {reason} ({some_of(names)})"
         for reason, names in by_reason.items()
     ]
+    return [line.replace("\n", "\\n") for line in lines]
 
 
 def _without_name(reason: str, name: str) -> str:
     """The reason with "the image" for its path or name, and without the size of its file."""
     file = PurePosixPath(name)
     ending = re.escape(file.suffix) if file.suffix else r"(?:\.\w+)?"
-    reason = re.sub(rf"(?:\S*?/(?:[^/\n]*/)*|(?<!\w)){re.escape(file.stem)}{ending}(?!\w)", "the image", reason)
+    parts = re.split(rf"(?<!\w){re.escape(file.stem)}{ending}(?!\w)", reason)
+    reason = "the image".join([*map(_without_path, parts[:-1]), parts[-1]])
     return re.sub(r" \([\d,]+ bytes\)", "", reason)
+
+
+def _without_path(text: str) -> str:
+    """A text without the folders at its end, whose first one has no spaces."""
+    if not text.endswith("/"):
+        return text
+    before = text[: text.index("/", text.rfind("\n") + 1)]
+    return before[: len(before) - len(re.split(r"\s", before)[-1])]
 
 
 def some_of(names: list[str]) -> str:

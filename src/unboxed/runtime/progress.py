@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Show", "TrainingProgress", "counted", "escaped", "show", "track"]
+__all__ = ["Show", "TrainingProgress", "counted", "escaped", "shortened", "show", "track"]
 
 T = TypeVar("T")
 
 Show = Callable[[str], None]
 """Called with a line of text at every stage of long work; `show` is one."""
 _SECONDS = 30  # between lines, at most
+_LONGEST = 2000  # characters of a line
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # without tabs and line breaks
 
 
@@ -29,11 +30,23 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def show(line: str) -> None:
-    """Print a line on standard error, if anybody reads it; standard output is for what programs read."""
+def shortened(text: str) -> str:
+    """A text without the middle of what is too long for a terminal, such as a file that is one line."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+
+
+def show(text: str) -> None:
+    """Print lines on standard error, if anybody reads them; standard output is for what programs read.
+
+    Long lines are shortened, and codes that control a terminal are escaped.
+    """
     if sys.stderr is not None:  # else `print` would take standard output
         with suppress(OSError):  # a closed pipe or a full disk, which must not end the work
-            print(escaped(line), file=sys.stderr, flush=True)
+            print(_for_terminal(text), file=sys.stderr, flush=True)
+
+
+def _for_terminal(text: str) -> str:
+    return "\n".join(shortened(escaped(line)) for line in text.split("\n"))
 
 
 def track(items: Iterable[T], label: str, total: int, progress: bool = True) -> Iterator[T]:
@@ -113,7 +126,7 @@ class _Meter:
 
     def line(self, text: str) -> None:
         if self._bar is not None:
-            self._bar.console.print(escaped(text), markup=False, highlight=False)
+            self._bar.console.print(_for_terminal(text), markup=False, highlight=False)
         else:
             show(text)
 
