@@ -106,6 +106,10 @@ def test_fit_of_the_library_refuses_them_as_the_command_does(tiny_world: tuple[P
     idle = replace(paper.config, schedule=replace(paper.config.schedule, curve="constant", step_epochs=3))
     with pytest.raises(RunError, match="--step-epochs has no effect without --curve step"):
         fit("scan", idle, settings, preset="paper")
+    with pytest.raises(RunError, match="--step-epochs has no effect without --curve step"):
+        fit("scan", idle, settings)  # without the name, they are known to have begun as the preset
+    with pytest.raises(RunError, match="fit takes a recipe's name, its options and settings"):
+        fit("scan", paper, settings)  # type: ignore[arg-type]
     assert not list((tmp_path / "run").glob("*.*"))
     schedule = Schedule(epochs=1, images_per_batch=20)
     older = SCAN(scale=3.0, joint_width=8, region_hidden=8, schedule=schedule)

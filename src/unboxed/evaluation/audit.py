@@ -131,7 +131,7 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
     """
     if not 0 < swapped < 1:
         raise EvaluationError(f"The share of swapped captions is {swapped}; expected one in (0, 1), such as 0.05.")
-    options = EvaluationOptions(split=split)
+    run, options = Path(run), EvaluationOptions(split=split)
     chosen = chosen_split(load_dataset(data), options)
     embedded = embedded_split(run, chosen, options, show)
     if embedded.grounder.config.presence is None:

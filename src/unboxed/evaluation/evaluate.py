@@ -59,6 +59,7 @@ def evaluate_run(
         UnboxedError: the run, the dataset or the store is unusable; the message names the fix.
     """
     options = options if options is not None else EvaluationOptions()
+    run, data = None if run is None else Path(run), Path(data)
     result = _evaluated(run, data, options, show)
     if run is None or current_precision() == "32":
         return result

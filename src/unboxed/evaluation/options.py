@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from unboxed.runtime.paths import accept_strings
+
 __all__ = ["BoxEdges", "BoxRuleOptions", "EvaluationOptions", "Overlap"]
 
 BoxEdges = Literal["continuous", "inclusive"]
@@ -62,3 +64,6 @@ class EvaluationOptions:
     folds: int = 1
     strict: bool = False
     rule: BoxRuleOptions = field(default_factory=BoxRuleOptions)
+
+    def __post_init__(self) -> None:
+        accept_strings(self)

@@ -107,7 +107,7 @@ def recalibrate(run: Path, data: Path, split: str | None = None, *, show: Show =
         UnboxedError: the run, the dataset or the split is unusable.
         EvaluationError: too few images, or captions that do not tell present phrases from absent ones.
     """
-    dataset = load_dataset(data)
+    run, dataset = Path(run), load_dataset(data)
     name = str(dataset.path.resolve())
     own = RunConfig.load(run).facts.get("data") == name
     options = EvaluationOptions(split=split or ("val" if own else "all"))

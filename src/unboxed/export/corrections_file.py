@@ -94,7 +94,7 @@ def read_corrections(path: Path) -> dict[str, CorrectedImage]:
         ExportError: the file is something else, or a line of it is damaged.
     """
     try:
-        content = path.read_bytes() if path.is_file() else b""
+        content = Path(path).read_bytes() if Path(path).is_file() else b""
     except OSError as error:
         raise ExportError(f"The corrections {path} cannot be read ({error.strerror}).") from None
     states: dict[str, CorrectedImage] = {}

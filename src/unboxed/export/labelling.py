@@ -116,7 +116,7 @@ def label_dataset(
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
         ExportError: an unknown format, something else at `out`, options of a part, or damaged corrections.
     """
-    options = options or LabelOptions()
+    data, run, out, options = Path(data), Path(run), Path(out), options or LabelOptions()
     if options.part is not None:
         raise ExportError("The labels of a part are written when all parts are merged; ground it with `label_part`.")
     form = format_of(options.format)

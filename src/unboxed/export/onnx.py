@@ -98,6 +98,7 @@ def export_onnx(grounder: Grounder, out: Path, show: Show = print) -> dict[str, 
         ExportError: the attention or the text encoder has no ONNX form, `out` is something else, onnxscript or a recent
             PyTorch is missing, or a graph differs from PyTorch by more than `PARITY`.
     """
+    out = Path(out)
     with file_lock(out, wait=True):
         _check(grounder, out)
         with atomic_folder(out) as folder:

@@ -11,6 +11,7 @@ from unboxed.errors import ExportError
 from unboxed.export import coco, csv, huggingface, label_studio, yolo
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.counts import require_count, require_workers
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["FORMATS", "LabelOptions", "SelectionOptions", "format_of"]
 
@@ -83,6 +84,7 @@ class SelectionOptions:
     min_boxes: int = 1
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         require_count("top", self.top, error=ExportError)
         require_count("min_boxes", self.min_boxes, error=ExportError)
         if math.isnan(self.lowest_score):
@@ -169,6 +171,7 @@ class LabelOptions:
     wait: bool = False
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         if self.workers is not None:
             require_workers(self.workers, ExportError)
         if self.engine == "ray" and self.regions is not None:

@@ -245,6 +245,7 @@ def extract(
         ImageError: with `strict`, the first image that cannot be read; otherwise only when none can.
     """
     start = time.monotonic()
+    out = Path(out)
     wanted, record = _wanted(examples, part)
     done, reused, skipped = 0, 0, []
     if not (out / "store.json").is_file():

@@ -48,7 +48,8 @@ class Network:
         import onnxruntime
 
         if not path.is_file():
-            raise RegionsError(f"There is no model file {path}; give the path of an ONNX file.")
+            what = f"{path} is no file" if path.exists() else f"There is no model file {path}"
+            raise RegionsError(f"{what}; give the path of an ONNX file.")
         require_external_data(path)
         require_intact(path, path.with_suffix(".toml"), *external_data(path))
         options = onnxruntime.SessionOptions()

@@ -15,6 +15,7 @@ from unboxed.regions.model_files import content_digest, copy_model
 from unboxed.runtime.counts import require_count
 from unboxed.runtime.hub import cached_folder
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, path_of, to_json
+from unboxed.runtime.paths import accept_strings
 
 if TYPE_CHECKING:
     from unboxed.data.dataset import Dataset
@@ -115,6 +116,7 @@ class RegionSettings:
     """Describe regions by n x n of their pixels, for networks that learn from pixels; 0: do not."""
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         if not any(getattr(self, setting.name) for setting in fields(self) if setting.metadata.get("proposes")):
             raise RegionsError(
                 "These region settings propose nothing; name a detector, or turn on whole_image, grid or segments."

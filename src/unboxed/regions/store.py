@@ -99,6 +99,7 @@ class RegionStore:
         Raises:
             StoreError: no store there, a damaged one, or one of a newer version.
         """
+        path = Path(path)
         refuse_url(path, "A region store", StoreError)
         file = path / "store.json"
         if not file.is_file():
@@ -134,6 +135,7 @@ class RegionStore:
             StoreError: a store made with other settings, a damaged one, or a folder with other things in it.
             RegionsError: a model file that is missing.
         """
+        path = Path(path)
         settings.identity()  # a missing model file is reported before anything is written
         lock = ExitStack()
         if not path.exists() or path.is_dir():

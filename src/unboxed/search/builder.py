@@ -94,6 +94,7 @@ def index_images(
         ImageError: with `options.strict`, the first image that cannot be read; otherwise when none can.
     """
     start = time.monotonic()
+    run, images, out = Path(run), Path(images), Path(out)
     options = options or IndexOptions()
     listed = _listed(images, options, show)
     grounder = Grounder.load(run)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unboxed.errors import SearchError
 from unboxed.runtime.counts import require_workers
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["CandidateOptions", "IndexOptions"]
 
@@ -38,6 +39,7 @@ class IndexOptions:
     wait: bool = False
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         if self.workers is not None:
             require_workers(self.workers, SearchError)
 

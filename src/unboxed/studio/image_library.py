@@ -115,7 +115,8 @@ def encode_jpeg(image: Image.Image, max_side: int) -> bytes:
 
 def _listed_names(folder: Path) -> list[str]:
     if not folder.is_dir():
-        raise StudioError(f"{folder} does not exist; name a folder of images, or a table of captions, after --images.")
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise StudioError(f"{folder} {what}; name a folder of images, or a table of captions, after --images.")
     names = sorted(_image_names(folder))
     if not names and any(path.is_symlink() and path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
         raise StudioError(

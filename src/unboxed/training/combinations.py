@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from unboxed.attention.sgraf import other_region_counts
@@ -10,7 +11,7 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
-from unboxed.recipes.presets import dataset_kind, flat_options, make_preset
+from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, make_preset, paper_settings
 from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
@@ -57,13 +58,31 @@ def require_effect(
         sources: of the regions, where the fit finds them with other settings than those of the dataset.
     """
     recipe, options, preset = chosen
-    start = None
-    if preset is not None:
-        start = make_preset(recipe, type(options), preset, dataset_kind(load_dataset(settings.data))).config
+    start = _start(recipe, options, preset, settings.data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):
         found = sources if settings.regions is None else RegionStore.open(settings.regions)
         require_read(reads, found or options.region_settings(load_dataset(settings.data))[0])
+
+
+def _start(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig | None:
+    """The options of a preset, which others began as; without its name those of `paper`, if they are nearer to them
+    than to the defaults. None: the defaults.
+    """
+    kind = type(options)
+    if preset is not None:
+        return make_preset(recipe, kind, preset, dataset_kind(load_dataset(data))).config
+    if recipe not in paper_settings():
+        return None
+    papers = [make_preset(recipe, kind, "paper", dataset).config for dataset in DATASETS]
+    nearest = min((kind(), *papers), key=lambda start: _apart(options, start))
+    return None if nearest == kind() else nearest
+
+
+def _apart(options: RecipeConfig, others: RecipeConfig) -> int:
+    """In how many options two configs differ."""
+    values = flat_options(others)
+    return sum(value != values[name] for name, value in flat_options(options).items())
 
 
 def region_options(options: RecipeConfig, start: RecipeConfig | None) -> set[str]:

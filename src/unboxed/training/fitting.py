@@ -95,6 +95,8 @@ def fit(
         RunError: an option that has no effect beside the others, unless the run was started with it.
         UnboxedError: the dataset, the store, the run or the device cannot be used; the message names the fix.
     """
+    if not (isinstance(recipe, str) and isinstance(options, RecipeConfig) and isinstance(settings, FitSettings)):
+        raise RunError('fit takes a recipe\'s name, its options and settings: fit("scan", SCAN(), FitSettings(…)).')
     require_free(settings.out, resume=True)
     if not (settings.out / "config.json").exists():
         require_effect((recipe, options, preset), settings, sources)

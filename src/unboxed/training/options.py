@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from unboxed.errors import RunError
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["FitSettings", "Logger", "Precision", "StepOptions"]
 
@@ -84,5 +85,6 @@ class FitSettings:
     boxes: Literal["better", "trained", "prior"] = "better"
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         if self.chunk < 0:
             raise RunError(f"--chunk is {self.chunk}; expected a number of captions, or 0 for all.")

@@ -1,0 +1,24 @@
+"""Paths may be given as strings in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unboxed.evaluation import EvaluationOptions, evaluate_run
+from unboxed.export import LabelOptions, label_dataset
+from unboxed.regions import RegionSettings, RegionStore
+from unboxed.training import FitSettings
+
+
+def test_options_take_strings() -> None:
+    settings = FitSettings("photos", "run", regions="store")  # type: ignore[arg-type]
+    assert (settings.data, settings.out, settings.regions) == (Path("photos"), Path("run"), Path("store"))
+    regions = RegionSettings(detectors=["a.onnx"], detector_hf="hustvl/yolos-tiny")  # type: ignore[arg-type]
+    assert (regions.detectors, regions.detector_hf) == ((Path("a.onnx"),), "hustvl/yolos-tiny")
+
+
+def test_functions_take_strings(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    assert len(RegionStore.open(str(tiny_run / "store"))) > 0  # type: ignore[arg-type]
+    label_dataset(str(tiny_dataset), str(tiny_run), str(tmp_path / "a.json"), LabelOptions(workers=1), show=[].append)  # type: ignore[arg-type]
+    assert (tmp_path / "a.json").is_file()
+    evaluate_run(str(tiny_run), str(tiny_dataset), EvaluationOptions(report=False))  # type: ignore[arg-type]
