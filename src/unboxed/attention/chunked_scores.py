@@ -3,7 +3,9 @@
 `attend` computes scores from cosines and Gram matrices alone. The blocks here are laid out so that this costs little
 beside the matrix product that yields the cosines, which every exact method needs:
 
-* **No padding.** Captions of one length share a block. Their real words, packed, are the columns of one product.
+* **Little padding.** Captions of one length share a block. Their real words, packed, are the columns of one product.
+  A training step has few captions of each length, and its time goes into the number of operations: with a gradient,
+  captions of near lengths share a block, whose shorter captions are padded.
 * **Reductions run along outer axes.** The product yields the cosines of a block as `[images, regions, words,
   captions]`. The norm over words and the softmax over regions then add whole rows of captions, and the quadratic
   form `aᵀ G a` of all words is one batched product. For regions over words, the axes of the block are permuted.
@@ -78,7 +80,7 @@ def score_matrix(
     cosines = int(mask_BR.sum()) * int(mask_CQ.sum())
     recomputed = gradient and _KEPT * cosines * dtype.itemsize > budget_bytes
     parallel = not (gradient or torch.is_autocast_enabled(regions_BRD.device.type))
-    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, parallel)
+    plan = BlockPlan(regions_BRD, mask_BR, queries_CQD, mask_CQ, budget_bytes, parallel, padded=gradient)
     plan.fill(score_BC, partial(_block, scorer, recomputed), "i2t" in scorer.directions)
     return score_BC
 
@@ -90,11 +92,12 @@ def _block(scorer: AttentionScorer, recomputed: bool, images: ImageBlock, captio
         cosine_BRQC = cosine_BRQC.to(torch.promote_types(cosine_BRQC.dtype, torch.float32))
         score_BC = cosine_BRQC.new_zeros(cosine_BRQC.shape[0], cosine_BRQC.shape[3])
         if "t2i" in scorer.directions:
-            score_BC = score_BC + _pieces(scorer, "t2i", cosine_BRQC, images.gram_BRR, images.mask_BR, None, recomputed)
+            grams, masks = images.gram_BRR, (images.mask_BR, captions.mask_CQ)
+            score_BC = score_BC + _pieces(scorer, "t2i", cosine_BRQC, grams, *masks, recomputed)
         if captions.gram_CQQ is not None:
             cosine_CQRB = cosine_BRQC.permute(3, 2, 1, 0)
-            grams, mask_BR = captions.gram_CQQ, images.mask_BR
-            score_BC = score_BC + _pieces(scorer, "i2t", cosine_CQRB, grams, None, mask_BR, recomputed).T
+            grams, masks = captions.gram_CQQ, (captions.mask_CQ, images.mask_BR)
+            score_BC = score_BC + _pieces(scorer, "i2t", cosine_CQRB, grams, *masks, recomputed).T
         return score_BC if images.mask_BR is None else score_BC * images.mask_BR.any(dim=1, keepdim=True)
 
 
@@ -151,17 +154,20 @@ class ImageBlock(NamedTuple):
 
 
 class CaptionBlock(NamedTuple):
-    """The captions of a block, all of one length.
+    """The captions of a block.
 
     Attributes:
         number_C: their indices.
-        queries_QCD: unit vectors of their words: the first words of all captions, then the second ones, …
+        queries_QCD: unit vectors of their words: the first words of all captions, then the second ones, …; zero where
+            padded.
         gram_CQQ: Gram matrices of the words, where the block was made with them.
+        mask_CQ: True for real words; None: all are.
     """
 
     number_C: torch.Tensor
     queries_QCD: torch.Tensor
     gram_CQQ: torch.Tensor | None
+    mask_CQ: torch.Tensor | None
 
 
 class BlockPlan:
@@ -171,6 +177,8 @@ class BlockPlan:
         regions_BRD, mask_BR, queries_CQD, mask_CQ: as for `score_matrix`.
         budget_bytes: approximate memory limit of chunks and blocks, for all cores together.
         parallel: let each core compute its own blocks; for scores without gradients only.
+        padded: let captions of different lengths share a block, whose shorter captions are padded; else all captions
+            of a block have one length.
     """
 
     def __init__(
@@ -181,10 +189,12 @@ class BlockPlan:
         mask_CQ: torch.Tensor,
         budget_bytes: int,
         parallel: bool = False,
+        *,
+        padded: bool = False,
     ) -> None:
         self._cores = torch.get_num_threads() if parallel and regions_BRD.device.type == "cpu" else 1
         self._regions_BRD, self._mask_BR = regions_BRD, mask_BR
-        self._queries_CQD = queries_CQD
+        self._queries_CQD, self._padded = queries_CQD, padded
         self._length_C = mask_CQ.sum(dim=1).cpu()
         self._first_C = self._length_C.cumsum(0) - self._length_C
         self._real_T = mask_CQ.flatten().nonzero()[:, 0].cpu()  # rows of the real queries, caption by caption
@@ -261,11 +271,12 @@ class BlockPlan:
         return ImageBlock(index, regions_BRD, _gram(regions_BRD), mask_BR)
 
     def _caption_groups(self) -> list[torch.Tensor]:
-        """Indices of the captions of each block; captions without queries are in none."""
+        """Indices of the captions of each block, the longest first; captions without queries are in none."""
+        counts = [count for count in self._length_C.bincount()[1:].flip(0).tolist() if count]  # of each length
+        order_C = self._length_C.argsort(descending=True, stable=True)[: sum(counts)]
         groups: list[torch.Tensor] = []
-        for length in sorted(set(self._length_C.tolist()) - {0}, reverse=True):
-            same = (self._length_C == length).nonzero()[:, 0]
-            groups += same.tensor_split(-(-len(same) // max(1, self._words // length)))
+        for some_C in torch.split(order_C, [sum(counts)] if self._padded and counts else counts):
+            groups += some_C.tensor_split(-(-len(some_C) // max(1, self._words // int(self._length_C[some_C[0]]))))
         return groups
 
     def _packed(self, groups: list[torch.Tensor]) -> Sequence[torch.Tensor | None]:
@@ -279,15 +290,25 @@ class BlockPlan:
         words_MD = self._words_of(self._rows(number_C)) if words_MD is None else words_MD
         queries_QCD = words_MD.view(-1, len(number_C), words_MD.shape[1])
         gram_CQQ = _gram(queries_QCD.transpose(0, 1)) if grams else None
-        return CaptionBlock(number_C.to(words_MD.device), queries_QCD, gram_CQQ)
+        mask_QC = self._mask(number_C)
+        mask_CQ = None if bool(mask_QC.all()) else mask_QC.T.to(words_MD.device)
+        return CaptionBlock(number_C.to(words_MD.device), queries_QCD, gram_CQQ, mask_CQ)
+
+    def _mask(self, number_C: torch.Tensor) -> torch.Tensor:
+        """True for the real words `[Q, C]` of captions."""
+        length_C = self._length_C[number_C]
+        return torch.arange(int(length_C[0]))[:, None] < length_C
 
     def _rows(self, number_C: torch.Tensor) -> torch.Tensor:
-        """Rows of `[C Q]`: the first words of captions of one length, then the second ones, …"""
-        length = int(self._length_C[number_C[0]])
-        return self._real_T[self._first_C[number_C] + torch.arange(length)[:, None]].flatten()
+        """Rows of `[C Q]`: the first words of captions, then the second ones, …; -1 where padded."""
+        mask_QC = self._mask(number_C)
+        place_QC = (self._first_C[number_C] + torch.arange(len(mask_QC))[:, None]) * mask_QC
+        return self._real_T[place_QC].masked_fill(~mask_QC, -1).flatten()
 
     def _words_of(self, row_M: torch.Tensor) -> torch.Tensor:
-        return self._queries_CQD.flatten(0, 1).index_select(0, row_M.to(self._queries_CQD.device))
+        words_MD = self._queries_CQD.flatten(0, 1).index_select(0, row_M.clamp(min=0).to(self._queries_CQD.device))
+        padded_M = row_M < 0
+        return words_MD.masked_fill(padded_M[:, None].to(words_MD.device), 0) if padded_M.any() else words_MD
 
 
 def _gram(vectors_KND: torch.Tensor) -> torch.Tensor:

@@ -176,7 +176,7 @@ class SimilarityReasoning(CrossAttention):
     ) -> Alignment:
         """Scores in (0, 1); the rest is `CrossAttention.align` of direction "t2i"."""
         alignment, nodes, blocks = self._compared(regions, queries, paired, prior_BCQR)
-        mask_CN = _node_mask(queries)
+        mask_CN = _node_mask(queries.mask_CQ)
 
         def score(nodes_BCNS: torch.Tensor, start: int, stop: int) -> torch.Tensor:
             mask = mask_CN[:, None] if paired else mask_CN[start:stop]
@@ -243,7 +243,7 @@ class SimilarityReasoning(CrossAttention):
             return _of_blocks(of_block, blocks)
 
         gate_BCN = all_pairs(partial(of_nodes, lambda nodes, _: head.gate(nodes)[..., 0]))
-        opened_BCN = head.opened(gate_BCN, _node_mask(queries))
+        opened_BCN = head.opened(gate_BCN, _node_mask(queries.mask_CQ))
         return all_pairs(partial(of_nodes, lambda nodes, rows: self._squashed(filtered(nodes, opened_BCN[:, rows]))))
 
     def fast_scores(
@@ -258,7 +258,8 @@ class SimilarityReasoning(CrossAttention):
         score_BC = words_CQD.new_zeros(len(regions.mask_BR), len(mask_CQ))
         gradient, empty_C = torch.is_grad_enabled(), ~mask_CQ.any(dim=1)
         parallel = not (gradient or self.training or torch.is_autocast_enabled(score_BC.device.type))
-        plan = BlockPlan(regions.tensors[0], regions.mask_BR, words_CQD, mask_CQ, budget_bytes, parallel)
+        inputs = regions.tensors[0], regions.mask_BR, words_CQD, mask_CQ
+        plan = BlockPlan(*inputs, budget_bytes, parallel, padded=gradient)
         attended_bytes = 3 * len(regions.mask_BR) * int(mask_CQ.sum()) * words_CQD.shape[2] * words_CQD.element_size()
         recomputed = gradient and attended_bytes > self.block_bytes
         of_block = partial(self._of_block, regions, queries, recomputed)
@@ -267,12 +268,13 @@ class SimilarityReasoning(CrossAttention):
             if self.head.by_caption or empty_C.any():
                 return None
             blocks = list(plan.blocks(grams=False))
-            found = self.head.of_blocks([of_block(lambda nodes: nodes, *block) for block in blocks])
+            nodes = [of_block(lambda nodes, _: nodes, *block) for block in blocks]
+            found = self.head.of_blocks(nodes, [_block_mask(captions) for _, captions in blocks])
             for (images, captions), vectors_BCS in zip(blocks, found, strict=True):
                 score_BC[images.number_B[:, None], captions.number_C] = self._squashed(vectors_BCS)
             return score_BC
         with nullcontext() if recomputed else self._merged():
-            plan.fill(score_BC, partial(of_block, lambda nodes: self._squashed(self.head(nodes))), grams=False)
+            plan.fill(score_BC, partial(of_block, lambda *nodes: self._squashed(self.head(*nodes))), grams=False)
         if empty_C.any():  # they are in no block: their score is that of the whole image and caption alone
             empty = QueryEmbeddings(tuple(tensor[empty_C] for tensor in queries.tensors), queries.mask_CQ[empty_C])
             score_BC[:, empty_C] = block_scores(self.align, regions, empty, None, budget_bytes)
@@ -283,21 +285,27 @@ class SimilarityReasoning(CrossAttention):
         regions: RegionEmbeddings,
         queries: QueryEmbeddings,
         recomputed: bool,
-        function: Callable[[torch.Tensor], torch.Tensor],
+        function: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor],
         images: ImageBlock,
         captions: CaptionBlock,
     ) -> torch.Tensor:
-        """`function` of the similarity vectors `[b, c, 1 + Q, S]` of a block, computed for a few images at a time."""
+        """`function` of the similarity vectors `[b, c, 1 + Q, S]` of a block, computed for a few images at a time.
+
+        Its second argument is the mask `[c, 1 + Q]` of the real ones; None: all are.
+        """
         cosine_BRQC, caption_1CD = images.cosines(captions), queries.tensors[1][captions.number_C, 0][None]
         words_1QCD, image_BD = captions.queries_QCD[None], regions.tensors[1][images.number_B, 0]
+        words_mask_1QC = None if captions.mask_CQ is None else captions.mask_CQ.T[None]
+        mask_CN = _block_mask(captions)
 
         def part(first: int, stop: int) -> torch.Tensor:
             some = slice(first, stop)
             mask_BR = None if images.mask_BR is None else images.mask_BR[some]
-            words = attend(self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR)
-            return function(
-                self._nodes(words.unit_weights(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD)
+            words = attend(
+                self.scorer, cosine_BRQC[some], images.gram_BRR[some], mask_BR, query_mask_KQJ=words_mask_1QC
             )
+            nodes = self._nodes(words.unit_weights(), images.regions_BRD[some], words_1QCD, image_BD[some], caption_1CD)
+            return function(nodes, mask_CN)
 
         size = max(1, _NUMBERS // captions.queries_QCD.numel())
         starts = range(0, len(cosine_BRQC), size)
@@ -347,9 +355,14 @@ class SimilarityReasoning(CrossAttention):
         return [(start, min(start + size, captions)) for start in range(0, captions, size)]
 
 
-def _node_mask(queries: QueryEmbeddings) -> torch.Tensor:
+def _node_mask(mask_CQ: torch.Tensor) -> torch.Tensor:
     """True for real nodes `[C, 1 + Q]`; that of the whole image and caption, the first, always is."""
-    return nn.functional.pad(queries.mask_CQ, (1, 0), value=True)
+    return nn.functional.pad(mask_CQ, (1, 0), value=True)
+
+
+def _block_mask(captions: CaptionBlock) -> torch.Tensor | None:
+    """The mask `[c, 1 + Q]` of the real nodes of a block; None: all are."""
+    return None if captions.mask_CQ is None else _node_mask(captions.mask_CQ)
 
 
 def _of_blocks(function: Callable[[int, int], torch.Tensor], blocks: list[tuple[int, int]]) -> torch.Tensor:

@@ -120,12 +120,24 @@ class AttentionFilter(nn.Module):
         opened[real] = self.norm(gate[real][:, None])[:, 0].sigmoid()
         return opened
 
-    def of_blocks(self, blocks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The results for blocks of nodes `[..., N, S]`, all real; the batch norm's statistics are those of all."""
+    def of_blocks(self, blocks: Sequence[torch.Tensor], masks: Sequence[torch.Tensor | None]) -> list[torch.Tensor]:
+        """The results for blocks of nodes `[B, C, N, S]`; the batch norm's statistics are those of all real nodes.
+
+        Args:
+            blocks: the nodes.
+            masks: `[C, N]` of each block, True for real nodes. None: all are.
+        """
         gates = [self.gate(nodes)[..., 0] for nodes in blocks]
-        opened = self.norm(torch.cat([gate.flatten() for gate in gates])[:, None])[:, 0].sigmoid()
-        parts = opened.split([gate.numel() for gate in gates])
-        return [filtered(nodes, part.view(nodes.shape[:-1])) for nodes, part in zip(blocks, parts, strict=True)]
+        reals = [
+            torch.ones_like(gate, dtype=torch.bool) if mask is None else mask.expand_as(gate)
+            for gate, mask in zip(gates, masks, strict=True)
+        ]
+        packed = torch.cat([gate[real] for gate, real in zip(gates, reals, strict=True)])
+        opened = self.norm(packed[:, None])[:, 0].sigmoid().split([int(real.sum()) for real in reals])
+        return [
+            filtered(nodes, part.new_zeros(real.shape).masked_scatter(real, part))
+            for nodes, real, part in zip(blocks, reals, opened, strict=True)
+        ]
 
 
 def filtered(nodes: torch.Tensor, opened: torch.Tensor) -> torch.Tensor:
