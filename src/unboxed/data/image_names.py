@@ -1,7 +1,7 @@
 """Finds the file that a name in a table means, where no file has exactly this name.
 
 Tables come from other programs and systems: `train\\0001.jpg`, `C:\\photos\\a.jpg`, `a.JPG` for `a.jpg`, `a.jpg` for
-`a.jpeg`, `caf%C3%A9.jpg`, other Unicode forms, `a+b.jpg` for `a b.jpg`, `8f2b1c3d-a.jpg` for `a.jpg`,
+`a.jpeg`, `caf%C3%A9.jpg`, other Unicode forms, `a+b.jpg` for `a b.jpg`, `8f2b1c3d-a.jpg` and `?d=a.jpg` for `a.jpg`,
 `COCO_train2014_000000000009.jpg` or `9` for `000000000009.jpg`, and images that lie in several folders. A name is
 matched only where one file is meant; otherwise a hint names the files.
 """
@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from unboxed.data.images import SUFFIXES, without_suffix
 
@@ -122,10 +122,17 @@ class ImageNames:
 
 def _plain(name: str) -> str:
     """The path of a name in one Unicode form and letter case, with slashes and without URL escapes."""
-    path = urlsplit(name).path if "://" in name else name
+    path = _asked_for(name) if "?" in name else urlsplit(name).path if "://" in name else name
     if path.isascii() and "%" not in path and "\\" not in path:  # nearly every name
         return path.strip().lower()
     return unicodedata.normalize("NFC", spellings(path)[-1]).casefold()
+
+
+def _asked_for(name: str) -> str:
+    """The file that an address with a query is for, such as `/data/local-files/?d=a.jpg` of Label Studio."""
+    address = urlsplit(name)
+    files = [address.path, *(value for _, value in parse_qsl(address.query))]
+    return next((file for file in files if without_suffix(file) != file), name)
 
 
 def _stem(name: str) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from unboxed.data import load_dataset
 from unboxed.data.dataset import Dataset
+from unboxed.data.readers.caption_files import table_rows
 from unboxed.errors import DatasetError
 
 
@@ -233,6 +234,21 @@ def test_json_of_other_tools_is_refused_with_what_it_has(key: str, tmp_path: Pat
     (folder / "a.json").write_text(json.dumps([{"image": "1.jpg", key: [{"value": "a dog"}]}]))
     with pytest.raises(DatasetError, match=f"its objects have 'image, {key}'; expected such as"):
         load_dataset(folder / "a.json")
+    for number in range(3):  # the folder is refused with what one file has, and the number of the others
+        content = {"version": "5.0", "shapes": [{"label": key}], "imagePath": "1.jpg", "imageHeight": 9}
+        (folder / f"{number}.json").write_text(json.dumps(content))
+    (folder / "a.json").unlink()
+    with pytest.raises(
+        DatasetError, match=r"its object has 'version, shapes, .* \(2 more \.json files lie beside it\.\)$"
+    ):
+        load_dataset(folder)
+
+
+def test_a_table_that_pandas_wrote_as_split(tmp_path: Path) -> None:
+    folder = _images(tmp_path, "1.jpg", "2.jpg")
+    content = {"columns": ["image", "caption"], "index": [0, 1], "data": [["1.jpg", "a dog"], ["2.jpg", "a cat"]]}
+    (folder / "a.json").write_text(json.dumps(content))
+    assert [row.captions for row in table_rows(folder / "a.json")] == [("a dog",), ("a cat",)]
 
 
 def test_ids_are_whole_numbers_however_they_are_written(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from unboxed.data.image_search import ImageFolder, ImageSearch
 from unboxed.data.images import UNKNOWN_SIZE
 from unboxed.data.readers.base import Key, Reader, bare_caption
 from unboxed.data.readers.huggingface import cells_of_images, splits_of_paths, texts_of
+from unboxed.data.readers.parquet import image_column
 from unboxed.data.readers.tables import hold_out
 from unboxed.data.readers.webdataset import tar_images
 from unboxed.errors import DatasetError
@@ -28,9 +29,11 @@ _SUFFIXES = (".tar", ".parquet")
 
 
 def names_archives(path: Path) -> bool:
-    """Whether a path names tar or Parquet files by a URL or a pattern with `*`, or is a tar file."""
+    """Whether a path names tar or Parquet files by a URL or a pattern with `*`, or is one with images."""
     suffix = path.suffix.lower()
-    return suffix in _SUFFIXES and (is_url(path) or "*" in path.as_posix() or suffix == ".tar")
+    if suffix not in _SUFFIXES or is_url(path) or "*" in path.as_posix():
+        return suffix in _SUFFIXES
+    return suffix == ".tar" or (path.is_file() and image_column(path) is not None)
 
 
 class ArchiveReader(Reader):

@@ -28,9 +28,10 @@ _JSON = (".jsonl", ".ndjson", ".json")
 _USUAL = ("captions", "metadata", "annotations", "data")
 _OTHERS = {
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV"),
-    **dict.fromkeys((".zip", ".gz", ".tgz", ".7z", ".rar", ".tar"), "unpack it"),
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar"), "unpack it"),
     **dict.fromkeys((".pkl", ".pickle", ".p"), "save it as JSON, because reading a pickle can run any code"),
     **dict.fromkeys((".xml", ".yaml", ".yml"), "write the captions as CSV or JSON"),
+    **dict.fromkeys((".feather", ".arrow", ".orc", ".avro", ".db", ".sqlite", ".h5"), "write the captions as CSV"),
     **dict.fromkeys(IMAGE_SUFFIXES, "name the folder of the images"),
 }
 _IMAGE_FOLDER = re.compile(r"im(age|g)|pho?to|pic|jpe?g|png|train|val|test|data", re.IGNORECASE)
@@ -169,7 +170,7 @@ def no_table(path: Path) -> str:
 def _parquet_rows(path: Path) -> Iterator[Row]:
     """The rows of a parquet file that names its images."""
     if image_column(path) is not None:
-        raise DatasetError(f"{path} holds images; name its folder instead, {path.parent}.")
+        raise DatasetError(f"{path} holds images; name the file itself, or the folder of the dataset that it is of.")
     names = column_names(path)
     columns = [column_of(name) for name in names]
     if not caption_columns(columns) or not any(name in columns for name in IMAGE_COLUMNS):
@@ -253,7 +254,10 @@ def _nothing_found(folder: Path) -> str:
         file for file in below if _may_be_table(file, set()) and (file.suffix != ".txt" or file.stem.lower() in _USUAL)
     ]
     others += [file for file in below if file.suffix.lower() in _OTHERS and file.suffix.lower() not in IMAGE_SUFFIXES]
-    problems = "".join(f" {problem}" for file in others[:_NAMED] if (problem := _problem(file)))
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for file in others:
+        alike.setdefault((file.parent, file.suffix.lower()), []).append(file)
+    problems = "".join(f" {_problem(*files)}" for files in list(alike.values())[:_NAMED])
     if not count:
         return (
             f"No images found in {folder}; expected {', '.join(IMAGE_SUFFIXES)}, a table of captions that names "
@@ -265,12 +269,14 @@ def _nothing_found(folder: Path) -> str:
     )
 
 
-def _problem(file: Path) -> str:
-    """Why a file is no table of captions."""
+def _problem(file: Path, *more: Path) -> str:
+    """Why a file, and more of its kind, are no tables of captions."""
+    others = f" ({len(more):,} more {file.suffix} files lie beside it.)" if more else ""
     if fix := _OTHERS.get(file.suffix.lower()):
-        return f"{file} is not read; {fix}."
+        return f"{file} is not read; {fix}.{others}"
     try:
-        next(_file_rows(file), None)
+        for _ in _file_rows(file):
+            pass
     except DatasetError as error:
-        return str(error)
-    return f"{file} has no row with an image and a caption."
+        return f"{error}{others}"
+    return f"{file} has no row with an image and a caption.{others}"

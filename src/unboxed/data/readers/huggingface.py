@@ -174,6 +174,11 @@ def cells_of_images(file: Path) -> Iterator[tuple[str, list[Any]]]:
     for row in columnar_rows(file, [image, *captions]):
         cell = row[image]
         path = cell.get("path") if isinstance(cell, dict) else None
+        if path and cell.get("bytes") is None:
+            raise DatasetError(
+                f"{file} holds the paths of its images, such as {path!r}, instead of images; save it with the images "
+                "inside, as `save_to_disk` and `push_to_hub` of `datasets` do, or name them in a CSV."
+            )
         yield Path(path).name if path else "", [row[name] for name in captions]
 
 
@@ -187,7 +192,7 @@ def _columns(file: Path) -> tuple[str, list[str], list[str]]:
     if image is None or not captions:
         raise DatasetError(
             f"{file} has the columns {', '.join(names)}; expected `image` and one of {', '.join(CAPTION_COLUMNS)}. "
-            "Rename them, or write a CSV with `image` and `caption`."
+            "Rename them, or name them in a CSV."
         )
     return image, captions, [name for name in names if name.lower() == "split"][:1]
 
@@ -206,7 +211,7 @@ def _image(cell: Any, file: Path, folder: Path) -> tuple[bytes, str]:
         where = f" the path {path!r}, which is no file in {folder}," if path else f" {type(cell).__name__}"
         raise DatasetError(
             f"{file}: the column of images holds{where} instead of images; save it with the images inside, as "
-            "`datasets` does with a column of type Image."
+            "`save_to_disk` and `push_to_hub` of `datasets` do."
         )
     suffix = Path(path).suffix.lower() if path else ""
     return content, suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from unboxed.data.readers.rows import (
     IMAGE_COLUMNS,
@@ -41,7 +41,8 @@ def json_rows(text: str, path: Path) -> Iterator[Row]:
             keys = keys or list(map(str, content))
         yield row
     if keys and not has_both:
-        raise DatasetError(f"{path}: its objects have {brief(', '.join(keys))}; expected such as {_EXAMPLE}.")
+        fix = "; export it from Label Studio as JSON-MIN" if {"data", "annotations"} <= set(keys) else ""
+        raise DatasetError(f"{path}: its objects have {brief(', '.join(keys))}; expected such as {_EXAMPLE}{fix}.")
 
 
 def _contents(text: str, path: Path) -> Iterator[tuple[Any, str]]:
@@ -84,9 +85,16 @@ def _listed(content: Any, path: Path) -> Any:
     for key in _LISTS:
         if isinstance(content.get(key), list) and content[key] and isinstance(content[key][0], dict):
             return content[key]
+    names, rows = content.get("columns"), content.get("data")
+    if isinstance(names, list) and _are_lists(rows, len(names)):  # as pandas writes them with orient="split"
+        return [dict(zip(map(str, names), row, strict=True)) for row in rows]
     columns = [column_of(name) for name in content]
     if caption_columns(columns) and any(name in columns for name in IMAGE_COLUMNS):
         return _column_rows(content, path)
+    if not all(isinstance(texts, str | dict) or _are_texts(texts) for texts in content.values()):
+        raise DatasetError(
+            f"{path}: its object has {brief(', '.join(content))}; expected a list of such as {_EXAMPLE}."
+        )
     return [
         {"image": image, **texts} if isinstance(texts, dict) else {"image": image, "caption": texts}
         for image, texts in content.items()
@@ -126,6 +134,14 @@ def _coco_rows(content: dict[str, Any], path: Path) -> list[Any]:
 
 def _are_objects(rows: Any) -> bool:
     return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _are_lists(rows: Any, length: int) -> TypeGuard[list[list[Any]]]:
+    return isinstance(rows, list) and all(isinstance(row, list) and len(row) == length for row in rows)
 
 
 def _row(row: Any, where: str) -> Row:
