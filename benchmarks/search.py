@@ -70,18 +70,10 @@ _THINGS = _NOUNS.split()
 
 def measure(show: Callable[[str], None]) -> Result:
     """Milliseconds, and shares in [0, 1]."""
-    grounder, rng = _model(), Random(0)
-    phrases = [f"a {kind} {thing}" for kind in _KINDS for thing in _THINGS]
-    scenes = [rng.sample(range(len(phrases)), _PER_SCENE) for _ in range(_SCENES)]
-    sentences = [_sentence([phrases[p] for p in rng.sample(rng.choice(scenes), 3)]) for _ in range(_QUERIES)]
     with tempfile.TemporaryDirectory() as folder:
         show(f"{_STORED:,} images")
-        shards = Path(folder) / "shards"
-        shards.mkdir()
-        anchors = anchor_captions(grounder.vocabulary)
-        (Path(folder) / "probes.json").write_text(json.dumps(anchors), "utf-8")
-        small, mean_ND = _small_table(grounder, shards, phrases, torch.tensor(scenes))
-        index = Index(grounder, small, shards)
+        index, mean_ND, sentences = synthetic_index(Path(folder))
+        grounder, small, shards = index.grounder, index.table, Path(folder) / "shards"
         recall = {"two_stages": index.recall(sentences), **_recall_of_alternatives(index, mean_ND, sentences)}
         show(f"{_IMAGES:,} images")
         large = Index(grounder, _large_table(small), shards)
@@ -97,6 +89,23 @@ def measure(show: Callable[[str], None]) -> Result:
         except SearchError as missing:
             show(str(missing))
     return result
+
+
+def synthetic_index(folder: Path) -> tuple[Index, torch.Tensor, list[str]]:
+    """An index of 10,000 synthetic images, the means `[N, D]` of their region embeddings, and sentences to search for.
+
+    Args:
+        folder: an empty folder for the files of the index.
+    """
+    grounder, rng = _model(), Random(0)
+    phrases = [f"a {kind} {thing}" for kind in _KINDS for thing in _THINGS]
+    scenes = [rng.sample(range(len(phrases)), _PER_SCENE) for _ in range(_SCENES)]
+    sentences = [_sentence([phrases[p] for p in rng.sample(rng.choice(scenes), 3)]) for _ in range(_QUERIES)]
+    shards = folder / "shards"
+    shards.mkdir()
+    (folder / "probes.json").write_text(json.dumps(anchor_captions(grounder.vocabulary)), "utf-8")
+    table, mean_ND = _small_table(grounder, shards, phrases, torch.tensor(scenes))
+    return Index(grounder, table, shards), mean_ND, sentences
 
 
 def _median_ms(index: Index, sentences: list[str]) -> float:
@@ -117,7 +126,7 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
         start = time.perf_counter()
         rows = index.vector_search.top(weights_E, 2048)[:100]
         between = time.perf_counter()
-        captions = index.grounder.encode_captions([_caption(sentences[number % len(sentences)])])
+        captions = index.grounder.encode_captions([parsed(sentences[number % len(sentences)])])
         index._scores(rows, captions)
         product.append(between - start)
         ranking.append(time.perf_counter() - between)
@@ -127,7 +136,7 @@ def _parts_ms(index: Index, sentences: list[str]) -> dict[str, float]:
 @torch.inference_mode()
 def _kept(index: Index, sentences: list[str]) -> float:
     """The share of the best hundred of the exact product that the scan of the index finds."""
-    captions = index.grounder.encode_captions([_caption(text) for text in sentences])
+    captions = index.grounder.encode_captions([parsed(text) for text in sentences])
     weights_FC = index.table.low_rank.weights(index.grounder.model.score(index._sample, captions))
     exact, shares = ExactSearch(index.table.vectors_NE), []
     for weights_F in weights_FC.T:
@@ -139,7 +148,7 @@ def _kept(index: Index, sentences: list[str]) -> float:
 @torch.inference_mode()
 def _recall_of_alternatives(index: Index, mean_ND: torch.Tensor, sentences: list[str]) -> dict[str, float]:
     """Recall through 100 candidates selected in one round, and by the plain means of embeddings."""
-    captions = index.grounder.encode_captions([_caption(text) for text in sentences])
+    captions = index.grounder.encode_captions([parsed(text) for text in sentences])
     best_KC = index._scores(torch.arange(len(index)), captions).topk(10, dim=0).indices
     query_CD = (captions.queries.tensors[0] * captions.queries.mask_CQ[..., None]).sum(dim=1)
     weights_FC = index.table.low_rank.weights(index.grounder.model.score(index._sample, captions))
@@ -163,7 +172,8 @@ def _sentence(phrases: list[str]) -> str:
     return f"{phrases[0]} with {phrases[1]} near {phrases[2]}"
 
 
-def _caption(text: str) -> Caption:
+def parsed(text: str) -> Caption:
+    """A sentence as a caption with its phrases."""
     return Caption(text, noun_phrases(text))
 
 
@@ -174,7 +184,7 @@ def _small_table(
     """10,000 synthetic images, stored as in an index, and the means of their region embeddings."""
     generator = torch.Generator().manual_seed(0)
     shown_PD = _phrase_embeddings(grounder, phrases, generator)
-    anchors = grounder.encode_captions([_caption(text) for text in anchor_captions(grounder.vocabulary)])
+    anchors = grounder.encode_captions([parsed(text) for text in anchor_captions(grounder.vocabulary)])
     score_NA, mean_ND, entries = [], [], []
     for number in range(_STORED // _SHARD):
         images = []
@@ -203,7 +213,7 @@ def _phrase_embeddings(grounder: Grounder, phrases: list[str], generator: torch.
     total_PD = torch.zeros(len(phrases), _WIDTH)
     for _ in range(_SENTENCES):
         order_C3 = torch.randperm(len(phrases), generator=generator)[: len(phrases) // 3 * 3].view(-1, 3)
-        sentences = [_caption(_sentence([phrases[p] for p in row])) for row in order_C3.tolist()]
+        sentences = [parsed(_sentence([phrases[p] for p in row])) for row in order_C3.tolist()]
         total_PD[order_C3] += grounder.encode_captions(sentences).queries.tensors[0]
     return torch.nn.functional.normalize(total_PD - total_PD.mean(dim=0), dim=1)
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.harness import Result, SkippedError, Target, shared_folder
 
@@ -79,11 +80,11 @@ def measure(show: Callable[[str], None]) -> Result:
     }
 
 
-class _Responses:
+class _Responses(NamedTuple):
     """Seconds and status of each request of simultaneous clients, and seconds for all of them."""
 
-    def __init__(self, answers: list[tuple[float, int]], seconds: float) -> None:
-        self.answers, self.seconds = answers, seconds
+    answers: list[tuple[float, int]]
+    seconds: float
 
 
 def _simultaneous(address: str, contents: list[bytes], clients: int, requests: int) -> _Responses:

@@ -14,24 +14,21 @@ By default there are 100,000 vectors; `--size 1e7` measures 10^5, 10^6 and 10^7.
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from benchmarks import search as images
 from benchmarks.harness import Result, SkippedError, Target
+from benchmarks.search import parsed, synthetic_index
 from unboxed.errors import SearchError
 from unboxed.search.candidates import ExactSearch, anchor_captions
 from unboxed.search.faiss_search import FaissSearch
-from unboxed.search.index import Index
 
 TARGETS = (
     Target("recall of the ten largest products", "largest.recall_at_10", "at least", 0.95),
@@ -41,7 +38,7 @@ TARGETS = (
 
 T = TypeVar("T")
 
-_QUERIES, _TYPICAL, _POOL, _BLOCK = 50, 64, 2048, 100_000
+_TYPICAL, _POOL, _BLOCK = 64, 2048, 100_000
 
 
 def measure(show: Callable[[str], None], size: int = 100_000) -> Result:
@@ -67,18 +64,12 @@ def measure(show: Callable[[str], None], size: int = 100_000) -> Result:
 def _small(folder: Path, show: Callable[[str], None]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Vectors of the synthetic images, and the weights of random captions and of sentences."""
     show("10,000 images")
-    grounder, rng = images._model(), Random(0)
-    phrases = [f"a {kind} {thing}" for kind in images._KINDS for thing in images._THINGS]
-    scenes = [rng.sample(range(len(phrases)), images._PER_SCENE) for _ in range(images._SCENES)]
-    sentences = [images._sentence([phrases[p] for p in rng.sample(rng.choice(scenes), 3)]) for _ in range(_QUERIES)]
-    anchors = anchor_captions(grounder.vocabulary)
-    (folder / "shards").mkdir()
-    (folder / "probes.json").write_text(json.dumps(anchors), "utf-8")
-    table, _ = images._small_table(grounder, folder / "shards", phrases, torch.tensor(scenes))
-    index = Index(grounder, table, folder / "shards")
-    captions = grounder.encode_captions([images._caption(text) for text in [*anchors[:_TYPICAL], *sentences]])
-    weights_QE = table.low_rank.weights(grounder.model.score(index._sample, captions))[:-1].T.contiguous()
-    return table.vectors_NE.clone(), weights_QE[:_TYPICAL], weights_QE[_TYPICAL:]
+    index, _, sentences = synthetic_index(folder)
+    grounder = index.grounder
+    anchors = anchor_captions(grounder.vocabulary)[:_TYPICAL]
+    captions = grounder.encode_captions([parsed(text) for text in [*anchors, *sentences]])
+    weights_QE = index.table.low_rank.weights(grounder.model.score(index._sample, captions))[:-1].T.contiguous()
+    return index.table.vectors_NE.clone(), weights_QE[:_TYPICAL], weights_QE[_TYPICAL:]
 
 
 def _vectors(file: Path, small_NE: torch.Tensor, count: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
-from unboxed.export import labelling
+from unboxed.export import labeller
 
 ErrorLine = Callable[..., str]
 
@@ -47,7 +47,7 @@ def test_labels_of_merged_parts_are_those_of_one_process(
     def looks(*_: object) -> None:
         raise AssertionError("an image was looked at again")
 
-    monkeypatch.setattr(labelling, "_region_source", lambda *_: looks)
+    monkeypatch.setattr(labeller, "_region_source", lambda *_: looks)
     _label(tiny_dataset, tiny_run, tmp_path / "all.json")
     assert (tmp_path / "all.json").read_bytes() == whole.read_bytes()
 

@@ -139,7 +139,7 @@ def test_options_that_are_missing_or_unknown_are_named(tmp_path: Path) -> None:
 
 def test_missing_and_additional_tensors_are_named() -> None:
     check_names(Path("m"), ["a", "b"], ["b", "a"], "SCAN")
-    with pytest.raises(ModelError, match=r"m has not the layout of SCAN: it lacks a; it also has c, d."):
+    with pytest.raises(ModelError, match=r"m does not have the layout of SCAN: it lacks a; it also has c, d."):
         check_names(Path("m"), ["b", "d", "c"], ["a", "b"], "SCAN")
     with pytest.raises(ModelError, match=r"it lacks n0, n1, n2, n3, n4, n5 and 4 more."):
         check_names(Path("m"), [], [f"n{i}" for i in range(10)], "SCAN")

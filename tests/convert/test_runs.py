@@ -285,7 +285,7 @@ def test_what_belongs_to_a_checkpoint_is_asked_for(tmp_path: Path, vocab: Path, 
     with pytest.raises(ModelError, match=r"reads 6 features a region, those of .* are 5"):
         convert(save(tmp_path / "wide", wide, SCAN_OPTIONS), ConvertSettings(out, vocab=vocab, regions=store[1]))
     torch.save({"state_dict": {"ku.K_layer.0.weight": torch.zeros(2, 2)}}, tmp_path / "criterion")
-    with pytest.raises(ModelError, match=r"not the layout of info-ground: it lacks fo.f_layer.0.bias"):
+    with pytest.raises(ModelError, match=r"not have the layout of info-ground: it lacks fo.f_layer.0.bias"):
         convert(tmp_path / "criterion", ConvertSettings(out))
     convert(checkpoint, ConvertSettings(out, vocab=vocab))
     with pytest.raises(RunError, match=r"already holds a run; choose another --out\."):

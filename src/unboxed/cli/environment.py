@@ -42,7 +42,6 @@ _FIXES = {
     errno.ESPIPE: "put a file in its place",
 }
 
-
 _LACK_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -51,7 +50,7 @@ _LACK_OF_MEMORY = (
     "bad_alloc",
     "bad alloc",
 )
-"""What PyTorch and onnxruntime say, of which both raise a `RuntimeError`."""
+"""Words in the messages of PyTorch and onnxruntime, which both raise a `RuntimeError`."""
 
 
 @cache  # a process keeps a hook to its end

@@ -1,4 +1,4 @@
-"""`unboxed evaluate`: scores of a run, or of anyone"s boxes, on a split with gold boxes."""
+"""`unboxed evaluate`: scores of a run, or of anyone's boxes, on a split with gold boxes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def one_line_errors(prog: str, command: Callable[..., Any], config: Sequence[Any
         yield
         return
 
-    def tell(event: Any) -> None:
+    def report(event: Any) -> None:
         line = None
         if isinstance(event, _errors.MissingArgs):
             needed = [_with_value(context.arg) for context in event.missing_arguments]
@@ -53,7 +53,7 @@ def one_line_errors(prog: str, command: Callable[..., Any], config: Sequence[Any
         if line:
             raise UnboxedError(f"`{prog}` {line}. More: {prog} --help")
 
-    with _errors.on_parse_error(tell):
+    with _errors.on_parse_error(report):
         yield
 
 

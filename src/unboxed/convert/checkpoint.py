@@ -181,7 +181,7 @@ def check_names(path: Path, found: Iterable[str], expected: Iterable[str], origi
     if extra := sorted(have - wanted):
         problems.append(f"it also has {_listed(extra)}")
     if problems:
-        raise ModelError(f"{path} has not the layout of {original}: {'; '.join(problems)}.")
+        raise ModelError(f"{path} does not have the layout of {original}: {'; '.join(problems)}.")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ _NETWORKS = {
 
 
 def matches(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint has this layout, or nearly."""
+    """Whether a checkpoint is of this kind; `layout` checks its tensors."""
     state = checkpoint.content.get("state_dict")
     return isinstance(state, dict) and any(
         str(name).replace("module.", "").startswith(tuple(_NETWORKS.values())) for name in state

@@ -16,7 +16,7 @@ from unboxed.text.tokens import SPECIAL, Tokenizer, Vocabulary
 __all__ = ["reordered", "text_names", "text_options", "vocabulary_of"]
 
 
-def text_options(embedding: torch.Tensor, joint_width: int, bidirectional: bool) -> dict[str, Any]:
+def text_options(embedding: torch.Tensor, joint_width: int, *, bidirectional: bool) -> dict[str, Any]:
     """The options of a recipe with such an encoder, and regions that are described by their features alone.
 
     Args:
@@ -42,7 +42,7 @@ def text_options(embedding: torch.Tensor, joint_width: int, bidirectional: bool)
     }
 
 
-def text_names(theirs: str, gru: str, bidirectional: bool) -> dict[str, str]:
+def text_names(theirs: str, gru: str, *, bidirectional: bool) -> dict[str, str]:
     """The names of its tensors.
 
     Args:

@@ -20,12 +20,12 @@ __all__ = ["TITLE", "layout", "matches"]
 TITLE = "SCAN"
 
 _AGGREGATIONS = {"LogSumExp": "lse", "Mean": "mean", "Max": "max", "Sum": "sum"}
-_NORMS = {name: name for name in ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")}  # the original stops
-# with an error where it normalizes by sums of absolute values
+# The original also has `l1norm` and `clipped_l1norm`, but stops with an error where they are used.
+_NORMS = {name: name for name in ("clipped_l2norm", "l2norm", "clipped", "no_norm", "softmax")}
 
 
 def matches(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint has this layout, or nearly."""
+    """Whether a checkpoint is of this kind; `layout` checks its tensors."""
     return checkpoint.parts == 2 and "measure" not in checkpoint.options()
 
 
@@ -36,8 +36,9 @@ def layout(checkpoint: Checkpoint) -> Layout:
         ModelError: tensors or options that are missing, left over or unknown.
     """
     direction = checkpoint.choice("cross_attn", {"t2i": "t2i", "i2t": "i2t"})
-    both = checkpoint.flag("bi_gru")
-    names = linear_names("aligner.region_encoder.map", "model[0].fc") | text_names("model[1]", "rnn", both)
+    bidirectional = checkpoint.flag("bi_gru")
+    names = linear_names("aligner.region_encoder.map", "model[0].fc")
+    names |= text_names("model[1]", "rnn", bidirectional=bidirectional)
     tensors = checked(checkpoint, _without_weight_norm(checkpoint), names, TITLE)
     joint_width, region_width = tensors["model[0].fc.weight"].shape
     options = SCAN(
@@ -50,7 +51,7 @@ def layout(checkpoint: Checkpoint) -> Layout:
             imgnorm=not checkpoint.flag("no_imgnorm"),
             txtnorm=not checkpoint.flag("no_txtnorm"),
         ),
-        **text_options(tensors["model[1].embed.weight"], joint_width, both),
+        **text_options(tensors["model[1].embed.weight"], joint_width, bidirectional=bidirectional),
     )
     return Layout(TITLE, "scan", options, region_width, tensors, names, "scan", boxes=False)
 

@@ -41,7 +41,7 @@ _STEP = {"query": "graph_query_w", "key": "graph_key_w", "value": "sim_graph_w"}
 
 
 def matches(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint has this layout, or nearly."""
+    """Whether a checkpoint is of this kind; `layout` checks its tensors."""
     return checkpoint.parts == 3
 
 
@@ -54,15 +54,15 @@ def layout(checkpoint: Checkpoint) -> Layout:
     if checkpoint.options().get("no_imgnorm") or checkpoint.options().get("no_txtnorm"):
         raise ModelError(
             f"{checkpoint.path} was trained with vectors of other than unit length (no_imgnorm, no_txtnorm); the "
-            "recipes sgr and saf have none such."
+            "recipes sgr and saf have no such option."
         )
     found = checkpoint.tensors()
     steps = len({name.split(".")[2] for name in found if name.startswith("model[2].SGR_module.")})
     gru = "cap_rnn" if any(name.startswith("model[1].cap_rnn.") for name in found) else "rnn"
-    both = f"model[1].{gru}.weight_ih_l0_reverse" in found
+    bidirectional = f"model[1].{gru}.weight_ih_l0_reverse" in found
     names = (
         linear_names("aligner.region_encoder.map", "model[0].fc")
-        | text_names("model[1]", gru, both)
+        | text_names("model[1]", gru, bidirectional=bidirectional)
         | _similarity_names(found, steps)
     )
     # The bias of the keys adds the same number to all logits of a softmax.
@@ -72,7 +72,7 @@ def layout(checkpoint: Checkpoint) -> Layout:
     shared = {
         "similarity_width": tensors["model[2].sim_tranloc_w.weight"].shape[0],
         "region_channels": len(tensors["model[2].v_global_w.embedding_local.1.weight"]),
-        **text_options(tensors["model[1].embed.weight"], joint_width, both),
+        **text_options(tensors["model[1].embed.weight"], joint_width, bidirectional=bidirectional),
     }
     options: RecipeConfig = SGR(steps=steps, **shared) if steps else SAF(**shared)
     return Layout(TITLE, "sgr" if steps else "saf", options, region_width, tensors, names, "scan", boxes=False)

@@ -22,7 +22,7 @@ _MEASURES = {"cosine": "cosine", "order": "order"}
 
 
 def matches(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint has this layout, or nearly."""
+    """Whether a checkpoint is of this kind; `layout` checks its tensors."""
     return checkpoint.parts == 2 and "measure" in checkpoint.options()
 
 
@@ -38,7 +38,7 @@ def layout(checkpoint: Checkpoint) -> Layout:
             f"{checkpoint.path} contains a convolutional network that computes the features of an image, and nothing "
             "here runs it. Convert a model that was trained on precomputed features (--data_name …_precomp)."
         )
-    names = linear_names("aligner.region_map", "model[0].fc") | text_names("model[1]", "rnn", False)
+    names = linear_names("aligner.region_map", "model[0].fc") | text_names("model[1]", "rnn", bidirectional=False)
     tensors = checked(checkpoint, found, names, TITLE)
     joint_width, region_width = tensors["model[0].fc.weight"].shape
     options = VSE(
@@ -46,6 +46,6 @@ def layout(checkpoint: Checkpoint) -> Layout:
         measure=checkpoint.choice("measure", _MEASURES),
         imgnorm=not checkpoint.flag("no_imgnorm"),
         use_abs=checkpoint.flag("use_abs"),
-        **text_options(tensors["model[1].embed.weight"], joint_width, False),
+        **text_options(tensors["model[1].embed.weight"], joint_width, bidirectional=False),
     )
     return Layout(TITLE, "vse", options, region_width, tensors, names, "scan", boxes=False)

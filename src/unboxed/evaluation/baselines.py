@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import area
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.evaluation.grounding import GroundedMention, GroundingScores, score_grounding
 from unboxed.regions import sources
 from unboxed.text.lexicon import noun_key
@@ -39,7 +39,7 @@ def untrained_baselines(
     *,
     seed: int = 0,
     resamples: int = 1000,
-    rule: BoxRule | None = None,
+    rule: BoxRule = CONTINUOUS_RULE,
 ) -> dict[str, GroundingScores]:
     """Scores of all baselines on the phrases that have gold boxes, by name, in the order of `BASELINES`.
 
@@ -64,7 +64,6 @@ def untrained_baselines(
                 proposals = regions.boxes if regions is not None else whole[:0]
                 answer = ranked.get(name, whole[:0])
                 mentions[name].append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, proposals))
-    rule = BoxRule() if rule is None else rule
     return {name: score_grounding(given, seed=seed, resamples=resamples, rule=rule) for name, given in mentions.items()}
 
 

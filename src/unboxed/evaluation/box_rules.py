@@ -16,7 +16,7 @@ import numpy.typing as npt
 from unboxed.boxes import area, contains, iou
 from unboxed.evaluation.options import BoxRuleOptions
 
-__all__ = ["BoxRule"]
+__all__ = ["CONTINUOUS_RULE", "BoxRule"]
 
 _Boxes = npt.NDArray[Any]
 _WIDER = np.array([0.0, 0.0, 1.0, 1.0])
@@ -58,3 +58,7 @@ class BoxRule(BoxRuleOptions):
         """
         edges = gold_boxes - _WIDER if self.boxes == "inclusive" else gold_boxes
         return contains(edges, points, closed=self.point_on_edge == "inside")
+
+
+CONTINUOUS_RULE = BoxRule()
+"""The rule of this package, the default everywhere."""

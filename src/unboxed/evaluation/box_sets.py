@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.evaluation.bootstrap import Floats, PairedDifference, PerImageMetric, paired_difference
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.types import Array
 
 __all__ = ["SET_METRICS", "SetMention", "SetScores", "matched_boxes", "score_sets"]
@@ -89,7 +89,7 @@ class SetScores:
         }
 
 
-def score_sets(mentions: Iterable[SetMention], rule: BoxRule | None = None) -> SetScores | None:
+def score_sets(mentions: Iterable[SetMention], rule: BoxRule = CONTINUOUS_RULE) -> SetScores | None:
     """Scores the sets of mentions under the protocol `all`.
 
     Args:
@@ -103,7 +103,6 @@ def score_sets(mentions: Iterable[SetMention], rule: BoxRule | None = None) -> S
     several = [mention for mention in scored if len(mention.gold_boxes) > 1]
     if not several:
         return None
-    rule = rule or BoxRule()
     sets = _metrics(scored, [mention.set_boxes for mention in scored], rule)
     best = _metrics(scored, [mention.best_box for mention in scored], rule)
     return SetScores(len(several), sets, best)

@@ -14,7 +14,7 @@ from unboxed.errors import EvaluationError, RegionsError
 from unboxed.evaluation.attention import AttendedWord, AttentionScores, attention_per_image, score_attention
 from unboxed.evaluation.attention_protocol import AttentionProtocol
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
 from unboxed.evaluation.heatmap import HeatMention, HeatScores, heat_per_image, score_heat
@@ -135,11 +135,11 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
 
 
 def score_groundings(
-    grounded: Iterable[GroundedExample], seed: int = 0, rule: BoxRule | None = None
+    grounded: Iterable[GroundedExample], seed: int = 0, rule: BoxRule = CONTINUOUS_RULE
 ) -> GroundingScores:
     """Scores all phrases that have gold boxes; those of an image without regions are wrong."""
     mentions = (mention for item in grounded for mention in _mentions(item))
-    return score_grounding(mentions, seed=seed, rule=BoxRule() if rule is None else rule)
+    return score_grounding(mentions, seed=seed, rule=rule)
 
 
 def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
@@ -161,7 +161,7 @@ def _proposals(grounding: Grounding, number: int) -> Array:
     return grounding.regions.boxes if grounding.heat_PYX is None else grounding.phrases[number].boxes
 
 
-def score_box_sets(grounded: Iterable[GroundedExample], rule: BoxRule | None = None) -> SetScores | None:
+def score_box_sets(grounded: Iterable[GroundedExample], rule: BoxRule = CONTINUOUS_RULE) -> SetScores | None:
     """Scores the sets of boxes of all phrases that have gold boxes; None if no phrase has several."""
     return score_sets((mention for item in grounded for mention in _set_mentions(item)), rule)
 
@@ -176,13 +176,13 @@ def _set_mentions(item: GroundedExample) -> Iterator[SetMention]:
 
 
 def score_heat_maps(
-    grounded: Sequence[GroundedExample], seed: int = 0, rule: BoxRule | None = None
+    grounded: Sequence[GroundedExample], seed: int = 0, rule: BoxRule = CONTINUOUS_RULE
 ) -> HeatScores | None:
     """Scores the heat maps of all phrases that have gold boxes; None if the groundings have no heat maps."""
     if not _have_heat_maps(grounded):
         return None
     mentions = (mention for item in grounded for mention in _heat_mentions(item))
-    return score_heat(mentions, seed=seed, rule=BoxRule() if rule is None else rule)
+    return score_heat(mentions, seed=seed, rule=rule)
 
 
 def heatmap_metrics(grounded: Sequence[GroundedExample]) -> dict[str, PerImageMetric]:

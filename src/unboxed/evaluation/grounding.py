@@ -51,7 +51,7 @@ from unboxed.evaluation.bootstrap import (
     paired_difference,
     percentile_interval,
 )
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.types import Array, float32_array
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ METRICS = (
     "upper_bound_union",
 )
 """The names of the grounding metrics, as defined at the top of this module."""
-_DEFAULT = BoxRule()
 _CHUNK = 512  # mentions scored at once: bounds the memory, not the result
 
 Outcomes = npt.NDArray[np.bool_]
@@ -151,7 +150,7 @@ class GroundingScores:
     outcomes_MX: Outcomes | Floats = field(repr=False)
     without_gold: int = 0
     without_answer: int = 0
-    rule: BoxRule = _DEFAULT
+    rule: BoxRule = CONTINUOUS_RULE
 
     @staticmethod
     def of_outcomes(
@@ -212,7 +211,7 @@ class GroundingScores:
         return {
             "photos": self.images,
             "phrases": self.phrases,
-            **({} if self.rule == _DEFAULT else {"boxes": str(self.rule)}),
+            **({} if self.rule == CONTINUOUS_RULE else {"boxes": str(self.rule)}),
             "upper_bound_any": _rounded(self.estimates["upper_bound_any"]),
             "upper_bound_union": _rounded(self.estimates["upper_bound_union"]),
             "recall_any": recall("any"),
@@ -255,13 +254,13 @@ class GroundingScores:
         for name, percent in self.by_type.items():
             shown = (f"{percent[metric]:.1f}" for metric in ("recall_any@1", "pointing_any", "upper_bound_any"))
             types.add_row(Text(name), f"{self.phrases_by_type[name]:,}", *shown)
-        ruled = "" if self.rule == _DEFAULT else f"; {self.rule}"
+        ruled = "" if self.rule == CONTINUOUS_RULE else f"; {self.rule}"
         counted = f"{self.phrases:,} phrases of {self.images:,} images{uncounted}{unanswered}{ruled}"
         return Group(counted, metrics, *([types] if self.by_type else []))
 
 
 def score_grounding(
-    mentions: Iterable[GroundedMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = _DEFAULT
+    mentions: Iterable[GroundedMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = CONTINUOUS_RULE
 ) -> GroundingScores:
     """Scores mentions under all protocols of this module.
 
@@ -295,7 +294,7 @@ def score_grounding(
     )
 
 
-def mention_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule = _DEFAULT) -> Outcomes:
+def mention_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule = CONTINUOUS_RULE) -> Outcomes:
     """`[M, X]`: is mention m correct in metric x of `METRICS`? A mention without a gold box is wrong in all of them."""
     chunks = [_chunk_outcomes(mentions[start : start + _CHUNK], rule) for start in range(0, len(mentions), _CHUNK)]
     return np.concatenate(chunks) if chunks else np.zeros((0, len(METRICS)), dtype=np.bool_)

@@ -22,12 +22,10 @@ import numpy.typing as npt
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.types import Array
 
 __all__ = ["HeatMention", "HeatScores", "heat_per_image", "score_heat"]
-
-_DEFAULT = BoxRule()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,7 @@ class HeatScores:
 
 
 def score_heat(
-    mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = _DEFAULT
+    mentions: Iterable[HeatMention], *, seed: int = 0, resamples: int = 1000, rule: BoxRule = CONTINUOUS_RULE
 ) -> HeatScores:
     """Scores heat maps under all protocols of this module.
 
@@ -117,7 +115,7 @@ def score_heat(
     )
 
 
-def heat_per_image(mentions: Iterable[HeatMention], rule: BoxRule = _DEFAULT) -> dict[str, PerImageMetric]:
+def heat_per_image(mentions: Iterable[HeatMention], rule: BoxRule = CONTINUOUS_RULE) -> dict[str, PerImageMetric]:
     """`pointing_heatmap` and `heat_inside`, image by image; empty where no mention has a gold box."""
     sums: dict[str, tuple[float, float, int]] = {}
     for mention in mentions:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.errors import EvaluationError, plain_reason
-from unboxed.evaluation.box_rules import BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
 from unboxed.evaluation.box_sets import SetMention, SetScores, score_sets
 from unboxed.evaluation.grounded_split import GroundedExample
 from unboxed.evaluation.grounding import RANKS, GroundedMention, GroundingScores, score_grounding
@@ -108,7 +108,7 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def score_predictions(
-    path: Path, examples: Sequence[Example], *, rule: BoxRule | None = None, seed: int = 0
+    path: Path, examples: Sequence[Example], *, rule: BoxRule = CONTINUOUS_RULE, seed: int = 0
 ) -> ScoredPredictions:
     """Scores the boxes of a file on the phrases of a split.
 
@@ -150,7 +150,7 @@ def score_predictions(
         for c, caption in enumerate(example.captions)
         for p, phrase in enumerate(caption.phrases)
     }
-    scores = score_grounding(mentions.values(), seed=seed, rule=rule or BoxRule())
+    scores = score_grounding(mentions.values(), seed=seed, rule=rule)
     reasons = {reason: count for reason, count in unused.items() if count}
     given = (_set_mention(mention, sets.get(place, [])) for place, mention in mentions.items())
     return ScoredPredictions(path, scores, reasons, score_sets(given, rule) if sets else None)

@@ -1,9 +1,8 @@
 """Corrections of labels by people: accept, reject, move, rename, add and delete boxes, and edit phrases.
 
 The first correction of an image keeps the boxes that it had then. They and the corrections give the boxes of the image
-from then on, whatever another call of `label` finds. A correction is one change, so that a file of corrections is a
-history: replayed from the start it always gives the same boxes. They train a model
-only if `fit` is asked to use them.
+from then on, whatever another call of `label` finds. A correction is one change, so a file of corrections is a history:
+replayed from the start, it always gives the same boxes. Corrections train a model only if `fit` is asked to use them.
 """
 
 from __future__ import annotations
@@ -126,8 +125,7 @@ def apply(state: CorrectedImage, correction: Correction) -> CorrectedImage:
     Raises:
         ExportError: no such box, no text or edges where they are needed, or a box that is smaller than a pixel.
     """
-    change = _CHANGES.get(correction.action, _judge)
-    return replace(change(state, correction), history=(*state.history, correction))
+    return replace(_CHANGES[correction.action](state, correction), history=(*state.history, correction))
 
 
 def undo(state: CorrectedImage) -> CorrectedImage:
@@ -205,6 +203,8 @@ def _check(state: CorrectedImage, correction: Correction) -> CorrectedImage:
 
 
 _CHANGES: dict[str, Callable[[CorrectedImage, Correction], CorrectedImage]] = {
+    "accept": _judge,
+    "reject": _judge,
     "move": _move,
     "rename": _rename,
     "phrase": _phrase,

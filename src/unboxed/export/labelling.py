@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 from unboxed.data.image_addresses import is_address
 from unboxed.data.image_files import skipped_lines
 from unboxed.data.image_search import name_in
-from unboxed.errors import ExportError, ImageError, UnboxedError
+from unboxed.errors import ExportError, ImageError
 from unboxed.export.corrections import CorrectedImage, corrected
 from unboxed.export.corrections_file import read_corrections
-from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
+from unboxed.export.groundings_file import GroundingsFile, run_key
 from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_precision import precision
 from unboxed.export.label_source import LabelSource, label_source
+from unboxed.export.labeller import Labeller
 from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.names import BoxNames
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
@@ -26,16 +26,12 @@ from unboxed.inference.calibration_notes import refusal_note, unknown_images_not
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.unknown_words import show_unknown_words, unknown_words_note
-from unboxed.regions.ray_workers import chosen_workers
-from unboxed.regions.store import RegionStore
+from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.runtime.atomic import require_name, require_writable
-from unboxed.runtime.devices import current_device
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
-from unboxed.runtime.progress import Show, track
-from unboxed.runtime.threads import available_cores, ordered_map
-from unboxed.types import Example, Regions
+from unboxed.runtime.progress import Show
+from unboxed.types import Example
 
 __all__ = ["Labelled", "label_dataset", "label_part"]
 
@@ -130,7 +126,7 @@ def label_dataset(
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
         grounder = Grounder.load(run)
-        outcomes = _Labeller(grounder, kept, options, show).grounded(source.examples, progress)
+        outcomes = Labeller(grounder, kept, options, show).grounded(source.examples, progress)
         labelled = _with_notes(_labelled(outcomes, source, rule), run, grounder, data, options.find)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
@@ -177,7 +173,7 @@ def label_part(
     require_writable(file)
     with file_lock(file, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
-        labeller = _Labeller(Grounder.load(run), kept, options, show)
+        labeller = Labeller(Grounder.load(run), kept, options, show)
         for example, outcome in labeller.grounded(examples, progress, record):
             if isinstance(outcome, str):
                 skipped[example.image_id] = outcome
@@ -288,104 +284,3 @@ def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Itera
             yield f"Before the corrections: {estimate}"
     elif file.is_file():
         yield f"{file} is not used; --resume-corrections writes the images as they were corrected."
-
-
-class _Labeller:
-    """Grounds the captions of images, or reads from the groundings file what an earlier call found.
-
-    Args:
-        grounder: the run.
-        file: what earlier calls found.
-        options: where the regions come from, and how many workers look for them.
-        show: called with lines of text.
-    """
-
-    def __init__(self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Show) -> None:
-        self._grounder, self._file, self._options, self._show = grounder, file, options, show
-        self._ray = chosen_workers(options.engine, options.workers, options.ray_address)
-        self._regions = _region_source(grounder, options.regions)
-        if options.find is not None:
-            show_unknown_words(grounder, options.find, show)
-
-    def grounded(
-        self, examples: Sequence[Example], progress: bool, record: PartRecord | None = None
-    ) -> Iterator[tuple[Example, Sequence[Grounding] | str]]:
-        """The groundings of each image's captions, or why there are none, in the order of `examples`.
-
-        Args:
-            examples: the images.
-            progress: show how many images are done.
-            record: of the part that the examples are, which the file then ends with.
-        """
-        places: dict[str, int] = {}
-        reused = 0
-        with self._file:
-            outcomes = zip(examples, self._outcomes(examples), strict=True)
-            for example, (key, found) in track(outcomes, "Labelling", len(examples), progress):
-                if record is not None and key:
-                    places.setdefault(key, record.places[example.image_id])
-                if isinstance(found, Regions):
-                    groundings = self._grounder.ground_regions(found, example.captions)
-                    yield example, self._file.add(key, groundings, example)
-                elif isinstance(found, str):
-                    yield example, found
-                else:
-                    reused += 1
-                    yield example, found
-            if record is not None:
-                self._file.finish(record._replace(places=places, finished=True))
-            if reused:
-                self._show(f"{reused:,} images taken from {self._file.path}, where an earlier call had left them")
-
-    def _outcomes(self, examples: Sequence[Example]) -> Iterator[tuple[str, Sequence[Grounding] | Regions | str]]:
-        """`_known_or_regions` of each image, by the chosen engine."""
-        if self._ray is None:
-            workers = 1 if self._options.regions is not None else self._options.workers or available_cores()
-            yield from ordered_map(self._known_or_regions, examples, workers)
-            return
-        known = [self._known(example) for example in examples]
-        missing = [example for example, (_, found) in zip(examples, known, strict=True) if found is None]
-        outcomes = self._ray.found(self._grounder.config.regions, Path.cwd(), missing, current_device().name)
-        with closing(outcomes):
-            for key, found in known:
-                outcome = next(outcomes) if found is None else (key, found)
-                if isinstance(outcome, tuple):
-                    yield key, outcome[1]
-                elif self._options.strict and outcome is not None:
-                    raise outcome
-                else:
-                    yield "", str(outcome)
-
-    def _known(self, example: Example) -> tuple[str, Sequence[Grounding] | str | None]:
-        """The key of an image, and its groundings from the file, None for a new one, or why it has no key.
-
-        Called by several threads.
-        """
-        try:
-            key = content_key(example)
-        except UnboxedError as error:
-            if self._options.strict:
-                raise
-            return "", str(error)
-        return key, self._file.get(key)
-
-    def _known_or_regions(self, example: Example) -> tuple[str, Sequence[Grounding] | Regions | str]:
-        """`_known`, with the regions of a new image, or why there are none. Called by several threads."""
-        key, known = self._known(example)
-        if known is not None:
-            return key, known
-        try:
-            return key, self._regions(example)
-        except UnboxedError as error:
-            if self._options.strict:
-                raise
-            return "", str(error)
-
-
-def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Example], Regions]:
-    """A function that gives the regions of an image, from a store or by the run's extractor; thread-safe."""
-    if regions is None:
-        extractor = grounder.extractor
-        return lambda example: extractor.of_file(example.path, example.original_size)
-    store = RegionStore.open(regions)
-    return lambda example: store[example.image_id]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 __all__ = ["is_file_name", "is_inside", "leads_into", "outside_links"]
 
+_LONGEST = 100  # bytes of a name
+
 
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path lies in a folder, both as it is written and after all links are followed.
@@ -62,9 +64,6 @@ def is_file_name(name: str) -> bool:
         and not name.startswith(".")
         and not any(character in '/\\:*?"<>|' or not character.isprintable() for character in name)
     )
-
-
-_LONGEST = 100
 
 
 def _resolved(path: Path) -> Path | None:

@@ -163,7 +163,7 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
 
 
 def _identity(file: Path) -> int | None:
-    """What tells a file from another one of its name; None if there is none."""
+    """Identifies a file, also among those of one name; None if there is none."""
     try:
         return file.stat().st_ino
     except FileNotFoundError:

@@ -95,7 +95,7 @@ class _Meter:
 
         self._label, self._total, self._first = label, total, done
         self._shown = done
-        self._started = self._said = time.monotonic()
+        self._started = self._line_time = time.monotonic()
         console = Console(stderr=True)
         self._bar = None
         if console.is_terminal:
@@ -116,8 +116,8 @@ class _Meter:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, rate=f"{rate:.1f}/s", note=note)
-        elif done * 10 // self._total > self._shown * 10 // self._total or now - self._said >= _SECONDS:
-            self._shown, self._said = done, now
+        elif done * 10 // self._total > self._shown * 10 // self._total or now - self._line_time >= _SECONDS:
+            self._shown, self._line_time = done, now
             left = (self._total - done) / max(rate, 1e-9)
             show(
                 f"{self._label}: {done:,} of {self._total:,}, {rate:.1f}/s, {left:.0f} s left"

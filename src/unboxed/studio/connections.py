@@ -1,4 +1,4 @@
-"""Connections that send nothing must not keep others out.
+"""Connections whose requests must begin in time, so that idle ones do not keep others out.
 
 uvicorn limits the time between two requests of a connection, but not the time until the header of a request is
 complete. A client that opens connections and sends nothing would hold all places of the service.
@@ -44,12 +44,12 @@ class TimedConnection(H11Protocol):
         """Start the time of the first header, and make room if there are too many connections."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(self._header_seconds, transport.close)
-        everyone = [cast("TimedConnection", connection) for connection in self.connections]
-        neighbours = [other for other in everyone if other._address == self._address]
-        if len(neighbours) > self._per_address:
-            _oldest_waiting(neighbours).transport.close()
-        elif self.limit_concurrency is not None and len(everyone) >= self.limit_concurrency:
-            _oldest_waiting(everyone).transport.close()
+        all_connections = [cast("TimedConnection", connection) for connection in self.connections]
+        same_address = [other for other in all_connections if other._address == self._address]
+        if len(same_address) > self._per_address:
+            _oldest_waiting(same_address).transport.close()
+        elif self.limit_concurrency is not None and len(all_connections) >= self.limit_concurrency:
+            _oldest_waiting(all_connections).transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Stop the time when a header is complete; start it at the first byte of the next one."""

@@ -96,7 +96,7 @@ def serve(run: Path, sources: StudioSources, address: StudioAddress, limits: Lim
             'such as "$(python -c "import secrets; print(secrets.token_urlsafe(24))")".'
         )
     token = Token(address.token) if address.token is not None else None
-    with _held(sources.labels, show), _listening_socket(host, address.port) as listening:
+    with _corrections_lock(sources.labels, show), _listening_socket(host, address.port) as listening:
         if limits.workers > 1:
             torch.set_num_threads(1)  # requests that are processed at the same time keep the cores busy
         app = open_studio(run, sources, token=token, allowed_hosts=address.allow_host, limits=limits, show=show)
@@ -119,7 +119,7 @@ def serve(run: Path, sources: StudioSources, address: StudioAddress, limits: Lim
             show("Stopped.")
 
 
-def _held(labels: Path | None, show: Show) -> AbstractContextManager[None]:
+def _corrections_lock(labels: Path | None, show: Show) -> AbstractContextManager[None]:
     """The lock of the corrections, which one process at a time writes."""
     return nullcontext() if labels is None else file_lock(companion(labels, "corrections"), show=show)
 

@@ -195,7 +195,7 @@ class FrozenEncoder(nn.Module):
 
 
 def require_transformer(source: str | Path) -> None:
-    """Check, without loading anything, that a model can be had: to be told before long work, not after it.
+    """Check, without loading anything, that a model can be had, before long work begins.
 
     Args:
         source: a folder or the name of a model on the Hugging Face hub.
@@ -212,7 +212,7 @@ def require_transformer(source: str | Path) -> None:
 
 
 def require_short(captions: Iterable[str], source: str | Path, kind: str, name: str) -> None:
-    """Check that a model reads all of the captions: to be told before long work, not after it.
+    """Check that a model reads all of the captions, before long work begins.
 
     Args:
         captions: the texts.

@@ -1,8 +1,8 @@
 """Words as in the Penn Treebank: punctuation is kept, and contractions are taken apart ("man 's", "is n't").
 
-The rules are those of NLTK's `word_tokenize`, which SCAN and its successors apply to lower-cased
-captions. A stop behind a word ends a sentence, unless the word is one of a few abbreviations and the text goes on (NLTK
-decides by a trained model).
+The rules are those of NLTK's `word_tokenize`, which SCAN and its successors apply to lower-cased captions. A stop
+behind a word ends a sentence, unless the word is one of a few abbreviations and the text goes on (NLTK decides by a
+trained model).
 """
 
 from __future__ import annotations
@@ -27,28 +27,8 @@ class Word(NamedTuple):
 _ALONE = re.compile(r"[«“‘„»”’]|`+|''|\"|--|[\u2012-\u2015]|\.{2,}|[][(){}<>;@#$%&?!*]|[:,](?!\d)")
 _LAST_STOP = re.compile(r"(?<=[^.])\.(?=[])}>\"'»”’\s]*\Z)")
 _STOP = re.compile(r"(?<=[^.\s])\.(?=\s)")
-_ABBREVIATIONS = frozenset(
-    [
-        "co",
-        "corp",
-        "dr",
-        "ft",
-        "inc",
-        "jr",
-        "ltd",
-        "mr",
-        "mrs",
-        "ms",
-        "mt",
-        "no",
-        "sr",
-        "st",
-        "u.k",
-        "u.s",
-        "univ",
-        "vs",
-    ]
-)
+_ABBREVIATIONS = re.compile(r"co|corp|dr|ft|inc|jr|ltd|mr|mrs|ms|mt|no|sr|st|u\.k|u\.s|univ|vs")
+_SPACED = re.compile(r"\S+")
 _SUFFIX = re.compile(r"(?<=[^'])('(?:s|m|d|ll|re|ve)|n't|')\Z")
 _TAKEN_APART = {
     "cannot": 3,
@@ -77,7 +57,7 @@ def treebank_words(text: str) -> tuple[Word, ...]:
     found: list[Word] = []
     start = 0
     for mark in (*_marks(lower), (len(lower), len(lower))):
-        for part in re.compile(r"\S+").finditer(lower, start, mark[0]):
+        for part in _SPACED.finditer(lower, start, mark[0]):
             found += _parts(lower, *part.span())
         if mark[0] < mark[1]:
             found += _parts(lower, *mark)
@@ -90,7 +70,7 @@ def _marks(text: str) -> list[tuple[int, int]]:
     stops = [mark.span() for mark in _LAST_STOP.finditer(text)]
     for mark in _STOP.finditer(text):
         before = text[: mark.start()].split()[-1]
-        if before not in _ABBREVIATIONS and len(before) > 1 and mark.span() not in stops:
+        if not _ABBREVIATIONS.fullmatch(before) and len(before) > 1 and mark.span() not in stops:
             stops.append(mark.span())
     return sorted([*(mark.span() for mark in _ALONE.finditer(text)), *stops])
 

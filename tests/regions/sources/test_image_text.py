@@ -29,7 +29,7 @@ def test_crops_have_the_scores_of_transformers(kind: str, library: Any, tmp_path
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
     boxes = np.array([[0, 0, 60, 40], [10, 5, 42, 37]], np.float32)
     view = View(image, image.size)
-    scores, embeddings = ImageTextEncoder(folder, ("dog", "red hat")).looked(view, boxes)
+    scores, embeddings = ImageTextEncoder(folder, ("dog", "red hat")).run_on_crops(view, boxes)
 
     plain = getattr(library, f"{name}Model").from_pretrained(folder).eval()
     processor = getattr(library, f"{name}Processor").from_pretrained(folder)

@@ -60,7 +60,7 @@ class ImageTextEncoder:
         with torch.inference_mode():
             self._text_KD = _normalized(self._model.get_text_features(**tokens))
 
-    def looked(self, view: View, boxes: Array) -> tuple[Array, Array]:
+    def run_on_crops(self, view: View, boxes: Array) -> tuple[Array, Array]:
         """The scores `[R, K]` in [0, 1] and embeddings `[R, D]` of crops, computed once for an image and its boxes."""
         key = (self.path, boxes.tobytes())
         if key not in view.computed:

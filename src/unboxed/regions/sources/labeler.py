@@ -53,7 +53,7 @@ class Labeler(RegionSource):
         Raises:
             RegionsError: scores outside [0, 1].
         """
-        score_RK = _looked(self._network, view, proposals.boxes, self.options.crop_size)[0]
+        score_RK = _run_on_crops(self._network, view, proposals.boxes, self.options.crop_size)[0]
         if isinstance(self._network, Network):
             check_channels(self._network, score_RK.shape[1], self.class_names)
         if score_RK.size and not (score_RK.min() >= -1e-6 and score_RK.max() <= 1 + 1e-6):
@@ -83,7 +83,7 @@ class LabelerFeatures(RegionFeature):
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
         """One block, `labeler`, `[R, V]`."""
-        return [FeatureBlock(LABELER, _looked(self._network, view, boxes, self.options.crop_size)[1])]
+        return [FeatureBlock(LABELER, _run_on_crops(self._network, view, boxes, self.options.crop_size)[1])]
 
 
 def _open(settings: RegionSettings) -> Network | ImageTextEncoder:
@@ -100,10 +100,10 @@ def _open(settings: RegionSettings) -> Network | ImageTextEncoder:
     return network
 
 
-def _looked(network: Network | ImageTextEncoder, view: View, boxes: Array, side: int) -> tuple[Array, Array]:
+def _run_on_crops(network: Network | ImageTextEncoder, view: View, boxes: Array, side: int) -> tuple[Array, Array]:
     """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
     if isinstance(network, ImageTextEncoder):
-        return network.looked(view, boxes)
+        return network.run_on_crops(view, boxes)
     key = (network.path, side, boxes.tobytes())
     if key not in view.computed:
         width, height = network.input_size or (side, side)

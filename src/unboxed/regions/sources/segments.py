@@ -59,16 +59,15 @@ class _MergeTree:
         self.sizes: list[int] = np.bincount(labels.ravel()).tolist()
         self.histograms: list[Array] = list(histograms)
         self.boxes: list[tuple[int, int, int, int]] = _label_boxes(labels)
-        self.contrasts: list[float] = []
         self.total = labels.size
         self.neighbours = _borders(labels)
         self.similarity = {
             (i, j): self._similar(i, j) for i, others in self.neighbours.items() for j in others if i < j
         }
-        self.contrasts = [self._contrast(i) for i in range(len(self.sizes))]
+        self.contrasts: list[float] = [self._contrast(i) for i in range(len(self.sizes))]
 
     def merge_all(self) -> None:
-        """Merges the most similar neighbours until no two segments touch."""
+        """Merge the most similar neighbours until no two segments touch."""
         while self.similarity:
             i, j = max(self.similarity, key=self.similarity.__getitem__)
             self._merge(i, j)

@@ -93,8 +93,8 @@ class Owl(ZeroShotModel):
         new = [query for query in dict.fromkeys(queries) if query not in self._embedded]
         if new:
             tokens = photo_prompts(self._model, self._processor, new)
-            found_KD = self._model.owlvit if hasattr(self._model, "owlvit") else self._model.owlv2
-            output = found_KD.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+            encoder = self._model.owlvit if hasattr(self._model, "owlvit") else self._model.owlv2
+            output = encoder.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
             self._embedded |= dict(zip(new, getattr(output, "pooler_output", output), strict=True))
         return torch.stack([self._embedded[query] for query in queries])
 
