@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from unboxed.data.dataset import Dataset
+from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.zero_shot_baseline import named_detector
 from unboxed.experiments.cells import Cell, Outcome, parse_recipe
@@ -24,6 +24,7 @@ from unboxed.experiments.pages import require_known_formats, write_results
 from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare
 from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import run_cells
+from unboxed.runtime.atomic import require_output
 from unboxed.runtime.locks import folder_lock, waiting
 from unboxed.runtime.progress import Show
 
@@ -96,6 +97,8 @@ def _check(settings: CompareSettings) -> None:
             parse_recipe(recipe.rpartition("@")[0] or recipe, options, idle=settings.finished_only)
     for baseline in settings.baseline:
         named_detector(baseline)
+    for path in settings.write:
+        require_output(path, *(file for data in settings.data for file in load_dataset(data).files))
 
 
 def _run(cells: list[Cell], plan: Plan, settings: CompareSettings, show: Show, which: str = "in all") -> None:

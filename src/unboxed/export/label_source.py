@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,12 +26,20 @@ class LabelSource:
         root: the folder that names of images are relative to; None: each image's own folder.
         skipped: image id -> why an image is not among them.
         notes: lines about what is left out.
+        tables: the files that the captions are read from.
     """
 
     examples: tuple[Example, ...]
     root: Path | None
     skipped: Mapping[str, str]
     notes: tuple[str, ...]
+    tables: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> Iterator[Path]:
+        """All files that are read."""
+        yield from self.tables
+        yield from (example.path for example in self.examples)
 
 
 def label_source(data: Path, options: LabelOptions) -> LabelSource:
@@ -54,7 +62,7 @@ def label_source(data: Path, options: LabelOptions) -> LabelSource:
     examples = {example.image_id: example for split in splits for example in split.examples}
     skipped = {image_id: reason for split in splits for image_id, reason in split.left_out.items()}
     found = (replace(example, captions=captions or example.captions) for example in examples.values())
-    return LabelSource(tuple(found), dataset.images, skipped, tuple(dataset.notes))
+    return LabelSource(tuple(found), dataset.images, skipped, tuple(dataset.notes), dataset.files)
 
 
 def _holds_images(data: Path) -> bool:

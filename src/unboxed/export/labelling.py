@@ -27,7 +27,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.unknown_words import unknown_words_note
-from unboxed.runtime.atomic import require_name, require_writable
+from unboxed.runtime.atomic import require_name, require_other, require_writable
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
 from unboxed.runtime.progress import Show
@@ -122,7 +122,7 @@ def label_dataset(
     source = label_source(data, options)
     for line in source.notes:
         show(line)
-    file = _groundings_file(out)
+    _require_unread([out, companion(out, "labels"), file := _groundings_file(out)], source, rule)
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
         grounder = Grounder.load(run)
@@ -171,6 +171,7 @@ def label_part(
     examples = [example for example in source.examples if example.image_id in record.places]
     skipped = {image_id: reason for image_id, reason in source.skipped.items() if image_id in part}
     require_writable(file)
+    _require_unread([file], source, rule)
     with file_lock(file, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
         labeller = Labeller(Grounder.load(run), kept, options, show)
@@ -259,6 +260,12 @@ def _check_place(out: Path, form: LabelFormat) -> None:
     if not form.suffix and out.exists() and not replaceable:
         raise ExportError(f"{out} is in the way: the {form.key} format is a folder of its own; name a new one.")
     require_writable(out)
+
+
+def _require_unread(written: Sequence[Path], source: LabelSource, rule: SelectionOptions) -> None:
+    """Raise an error before a table, an image or the file of classes is replaced, also one that `label` has written."""
+    for file in written:
+        require_other(file, *source.files, *([] if rule.classes is None else [rule.classes]))
 
 
 def _summary(labelled: Labelled, out: Path) -> Iterator[str]:

@@ -180,8 +180,15 @@ def require_other(path: Path | None, *read: Path) -> None:
     Raises:
         UnboxedError: the path is one of them, perhaps under another name.
     """
-    if path is not None and path.exists() and any(other.exists() and path.samefile(other) for other in read):
+    if path is not None and path.exists() and any(_is_same(path, other) for other in read):
         raise UnboxedError(f"{path} is read by this command, which would replace it; choose another name.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # there is no such file, or there can be none of this name
+        return False
 
 
 def require_output(path: Path | None, *read: Path, suffixes: Sequence[str] = ()) -> None:
