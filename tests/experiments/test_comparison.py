@@ -135,6 +135,7 @@ def test_claims_are_judged_where_both_sides_were_run(
     assert "was not run" in results["missing"].reason
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "## Claims of the papers" in page
+    assert f"Not run: *Us, {dataset.name}*: a recipe of tomorrow; a recipe that was not run." in page
     assert "Claims of the papers" in (tmp_path / "results.html").read_text(encoding="utf-8")
 
 

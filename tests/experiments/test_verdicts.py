@@ -51,7 +51,7 @@ def test_a_claim_with_a_missing_side_is_not_run_and_has_a_reason() -> None:
     assert "was not trained" in judge(CLAIM, "data", not_trained).reason
     other = judge(CLAIM, "data", lambda name, other: Side({"rsum": metric(0.5)}))
     assert (other.verdict, other.difference) == ("not run", None)
-    assert "recall_any@1" in claims_markdown([other])
+    assert len(claims_markdown([other]).splitlines()) == 2  # a table without rows
 
 
 def test_the_centre_points_where_its_box_does() -> None:

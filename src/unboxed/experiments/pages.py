@@ -15,7 +15,7 @@ from unboxed.evaluation.grounding import GroundingScores
 from unboxed.experiments.claims import paper_notes
 from unboxed.experiments.results import Comparison, DatasetResult, RecipeResult
 from unboxed.experiments.tables import comparison_csv, comparison_latex
-from unboxed.experiments.verdicts import claims_markdown, grid_markdown
+from unboxed.experiments.verdicts import ClaimResult, claims_markdown, grid_markdown
 from unboxed.runtime.atomic import write_text
 from unboxed.visualization.curves import Chart, epoch_charts
 from unboxed.visualization.html import html_template
@@ -85,6 +85,7 @@ def results_markdown(comparison: Comparison) -> str:
             "reconstructions, not about the numbers in the papers.",
             "",
             claims_markdown(claims).rstrip(),
+            *_not_run(claims),
         ]
         for dataset in comparison.datasets:
             lines += ["", *_grid(dataset)] if dataset.grid else []
@@ -94,6 +95,17 @@ def results_markdown(comparison: Comparison) -> str:
         lines += ["", "## Failed cells", ""]
         lines += [f"* `{name}` failed: {reason}" for name, reason in comparison.failed.items()]
     return "\n".join(lines) + "\n"
+
+
+def _not_run(claims: Sequence[ClaimResult]) -> list[str]:
+    """A paragraph with the claims that were not run, by paper and dataset; the HTML page has the reasons."""
+    texts: dict[str, list[str]] = {}
+    for result in claims:
+        if result.difference is None:
+            texts.setdefault(f"{result.claim.paper}, {result.dataset}", []).append(result.claim.text)
+    if not texts:
+        return []
+    return ["", "Not run: " + " ".join(f"*{place}*: {'; '.join(dict.fromkeys(of))}." for place, of in texts.items())]
 
 
 def _grid(dataset: DatasetResult) -> list[str]:

@@ -12,7 +12,6 @@ A verdict is about these data, features and reconstructions, not about the numbe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -128,36 +127,28 @@ def _metric(side: Side, name: str, metric: str) -> Metric:
 
 
 def claims_markdown(results: Iterable[ClaimResult]) -> str:
-    """A Markdown table with one row for each claim and dataset."""
+    """A Markdown table with one row for each claim and dataset that was run."""
     lines = [
         "| claim | paper | dataset | metric | first | second | seeds | difference (95 %) | verdict | tried |",
         "| --- | --- | --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
     ]
-    lines += [f"| {' | '.join(_columns(result))} |" for result in results]
+    judged = [(result, result.difference) for result in results if result.difference is not None]
+    lines += [f"| {' | '.join(_columns(result, difference))} |" for result, difference in judged]
     return "\n".join(lines) + "\n"
 
 
-def _columns(result: ClaimResult) -> Sequence[str]:
-    claim, difference = result.claim, result.difference
-
-    def side(text: str, value: float | None) -> str:
-        return f"`{text}`" + ("" if value is None else f" {value:.1f}")
-
-    interval = (
-        "–" if difference is None else f"{difference.difference:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})"
-    )
-    # The page may be published, so files are named without their folders.
-    reason = re.sub(r"(?<![\w.])/(?:[^\s/]+/)+", "", result.reason)
-    verdict = f"{result.verdict}: {reason}" if reason else result.verdict
+def _columns(result: ClaimResult, difference: PairedDifference) -> Sequence[str]:
+    claim = result.claim
+    verdict = f"{result.verdict}: {result.reason}" if result.reason else result.verdict
     return (
         claim.text,
         claim.paper,
         result.dataset,
         f"`{claim.metric}`",
-        side(claim.first, result.first),
-        side(claim.second, result.second),
+        f"`{claim.first}` {result.first:.1f}",
+        f"`{claim.second}` {result.second:.1f}",
         str(result.seeds or "–"),
-        interval,
+        f"{difference.difference:+.1f} ({difference.low:+.1f} to {difference.high:+.1f})",
         verdict.replace("|", "/"),
         result.tried.replace("|", "/"),
     )
