@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from unboxed.data.dataset import Split, load_dataset
 from unboxed.errors import DatasetError
-from unboxed.training.splits import sample_images, training_and_validation
-from unboxed.types import Caption, Example
+from unboxed.training.splits import sample_images, shortened, training_and_validation
+from unboxed.types import Caption, Example, Phrase
 
 
 def _split(count: int) -> Split:
@@ -73,3 +74,15 @@ def test_a_smaller_sample_is_part_of_a_larger_one(count: int, seed: int, first: 
 def test_a_fraction_is_above_0_and_at_most_1(fraction: float) -> None:
     with pytest.raises(DatasetError, match="--train-fraction"):
         sample_images(_split(4), fraction, 0)
+
+
+def test_only_the_first_words_of_a_very_long_caption_are_read() -> None:
+    text = " ".join(["a red car"] * 2000)
+    phrases = tuple(Phrase("a red car", start, start + 9) for start in range(0, len(text), 10))
+    long, short = Caption(text, phrases), Caption("a dog", (Phrase("a dog", 0, 5),))
+    split = Split("train", (Example("1", Path("1.jpg"), (short, long), 9, 9),))
+    lines: list[str] = []
+    kept, cut = shortened(split, lines.append).examples[0].captions
+    assert kept is short and len(cut.text.split()) == 200 and len(cut.phrases) == 66
+    assert lines == ["The first 200 words of 1 caption of train are read; the rest is left out"]
+    assert shortened(replace(split, examples=()), lines.append).examples == () and len(lines) == 1

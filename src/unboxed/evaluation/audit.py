@@ -132,7 +132,7 @@ def audit_dataset(data: Path, run: Path, split: str = "all", swapped: float = 0.
     if not 0 < swapped < 1:
         raise EvaluationError(f"The share of swapped captions is {swapped}; expected one in (0, 1), such as 0.05.")
     run, options = Path(run), EvaluationOptions(split=split)
-    chosen = chosen_split(load_dataset(data), options)
+    chosen = chosen_split(load_dataset(data), options, show)
     embedded = embedded_split(run, chosen, options, show)
     if embedded.grounder.config.presence is None:
         raise EvaluationError(

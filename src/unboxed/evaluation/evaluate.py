@@ -74,7 +74,7 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     dataset = load_dataset(data)
     predicted = [options.predictions] if options.predictions is not None else []
     require_output(options.write_predictions, *dataset.files, *predicted)
-    split = chosen_split(dataset, options)
+    split = chosen_split(dataset, options, show)
     for line in skipped_lines(split.unreadable):
         show(line)
     predictions = _predictions(split, options, show)

@@ -111,7 +111,7 @@ def recalibrate(run: Path, data: Path, split: str | None = None, *, show: Show =
     name = str(dataset.path.resolve())
     own = RunConfig.load(run).facts.get("data") == name
     options = EvaluationOptions(split=split or ("val" if own else "all"))
-    chosen = chosen_split(dataset, options)
+    chosen = chosen_split(dataset, options, show)
     for line in (*dataset.notes, *skipped_lines(chosen.left_out)):
         show(line)
     with folder_lock(run, wait=True, show=show):

@@ -15,14 +15,14 @@ from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import file_lock, waiting
 from unboxed.runtime.progress import Show
-from unboxed.training.splits import training_and_validation
+from unboxed.training.splits import shortened, training_and_validation
 from unboxed.types import Example
 
 __all__ = ["chosen_split", "embedded_split"]
 
 
-def chosen_split(dataset: Dataset, options: EvaluationOptions) -> Split:
-    """The split to evaluate on; for `val` of a dataset without one, the images that training holds out."""
+def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
+    """The split to evaluate on; for a missing `val`, what training holds out. Captions are `shortened`."""
     if options.split == "all" and "all" not in dataset.split_names:
         split = _all_images(dataset)
     elif options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
@@ -31,7 +31,7 @@ def chosen_split(dataset: Dataset, options: EvaluationOptions) -> Split:
         split = dataset.split(options.split)
     if options.strict:
         split.require_readable()
-    return split
+    return shortened(split, show)
 
 
 def _all_images(dataset: Dataset) -> Split:

@@ -8,9 +8,14 @@ import numpy as np
 
 from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import DatasetError
+from unboxed.runtime.progress import Show
 from unboxed.runtime.seeds import generator
+from unboxed.text.tokens import words
+from unboxed.types import Caption
 
-__all__ = ["sample_images", "training_and_validation"]
+__all__ = ["sample_images", "shortened", "training_and_validation"]
+
+_MOST_WORDS = 200  # of a caption: all captions of a batch take the memory of the longest one
 
 
 def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
@@ -60,3 +65,29 @@ def sample_images(split: Split, fraction: float, seed: int) -> Split:
     count = max(round(fraction * len(split.examples)), 2)
     chosen = np.sort(generator(seed, "fraction").permutation(len(split.examples))[:count])
     return replace(split, examples=tuple(split.examples[i] for i in chosen))
+
+
+def shortened(split: Split, show: Show) -> Split:
+    """The split with the first 200 words of each caption; a line shows how many captions were longer."""
+    changed = {
+        caption: short
+        for example in split.examples
+        for caption in example.captions
+        if (short := _shortened(caption)) is not caption
+    }
+    if not changed:
+        return split
+    count = f"{len(changed):,} caption{'s' if len(changed) > 1 else ''} of {split.name}"
+    show(f"The first {_MOST_WORDS} words of {count} are read; the rest is left out")
+    examples = (
+        replace(example, captions=tuple(changed.get(caption, caption) for caption in example.captions))
+        for example in split.examples
+    )
+    return replace(split, examples=tuple(examples))
+
+
+def _shortened(caption: Caption) -> Caption:
+    if len(caption.text) < 2 * _MOST_WORDS or len(found := words(caption.text)) <= _MOST_WORDS:
+        return caption
+    end = found[_MOST_WORDS - 1].end
+    return Caption(caption.text[:end], tuple(phrase for phrase in caption.phrases if phrase.end <= end))
