@@ -71,10 +71,10 @@ class Network:
             raise RegionsError(
                 f"{path} cannot be opened as an ONNX graph ({reason}); give a file exported to ONNX."
             ) from error
-        image, sizes = _inputs(path, session.get_inputs())
+        image, sizes, mask = _inputs(path, session.get_inputs())
         self._channels_last = image.shape[3] == 3 and image.shape[1] != 3
         height, width = (_fixed(size) for size in (image.shape[1:3] if self._channels_last else image.shape[2:]))
-        self.path, self._session, self._input, self._sizes = path, session, image.name, sizes
+        self.path, self._session, self._input, self._sizes, self._mask = path, session, image.name, sizes, mask
         self._dtype = _INPUT_TYPES[image.type]
         self.input_size = (width, height) if width and height else None
         self.outputs = tuple((node.name, tuple(_fixed(size) for size in node.shape)) for node in session.get_outputs())
@@ -97,6 +97,8 @@ class Network:
         given = {self._input: np.ascontiguousarray(batch if self._channels_last else batch.transpose(0, 3, 1, 2))}
         if self._sizes:
             given[self._sizes] = np.array([[pixels.shape[-2], pixels.shape[-3]]] * len(batch), np.int64)
+        if self._mask:
+            given[self._mask] = np.ones((len(batch), *pixels.shape[-3:-1]), np.int64)
         try:
             with self._turn:
                 outputs = self._session.run(names, given)
@@ -141,19 +143,27 @@ _INPUT_TYPES = {
 }
 
 
-def _inputs(path: Path, nodes: list[Any]) -> tuple[Any, str | None]:
-    """The image input, and the name of the input that asks for its (width, height), which RT-DETR has."""
+def _inputs(path: Path, nodes: list[Any]) -> tuple[Any, str | None, str | None]:
+    """The image input, the name of the input that asks for its (width, height), which RT-DETR has, and that for the
+    mask of its pixels, which DETR has.
+    """
     images = [node for node in nodes if len(node.shape) == 4]
-    sizes = [node for node in nodes if len(node.shape) == 2 and node.shape[1] == 2 and node.type == "tensor(int64)"]
-    if len(images) != 1 or len(nodes) > 1 + len(sizes[:1]) or not _has_colours(images[0].shape):
+    numbers = [node for node in nodes if node.type == "tensor(int64)"]
+    sizes = [node.name for node in numbers if len(node.shape) == 2 and node.shape[1] == 2]
+    masks = [node.name for node in numbers if len(node.shape) == 3 and "mask" in node.name]
+    others = len(nodes) - len(images) - len(sizes[:1]) - len(masks[:1])
+    if len(images) != 1 or others or not _has_colours(images[0].shape):
         found = ", ".join(f"{node.name} {node.shape}" for node in nodes)
         raise RegionsError(
-            f"{path} has the inputs {found}; expected a single image input [n, 3, H, W] or [n, H, W, 3]."
+            f"{path} has the inputs {found}; expected a single image input [n, 3, H, W] or [n, H, W, 3]. Export the "
+            "model again with one."
         )
+    if (_fixed(images[0].shape[0]) or 1) > 1:
+        raise RegionsError(f"{path} takes {images[0].shape[0]} images at a time; export it for one, or for any number.")
     if images[0].type not in _INPUT_TYPES:
         known = ", ".join(name[7:-1] for name in _INPUT_TYPES)
         raise RegionsError(f"{path} has an image input of type {images[0].type[7:-1]}; expected {known}.")
-    return images[0], sizes[0].name if sizes else None
+    return images[0], next(iter(sizes), None), next(iter(masks), None)
 
 
 def _has_colours(shape: list[Any]) -> bool:

@@ -51,6 +51,10 @@ LAYOUTS = {
     "RF-DETR": {
         "dets": np.array([[CAT, DOG]]) / 64, "labels": np.array([[[np.log(4), -30], [-30, np.log(1.5)]]])
     },
+    "DETR, other names": {
+        "pred_boxes": np.array([[CAT, DOG]]) / 64, "pred_logits": np.array([[[np.log(4), -30], [-30, np.log(1.5)]]])
+    },
+    "YOLO-NAS": {"pred_bboxes": CORNERS[None], "pred_scores": np.array([[[0.8, 0], [0, 0.6]]])},
 }  # fmt: skip
 
 
@@ -216,6 +220,23 @@ def test_inputs_of_other_types_and_orders_of_axes(
 def test_a_network_that_asks_for_the_size_gets_that_of_its_input(tmp_path: Path) -> None:
     detector = OnnxDetector(_mean_of_input(tmp_path / "d.onnx", TensorProto.FLOAT, [1, 3, 32, 64], True), longest=64)
     np.testing.assert_allclose(detector.detect(_view(128, 64)).boxes, [[0, 0, 128, 64]], atol=1e-4)
+
+
+def test_a_network_that_asks_for_a_mask_of_the_pixels_gets_one(tmp_path: Path) -> None:
+    path = _mean_of_input(tmp_path / "d.onnx", TensorProto.FLOAT, [1, 3, 64, 64])
+    model = onnx.load(str(path))
+    model.graph.input.append(helper.make_tensor_value_info("pixel_mask", TensorProto.INT64, [1, 64, 64]))
+    onnx.save(model, str(path))
+    np.testing.assert_allclose(OnnxDetector(path, longest=64).detect(_view()).boxes, CORNERS[:1] * 2, atol=1e-4)
+
+
+def test_a_fixed_number_of_images_and_suppressed_boxes_are_refused_with_the_fix(tmp_path: Path, graphs: Any) -> None:
+    path = _mean_of_input(tmp_path / "d.onnx", TensorProto.FLOAT, [4, 3, 64, 64])
+    with pytest.raises(RegionsError, match="takes 4 images at a time; export it for one, or for any number"):
+        OnnxDetector(path, longest=64)
+    outputs = {"boxes": np.zeros((3, 4)), "labels": np.zeros(3), "scores": np.zeros(3)}  # of torchvision
+    with pytest.raises(RegionsError, match=r"Export .* without its suppression of overlapping boxes \(NMS\)"):
+        _detector(tmp_path, graphs, outputs)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.INT32, TensorProto.FLOAT])

@@ -1,6 +1,7 @@
 """The layouts in which exporters write detectors as ONNX files: how the image is given, and how the outputs are read.
 
     boxes + scores   `boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `scores` [1, N, K] in 0..1 (NanoDet and others).
+                     Also `pred_bboxes` and `pred_scores` (YOLO-NAS).
                      Input RGB 0..1, original shape, padded with grey 114. The metadata `boxes` (`xyxy`, `yxyx`, `xywh`,
                      `cxcywh`), `units` (`pixels`, `fractions`) and `scores` (`logits`) declare where a file differs.
     YOLOX            one output [1, N, 5 + K]: centre x, y, width, height, objectness, class scores, a row for each cell
@@ -14,8 +15,8 @@
     RT-DETR          one output [1, N, 4 + K] with centre x, y, width, height in 0..1 and scores; or `boxes` [1, N, 4]
                      in pixels, `scores` and `labels` [1, N]. Input RGB 0..1, not padded.
     DETR             `logits` [1, Q, K + 1] (last class: no object) or [1, Q, K] (sigmoid), `pred_boxes` [1, Q, 4]
-                     centre x, y, width, height in 0..1; `labels` and `dets` in RF-DETR. Input RGB with ImageNet mean
-                     and deviation, not padded.
+                     centre x, y, width, height in 0..1; `labels` and `dets` in RF-DETR, `pred_logits` elsewhere. Input
+                     RGB with ImageNet mean and deviation, not padded.
 
 Shapes and the number of class names leave one to three layouts, and the values for the first image decide.
 """
@@ -44,6 +45,8 @@ EXPECTED = (
 _IMAGENET_MEAN: Array = np.array([123.675, 116.28, 103.53], np.float32)
 _IMAGENET_SCALE: Array = np.array([1 / 58.395, 1 / 57.12, 1 / 57.375], np.float32)
 _STRIDES = (8, 16, 32)
+_DETR = (("logits", "pred_boxes"), ("pred_logits", "pred_boxes"), ("labels", "dets"))
+_BOXES_AND_SCORES = (("boxes", "scores"), ("pred_bboxes", "pred_scores"), ("pred_boxes", "pred_scores"))
 
 
 class Rows(NamedTuple):
@@ -111,24 +114,24 @@ def layouts_of(network: Network) -> list[Layout]:
     axes = {name: len(shape) for name, shape in network.outputs}
     rows = {name: shape for name, shape in network.outputs if len(shape) == 3}
     found: list[Layout] = []
-    if {"logits", "pred_boxes"} <= rows.keys():
-        found = [_detr(network, "logits", "pred_boxes")]
-    elif {"labels", "dets"} <= rows.keys():
-        found = [_detr(network, "labels", "dets")]
+    detr = next((pair for pair in _DETR if rows.keys() >= set(pair)), None)
+    listed = next((pair for pair in _BOXES_AND_SCORES if rows.keys() >= set(pair)), None)
+    if detr is not None:
+        found = [_detr(network, *detr)]
     elif axes.get("boxes") == 3 and axes.get("scores") == axes.get("labels") == 2:
         found = [Layout("RT-DETR", ("boxes", "scores", "labels"), None, _listed, stretched=True)]
-    elif {"boxes", "scores"} <= rows.keys() and shapes["boxes"][2] in (4, None):
+    elif listed is not None and shapes[listed[0]][2] in (4, None):
         fractions = network.metadata.get("units", "pixels") == "fractions"
-        found = [
-            Layout("boxes + scores", ("boxes", "scores"), shapes["scores"][2], _boxes_and_scores, fractions=fractions)
-        ]
+        found = [Layout("boxes + scores", listed, shapes[listed[1]][2], _boxes_and_scores, fractions=fractions)]
     elif len(rows) == 1:
         ((name, (_, first, last)),) = rows.items()
         found = _single(network, name, first, last)
     if not found:
+        suppressed = any("num" in name or "label" in name or "class" in name for name in shapes)
+        how = ", without its suppression of overlapping boxes (NMS)" if suppressed else ""
         raise RegionsError(
             f"{network.path} has the outputs {network.describe_outputs()}, which is no detector layout known here. "
-            f"{EXPECTED} Export the model again with one of these."
+            f"{EXPECTED} Export the model again with one of these{how}."
         )
     return found
 
