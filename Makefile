@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# A process of one thread for each core, at most four: each trains the small runs that its tests share.
-PYTEST := -m pytest --numprocesses auto --maxprocesses 4
+# A process of one thread for each core, at most four. Each trains the small runs that its tests share, so the tests of a
+# file stay together: `worksteal` gives each process one part of the tests, and moves some only at the end.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: setup demo test coverage lint types docs dependencies soak fuzz kill flips full-disk test-lowest test-newest
 
