@@ -153,3 +153,11 @@ def test_a_file_of_any_name_can_be_named(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(["doctor", "--verify", str(tmp_path)])
     assert "[/bold].json" in capsys.readouterr().out
+
+
+def test_names_of_damaged_files_cannot_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "\x1b[31mred\n✓ fine.json").write_text("{")
+    with pytest.raises(SystemExit):
+        main(["doctor", "--verify", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and "\\x1b[31mred\\n✓" in printed

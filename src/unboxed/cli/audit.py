@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import escaped, show
+from unboxed.runtime.progress import one_line, show
 
 __all__ = ["audit"]
 
@@ -64,7 +64,7 @@ def audit(
         for rank, caption in enumerate(found.captions[:top], start=1):
             absent = f"  (not in it: {', '.join(caption.absent)})" if caption.absent else ""
             print(
-                escaped(
+                one_line(
                     f"{rank}. {caption.path.name}, wrong with {100 * caption.wrong:.0f} %: {caption.caption}{absent}"
                 )
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import one_line, show
 
 __all__ = ["cache"]
 
@@ -34,4 +34,4 @@ def cache(clear: bool = False, json: bool = False) -> None:
     size = sum(kind.size for kind in found)
     print(f"{folder}: {size / 1e6:,.1f} MB, {sum(kind.images for kind in found):,} images")
     for kind in found:
-        print(f"  {kind.images:,} images, {kind.size / 1e6:,.1f} MB, of {kind.models}")
+        print(f"  {kind.images:,} images, {kind.size / 1e6:,.1f} MB, of {one_line(kind.models)}")

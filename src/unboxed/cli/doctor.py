@@ -18,6 +18,7 @@ from unboxed.cli.output import print_json
 from unboxed.errors import DeviceError, UnboxedError
 from unboxed.runtime.devices import VARIABLE, current_device
 from unboxed.runtime.digests import verified
+from unboxed.runtime.progress import one_line
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
@@ -140,7 +141,7 @@ def _print_table(findings: Sequence[Finding]) -> None:
         if finding.group != group:
             table.add_row("", f"[bold]{finding.group}[/bold]")
             group = finding.group
-        table.add_row(_SIGNS[finding.verdict], escape(finding.name), escape(finding.value))
+        table.add_row(_SIGNS[finding.verdict], escape(one_line(finding.name)), escape(one_line(finding.value)))
     console = Console()
     console.print(table)
     problems = sum(finding.verdict == "wrong" for finding in findings)
@@ -151,7 +152,9 @@ def _print_table(findings: Sequence[Finding]) -> None:
             console.print(f"{title}:")
         for finding in fixable:  # without line breaks, so that the command can be copied
             console.print(
-                f"  {escape(finding.name)}: [bold]{escape(finding.fix)}[/bold]", soft_wrap=True, highlight=False
+                f"  {escape(one_line(finding.name))}: [bold]{escape(finding.fix)}[/bold]",
+                soft_wrap=True,
+                highlight=False,
             )
 
 

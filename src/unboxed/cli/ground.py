@@ -15,7 +15,7 @@ from unboxed.errors import ExportError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.atomic import PICTURES, require_other, require_output
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import escaped, show
+from unboxed.runtime.progress import one_line, show
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -165,9 +165,9 @@ class _Printed:
             print_json({"image": str(image), **content} if self.in_folder else content)
             return
         if self.in_folder:
-            print(escaped(f"{image}"))
+            print(one_line(f"{image}"))
         for phrase in grounding.phrases:
-            print(("  " if self.in_folder else "") + escaped(phrase_line(phrase, options.absent)))
+            print(("  " if self.in_folder else "") + one_line(phrase_line(phrase, options.absent)))
         if saved is not None and not self.in_folder:
             show(f"Picture: {saved}")
 

@@ -14,7 +14,7 @@ from unboxed.errors import SearchError
 from unboxed.inference.unknown_words import show_unknown_words
 from unboxed.runtime.atomic import PICTURES, require_other, require_output
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import escaped, show
+from unboxed.runtime.progress import one_line, show
 from unboxed.search.options import CandidateOptions
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def _hit_json(names: dict[str, Any], hit: Hit | CaptionHit) -> dict[str, Any]:
 def _print_hits(hits: Sequence[tuple[str, Hit | CaptionHit]], save: Path | None) -> None:
     """Print each hit with its title and the boxes of its phrases."""
     for rank, (title, hit) in enumerate(hits, start=1):
-        print(f"{rank}. {escaped(title)}  match {hit.score:.3f}")
+        print(f"{rank}. {one_line(title)}  match {hit.score:.3f}")
         for phrase in hit.grounding.phrases:
-            print(f"     {escaped(phrase_line(phrase))}")
+            print(f"     {one_line(phrase_line(phrase))}")
     if save is not None:
         show(f"Picture: {save}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unboxed.data.images import SUFFIXES
-from unboxed.runtime.progress import escaped
+from unboxed.runtime.progress import one_line
 
 __all__ = [
     "FolderImages",
@@ -132,7 +132,7 @@ def printable(name: str) -> str:
     Bytes that are not UTF-8, line breaks and the codes that control a terminal become escapes such as `\\xe9`.
     """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+    return one_line(text)
 
 
 def is_utf8(name: str) -> bool:

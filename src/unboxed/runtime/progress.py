@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Show", "TrainingProgress", "counted", "escaped", "shortened", "show", "track"]
+__all__ = ["Show", "TrainingProgress", "counted", "escaped", "one_line", "shortened", "show", "track"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,11 @@ def escaped(text: str) -> str:
         ('two.jpg', '\\\\x1b[31mred.jpg')
     """
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """`escaped` text on one line; line breaks and tabs, which names of files may hold, become escapes too."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def shortened(text: str) -> str:
