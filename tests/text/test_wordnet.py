@@ -87,7 +87,7 @@ def test_saving_and_opening_gives_the_same_answers(wordnet: WordNet, tmp_path: P
     ]
 
 
-def test_unusable_files_are_model_errors(tmp_path: Path) -> None:
+def test_unusable_files_are_model_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"no WordNet file .*missing"):
         WordNet.open(tmp_path / "missing.tsv.gz")
     for content in (b"not a noun file\n", b"L\tdog\t\n", b"\xff\xfe\x00", b"", gzip.compress(b"L\tdog\t1\n")[:-12]):
@@ -95,6 +95,10 @@ def test_unusable_files_are_model_errors(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ModelError, match=r"bad\.tsv"):
             WordNet.open(path)
+    monkeypatch.setattr("unboxed.text.wordnet._LARGEST", 1000)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(1001)))
+    with pytest.raises(ModelError, match=r"bomb\.gz cannot be read \(it holds more than"):
+        WordNet.open(tmp_path / "bomb.gz")
 
 
 def test_nltk_is_read_if_installed_else_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

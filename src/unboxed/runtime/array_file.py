@@ -14,16 +14,22 @@ from unboxed.runtime.digests import ARCHIVE_ERRORS
 
 __all__ = ["read_arrays"]
 
+_UNCHECKED_BYTES, _LARGEST_RATIO = 256 * 2**20, 50
+
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an `.npz` file by name. Each is compared with its checksum.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no such file, or a damaged one; or a member of it is no array of numbers or texts.
+        ValueError: it is no such file, or a damaged one; a member of it is no array of numbers or texts; or it is a
+            small file of very large arrays, which would fill the memory.
     """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            size = sum(member.file_size for member in archive.zip.infolist())
+            if size > max(_UNCHECKED_BYTES, _LARGEST_RATIO * path.stat().st_size):
+                raise ValueError(f"its {size / 1e9:,.1f} GB are packed into {path.stat().st_size / 1e6:,.1f} MB")
             arrays = {name: archive[name] for name in archive.files}
     except OSError:
         raise

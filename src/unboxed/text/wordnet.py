@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import io
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ __all__ = ["WordNet"]
 _HEAD_SENSES, _CLASS_SENSES = 3, 1
 _LATER_SENSE = 0.15
 _INFLECTED = 0.03
+_LARGEST = 256 * 2**20  # bytes; that of all nouns has 16 million
 
 
 class WordNet:
@@ -62,8 +64,8 @@ class WordNet:
         hypernyms: dict[str, tuple[str, ...]] = {}
         try:
             raw = path.read_bytes()
-            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            text = (_unpacked(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+        except (OSError, EOFError, zlib.error, ValueError) as error:
             raise ModelError(f"The WordNet file {path} cannot be read ({plain_reason(error)}); get it anew.") from error
         for number, line in enumerate(text.splitlines(), start=1):
             match line.split("\t"):
@@ -192,6 +194,14 @@ class WordNet:
         for lemma in self._senses:
             found[_key(lemma)].append(lemma)
         return {key: tuple(sorted(lemmas, key=lambda lemma: (len(lemma), lemma))) for key, lemmas in found.items()}
+
+
+def _unpacked(packed: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+        content = stream.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise ValueError(f"it holds more than {_LARGEST / 2**20:.0f} MiB")
+    return content
 
 
 @lru_cache(maxsize=16384)
