@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 import unboxed
 import unboxed.experiments.comparison
@@ -37,14 +38,19 @@ def test_fit_trains_with_defaults_and_prints_the_next_commands(
 
 
 def test_a_recipe_is_trained_with_its_own_options(
-    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
     options = "--epochs 1 --images-per-batch 8 --joint-width 32 --negatives none"
-    main(["fit", "infoground", "--data", str(tiny_dataset), "--out", str(run), *options.split()])
+    command = ["fit", "infoground", "--data", str(tiny_dataset), "--out", str(run), *options.split()]
+    main(command)
     next_command = f"unboxed evaluate {run} --data {tiny_dataset} --split val"
     assert capsys.readouterr().err.splitlines()[-1] == f"Run: {run}. Next: {next_command}"
     assert (run / "model.safetensors").is_file()
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    main([*command, "--resume", "--json"])  # a further process of this fit
+    printed = capsys.readouterr()
+    assert printed.out == "" and next_command not in printed.err
 
 
 @pytest.mark.parametrize("recipe", [[], ["infoground", "--negatives", "none", "--joint-width", "32"]])

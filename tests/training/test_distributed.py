@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -35,14 +36,17 @@ def _start(world: World, out: Path, names: tuple[str, ...], **environment: str) 
     return subprocess.Popen(command, env=own | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
 def _start_two(
     world: World, out: Path, names: tuple[str, ...], *of_each: dict[str, str]
 ) -> list[subprocess.Popen[str]]:
     """Two processes with the environment that torchrun gives them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    joined = {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GROUP_RANK": "0"}
+    joined = {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port(), "GROUP_RANK": "0"}
     counts = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     return [
         _start(world, out, names, **joined, **counts, RANK=str(number), LOCAL_RANK=str(number), **own)
@@ -62,41 +66,51 @@ def _losses(run: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in entry.items() if name not in ("seconds", "waiting")} for entry in entries]
 
 
+class Killed(NamedTuple):
+    """Two processes of which the second was killed: what the first one printed, their codes, and what they left."""
+
+    printed: str
+    codes: tuple[int, int]
+    has_checkpoint: bool
+
+
 @pytest.fixture(scope="module")
-def runs(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The folders of the runs of one process and of two."""
+def runs(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Killed]:
+    """The folders of the runs of one process and of two, where `scan_resumed` goes on after a killed process."""
     out = tmp_path_factory.mktemp("ranks")
     alone = _start(tiny_world, out / "one", NAMES)
-    for process in (*_start_two(tiny_world, out / "two", NAMES), alone):
+    first, second = _start_two(tiny_world, out / "two", ("scan_resumed",), {}, {"DIES_AT": "10"})
+    printed, _ = first.communicate()
+    second.communicate()
+    left = (out / "two" / "scan_resumed" / "checkpoint.safetensors").is_file()
+    for process in (*_start_two(tiny_world, out / "two", (*NAMES, "scan_resumed")), alone):
         _ended(process)
-    return out / "one", out / "two"
+    return out / "one", out / "two", Killed(printed, (first.returncode, second.returncode), left)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_two_processes_train_as_one_with_the_whole_batch(name: str, runs: tuple[Path, Path]) -> None:
-    one, two = (_losses(folder / name) for folder in runs)
-    assert len(one) == len(two) and sum("loss" in entry for entry in one) >= 20
-    assert one[-2]["loss"] != pytest.approx(one[0]["loss"], rel=0.01)  # it has learned something
+def test_two_processes_train_as_one_with_the_whole_batch(name: str, runs: tuple[Path, Path, Killed]) -> None:
+    one, two = (_losses(folder / name) for folder in runs[:2])
+    losses = [entry["loss"] for entry in one if "loss" in entry]
+    assert len(one) == len(two) and len(losses) == 24
+    assert sum(losses[-8:]) < 0.99 * sum(losses[:8])  # of the last epoch and the first: it has learned something
     for entry, other in zip(one, two, strict=True):
         assert other == pytest.approx(entry, rel=1e-6)
-    weights, others = (load_file(folder / name / "model.safetensors") for folder in runs)
+    weights, others = (load_file(folder / name / "model.safetensors") for folder in runs[:2])
     assert weights.keys() == others.keys()
     for key, value in weights.items():
         torch.testing.assert_close(others[key], value, rtol=0, atol=1e-5)
 
 
 def test_a_killed_process_ends_the_other_with_a_message_and_the_run_resumes_exactly(
-    runs: tuple[Path, Path], tiny_world: World, tmp_path: Path
+    runs: tuple[Path, Path, Killed],
 ) -> None:
-    first, second = _start_two(tiny_world, tmp_path, ("scan",), {}, {"DIES_AT": "10"})
-    printed, _ = first.communicate()
-    second.communicate()
-    assert (first.returncode, second.returncode) == (1, 9)
-    assert printed.strip().splitlines()[-1].startswith("error: Process 0 of 2 lost the others: one of them ended.")
-    assert (tmp_path / "scan" / "checkpoint.safetensors").is_file()
-    for process in _start_two(tiny_world, tmp_path, ("scan",)):
-        _ended(process)
-    resumed, whole = (load_file(run / "scan" / "model.safetensors") for run in (tmp_path, runs[1]))
+    _, two, killed = runs
+    assert killed.codes == (1, 9)
+    last = killed.printed.strip().splitlines()[-1]
+    assert last.startswith("error: Process 0 of 2 lost the others: one of them ended.")
+    assert killed.has_checkpoint
+    resumed, whole = (load_file(two / name / "model.safetensors") for name in ("scan_resumed", "scan"))
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
@@ -134,6 +148,24 @@ def test_the_numbers_of_torchrun_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert process_numbers(1, 1) == process_numbers(4, 2) == (4, 2)
     with pytest.raises(RunError, match=r"started 8 processes, 4 on this machine, but --devices 8 --nodes 1"):
         process_numbers(8, 1)
+
+
+def test_processes_that_nothing_starts_or_that_slurm_counts_otherwise_are_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cpu = Device("cpu")
+    with pytest.raises(RunError, match="neither torchrun nor Slurm has started this process"):
+        processes(1, 2, cpu).__enter__()
+    slurm = {"NTASKS": "1", "NTASKS_PER_NODE": "4", "JOB_ID": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(RunError, match=r"cannot be joined .*--ntasks-per-node=4"):
+        processes(2, 1, cpu).__enter__()
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", _free_port())
+    with pytest.raises(RunError, match="Slurm has started 1 of the 2 processes"):
+        processes(2, 1, cpu).__enter__()
 
 
 def test_more_processes_than_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.training import fitting, loop
 from unboxed.training.options import FitSettings
 
-SCHEDULE = Schedule(epochs=7, images_per_batch=8, captions_per_image=5, learning_rate=0.005)
+SCHEDULE = Schedule(epochs=3, images_per_batch=7, captions_per_image=3, learning_rate=0.002)
 SMALL = {
     "joint_width": 16,
     "embedding_width": 12,
@@ -38,10 +38,11 @@ OPTIONS: dict[str, dict[str, object]] = {
     "infoground": {"negatives": "random", "negative_count": 4},
     "ckd": {"distillation": DistillationConfig(distillation=1.0, neighbours=4, ramp_steps=2)},
     "scan": {"warm_up": 0.0, "intra_caption": 0.3, "constraint": ConstraintConfig(constraints="both")},
-    "sgr": {"reasoning_dropout": 0.0},
-    "saf": {"reasoning_dropout": 0.0, "schedule": replace(SCHEDULE, learning_rate=0.001)},
+    "sgr": {"reasoning_dropout": 0.0, "similarity_width": 8},
+    "saf": {"reasoning_dropout": 0.0, "similarity_width": 8, "schedule": replace(SCHEDULE, learning_rate=0.001)},
     "saf_by_caption": {
         "reasoning_dropout": 0.0,
+        "similarity_width": 8,
         "gates_by_caption": True,
         "negatives": "random",
         "negative_count": 2,
@@ -56,7 +57,7 @@ CHUNKS = {"saf": 7, "sgr": 3}
 
 def options_of(name: str) -> RecipeConfig:
     """The options of a recipe without random numbers but those of the batches."""
-    return RECIPES[name.partition("_")[0]](**{**SMALL, **OPTIONS.get(name, {})})  # type: ignore[arg-type]
+    return RECIPES[name.partition("_")[0]](**{**SMALL, **OPTIONS.get(name.removesuffix("_resumed"), {})})  # type: ignore[arg-type]
 
 
 def make_comparable() -> None:

@@ -127,8 +127,9 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         json: bool = False,
     ) -> None:
         from unboxed.training.fitting import fit
+        from unboxed.training.launch import is_first_process
 
-        if start is not None:
+        if start is not None and is_first_process():
             for line in start.lines(config, {field: getattr(settings, field) for field in start.fit}):
                 show(line)
         run = fit(
@@ -141,6 +142,8 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
             show=show,
             report=TrainingProgress(),
         )
+        if not is_first_process():
+            return
         show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
         if json:
             print_json(_trained(settings.out, run))

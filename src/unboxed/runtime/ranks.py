@@ -68,7 +68,7 @@ class Ranks:
         """The texts of all processes, in order."""
         if self.count == 1:
             return [text]
-        codes = _gathered(torch.tensor([list(text.encode())], dtype=torch.uint8, device=device), 0)
+        codes, _ = _gathered(torch.tensor([list(text.encode())], dtype=torch.uint8, device=device), 0)
         return [bytes(row).rstrip(b"\0").decode() for row in codes.tolist()]
 
 
@@ -115,9 +115,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, dim: int, summed: bool) -> torch.Tensor:
         ctx.dim, ctx.summed, ctx.shape = dim, summed, tensor.shape
-        sizes = _gathered(torch.tensor([tensor.shape[dim]], device=tensor.device), 0).tolist()
+        joined, sizes = _gathered(tensor, dim)
         ctx.first = sum(sizes[: dist.get_rank()])
-        return _gathered(tensor, dim)
+        return joined
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
@@ -145,15 +145,19 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-def _gathered(tensor: torch.Tensor, dim: int) -> torch.Tensor:
+def _gathered(tensor: torch.Tensor, dim: int) -> tuple[torch.Tensor, list[int]]:
+    """The tensors of all ranks along an axis, and their sizes there."""
     if tensor.dtype == torch.bool:
-        return _gathered(tensor.to(torch.uint8), dim).bool()
+        joined, sizes = _gathered(tensor.to(torch.uint8), dim)
+        return joined.bool(), sizes
     count = dist.get_world_size()
     shape = torch.tensor(tensor.shape, device=tensor.device)
     shapes = [torch.empty_like(shape) for _ in range(count)]
     dist.all_gather(shapes, shape)
-    padded = tensor.new_zeros(torch.stack(shapes).amax(dim=0).tolist())
+    all_shapes = torch.stack(shapes)
+    padded = tensor.new_zeros(all_shapes.amax(dim=0).tolist())
     padded[tuple(slice(size) for size in tensor.shape)] = tensor
     parts = [torch.empty_like(padded) for _ in range(count)]
     dist.all_gather(parts, padded)
-    return torch.cat([part.narrow(dim, 0, int(own[dim])) for part, own in zip(parts, shapes, strict=True)], dim=dim)
+    sizes = all_shapes[:, dim].tolist()
+    return torch.cat([part.narrow(dim, 0, size) for part, size in zip(parts, sizes, strict=True)], dim=dim), sizes

@@ -12,9 +12,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
-from unboxed.errors import DeviceError, RunError, UnboxedError
+from unboxed.errors import DeviceError, RunError, UnboxedError, plain_reason
 from unboxed.runtime.devices import Device, running_on
 from unboxed.runtime.locks import folder_lock, waiting
 from unboxed.runtime.progress import Show
@@ -22,7 +24,7 @@ from unboxed.runtime.ranks import Ranks
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
 
-__all__ = ["process_numbers", "processes", "require_same_data", "run_lock"]
+__all__ = ["is_first_process", "process_numbers", "processes", "require_same_data", "run_lock"]
 
 _TIMEOUT = timedelta(days=7)  # the others wait while the first one finds regions
 _MOST = 1000  # processes on a machine
@@ -40,7 +42,8 @@ def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
 
     Raises:
         DeviceError: fewer GPUs than processes.
-        RunError: torchrun started other numbers of processes, or another process ended.
+        RunError: torchrun or Slurm started other numbers of processes, nothing starts those of other machines, or
+            another process ended.
     """
     devices, nodes = process_numbers(devices, nodes)
     if devices * nodes == 1 or dist.is_initialized():
@@ -49,10 +52,14 @@ def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
     kind = device.torch_device().type
     if kind == "cuda" and torch.cuda.device_count() < devices:
         raise DeviceError(f"--devices {devices} needs as many GPUs, and this machine has {torch.cuda.device_count()}.")
-    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=DDPStrategy(timeout=_TIMEOUT))
-    fabric.launch()
+    fabric = _joined(kind, devices, nodes)
     ranks = Ranks.current()
     try:
+        if ranks.count != devices * nodes:  # Slurm's numbers count
+            raise RunError(
+                f"Slurm has started {ranks.count} of the {devices * nodes} processes of --devices {devices} --nodes "
+                f"{nodes}; give srun --ntasks-per-node {devices}, or start the command with torchrun."
+            )
         with running_on(str(fabric.device)):
             yield ranks
     except UnboxedError:
@@ -66,6 +73,31 @@ def processes(devices: int, nodes: int, device: Device) -> Iterator[Ranks]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _joined(kind: str, devices: int, nodes: int) -> Fabric:
+    """The processes, after all have started and found each other."""
+    try:
+        strategy = DDPStrategy(timeout=_TIMEOUT)
+        fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy)
+        alone = isinstance(strategy.cluster_environment, LightningEnvironment) and "NODE_RANK" not in os.environ
+        if nodes > 1 and alone:
+            raise RunError(
+                f"--nodes {nodes}, but neither torchrun nor Slurm has started this process, so nothing starts those of "
+                "the other machines; start the command with torchrun on each of them (docs/scaling.md)."
+            )
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"The {devices * nodes} processes cannot be joined ({plain_reason(error)}); give the numbers with which "
+            "torchrun or Slurm started them."
+        ) from error
+    return fabric
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and prints, also before and after `processes`."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 @contextmanager
