@@ -105,6 +105,7 @@ def test_a_grounding_as_plain_values() -> None:
                 "set": [[0, 0, 4, 4]],
                 "confidence": None,
                 "present": True,
+                "unknown": [],
             }
         ]
     }

@@ -244,7 +244,8 @@ class ImageBatch:
         mask_BR: True for a real region.
         class_score_BRE: the semantic prior's row of each region; E is 0 without a prior.
         label_BR: the vocabulary's id of each region's class, 0 for none; None where the model does not read them.
-        blocks_BRM: the blocks that each region covers, and then their shares; None: they are computed from the boxes.
+        blocks_BRM: the numbers of the M / 2 blocks that each region covers most, then the share of the region in each;
+            None: they are computed from the boxes.
     """
 
     inputs_BRV: torch.Tensor

@@ -169,7 +169,7 @@ def test_a_mark_is_seen_in_its_own_cell_and_not_across_the_image() -> None:
 
 
 @pytest.mark.parametrize("network", [PixelCells(PATCH, 16, 16), FeatureCells(3 * PATCH**2, 16)])
-def test_in_evaluation_a_image_alone_equals_the_same_one_in_company(network: torch.nn.Module) -> None:
+def test_in_evaluation_an_image_alone_equals_the_same_one_in_company(network: torch.nn.Module) -> None:
     rows, masks = _rows(_images(5)), _all_cells(5)
     network.train()
     network(rows, masks)  # moves the running statistics away from their start

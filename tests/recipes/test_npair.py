@@ -45,7 +45,7 @@ def run(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_image_is_grounded_without_a_detector(run: Path, tiny_world: World) -> None:
+def test_an_image_is_grounded_without_a_detector(run: Path, tiny_world: World) -> None:
     example = load_dataset(tiny_world[0]).split("test").examples[0]
     grounder = Grounder.load(run)
     grounding = grounder.ground(example.path, example.captions[0])
@@ -90,7 +90,7 @@ def _by_hand(run: Path, world: World) -> float:
     return 100 * float(np.mean(hits))
 
 
-def test_a_image_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world: World) -> None:
+def test_an_image_alone_has_the_map_that_it_has_in_company(run: Path, tiny_world: World) -> None:
     grounder = Grounder.load(run)
     examples = load_dataset(tiny_world[0]).split("test").examples
     regions = [grounder.extractor(open_image(example.path)) for example in examples[:4]]

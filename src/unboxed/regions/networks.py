@@ -21,7 +21,7 @@ from unboxed.runtime.devices import current_device
 from unboxed.runtime.hub import load_cached_first
 from unboxed.types import Array
 
-__all__ = ["Network", "class_list", "load_transformers"]
+__all__ = ["Network", "check_channels", "checked_probabilities", "class_list", "load_transformers", "photo_prompts"]
 
 
 class Network:
@@ -240,6 +240,20 @@ def check_channels(network: Network, count: int, names: Sequence[str]) -> None:
             f"{network.path} puts out {count} channels, and {len(names)} are named; correct the list in its metadata "
             f"or in a file {network.path.with_suffix('.toml').name} beside it."
         )
+
+
+def checked_probabilities(scores: Array, path: Path) -> Array:
+    """Scores of a network, whose rounding errors beyond [0, 1] are cut off.
+
+    Raises:
+        RegionsError: they are no probabilities.
+    """
+    if scores.size and not (scores.min() >= -1e-6 and scores.max() <= 1 + 1e-6):  # also where one is NaN
+        raise RegionsError(
+            f"{path} has scores from {scores.min():.3g} to {scores.max():.3g}; export it with a sigmoid or softmax at "
+            "the end, so that scores are in 0..1."
+        )
+    return np.clip(scores, 0, 1)
 
 
 def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor") -> tuple[Any, Any]:

@@ -1,12 +1,12 @@
 """Candidates of a search: one short vector an image whose product with a query's weights approximates the exact score.
 
 How a recipe scores an image differs from recipe to recipe: by a largest cosine, by attention, by a graph. A mean of the
-region embeddings approximates none of these well, because it loses which region a word matches. But
-similar images have similar scores, whatever the recipe. The scores of an image for some hundred fixed sentences, the
-anchor captions, nearly determine its score for any other sentence. So the vector of an image is a projection of its
-exact scores for the anchor captions, and the weights of a query are fitted to reproduce its exact scores on a sample of
-the images. Candidates are then scored exactly, and their scores improve the weights for the images that matter. Yadav
-et al. (EMNLP 2022 and 2023) find candidates for cross-encoders in this way.
+region embeddings approximates none of these well, because it loses which region a word matches. But similar images have
+similar scores, whatever the recipe. The scores of an image for some hundred fixed sentences, the anchor captions,
+nearly determine its score for any other sentence. So the vector of an image is a projection of its exact scores for the
+anchor captions, and the weights of a query are fitted to reproduce its exact scores on a sample of the images.
+Candidates are then scored exactly, and their scores improve the weights for the images that matter. Yadav et al. (EMNLP
+2022 and 2023) find candidates for cross-encoders in this way.
 
 Axis letters besides those of `types`: N images of the index, A anchor captions, S images of the sample, E width of the
 vectors, F = E + 1.

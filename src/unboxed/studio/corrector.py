@@ -20,10 +20,7 @@ from unboxed.export.selection import LabelledImage, Selection
 from unboxed.studio.image_library import ImageLibrary, LibraryImage
 from unboxed.studio.schemas import ImageInfo, LabelBox, LabelChange, LabelEntry, LabelImage, LabelList
 
-__all__ = ["FORMATS", "Corrector", "StaleChangeError"]
-
-FORMATS = {"coco": "json", "csv": "csv"}
-"""Formats of the download, and the endings of their files."""
+__all__ = ["Corrector", "StaleChangeError"]
 
 _NAMES = 500  # offered for the name of a box
 
@@ -124,8 +121,8 @@ class Corrector:
             except OSError as error:
                 raise StudioError(f"The correction cannot be written ({error.strerror}).") from None
 
-    def export(self, form: str) -> str:
-        """All images with their corrected boxes in one of `FORMATS`."""
+    def export(self, form: Literal["coco", "csv"]) -> str:
+        """All images with their corrected boxes."""
         images = tuple(one.image for one in self._images.values())
         with self._lock:
             selection = corrected(Selection(images, self._names), list(self._file.states.values()))

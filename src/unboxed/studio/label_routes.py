@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query, Response
 
-from unboxed.studio.corrector import FORMATS, Corrector, StaleChangeError
+from unboxed.studio.corrector import Corrector, StaleChangeError
 from unboxed.studio.grounding_cache import UnknownImageError
 from unboxed.studio.schemas import LabelChange, LabelImage, LabelList
 
 __all__ = ["add_label_routes"]
 
-_MEDIA_TYPES = {"coco": "application/json", "csv": "text/csv; charset=utf-8"}
+_FILES = {"coco": ("corrected.json", "application/json"), "csv": ("corrected.csv", "text/csv; charset=utf-8")}
 _NO_LABELS = "There are no labels to correct; start the studio with --labels OUT, the output of `unboxed label`."
 
 
@@ -57,8 +57,9 @@ def add_label_routes(
     @app.get("/api/corrected/{form}", summary="All corrected boxes as a file", response_class=Response)
     async def export(form: Literal["coco", "csv"]) -> Response:
         known = corrector()
-        headers = {"Content-Disposition": f'attachment; filename="corrected.{FORMATS[form]}"'}
-        return Response(await run(lambda: known.export(form)), media_type=_MEDIA_TYPES[form], headers=headers)
+        name, media_type = _FILES[form]
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(await run(lambda: known.export(form)), media_type=media_type, headers=headers)
 
 
 def _known(image: LabelImage | None) -> LabelImage:

@@ -239,7 +239,7 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
     require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
     training, validation = shortened(training, show), shortened(validation, show)
     if store is None:
-        store = _extracted(options, dataset, (training.examples, examples), settings, sources, show)
+        store = _extracted(options, dataset, examples, training.examples, settings, sources, show)
     require_usable_store(options, store, examples)
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
@@ -263,18 +263,19 @@ def _given_store(settings: FitSettings, sources: RegionSettings | None) -> Regio
 def _extracted(
     options: RecipeConfig,
     dataset: Dataset,
-    splits: tuple[Sequence[Example], Sequence[Example]],
+    examples: Sequence[Example],
+    training: Sequence[Example],
     settings: FitSettings,
     sources: RegionSettings | None,
     show: Show,
 ) -> RegionStore:
-    """The regions of all examples, the second of `splits`; the first are those for training."""
+    """The regions of all examples; those for training give the queries of zero-shot detectors."""
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
     require_class_names(options, sources.names_classes)
-    sources = with_queries(sources, splits[0])
-    summary = extract(splits[1], sources, settings.out / "store", strict=settings.strict)
+    sources = with_queries(sources, training)
+    summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
         show(summary.repairs)
     for line in skipped_lines(dict(summary.skipped)):

@@ -42,7 +42,7 @@ def test_any_row_is_read_as_it_was_written(data: st.DataObject, count: int, widt
 
 
 @given(st.binary(max_size=80) | st.lists(st.sampled_from(["1", "3", "-1", "AAAA", "b''", "é", ""]), max_size=11))
-def test_any_bytes_give_a_image_or_our_own_error(content: bytes | list[str]) -> None:
+def test_any_bytes_give_an_image_or_our_own_error(content: bytes | list[str]) -> None:
     line = content if isinstance(content, bytes) else "\t".join(content).encode()
     with contextlib.suppress(RegionsError):
         parse_row(line)

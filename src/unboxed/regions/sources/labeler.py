@@ -16,7 +16,7 @@ import numpy as np
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detected, FeatureBlock, FeatureMap, Proposals, RegionFeature, RegionSource
 from unboxed.regions.image_view import View
-from unboxed.regions.networks import Network, check_channels, class_list
+from unboxed.regions.networks import Network, check_channels, checked_probabilities, class_list
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.image_text import ImageTextEncoder
 from unboxed.types import LABELER, Array
@@ -56,12 +56,7 @@ class Labeler(RegionSource):
         score_RK = _run_on_crops(self._network, view, proposals.boxes, self.options.crop_size)[0]
         if isinstance(self._network, Network):
             check_channels(self._network, score_RK.shape[1], self.class_names)
-        if score_RK.size and not (score_RK.min() >= -1e-6 and score_RK.max() <= 1 + 1e-6):
-            raise RegionsError(
-                f"{self._network.path} has scores from {score_RK.min():.3g} to {score_RK.max():.3g}; export it with a "
-                "sigmoid or softmax at the end, so that scores are in 0..1."
-            )
-        return np.clip(score_RK, 0, 1)
+        return checked_probabilities(score_RK, self._network.path)
 
 
 class LabelerFeatures(RegionFeature):

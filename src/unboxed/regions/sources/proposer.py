@@ -14,6 +14,7 @@ from unboxed import boxes as box_arithmetic
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detected, Detections, Proposals, RegionSource
 from unboxed.regions.image_view import View
+from unboxed.regions.networks import checked_probabilities
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import OnnxDetector
 
@@ -49,16 +50,12 @@ class Proposer(RegionSource):
         Raises:
             RegionsError: scores outside [0, 1].
         """
-        found, score_N = outputs[0], outputs[0].class_scores[:, 0]
-        if score_N.size and not (score_N.min() >= -1e-6 and score_N.max() <= 1 + 1e-6):  # also where one is NaN
-            raise RegionsError(
-                f"{self.options.proposer} has scores from {score_N.min():.3g} to {score_N.max():.3g}; export it with a "
-                "sigmoid or softmax at the end, so that scores are in 0..1."
-            )
-        boxes = box_arithmetic.clip(found.boxes, *view.size)
+        assert self.options.proposer is not None
+        score_N = checked_probabilities(outputs[0].class_scores[:, 0], self.options.proposer)
+        boxes = box_arithmetic.clip(outputs[0].boxes, *view.size)
         rows = np.flatnonzero(box_arithmetic.area(boxes) > 0)
         together = np.concatenate([detected.boxes, boxes[rows]])
         ranks = np.concatenate([np.full(len(detected), 2, np.float32), score_N[rows]])
         keep = box_arithmetic.nms(together, ranks, self.options.nms)
         kept = rows[keep[keep >= len(detected)] - len(detected)][: self.options.proposals]
-        return Proposals.of(boxes[kept], "proposal", np.clip(score_N[kept], 0, 1))
+        return Proposals.of(boxes[kept], "proposal", score_N[kept])
