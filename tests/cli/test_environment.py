@@ -53,6 +53,18 @@ def test_a_named_pipe_in_the_place_of_a_file_is_not_waited_for(
     os.close(here), os.close(there)
 
 
+@pytest.mark.skipif(not Path("/dev/zero").is_char_device(), reason="this system has no /dev/zero")
+def test_a_device_without_an_end_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.csv").symlink_to("/dev/zero")
+    monkeypatch.setitem(COMMANDS, "demo", lambda: (tmp_path / "table.csv").read_bytes())
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo"])
+    assert capsys.readouterr().err == f"error: {tmp_path / 'table.csv'}: It is a device; put a file in its place.\n"
+    Path(os.devnull).read_bytes()
+
+
 def test_a_message_with_a_whole_file_is_shortened(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from unboxed.runtime.atomic import (
     atomic_folder,
     atomic_path,
     is_temporary,
+    require_name,
     require_output,
     require_writable,
     restore_folder,
@@ -233,6 +234,16 @@ def test_temporary_names_are_known_again(tmp_path: Path, name: str) -> None:
         partial.touch()
         assert is_temporary(partial.name) and is_temporary(partial.name, of=tmp_path / name)
         assert not is_temporary(partial.name, of=tmp_path / f"other{name}") and not is_temporary(name)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system has no /dev/fd")
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/stdout", "/dev/fd/1", "/dev/../dev/tty"])
+def test_no_device_is_replaced(place: str) -> None:
+    """A user with all rights could: /dev/null would be a file for every program from then on."""
+    with pytest.raises(UnboxedError, match="is a device or a stream, which a file would replace"):
+        require_output(Path(place))
+    with pytest.raises(UnboxedError, match="is a device or a stream"):
+        require_name(Path(place))
 
 
 @pytest.mark.parametrize(

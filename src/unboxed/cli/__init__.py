@@ -48,7 +48,7 @@ from unboxed.cli.environment import (
     environment_error,
     is_lack_of_memory,
     is_link_loop,
-    refuse_pipes,
+    refuse_devices,
     refused_by_the_system,
 )
 from unboxed.cli.fit import fit_by_default, recipe_command, recipe_commands
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare_streams()
-    refuse_pipes()
+    refuse_devices()
     try:
         try:
             with _ending_on_terminate():

@@ -17,7 +17,7 @@ __all__ = [
     "environment_error",
     "is_lack_of_memory",
     "is_link_loop",
-    "refuse_pipes",
+    "refuse_devices",
     "refused_by_the_system",
 ]
 
@@ -42,6 +42,8 @@ _FIXES = {
     errno.ESPIPE: "put a file in its place",
 }
 
+_ENDLESS = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
 _LACK_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -54,8 +56,8 @@ _LACK_OF_MEMORY = (
 
 
 @cache  # a process keeps a hook to its end
-def refuse_pipes() -> None:
-    """From now on, opening a named pipe is an error of the system: it would be waited for without end.
+def refuse_devices() -> None:
+    """From now on, opening a named pipe or a device without an end, such as `/dev/zero`, is an error of the system.
 
     The pipes of a shell, such as `/dev/stdin` and `<(…)`, can be opened.
     """
@@ -66,14 +68,14 @@ def _open_files(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" or not isinstance(arguments[0], str | bytes):
         return
     path = os.fsdecode(arguments[0])
-    if path.startswith(("/dev/", "/proc/")):
-        return
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116, of every file that is opened
     except (OSError, ValueError):
         return  # the system says why when the file is opened
-    if stat.S_ISFIFO(mode):
+    if stat.S_ISFIFO(mode) and not path.startswith(("/dev/", "/proc/")):
         raise OSError(errno.ESPIPE, "It is a named pipe", path)
+    if stat.S_ISBLK(mode) or (stat.S_ISCHR(mode) and os.path.realpath(path) in _ENDLESS):
+        raise OSError(errno.ESPIPE, "It is a device", path)
 
 
 def is_link_loop(error: RuntimeError) -> bool:

@@ -160,12 +160,14 @@ def final_name(path: Path) -> Path:
 
 
 def require_name(path: Path) -> None:
-    """Raise an error for a path whose place no new file or folder can take: that of a URL, and `.`, `..` and `/`.
+    """Raise an error for a path whose place no new file or folder can take.
 
     Raises:
-        UnboxedError: it is one of these.
+        UnboxedError: it is that of a URL, `.`, `..` or `/`, a device or one of the streams of a process.
     """
     refuse_url(path)
+    if path.parent.resolve().as_posix() in ("/dev", f"/proc/{os.getpid()}/fd") or path.is_char_device():
+        raise UnboxedError(f"{path} is a device or a stream, which a file would replace; name a file.")
     if path.name in ("", ".."):
         raise UnboxedError(f"{path} cannot be replaced; name a file or folder in it, such as {path / 'out'}.")
 
@@ -205,6 +207,7 @@ def require_output(path: Path | None, *read: Path, suffixes: Sequence[str] = ())
     """
     if path is None:
         return
+    require_name(path)
     if path.is_dir():
         raise UnboxedError(f"{path} is a folder; name a file, such as {path / 'out'}.")
     if suffixes and path.suffix.lower() not in suffixes:
