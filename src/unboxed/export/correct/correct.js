@@ -165,7 +165,6 @@ export class CorrectView {
     const field = (kind, value, label, list) => {
       const input = create("input", { id: `box-${kind}-${number}`, value, defaultValue: value, maxLength: 500, "aria-label": `${label} of ${about}`, autocomplete: "off", spellcheck: false });
       if (list) input.setAttribute("list", list);
-      input.onfocus = () => this.select(number);
       input.onchange = () => this.change({ action: kind === "name" ? "rename" : "phrase", box: number, text: input.value });
       input.onkeydown = (event) => {
         if (event.key !== "Escape" && event.key !== "Enter") return;
@@ -189,6 +188,7 @@ export class CorrectView {
     };
     const item = setColours(create("li", { className: [verdict, number === this.selected ? "chosen" : ""].join(" ").trim() }), this.colours(number));
     item.dataset.number = number;
+    item.addEventListener("focusin", () => this.select(number)); // keys act on the box that has the focus
     item.append(choose, field("name", name, "Name", "names"), field("phrase", phrase, "Phrase"));
     const facts = [score === null ? "added" : `score ${score.toFixed(2)}`, confidence === null ? "" : `${Math.round(100 * confidence)} % in the image`];
     item.append(create("span", { className: "fine", textContent: facts.filter(Boolean).join(", ") }));
@@ -225,13 +225,14 @@ export class CorrectView {
 
   afterChange(change, image) {
     Object.assign(this.entries[this.position], { checked: image.checked });
-    if (change.action === "add") this.selected = image.boxes.at(-1).number;
+    const added = change.action === "add" ? image.boxes.at(-1).number : null;
+    if (added !== null) this.selected = added;
     for (const { name } of image.boxes) if (!this.names.includes(name)) this.names.push(name);
     this.show(image);
     const kept = image.boxes.filter(({ verdict }) => verdict !== "rejected").length;
     $("correct-status").textContent = `${change.action}: saved, ${formatCount(kept, "box", "boxes")}`;
-    if (change.action === "add") {
-      const field = $(`box-name-${this.selected}`);
+    if (added !== null) {
+      const field = $(`box-name-${added}`); // drawing the rows again gave the focus back to an earlier one
       field.focus({ preventScroll: true });
       field.select();
     }

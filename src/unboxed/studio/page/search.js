@@ -46,8 +46,9 @@ export class SearchView {
   }
 
   show(text, { hits, searched, seconds }) {
+    const unknown = [...new Set(hits.flatMap((hit) => hit.phrases.flatMap((phrase) => phrase.unknown)))];
     $("search-status").textContent = hits.length
-      ? `The best ${formatNumber(hits.length)} of ${formatCount(searched, "image")}, in ${seconds.toFixed(2)} s`
+      ? `The best ${formatNumber(hits.length)} of ${formatCount(searched, "image")}, in ${seconds.toFixed(2)} s${unknown.length ? `; unknown: ${unknown.join(", ")}` : ""}`
       : "No image was found.";
     const pictures = [];
     const highlight = (target) => pictures.forEach((picture) => picture.highlight(target?.phrase === undefined ? null : { phrase: target.phrase }));
