@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from unboxed.data.dataset import Split, load_dataset
 from unboxed.errors import DatasetError
-from unboxed.training.splits import sample_images, shortened, training_and_validation
+from unboxed.training.splits import sample_images, training_and_validation, with_short_captions
 from unboxed.types import Caption, Example, Phrase
 
 
@@ -82,7 +82,7 @@ def test_only_the_first_words_of_a_very_long_caption_are_read() -> None:
     long, short = Caption(text, phrases), Caption("a dog", (Phrase("a dog", 0, 5),))
     split = Split("train", (Example("1", Path("1.jpg"), (short, long), 9, 9),))
     lines: list[str] = []
-    kept, cut = shortened(split, lines.append).examples[0].captions
+    kept, cut = with_short_captions(split, lines.append).examples[0].captions
     assert kept is short and len(cut.text.split()) == 200 and len(cut.phrases) == 66
     assert lines == ["The first 200 words of 1 caption of train are read; the rest is left out"]
-    assert shortened(replace(split, examples=()), lines.append).examples == () and len(lines) == 1
+    assert with_short_captions(replace(split, examples=()), lines.append).examples == () and len(lines) == 1

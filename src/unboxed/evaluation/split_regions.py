@@ -15,14 +15,14 @@ from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import file_lock, waiting
 from unboxed.runtime.progress import Show
-from unboxed.training.splits import shortened, training_and_validation
+from unboxed.training.splits import training_and_validation, with_short_captions
 from unboxed.types import Example
 
 __all__ = ["chosen_split", "embedded_split"]
 
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
-    """The split to evaluate on; for a missing `val`, what training holds out. Captions are `shortened`."""
+    """The split to evaluate on, `with_short_captions`; for a missing `val`, what training holds out."""
     if options.split == "all" and "all" not in dataset.split_names:
         split = _all_images(dataset)
     elif options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
@@ -31,7 +31,7 @@ def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Sp
         split = dataset.split(options.split)
     if options.strict:
         split.require_readable()
-    return shortened(split, show)
+    return with_short_captions(split, show)
 
 
 def _all_images(dataset: Dataset) -> Split:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -143,10 +143,21 @@ _INPUT_TYPES = {
 }
 
 
-def _inputs(path: Path, nodes: list[Any]) -> tuple[Any, str | None, str | None]:
-    """The image input, the name of the input that asks for its (width, height), which RT-DETR has, and that for the
-    mask of its pixels, which DETR has.
+class _Inputs(NamedTuple):
+    """The inputs of a graph: the image, and the names of further ones.
+
+    Attributes:
+        image: the image.
+        sizes: its (width, height), which RT-DETR asks for.
+        mask: the mask of its pixels, which DETR asks for.
     """
+
+    image: Any
+    sizes: str | None
+    mask: str | None
+
+
+def _inputs(path: Path, nodes: list[Any]) -> _Inputs:
     images = [node for node in nodes if len(node.shape) == 4]
     numbers = [node for node in nodes if node.type == "tensor(int64)"]
     sizes = [node.name for node in numbers if len(node.shape) == 2 and node.shape[1] == 2]
@@ -163,7 +174,7 @@ def _inputs(path: Path, nodes: list[Any]) -> tuple[Any, str | None, str | None]:
     if images[0].type not in _INPUT_TYPES:
         known = ", ".join(name[7:-1] for name in _INPUT_TYPES)
         raise RegionsError(f"{path} has an image input of type {images[0].type[7:-1]}; expected {known}.")
-    return images[0], next(iter(sizes), None), next(iter(masks), None)
+    return _Inputs(images[0], next(iter(sizes), None), next(iter(masks), None))
 
 
 def _has_colours(shape: list[Any]) -> bool:

@@ -58,16 +58,17 @@ def require_effect(
         sources: of the regions, where the fit finds them with other settings than those of the dataset.
     """
     recipe, options, preset = chosen
-    start = _start(recipe, options, preset, settings.data)
+    start = _started_from(recipe, options, preset, settings.data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):
         found = sources if settings.regions is None else RegionStore.open(settings.regions)
         require_read(reads, found or options.region_settings(load_dataset(settings.data))[0])
 
 
-def _start(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig | None:
-    """The options of a preset, which others began as; without its name those of `paper`, if they are nearer to them
-    than to the defaults. None: the defaults.
+def _started_from(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig | None:
+    """The options of a preset that others were changed from; None for the defaults.
+
+    Without the name of a preset: those of `paper` or the defaults, whichever differ in fewer options.
     """
     kind = type(options)
     if preset is not None:
@@ -75,12 +76,12 @@ def _start(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -
     if recipe not in paper_settings():
         return None
     papers = [make_preset(recipe, kind, "paper", dataset).config for dataset in DATASETS]
-    nearest = min((kind(), *papers), key=lambda start: _apart(options, start))
+    nearest = min((kind(), *papers), key=lambda start: _differences(options, start))
     return None if nearest == kind() else nearest
 
 
-def _apart(options: RecipeConfig, others: RecipeConfig) -> int:
-    """In how many options two configs differ."""
+def _differences(options: RecipeConfig, others: RecipeConfig) -> int:
+    """The number of options in which two configs differ."""
     values = flat_options(others)
     return sum(value != values[name] for name, value in flat_options(options).items())
 

@@ -53,7 +53,7 @@ from unboxed.training.resuming import (
     two_stores,
 )
 from unboxed.training.split_loader import SplitLoader
-from unboxed.training.splits import sample_images, shortened, training_and_validation
+from unboxed.training.splits import sample_images, training_and_validation, with_short_captions
 from unboxed.training.untrained import require_trainable, untrained_model
 from unboxed.types import Example
 
@@ -237,7 +237,7 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
     store = _given_store(settings, sources)
     examples = [*training.examples, *validation.examples]
     require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
-    training, validation = shortened(training, show), shortened(validation, show)
+    training, validation = with_short_captions(training, show), with_short_captions(validation, show)
     if store is None:
         store = _extracted(options, dataset, examples, training.examples, settings, sources, show)
     require_usable_store(options, store, examples)

@@ -13,7 +13,7 @@ from unboxed.runtime.seeds import generator
 from unboxed.text.tokens import words
 from unboxed.types import Caption
 
-__all__ = ["sample_images", "shortened", "training_and_validation"]
+__all__ = ["sample_images", "training_and_validation", "with_short_captions"]
 
 _MOST_WORDS = 200  # of a caption: all captions of a batch take the memory of the longest one
 
@@ -67,7 +67,7 @@ def sample_images(split: Split, fraction: float, seed: int) -> Split:
     return replace(split, examples=tuple(split.examples[i] for i in chosen))
 
 
-def shortened(split: Split, show: Show) -> Split:
+def with_short_captions(split: Split, show: Show) -> Split:
     """The split with the first 200 words of each caption; a line shows how many captions were longer."""
     changed = {
         caption: short
