@@ -297,6 +297,14 @@ def test_labels_are_corrected_with_the_keyboard_alone_and_with_a_pointer(
     expect(status).to_have_text("reject: saved, 1 box")
     page.keyboard.press("u")
     expect(status).to_have_text("undo: saved, 2 boxes")
+    page.focus("#box-choose-0")  # keys act on the box of the row that has the focus
+    page.keyboard.press("a")
+    expect(page.locator("#boxes li >> nth=0")).to_have_class("accepted chosen")
+    page.keyboard.press("n")
+    expect(status).to_have_text("add: saved, 3 boxes")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Delete")  # the new box, not the one whose row had the focus
+    expect(status).to_have_text("delete: saved, 2 boxes")
 
     place = page.locator(".editor svg").bounding_box()
     page.mouse.move(place["x"] + 3, place["y"] + 3)
