@@ -77,6 +77,18 @@ def test_a_half_header_after_an_answer_is_closed_too() -> None:
         assert client.recv(100) == b""
 
 
+@pytest.mark.parametrize("kind", ["chunked\r\n\r\nzz\r\n", "chunked\r\n\r\n1\r\na\r\nzz\r\n"])
+def test_a_body_that_is_no_http_has_one_answer_and_no_traceback(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving() as port, connect(port) as client:
+        client.sendall(f"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {kind}".encode())
+        received = b""
+        while part := client.recv(1000):
+            received += part
+        assert received.startswith(b"HTTP/1.1 400") and received.count(b"HTTP/1.1") == 1
+        assert answer(port) == b"here"
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [{"per_address": 4}, {"per_address": 100}])
 def test_silent_connections_keep_nobody_out(options: dict[str, int]) -> None:
     with serving(header_seconds=60, **options) as port, contextlib.ExitStack() as opened:

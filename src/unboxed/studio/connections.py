@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["HEADER_SECONDS", "PER_ADDRESS", "TimedConnection"]
@@ -58,6 +59,16 @@ class TimedConnection(H11Protocol):
             self._stop_waiting()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self._header_seconds, self.transport.close)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer bytes that are no HTTP. A request that they are the body of has no other answer."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        try:
+            super().send_400_response(msg)
+        except LocalProtocolError:  # its answer has begun
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the time."""
