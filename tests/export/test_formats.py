@@ -311,13 +311,14 @@ def test_yolo_links_its_images_or_copies_them(
 
 
 def test_yolo_gets_images_of_kinds_that_it_does_not_read_as_jpeg(tmp_path: Path) -> None:
-    files = {name: tmp_path / name for name in ("a.gif", "b.avif", "c.jfif")}
+    written = ("a.gif", "c.jfif", *(["b.avif"] if ".avif" in Image.registered_extensions() else []))  # from Pillow 11.3
+    files = {name: tmp_path / name for name in written}
     for name, file in files.items():
         Image.new("RGB", (20, 10), "red").save(file, format="JPEG" if name == "c.jfif" else None)
     selection = Selection(tuple(LabelledImage(name, 20, 10, (), ()) for name in files), ())
     yolo.FORMAT.write(tmp_path / "out", selection, files, LabelOptions())
-    for name in "abc":
-        with Image.open(tmp_path / "out" / "images" / f"{name}.jpg") as image:
+    for name in files:
+        with Image.open(tmp_path / "out" / "images" / f"{name[0]}.jpg") as image:
             assert (image.format, image.size) == ("JPEG", (20, 10))
 
 

@@ -29,6 +29,7 @@ from unboxed.training.fitting import FitSettings, fit
 from unboxed.types import Caption
 
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install 'unboxed[onnx]'")
+pytest.importorskip("torch", "2.8", reason="writing ONNX needs PyTorch 2.8")
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "onnx.md"
 
