@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unboxed.errors import ImageError, StoreError
+from unboxed.data.dataset import load_dataset
+from unboxed.errors import ImageError, StoreError, UnboxedError
 from unboxed.inference.results import GroundedPhrase
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.cache import image_key
@@ -55,7 +56,7 @@ def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[Gro
 def unknown_images_note(run: Path, config: RunConfig, images: Mapping[str, Path]) -> str | None:
     """A line where the images do not seem to be of the collection that a run is calibrated on; None otherwise.
 
-    They are if the store of the run has one of a few of them, or, after `calibrate`, if one lies beside its data.
+    They are if the store of the run has one of a few of them, or, after `calibrate`, if one lies among its images.
 
     Args:
         run: its folder.
@@ -67,7 +68,8 @@ def unknown_images_note(run: Path, config: RunConfig, images: Mapping[str, Path]
     names = list(images)
     some = {name: images[name] for name in names[:: max(len(names) // _LOOKED_AT, 1)]}
     if "calibration" in config.facts:
-        known = any(_lies_beside(image, Path(data)) for image in some.values())
+        folder = _folder(data)
+        known = folder is not None and any(image.resolve().is_relative_to(folder.resolve()) for image in some.values())
     else:
         places = {run / "store", Path(str(config.facts.get("store")))}
         known = any(_has_one(place, some) for place in places if place.is_dir())
@@ -80,10 +82,12 @@ def unknown_images_note(run: Path, config: RunConfig, images: Mapping[str, Path]
     )
 
 
-def _lies_beside(image: Path, data: Path) -> bool:
-    """Whether an image is in the folder of a dataset, or in that of its file."""
-    folder = data if data.is_dir() else data.parent
-    return data.exists() and image.resolve().is_relative_to(folder.resolve())
+def _folder(data: str) -> Path | None:
+    """The folder of the images of a dataset; None where it cannot be told."""
+    try:
+        return load_dataset(data).images
+    except UnboxedError:
+        return None
 
 
 def _has_one(place: Path, images: Mapping[str, Path]) -> bool:
