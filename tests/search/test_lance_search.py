@@ -57,6 +57,17 @@ def test_an_open_search_keeps_its_vectors_and_another_state_is_refused(tmp_path:
         LanceSearch.open(str(tmp_path / "nothing"), "now")
 
 
+@pytest.mark.parametrize("name", ["vectors", "about"])
+def test_a_table_of_another_program_is_not_replaced(name: str, lancedb: Any, tmp_path: Path) -> None:
+    database = lancedb.connect(str(tmp_path))
+    database.create_table(name, [{"id": 1, "text": "a dog"}])
+    with pytest.raises(SearchError, match=f"has a table '{name}' of another program, with the columns id, text"):
+        LanceSearch.write(str(tmp_path), "this", _vectors(9, 0), _vectors(1, 1).float())
+    assert database.open_table(name).to_arrow().to_pylist() == [{"id": 1, "text": "a dog"}]
+    with pytest.raises(SearchError, match="There are no vectors in the database"):
+        LanceSearch.open(str(tmp_path), "this")
+
+
 @pytest.mark.usefixtures("lancedb")
 def test_an_index_finds_its_candidates_in_its_database(
     tiny_index_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,7 @@ _BLOCK = 1 << 16  # vectors that are added at once: bounds the memory
 _COMPRESSED_FROM = 10_000  # fewer are compared with every query
 _COMPONENTS = 4  # of a vector, that share a byte
 _KEPT, _BEST, _POOL = 0.98, 100, 2048
+_COLUMNS = {"vectors": ["row", "vector"], "about": ["of", "cells", "version"]}
 
 
 class LanceSearch:
@@ -49,13 +50,15 @@ class LanceSearch:
             queries_QE: weights of typical queries.
 
         Raises:
-            SearchError: LanceDB is not installed, or the database cannot be written.
+            SearchError: LanceDB is not installed, the database cannot be written, or a table in it is not of this
+                library.
         """
         lancedb, pyarrow = _packages()
         count, width = vectors_NE.shape
         schema = pyarrow.schema([("row", pyarrow.int64()), ("vector", pyarrow.list_(pyarrow.float32(), width))])
         try:
             database = lancedb.connect(uri)
+            _require_own(database, uri)
             blocks = pyarrow.RecordBatchReader.from_batches(schema, _blocks(vectors_NE, schema))
             table = database.create_table("vectors", blocks, mode="overwrite")
             search = cls(table, 0)
@@ -67,6 +70,8 @@ class LanceSearch:
                 search = cls(table, _cells(table, parts, vectors_NE, queries_QE))
             about = {"of": [of], "cells": [search.cells], "version": [table.version]}
             database.create_table("about", pyarrow.table(about), mode="overwrite")
+        except SearchError:
+            raise
         except Exception as error:  # of LanceDB, of the file system, or of object storage
             raise SearchError(f"The database {uri} cannot be written ({plain_reason(error)}).") from error
         return search
@@ -85,17 +90,18 @@ class LanceSearch:
             (about,) = database.open_table("about").to_arrow().to_pylist()
             table = database.open_table("vectors")
             table.checkout(about["version"])
+            written_for, cells = about["of"], int(about["cells"])
         except Exception as error:
             raise SearchError(
                 f"There are no vectors in the database {uri} ({plain_reason(error)}); write them with `unboxed index "
                 "--database`."
             ) from error
-        if about["of"] != of:
+        if written_for != of:
             raise SearchError(
                 f"The database {uri} has the vectors of another index, or of this one before it was changed; run "
                 "`unboxed index --database` again."
             )
-        return cls(table, int(about["cells"]))
+        return cls(table, cells)
 
     def top(self, weights_E: torch.Tensor, count: int) -> torch.Tensor:
         """The rows of `count` vectors, the largest product first; fewer where the searched cells contain fewer."""
@@ -104,6 +110,20 @@ class LanceSearch:
             query = query.nprobes(self.cells)
         found = query.limit(count).select(["row", "_distance"]).to_arrow()
         return torch.from_numpy(found["row"].to_numpy().copy())
+
+
+def _require_own(database: Any, uri: str) -> None:
+    """Raise an error for tables of another program, which `write` would replace."""
+    for name, columns in _COLUMNS.items():
+        try:
+            found = database.open_table(name).schema.names
+        except ValueError:  # there is none
+            continue
+        if found != columns:
+            raise SearchError(
+                f"The database {uri} has a table {name!r} of another program, with the columns {', '.join(found)}; "
+                "name another database."
+            )
 
 
 def _blocks(vectors_NE: torch.Tensor, schema: Any) -> Iterator[Any]:
