@@ -55,6 +55,7 @@ def test_an_open_search_keeps_its_vectors_and_another_state_is_refused(tmp_path:
         LanceSearch.open(str(tmp_path), "before")
     with pytest.raises(SearchError, match="There are no vectors in the database"):
         LanceSearch.open(str(tmp_path / "nothing"), "now")
+    assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.parametrize("name", ["vectors", "about"])

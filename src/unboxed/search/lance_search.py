@@ -9,12 +9,14 @@ Axis letters are those of `candidates` and `faiss_search`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from unboxed.errors import SearchError, plain_reason
+from unboxed.runtime.urls import url_of
 from unboxed.search.candidates import ExactSearch
 
 __all__ = ["LanceSearch"]
@@ -86,6 +88,8 @@ class LanceSearch:
         """
         lancedb, _ = _packages()
         try:
+            if url_of(uri) is None:
+                Path(uri).stat()  # `connect` would make the folder
             database = lancedb.connect(uri)
             (about,) = database.open_table("about").to_arrow().to_pylist()
             table = database.open_table("vectors")
