@@ -88,7 +88,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
 ) -> None:
     data, store = tiny_world
     with pytest.raises((RunError, RegionsError), match=message) as found:
-        fit_given((name, _small(name, **options), None), FitSettings(data, tmp_path / "run", store, **settings))
+        fit_given(name, _small(name, **options), FitSettings(data, tmp_path / "run", store, **settings))
     assert "\n" not in str(found.value)
     assert not list((tmp_path / "run").glob("*.*"))
 

@@ -113,7 +113,7 @@ def test_fit_of_the_library_refuses_them_as_the_command_does(tiny_world: tuple[P
     assert not list((tmp_path / "run").glob("*.*"))
     schedule = Schedule(epochs=1, images_per_batch=20)
     older = SCAN(scale=3.0, joint_width=8, region_hidden=8, schedule=schedule)
-    fit_given(("scan", older, None), settings)
+    fit_given("scan", older, settings)
     fit("scan", older, replace(settings, resume=True))  # a run that was started with them is resumed
 
 

@@ -41,7 +41,7 @@ SMALL = NPair(
 @pytest.fixture(scope="module")
 def run(tiny_world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("npair") / "run"
-    fit_given(("npair", SMALL, None), FitSettings(tiny_world[0], folder))
+    fit_given("npair", SMALL, FitSettings(tiny_world[0], folder))
     return folder
 
 
@@ -120,17 +120,17 @@ def test_choices_go_through_json() -> None:
 
 def test_a_store_without_pixels_is_refused(tiny_world: World, tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match="leave out --regions"):
-        fit_given(("npair", SMALL, None), FitSettings(tiny_world[0], tmp_path / "run", tiny_world[1]))
+        fit_given("npair", SMALL, FitSettings(tiny_world[0], tmp_path / "run", tiny_world[1]))
 
 
 def test_features_need_a_backbone(tiny_dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(RegionsError, match="names no backbone"):
-        fit_given(("npair", replace(SMALL, map="features"), None), FitSettings(tiny_dataset, tmp_path / "run"))
+        fit_given("npair", replace(SMALL, map="features"), FitSettings(tiny_dataset, tmp_path / "run"))
 
 
 def test_a_detectors_own_map_will_do(tiny_world: World, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    grounder = fit_given(("npair", replace(SMALL, map="features"), None), FitSettings(tiny_world[0], run))
+    grounder = fit_given("npair", replace(SMALL, map="features"), FitSettings(tiny_world[0], run))
     assert grounder.config.regions.top_k == 0
     image = load_dataset(tiny_world[0]).split("test").examples[0]
     cells = grounder.extractor(open_image(image.path))

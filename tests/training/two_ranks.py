@@ -96,7 +96,7 @@ def train(name: str, data: Path, store: Path, out: Path) -> None:
     regions = None if name == "npair" else store  # whose cells the first process finds
     chunk = CHUNKS.get(name, 0) if "RANK" in os.environ else 0
     settings = FitSettings(data, out / name, regions, resume=True, chunk=chunk)
-    fitting.fit_given((name.partition("_")[0], options_of(name), None), settings, report=entries.append)
+    fitting.fit_given(name.partition("_")[0], options_of(name), settings, report=entries.append)
     if entries:
         (out / name / "losses.json").write_text(json.dumps(entries))
 

@@ -356,9 +356,9 @@ def run_cell(
         run, regions = folder / "runs" / cell.run_name, Path(cell.regions)
         cache = folder / "negatives" / cell.dataset
         more = {"resume": True, "wait": True, "cache": cache, **asdict(options)}
-        # A comparison measures the recipe as it was asked for.
+        # A comparison measures the recipe as it was asked for. A cell with another split is waited for.
         settings = FitSettings(Path(cell.data), run, regions, boxes="trained", **more)
-        fit_given((name, config, preset), settings, show=show, report=report)  # waits for a cell with another split
+        fit_given(name, config, settings, preset=preset, show=show, report=report)
         show(f"Evaluating on {cell.split}")
         outcome = _evaluate(run, load_dataset(cell.data).split(cell.split).examples, regions)
         about = {"cell": asdict(cell), "recipe": name, "choices": asdict(config)}

@@ -48,16 +48,21 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
 
 
 def require_effect(
-    chosen: tuple[str, RecipeConfig, str | None], settings: FitSettings, sources: RegionSettings | None = None
+    recipe: str,
+    options: RecipeConfig,
+    preset: str | None,
+    settings: FitSettings,
+    sources: RegionSettings | None = None,
 ) -> None:
     """Raise a `RunError` where an option that differs from its default has no effect beside the others.
 
     Args:
-        chosen: the recipe's name, its options, and the preset that they began as, whose values are the defaults.
+        recipe: its name.
+        options: its options.
+        preset: that the options began as, whose values are then the defaults.
         settings: of the fit.
         sources: of the regions, where the fit finds them with other settings than those of the dataset.
     """
-    recipe, options, preset = chosen
     start = _started_from(recipe, options, preset, settings.data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):

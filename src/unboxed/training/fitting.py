@@ -99,26 +99,24 @@ def fit(
         raise RunError('fit takes a recipe\'s name, its options and settings: fit("scan", SCAN(), FitSettings(…)).')
     require_free(settings.out, resume=True)
     if not (settings.out / "config.json").exists():
-        require_effect((recipe, options, preset), settings, sources)
-    chosen = (recipe, options, preset)
-    return fit_given(chosen, settings, sources=sources, corrections=corrections, show=show, report=report)
+        require_effect(recipe, options, preset, settings, sources)
+    return fit_given(
+        recipe, options, settings, sources=sources, preset=preset, corrections=corrections, show=show, report=report
+    )
 
 
 def fit_given(
-    chosen: tuple[str, RecipeConfig, str | None],
+    recipe: str,
+    options: RecipeConfig,
     settings: FitSettings,
     *,
     sources: RegionSettings | None = None,
+    preset: str | None = None,
     corrections: Corrections | None = None,
     show: Show = lambda line: None,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
 ) -> Grounder:
-    """As `fit`, with options that have no effect too, as the recipes of a comparison share some.
-
-    Args:
-        chosen: the recipe's name, its options, and the name of the preset that they began as; the rest as for `fit`.
-    """
-    recipe, options, _ = chosen
+    """As `fit`, with options that have no effect too, as the recipes of a comparison share some."""
     require_free(settings.out, resume=True)
     require_combination(options, settings)
     if corrections is not None:
@@ -129,7 +127,7 @@ def fit_given(
             if not ranks.is_first:
                 show, report = (lambda line: None), (lambda entry: None)
             with ranks.in_turn():
-                prepared = _prepared(chosen, settings, sources, corrections, show)
+                prepared = _prepared(recipe, options, settings, sources, preset, corrections, show)
             return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
 
 
@@ -144,14 +142,16 @@ class _Prepared(NamedTuple):
 
 
 def _prepared(
-    chosen: tuple[str, RecipeConfig, str | None],
+    recipe: str,
+    options: RecipeConfig,
     settings: FitSettings,
     sources: RegionSettings | None,
+    preset: str | None,
     corrections: Corrections | None,
     show: Show,
 ) -> _Prepared | None:
-    """What training needs with the chosen recipe, options and preset; None if the run has finished."""
-    (recipe, options, preset), run = chosen, settings.out
+    """What training needs; None if the run has finished."""
+    run = settings.out
     require_logger(settings.logger)
     previous = previous_run(recipe, options, settings, preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
