@@ -18,6 +18,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
+from unboxed.text.tokens import Vocabulary
 from unboxed.training.fitting import FitSettings, fit
 
 
@@ -60,6 +61,15 @@ def test_a_label_call_notices_and_one_calibration_repairs_it(
     main(calibrate)  # the same images: each half by the other half is no better than all of them
     assert json.loads(capsys.readouterr().out)["kept"] is False
     assert (place / "config.json").read_bytes() == before and shifted == RunConfig.load(place).presence.bias  # type: ignore[union-attr]
+
+
+def test_a_phrase_of_no_class_and_no_known_word_is_a_guess(run: Path, tiny_world: tuple[Path, Path]) -> None:
+    loaded = Grounder.load(run)
+    grounder = Grounder(loaded.config, loaded.model, Vocabulary(), loaded.prior)  # as if it had seen no word
+    image = sorted((tiny_world[0].parent / "images").iterdir())[0]
+    for name in grounder.prior.class_names:  # type: ignore[union-attr]
+        assert grounder.ground(image, f"a {name}").phrases[0].unknown == (), "a class without a known word"
+    assert grounder.ground(image, "a zither").phrases[0].unknown == ("a", "zither")
 
 
 def test_listed_phrases_on_images_that_the_run_does_not_know(

@@ -139,9 +139,13 @@ def ground_encoded(
 
 
 def _unknown(grounder: Grounder, text: str) -> tuple[str, ...]:
-    """The words of a phrase that are not in the vocabulary, if its head noun is one of them."""
+    """The words of a phrase that are not in the vocabulary, if its head noun is one of them and the prior has no class
+    for the phrase.
+    """
     found = grounder.unknown_words(text)
-    return tuple(found) if head_noun(text) in found else ()
+    if head_noun(text) not in found or (grounder.prior is not None and grounder.prior.affinity(text).any()):
+        return ()
+    return tuple(found)
 
 
 class _Match(NamedTuple):
