@@ -292,12 +292,13 @@ def test_all_images_are_a_split(drawn_run: Path, tiny_world: World) -> None:
 
 
 def test_a_run_that_cannot_be_written_is_scored_without_a_report(
-    drawn_run: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch
+    drawn_run: Path, tiny_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("unboxed.evaluation.evaluate.require_writable", refused)
     data, store = tiny_world
-    with pytest.raises(EvaluationError, match=r"\(Permission denied\); add --no-report"):
-        evaluate_run(drawn_run, data, EvaluationOptions(split="test", regions=store, retrieval=False))
+    with pytest.raises(SystemExit):
+        main(["evaluate", *map(str, (drawn_run, "--data", data, "--split", "test", "--regions", store))])
+    assert "(Permission denied); add --no-report" in capsys.readouterr().err

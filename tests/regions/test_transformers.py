@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.regions.zero_shot_models import image_processor
 
 from unboxed.errors import RegionsError
 from unboxed.regions.extraction import RegionExtractor
@@ -26,7 +27,7 @@ def detector(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = library.YolosConfig(**SMALL, image_size=[32, 64], patch_size=16, num_detection_tokens=5)
     config.id2label = {0: "cat", 1: "dog"}
     library.YolosForObjectDetection(config).save_pretrained(folder)
-    library.YolosImageProcessorPil(size={"height": 32, "width": 64}).save_pretrained(folder)
+    image_processor(library, "Yolos", size={"height": 32, "width": 64}).save_pretrained(folder)
     return folder
 
 
@@ -35,7 +36,7 @@ def convolutional(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("convolutional")
     config = library.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic")
     library.ResNetModel(config).save_pretrained(folder)
-    library.ConvNextImageProcessorPil(size={"shortest_edge": 32}).save_pretrained(folder)
+    image_processor(library, "ConvNext", size={"shortest_edge": 32}).save_pretrained(folder)
     return folder
 
 
@@ -43,7 +44,7 @@ def convolutional(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def vision_transformer(library: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vit")
     library.ViTModel(library.ViTConfig(**SMALL, image_size=64, patch_size=16)).save_pretrained(folder)
-    library.ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    image_processor(library, "ViT", size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 
 

@@ -118,10 +118,10 @@ def _require_report(run: Path) -> None:
     """Raise an error before the groundings whose report could not be written."""
     try:
         require_writable(run)
+        return
     except OSError as error:
-        raise EvaluationError(
-            f"The report cannot be written into {run} ({plain_reason(error)}); add --no-report for scores alone."
-        ) from None
+        reason = plain_reason(error)
+    raise EvaluationError(f"The report cannot be written into {run} ({reason}); add --no-report for scores alone.")
 
 
 def _predictions(split: Split, options: EvaluationOptions, show: Show) -> ScoredPredictions | None:

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.errors import RunError, plain_reason
-from unboxed.runtime.tensor_digests import check_tensor_file, plain_metadata
+from unboxed.runtime.tensor_digests import check_header, check_tensor_file, plain_metadata
 from unboxed.runtime.tensor_file import write_tensor_file
 
 __all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "write_tensors"]
@@ -35,10 +35,13 @@ def check_shapes(path: Path, model: torch.nn.Module) -> None:
         RunError: the file cannot be read, or a tensor has another shape. Which names are missing is found on loading.
     """
     try:
+        check_header(path)  # also for the reason why it may not be read, which safetensors does not give
         with safe_open(path, framework="pt") as stored:
             shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
+    except (SafetensorError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {plain_reason(error)}. Restore it, or train the run again.") from None
     for name, expected in model.state_dict().items():
         if name in shapes and shapes[name] != list(expected.shape):
             raise RunError(

@@ -144,9 +144,8 @@ class TransformersBackbone:
 
         sized = self._sized(view)
         # The image has its final size already, and a centre crop would lose its borders.
-        inputs = self._processor(
-            images=Image.fromarray(sized.pixels), do_resize=False, do_center_crop=False, return_tensors="pt"
-        )
+        whole = {"do_center_crop": False} if hasattr(self._processor, "do_center_crop") else {}
+        inputs = self._processor(images=Image.fromarray(sized.pixels), do_resize=False, return_tensors="pt", **whole)
         with torch.inference_mode():
             found = self._model(pixel_values=inputs["pixel_values"].to(self._model.device)).last_hidden_state
         hidden = found[0].float().cpu().numpy()
