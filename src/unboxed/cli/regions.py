@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import ExtractionOptions, RegionOptions
 from unboxed.regions.settings import RegionSettings
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import counted, show
 
 if TYPE_CHECKING:
     from unboxed.regions.extraction import ExtractionSummary, Workers
@@ -71,7 +71,7 @@ def regions(
     for line in skipped_lines(skipped):
         show(line)
     show(
-        f"{out}: {summary.done:,} images in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
+        f"{out}: {counted(summary.done, 'image')} in {summary.seconds:.0f} s, {summary.reused:,} already in the store, "
         f"{len(skipped)} skipped"
     )
     if json:
