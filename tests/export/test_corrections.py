@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unboxed.cli import main
-from unboxed.errors import ExportError
+from unboxed.errors import ExportError, UnboxedError
 from unboxed.export.corrected_phrases import read_phrase_boxes
 from unboxed.export.corrections import ACTIONS, CorrectedImage, Correction, apply, corrected, undo
 from unboxed.export.corrections_file import CorrectionsFile, read_corrections
@@ -260,6 +260,9 @@ def test_labels_are_read_back(tmp_path: Path) -> None:
     for broken in (path, tmp_path / "none.labels.jsonl"):
         with pytest.raises(ExportError, match="no labels"):
             read_labels(broken)
+    for nothing in ("", ".."):
+        with pytest.raises(UnboxedError, match="name a file"):
+            companion(Path(nothing), "corrections")
 
 
 def test_a_correction_survives_another_call(

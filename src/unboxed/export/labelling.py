@@ -191,6 +191,7 @@ def _rule(run: Path, options: LabelOptions, selection: SelectionOptions | None) 
 
 
 def _groundings_file(out: Path) -> Path:
+    require_name(out)
     return out.with_name(f"{out.stem}.groundings.jsonl")
 
 

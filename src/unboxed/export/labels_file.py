@@ -11,6 +11,7 @@ from typing import Any
 
 from unboxed.errors import ExportError
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention
+from unboxed.runtime.atomic import require_name
 from unboxed.runtime.json_values import path_of
 from unboxed.runtime.locks import write_locked
 
@@ -46,6 +47,7 @@ class Labels:
 
 def companion(out: Path, kind: str) -> Path:
     """The file of a kind beside the output of `label`: `coco.labels.jsonl` beside `coco.json`; itself if it is one."""
+    require_name(out)
     known = [out.name.removesuffix(f".{other}.jsonl") for other in ("labels", "corrections", "groundings")]
     stem = min(known, key=len)
     return out.with_name(f"{out.stem if stem == out.name else stem}.{kind}.jsonl")
