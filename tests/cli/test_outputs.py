@@ -75,3 +75,11 @@ def test_the_lines_of_an_audit_replace_no_image(
     found = Audit((AuditedCaption("7.png", image, "a red box", (), 0),), 1, 1, 1, 1)
     monkeypatch.setattr("unboxed.evaluation.audit.audit_dataset", lambda *_, **__: found)
     _refuses(error_line, data, "audit", table, "--run", tiny_run, "--out", image, place=image)
+
+
+def test_predictions_of_a_split_without_gold_boxes_are_refused(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, error_line: Callable[..., str]
+) -> None:
+    file = tmp_path / "p.jsonl"
+    line = error_line("evaluate", tiny_run, "--data", tiny_dataset, "--write-predictions", file)
+    assert "the split val has none; write boxes of all phrases with `unboxed label" in line and not file.exists()

@@ -77,6 +77,11 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     split = chosen_split(dataset, options, show)
     for line in skipped_lines(split.unreadable):
         show(line)
+    if options.write_predictions is not None and not has_gold_boxes(split.examples):
+        raise EvaluationError(
+            f"--write-predictions writes the boxes of phrases that have gold boxes, and the split {options.split} has "
+            f"none; write boxes of all phrases with `unboxed label {data} --run {run} --out boxes.json`."
+        )
     predictions = _predictions(split, options, show)
     if run is None:
         return EvaluatedRun(None, data, options.split, predictions=predictions)
