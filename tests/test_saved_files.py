@@ -18,7 +18,7 @@ from unboxed.scenes.writing import DETECTOR
 
 ASSET = Path(__file__).with_name("assets") / "run_41071e2"
 _WORDS = ("run", "data", "photo", "protocol")
-_ADDED = ("set", "sets")  # keys that later versions added to answers
+_ADDED = ("set", "sets", "unknown")  # keys that later versions added to answers
 CAPTION = "A boy in a red shirt sits on a bed with a white dog."
 
 

@@ -70,7 +70,11 @@ def test_a_folder_is_indexed_and_searched(
 
 
 def test_the_recall_of_a_large_index_is_printed(
-    tiny_index_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_dataset: Path
+    tiny_index_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_dataset: Path,
+    tmp_path: Path,
 ) -> None:
     queries: list[int] = []
 
@@ -79,8 +83,9 @@ def test_the_recall_of_a_large_index_is_printed(
         return 0.951 if len(queries) == 1 else 0.9
 
     monkeypatch.setattr(Index, "estimated_recall", estimated_recall)
-    run, index = next(tiny_index_folder.glob("*/run")), str(tiny_index_folder)
-    command = ["index", str(run), str(tiny_dataset), "--out", index, "--recall", "7"]
+    shutil.copytree(tiny_index_folder, tmp_path / "index")  # cells are added to it
+    run = next((tmp_path / "index").glob("*/run"))
+    command = ["index", str(run), str(tiny_dataset), "--out", str(tmp_path / "index"), "--recall", "7"]
     main([*command, "--faiss", "--json"])
     printed = capsys.readouterr()
     assert printed.err.splitlines()[-3:-1] == [
