@@ -95,7 +95,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(name: str, runs: tuple[
     assert len(one) == len(two) and len(losses) == 24
     assert sum(losses[-8:]) < 0.99 * sum(losses[:8])  # of the last epoch and the first: it has learned something
     for entry, other in zip(one, two, strict=True):
-        assert other == pytest.approx(entry, rel=1e-6)
+        assert other == pytest.approx(entry, rel=1e-6, abs=1e-9)  # a term of the loss may be as small as 1e-5
     weights, others = (load_file(folder / name / "model.safetensors") for folder in runs[:2])
     assert weights.keys() == others.keys()
     for key, value in weights.items():

@@ -46,7 +46,7 @@ OPTIONS: dict[str, dict[str, object]] = {
         "gates_by_caption": True,
         "negatives": "random",
         "negative_count": 2,
-        "schedule": replace(SCHEDULE, learning_rate=0.001),
+        "schedule": replace(SCHEDULE, learning_rate=0.0005),
     },
     "npair": {"cells": 4, "channels": 8, "hidden": 0.0},
 }
