@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unboxed.errors import ModelError
-from unboxed.priors.matching import ClassMap, classes_by_name, load_class_map
+from unboxed.priors.matching import ClassMap, MatchingResources, PhraseMatcher, classes_by_name, load_class_map
+from unboxed.priors.settings import PriorSettings
 from unboxed.text.phrases import phrase_words
 
 CLASSES = ("person", "dog", "hot dog", "cell phone", "sofa,couch", "segmenter:person")
@@ -31,6 +33,24 @@ CLASSES = ("person", "dog", "hot dog", "cell phone", "sofa,couch", "segmenter:pe
 )
 def test_classes_by_name(phrase: str, classes: tuple[int, ...]) -> None:
     assert classes_by_name(phrase_words(phrase), CLASSES) == classes
+
+
+@pytest.mark.parametrize(
+    ("phrase", "classes"),
+    [
+        ("a television", [1]),
+        ("an old television set", [1]),
+        ("two phones", [2]),
+        ("a sofa", [3]),
+        ("a settee", [3]),
+        ("a dog", []),
+        ("!", []),
+    ],
+)
+def test_synonyms_of_class_names_need_no_lexical_file(phrase: str, classes: list[int]) -> None:
+    settings = PriorSettings(match=("synonyms",), part_weight=0)
+    matcher = PhraseMatcher(settings, ("person", "tv", "segmenter:cell phone", "bench,couch"), MatchingResources())
+    assert np.flatnonzero(matcher(phrase_words(phrase))).tolist() == classes
 
 
 def test_a_map_gives_whole_phrases_a_class_before_head_nouns(tmp_path: Path) -> None:

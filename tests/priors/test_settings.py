@@ -60,7 +60,7 @@ def test_settings_of_an_earlier_version_are_read_and_written_alike(
     for key in keys:
         values = values[key]
     settings = PriorSettings.from_dict(values)
-    assert settings == replace(PriorSettings(), word_vectors=vectors)
+    assert settings == replace(PriorSettings(), word_vectors=vectors, match=tuple(values["match"]))  # no synonyms then
     assert json.dumps(settings.to_dict()) == json.dumps(values | LATER)
 
 
@@ -75,7 +75,10 @@ def test_fields_that_are_left_out_take_their_defaults() -> None:
         ({"temperature": -1}, r"temperature is -1; expected a value in 0\.\.1000000"),
         ({"cooccurrence": 1e300}, r"cooccurrence is 1e\+300; expected a value in 0\.\."),
         ({"label_beside": float("nan")}, r"label_beside is nan; expected a value in 0\.\."),
-        ({"match": ("guess",)}, "cannot match by 'guess'; expected some of map, names, parts, wordnet, vectors"),
+        (
+            {"match": ("guess",)},
+            "cannot match by 'guess'; expected some of map, names, parts, wordnet, vectors, synonyms",
+        ),
         ({"background": 1}, "background is 1, which leaves no score"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Affinities of phrases with a detector's classes: by names, class maps, lexical files and counts over captions."""
+"""Affinities of phrases with a detector's classes: by names, maps, synonyms, lexical files and counts over captions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from unboxed.regions.sources.body_parts import PersonParts
 from unboxed.regions.sources.geometry import PERSON_CLASSES
 from unboxed.text.lexicon import is_plural, noun_key
 from unboxed.text.phrases import PhraseWords
+from unboxed.text.synonyms import synonym_key
 from unboxed.text.tokens import words
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
@@ -125,6 +126,7 @@ class PhraseMatcher:
             "parts": self._by_part,
             "wordnet": self._by_wordnet,
             "vectors": self._by_vectors,
+            "synonyms": self._by_synonym,
         }
 
     @property
@@ -207,6 +209,12 @@ class PhraseMatcher:
         if self.settings.affinities == "plain":
             return np.pad(cosine_N, (0, len(self.parts)))
         return self._sharpened(cosine_N, self.settings.vector_threshold)
+
+    def _by_synonym(self, phrase: PhraseWords) -> Array:
+        for noun in (" ".join(phrase.up_to_head[-2:]), phrase.head):
+            if found := _by_synonym_key(self.names).get(synonym_key(noun)):
+                return self._row(found)
+        return self._row([])
 
     def _sharpened(self, affinity_N: Array, threshold: float = 0.0) -> Array:
         """The best class's affinity, and those close to it lowered by the temperature; `[N + parts]`."""
@@ -301,6 +309,16 @@ def _by_last_word(class_names: tuple[str, ...]) -> dict[str, list[tuple[frozense
         for variant in name.rpartition(":")[2].split(","):
             if keys := _keys(word.text for word in words(variant)):
                 found.setdefault(keys[-1], []).append((frozenset(keys), k))
+    return found
+
+
+@lru_cache(maxsize=16)
+def _by_synonym_key(class_names: tuple[str, ...]) -> dict[str, list[int]]:
+    """The `synonym_key` of a class name, or of one of its variants -> the classes."""
+    found: dict[str, list[int]] = {}
+    for k, name in enumerate(class_names):
+        for variant in name.rpartition(":")[2].split(","):
+            found.setdefault(synonym_key(variant), []).append(k)
     return found
 
 

@@ -14,7 +14,7 @@ __all__ = ["Match", "PriorSettings"]
 
 _MOST = 1_000_000  # of a weight; products stay finite in single precision
 
-Match = Literal["map", "names", "parts", "wordnet", "vectors"]
+Match = Literal["map", "names", "parts", "wordnet", "vectors", "synonyms"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class PriorSettings:
         class_map: a JSON file {phrase: class} of your own.
         match: methods that find the classes of a phrase, in order; the first that finds any is used. `map` looks
             the phrase up in the class map, `names` compares with the class names, `parts` matches clothing and parts
-            of the body with parts of persons, `wordnet` finds hypernyms and hyponyms, `vectors` compares word vectors.
+            of the body with parts of persons, `wordnet` finds hypernyms and hyponyms, `vectors` compares word vectors,
+            `synonyms` knows common ones from a list ("television", "tv").
         classes: which classes of several detectors and a segmenter are one: those of equal `names`, or also synonyms in
             `wordnet` ("couch", "sofa").
         cooccurrence: weight of the classes that co-occur with the noun in the training data; 0 leaves them out.
@@ -63,7 +64,7 @@ class PriorSettings:
     word_vectors: Path | None = None
     wordnet: Path | None = None
     class_map: Path | None = None
-    match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors")
+    match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors", "synonyms")
     cooccurrence: float = 1.0
     evidence: Literal["probability", "label"] = "probability"
     temperature: float = 0.12
