@@ -60,7 +60,7 @@ def test_settings_of_an_earlier_version_are_read_and_written_alike(
     for key in keys:
         values = values[key]
     settings = PriorSettings.from_dict(values)
-    assert settings == replace(PriorSettings(), word_vectors=vectors, match=tuple(values["match"]))  # no synonyms then
+    assert settings == replace(PriorSettings(), word_vectors=vectors)
     assert json.dumps(settings.to_dict()) == json.dumps(values | LATER)
 
 

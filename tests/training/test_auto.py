@@ -52,7 +52,7 @@ def test_one_line_trains_on_a_table_and_says_what_was_chosen(
 def test_regions_with_class_names_are_taught_by_them() -> None:
     name, options = default_recipe(named=True, images=144)
     assert (name, options.prior, options.schedule.epochs) == ("ckd", "semantic", 30)
-    assert options.distillation.distillation > 0
+    assert options.distillation.distillation > 0 and "synonyms" in options.semantic.match
     assert default_recipe(named=False, images=144)[0] == "infoground"
     assert default_recipe(named=True, images=100_000)[1].schedule.epochs == 4
 

@@ -64,7 +64,7 @@ class PriorSettings:
     word_vectors: Path | None = None
     wordnet: Path | None = None
     class_map: Path | None = None
-    match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors", "synonyms")
+    match: tuple[Match, ...] = ("map", "names", "parts", "wordnet", "vectors")
     cooccurrence: float = 1.0
     evidence: Literal["probability", "label"] = "probability"
     temperature: float = 0.12

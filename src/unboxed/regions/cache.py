@@ -18,6 +18,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,7 +186,9 @@ class RegionCache:
         if (regions := folder / "regions").exists():
             regions.rename(folder / f"{_CLEARED}{os.getpid()}")  # in which no other process writes
         for cleared in folder.glob(f"{_CLEARED}*"):
-            shutil.rmtree(cleared)
+            while cleared.exists():
+                with suppress(FileNotFoundError):  # another process has just made room in it
+                    shutil.rmtree(cleared)
 
 
 def _read(path: Path, key: str) -> Regions:

@@ -11,6 +11,7 @@ from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_files import skipped_lines
 from unboxed.errors import RegionsError, RunError
 from unboxed.inference.grounder import Grounder
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import DistillationConfig, RecipeConfig
 from unboxed.recipes.infoground import InfoGround
@@ -125,13 +126,20 @@ def default_recipe(named: bool, images: int, epochs: int | None = None, seed: in
     """The recipe and its options.
 
     Args:
-        named: whether the regions have class names. If so, CKD with the semantic prior; else InfoGround.
+        named: whether the regions have class names. If so, CKD with the semantic prior, which also knows synonyms of
+            class names; else InfoGround.
         images: the number of training images.
         epochs: None: chosen by the number of images.
         seed: of training.
     """
     options: RecipeConfig = (
-        CKD(prior="semantic", distillation=DistillationConfig(distillation=0.5), intra_caption=0.3, negatives="random")
+        CKD(
+            prior="semantic",
+            distillation=DistillationConfig(distillation=0.5),
+            intra_caption=0.3,
+            negatives="random",
+            semantic=PriorSettings(match=("map", "names", "parts", "synonyms", "wordnet", "vectors")),
+        )
         if named
         else InfoGround(negatives="random")
     )
