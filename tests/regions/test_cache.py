@@ -229,7 +229,7 @@ def test_processes_fill_one_cache_at_the_same_time(
     regions = CachedExtractor(SETTINGS).of_file(tiny_dataset.parent / "photos" / "0.png")
     keys = [f"{number:064x}" for number in range(8)]
     start = multiprocessing.get_context("fork").Process
-    killed = start(target=_fill, args=(tmp_path, regions, keys, True))
+    killed = start(target=_fill, args=(tmp_path, regions, keys, True), daemon=True)  # ends with the tests at the latest
     others = [start(target=_fill, args=(tmp_path, regions, keys, False)) for _ in range(2)]
     for process in (killed, *others):
         process.start()
