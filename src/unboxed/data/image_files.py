@@ -100,7 +100,7 @@ def skipped_lines(skipped: Mapping[str, str]) -> list[str]:
         else f"Skipped {len(names):,} images: {reason} ({some_of(names)})"
         for reason, names in by_reason.items()
     ]
-    return [line.replace("\n", "\\n") for line in lines]
+    return [one_line(line) for line in lines]
 
 
 def _without_name(reason: str, name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -192,7 +192,7 @@ class PhraseMatcher:
         wordnet = self.resources.wordnet
         if wordnet is None:
             return self._row([])
-        for noun in (" ".join(phrase.up_to_head[-2:]), phrase.head):
+        for noun in _nouns(phrase):
             if noun not in self._wordnet_rows:
                 affinities = [wordnet.affinity(noun, name) for name in self.names] if noun in wordnet else []
                 self._wordnet_rows[noun] = self._sharpened(np.array(affinities, np.float32))
@@ -211,7 +211,7 @@ class PhraseMatcher:
         return self._sharpened(cosine_N, self.settings.vector_threshold)
 
     def _by_synonym(self, phrase: PhraseWords) -> Array:
-        for noun in (" ".join(phrase.up_to_head[-2:]), phrase.head):
+        for noun in _nouns(phrase):
             if found := _by_synonym_key(self.names).get(synonym_key(noun)):
                 return self._row(found)
         return self._row([])
@@ -305,10 +305,9 @@ def classes_by_name(phrase: PhraseWords, class_names: Sequence[str]) -> tuple[in
 def _by_last_word(class_names: tuple[str, ...]) -> dict[str, list[tuple[frozenset[str], int]]]:
     """Key of the last word of a class name -> the keys of all its words, and the class."""
     found: dict[str, list[tuple[frozenset[str], int]]] = {}
-    for k, name in enumerate(class_names):
-        for variant in name.rpartition(":")[2].split(","):
-            if keys := _keys(word.text for word in words(variant)):
-                found.setdefault(keys[-1], []).append((frozenset(keys), k))
+    for k, variant in _variants(class_names):
+        if keys := _keys(word.text for word in words(variant)):
+            found.setdefault(keys[-1], []).append((frozenset(keys), k))
     return found
 
 
@@ -316,10 +315,20 @@ def _by_last_word(class_names: tuple[str, ...]) -> dict[str, list[tuple[frozense
 def _by_synonym_key(class_names: tuple[str, ...]) -> dict[str, list[int]]:
     """The `synonym_key` of a class name, or of one of its variants -> the classes."""
     found: dict[str, list[int]] = {}
-    for k, name in enumerate(class_names):
-        for variant in name.rpartition(":")[2].split(","):
-            found.setdefault(synonym_key(variant), []).append(k)
+    for k, variant in _variants(class_names):
+        found.setdefault(synonym_key(variant), []).append(k)
     return found
+
+
+def _variants(class_names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Each variant of each class name, without its source, with the index of the class."""
+    for k, name in enumerate(class_names):
+        yield from ((k, variant) for variant in name.rpartition(":")[2].split(","))
+
+
+def _nouns(phrase: PhraseWords) -> tuple[str, str]:
+    """The head noun with the word before it, such as "hot dog", and the head noun alone."""
+    return " ".join(phrase.up_to_head[-2:]), phrase.head
 
 
 def _keys(texts: Iterable[str]) -> tuple[str, ...]:
