@@ -143,7 +143,11 @@ def _unknown(grounder: Grounder, text: str) -> tuple[str, ...]:
     for the phrase.
     """
     found = grounder.unknown_words(text)
-    if head_noun(text) not in found or (grounder.prior is not None and grounder.prior.affinity(text).any()):
+    if (
+        not found
+        or head_noun(text) not in found
+        or (grounder.prior is not None and grounder.prior.affinity(text).any())
+    ):
         return ()
     return tuple(found)
 
