@@ -59,6 +59,7 @@ _OPTIONAL = {
     "onnxscript": ("onnxscript", "onnx", "`unboxed export`"),
     "supervision": ("supervision", "supervision", "`Grounding.to_supervision`"),
     "faiss": ("faiss-cpu", "search", "searching millions of images"),
+    "ray": ("ray", "ray", "regions found by several machines"),
     "lancedb": ("lancedb", "lance", "vectors of a search in a database"),
     "tensorboard": ("tensorboard", "tensorboard", "training curves in TensorBoard"),
     "wandb": ("wandb", "wandb", "training curves in Weights & Biases"),

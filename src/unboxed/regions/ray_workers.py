@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from unboxed.types import Example, Regions
 __all__ = ["RayWorkers", "chosen_workers"]
 
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
+_GPU_BATCH = 16  # images of a task on a GPU, which threads ask its networks about at the same time
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
 _SECONDS = 10  # in which the address of a cluster must accept a connection
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
@@ -111,11 +114,13 @@ class RayWorkers:
 
     def _streamed(self, ray: Any, rows: list[dict[str, Any]], worker: tuple[str, str, str]) -> Iterator[Outcome]:
         """The outcome of each row; `worker` are the arguments of a `_Worker`."""
-        gpus = {"num_gpus": 1} if worker[2].startswith("cuda") else {}
-        found = ray.data.from_items(rows, override_num_blocks=max(len(rows) // _BATCH, 1)).map_batches(
+        settings, folder, device = worker
+        on_gpu = device.startswith("cuda")
+        batch, gpus = (_GPU_BATCH, {"num_gpus": 1}) if on_gpu else (_BATCH, {})
+        found = ray.data.from_items(rows, override_num_blocks=max(len(rows) // batch, 1)).map_batches(
             _Worker,
-            fn_constructor_args=worker,
-            batch_size=_BATCH,
+            fn_constructor_args=(settings, folder, "cuda" if on_gpu else device),  # its only one, whatever the number
+            batch_size=batch,
             compute=ray.data.ActorPoolStrategy(size=self.count),
             num_cpus=1,
             **gpus,
@@ -187,11 +192,13 @@ class _Worker:
 
     def __init__(self, settings: str, folder: str, device: str) -> None:
         self._settings, self._device = settings_from_dict(json.loads(settings), Path(folder)), device
+        self._threads = ThreadPoolExecutor(_GPU_BATCH if device == "cuda" else 1)
         self._extractor: RegionExtractor | None = None
+        self._opening = threading.Lock()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         columns = (batch["path"].tolist(), batch["size"].tolist(), batch["known"].tolist())
-        return {"outcome": [self._encoded(*row) for row in zip(*columns, strict=True)]}
+        return {"outcome": list(self._threads.map(self._encoded, *columns))}
 
     def _encoded(self, path: str, size: str, known: str) -> bytes:
         """The outcome of an image as bytes: a line of JSON, and the numbers of its regions."""
@@ -200,8 +207,9 @@ class _Worker:
             key = image_key(Path(path), original)
             if key == known:
                 return b"{}\n"
-            if self._extractor is None:
-                self._extractor = RegionExtractor(self._settings, device=self._device)
+            with self._opening:
+                if self._extractor is None:
+                    self._extractor = RegionExtractor(self._settings, device=self._device)
             with opened_in_turn(Path(path)) as image:
                 return _to_bytes(key, self._extractor(image, original))
         except UnboxedError as error:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.base import BACKBONE, FeatureBlock, FeatureMap, RegionFeature
+from unboxed.regions.image_batches import ImageBatches
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, load_transformers
 from unboxed.regions.pooling import pool
@@ -133,6 +134,7 @@ class TransformersBackbone:
     def __init__(self, name: str, longest: int) -> None:
         model, self._processor = load_transformers("AutoModel", name)
         self._model, self._longest = getattr(model, "vision_model", model), longest
+        self._hidden = ImageBatches(self._run, self._model.device)
 
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
         """The last hidden state over the whole image.
@@ -140,15 +142,11 @@ class TransformersBackbone:
         Raises:
             RegionsError: the model has no such hidden state.
         """
-        import torch
-
         sized = self._sized(view)
         # The image has its final size already, and a centre crop would lose its borders.
         whole = {"do_center_crop": False} if hasattr(self._processor, "do_center_crop") else {}
         inputs = self._processor(images=Image.fromarray(sized.pixels), do_resize=False, return_tensors="pt", **whole)
-        with torch.inference_mode():
-            found = self._model(pixel_values=inputs["pixel_values"].to(self._model.device)).last_hidden_state
-        hidden = found[0].float().cpu().numpy()
+        (hidden,) = self._hidden({"pixel_values": inputs["pixel_values"]})
         if hidden.ndim == 2:
             rows, columns = self._patches(sized, len(hidden))
             hidden = hidden[len(hidden) - rows * columns :].T.reshape(-1, rows, columns)
@@ -158,6 +156,9 @@ class TransformersBackbone:
                 "tokens [n, V]. Choose a vision backbone."
             )
         return (FeatureMap(f"{BACKBONE}hidden", np.ascontiguousarray(hidden), sized.window),)
+
+    def _run(self, inputs: dict[str, Any], asked: Any) -> tuple[Any]:
+        return (self._model(**inputs).last_hidden_state,)
 
     def _sized(self, view: View) -> SizedImage:
         fixed = getattr(self._model.config, "image_size", None)

@@ -11,12 +11,14 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections, FeatureMap
+from unboxed.regions.image_batches import ImageBatches
 from unboxed.regions.image_view import SizedImage, View
 from unboxed.regions.networks import Network, class_list, load_transformers
 from unboxed.regions.sources.detector_layouts import EXPECTED, Given, Layout, Rows, corners, detr_scores, layouts_of
@@ -149,19 +151,20 @@ class TransformersDetector:
 
     def __init__(self, name: str) -> None:
         self._model, self._processor = load_transformers("AutoModelForObjectDetection", name)
+        self._found = ImageBatches(self._run, self._model.device)
         labels = self._model.config.id2label
         self.class_names = tuple(str(labels[k]) for k in sorted(labels))
 
     def detect(self, view: View) -> Detections:
         """All boxes in pixels of the image, before suppression."""
-        import torch
-
         whole = Image.fromarray(view.resized(*view.original_size).pixels)
-        with torch.inference_mode():
-            output = self._model(**self._processor(images=whole, return_tensors="pt").to(self._model.device))
-        boxes = corners(output.pred_boxes[0].float().cpu().numpy()) * np.array([*view.size] * 2, np.float32)
-        scores = detr_scores(output.logits[0].float().cpu().numpy(), len(self.class_names))
-        return Detections(boxes.astype(np.float32), scores)
+        box_Q4, logit_QK = self._found(dict(self._processor(images=whole, return_tensors="pt")))
+        boxes = corners(box_Q4) * np.array([*view.size] * 2, np.float32)
+        return Detections(boxes.astype(np.float32), detr_scores(logit_QK, len(self.class_names)))
+
+    def _run(self, inputs: dict[str, Any], asked: Any) -> tuple[Any, Any]:
+        output = self._model(**inputs)
+        return output.pred_boxes, output.logits
 
 
 def cached_detector() -> Path | None:

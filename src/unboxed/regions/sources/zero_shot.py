@@ -18,6 +18,7 @@ from PIL import Image
 
 from unboxed.errors import RegionsError
 from unboxed.regions.base import Detections
+from unboxed.regions.image_batches import ImageBatches
 from unboxed.regions.image_view import View
 from unboxed.regions.networks import load_transformers, photo_prompts
 from unboxed.regions.queries import GROUNDING_DINO, OTHER_ZERO_SHOT, OWL, model_type
@@ -44,6 +45,7 @@ class ZeroShotModel(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self._model, self._processor = load_transformers("AutoModelForZeroShotObjectDetection", name, "AutoProcessor")
+        self._found = ImageBatches(self._run, self._model.device)
         if getattr(self._processor, "tokenizer", None) is None:
             raise RegionsError(
                 f"{name} has no tokenizer, so it cannot be asked for texts; put tokenizer.json and "
@@ -54,9 +56,13 @@ class ZeroShotModel(ABC):
     def detect(self, view: View, queries: Sequence[str]) -> Detections:
         """All boxes in pixels of the image, before suppression, and their scores `[N, K]` in [0, 1] of K >= 1 texts."""
 
-    def _pixels(self, view: View) -> Any:
+    @abstractmethod
+    def _run(self, inputs: dict[str, Any], asked: Any) -> tuple[Any, Any]:
+        """Boxes `[n, N, 4]` and scores of n images, for `ImageBatches`."""
+
+    def _pixels(self, view: View) -> dict[str, Any]:
         whole = Image.fromarray(view.resized(*view.original_size).pixels)
-        return self._processor.image_processor(images=whole, return_tensors="pt").to(self._model.device)
+        return dict(self._processor.image_processor(images=whole, return_tensors="pt"))
 
 
 class Owl(ZeroShotModel):
@@ -70,21 +76,21 @@ class Owl(ZeroShotModel):
 
     def detect(self, view: View, queries: Sequence[str]) -> Detections:
         """One box for each patch of the image."""
-        import torch
-
-        with torch.inference_mode():
-            embedding_KD = self._embeddings(queries)
-            # `forward` of the model, but for the texts, which it would encode again for every image.
-            map_1hwD = self._model.image_embedder(pixel_values=self._pixels(view)["pixel_values"])[0]
-            patch_1ND = map_1hwD.flatten(1, 2)
-            logit_1NK = self._model.class_predictor(patch_1ND, embedding_KD[None])[0]
-            box_1N4 = self._model.box_predictor(patch_1ND, map_1hwD)
+        box_N4, score_NK = self._found({"pixel_values": self._pixels(view)["pixel_values"]}, tuple(queries))
         width, height = view.size
         if self._model.config.model_type == "owlv2":  # pads the image as it was to a square, below or on the right
             original = np.array(view.original_size, np.float32)
             width, height = (np.array(view.size) * original.max() / original).tolist()
-        boxes = corners(box_1N4[0].float().cpu().numpy()) * np.array([width, height] * 2, np.float32)
-        return Detections(boxes.astype(np.float32), logit_1NK[0].float().sigmoid().cpu().numpy())
+        boxes = corners(box_N4) * np.array([width, height] * 2, np.float32)
+        return Detections(boxes.astype(np.float32), score_NK)
+
+    def _run(self, inputs: dict[str, Any], asked: Sequence[str]) -> tuple[Any, Any]:
+        # `forward` of the model, but for the texts, which it would encode again for every image.
+        embedding_KD = self._embeddings(asked)
+        map_nhwD = self._model.image_embedder(pixel_values=inputs["pixel_values"])[0]
+        patch_nND = map_nhwD.flatten(1, 2)
+        logit_nNK = self._model.class_predictor(patch_nND, embedding_KD.expand(len(patch_nND), -1, -1))[0]
+        return self._model.box_predictor(patch_nND, map_nhwD), logit_nNK.float().sigmoid()
 
     def _embeddings(self, queries: Sequence[str]) -> Any:
         """`[K, D]` of “a photo of a …”, the prompt of the paper's evaluation."""
@@ -109,28 +115,26 @@ class GroundingDino(ZeroShotModel):
 
     def detect(self, view: View, queries: Sequence[str]) -> Detections:
         """The best 300 boxes of each prompt; the scores of texts of other prompts are 0."""
-        import torch
-
         pixels = self._pixels(view)
         boxes, scores = [], []
         for ids, spans in self._prompts(queries):
-            tokens = torch.tensor([ids], device=self._model.device)
-            with torch.inference_mode():
-                output = self._model(
-                    **pixels,
-                    input_ids=tokens,
-                    attention_mask=torch.ones_like(tokens),
-                    token_type_ids=torch.zeros_like(tokens),
-                )
-            probability_NT = output.logits[0].float().sigmoid().cpu().numpy()
+            box_N4, probability_NT = self._found(pixels, tuple(ids))
             score_NK = np.zeros((len(probability_NT), len(queries)), np.float32)
             for k, tokens_of in spans.items():
                 score_NK[:, k] = probability_NT[:, tokens_of].max(axis=1)
             best = np.argsort(-score_NK.max(axis=1), kind="stable")[:_KEPT]
-            boxes.append(output.pred_boxes[0].float().cpu().numpy()[best])
+            boxes.append(box_N4[best])
             scores.append(score_NK[best])
         found = corners(np.concatenate(boxes)) * np.array([*view.size] * 2, np.float32)
         return Detections(found.astype(np.float32), np.concatenate(scores))
+
+    def _run(self, inputs: dict[str, Any], asked: Sequence[int]) -> tuple[Any, Any]:
+        import torch
+
+        tokens = torch.tensor([asked] * len(inputs["pixel_values"]), device=self._model.device)
+        mask = torch.ones_like(tokens)
+        output = self._model(**inputs, input_ids=tokens, attention_mask=mask, token_type_ids=torch.zeros_like(tokens))
+        return output.pred_boxes, output.logits.float().sigmoid()
 
     def _prompts(self, queries: Sequence[str]) -> list[tuple[list[int], dict[int, slice]]]:
         """Token ids of each prompt, `[CLS] dog . red frisbee . [SEP]`, and the tokens of each text in it."""
