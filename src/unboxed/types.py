@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABELER",
+    "MAX_CAPTION",
     "Array",
     "Caption",
     "CaptionBatch",
@@ -51,6 +52,9 @@ Array = npt.NDArray[np.float32]
 
 Units = Literal["words", "content", "phrases"]
 """The queries of a caption: all its words, its nouns and adjectives, or its phrases."""
+
+MAX_CAPTION = 100_000
+"""Characters of a caption, at most; the phrases of a caption of this size take seconds."""
 
 
 def float32_array(values: npt.ArrayLike) -> Array:
@@ -191,13 +195,18 @@ class Caption:
     """One caption and its phrases in reading order.
 
     Raises:
-        CaptionError: the text has no word, or the span of a phrase does not match it.
+        CaptionError: the text has no word or too many characters, or the span of a phrase does not match it.
     """
 
     text: str
     phrases: tuple[Phrase, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.text) > MAX_CAPTION:
+            raise CaptionError(
+                f"A caption has {len(self.text):,} characters, the limit is {MAX_CAPTION:,}; shorten "
+                f"{self.text[:40]!r}…"
+            )
         if not any(character.isalnum() for character in self.text):
             raise CaptionError(f"The caption {self.text!r} has no words; give it at least one.")
         for phrase in self.phrases:

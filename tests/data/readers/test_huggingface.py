@@ -12,6 +12,7 @@ from PIL import Image
 
 from unboxed.data import load_dataset
 from unboxed.data.readers.parquet import column_names
+from unboxed.data.readers.tables import read_table
 from unboxed.errors import DatasetError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -124,6 +125,25 @@ def test_parquet_files_without_images_are_tables(tmp_path: Path) -> None:
     _write(tmp_path / "metadata", [{"image": {"bytes": None, "path": "/photos/1.jpg"}, "text": "a dog"}])
     with pytest.raises(DatasetError, match=r"holds the paths of its images, such as '/photos/1\.jpg', instead of"):
         load_dataset(file).split("train")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"caption": ["a dog", "a man " * 20_000]}, r"row 2: the caption .* has 120,000 characters, the limit is"),
+        ({"caption": ["a dog", "a man " * 2_000_000]}, r"row 2: 'caption' has 12,000,\d+ bytes, the limit is"),
+        ({"captions": [["a dog"], ["a man"] * 2_000_000]}, r"row 2: 'captions' has 18,000,\d+ bytes"),
+        ({"caption": [None] * 3_000_000}, "has 3,000,000 rows, more than so small a file can have"),
+    ],
+)
+def test_rows_that_would_fill_the_memory_are_refused(columns: dict[str, Any], message: str, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    count = len(next(iter(columns.values())))
+    table = pyarrow.table({"image": ["1.jpg"] * count, **columns})
+    parquet.write_table(table, tmp_path / "captions.parquet", compression="zstd")
+    with pytest.raises(DatasetError, match=message):
+        read_table(tmp_path / "captions.parquet")
 
 
 def test_a_path_in_a_downloaded_dataset_stays_in_its_folder(tmp_path: Path) -> None:

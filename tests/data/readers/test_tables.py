@@ -96,6 +96,10 @@ def test_any_caption_survives_both_kinds_of_table(tmp_path_factory: pytest.TempP
         ("image,caption\nb,...\n", r"Left out: 1 row without a caption \(.*captions\.csv:2\)"),
         ("image,caption,split\na,A man.,x\na,A dog.,y\n", r"captions\.csv:3: 'a' is in split 'y' here and in 'x'"),
         ("image,caption,split\na,A man.,x\nb,A dog.,\n", "'b' has no split, others have"),
+        (
+            "image,caption\na,A man.\nb," + "a man " * 20_000,
+            r"captions\.csv:3: .*120,000 characters, the limit is 100,000",
+        ),
     ],
 )
 def test_a_bad_csv_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:

@@ -20,7 +20,7 @@ from unboxed.data.readers.huggingface import cells_of_images, splits_of_paths, t
 from unboxed.data.readers.parquet import image_column
 from unboxed.data.readers.tables import hold_out
 from unboxed.data.readers.webdataset import tar_images
-from unboxed.errors import DatasetError
+from unboxed.errors import CaptionError, DatasetError
 from unboxed.types import Example
 
 __all__ = ["ArchiveReader", "names_archives"]
@@ -93,7 +93,10 @@ class ArchiveReader(Reader):
             if not texts:
                 bare.append(name)
             elif name not in self.folder.exclude:
-                found[name] = Example(name, path, tuple(map(bare_caption, texts)), *UNKNOWN_SIZE)
+                try:
+                    found[name] = Example(name, path, tuple(map(bare_caption, texts)), *UNKNOWN_SIZE)
+                except CaptionError as error:
+                    raise DatasetError(f"{file}: {image}: {error}") from None
                 file_of[name] = file
         if not found:
             raise DatasetError(

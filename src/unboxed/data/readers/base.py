@@ -14,7 +14,7 @@ import numpy as np
 
 from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage, find_images
 from unboxed.data.images import UNKNOWN_SIZE
-from unboxed.errors import DatasetError, plain_reason
+from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
@@ -164,8 +164,12 @@ def has_words(text: str) -> bool:
 
 
 def bare_caption(text: str) -> Caption:
-    """A caption with the noun phrases that the chunker finds in it."""
-    return Caption(text, noun_phrases(text))
+    """A caption with the noun phrases that the chunker finds in it.
+
+    Raises:
+        CaptionError: the text has no word, or is too long.
+    """
+    return replace(Caption(text), phrases=noun_phrases(text))
 
 
 def read_list(path: Path) -> list[str]:
@@ -216,7 +220,7 @@ def entry_of(path: Path, what: str, number: int) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, CaptionError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise DatasetError(f"{path}: {what} number {number} is malformed ({reason}); fetch the file again.") from None
 

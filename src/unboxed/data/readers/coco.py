@@ -71,8 +71,9 @@ class CocoReader(AnnotationReader):
         for number, entry in enumerate(images):
             with entry_of(path, "image", number):
                 image_id, files, size = listed_image(entry)
-            if found := texts.pop(image_id, None):
-                captions = tuple(category_phrases(bare_caption(text), boxes.get(image_id, {})) for text in found)
+                found = tuple(map(bare_caption, texts.pop(image_id, ())))
+            if found:
+                captions = tuple(category_phrases(caption, boxes.get(image_id, {})) for caption in found)
                 listed.append(AnnotatedImage(image_id, captions, files, size))
         if texts:
             raise DatasetError(f"{path} has captions of image {next(iter(texts))}, which is not among its `images`.")

@@ -11,6 +11,10 @@ from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["column_names", "columnar_rows", "image_column"]
 
+_MOST_ROWS, _MOST_BYTES = 64, 2**30  # of a batch
+_FEWEST_ROWS = 1_000_000  # that any file may have; one with more has at least a byte for each
+_LARGEST_IMAGE, _LARGEST_TEXT = 10**9, 10**7  # bytes of a cell
+
 
 def column_names(file: Path) -> list[str]:
     """The columns of a parquet or arrow file.
@@ -34,17 +38,49 @@ def columnar_rows(file: Path, columns: Collection[str]) -> Iterator[dict[str, An
     """The rows of a file, with some of its columns; a few rows are in memory at a time.
 
     Raises:
-        DatasetError: no `pyarrow`, or a damaged file.
+        DatasetError: no `pyarrow`, a damaged file, more rows than its bytes can have, or a row that is too large.
     """
     _, opened = _opened(file)
     names = list(dict.fromkeys(columns))
+    number = 0
     try:
-        for batch in opened.iter_batches(batch_size=64, columns=names) if file.suffix.lower() == ".parquet" else opened:
+        for batch in _batches(file, opened, names):
             batch.validate(full=True)  # lengths and offsets beyond the file would end the process
+            cells = [batch.column(name) for name in names]
             for i in range(batch.num_rows):
-                yield {name: batch.column(name)[i].as_py() for name in names}
-    except (OSError, ValueError) as error:  # as which pyarrow raises its errors
+                number += 1
+                _check_sizes(names, [column[i : i + 1] for column in cells], f"{file}, row {number}")
+                yield {name: column[i].as_py() for name, column in zip(names, cells, strict=True)}
+    except (OSError, ValueError, MemoryError) as error:  # as which pyarrow raises its errors
         raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.") from None
+
+
+def _batches(file: Path, opened: Any, names: list[str]) -> Iterator[Any]:
+    """The record batches of a file; a row of a packed file may have as many bytes as all rows of its group."""
+    if file.suffix.lower() != ".parquet":
+        yield from opened
+        return
+    metadata = opened.metadata
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    packed = sum(max(group.column(i).total_compressed_size, 0) for group in groups for i in range(group.num_columns))
+    if metadata.num_rows > _FEWEST_ROWS + min(packed, packed if is_url(file) else file.stat().st_size):
+        raise DatasetError(
+            f"{file} has {metadata.num_rows:,} rows, more than so small a file can have with images and captions; "
+            "fetch it again, or write the captions as CSV."
+        )
+    for number, group in enumerate(groups):
+        rows = min(max(_MOST_BYTES // max(group.total_byte_size, 1), 1), _MOST_ROWS)
+        yield from opened.iter_batches(batch_size=rows, row_groups=[number], columns=names)
+
+
+def _check_sizes(names: list[str], cells: list[Any], where: str) -> None:
+    """Raise an error for a row that is too large, before it becomes Python objects."""
+    for name, cell in zip(names, cells, strict=True):
+        kind = str(cell.type)
+        if kind.startswith("dictionary"):  # whose size is that of the values of all rows
+            cell = cell.dictionary_decode()
+        if cell.nbytes > (limit := _LARGEST_IMAGE if "binary" in kind else _LARGEST_TEXT):
+            raise DatasetError(f"{where}: {name!r} has {cell.nbytes:,} bytes, the limit is {limit:,}; leave it out.")
 
 
 def _opened(file: Path) -> tuple[Any, Any]:

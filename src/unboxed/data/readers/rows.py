@@ -14,6 +14,7 @@ from typing import Any
 
 from unboxed.data.readers.base import has_words
 from unboxed.errors import DatasetError
+from unboxed.types import MAX_CAPTION
 
 __all__ = [
     "CAPTION_COLUMNS",
@@ -190,6 +191,11 @@ def texts_in(value: Any, where: str, *, exact: bool = False, depth: int = 0) -> 
         return []
     if not isinstance(value, str):
         raise DatasetError(f"{where}: the caption is {brief(value)}; expected text in quotes.")
+    if len(value) > MAX_CAPTION:
+        raise DatasetError(
+            f"{where}: the caption {value[:_BRIEF]!r}… has {len(value):,} characters, the limit is {MAX_CAPTION:,}; "
+            "shorten it."
+        )
     text = value if exact else _ENTITY.sub(lambda entity: html.unescape(entity[0]), value).strip()
     return [text] if has_words(text) and text.strip().lower() not in _NO_TEXT else []
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unboxed.data.image_search import ImageFolder
-from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, has_words
+from unboxed.data.readers.base import AnnotatedImage, AnnotationReader, Key, bare_caption, entry_of, has_words
 from unboxed.errors import DatasetError, plain_reason
 from unboxed.runtime.digests import ARCHIVE_ERRORS
 
@@ -133,14 +133,15 @@ class ScanReader(AnnotationReader):
 
     def __init__(self, folder: ImageFolder, annotations: Path) -> None:
         super().__init__(folder)
-        self._scan = ScanFolder(annotations)
+        self._directory, self._scan = annotations, ScanFolder(annotations)
         self._splits = self._scan.stems
 
     def images_of(self, split: str) -> list[AnnotatedImage]:
         """The images of a split with their captions; lines without a word are left out."""
         images = []
-        for image in self._scan.images(split):
-            captions = tuple(bare_caption(line.strip()) for line in image.lines if has_words(line))
+        for number, image in enumerate(self._scan.images(split)):
+            with entry_of(self._directory, f"image of {split!r}", number):
+                captions = tuple(bare_caption(line.strip()) for line in image.lines if has_words(line))
             if captions:
                 images.append(AnnotatedImage(image.image_id, captions))
         return images

@@ -17,7 +17,7 @@ from unboxed.errors import DatasetError, plain_reason
 __all__ = ["is_webdataset", "tar_images", "tar_rows"]
 
 _TEXTS = (".txt", ".caption", ".captions")
-_LARGEST = 200_000_000  # bytes of a member
+_LARGEST, _LARGEST_TEXT = 200_000_000, 10_000_000  # bytes of a member
 _LOOKED_AT = 50  # members
 
 
@@ -81,7 +81,7 @@ def _samples(archive: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
         if name != key and _is_complete(waiting.get(key, {})):
             yield waiting.pop(key)
         key = name
-        if suffix in (*SUFFIXES, *_TEXTS, ".json"):
+        if suffix in SUFFIXES or (suffix in (*_TEXTS, ".json") and member.size <= _LARGEST_TEXT):
             waiting.setdefault(name, {})[suffix] = member
     yield from waiting.values()
 
