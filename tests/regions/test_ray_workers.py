@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,23 +175,57 @@ def test_an_address_needs_the_engine(
 
     idle = SimpleNamespace(is_initialized=lambda: False, init=init, exceptions=SimpleNamespace(RayError=KeyError))
     monkeypatch.setattr(ray_workers, "_ray", lambda: idle)
-    command = ["regions", str(tiny_dataset), "--out", str(tmp_path / "store"), "--grid", "2", "--ray-address", "head"]
-    for more, message in (([], "add --engine ray"), (["--engine", "ray"], "Ray does not answer at head: nothing is")):
+    command = ["regions", str(tiny_dataset), "--out", str(tmp_path / "store"), "--grid", "2", "--ray-address", "auto"]
+    for more, message in (([], "add --engine ray"), (["--engine", "ray"], "Ray does not answer at auto: nothing is")):
         with pytest.raises(SystemExit) as ended:
             main([*command, *more])
         assert ended.value.code == 2 and message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
-def test_an_address_where_nothing_listens_is_an_error_at_once(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "Connection refused"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "another program listens there"),
+        (b"", "another program listens there"),
+        (b"\0\0\x12\x04\0\0\0\0\0", ""),
+    ],
+)
+def test_an_address_where_no_ray_answers_is_an_error_at_once(
+    answer: bytes | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(100).startswith(b"PRI * HTTP/2.0")
+            connection.sendall(answer or b"")
+
     monkeypatch.setattr(ray_workers, "_ray", lambda: None)
-    idle = SimpleNamespace(is_initialized=lambda: False)
-    with socket.socket() as taken:  # bound, and not listening
-        taken.bind(("127.0.0.1", 0))
-        address = form.format(taken.getsockname()[1])
-        message = f"Ray does not answer at {address}: Connection refused. Check --ray-address"
-        with pytest.raises(EngineError, match=re.escape(message)), RayWorkers(1, address)._joined(idle):
-            pass
+    with socket.socket() as server, ThreadPoolExecutor() as threads:
+        server.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if answer is not None:  # else bound, and not listening
+            server.listen()
+            threads.submit(serve)
+        message = f"Ray does not answer at {address}: {reason}. Check --ray-address"
+        with pytest.raises(EngineError, match=re.escape(message)) if reason else nullcontext():
+            RayWorkers(1, address)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://head:10001", "which Ray Data does not support; start the command on a machine of the cluster"),
+        ("head", "'head' is no address of a Ray cluster; expected auto or HOST:PORT"),
+        ("head:first", "expected auto or HOST:PORT"),
+    ],
+)
+def test_what_is_no_address_of_a_cluster_is_refused(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_workers, "_ray", lambda: None)
+    with pytest.raises(EngineError, match=message):
+        RayWorkers(1, address)
 
 
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class ExtractionOptions:
     engine: Literal["local", "ray"] = "local"
     """What finds them: threads of this process, or the workers of Ray (the extra `ray`)."""
     ray_address: str | None = None
-    """Of a running Ray cluster, such as `auto` or `ray://head:10001`; by default a local Ray is started."""
+    """Of a running Ray cluster, `auto` or HOST:PORT; by default a local Ray is started."""
     strict: bool = False
     """Stop at the first image that cannot be read instead of skipping it."""
     part: str | None = None

@@ -140,7 +140,7 @@ class LabelOptions:
         regions: store with regions of the images; by default they are extracted with the settings of the run.
         workers: threads that extract regions, or workers of Ray; by default one for each core.
         engine: threads of this process (`local`), or workers of Ray find the regions (the extra `ray`).
-        ray_address: of a running Ray cluster, such as `auto` or `ray://head:10001`; by default a local Ray is started.
+        ray_address: of a running Ray cluster, `auto` or HOST:PORT; by default a local Ray is started.
         strict: stop at the first image that cannot be read instead of skipping it.
         image_files: the images of a yolo folder are relative links, or copies: take copies to move or upload the folder
             without the images.

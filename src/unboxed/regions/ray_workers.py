@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -36,7 +37,8 @@ __all__ = ["RayWorkers", "chosen_workers"]
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
 _GPU_BATCH = 16  # images of a task on a GPU, which threads ask its networks about at the same time
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
-_SECONDS = 10  # in which the address of a cluster must accept a connection
+_SECONDS = 10  # in which the address of a cluster must answer
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # and no settings; it begins gRPC
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
@@ -48,7 +50,7 @@ class RayWorkers:
 
     Attributes:
         count: of workers; each takes one core, and one GPU where the device is CUDA.
-        address: of a running cluster, such as `auto` or `ray://head:10001`; None: a local Ray is started, and stopped
+        address: of a running cluster, `auto` or `host:port`; None: a local Ray is started, and stopped
             at the end. A Ray that the program has joined already is used as it is.
     """
 
@@ -56,7 +58,9 @@ class RayWorkers:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        _ray()  # without Ray, an error before a store is made
+        _ray()  # without Ray, and without an answer, an error before a store is made
+        if self.address is not None:
+            _require_listener(self.address)
 
     def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
         """What `extract` makes of each image, in order.
@@ -133,8 +137,6 @@ class RayWorkers:
         """A block in which this process belongs to a Ray, whose data keeps its order."""
         started = not ray.is_initialized()
         if started:
-            if self.address is not None:
-                _require_listener(self.address)
             objects = max(_FEWEST_OBJECTS, min(_MOST_OBJECTS, prefetch_bytes()))
             local = {"num_cpus": self.count, "include_dashboard": False, "object_store_memory": objects}
             options = local if self.address is None else {}
@@ -170,21 +172,32 @@ def chosen_workers(engine: str, count: int | None, address: str | None) -> RayWo
 
 
 def _require_listener(address: str) -> None:
-    """Raise an `EngineError` unless something accepts connections there; Ray itself waits for minutes.
+    """Raise an `EngineError` unless a gRPC server, as Ray's are, answers there; Ray itself waits for minutes.
 
     Args:
-        address: `host:port` or `ray://host:port`; others, such as `auto`, are left to Ray.
+        address: `host:port`; `auto` is left to Ray, and so are all with TLS.
     """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdecimal():
+    if address.startswith("ray://"):
+        raise EngineError(
+            f"{address} is the address of a Ray client, which Ray Data does not support; start the command on a "
+            "machine of the cluster, with --ray-address auto."
+        )
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdecimal()):
+        raise EngineError(f"{address!r} is no address of a Ray cluster; expected auto or HOST:PORT.")
+    if address == "auto" or os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS) as connection:
+            connection.sendall(_HTTP2)
+            answer = connection.recv(9, socket.MSG_WAITALL)
+        reason = "" if answer[3:4] == b"\x04" else "another program listens there"  # the type of the frame: settings
     except (OSError, OverflowError) as error:
+        reason = plain_reason(error)
+    if reason:
         raise EngineError(
-            f"Ray does not answer at {address}: {plain_reason(error)}. Check --ray-address, or leave it out for a "
-            "local Ray."
-        ) from error
+            f"Ray does not answer at {address}: {reason}. Check --ray-address, or leave it out for a local Ray."
+        )
 
 
 class _Worker:
