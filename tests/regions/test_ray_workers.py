@@ -228,6 +228,27 @@ def test_what_is_no_address_of_a_cluster_is_refused(
         RayWorkers(1, address)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ActorDiedError", "Ray failed: workers ended 11 times at the same images"),
+        ("Full", "Ray failed: it is full. Rep"),
+    ],
+)
+def test_a_ray_that_fails_is_an_engine_error(
+    name: str, message: str, examples: list[Example], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def streamed(*_: Any) -> Iterator[Any]:
+        raise type(name, (Exception,), {})("a traceback\nit is full.")
+        yield
+
+    monkeypatch.setattr(ray_workers, "_ray", lambda: None)
+    monkeypatch.setattr(RayWorkers, "_joined", lambda *_: nullcontext())
+    monkeypatch.setattr(RayWorkers, "_streamed", streamed)
+    with pytest.raises(EngineError, match=message):
+        extract(examples, SETTINGS, tmp_path / "store", workers=RayWorkers(2), progress=False)
+
+
 def test_without_ray_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(EngineError, match=r"pip install 'unboxed\[ray\]'"):

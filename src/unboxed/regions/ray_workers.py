@@ -34,6 +34,7 @@ from unboxed.types import Example, Regions
 
 __all__ = ["RayWorkers", "chosen_workers"]
 
+_RETRIES = 10  # of a task whose worker ended: an image that ends every worker would be repeated for ever
 _BATCH = 4  # images of a task: few, so that little is repeated after a worker was killed
 _GPU_BATCH = 16  # images of a task on a GPU, which threads ask its networks about at the same time
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
@@ -127,6 +128,7 @@ class RayWorkers:
             batch_size=batch,
             compute=ray.data.ActorPoolStrategy(size=self.count),
             num_cpus=1,
+            max_task_retries=_RETRIES,
             **gpus,
         )
         for row in found.iter_rows():
@@ -270,4 +272,6 @@ def _ray() -> Any:
 
 def _last_line(error: BaseException) -> str:
     """The last line of a message, which names the cause where Ray shows a whole traceback."""
+    if type(error).__name__ in ("ActorDiedError", "ActorUnavailableError"):
+        return f"workers ended {_RETRIES + 1} times at the same images; one may crash a library, or memory is too small"
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")
