@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from unboxed.errors import ImageError
-from unboxed.export.groundings_file import GroundingsFile, content_key, run_key
+from unboxed.export import groundings_file
+from unboxed.export.groundings_file import GroundingsFile, run_key
 from unboxed.inference.results import Grounding
+from unboxed.regions.cache import image_key
 from unboxed.types import Caption, Example, Phrase
 
 Ground = Callable[..., Grounding]
@@ -101,6 +103,9 @@ def test_a_file_of_something_else_is_replaced(example: Example, tmp_path: Path) 
 
 
 def test_the_key_of_an_image_changes_with_its_content_its_captions_and_its_phrases(example: Example) -> None:
+    def content_key(example: Example) -> str:
+        return groundings_file.content_key(example, image_key(example.path, example.original_size))
+
     keys = [content_key(example)]
     keys.append(content_key(replace(example, captions=(Caption("A dog.", ()),))))
     keys.append(content_key(replace(example, captions=(CAPTION, CAPTION))))

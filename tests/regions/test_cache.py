@@ -17,10 +17,12 @@ from PIL import Image
 
 import unboxed
 from unboxed.cli import main
+from unboxed.errors import ImageError
 from unboxed.regions.cache import CACHE_VARIABLE, SIZE_VARIABLE, RegionCache, cache_folder, image_key
 from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.regions.extraction import RegionExtractor, extract
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
 from unboxed.types import Example, Regions
 
 SETTINGS = RegionSettings(segments=True, grid=2)
@@ -128,6 +130,33 @@ def test_another_run_or_a_changed_image_is_looked_at_again(
     shutil.copy(tiny_dataset.parent / "photos" / "1.png", photo)
     CachedExtractor(SETTINGS).of_file(photo)
     assert len(looks) == 3 and len(RegionCache.contents(cache)) == 2
+
+
+def test_regions_are_of_the_bytes_that_their_key_is_of(
+    cache: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that is replaced while it is looked at does not become the regions of the former one."""
+    photos = tiny_dataset.parent / "photos"
+    first, second = (CachedExtractor(SETTINGS).of_file(photos / f"{number}.png") for number in range(2))
+    RegionCache.clear(cache)
+    photo = tmp_path / "0.png"
+    shutil.copy(photos / "0.png", photo)
+    key = image_key(photo, None)
+
+    def replaced(content: bytes, original_size: tuple[int, int] | None) -> str:
+        shutil.copy(photos / "1.png", photo)
+        return image_key(content, original_size)
+
+    monkeypatch.setattr("unboxed.regions.cached_extractor.image_key", replaced)
+    monkeypatch.setattr("unboxed.regions.extraction.image_key", replaced)
+    assert _equal(CachedExtractor(SETTINGS).of_file(photo), first)
+    assert _equal(CachedExtractor(SETTINGS).of_file(photo), second)
+    shutil.copy(photos / "0.png", photo)
+    extract([Example("0", photo, (), 1, 1)], SETTINGS, tmp_path / "store", progress=False)
+    assert RegionStore.open(tmp_path / "store").image_key("0") == key
+    assert np.array_equal(RegionStore.open(tmp_path / "store")["0"].boxes, first.boxes)
+    with pytest.raises(ImageError, match=r"0\.png was replaced meanwhile; run the command again"):
+        CachedExtractor(SETTINGS).of_file(photo, key=key)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other image", "empty"])

@@ -86,13 +86,13 @@ def test_a_finished_part_is_not_computed_again_and_an_interrupted_one_goes_on(
     part = Part(2, 2)
     own = [example for example in examples if example.image_id in part]
     opened = extraction.opened_in_turn
-    seen: list[Path] = []
+    seen: list[str] = []
 
-    def fails_at_the_fourth(path: Path) -> object:
-        seen.append(path)
+    def fails_at_the_fourth(content: bytes, name: str) -> object:
+        seen.append(name)
         if len(seen) == 4:
             raise KeyboardInterrupt
-        return opened(path)
+        return opened(content, name)
 
     monkeypatch.setattr(extraction, "opened_in_turn", fails_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):

@@ -24,6 +24,7 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import EngineError, ExportError
 from unboxed.export.options import LabelOptions
 from unboxed.regions import ray_workers
+from unboxed.regions.cache import image_key
 from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.regions.extraction import extract
 from unboxed.regions.ray_workers import RayWorkers
@@ -149,7 +150,7 @@ def test_labels_through_workers_without_ray(
     ) -> Iterator[tuple[str, Regions]]:
         asked.append(len(examples))
         extractor = CachedExtractor(settings, device=device)
-        yield from (("key", extractor.of_file(example.path)) for example in examples)
+        yield from ((image_key(example.path, None), extractor.of_file(example.path)) for example in examples)
 
     asked: list[int] = []
     monkeypatch.setattr(ray_workers, "_ray", lambda: None)

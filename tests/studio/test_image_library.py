@@ -54,7 +54,7 @@ def test_names_that_are_no_text_and_links_that_lead_nowhere_do_not_break_the_lis
         pytest.skip("the file system takes names in Unicode only")
     library = ImageLibrary(Limits(), tmp_path)
     assert [image.name for image in library.listed] == ["a.png", "b?.png"]
-    assert library.open(library.listed[1]).size == (96, 64)
+    assert library.read(library.listed[1])[1].size == (96, 64)
 
 
 def test_the_images_of_a_table_are_listed_without_the_path_that_they_share(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_the_images_of_a_table_are_listed_without_the_path_that_they_share(tmp_p
     table.write_text("image,caption\n" + "".join(f"{path},a square\n" for path in paths))
     library = ImageLibrary(Limits(), table)
     assert [image.name for image in library.listed] == ["blue/1.png", "red/1.png"]
-    assert {library.open(image).size for image in library.listed} == {(96, 64)}
+    assert {library.read(image)[1].size for image in library.listed} == {(96, 64)}
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_errors_name_the_image_without_its_path(tmp_path: Path) -> None:
     library = ImageLibrary(Limits(megapixels=0.001))
     image = library.add(_save(tmp_path / "a.png"), "a.png")
     with pytest.raises(ImageError, match=r"^a.png has 96 x 64 = 6,144 pixels, the limit is 1,000"):
-        library.open(image)
+        library.read(image)

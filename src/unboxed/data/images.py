@@ -34,11 +34,14 @@ __all__ = [
     "is_possible_size",
     "open_image",
     "opened_in_turn",
+    "read_image",
     "require_file",
     "without_suffix",
 ]
 
 _LARGEST_SIDE = 1_000_000  # pixels
+
+_LARGEST_FILE = 2_000_000_000  # bytes
 
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
@@ -120,20 +123,37 @@ def open_image(
 
 
 @contextmanager
-def opened_in_turn(source: str | Path | bytes | Image.Image | npt.NDArray[Any]) -> Iterator[Image.Image]:
-    """The result of `open_image` in a block; of a file, it waits while other threads have many pixels.
+def opened_in_turn(content: bytes, name: str) -> Iterator[Image.Image]:
+    """The result of `open_image` in a block, which waits while other threads have many pixels.
 
-    The files in such blocks take at most an eighth of the memory budget (`runtime.memory`) together, or are one image.
+    The images in such blocks take at most an eighth of the memory budget (`runtime.memory`) together, or are one image.
+
+    Args:
+        content: the bytes of a file.
+        name: of the image, for messages.
 
     Raises:
         ImageError: as `open_image`.
     """
-    if not isinstance(source, str | Path):
-        yield open_image(source)
-        return
-    width, height = image_size(source)
+    with _open_header(BytesIO(content), name, len(content), MAX_PIXELS) as image:
+        width, height = image.size
     with _PIXELS.taken(width * height * _BYTES_PER_PIXEL):
-        yield open_image(source)
+        yield open_image(content, name=name)
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of an image file, or of what is at an address.
+
+    Raises:
+        ImageError: it cannot be read, or has more than 2 GB.
+    """
+    if is_address(path):
+        return read_address(path)
+    with _named_errors(path):
+        require_file(path)
+        if (size := path.stat().st_size) > _LARGEST_FILE:
+            raise ImageError(f"{path} has {size:,} bytes, the limit is {_LARGEST_FILE:,}; store a smaller copy of it.")
+        return path.read_bytes()
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -165,9 +185,16 @@ def _open_file(path: Path, max_pixels: int) -> Image.Image:
     if is_address(path):
         content = read_address(path)
         return _open_header(BytesIO(content), f"{path}", len(content), max_pixels)
-    try:
+    with _named_errors(path):
         require_file(path)
         return _open_header(path, f"{path}", path.stat().st_size, max_pixels)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Errors of the system in the block become an `ImageError` about the file."""
+    try:
+        yield
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist; check the path of the image.") from None
     except IsADirectoryError:

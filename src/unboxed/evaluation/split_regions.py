@@ -13,6 +13,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import extract, image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.locks import file_lock, waiting
 from unboxed.runtime.progress import Show
 from unboxed.training.splits import training_and_validation, with_short_captions
@@ -67,6 +68,7 @@ def _store_for(grounder: Grounder, run: Path, split: Split, options: EvaluationO
                 f"{'; '.join(store.settings.differences(settings))}. Leave out --regions, and regions are extracted "
                 "with the settings of the run."
             )
+        show_replaced_images(store, split.examples, show)
         return store
     trained_on = grounder.config.facts.get("store")  # a converted run may have none
     if trained_on is not None and Path(str(trained_on)).is_dir():

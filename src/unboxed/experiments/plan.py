@@ -18,6 +18,7 @@ from unboxed.recipes import RecipeConfig
 from unboxed.regions.extraction import extract
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.progress import Show
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
@@ -109,7 +110,9 @@ def prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callab
     )
     if not settings.regions:
         _extract(prepared, RegionSettings.default_for(dataset), prepared.store, show)
-    RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
+    store = RegionStore.open(prepared.store)  # raises for an unreadable store before anything is trained
+    if settings.regions:
+        show_replaced_images(store, prepared.examples, show)
     return prepared
 
 

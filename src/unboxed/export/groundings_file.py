@@ -12,7 +12,6 @@ import numpy as np
 
 from unboxed.errors import UnboxedError
 from unboxed.inference.results import GroundedPhrase, Grounding
-from unboxed.regions.extraction import image_key
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.digests import is_changed, with_digest
 from unboxed.runtime.parts import PartRecord
@@ -87,14 +86,14 @@ class GroundingsFile:
         return [_from_json(entry) for entry in entries]
 
 
-def content_key(example: Example) -> str:
+def content_key(example: Example, image: str) -> str:
     """A hash of an image's content and of its captions with their phrases.
 
-    Raises:
-        ImageError: the image cannot be read.
+    Args:
+        example: the captions.
+        image: the key of the image's content, as `image_key` gives it.
     """
     captions = [[caption.text, [[p.start, p.end] for p in caption.phrases]] for caption in example.captions]
-    image = image_key(example.path, example.original_size)
     return hashlib.sha256(json.dumps([image, captions]).encode()).hexdigest()
 
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from unboxed.errors import UnboxedError
+from unboxed.errors import ImageError, UnboxedError
 from unboxed.export.groundings_file import GroundingsFile, content_key
 from unboxed.export.options import LabelOptions
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.regions.extraction import image_key
 from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
+from unboxed.regions.stored_images import regions_of_image
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.progress import Show, track
@@ -77,11 +79,13 @@ class Labeller:
             yield from ordered_map(self._known_or_regions, examples, workers)
             return
         known = [self._known(example) for example in examples]
-        missing = [example for example, (_, found) in zip(examples, known, strict=True) if found is None]
+        missing = [example for example, (*_, found) in zip(examples, known, strict=True) if found is None]
         outcomes = self._ray.found(self._grounder.config.regions, Path.cwd(), missing, current_device().name)
         with closing(outcomes):
-            for key, found in known:
-                outcome = next(outcomes) if found is None else (key, found)
+            for image, key, found in known:
+                outcome = next(outcomes) if found is None else (image, found)
+                if isinstance(outcome, tuple) and outcome[0] != image:
+                    outcome = ImageError("It was replaced meanwhile; run the command again.")
                 if isinstance(outcome, tuple):
                     yield key, outcome[1]
                 elif self._options.strict and outcome is not None:
@@ -89,36 +93,37 @@ class Labeller:
                 else:
                     yield "", str(outcome)
 
-    def _known(self, example: Example) -> tuple[str, Sequence[Grounding] | str | None]:
-        """The key of an image, and its groundings from the file, None for a new one, or why it has no key.
+    def _known(self, example: Example) -> tuple[str, str, Sequence[Grounding] | str | None]:
+        """The key of an image, that with its captions, and its groundings from the file.
 
-        Called by several threads.
+        Instead of groundings, None for a new image, or why it has no key. Called by several threads.
         """
         try:
-            key = content_key(example)
+            image = image_key(example.path, example.original_size)
         except UnboxedError as error:
             if self._options.strict:
                 raise
-            return "", str(error)
-        return key, self._file.get(key)
+            return "", "", str(error)
+        key = content_key(example, image)
+        return image, key, self._file.get(key)
 
     def _known_or_regions(self, example: Example) -> tuple[str, Sequence[Grounding] | Regions | str]:
         """`_known`, with the regions of a new image, or why there are none. Called by several threads."""
-        key, known = self._known(example)
+        image, key, known = self._known(example)
         if known is not None:
             return key, known
         try:
-            return key, self._regions(example)
+            return key, self._regions(example, image)
         except UnboxedError as error:
             if self._options.strict:
                 raise
             return "", str(error)
 
 
-def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Example], Regions]:
-    """A function that gives the regions of an image, from a store or by the run's extractor; thread-safe."""
+def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Example, str], Regions]:
+    """A function of an image and its key that gives its regions, from a store or found now; thread-safe."""
     if regions is None:
         extractor = grounder.extractor
-        return lambda example: extractor.of_file(example.path, example.original_size)
+        return lambda example, key: extractor.of_file(example.path, example.original_size, key=key)
     store = RegionStore.open(regions)
-    return lambda example: store[example.image_id]
+    return lambda example, key: regions_of_image(store, example.image_id, key)

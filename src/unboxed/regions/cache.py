@@ -26,9 +26,8 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from unboxed import __version__
-from unboxed.data.image_addresses import is_address, read_address
-from unboxed.data.images import require_file
-from unboxed.errors import ImageError, UnboxedError
+from unboxed.data.images import read_image
+from unboxed.errors import UnboxedError
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.atomic import is_temporary, write_json
 from unboxed.runtime.devices import running_on
@@ -57,23 +56,18 @@ def cache_folder() -> Path | None:
     return user_cache_path("unboxed", appauthor=False)
 
 
-def image_key(path: Path, original_size: tuple[int, int] | None) -> str:
+def image_key(image: Path | bytes, original_size: tuple[int, int] | None) -> str:
     """Identifies the content of an image: the sha256 of its file, and its original size where that differs.
+
+    Args:
+        image: the file, or its bytes.
+        original_size: (width, height) before the image was stored, where its shape was another.
 
     Raises:
         ImageError: the file cannot be read.
     """
-    digest = hashlib.sha256(read_address(path)).hexdigest() if is_address(path) else _file_digest(path)
-    return digest + (":{}x{}".format(*original_size) if original_size else "")
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        require_file(path)
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}); check the path of the image.") from error
+    content = image if isinstance(image, bytes) else read_image(image)
+    return hashlib.sha256(content).hexdigest() + (":{}x{}".format(*original_size) if original_size else "")
 
 
 class CachedSettings(NamedTuple):

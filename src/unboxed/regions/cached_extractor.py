@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from unboxed.data.images import opened_in_turn
+from unboxed.data.images import opened_in_turn, read_image
+from unboxed.errors import ImageError
 from unboxed.regions.cache import RegionCache, image_key
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.settings import RegionSettings
@@ -48,24 +49,33 @@ class CachedExtractor:
         return self.extractor(image, original_size)
 
     def of_file(
-        self, path: Path, original_size: tuple[int, int] | None = None, *, image: Image.Image | None = None
+        self,
+        path: Path,
+        original_size: tuple[int, int] | None = None,
+        *,
+        key: str | None = None,
+        read: tuple[bytes, Image.Image] | None = None,
     ) -> Regions:
         """The regions of an image file, from the cache or found now.
 
         Args:
             path: of the image.
             original_size: as for `RegionExtractor`.
-            image: what is in the file, if it is decoded already.
+            key: of the image that is expected, as `image_key` gives it; None: whatever is in the file.
+            read: the bytes of the file and the image in them, if they are read already.
 
         Raises:
-            ImageError: the file cannot be read as an image.
+            ImageError: the file cannot be read as an image, or is another one than expected.
             RegionsError: no source proposes a box, or a model cannot be used.
         """
-        key = "" if self.cache is None else image_key(path, original_size)
-        found = None if self.cache is None else self.cache.get(key)
+        content = read_image(path) if read is None else read[0]  # once: the key and the regions are of the same bytes
+        found_key = "" if self.cache is None and key is None else image_key(content, original_size)
+        if key not in (None, found_key):
+            raise ImageError(f"{path} was replaced meanwhile; run the command again.")
+        found = None if self.cache is None else self.cache.get(found_key)
         if found is None:
-            with opened_in_turn(path) if image is None else nullcontext(image) as opened:
-                found = self(opened, original_size)
+            with opened_in_turn(content, f"{path}") if read is None else nullcontext(read[1]) as image:
+                found = self(image, original_size)
             if self.cache is not None:
-                self.cache.put(key, found)
+                self.cache.put(found_key, found)
         return found

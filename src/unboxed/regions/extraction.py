@@ -16,7 +16,7 @@ from PIL import Image
 
 from unboxed import boxes as box_arithmetic
 from unboxed.data.image_files import skipped_lines
-from unboxed.data.images import opened_in_turn
+from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import ImageError, RegionsError, StoreError, UnboxedError
 from unboxed.regions import features, sources
 from unboxed.regions.base import Detected, FeatureBlock, Proposals, distinct_class_names
@@ -327,7 +327,8 @@ class _Worker:
     def __call__(self, example: Example) -> Outcome:
         """(image key, regions) of an image; None when the store has it; or the error that it causes."""
         try:
-            key = image_key(example.path, example.original_size)
+            content = read_image(example.path)  # once: the key and the regions are of the same bytes
+            key = image_key(content, example.original_size)
             if self._store.image_key(example.image_id) == key:
                 return None
             if key in self._stored:  # the same image under another id
@@ -341,7 +342,7 @@ class _Worker:
         if known is not None:
             return key, known
         try:
-            with opened_in_turn(example.path) as image:
+            with opened_in_turn(content, f"{example.path}") as image:
                 found = extractor(image, example.original_size)
             if self._cache is not None:
                 self._cache.put(key, found)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from unboxed.data.image_addresses import is_url
-from unboxed.data.images import opened_in_turn
+from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
 from unboxed.regions.settings import RegionSettings, settings_from_dict
@@ -219,13 +219,14 @@ class _Worker:
         """The outcome of an image as bytes: a line of JSON, and the numbers of its regions."""
         try:
             original = tuple(json.loads(size)) if size else None
-            key = image_key(Path(path), original)
+            content = read_image(Path(path))  # once: the key and the regions are of the same bytes
+            key = image_key(content, original)
             if key == known:
                 return b"{}\n"
             with self._opening:
                 if self._extractor is None:
                     self._extractor = RegionExtractor(self._settings, device=self._device)
-            with opened_in_turn(Path(path)) as image:
+            with opened_in_turn(content, path) as image:
                 return _to_bytes(key, self._extractor(image, original))
         except UnboxedError as error:
             return json.dumps({"error": str(error)}).encode() + b"\n"

@@ -244,6 +244,10 @@ class RegionStore:
         """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None
 
+    def written(self, image_id: str) -> float:
+        """The time when the regions of an image were written; raises `StoreError` for one that is not in the store."""
+        return self._entry(image_id)[0].path.stat().st_mtime
+
     def by_key(self) -> dict[str, tuple[Shard, ShardEntry]]:
         """Image key -> what `read` needs, also after another image has taken the place of that id."""
         return {place[1].image_key: place for _, place in self._index.items()}

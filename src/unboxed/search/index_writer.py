@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from unboxed.errors import ImageError, SearchError, UnboxedError
+from unboxed.errors import SearchError, UnboxedError
 from unboxed.inference.grounder import Grounder
 from unboxed.recipes.embeddings import CaptionEmbeddings
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
+from unboxed.regions.stored_images import regions_of_image
 from unboxed.runtime.progress import Show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.candidates import LowRankScores, fitted_rows
@@ -141,13 +142,8 @@ class IndexWriter:
 
     def _regions(self, key: str, image: ListedImage) -> Regions:
         if self._store is None:
-            return self._grounder.extractor.of_file(image.path, image.original_size)
-        if self._store.image_key(image.image_id) != key and not (self._imported and image.image_id in self._store):
-            raise ImageError(
-                f"{self._store.path} has no regions of this image as it is now; run `unboxed regions` on it, or "
-                "leave out --regions."
-            )
-        return self._store[image.image_id]
+            return self._grounder.extractor.of_file(image.path, image.original_size, key=key)
+        return regions_of_image(self._store, image.image_id, key)
 
     def score_anchors(self, images: Sequence[StoredImage]) -> torch.Tensor:
         """Exact scores `[N, A]` of images for the anchor captions."""

@@ -85,9 +85,9 @@ class GroundingCache:
         entry = self.library.get(image_id)
         if entry is None:
             raise UnknownImageError
-        image = self.library.open(entry)
-        regions = self.extractor.of_file(entry.path, entry.shape, image=image)
-        return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or image.size))
+        read = self.library.read(entry)
+        regions = self.extractor.of_file(entry.path, entry.shape, read=read)
+        return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or read[1].size))
 
     def put(self, image: ExtractedImage) -> ExtractedImage:
         """Cache the regions of an image and return it."""

@@ -78,8 +78,8 @@ class ImageLibrary:
         """The image of an id; None for an id that no image has."""
         return self._images.get(image_id)
 
-    def open(self, image: LibraryImage) -> Image.Image:
-        """Decode an image to upright RGB.
+    def read(self, image: LibraryImage) -> tuple[bytes, Image.Image]:
+        """The bytes of an image, and what is in them as upright RGB.
 
         Raises:
             ImageError: it cannot be read. The message has its name, not its path.
@@ -88,7 +88,7 @@ class ImageLibrary:
             content = image.path.read_bytes()
         except OSError:
             raise ImageError(f"The image {image.name} is no longer there; choose another one.") from None
-        return open_image(content, max_pixels=self._limits.pixels, name=image.name)
+        return content, open_image(content, max_pixels=self._limits.pixels, name=image.name)
 
     def picture(self, image: LibraryImage, size: str) -> bytes:
         """The image as a JPEG of one of `PICTURE_SIZES`, without its metadata.
@@ -98,7 +98,7 @@ class ImageLibrary:
         """
         content = self._thumbnails.get(image.image_id) if size == "thumbnail" else None
         if content is None:
-            content = encode_jpeg(self.open(image), PICTURE_SIZES[size])
+            content = encode_jpeg(self.read(image)[1], PICTURE_SIZES[size])
             if size == "thumbnail":
                 self._thumbnails.put(image.image_id, content)
         return content

@@ -24,6 +24,7 @@ from unboxed.regions.extraction import extract
 from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.progress import Show, counted
@@ -234,10 +235,10 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
         show(split.describe())
         if settings.strict:
             split.require_readable()
-    store = _given_store(settings, sources)
-    examples = [*training.examples, *validation.examples]
+    store, examples = _given_store(settings, sources), [*training.examples, *validation.examples]
     require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
     training, validation = with_short_captions(training, show), with_short_captions(validation, show)
+    show_replaced_images(store, examples, show)
     if store is None:
         store = _extracted(options, dataset, examples, training.examples, settings, sources, show)
     require_usable_store(options, store, examples)
