@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.importers.hdf5 import numbers_of
 from unboxed.types import float32_array
 
 __all__ = ["InfoGroundHDF5"]
@@ -74,8 +75,8 @@ def _image(image_id: str, files: dict[str, Any], subset: Path) -> PrecomputedIma
         try:
             if name not in files or image_id not in files[name]:
                 return None
-            return np.asarray(files[name][image_id][()])
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            return numbers_of(files[name], image_id)
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
             raise RegionsError(
                 f"{subset / name}.hdf5: {image_id} cannot be read ({plain_reason(error)}); fetch it again."
             ) from None

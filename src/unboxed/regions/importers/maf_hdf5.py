@@ -20,11 +20,13 @@ import numpy as np
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError, RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
+from unboxed.regions.importers.hdf5 import numbers_of
 from unboxed.types import float32_array
 
 __all__ = ["MAFFeatures"]
 
 _FEATURES, _NUMBERS, _DETECTIONS = "_features_compress.hdf5", "_imgid2idx.pkl", "_detection_dict.json"
+_DAMAGED = (OSError, LookupError, TypeError, ValueError, OverflowError, RuntimeError, ArithmeticError, MemoryError)
 
 
 class MAFFeatures(FeatureImporter):
@@ -58,13 +60,14 @@ class MAFFeatures(FeatureImporter):
             path = self._folder / f"{split}{_FEATURES}"
             try:
                 with self._open(path, "r") as arrays:
-                    features = arrays["features" if "features" in arrays else "image_features"]
-                    rows = arrays["pos_bboxes" if "pos_bboxes" in arrays else "pos_boxes"]
+                    features = "features" if "features" in arrays else "image_features"
+                    rows = "pos_bboxes" if "pos_bboxes" in arrays else "pos_boxes"
                     for image_id, number in self._read_numbers(split).items():
                         if join_id(str(image_id)) in wanted:
-                            first, end = (int(row) for row in rows[number])
-                            yield self._image(split, str(image_id), np.asarray(features[first:end]), number_of)
-            except (OSError, LookupError, TypeError, ValueError, OverflowError, RuntimeError, ArithmeticError) as error:
+                            first, end = (int(row) for row in numbers_of(arrays, rows, number))
+                            found = numbers_of(arrays, features, slice(first, end))
+                            yield self._image(split, str(image_id), found, number_of)
+            except _DAMAGED as error:
                 raise RegionsError(f"{path} cannot be read ({plain_reason(error)}); fetch it again.") from None
 
     def _image(
