@@ -144,6 +144,11 @@ def _check(grounder: Grounder, out: Path) -> None:
             f"The text encoder of this run is {config.options.text}; only runs with `--text gru`, the default, can be "
             "exported."
         )
+    if config.options.crop_encoder is not None:
+        raise ExportError(
+            f"The prior of this run reads phrases with a text encoder of transformers, {config.options.crop_encoder}, "
+            "which has no ONNX form here; train with --prior semantic to export."
+        )
     if config.options.text_encoder.phrase_reads == "phrase":
         raise ExportError(
             "The text encoder of this run reads each phrase alone, which has no ONNX form; train with `--phrase-reads "

@@ -70,8 +70,10 @@ class Batcher:
 
     def encode(self, captions: Sequence[Caption]) -> list[EncodedCaption]:
         """The captions as word ids of the run's vocabulary, with the prior's rows of their phrases."""
-        affinity = None if self.prior is None else self.prior.affinity
-        return [encode_caption(caption, self.vocabulary, affinity) for caption in captions]
+        if self.prior is None:
+            return [encode_caption(caption, self.vocabulary) for caption in captions]
+        self.prior.prepare(phrase.text for caption in captions for phrase in caption.phrases)
+        return [encode_caption(caption, self.vocabulary, self.prior.affinity) for caption in captions]
 
     def captions(
         self,
@@ -128,8 +130,11 @@ class Batcher:
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The semantic prior's rows `[R, E]` of R regions. Needs a model with a prior."""
         assert self.prior is not None
+        crops_RD = None
+        if self.config.options.crop_encoder is not None:
+            crops_RD = regions.features[:, self.config.crop_columns]
         return self.prior.class_scores(
-            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
+            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height, crops_RD
         )
 
     def check(self, regions: Regions) -> None:

@@ -26,6 +26,7 @@ from unboxed.runtime.confinement import is_inside, outside_links
 from unboxed.runtime.digests import check_digest, report_change, with_digest
 from unboxed.runtime.json_values import from_json, texts_of
 from unboxed.runtime.urls import refuse_url
+from unboxed.types import LABELER
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
@@ -119,6 +120,11 @@ class RunConfig:
     def block_columns(self) -> npt.NDArray[np.bool_]:
         """`[V]`: which columns hold the blocks of the regions and their shares; none where the model reads boxes."""
         return self._columns_of(name == BLOCKS and self.options.reads_positions for name, _ in self.feature_blocks)
+
+    @cached_property
+    def crop_columns(self) -> npt.NDArray[np.bool_]:
+        """`[V]`: which columns of the regions' features hold the labeler's embeddings of crops."""
+        return self._columns_of(name == LABELER for name, _ in self.feature_blocks)
 
     def _columns_of(self, taken: Iterable[bool]) -> npt.NDArray[np.bool_]:
         return np.repeat(np.array(list(taken), dtype=bool), [width for _, width in self.feature_blocks])

@@ -59,7 +59,7 @@ def read_run(run: Path) -> RunParts:
         )
     model = config.untrained(vocabulary, run)
     load_weights(weights, model)
-    prior = SemanticPrior.load(run / "prior") if config.options.needs_prior else None
+    prior = SemanticPrior.load(run / "prior", config.regions.labeler) if config.options.needs_prior else None
     return RunParts(config, model, vocabulary, prior)
 
 

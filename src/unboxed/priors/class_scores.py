@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from unboxed.boxes import area, intersection, iou
 from unboxed.priors import noun_sets
+from unboxed.priors.crop_evidence import CropEvidence
 from unboxed.priors.matching import PARTS, WORN, person_classes
 from unboxed.priors.scoring import SPATIAL_WORDS, box_places
 from unboxed.priors.settings import PriorSettings
@@ -38,6 +39,7 @@ class ClassScorer:
         class_names: the K classes, such as `dog` or, of a further source, `segmenter:dog`.
         parts: S parts of persons that are sources of regions.
         wordnet: merge classes whose names are synonyms in it; None: those with equal names.
+        crops: an image-text encoder, whose embeddings of crops replace the classes of the labeler.
 
     Attributes:
         names: the N distinct class names of detectors and segmenters, without sources.
@@ -50,9 +52,11 @@ class ClassScorer:
         class_names: Sequence[str],
         parts: tuple[str, ...] = PARTS,
         wordnet: WordNet | None = None,
+        crops: CropEvidence | None = None,
     ) -> None:
         self.settings = settings
         self.parts = parts
+        self._crops = crops
         self._labels_K = np.array([name.startswith(f"{LABELER}:") for name in class_names], dtype=bool)
         self.label_names = tuple(name.partition(":")[2] for name in class_names if name.startswith(f"{LABELER}:"))
         kept, target_K = _merged(class_names, wordnet)
@@ -64,11 +68,18 @@ class ClassScorer:
 
     @property
     def width(self) -> int:
-        """E, the number of columns: N classes, S parts, L labels, one for unions, six places."""
-        return len(self.names) + len(self.parts) + len(self.label_names) + 1 + len(SPATIAL_WORDS)
+        """E, the number of columns: N classes, S parts, L labels or D of embeddings, one for unions, six places."""
+        labels = len(self.label_names) if self._crops is None else self._crops.width
+        return len(self.names) + len(self.parts) + labels + 1 + len(SPATIAL_WORDS)
 
     def __call__(
-        self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
+        self,
+        boxes: Array,
+        class_probs: npt.NDArray[np.floating],
+        sources: Sequence[str],
+        width: int,
+        height: int,
+        crops_RD: npt.NDArray[np.floating] | None = None,
     ) -> Array:
         """The class scores `[R, E]` in [0, 1] of R regions, see `SemanticPrior.class_scores`."""
         settings = self.settings
@@ -89,6 +100,9 @@ class ClassScorer:
         places_R6 = box_places(boxes, group_R, released=settings.places == "released")
         parts_RS = self._parts(boxes, probability_RN, sources)
         label_RL = np.asarray(class_probs, np.float32)[:, self._labels_K]
+        if self._crops is not None:
+            assert crops_RD is not None
+            label_RL = self._crops.regions(crops_RD)
         return np.concatenate([class_score_RN, parts_RS, label_RL, union_R1, places_R6], axis=1).astype(np.float32)
 
     def of_image(self, class_probs: npt.NDArray[np.floating]) -> Array:

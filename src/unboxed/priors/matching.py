@@ -15,6 +15,7 @@ import numpy.typing as npt
 from unboxed.errors import ModelError, errors_of, plain_reason
 from unboxed.priors import noun_sets
 from unboxed.priors.cooccurrence import Cooccurrence
+from unboxed.priors.crop_evidence import CropEvidence
 from unboxed.priors.settings import Match, PriorSettings
 from unboxed.regions.sources.body_parts import PersonParts
 from unboxed.regions.sources.geometry import PERSON_CLASSES
@@ -68,12 +69,14 @@ class MatchingResources:
         wordnet: kinds of nouns.
         class_map: phrase -> class name.
         cooccurrence: the classes that co-occur with each noun in the training data.
+        crops: an image-text encoder that compares phrases with the crops of regions.
     """
 
     vectors: WordVectors | None = None
     wordnet: WordNet | None = None
     class_map: dict[str, str] | None = None
     cooccurrence: Cooccurrence | None = None
+    crops: CropEvidence | None = None
 
 
 def person_classes(names: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -153,15 +156,18 @@ class PhraseMatcher:
         return found
 
     def labels(self, phrase: PhraseWords) -> Array:
-        """`[L]` affinities of the labeler's classes, by name; they sum to a weight, or are 0.
-
-        The weight is smaller for what the detectors have a class for: they see where it is, and know persons better.
-        """
+        """`[L]` affinities of the labeler's classes, by name; they sum to `label_weight`, or are 0."""
         row = np.zeros(len(self.label_names), dtype=np.float32)
         if found := classes_by_name(phrase, self.label_names):
-            known = self._by_name(phrase).any()
-            row[list(found)] = (self.settings.label_beside if known else self.settings.label_weight) / len(found)
+            row[list(found)] = self.label_weight(phrase) / len(found)
         return row
+
+    def label_weight(self, phrase: PhraseWords) -> float:
+        """The weight of what crops show beside classes.
+
+        It is smaller for what the detectors have a class for: they see where it is, and know persons better.
+        """
+        return self.settings.label_beside if self._by_name(phrase).any() else self.settings.label_weight
 
     @staticmethod
     def is_plural(phrase: PhraseWords) -> bool:

@@ -32,7 +32,8 @@ _SPELLED = {"centre": "center", "leftmost": "left", "rightmost": "right"}
 def scores(affinity_PE: Any, class_score_RE: Any) -> Any:
     """How well every region fits every phrase, `[…, P, R]` in [0, 1]; 0 for phrases that match no class.
 
-    Plain cosines (`PriorSettings.affinities`) lie in [-1, 1], and excluded regions have `ELSEWHERE`.
+    Plain cosines (`PriorSettings.affinities`) and embeddings of crops give values in [-1, 1], and excluded regions have
+    `ELSEWHERE`.
 
     Args:
         affinity_PE: `[…, P, E]`, rows of `SemanticPrior.affinity`; NumPy or torch, as `class_score_RE`.

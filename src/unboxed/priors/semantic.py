@@ -8,10 +8,11 @@ E columns:
     classes    how well it fits the detector's class             the probability of the class
     parts      is it worn on, or part of, head, torso, legs, …   is it a person's head, torso, legs, …
     labels     how well it fits the labeler's class              what the labeler gives the crop
+     or crops  its embedding by an image-text encoder            the embedding of the crop (`priors.crop_evidence`)
     union      does it want a box around several things          is it one
     places     does it contain left, right, …                    is it left, right, … among others of its class
 
-A phrase that matches no class has a row of zeros, and scores 0 everywhere.
+A phrase that matches no class has a row of zeros, and scores 0 everywhere; none does with embeddings.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy.typing as npt
 from unboxed.errors import ModelError, errors_of, plain_reason
 from unboxed.priors.class_scores import ClassScorer
 from unboxed.priors.cooccurrence import Cooccurrence
+from unboxed.priors.crop_evidence import CropEvidence
 from unboxed.priors.matching import ALL_PARTS, PARTS, WORN, MatchingResources, PhraseMatcher, load_class_map
 from unboxed.priors.scoring import REQUIRED, phrase_places, text_places
 from unboxed.priors.settings import PriorSettings
@@ -44,7 +46,7 @@ __all__ = ["SemanticPrior"]
 
 _FORMAT, _VERSION = "unboxed-prior", 1
 _VECTORS, _WORDNET, _CLASS_MAP = "word_vectors.npz", "wordnet.tsv.gz", "class_map.json"
-_COOCCURRENCE = "cooccurrence.npz"
+_COOCCURRENCE, _CROPS = "cooccurrence.npz", "crops.npz"
 
 
 class SemanticPrior:
@@ -67,7 +69,8 @@ class SemanticPrior:
         self.settings = settings
         self.class_names = tuple(class_names)
         wordnet = resources.wordnet if settings.classes == "wordnet" else None
-        self._scorer = ClassScorer(settings, self.class_names, parts, wordnet)
+        self._scorer = ClassScorer(settings, self.class_names, parts, wordnet, resources.crops)
+        self._crops = resources.crops
         self._matcher = PhraseMatcher(settings, self._scorer.names, resources, parts, self._scorer.label_names)
         self.parts = parts
         self._affinities: dict[str, Array] = {}
@@ -81,6 +84,7 @@ class SemanticPrior:
         captions: Iterable[str] = (),
         images: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]] = (),
         finer_parts: bool = False,
+        crops: CropEvidence | None = None,
     ) -> SemanticPrior:
         """The prior of a detector.
 
@@ -92,12 +96,13 @@ class SemanticPrior:
                 for the co-occurrence of nouns and classes.
             finer_parts: a segmenter of parts found the parts of persons, so that hands, feet, … are regions too, and
                 clothing is sought in the regions that overlap a part.
+            crops: compares phrases with the crops of regions.
 
         Raises:
             ModelError: a file that is missing or damaged, a class map with a class that the detector does not have, or
                 nothing to match with.
         """
-        resources = _resources(settings, captions)
+        resources = replace(_resources(settings, captions), crops=crops)
         parts = (*ALL_PARTS, *WORN) if finer_parts else PARTS
         prior = cls(settings, class_names, resources, parts)
         if settings.cooccurrence > 0:
@@ -121,18 +126,26 @@ class SemanticPrior:
 
     def affinity(self, phrase: str) -> Array:
         """The affinities of a phrase, `[E]`; zeros when it matches no class."""
-        if phrase not in self._affinities:
-            self._affinities[phrase] = self._affinity(phrase)
+        self.prepare([phrase])
         return self._affinities[phrase]
 
-    def _affinity(self, phrase: str) -> Array:
+    def prepare(self, phrases: Iterable[str]) -> None:
+        """Compute the affinities of many phrases, which an image-text encoder does faster together."""
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._affinities]
+        texts: Sequence[Array | None] = [None] * len(new)
+        if self._crops is not None and new:
+            texts = list(self._crops.phrases(new))
+        for phrase, text_D in zip(new, texts, strict=True):
+            self._affinities[phrase] = self._affinity(phrase, text_D)
+
+    def _affinity(self, phrase: str, text_D: Array | None) -> Array:
         parsed = phrase_words(phrase)
         row = np.zeros(self.width, dtype=np.float32)
         classes = self._matcher(parsed)
         settings = self.settings
         shares = settings.affinities == "shares"
         row[: len(classes)] = classes / max(1.0, float(classes.sum())) if shares else classes
-        labels = self._matcher.labels(parsed)
+        labels = self._matcher.labels(parsed) if text_D is None else self._matcher.label_weight(parsed) * text_D
         union = len(classes) + len(labels)
         row[len(classes) : union] = labels
         if row.any() or settings.places == "released":
@@ -145,17 +158,24 @@ class SemanticPrior:
         return row
 
     def class_scores(
-        self, boxes: Array, class_probs: npt.NDArray[np.floating], sources: Sequence[str], width: int, height: int
+        self,
+        boxes: Array,
+        class_probs: npt.NDArray[np.floating],
+        sources: Sequence[str],
+        width: int,
+        height: int,
+        crops_RD: npt.NDArray[np.floating] | None = None,
     ) -> Array:
-        """The class scores `[R, E]` in [0, 1] of the R regions of an image.
+        """The class scores `[R, E]` of the R regions of an image, in [0, 1] except for columns of embeddings.
 
         Args:
             boxes: `[R, 4]` pixels.
             class_probs: `[R, K]` of the detector's classes.
             sources: R names of what proposed the regions.
             width, height: of the image in pixels.
+            crops_RD: with an image-text encoder, its embeddings of the regions' crops.
         """
-        return self._scorer(boxes, class_probs, sources, width, height)
+        return self._scorer(boxes, class_probs, sources, width, height, crops_RD)
 
     def save(self, folder: Path) -> None:
         """Write the prior to `folder`, with all files that the affinities of new phrases need."""
@@ -173,6 +193,8 @@ class SemanticPrior:
             settings = replace(settings, class_map=Path(_CLASS_MAP))
         if resources.cooccurrence is not None:
             resources.cooccurrence.save(folder / _COOCCURRENCE)
+        if resources.crops is not None:
+            resources.crops.save(folder / _CROPS)
         content = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -180,6 +202,7 @@ class SemanticPrior:
             "class_names": list(self.class_names),
             "parts": list(self.parts),
             "cooccurrence": resources.cooccurrence is not None,
+            **({} if resources.crops is None else {"crops": True}),
         }
         write_json(folder / "prior.json", with_digest(content))
         for name in (_CLASS_MAP, Path(_VECTORS).with_suffix(".vocab.txt").name):
@@ -187,8 +210,12 @@ class SemanticPrior:
                 record_digest(folder, folder / name)
 
     @classmethod
-    def load(cls, folder: Path) -> SemanticPrior:
+    def load(cls, folder: Path, labeler: Path | None = None) -> SemanticPrior:
         """The prior that `save` wrote.
+
+        Args:
+            folder: where.
+            labeler: of the run's regions, the encoder of a prior that compares phrases with crops.
 
         Raises:
             ModelError: no prior there, a damaged one, or one of a newer version.
@@ -210,12 +237,18 @@ class SemanticPrior:
             listed = path.with_suffix(".vocab.txt")
             require_unchanged(path, listed, error=ModelError, fix="restore it, or train the run anew")
         settings = replace(settings, **paths)
+        if content["crops"] and labeler is None:
+            raise ModelError(
+                f"The prior in {folder} compares phrases with crops by the labeler of its run, and the regions of this "
+                "run have none; restore its config.json, or train the run anew."
+            )
         vectors = paths.get("word_vectors")
         resources = MatchingResources(
             vectors=None if vectors is None else WordVectors.open(vectors, unit=settings.unit_vectors),
             wordnet=WordNet.open(paths["wordnet"]) if "wordnet" in paths else None,
             class_map=load_class_map(paths["class_map"]) if "class_map" in paths else None,
             cooccurrence=Cooccurrence.load(folder / _COOCCURRENCE) if content["cooccurrence"] else None,
+            crops=CropEvidence.load(folder / _CROPS, labeler) if content["crops"] and labeler else None,
         )
         return cls(settings, content["class_names"], resources, content["parts"])
 
@@ -253,6 +286,7 @@ def _read(folder: Path) -> dict[str, Any]:
         if not all(isinstance(name, str) for name in read["class_names"]):
             raise TypeError("a class name is not text")
         read["parts"] = tuple(content.get("parts", PARTS))
+        read["crops"] = content.get("crops", False)
         if not set(read["parts"]) <= {*ALL_PARTS, *WORN}:
             raise ValueError(f"unknown parts {read['parts']}")
     except OSError as error:

@@ -122,7 +122,8 @@ class RecipeConfig:
             None: not rounded.
         negative_weight: weight of this contrast.
         prior: `semantic` multiplies the learned attention with the semantic prior (class names compared with phrases),
-            to the power `prior_weight` of the ranking; `none` does not.
+            to the power `prior_weight` of the ranking; `none` does not. `clip:MODEL` is the semantic prior which also
+            compares phrases with crops by the embeddings of CLIP or SigLIP, a folder or hub name (docs/priors.md).
         semantic: the settings of the semantic prior.
         distillation: the settings of the distillation of the prior into the model.
         intra_caption: weight of the contrast between the phrases of one caption: the regions that a phrase attends to
@@ -167,7 +168,7 @@ class RecipeConfig:
     negative_nouns: Literal["sampled", "fixed"] = "sampled"
     negative_digits: int | None = None
     negative_weight: float = 1.0
-    prior: Literal["none", "semantic"] = "none"
+    prior: str = "none"
     semantic: PriorSettings = field(default_factory=PriorSettings)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
     intra_caption: float = 0.0
@@ -190,6 +191,11 @@ class RecipeConfig:
         _check_numbers(self)
         reading = self.text_encoder
         _check_numbers(reading)
+        if self.prior not in ("none", "semantic") and self.crop_encoder in (None, ""):
+            raise RunError(
+                f"--prior is {self.prior!r}; it is none, semantic, or clip: and the folder or hub name of CLIP or "
+                "SigLIP, such as clip:openai/clip-vit-base-patch32."
+            )
         if self.text != "gru" and replace(reading, phrase_pooling="mean") != TextConfig():
             raise RunError(
                 f"{self.text} is a pretrained encoder with its own words and cells; leave out the options of the "
@@ -273,6 +279,11 @@ class RecipeConfig:
     def reads_prior(self) -> bool:
         """Whether the trained model uses the semantic prior."""
         return self.prior != "none"
+
+    @property
+    def crop_encoder(self) -> str | None:
+        """The folder or hub name of the image-text encoder by which the prior compares phrases with crops."""
+        return self.prior.removeprefix("clip:") if self.prior.startswith("clip:") else None
 
     @property
     def reads_positions(self) -> bool:

@@ -108,7 +108,17 @@ _RULES = (
     ),
     _Rule(("lambda_lse",), lambda o: o.get("aggregation") == "lse", "without --aggregation lse", MatchingConfig),
     _Rule(("negative",), lambda o: o["contrast"] == "difference", "without --contrast difference", SPRM),
-    _Rule(("prior",), lambda o: False, "in sprm, which always uses the prior, with the weight 1 - --omega", SPRM),
+    _Rule(
+        ("prior",),
+        lambda o: o["prior"].startswith("clip:"),
+        "in sprm, which always uses the prior, with the weight 1 - --omega",
+        SPRM,
+    ),
+    _Rule(
+        ("prior",),
+        lambda o: not o["prior"].startswith("clip:") or o["label_weight"] + o["label_beside"] > 0,
+        "with --label-weight 0 and --label-beside 0",
+    ),
     _Rule(
         ("omega", "contrast", "negative", "negatives", "distillation", "intra_caption"),
         lambda o: not o["untrained"],

@@ -304,11 +304,20 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
         ) from error
 
 
-def photo_prompts(model: Any, processor: Any, texts: Sequence[str]) -> Any:
-    """The tokens of “a photo of a …” for each text, on the device of an image-text model of transformers."""
+def photo_prompts(
+    model: Any, processor: Any, texts: Sequence[str], article: str = "a ", padding: str = "max_length"
+) -> Any:
+    """The tokens of “a photo of a …” for each text, on the device of an image-text model of transformers.
+
+    Args:
+        model, processor: as `load_transformers` gives them.
+        texts: what the photo is of.
+        article: before each text.
+        padding: of the tokens; SigLIP was trained with `max_length`, and for CLIP `longest` is the same and faster.
+    """
     return processor.tokenizer(
-        [f"a photo of a {text}" for text in texts],
-        padding="max_length",  # SigLIP was trained with it, and for CLIP it changes nothing
+        [f"a photo of {article}{text}" for text in texts],
+        padding=padding,
         truncation=True,
         max_length=model.config.text_config.max_position_embeddings,
         return_tensors="pt",

@@ -18,6 +18,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.text.pretrained import require_short, require_transformer
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
+from unboxed.training.priors import require_crops, with_crop_encoder
 from unboxed.types import LABELER, Example
 
 __all__ = [
@@ -66,8 +67,11 @@ def require_effect(
     start = _started_from(recipe, options, preset, settings.data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):
-        found = sources if settings.regions is None else RegionStore.open(settings.regions)
-        require_read(reads, found or options.region_settings(load_dataset(settings.data))[0])
+        if settings.regions is not None:
+            require_read(reads, RegionStore.open(settings.regions))
+            return
+        found = sources or options.region_settings(load_dataset(settings.data))[0]
+        require_read(reads, with_crop_encoder(options, found))
 
 
 def _started_from(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig | None:
@@ -176,6 +180,7 @@ def require_usable_store(options: RecipeConfig, store: RegionStore, examples: Se
         examples: the images that are trained and validated on.
     """
     require_class_names(options, bool(store.class_names))
+    require_crops(options, store)
     known = not isinstance(store.settings, ImportedRegions) or store.settings.boxes
     if options.reads_positions and not known and BLOCKS not in dict(store.feature_blocks):
         raise RegionsError(

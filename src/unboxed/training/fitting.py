@@ -45,6 +45,7 @@ from unboxed.training.launch import processes, require_same_data, run_lock
 from unboxed.training.log import require_logger
 from unboxed.training.loop import train
 from unboxed.training.options import FitSettings, StepOptions
+from unboxed.training.priors import fitted_prior, with_crop_encoder
 from unboxed.training.resuming import (
     continue_finished,
     needs_more_epochs,
@@ -167,7 +168,7 @@ def _prepared(
     config = _run_config(recipe, options, settings, data)
     options.require_inputs(config.region_width)
     config.facts.update({} if preset is None else {"preset": preset})
-    prior = _prior(options, data, show)
+    prior = fitted_prior(config, data.store, data.training.examples, show)
     batcher = Batcher(config, data.vocabulary, prior)
     corrected = None
     if corrections is not None:
@@ -274,6 +275,7 @@ def _extracted(
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
+    sources = with_crop_encoder(options, sources)
     require_class_names(options, sources.names_classes)
     sources = with_queries(sources, training)
     summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
@@ -298,27 +300,6 @@ def _run_config(recipe: str, options: RecipeConfig, settings: FitSettings, data:
             "precision": settings.precision,
             "finished": False,
         },
-    )
-
-
-def _prior(options: RecipeConfig, data: _Data, show: Show) -> SemanticPrior | None:
-    """The semantic prior of the regions' classes, for recipes that need one."""
-    if not options.needs_prior:
-        return None
-    show("Preparing the semantic prior")
-    examples = [example for example in data.training.examples if example.image_id in data.store]
-    return SemanticPrior.build(
-        options.semantic,
-        data.store.class_names,
-        captions=(caption.text for example in examples for caption in example.captions),
-        images=(
-            (
-                [phrase.text for caption in example.captions for phrase in caption.phrases],
-                data.store.arrays(example.image_id).class_probs,
-            )
-            for example in examples
-        ),
-        finer_parts=data.store.settings.part_segmenter is not None,
     )
 
 
