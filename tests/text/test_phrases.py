@@ -63,6 +63,12 @@ def _bracketed(caption: str) -> str:
         "[Two dogs] meeting near [a brick building], [a man] is rock climbing, [they] are all running",
         "[One] [a keyboard], [fireworks] light up [a shop front], [a sandwich] cut in half",
         "[A boy] shows [each other] [outdoors] how to clean [a fence] painted yellow",
+        "[A man] in [red] playing [guitar] by [a river or lake], [men] in [white] play [soccer]",
+        "[A bucket] over [his or her head], [two or three fingers], [only one hand], [trees] all around [a man]",
+        "[The right side] shows [a U.S. army truck] and [an “OK” sign] with [a gray, block wall]",
+        "[A child's coloring book] about [the 1960s], [an odd looking vehicle], [a horse drawn carriage]",
+        "[A female] looks on as [he] slips at [the London 2012 games] in [a fast moving swing]",
+        "[The boy] watching [a man] ride past, [the blond one], [a us flag], [Salt & pepper shaker]",
     ],
 )
 def test_typical_captions(expected: str) -> None:
@@ -106,7 +112,7 @@ def test_phrases_of_real_captions_agree_with_flickr30k_entities(shared_data: Pat
     images = {image_id: StoredImage(Path(image_id), 1, 1) for image_id in ids}
     captions = [c for example in read_examples(release / "annotations.tar.gz", images) for c in example.captions]
     assert len(captions) == 5000
-    assert _f1((c.text, {(phrase.start, phrase.end) for phrase in c.phrases}) for c in captions) >= 0.958
+    assert _f1((c.text, {(phrase.start, phrase.end) for phrase in c.phrases}) for c in captions) >= 0.965
 
 
 def test_a_caption_without_a_noun_phrase_is_one_phrase() -> None:

@@ -13,6 +13,8 @@ from unboxed.text.word_roles import role_of
 __all__ = ["base_phrases"]
 
 _APOSTROPHES = ("'", "’")
+_TITLES = ("mr", "mrs", "ms", "dr", "st")
+_QUOTES = ('"', "“", "”")
 _MAX_WORDS = 40  # no phrase is longer; the limit keeps the time linear for a "caption" of a whole book
 
 
@@ -28,11 +30,13 @@ def base_phrases(caption: str, found: Sequence[Word]) -> list[tuple[int, int]]:
 
 _NEW_DETERMINERS = lexicon.ARTICLES | lexicon.POSSESSIVES | {"another"}
 _SHADES = frozenset(["cream", "ice", "lime", "navy", "sky"])
-_PREDETERMINERS = frozenset(["all", "both", "half", "many", "quite", "such", "what"])
+_PREDETERMINERS = frozenset(["all", "both", "half", "many", "only", "quite", "such", "what"])
 
 
 def _opens(at: Context) -> bool:
     """Whether a determiner begins a phrase of its own, behind part of one: "one | a keyboard", "red | another"."""
+    if at.last_role is Role.LINK:  # "his or her head"
+        return False
     return at.has_noun or (at.word in _NEW_DETERMINERS and bool(at.phrase) and at.last not in _PREDETERMINERS)
 
 
@@ -86,8 +90,16 @@ class _Chunker:
             is_modifier = may_modify(following[0]) or is_compound_modifier(following[0])
             before = self._words[max(self._firsts[i] - 1, 0)]
             is_predicate = before in lexicon.AUXILIARIES or lexicon.is_contraction(before)  # "it is full, blue mugs"
-            return self._roles[i] in (Role.MODIFIER, Role.LINK) and is_modifier and not is_predicate
-        return self._gaps[i] in ("", *_APOSTROPHES)
+            is_open = self._words[self._firsts[i]] in lexicon.ARTICLES and following[0] not in _NEW_DETERMINERS
+            return self._roles[i] in (Role.MODIFIER, Role.LINK) and (is_modifier or is_open) and not is_predicate
+        if self._gaps[i] == ".":
+            word = self._words[i]  # "the U.S. army", "J. Smith", "Mrs. Smith"
+            return "." in word or len(word) == 1 or word in _TITLES
+        if self._gaps[i] in _QUOTES:  # "an 'OK' sign"
+            first = self._firsts[i]
+            is_open = sum(gap in _QUOTES for gap in self._gaps[first:i]) % 2 == 1
+            return is_open or Role.NOUN not in self._roles[first:]
+        return self._gaps[i] in ("", "&", *_APOSTROPHES)
 
     def _context(self, i: int, first: int) -> Context:
         words, gaps, roles = self._words, self._gaps, self._roles
@@ -125,5 +137,6 @@ class _Chunker:
                 texts[-1] in word_lists.COLOURS
                 and (before in lexicon.PREPOSITIONS or before in word_lists.TRANSITIVE_ING)
             )
-        counts = texts[-1][0].isdigit() and self._words[max(first - 1, 0)] != "of"  # "2", but "a set of 2"
+        beside = (self._words[max(first - 1, 0)], *self._words[stop : stop + 1])
+        counts = texts[-1][0].isdigit() and "of" not in beside  # "2", but "a set of 2", "2 of them"
         return (lexicon.is_pronominal(texts[-1]) and not counts) or texts[-2:] == ["the", "other"]

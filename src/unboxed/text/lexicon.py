@@ -80,7 +80,7 @@ CONJUNCTIONS = word_set(
 AUXILIARIES = word_set(
     """
     is are was were be been being am has have had having do does did done can could will would shall should may
-    might must ca wo isn't aren't doesn't don't didn't can't won't it's he's she's they're
+    might must ca wo cannot re ve ll isn't aren't doesn't don't didn't can't won't it's he's she's they're
     """
 )
 _ADVERBS = word_set(
@@ -89,15 +89,17 @@ _ADVERBS = word_set(
     maybe somewhat here now then soon together alone apart else ever once twice well fast indoors nearby
     overhead upside sideways barefoot barefooted shirtless asleep awake alike aloud abroad afar elsewhere
     everywhere somewhere anywhere far further instead meanwhile mid-air later seemingly likely same-time hard
-    straight aside overseas currently forth hand-in-hand n't underwater headfirst off-camera backlit headlong onward
-    onwards poolside downstream upstream upright astride cross-legged online inward outward airborne
+    straight aside overseas currently forth hand-in-hand n't underwater headfirst off-camera backlit headlong
+    onward onwards poolside downstream upstream upright astride cross-legged online halfway off-screen ashore
+    aloft skyward back-to-back sometimes inward outward airborne
     """
 )
 _LY_NOT_ADVERBS = word_set(
     """
     family fly belly jelly butterfly assembly elderly curly friendly lovely early silly hilly ugly bully lonely
     trolley lively daily only woolly wooly bubbly wobbly italy july supply reply ally lily holly jolly chilly
-    smelly wiggly squiggly grizzly barely-clad scraggly burly surly rally doily bodily gnarly cuddly wrinkly
+    smelly portly dolly wiggly squiggly grizzly barely-clad scraggly burly surly rally doily bodily gnarly
+    cuddly wrinkly
     """
 )
 
@@ -135,7 +137,7 @@ _ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "-colored", "
 _NOT_ADJECTIVES = word_set(
     """
     cheese geese these those
-    table vegetable cable fish dish stable radish british-isles starfish goldfish crayfish jellyfish handful
+    table vegetable cable fish dish stable radish british-isles starfish goldfish crayfish jellyfish handful polish
     """
 )
 

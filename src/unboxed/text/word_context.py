@@ -66,6 +66,16 @@ class Context(NamedTuple):
         return bool(self.phrase) and (self.phrase == ("the", "other") or all(map(lexicon.is_pronominal, self.phrase)))
 
     @property
+    def is_colour(self) -> bool:
+        """Whether the phrase is only a colour, which may be all that someone is dressed in: "a man in red rides"."""
+        return bool(self.phrase) and all(word in word_lists.COLOURS or word in ("all", "and") for word in self.phrase)
+
+    @property
+    def after_possessive(self) -> bool:
+        """Whether it is the first word behind a possessive: "a child's coloring book"."""
+        return not self.phrase and self.last_role is not Role.OUTSIDE
+
+    @property
     def after_join(self) -> bool:
         """Whether it stands after a conjunction, an adverb, punctuation or nothing."""
         return not self.before or self.before in lexicon.CONJUNCTIONS or lexicon.is_adverb(self.before)

@@ -17,6 +17,7 @@ __all__ = [
     "S_FORMS",
     "TRANSITIVE_ING",
     "VERBS",
+    "VERB_S_FORMS",
     "is_alive",
     "word_set",
 ]
@@ -58,7 +59,7 @@ ADJECTIVES = COLOURS | word_set(
     spicy salty sweet sour bitter savory tropical arctic alpine coastal suburban domestic commercial
     agricultural mechanical chemical dental optical floral botanical tribal royal imperial colonial victorian
     edwardian gothic baroque medieval roman greek egyptian italian spanish russian dutch swedish norwegian
-    danish polish irish scottish welsh australian canadian brazilian turkish korean thai vietnamese asian-style
+    danish irish scottish welsh australian canadian brazilian turkish korean thai vietnamese asian-style
     cylindrical rectangular triangular oval spherical horizontal vertical diagonal parallel curved broad massive
     enormous gigantic miniature teenage preteen slender stocky athletic elder blank neat tidy cozy rusty leafy
     bushy thorny marshy swampy hazy murky gloomy moonlit sunlit starry bluish reddish greenish yellowish whitish
@@ -69,7 +70,11 @@ ADJECTIVES = COLOURS | word_set(
     junior senior chief civil naval nuclear solar electronic magnetic cardiac annual monthly weekly final
     initial current previous total average particular specific certain numerous frontal inner outer northern
     southern eastern western central nordic celtic pastel multicolor multicoloured multicolored polka-dot
-    picturesque lush
+    picturesque lush lone festive acrobatic upset sure prominent polite slimy attentive unaware evident blurry
+    perpendicular rowdy sparkly rugged vast hollow attractive expensive mossy level unhappy upside-down adjacent
+    proud idle shy mad temporary protective enthusiastic healthy tight strange exotic scruffy odd classic
+    foreign mature normal grumpy reflective perfect pleasant passionate stout swanky arid instrumental
+    ankle-deep waist-deep knee-deep neck-deep
     """
 )
 
@@ -78,7 +83,7 @@ NOUN_ADJECTIVES = word_set(
     """
     male female adult human orange blond blonde brunette public concrete top bottom plaid denim gold metal stone
     brick leather plastic individual professional dark light cold native american square third oriental fat
-    gothic close-up
+    gothic close-up left right
     """
 )
 
@@ -122,7 +127,14 @@ VERBS = word_set(
     skid veer parachute skydive windsurf kayak canoe peddle mill love hate block tag fit oppose hurl haul heave
     hoist ladle toil lasso proclaim recycle link refer print click select scroll download upload restore
     excavate demolish repaint renovate derail plough sprinkle whisk knead sow reap fasten tighten loosen clench
-    adorn obscure resume refuel
+    adorn obscure resume refuel nap consult avoid win spend doze capture ascend snap survey putt squeeze execute
+    gesticulate slip evade zoom breastfeed fail prevent trek interfere smirk think rollerskate investigate loom
+    breakdance joke gain amaze blast repent parasail sink pry defend ensure jaywalk swirl rappel capture figure
+    hand encounter adapt strum release grasp cradle sunbathe dump dip intercept videotape stride consist repel
+    fiddle attract accompany lose pounce wakeboard flap wrangle peruse signify don scare swoop scowl impress
+    donate vault recreate tilt spit anticipate clutch stab regard discover react inflate waterski nibble
+    distract supervise utilize restrain respond shrug occupy blend remember possess notice answer land save
+    spike
     """
 )
 IRREGULAR_PAST = word_set(
@@ -133,7 +145,7 @@ IRREGULAR_PAST = word_set(
     ridden rode run said sang sat saw seen sent set shaken shot shown shut slept slid sold spent split spoke
     spoken spread spun stolen stood strewn struck stuck sung swam swept swung taken taught thrown threw told
     took torn underway went withdrawn woken won wore worn woven wrote written blown bitten sewn bred fled sunk
-    sprung swollen woke
+    sprung swollen woke dug flung strung known laden hurt
     """
 )
 ING_NOUNS = word_set(
@@ -163,7 +175,7 @@ ING_HEADS = word_set(
     pole poles boat boats rod equipment machine machines rink area areas room court club competition table
     tables chair chairs bike band bands hat hats cap caps goggles contest lane class ring rings event trail
     outfit clothes booth truck van site crew field range track stick line net match game team store street stone
-    stones tower jacket pan rack strap tray pin mat posts post lens desk car cars wheel
+    stones tower jacket pan rack strap tray pin mat posts post lens desk car cars wheel cream
     """
 )
 
@@ -183,18 +195,20 @@ S_FORMS = frozenset(BASE_FORMS)
 RARELY_NOUNS = word_set(
     """
     accept add adjust admire allow appear apply argue arrange arrive ask assemble assist attach attend await
-    bake become beg begin bring build buy carry celebrate choose chew climb collect come compete concentrate
+    bake become beg begin bring build buy carry celebrate choose chew collect come compete concentrate
     congratulate connect consider contain contemplate converse crawl create cry decide decorate deliver
     demonstrate depict descend describe dig direct discuss dispense divide do eat embrace emerge encourage
     engage enjoy enter entertain examine explain explore express flee follow gather gaze get give glisten go
     grab grow have hear help hide hold huddle include indicate insert inspect install instruct interact involve
-    join keep kneel know laugh lay lead lean learn leave let lie listen look lounge maintain make manipulate
-    meditate meet mingle mourn navigate observe operate oversee overlook participate perch perform pick ponder
-    portray pose pray prepare proceed promote propel protect provide pull push put read receive recite relax
-    remove resemble retrieve reveal say scoop see seem sell send serve sew share shave sing sip sit sleep smile
-    socialize speak spectate sprawl squat stare stay straddle straighten stroll struggle submerge surround take
-    talk teach tell tend throw traverse try tussle twirl unload unwind unwrap use wade wait walk wander want
-    watch wear weave welcome wipe wonder worship wrestle write yell
+    join keep kneel know laugh lay lead lean learn leave let lie listen lounge maintain make manipulate meditate
+    mingle mourn navigate observe operate oversee overlook participate perch perform pick ponder portray pose
+    pray prepare proceed promote propel protect provide pull push put read receive recite relax remove resemble
+    retrieve reveal say scoop see seem sell send serve sew share shave sing sip sit sleep smile socialize speak
+    spectate sprawl squat stare stay straddle straighten stroll struggle submerge surround take talk teach tell
+    tend traverse try tussle twirl unload unwind unwrap use wade wait walk wander want watch weave welcome wipe
+    wonder worship wrestle write yell play hang avoid spend ascend execute gesticulate evade fail prevent
+    interfere think investigate loom ensure defend complete consist attract accompany lose signify discover
+    react distract supervise restrain respond occupy remember possess
     """
 )
 """Verbs whose base and -s forms are hardly ever nouns after another noun: "a man in black sits"."""
@@ -203,20 +217,21 @@ OFTEN_NOUNS = word_set(
     """
     acts backs baits bands bars bikes bites blocks boards boats bows bowls boxes brushes bumps buttons cages
     camps canoes cards casts chops circles combs covers crowds cups curves cuts designs dishes dresses drinks
-    drills drops faces fences fields files films fires flags floats flowers frames grills guards hammers hands
-    heads hooks houses hurdles irons jumps kayaks knits labels lamps leaves lights lines links loads locks marks
-    matches models moves nets offers oranges orders packs paddles paints parks patches pedals peers picks
-    pictures piles pins pipes pitches plants plates plays points poles pools posts presents prints products
-    purchases races racks rafts rails records reels repairs results ribbons rings ropes rolls rows sails salutes
-    sands saws scales scenes scores screens screws scripts scrubs seats services shades shapes ships shoes shops
-    shots shovels shows signs skateboards skates sketches skis slices slides slips snacks snowboards sounds
-    spices spots stacks stains stamps steps sticks stocks stones stops stores storms straps strings stripes
-    strips studies styles suits supplies supports tables tags tapes tests ties tiles tops tours towers toys
-    tracks trades trails trains trips trucks turns types units values views visits voices votes waters waves
-    weights wheels wings works wraps
+    drills drops faces fences fields files fires flags flowers frames grills guards hammers hands heads hooks
+    houses hurdles irons kayaks knits labels lamps leaves lights lines links loads locks marks matches models
+    moves nets offers oranges orders packs paddles paints parks patches pedals picks pictures piles pins pipes
+    pitches plants plates points poles pools posts presents prints products purchases races racks rafts rails
+    records reels repairs results ribbons rings ropes rolls rows sails salutes sands saws scales scenes scores
+    screens screws scripts scrubs seats services shades shapes ships shoes shops shots shovels signs skates
+    sketches skis slices slips snacks snowboards sounds spices spots stacks stains stamps steps sticks stocks
+    stones stores storms straps strings stripes strips studies styles suits supplies supports tables tags tapes
+    tests ties tiles tops tours towers toys tracks trades trails trains trips trucks turns types units values
+    views visits voices votes waters waves weights wheels wings wraps
     """
 )
 """-s forms that are rather nouns than verbs after a noun that is no living thing: "telephone lines"."""
+
+VERB_S_FORMS = S_FORMS - OFTEN_NOUNS
 
 AMBIGUOUS_ING = word_set(
     """
@@ -249,7 +264,7 @@ _PEOPLE = word_set(
     waitress bartender shopper passenger commuter customer onlooker bystander teammate youth dog puppy cat
     kitten horse pony cow bull calf sheep lamb goat pig bird duck goose chicken hen rooster swan eagle owl
     parrot pigeon seagull gull elephant giraffe zebra lion tiger bear monkey deer rabbit squirrel fox wolf camel
-    donkey fish shark whale dolphin turtle frog snake greyhound terrier retriever poodle labrador
+    donkey fish shark whale dolphin turtle frog snake greyhound terrier retriever poodle labrador sun
     """
 )
 

@@ -22,7 +22,11 @@ _BEFORE_PARTICIPLE = word_set("is are was were be been being get gets getting go
 _BEFORE_BASE_FORM = word_set("to can could will would may might must should cannot don't doesn't do does did")
 _MODIFIER_PREPOSITIONS = word_set("back front top side inside outside round past down off over next opposite")
 _DEGREES = ("very", "extremely", "really", "highly", "rather", "fairly")
+_SUBJECTS = ("i", "he", "she", "we", "they", "who")
 _HAVE = ("has", "have", "had", "having")
+_PAIRED = word_lists.COLOURS | {"male", "female", "arts", "crafts"}
+_PARTICIPLE_ENDINGS = ("en", "rn", "wn", "clad")
+_ONE = lexicon.SINGULAR_DETERMINERS | {"the"}
 _WITH = ("with", "in", "and", "or", "of")
 _AFTER_PRONOUN = lexicon.CONJUNCTIONS | lexicon.AUXILIARIES | lexicon.ARTICLES | {""}
 
@@ -36,29 +40,38 @@ def role_of(at: Context) -> Role:
 
 
 def _possessive(at: Context) -> Role | None:
-    if not at.possessive_s:
-        return None
-    return Role.LINK if at.has_noun or at.phrase == ("the", "other") else Role.OUTSIDE
+    if not at.possessive_s or not at.phrase:
+        return Role.OUTSIDE if at.possessive_s else None
+    is_last = not at.next or (lexicon.is_numeral(at.last) and not at.noun_follows)  # "McDonald's", "in his 20 's"
+    return Role.NOUN if is_last else Role.LINK
 
 
 def _numeral(at: Context) -> Role:
-    is_name = at.has_noun and not at.noun_follows and not lexicon.is_plural(at.last)  # "number 28"
-    return Role.NOUN if is_name else Role.DETERMINER
+    digits = at.word[0].isdigit()
+    if at.has_noun and not lexicon.is_plural(at.last) and (digits or at.last == "number" or not at.noun_follows):
+        return Role.NOUN  # "number 28", "the London 2012 games"
+    is_decade = digits and at.word.endswith("s") and not at.noun_follows  # "in the 1960s"
+    return Role.NOUN if is_decade else Role.DETERMINER
 
 
 def _his_or_her(at: Context) -> Role:
     """ "her dog" against "near her", "his" almost always the former."""
     is_preposition = at.next in lexicon.PREPOSITIONS and at.next not in _MODIFIER_PREPOSITIONS
-    is_object = at.word == "her" and at.next.endswith("ing") and at.next not in word_lists.ING_NOUNS
-    return Role.PRONOUN if at.next in _AFTER_PRONOUN or is_preposition or is_object else Role.DETERMINER
+    verb_follows = is_ing_form(at.next) or at.next in word_lists.VERB_S_FORMS
+    is_object = at.word == "her" and verb_follows and at.next not in word_lists.ING_NOUNS
+    stands_alone = at.next in _AFTER_PRONOUN and at.next != "or"  # "his or her head"
+    return Role.PRONOUN if stands_alone or is_preposition or is_object else Role.DETERMINER
 
 
 def _pronoun_or_determiner(at: Context) -> Role:
     word = at.word
     if word == "mine" and at.last_role in (Role.NOUN, Role.DETERMINER):  # "a coal mine"
         return Role.NOUN
-    if word in ("one", "ones", "others") and at.last_role in (Role.DETERMINER, Role.MODIFIER):
+    if word in ("us", "i") and at.last_role is Role.DETERMINER:  # "a us flag", "an i beam"
         return Role.NOUN
+    is_last = at.last_role is Role.NOUN and at.determiner in lexicon.ARTICLES and not lexicon.is_plural(at.last)
+    if word in ("one", "ones", "others") and (at.last_role in (Role.DETERMINER, Role.MODIFIER) or is_last):
+        return Role.NOUN  # "the other one", "the middle one"
     if (word, at.next) in (("one", "another"), ("each", "other")):
         return Role.DETERMINER
     if word in ("another", "other") and at.before in ("one", "each") and at.last_role is Role.DETERMINER:
@@ -68,16 +81,18 @@ def _pronoun_or_determiner(at: Context) -> Role:
         return Role.OUTSIDE if has_subject else Role.PRONOUN
     if word == "that" and at.before and at.next and not at.noun_follows:  # "decides that the guitar is his"
         return Role.OUTSIDE
-    if word in ("all", "each", "either") and _is_floating(at):
+    if word in ("all", "both", "each", "either") and _is_floating(at):
         return Role.OUTSIDE
     return _determiner(at) or _pronoun(at)
 
 
 def _is_floating(at: Context) -> bool:
-    """ "they are all running", "either a dog or a cat"."""
+    """ "they are all running", "trees all around", "either a dog or a cat"."""
     if at.word == "either":
-        return at.next in NEW_PHRASE
-    verb_follows = is_ing_form(at.next) or at.next in word_lists.RARELY_NOUNS or lexicon.is_past_form(at.next)
+        return at.next in NEW_PHRASE or is_ing_form(at.next)
+    if at.has_noun and at.next in lexicon.PREPOSITIONS and at.next != "of":
+        return True
+    verb_follows = at.next in word_lists.RARELY_NOUNS or lexicon.is_past_form(at.next)
     return (at.before in lexicon.AUXILIARIES and at.word != "each") or (verb_follows and at.has_noun)
 
 
@@ -107,8 +122,18 @@ def _contraction(at: Context) -> Role:
 
 def _conjunction(at: Context) -> Role:
     """ "a black and white dog" against "a dog and a cat"."""
-    joins_modifiers = at.word in ("and", "or", "but") and at.last_role is Role.MODIFIER and may_modify(at.next)
-    return Role.LINK if joins_modifiers else Role.OUTSIDE
+    joins = (
+        (at.last in _PAIRED and at.next in _PAIRED)
+        or (at.word in ("and", "or", "but") and at.last_role is Role.MODIFIER and may_modify(at.next))
+        or (at.word == "or" and _are_alternatives(at))
+    )
+    return Role.LINK if joins else Role.OUTSIDE
+
+
+def _are_alternatives(at: Context) -> bool:
+    """ "a river or lake", "his or her head", "two or three fingers"."""
+    kinds = (lexicon.POSSESSIVES.__contains__, lexicon.is_numeral)
+    return (at.has_noun and at.noun_follows) or any(is_kind(at.last) and is_kind(at.next) for is_kind in kinds)
 
 
 def _outdoors(at: Context) -> Role:
@@ -122,12 +147,12 @@ def _preposition(at: Context) -> Role | None:
         return Role.MODIFIER  # "with round neck"
     if at.word == "front" and at.last_role is Role.NOUN and not at.noun_follows:  # "a shop front"
         return Role.NOUN
-    if (
-        at.word in _MODIFIER_PREPOSITIONS
-        and at.last_role in (Role.DETERMINER, Role.MODIFIER)
-        and not at.may_be_complete
-    ):
-        return Role.MODIFIER if at.noun_follows else Role.NOUN
+    if at.word == "about" and lexicon.is_numeral(at.next):  # "about 20 people"
+        return Role.DETERMINER
+    is_inside = at.last_role in (Role.DETERMINER, Role.MODIFIER) or at.after_possessive
+    if (at.word in _MODIFIER_PREPOSITIONS and is_inside and not at.may_be_complete) or at.last in lexicon.ARTICLES:
+        modifies = at.noun_follows and at.next not in word_lists.VERB_S_FORMS  # "the side shows a truck"
+        return Role.MODIFIER if modifies else Role.NOUN
     return Role.OUTSIDE if at.word in lexicon.PREPOSITIONS else None
 
 
@@ -137,8 +162,12 @@ def _adverb(at: Context) -> Role | None:
         return Role.MODIFIER
     if lexicon.is_adjective(at.word) and at.noun_follows and at.next not in word_lists.ACTIVITIES:
         return None
-    if at.word in _DEGREES and at.last_role is Role.DETERMINER and at.noun_follows:  # "a very futuristic setting"
-        return Role.LINK
+    if at.last in NEW_PHRASE or (at.word in _DEGREES and at.last_role is Role.DETERMINER and at.noun_follows):
+        return Role.LINK  # "a very futuristic setting", "a fast moving swing"
+    if at.word == "only" and (at.next in NEW_PHRASE or lexicon.is_numeral(at.next)):  # "only one hand"
+        return Role.DETERMINER
+    if at.word == "only" and at.noun_follows and at.before in (*_BEFORE_NOUN, "wearing"):  # "in only shorts"
+        return Role.MODIFIER
     strengthens = not at.has_noun and (may_modify(at.next) or lexicon.is_past_form(at.next))
     return Role.LINK if strengthens and at.before not in lexicon.AUXILIARIES else Role.OUTSIDE
 
@@ -149,7 +178,8 @@ def _adjective(at: Context) -> Role:
         return Role.OUTSIDE
     if at.word in word_lists.VERBS and at.has_noun and lexicon.is_plural(at.last) and not at.noun_follows:
         return Role.OUTSIDE  # "fireworks light up the sky"
-    if at.word in word_lists.NOUN_ADJECTIVES and not at.noun_follows:
+    acts = at.determiner in _ONE and at.next in word_lists.VERB_S_FORMS
+    if at.word in word_lists.NOUN_ADJECTIVES and (acts or not at.noun_follows):  # "a female", "a female looks on"
         return Role.NOUN
     if at.word == "wide" and at.has_noun:  # "his mouth wide open"
         return Role.OUTSIDE
@@ -164,14 +194,17 @@ def _ing_form(at: Context) -> Role:
     if not at.phrase:
         return _bare_ing_form(at, is_noun)
     if not at.has_noun:
-        is_verb = at.may_be_complete and (at.word in word_lists.TRANSITIVE_ING or not at.noun_follows)
+        may_end = at.may_be_complete or (at.is_colour and at.next not in word_lists.ING_HEADS)
+        is_verb = may_end and (at.word in word_lists.TRANSITIVE_ING or not at.noun_follows)
         if is_verb and not is_noun:
             return Role.OUTSIDE
         return Role.MODIFIER if at.noun_follows and not is_noun else Role.NOUN
     acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
+    if at.word == "looking" and at.noun_follows and not acts and not lexicon.is_adjective(at.next):
+        return Role.MODIFIER  # "an odd looking vehicle"
     if at.word in word_lists.AMBIGUOUS_ING and at.next not in word_lists.ING_HEADS and (acts or at.noun_follows):
         return Role.OUTSIDE
-    if is_noun and at.next not in NEW_PHRASE:
+    if is_noun and not at.object_follows:
         return Role.NOUN
     is_compound = (  # "a city parking lot"
         at.next in word_lists.ING_HEADS and at.word not in word_lists.TRANSITIVE_ING and not acts
@@ -182,6 +215,8 @@ def _ing_form(at: Context) -> Role:
 def _bare_ing_form(at: Context, is_noun: bool) -> Role:
     if at.before == "to":
         return Role.OUTSIDE
+    if at.after_possessive and at.noun_follows:  # "a child's coloring book"
+        return Role.MODIFIER
     if is_noun and at.next not in NEW_PHRASE and at.before not in lexicon.AUXILIARIES:
         return Role.NOUN
     starts_phrase = (
@@ -196,21 +231,25 @@ def _bare_ing_form(at: Context, is_noun: bool) -> Role:
 
 def _base_form(at: Context) -> Role:
     """ "two men walk", "a skate park", "taking a walk"."""
-    is_participle = at.word in word_lists.IRREGULAR_PAST and at.word != "set" and at.next in lexicon.PREPOSITIONS
+    after_participle = ("up",) if at.word == "set" else lexicon.PREPOSITIONS  # "a tent set up", but "a train set on"
+    is_participle = at.word in word_lists.IRREGULAR_PAST and at.next in after_participle
     if at.has_noun and (at.word in word_lists.RARELY_NOUNS or is_participle):  # "a sandwich cut in half"
         return Role.OUTSIDE
+    if at.has_noun and word_lists.is_alive(at.last) and at.clause_follows:  # "watching a man ride past"
+        return Role.OUTSIDE
     if at.has_noun:
-        several = lexicon.is_plural(at.last) or (at.after_and and at.clause_follows)  # "he and a boy sit"
+        several = lexicon.is_plural(at.last) or (at.after_and and word_lists.is_alive(at.last))  # "he and a boy sit"
         return Role.OUTSIDE if at.next in NEW_PHRASE or several else Role.NOUN
     if at.phrase:
-        return Role.OUTSIDE if at.may_be_complete and at.clause_follows else Role.NOUN
+        acts = at.is_colour and (at.word in word_lists.RARELY_NOUNS or at.next in NEW_PHRASE)  # "men in white play"
+        return Role.OUTSIDE if acts or (at.may_be_complete and at.clause_follows) else Role.NOUN
     if at.word == "cross" and at.next == "legged":  # "she sits cross legged"
         return Role.OUTSIDE
     if at.before in _HAVE and at.word in word_lists.IRREGULAR_PAST and at.clause_follows:  # "has hit the ball"
         return Role.OUTSIDE
     if at.before in _BEFORE_BASE_FORM or at.before in lexicon.PRONOUNS or at.before in _BEFORE_PARTICIPLE:
         return Role.OUTSIDE
-    if at.word in word_lists.RARELY_NOUNS and (at.after_join or at.before == "not"):
+    if at.word in word_lists.RARELY_NOUNS and (at.after_join or at.before in ("not", "all", "both")):
         return Role.OUTSIDE
     return Role.OUTSIDE if at.after_join and at.clause_follows else Role.NOUN
 
@@ -222,25 +261,25 @@ def _past_form(at: Context) -> Role:
     if at.word == "shot" and at.has_noun:  # "a basketball shot"
         return Role.NOUN
     if not at.noun_follows:
-        is_head = at.phrase and not at.has_noun and not at.may_be_complete  # "the injured"
+        is_head = at.determiner and not at.has_noun and not at.may_be_complete  # "the injured"
         return Role.NOUN if is_head else Role.OUTSIDE
-    if at.has_noun:
-        return Role.OUTSIDE if at.word in word_lists.IRREGULAR_PAST else Role.MODIFIER
+    if at.has_noun:  # "a snow covered hill", "a horse drawn carriage", but "the man held flowers"
+        is_past = at.word in word_lists.IRREGULAR_PAST and not at.word.endswith(_PARTICIPLE_ENDINGS)
+        return Role.OUTSIDE if is_past else Role.MODIFIER
     is_verb = not at.phrase and (at.before in lexicon.AUXILIARIES or at.before in lexicon.PRONOUNS)
     return Role.OUTSIDE if is_verb else Role.MODIFIER
 
 
 def _s_form(at: Context) -> Role:
     """ "a man walks", "two dance moves", "telephone lines", "holding drinks"."""
-    often, rarely = at.word in word_lists.OFTEN_NOUNS, _base(at.word) in word_lists.RARELY_NOUNS
+    often = at.word in word_lists.OFTEN_NOUNS
+    rarely = _base(at.word) in word_lists.RARELY_NOUNS and not often
     if at.has_noun:
         return Role.NOUN if not rarely and _is_counted_or_compound(at, often) else Role.OUTSIDE
     if at.phrase:
-        is_colour = all(
-            word in word_lists.COLOURS or word == "all" for word in at.phrase
-        )  # "a man in red rides a bike"
-        is_verb = at.last in ("one", "another", "each", "other") or (is_colour and at.clause_follows)
-        return Role.OUTSIDE if is_verb or (is_colour and rarely) else Role.NOUN
+        acts = at.is_colour and (at.clause_follows or rarely or not often)  # "a man in red rides a bike"
+        is_verb = at.last in ("one", "another", "each", "other") or acts
+        return Role.OUTSIDE if is_verb else Role.NOUN
     if at.before in lexicon.PRONOUNS or (rarely and at.after_join and not at.is_first):
         return Role.OUTSIDE
     is_verb = at.after_join and not at.is_first and at.clause_follows and not (often and at.before != "and")
@@ -268,7 +307,9 @@ def _noun_or_verb(at: Context) -> Role:
         acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
         if (at.has_noun and acts) or (not at.phrase and at.before in lexicon.AUXILIARIES):  # "a man is rock climbing"
             return Role.OUTSIDE
-    if at.word == "side" and not at.phrase and at.before == "along":
+    if not at.phrase and (at.before, at.word) in (("along", "side"), ("in", "order")):
+        return Role.OUTSIDE
+    if not at.phrase and at.before in _SUBJECTS:  # "as he slips"
         return Role.OUTSIDE
     if not at.has_noun:
         return Role.OUTSIDE if at.before == "to" and at.object_follows else Role.NOUN
