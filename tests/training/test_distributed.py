@@ -118,19 +118,26 @@ def _loader(*image_ids: str) -> SimpleNamespace:
     return SimpleNamespace(image_ids=image_ids, captions=[[SimpleNamespace(words=("a", "dog"))] for _ in image_ids])
 
 
-def test_processes_with_different_data_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def of_three(ranks: Ranks, text: str, device: torch.device) -> list[str]:
-        return [text, "another", text]
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("options", r"Processes 1 of 3 were started with other options than process 0"),
+        ("images", r"Processes 1 of 3 have read other images or captions than process 0"),
+    ],
+)
+def test_processes_with_other_data_or_options_are_named(
+    changed: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text_of(options: str, *image_ids: str) -> str:
+        seen: list[str] = []
+        monkeypatch.setattr(Ranks, "texts", lambda ranks, text, device: seen.append(text) or [text])
+        require_same_data(Ranks(), torch.device("cpu"), options, _loader(*image_ids))  # type: ignore[arg-type]
+        return seen[0]
 
-    monkeypatch.setattr(Ranks, "texts", of_three)
-    with pytest.raises(RunError, match=r"Processes 1 of 3 have read other images or captions than process 0"):
-        require_same_data(Ranks(0, 3), torch.device("cpu"), _loader("1.jpg"))  # type: ignore[arg-type]
-    monkeypatch.undo()
-    seen = []
-    monkeypatch.setattr(Ranks, "texts", lambda ranks, text, device: seen.append(text) or [text])
-    for ids in (("1.jpg", "2.jpg"), ("1.jpg", "2.jpg"), ("2.jpg", "1.jpg")):
-        require_same_data(Ranks(), torch.device("cpu"), _loader(*ids))  # type: ignore[arg-type]
-    assert seen[0] == seen[1] != seen[2]
+    other = text_of("rate 2", "1.jpg") if changed == "options" else text_of("rate 1", "2.jpg")
+    monkeypatch.setattr(Ranks, "texts", lambda ranks, text, device: [text, other, text])
+    with pytest.raises(RunError, match=message):
+        require_same_data(Ranks(0, 3), torch.device("cpu"), "rate 1", _loader("1.jpg"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("devices", "nodes"), [(0, 1), (1, 0), (-2, 1)])

@@ -194,7 +194,8 @@ def _fit(
     data, loaders, config, prior, finished = prepared
     run = settings.out
     if ranks.count > 1:
-        require_same_data(ranks, current_device().torch_device(), *loaders)
+        given = repr((config.options, settings.precision, settings.chunk))
+        require_same_data(ranks, current_device().torch_device(), given, *loaders)
     model = untrained_model(config, data.vocabulary, loaders[0])
     if config.options.trains:
         require_trainable(model, loaders[1], settings.chunk)

@@ -144,12 +144,13 @@ def _is_lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistBackendError) or any(sign in text for sign in ("gloo", "Connection", "NCCL"))
 
 
-def require_same_data(ranks: Ranks, device: torch.device, *loaders: SplitLoader) -> None:
-    """Raise an error on every process unless all have read the same images and captions.
+def require_same_data(ranks: Ranks, device: torch.device, options: str, *loaders: SplitLoader) -> None:
+    """Raise an error on every process unless all have the same options and have read the same images and captions.
 
     Args:
         ranks: the processes.
         device: of the texts that they exchange.
+        options: of the fit.
         loaders: the splits.
 
     Raises:
@@ -159,10 +160,13 @@ def require_same_data(ranks: Ranks, device: torch.device, *loaders: SplitLoader)
     for loader in loaders:
         words = [[caption.words for caption in captions] for captions in loader.captions]
         digest.update(json.dumps([loader.image_ids, words]).encode())
-    digests = ranks.texts(digest.hexdigest(), device)
-    others = [str(number) for number, other in enumerate(digests) if other != digests[0]]
-    if others:
-        raise RunError(
-            f"Processes {', '.join(others)} of {ranks.count} have read other images or captions than process 0; give "
-            "all of them the same dataset and store, such as on a shared disk."
-        )
+    found = ranks.texts(f"{digest.hexdigest()} {hashlib.sha256(options.encode()).hexdigest()}", device)
+    first = found[0].split()
+    kinds = (
+        ("have read other images or captions", "dataset and store, such as on a shared disk"),
+        ("were started with other options", "options"),
+    )
+    for place, (what, same) in enumerate(kinds):
+        others = ", ".join(str(number) for number, text in enumerate(found) if text.split()[place] != first[place])
+        if others:
+            raise RunError(f"Processes {others} of {ranks.count} {what} than process 0; give all the same {same}.")
