@@ -54,6 +54,16 @@ LAYOUTS = {
     "DETR, other names": {
         "pred_boxes": np.array([[CAT, DOG]]) / 64, "pred_logits": np.array([[[np.log(4), -30], [-30, np.log(1.5)]]])
     },
+    "torchvision": {"boxes": CORNERS, "labels": np.array([0, 1]), "scores": np.array([0.8, 0.6])},
+    "EfficientNMS": {
+        "num_dets": np.array([[2]]), "det_boxes": CORNERS[None], "det_scores": np.array([[0.8, 0.6]]),
+        "det_classes": np.array([[0, 1]])
+    },
+    "TensorFlow": {
+        "num_detections": np.array([2]), "detection_boxes": CORNERS[None][..., [1, 0, 3, 2]] / 64,
+        "detection_scores": np.array([[0.8, 0.6]]), "detection_classes": np.array([[1, 2]])
+    },
+    "YOLOv7, end to end": {"output": np.array([[0, *CORNERS[0], 0, 0.8], [0, *CORNERS[1], 1, 0.6]])},
     "YOLO-NAS": {"pred_bboxes": CORNERS[None], "pred_scores": np.array([[[0.8, 0], [0, 0.6]]])},
 }  # fmt: skip
 
@@ -67,13 +77,19 @@ def _view(width: int = 128, height: int = 128) -> View:
     return View(Image.new("RGB", (width, height), (255, 0, 0)), (width, height))
 
 
+def _open_rows(layout: str, values: np.ndarray) -> list[Any]:
+    if layout in ("torchvision", "YOLOv7, end to end"):  # no axis for images
+        return ["n", *values.shape[1:]]
+    return [1, "n", *values.shape[2:]][: values.ndim]
+
+
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_recognized(tmp_path: Path, graphs: Any, layout: str, dynamic: bool) -> None:
     outputs = LAYOUTS[layout]
     # Exporters leave the number of rows open where they leave the size of the image open.
     declared = {
-        name: [1, values.shape[1], "n"] if layout == "YOLOv8" else [1, "n", *values.shape[2:]]
+        name: [1, values.shape[1], "n"] if layout == "YOLOv8" else _open_rows(layout, values)
         for name, values in outputs.items()
     }
     detector = _detector(tmp_path, graphs, outputs, declared=declared if dynamic else None)
@@ -82,6 +98,16 @@ def test_a_layout_is_recognized(tmp_path: Path, graphs: Any, layout: str, dynami
         best = np.argsort(-found.class_scores.max(axis=1), kind="stable")[:2]
         np.testing.assert_allclose(found.boxes[best], CORNERS * 2, atol=1e-4)
         np.testing.assert_allclose(found.class_scores[best], [[0.8, 0], [0, 0.6]], atol=1e-5)
+
+
+def test_classes_of_tensorflow_are_counted_from_the_background_where_it_is_named(tmp_path: Path, graphs: Any) -> None:
+    detector = _detector(tmp_path, graphs, LAYOUTS["TensorFlow"], metadata={"names": "['background', 'cat', 'dog']"})
+    np.testing.assert_allclose(detector.detect(_view()).class_scores, [[0, 0.8, 0], [0, 0, 0.6]], atol=1e-5)
+
+
+def test_a_detector_with_suppression_may_find_nothing(tmp_path: Path, graphs: Any) -> None:
+    detector = _detector(tmp_path, graphs, {"output": np.zeros((0, 7))}, declared={"output": ["n", 7]})
+    assert len(detector.detect(_view()).boxes) == 0
 
 
 @pytest.mark.parametrize(
@@ -234,7 +260,7 @@ def test_a_fixed_number_of_images_and_suppressed_boxes_are_refused_with_the_fix(
     path = _mean_of_input(tmp_path / "d.onnx", TensorProto.FLOAT, [4, 3, 64, 64])
     with pytest.raises(RegionsError, match="takes 4 images at a time; export it for one, or for any number"):
         OnnxDetector(path, longest=64)
-    outputs = {"boxes": np.zeros((3, 4)), "labels": np.zeros(3), "scores": np.zeros(3)}  # of torchvision
+    outputs = {"dets": np.zeros((1, 3, 5)), "labels": np.zeros((1, 3))}  # of MMDeploy
     with pytest.raises(RegionsError, match=r"Export .* without its suppression of overlapping boxes \(NMS\)"):
         _detector(tmp_path, graphs, outputs)
 

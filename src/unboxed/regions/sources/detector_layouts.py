@@ -14,6 +14,13 @@
                      with its suppression. Input RGB 0..1, padded.
     RT-DETR          one output [1, N, 4 + K] with centre x, y, width, height in 0..1 and scores; or `boxes` [1, N, 4]
                      in pixels, `scores` and `labels` [1, N]. Input RGB 0..1, not padded.
+    torchvision      `boxes` [N, 4] x1 y1 x2 y2 in input pixels, `labels` and `scores` [N]. Input RGB 0..1, padded.
+    EfficientNMS     `det_boxes` [1, N, 4] x1 y1 x2 y2 in input pixels, `det_scores` and `det_classes` [1, N]. Input
+                     RGB 0..1, padded.
+    TensorFlow       `detection_boxes` [1, N, 4] y1 x1 y2 x2 in 0..1, `detection_scores` and `detection_classes` [1, N],
+                     counted from 1 unless the first name is the background. Input RGB 0..1 or uint8, not padded.
+    YOLOv7           one output [n, 7], exported with its suppression: image, x1 y1 x2 y2 in input pixels, class, score.
+                     Input RGB 0..1, padded.
     DETR             `logits` [1, Q, K + 1] (last class: no object) or [1, Q, K] (sigmoid), `pred_boxes` [1, Q, 4]
                      centre x, y, width, height in 0..1; `labels` and `dets` in RF-DETR, `pred_logits` elsewhere. Input
                      RGB with ImageNet mean and deviation, not padded.
@@ -39,13 +46,17 @@ __all__ = ["EXPECTED", "Given", "Layout", "Rows", "corners", "detr_scores", "lay
 EXPECTED = (
     "Expected `boxes` [1, N, 4] and `scores` [1, N, K]; or one output [1, N, 5 + K] (YOLOX, YOLOv5), [1, 4 + K, N] "
     "(YOLOv8), [1, N, 6] (YOLOv10) or [1, N, 4 + K] (RT-DETR); or `logits` [1, Q, K + 1] and `pred_boxes` [1, Q, 4] "
-    "(DETR)."
+    "(DETR); or boxes, scores and labels of one class each (torchvision, TensorFlow)."
 )
 
 _IMAGENET_MEAN: Array = np.array([123.675, 116.28, 103.53], np.float32)
 _IMAGENET_SCALE: Array = np.array([1 / 58.395, 1 / 57.12, 1 / 57.375], np.float32)
 _STRIDES = (8, 16, 32)
 _DETR = (("logits", "pred_boxes"), ("pred_logits", "pred_boxes"), ("labels", "dets"))
+_ONE_CLASS_EACH = ("boxes", "scores", "labels")
+_EFFICIENT_NMS = ("det_boxes", "det_scores", "det_classes")
+_TENSORFLOW = ("detection_boxes", "detection_scores", "detection_classes")
+_BACKGROUND = ("background", "__background__", "???", "n/a")
 _BOXES_AND_SCORES = (("boxes", "scores"), ("pred_bboxes", "pred_scores"), ("pred_boxes", "pred_scores"))
 
 
@@ -57,11 +68,16 @@ class Rows(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the reading of outputs may depend on: the input image, the network, and the number of classes."""
+    """What the reading of outputs may depend on: the input image, the network, and the class names."""
 
     sized: SizedImage
     network: Network
-    classes: int
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.names)
 
 
 Read = Callable[[list[Array], Given], Rows]
@@ -82,6 +98,7 @@ class Layout:
         imagenet: the input is RGB normalized with ImageNet's mean and deviation.
         stretched: the image is stretched to the size of the input instead of padded.
         fractions: boxes are fractions of the image instead of pixels of the input.
+        batched: the outputs have a first axis for images.
     """
 
     name: str
@@ -93,15 +110,14 @@ class Layout:
     imagenet: bool = False
     stretched: bool = False
     fractions: bool = False
+    batched: bool = True
 
     def run(self, network: Network, sized: SizedImage, maps: list[str]) -> list[Array]:
-        """The outputs `outputs` and `maps` for one image."""
-        names = [*self.outputs, *maps]
-        if self.imagenet:
-            return network.run(sized.pixels, _IMAGENET_MEAN, _IMAGENET_SCALE, names)
-        if self.bgr:
-            return network.run(sized.pixels[:, :, ::-1], 0.0, 1.0, names)
-        return network.run(sized.pixels, 0.0, 1 / 255, names)
+        """The outputs `outputs` and `maps` for one image, without an axis for images."""
+        pixels = sized.pixels[:, :, ::-1] if self.bgr else sized.pixels
+        mean, scale = (_IMAGENET_MEAN, _IMAGENET_SCALE) if self.imagenet else (0.0, 1.0 if self.bgr else 1 / 255)
+        outputs = network.run(pixels, mean, scale, [*self.outputs, *maps])
+        return [values[0] if self.batched or i >= len(self.outputs) else values for i, values in enumerate(outputs)]
 
 
 def layouts_of(network: Network) -> list[Layout]:
@@ -118,14 +134,16 @@ def layouts_of(network: Network) -> list[Layout]:
     listed = next((pair for pair in _BOXES_AND_SCORES if rows.keys() >= set(pair)), None)
     if detr is not None:
         found = [_detr(network, *detr)]
-    elif axes.get("boxes") == 3 and axes.get("scores") == axes.get("labels") == 2:
-        found = [Layout("RT-DETR", ("boxes", "scores", "labels"), None, _listed, stretched=True)]
+    elif one_class_each := _one_class_each(axes):
+        found = [one_class_each]
     elif listed is not None and shapes[listed[0]][2] in (4, None):
         fractions = network.metadata.get("units", "pixels") == "fractions"
         found = [Layout("boxes + scores", listed, shapes[listed[1]][2], _boxes_and_scores, fractions=fractions)]
-    elif len(rows) == 1:
+    elif len(rows) == 1 and "labels" not in shapes:
         ((name, (_, first, last)),) = rows.items()
         found = _single(network, name, first, last)
+    elif len(shapes) == 1 and len(network.outputs[0][1]) == 2 and network.outputs[0][1][1] == 7:
+        found = [Layout("YOLOv7", tuple(shapes), None, _end_to_end, batched=False)]
     if not found:
         suppressed = any("num" in name or "label" in name or "class" in name for name in shapes)
         how = ", without its suppression of overlapping boxes (NMS)" if suppressed else ""
@@ -139,6 +157,19 @@ def layouts_of(network: Network) -> list[Layout]:
 def _detr(network: Network, logits: str, boxes: str) -> Layout:
     columns = dict(network.outputs)[logits][2]
     return Layout("DETR", (logits, boxes), columns, _detr_rows, imagenet=True, stretched=True, fractions=True)
+
+
+def _one_class_each(axes: dict[str, int]) -> Layout | None:
+    """The layout of boxes with a score and a class each, by the number of axes of each output."""
+    if [axes.get(name) for name in _ONE_CLASS_EACH] == [3, 2, 2]:
+        return Layout("RT-DETR", _ONE_CLASS_EACH, None, _listed, stretched=True)
+    if [axes.get(name) for name in _ONE_CLASS_EACH] == [2, 1, 1]:
+        return Layout("torchvision", _ONE_CLASS_EACH, None, _listed, batched=False)
+    if [axes.get(name) for name in _EFFICIENT_NMS] == [3, 2, 2]:
+        return Layout("EfficientNMS", _EFFICIENT_NMS, None, _listed)
+    if [axes.get(name) for name in _TENSORFLOW] == [3, 2, 2]:
+        return Layout("TensorFlow", _TENSORFLOW, None, _tensorflow, stretched=True, fractions=True)
+    return None
 
 
 def _single(network: Network, name: str, first: int | None, last: int | None) -> list[Layout]:
@@ -201,6 +232,17 @@ def _detr_rows(outputs: list[Array], given: Given) -> Rows:
 def _listed(outputs: list[Array], given: Given) -> Rows:
     boxes, score_N, label_N = outputs
     return Rows(boxes, _one_hot(score_N, label_N, given))
+
+
+def _tensorflow(outputs: list[Array], given: Given) -> Rows:
+    boxes, score_N, label_N = outputs
+    first = 0 if given.names[0].lower() in _BACKGROUND else 1
+    return Rows(boxes[:, [1, 0, 3, 2]], _one_hot(score_N, label_N - first, given))
+
+
+def _end_to_end(outputs: list[Array], given: Given) -> Rows:
+    (rows,) = outputs
+    return Rows(rows[:, 1:5], _one_hot(rows[:, 6], rows[:, 5], given))
 
 
 def _suppressed(outputs: list[Array], given: Given) -> Rows:

@@ -113,8 +113,8 @@ class OnnxDetector:
         layout, seen = layouts[0], {}
         while True:
             sized = self._sized(view, layout)
-            outputs = [output[0] for output in layout.run(self._network, sized, self._maps)]
-            given = Given(sized, self._network, len(self.class_names))
+            outputs = layout.run(self._network, sized, self._maps)
+            given = Given(sized, self._network, self.class_names)
             if len(layouts) == 1 or layout.fits(outputs[0], given):
                 break
             seen[layout] = outputs[0]
