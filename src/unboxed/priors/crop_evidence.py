@@ -20,6 +20,7 @@ from unboxed.errors import ModelError, plain_reason
 from unboxed.regions.sources.image_text import ImageTextModel
 from unboxed.runtime.array_file import read_arrays
 from unboxed.runtime.atomic import atomic_path
+from unboxed.runtime.progress import Show
 from unboxed.types import Array
 
 __all__ = ["CropEvidence"]
@@ -46,18 +47,30 @@ class CropEvidence:
         return ImageTextModel.opened(self._model)
 
     @classmethod
-    def fit(cls, model: Path, images: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]]) -> CropEvidence:
+    def fit(
+        cls,
+        model: Path,
+        images: Iterable[tuple[Sequence[str], npt.NDArray[np.floating]]],
+        show: Show = lambda line: None,
+    ) -> CropEvidence:
         """Mean and scale on training images.
 
         Args:
             model: the folder of the encoder.
             images: of each, the phrases of its captions and the embeddings `[R, D]` of the crops of its regions.
+            show: called with a line about how well the encoder tells these images apart.
         """
-        found = [(phrases, crops_RD.astype(np.float32)) for phrases, crops_RD in images]
+        found = [(phrases, np.asarray(crops_RD, dtype=np.float32)) for phrases, crops_RD in images if phrases]
         plain = cls(model, np.concatenate([crops_RD for _, crops_RD in found]).mean(axis=0))
-        best = [(plain.phrases(phrases) @ plain.regions(crops).T).max(axis=1) for phrases, crops in found if phrases]
-        gap = float(np.concatenate(best).mean()) if best else 0.0
-        return cls(model, plain._mean_D, 1 / max(gap, _LEAST))
+        own, other = [], []
+        for (phrases, crops_RD), (_, others_RD) in zip(found, [*found[1:], found[0]], strict=True):
+            text_PD = plain.phrases(phrases)
+            own.append((text_PD @ plain.regions(crops_RD).T).max(axis=1))
+            other.append((text_PD @ plain.regions(others_RD).T).max(axis=1))
+        best_N = np.concatenate(own)
+        share = 100 * (best_N > np.concatenate(other)).mean()
+        show(f"Crops: {share:.0f} % of {len(best_N)} phrases fit their own image better than another (by chance 50 %)")
+        return cls(model, plain._mean_D, 1 / max(float(best_N.mean()), _LEAST))
 
     @property
     def width(self) -> int:
@@ -66,11 +79,19 @@ class CropEvidence:
 
     def phrases(self, texts: Sequence[str]) -> Array:
         """The factors `[N, D]` of phrases."""
-        return np.asarray(self._scale * self._encoder.phrases([text.lower() for text in texts]), dtype=np.float32)
+        return np.float32(self._scale) * self._checked(self._encoder.phrases([text.lower() for text in texts]))
 
     def regions(self, crops_RD: npt.NDArray[np.floating]) -> Array:
         """The factors `[R, D]` of regions, from the embeddings of their crops."""
-        return np.asarray(crops_RD, dtype=np.float32) - self._mean_D
+        return self._checked(crops_RD) - self._mean_D
+
+    def _checked(self, embeddings: npt.NDArray[np.floating]) -> Array:
+        if embeddings.shape[1] != self.width:
+            raise ModelError(
+                f"The prior was measured on embeddings of {self.width} numbers, and these have {embeddings.shape[1]}; "
+                "restore the files of the run, or train it anew."
+            )
+        return np.asarray(embeddings, dtype=np.float32)
 
     def save(self, path: Path) -> None:
         """Write a NumPy archive, atomically; the encoder is not part of it."""

@@ -44,7 +44,7 @@ def fitted_prior(
         captions=(caption.text for example in examples for caption in example.captions),
         images=((_phrases(example), store.arrays(example.image_id).class_probs) for example in examples),
         finer_parts=store.settings.part_segmenter is not None,
-        crops=_crop_evidence(config, store, examples),
+        crops=_crop_evidence(config, store, examples, show),
     )
 
 
@@ -52,14 +52,16 @@ def _phrases(example: Example) -> list[str]:
     return [phrase.text for caption in example.captions for phrase in caption.phrases]
 
 
-def _crop_evidence(config: RunConfig, store: RegionStore, examples: Sequence[Example]) -> CropEvidence | None:
+def _crop_evidence(
+    config: RunConfig, store: RegionStore, examples: Sequence[Example], show: Show
+) -> CropEvidence | None:
     """What compares phrases with crops, measured on some of the images, with the encoder of the store."""
     if config.options.crop_encoder is None:
         return None
     assert store.settings.labeler is not None
     measured = examples[:: -(-len(examples) // _MEASURED)]
     crops = (store.arrays(example.image_id).features[:, config.crop_columns] for example in measured)
-    return CropEvidence.fit(store.settings.labeler, zip(map(_phrases, measured), crops, strict=True))
+    return CropEvidence.fit(store.settings.labeler, zip(map(_phrases, measured), crops, strict=True), show)
 
 
 def with_crop_encoder(options: RecipeConfig, sources: RegionSettings) -> RegionSettings:
