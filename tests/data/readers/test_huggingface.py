@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from unboxed.data import load_dataset
+from unboxed.data.readers.huggingface import dataset_files
 from unboxed.data.readers.parquet import column_names
 from unboxed.data.readers.tables import read_table
 from unboxed.errors import DatasetError
@@ -144,6 +146,18 @@ def test_rows_that_would_fill_the_memory_are_refused(columns: dict[str, Any], me
     parquet.write_table(table, tmp_path / "captions.parquet", compression="zstd")
     with pytest.raises(DatasetError, match=message):
         read_table(tmp_path / "captions.parquet")
+
+
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    for name in ("captions.parquet", "data.arrow", "data.tar"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "1.jpg").write_bytes(_png("red"))
+    (tmp_path / "captions.csv").write_text("image,caption\n1.jpg,a dog\n")
+    assert dataset_files(tmp_path) == []
+    assert len(load_dataset(tmp_path).split("train").examples) == 1
+    for name in ("captions.parquet", "data.arrow"):
+        with pytest.raises(DatasetError, match=f"{name} is a pipe, a device or a folder, and no file"):
+            column_names(tmp_path / name)
 
 
 def test_a_path_in_a_downloaded_dataset_stays_in_its_folder(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from unboxed.errors import RegionsError
-from unboxed.regions.importers.hdf5 import numbers_of
+from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5
 from unboxed.regions.importing import open_features
 
 h5py = pytest.importorskip("h5py")
@@ -20,6 +21,14 @@ def test_numbers_of_the_file_itself_are_read(tmp_path: Path) -> None:
         assert numbers_of(file, "a").tolist() == np.arange(12).reshape(4, 3).tolist()
         assert numbers_of(file, "a", slice(1, 3)).tolist() == [[3, 4, 5], [6, 7, 8]]
         assert numbers_of(file, "a", 3).tolist() == [9, 10, 11]
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "features.hdf5")
+    with pytest.raises(OSError, match="it is a pipe"):
+        open_hdf5(tmp_path / "features.hdf5")
+    with pytest.raises(RegionsError, match=r"has no features\.hdf5"):
+        open_features(tmp_path, "hdf5")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def dataset_files(folder: Path) -> list[Path]:
     These are parquet files, or else the arrow files that `datasets` saves, or else tar files of WebDataset. Parquet
     files without images are tables, as `metadata.parquet`, or the lists of addresses that img2dataset writes.
     """
-    files = sorted(Path(parent) / name for parent, name in _below(folder))
+    files = sorted(file for parent, name in _below(folder) if (file := Path(parent) / name).is_file())
     for suffix, holds_images in ((".parquet", _has_images), (".arrow", None), (".tar", is_webdataset)):
         found = [
             file for file in files if file.suffix.lower() == suffix and (holds_images is None or holds_images(file))

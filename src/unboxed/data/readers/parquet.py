@@ -92,6 +92,8 @@ def _opened(file: Path) -> tuple[Any, Any]:
         raise DatasetError(
             f'{file} needs the extra "parquet": pip install "unboxed[parquet]". CSV and JSONL work without it.'
         ) from None
+    if not is_url(file) and file.exists() and not file.is_file():  # opening a pipe waits for ever
+        raise DatasetError(f"{file} is a pipe, a device or a folder, and no file; save the captions in a file.")
     try:
         if file.suffix.lower() == ".parquet":
             table = pyarrow.parquet.ParquetFile(open_location(file) if is_url(file) else file)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["numbers_of"]
+__all__ = ["numbers_of", "open_hdf5"]
 
 _LARGEST = 2**30  # bytes of what is read at once; the features of an image have a thousandth of it
+
+
+def open_hdf5(path: Path) -> Any:
+    """A file of h5py, opened for reading.
+
+    Raises:
+        OSError: it is no HDF5 file, or no file at all.
+    """
+    import h5py
+
+    if path.exists() and not path.is_file():  # opening a pipe waits for ever
+        raise OSError("it is a pipe, a device or a folder, and no file")
+    return h5py.File(path, "r")
 
 
 def numbers_of(file: Any, name: str, rows: slice | int | None = None) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
-from unboxed.regions.importers.hdf5 import numbers_of
+from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5
 from unboxed.types import float32_array
 
 __all__ = ["InfoGroundHDF5"]
@@ -30,11 +30,11 @@ class InfoGroundHDF5(FeatureImporter):
 
     def __init__(self, path: Path) -> None:
         try:
-            import h5py
+            import h5py  # noqa: F401
         except ImportError:
             raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
-        self._open = h5py.File
-        self._subsets = sorted(file.parent for file in (*path.glob("features.hdf5"), *path.glob("*/features.hdf5")))
+        found = (*path.glob("features.hdf5"), *path.glob("*/features.hdf5"))
+        self._subsets = sorted(file.parent for file in found if file.is_file())
         if not self._subsets:
             raise RegionsError(
                 f"{path} has no features.hdf5, and none of its folders has; --features names the folder of a "
@@ -58,7 +58,7 @@ class InfoGroundHDF5(FeatureImporter):
 
     def _file(self, path: Path) -> Any:
         try:
-            return self._open(path, "r")
+            return open_hdf5(path)
         except OSError as error:
             raise RegionsError(f"{path} cannot be read as HDF5 ({plain_reason(error)}); fetch it again.") from None
 

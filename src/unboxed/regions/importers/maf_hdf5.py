@@ -20,7 +20,7 @@ import numpy as np
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError, RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
-from unboxed.regions.importers.hdf5 import numbers_of
+from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5
 from unboxed.types import float32_array
 
 __all__ = ["MAFFeatures"]
@@ -39,10 +39,9 @@ class MAFFeatures(FeatureImporter):
 
     def __init__(self, path: Path) -> None:
         try:
-            import h5py
+            import h5py  # noqa: F401
         except ImportError:
             raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
-        self._open = h5py.File
         self._folder = path
         self._splits = [file.name.removesuffix(_FEATURES) for file in sorted(path.glob(f"*{_FEATURES}"))]
         if not self._splits:
@@ -59,7 +58,7 @@ class MAFFeatures(FeatureImporter):
         for split in self._splits:
             path = self._folder / f"{split}{_FEATURES}"
             try:
-                with self._open(path, "r") as arrays:
+                with open_hdf5(path) as arrays:
                     features = "features" if "features" in arrays else "image_features"
                     rows = "pos_bboxes" if "pos_bboxes" in arrays else "pos_boxes"
                     for image_id, number in self._read_numbers(split).items():
