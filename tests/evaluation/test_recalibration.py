@@ -16,6 +16,7 @@ from unboxed.evaluation.recalibration import recalibrated
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
+from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import Vocabulary
@@ -70,6 +71,8 @@ def test_a_phrase_of_no_class_and_no_known_word_is_a_guess(run: Path, tiny_world
     for name in grounder.prior.class_names:  # type: ignore[union-attr]
         assert grounder.ground(image, f"a {name}").phrases[0].unknown == (), "a class without a known word"
     assert grounder.ground(image, "a zither").phrases[0].unknown == ("a", "zither")
+    note = unknown_words_note(grounder, f"{name}, zither")
+    assert note is not None and "run: zither. " in note, "a class of the prior is known"
 
 
 def test_listed_phrases_on_images_that_the_run_does_not_know(

@@ -274,8 +274,8 @@ def test_a_correction_survives_another_call(
     first = out.read_text()
     image, *_ = read_labels(companion(out, "labels")).images
     CorrectionsFile(companion(out, "corrections")).correct(image, Correction("rename", 0, text="corrected"))
-    main([*call, "--format", "csv", "--out", str(out)])
-    assert out.read_text() == first and "--resume-corrections" in capsys.readouterr().err
-    main([*call, "--format", "csv", "--out", str(out), "--resume-corrections", "--min-score", "0.9"])
+    main([*call, "--format", "csv", "--out", str(out), "--no-resume-corrections"])
+    assert out.read_text() == first and "--no-resume-corrections" in capsys.readouterr().err
+    main([*call, "--format", "csv", "--out", str(out), "--min-score", "0.9"])
     assert "Corrected images: 1, from" in capsys.readouterr().err
     assert out.read_text().splitlines()[1].split(",")[3] == "corrected"

@@ -67,7 +67,7 @@ def search(
 
 def _search_images(index: Index, text: str, k: int, candidates: int, save: Path | None, json: bool) -> None:
     hits = index.search(text, k, candidates)
-    show_unknown_words(index.grounder, text, show)
+    show_unknown_words(index.grounder, text, show, by_prior=False)  # images are ranked without it
     if save is not None:
         require_other(save, *(hit.image for hit in hits))
         from unboxed.search.contact_sheet import draw_contact_sheet

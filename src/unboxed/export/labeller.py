@@ -11,7 +11,7 @@ from unboxed.export.groundings_file import GroundingsFile, content_key
 from unboxed.export.options import LabelOptions
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
-from unboxed.inference.unknown_words import show_unknown_words
+from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.regions.extraction import image_key
 from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
@@ -33,14 +33,21 @@ class Labeller:
         file: what earlier calls found.
         options: where the regions come from, and how many workers look for them.
         show: called with lines of text.
+
+    Attributes:
+        grounder: the run.
+        listed: the captions are phrases to find.
+        note: the line about unknown words of the phrases to find, which is shown at once; or None.
     """
 
     def __init__(self, grounder: Grounder, file: GroundingsFile, options: LabelOptions, show: Show) -> None:
-        self._grounder, self._file, self._options, self._show = grounder, file, options, show
+        self.grounder, self._file, self._options, self._show = grounder, file, options, show
         self._ray = chosen_workers(options.engine, options.workers, options.ray_address)
         self._regions = _region_source(grounder, options.regions)
-        if options.find is not None:
-            show_unknown_words(grounder, options.find, show)
+        self.listed = options.find is not None
+        self.note = None if options.find is None else unknown_words_note(grounder, options.find)
+        if self.note is not None:
+            show(self.note)
 
     def grounded(
         self, examples: Sequence[Example], progress: bool, record: PartRecord | None = None
@@ -60,7 +67,7 @@ class Labeller:
                 if record is not None and key:
                     places.setdefault(key, record.places[example.image_id])
                 if isinstance(found, Regions):
-                    groundings = self._grounder.ground_regions(found, example.captions)
+                    groundings = self.grounder.ground_regions(found, example.captions)
                     yield example, self._file.add(key, groundings, example)
                 elif isinstance(found, str):
                     yield example, found
@@ -80,7 +87,7 @@ class Labeller:
             return
         known = [self._known(example) for example in examples]
         missing = [example for example, (*_, found) in zip(examples, known, strict=True) if found is None]
-        outcomes = self._ray.found(self._grounder.config.regions, Path.cwd(), missing, current_device().name)
+        outcomes = self._ray.found(self.grounder.config.regions, Path.cwd(), missing, current_device().name)
         with closing(outcomes):
             for image, key, found in known:
                 outcome = next(outcomes) if found is None else (image, found)

@@ -26,7 +26,6 @@ from unboxed.inference.calibration_notes import refusal_note, unknown_images_not
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.runtime.atomic import require_name, require_other, require_writable
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
@@ -125,9 +124,9 @@ def label_dataset(
     _require_unread([out, companion(out, "labels"), file := _groundings_file(out)], source, rule)
     with file_lock(file, wait=options.wait, show=show), file_lock(out, wait=options.wait, show=show):
         kept = _opened(file, run, options, rule)
-        grounder = Grounder.load(run)
-        outcomes = Labeller(grounder, kept, options, show).grounded(source.examples, progress)
-        labelled = _with_notes(_labelled(outcomes, source, rule), run, grounder, data, options.find)
+        labeller = Labeller(Grounder.load(run), kept, options, show)
+        labelled = _labelled(labeller.grounded(source.examples, progress), source, rule)
+        labelled = _with_notes(labelled, run, labeller, data)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
         labelled = _with_corrections(labelled, states)
@@ -136,7 +135,7 @@ def label_dataset(
             sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
-    for line in (*_summary(labelled, out), *labelled.notes, *_about_corrections(labelled, found, out)):
+    for line in (*_summary(labelled, out, labeller.note), *_about_corrections(labelled, found, out)):
         show(line)
     return labelled
 
@@ -226,13 +225,14 @@ def _labelled(
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
 
 
-def _with_notes(labelled: Labelled, run: Path, grounder: Grounder, data: Path, find: str | None) -> Labelled:
+def _with_notes(labelled: Labelled, run: Path, labeller: Labeller, data: Path) -> Labelled:
     """The labels with lines about words that the run does not know, and probabilities that may not fit the images."""
-    if find is not None:
-        notes = [unknown_words_note(grounder, find), unknown_images_note(run, grounder.config, labelled.files)]
+    config = labeller.grounder.config
+    if labeller.listed:
+        notes = [labeller.note, unknown_images_note(run, config, labelled.files)]
     else:
         phrases = (phrase for grounding in labelled.groundings for phrase in grounding.phrases)
-        notes = [refusal_note(run, grounder.config, data, phrases)]
+        notes = [refusal_note(run, config, data, phrases)]
     return replace(labelled, notes=tuple(note for note in notes if note is not None))
 
 
@@ -269,8 +269,8 @@ def _require_unread(written: Sequence[Path], source: LabelSource, rule: Selectio
         require_other(file, *source.files, *([] if rule.classes is None else [rule.classes]))
 
 
-def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
-    """Lines for people: what was skipped, what was written, and a lower threshold if no box reached it."""
+def _summary(labelled: Labelled, out: Path, shown: str | None) -> Iterator[str]:
+    """Lines for people: what was skipped and written, a lower threshold if no box reached it, and other notes."""
     skipped, selection = labelled.skipped, labelled.selection
     yield from skipped_lines(skipped)
     yield f"{out}: {selection.describe()}" + (f"; {len(skipped):,} images skipped" if skipped else "")
@@ -281,6 +281,7 @@ def _summary(labelled: Labelled, out: Path) -> Iterator[str]:
             f"No box scores at least {labelled.options.lowest_score:g}; the best one scores {best:.2f}: name a lower "
             "--min-score."
         )
+    yield from (note for note in labelled.notes if note != shown)
 
 
 def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Iterator[str]:
@@ -291,4 +292,4 @@ def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Itera
         if (estimate := precision(found.images, labelled.corrections)) is not None:
             yield f"Before the corrections: {estimate}"
     elif file.is_file():
-        yield f"{file} is not used; --resume-corrections writes the images as they were corrected."
+        yield f"{file} is not used; without --no-resume-corrections, the images are written as they were corrected."

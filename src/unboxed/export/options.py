@@ -149,7 +149,8 @@ class LabelOptions:
         part: K/N: ground only the images of part K of N, into NAME.groundings.jsonl beside the output. `unboxed merge`
             makes one such file of all parts, and the same call without a part writes the labels from it.
         resume_corrections: write images that were corrected, in the studio or on the review page, as they were
-            corrected, and label the others anew. Their corrections are in NAME.corrections.jsonl beside the output.
+            corrected, and label the others anew. Their corrections are in NAME.corrections.jsonl beside the output,
+            which stays as it is; `--no-resume-corrections` writes all images as they are labelled now.
         wait: wait while another process writes these labels, instead of ending with an error.
 
     Raises:
@@ -167,7 +168,7 @@ class LabelOptions:
     image_files: Literal["links", "copies"] = "links"
     label_studio_prefix: str = label_studio.LOCAL_STORAGE
     part: str | None = None
-    resume_corrections: bool = False
+    resume_corrections: bool = True
     wait: bool = False
 
     def __post_init__(self) -> None:

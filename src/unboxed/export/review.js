@@ -51,7 +51,7 @@ function listenToRows(figure) {
 }
 
 /**
- * Corrections of the images on the page, in the lines of a file that `label --resume-corrections` reads.
+ * Corrections of the images on the page, in the lines of a file that `label` reads.
  * `labels` are the images as they were written, `history` their corrections, `others` the lines of further images, and
  * `names` those that a box may have. `onChange` is called after a correction.
  */
