@@ -274,6 +274,13 @@ def test_a_folder_of_images_alone_and_one_of_nothing(tmp_path: Path) -> None:
         load_dataset(_images(tmp_path, "1.jpg", "2.jpg"))
 
 
+def test_a_name_without_room_for_one_more_suffix_stops_nothing(tmp_path: Path) -> None:
+    name = f"{'x' * 251}.jpg"
+    Image.new("RGB", (40, 30)).save(tmp_path / name)
+    (tmp_path / "captions.csv").write_text(f"image,caption\n{name},a dog\n")
+    assert [row.image for row in table_rows(tmp_path)] == [name]
+
+
 def test_several_tables_are_not_chosen_from_unless_one_has_the_usual_name(tmp_path: Path) -> None:
     folder = _images(tmp_path, "1.jpg", "2.jpg")
     for name in ("a.csv", "b.csv"):

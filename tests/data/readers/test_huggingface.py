@@ -148,6 +148,17 @@ def test_rows_that_would_fill_the_memory_are_refused(columns: dict[str, Any], me
         read_table(tmp_path / "captions.parquet")
 
 
+@pytest.mark.parametrize("path", [5, ["a"], "a\0b", "x" * 5000])
+def test_a_path_of_another_kind_is_no_image(path: object, tmp_path: Path) -> None:
+    file = _write(tmp_path / "data", [{"image": {"bytes": None, "path": path}, "text": "a dog"}])
+    for read in (load_dataset, lambda folder: load_dataset(folder / file.name).split("train")):
+        with pytest.raises(DatasetError, match="instead of images"):
+            read(tmp_path)
+    file = _write(tmp_path / "data", [{"image": {"bytes": _png("red"), "path": path}, "text": "a dog"}])
+    for opened in (load_dataset(tmp_path), load_dataset(file)):
+        assert len(opened.split("train").examples) == 1
+
+
 def test_pipes_are_not_opened(tmp_path: Path) -> None:
     for name in ("captions.parquet", "data.arrow", "data.tar"):
         os.mkfifo(tmp_path / name)

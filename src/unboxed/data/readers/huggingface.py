@@ -19,7 +19,7 @@ from typing import Any
 
 from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
-from unboxed.data.readers.rows import CAPTION_COLUMNS, caption_columns, column_of, split_named, texts_in
+from unboxed.data.readers.rows import CAPTION_COLUMNS, brief, caption_columns, column_of, split_named, texts_in
 from unboxed.data.readers.webdataset import is_webdataset, tar_rows
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
@@ -176,10 +176,11 @@ def cells_of_images(file: Path) -> Iterator[tuple[str, list[Any]]]:
         path = cell.get("path") if isinstance(cell, dict) else None
         if path and cell.get("bytes") is None:
             raise DatasetError(
-                f"{file} holds the paths of its images, such as {path!r}, instead of images; save it with the images "
-                "inside, as `save_to_disk` and `push_to_hub` of `datasets` do, or name them in a CSV."
+                f"{file} holds the paths of its images, such as {brief(path)}, instead of images; save it with the "
+                "images inside, as `save_to_disk` and `push_to_hub` of `datasets` do, or name them in a CSV."
             )
-        yield Path(path).name if path else "", [row[name] for name in captions]
+        name = Path(path).name if isinstance(path, str) else ""
+        yield "" if name == ".." else name, [row[column] for column in captions]
 
 
 def _columns(file: Path) -> tuple[str, list[str], list[str]]:
@@ -204,16 +205,17 @@ def _image(cell: Any, file: Path, folder: Path) -> tuple[bytes, str]:
         DatasetError: an empty cell, or a path to an image that is not in the folder of the dataset.
     """
     content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
-    if content is None and path:
-        named = (file.parent / path).resolve()
-        content = named.read_bytes() if named.is_file() and named.is_relative_to(folder.resolve()) else None
+    name = path if isinstance(path, str) else ""
+    if content is None and name and os.path.isfile(file.parent / name):  # noqa: PTH113, also False for a name too long
+        named = (file.parent / name).resolve()
+        content = named.read_bytes() if named.is_relative_to(folder.resolve()) else None
     if not isinstance(content, bytes):
-        where = f" the path {path!r}, which is no file in {folder}," if path else f" {type(cell).__name__}"
+        where = f" the path {brief(path)}, which is no file in {folder}," if path else f" {type(cell).__name__}"
         raise DatasetError(
             f"{file}: the column of images holds{where} instead of images; save it with the images inside, as "
             "`save_to_disk` and `push_to_hub` of `datasets` do."
         )
-    suffix = Path(path).suffix.lower() if path else ""
+    suffix = Path(name).suffix.lower()
     return content, suffix if suffix in SUFFIXES else ".jpg"  # decoding goes by the content
 
 

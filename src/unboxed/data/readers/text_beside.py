@@ -90,7 +90,8 @@ def _shared_folders(image: Path, text: Path) -> int:
 def _beside(image: Path) -> Path | None:
     for suffix in SIDECARS:
         for file in (image.with_suffix(suffix), Path(f"{image}{suffix}")):
-            if file.is_file() and (suffix != ".json" or _object_captions(file)):
+            is_file = os.path.isfile(file)  # noqa: PTH113, False also where a name has no room for one more suffix
+            if is_file and (suffix != ".json" or _object_captions(file)):
                 return file
     return None
 
