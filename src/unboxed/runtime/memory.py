@@ -40,6 +40,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(?:(%)|([kmgt]i?)?b?)", re.IGNORECASE)
 _LEAST = 2**26
 _MOST_SCORING = 2**28  # larger blocks are not faster
+_NO_ARRAYS = (str, int, float, type(None))
 _UNKNOWN = 2**33  # assumed where the system reports nothing
 
 
@@ -100,17 +101,22 @@ def array_bytes(value: Any) -> int:
     >>> array_bytes((np.zeros(3, np.float32), {"a": [np.zeros(2, np.int8)]}, "text"))
     14
     """
-    if isinstance(size := getattr(value, "nbytes", None), int):
-        return size
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, list | tuple):
-        return sum(map(array_bytes, value))
-    if isinstance(value, dict):
-        return sum(map(array_bytes, value.values()))
-    if is_dataclass(value):
-        return sum(array_bytes(getattr(value, field.name)) for field in fields(value))
-    return 0
+    total, waiting = 0, [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _NO_ARRAYS):
+            continue
+        if isinstance(value, bytes):
+            total += len(value)
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(size := getattr(value, "nbytes", None), int):
+            total += size
+        elif is_dataclass(value):
+            waiting += [getattr(value, field.name) for field in fields(value)]
+    return total
 
 
 class MemoryShare:
