@@ -1,8 +1,8 @@
 """The memory that blocks of scores, loaders, images in work and caches share.
 
 By default it is 70 % of what the container may use: the smallest limit of its control groups (cgroup v1 or v2), or the
-memory of the machine. `UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results do not depend on
-it. It is no limit of the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on
+memory of the machine. `UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results agree up to
+rounding, whatever it is. It is no limit of the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on
 top.
 """
 
