@@ -1,7 +1,8 @@
 """A run, a store and an index that an earlier version wrote load and give the answers that it gave.
 
-`assets/run_41071e2` was written by commit 41071e2, its JSON answers by the same commit. Its four copies of the detector
-of Scenes are left out and put back here.
+`assets/run_41071e2` was written by commit 41071e2, its JSON answers by the same commit, but for one caption whose
+phrases are read better since ("the left wears boots" in `search_photo.json`). Its four copies of the detector of Scenes
+are left out and put back here.
 """
 
 from __future__ import annotations

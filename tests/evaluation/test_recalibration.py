@@ -7,12 +7,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.recalibration import recalibrated
+from unboxed.inference.calibration import NO_EVIDENCE
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
@@ -71,6 +73,10 @@ def test_a_phrase_of_no_class_and_no_known_word_is_a_guess(run: Path, tiny_world
     for name in grounder.prior.class_names:  # type: ignore[union-attr]
         assert grounder.ground(image, f"a {name}").phrases[0].unknown == (), "a class without a known word"
     assert grounder.ground(image, "a zither").phrases[0].unknown == ("a", "zither")
+    regions = grounder.regions_of(image)
+    blank = replace(regions, class_probs=np.zeros_like(regions.class_probs))
+    priors = [grounder.ground(blank, text).phrases[0].prior for text in (f"a {name}", "a zither")]
+    assert priors == [pytest.approx(NO_EVIDENCE), 0], "a class that no region shows is another thing than no class"
     note = unknown_words_note(grounder, f"{name}, zither")
     assert note is not None and "run: zither. " in note, "a class of the prior is known"
 

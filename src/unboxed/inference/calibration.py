@@ -21,7 +21,10 @@ import numpy.typing as npt
 from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.text.phrases import content_or_all
 
-__all__ = ["PresenceCalibration", "fit_presence", "phrase_match", "rising_logistic"]
+__all__ = ["NO_EVIDENCE", "PresenceCalibration", "fit_presence", "phrase_match", "rising_logistic"]
+
+NO_EVIDENCE = 1e-6
+"""The prior of a phrase for whose class no region has any evidence, unlike 0, that of a phrase without a class."""
 
 _STEPS = 50
 _RIDGE = 1.0  # keeps the curve finite when the phrases are separated without error

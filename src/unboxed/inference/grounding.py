@@ -8,10 +8,11 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from unboxed.inference.batching import Batcher, CaptionsOfImages, caption_groups
-from unboxed.inference.calibration import phrase_match
+from unboxed.inference.calibration import NO_EVIDENCE, phrase_match
 from unboxed.inference.phrase_boxes import PhraseBoxes, PhraseQueries, boxes_of_heat, ranked_boxes
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
@@ -112,7 +113,8 @@ def ground_encoded(
         mask_CR = paired.regions.mask_BR.cpu()
         ranked = ranked_boxes(grounder.config, regions_B, captions, queries, found, mask_CR)
         boxes = (([next(ranked) for _ in encoded.caption.phrases], None) for encoded in captions.encoded)
-    matches, attention_CWR = _matches(grounder, queries, found), found.attention_CWR.numpy()
+    known_CP = captions.batch.affinity_CPE.any(dim=-1).cpu().numpy()
+    matches, attention_CWR = _matches(grounder, queries, found, known_CP), found.attention_CWR.numpy()
     groundings: list[Grounding] = []
     for c, (encoded, (boxes_P, heat_PYX)) in enumerate(zip(captions.encoded, boxes, strict=True)):
         regions, caption = regions_B[image_of_C[c]], encoded.caption
@@ -160,12 +162,15 @@ class _Match(NamedTuple):
     prior: float | None
 
 
-def _matches(grounder: Grounder, queries: PhraseQueries, found: PhraseAttention) -> list[list[_Match]]:
-    """The matches of the phrases of each caption, padded ones among them."""
+def _matches(
+    grounder: Grounder, queries: PhraseQueries, found: PhraseAttention, known_CP: npt.NDArray[np.bool_]
+) -> list[list[_Match]]:
+    """The matches of the phrases of each caption, padded ones among them; the prior has a class for `known_CP`."""
     matched_CQ = np.where(queries.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, queries.member_CPQ, queries.content_CQ)
     prior_CPR, calibration = found.prior_CPR, grounder.config.presence
     prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()
+    prior_CP = np.where(known_CP, np.maximum(prior_CP, NO_EVIDENCE), prior_CP)
 
     def match(value: float, prior: float) -> _Match:
         confidence = None if calibration is None else calibration.confidence(value, prior)

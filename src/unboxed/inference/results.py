@@ -39,7 +39,8 @@ class GroundedPhrase:
         types: Entities types such as `people`, if the given caption has them.
         set_ranks: the ranks of the boxes that the phrase refers to together: the best one, or several for "two people"
             (see `inference.phrase_sets`).
-        prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase.
+        prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the phrase,
+            1e-6: it knows the phrase, but no region shows anything of its class.
             None of a run without a prior.
         point: x and y in pixels, where the phrase is pointed at (`Ranking.point`); None: at the centre of its best box.
         unknown: words of the phrase that are not in the vocabulary, where its head noun is one of them and the prior
