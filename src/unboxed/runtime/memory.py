@@ -2,8 +2,8 @@
 
 By default it is 70 % of what the container may use: the smallest limit of its control groups (cgroup v1 or v2), or the
 memory of the machine. `UNBOXED_MEMORY`, which `--memory` sets, names another amount or share. Results agree up to
-rounding, whatever it is. It is no limit of the process: the model, its gradients and what grows with the dataset (docs/scaling.md) come on
-top.
+rounding, whatever it is. It is no limit of the process: the model, its gradients and what grows with the dataset
+(docs/scaling.md) come on top.
 """
 
 from __future__ import annotations
