@@ -68,7 +68,8 @@ class Context(NamedTuple):
     @property
     def is_colour(self) -> bool:
         """Whether the phrase is only a colour, which may be all that someone is dressed in: "a man in red rides"."""
-        return bool(self.phrase) and all(word in word_lists.COLOURS or word in ("all", "and") for word in self.phrase)
+        colours = [word for word in self.phrase if word in word_lists.COLOURS]
+        return bool(colours) and set(self.phrase) <= {*colours, "all", "and"}
 
     @property
     def after_possessive(self) -> bool:

@@ -128,13 +128,12 @@ VERBS = word_set(
     hoist ladle toil lasso proclaim recycle link refer print click select scroll download upload restore
     excavate demolish repaint renovate derail plough sprinkle whisk knead sow reap fasten tighten loosen clench
     adorn obscure resume refuel nap consult avoid win spend doze capture ascend snap survey putt squeeze execute
-    gesticulate slip evade zoom breastfeed fail prevent trek interfere smirk think rollerskate investigate loom
-    breakdance joke gain amaze blast repent parasail sink pry defend ensure jaywalk swirl rappel capture figure
-    hand encounter adapt strum release grasp cradle sunbathe dump dip intercept videotape stride consist repel
-    fiddle attract accompany lose pounce wakeboard flap wrangle peruse signify don scare swoop scowl impress
-    donate vault recreate tilt spit anticipate clutch stab regard discover react inflate waterski nibble
-    distract supervise utilize restrain respond shrug occupy blend remember possess notice answer land save
-    spike
+    gesticulate evade zoom breastfeed fail prevent trek interfere smirk think rollerskate investigate loom
+    breakdance joke gain amaze blast repent parasail pry defend ensure jaywalk swirl rappel capture encounter
+    adapt strum release grasp cradle sunbathe dump intercept videotape stride consist repel fiddle attract
+    accompany lose pounce wakeboard flap wrangle peruse signify scare swoop scowl impress donate vault recreate
+    tilt spit anticipate clutch stab discover react inflate waterski nibble distract supervise utilize restrain
+    respond shrug occupy blend remember possess notice answer land save
     """
 )
 IRREGULAR_PAST = word_set(

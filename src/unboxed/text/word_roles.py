@@ -24,7 +24,7 @@ _MODIFIER_PREPOSITIONS = word_set("back front top side inside outside round past
 _DEGREES = ("very", "extremely", "really", "highly", "rather", "fairly")
 _SUBJECTS = ("i", "he", "she", "we", "they", "who")
 _HAVE = ("has", "have", "had", "having")
-_PAIRED = word_lists.COLOURS | {"male", "female", "arts", "crafts"}
+_PAIRED = word_lists.COLOURS | {"male", "female", "left", "right", "arts", "crafts"}
 _PARTICIPLE_ENDINGS = ("en", "rn", "wn", "clad")
 _ONE = lexicon.SINGULAR_DETERMINERS | {"the"}
 _WITH = ("with", "in", "and", "or", "of")
@@ -178,11 +178,11 @@ def _adjective(at: Context) -> Role:
         return Role.OUTSIDE
     if at.word in word_lists.VERBS and at.has_noun and lexicon.is_plural(at.last) and not at.noun_follows:
         return Role.OUTSIDE  # "fireworks light up the sky"
+    if at.word in ("wide", "left", "right") and at.last_role is Role.NOUN:  # "his mouth wide open", "a boat right next to a ship"
+        return Role.OUTSIDE
     acts = at.determiner in _ONE and at.next in word_lists.VERB_S_FORMS
     if at.word in word_lists.NOUN_ADJECTIVES and (acts or not at.noun_follows):  # "a female", "a female looks on"
         return Role.NOUN
-    if at.word == "wide" and at.has_noun:  # "his mouth wide open"
-        return Role.OUTSIDE
     if not at.has_noun or at.noun_follows or at.word in word_lists.COLOURS:
         return Role.MODIFIER
     return Role.OUTSIDE
@@ -200,7 +200,7 @@ def _ing_form(at: Context) -> Role:
             return Role.OUTSIDE
         return Role.MODIFIER if at.noun_follows and not is_noun else Role.NOUN
     acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
-    if at.word == "looking" and at.noun_follows and not acts and not lexicon.is_adjective(at.next):
+    if at.word == "looking" and at.noun_follows and at.determiner and not acts and not lexicon.is_adjective(at.next):
         return Role.MODIFIER  # "an odd looking vehicle"
     if at.word in word_lists.AMBIGUOUS_ING and at.next not in word_lists.ING_HEADS and (acts or at.noun_follows):
         return Role.OUTSIDE
