@@ -69,7 +69,7 @@ def _bracketed(caption: str) -> str:
         "[A child's coloring book] about [the 1960s], [an odd looking vehicle], [a horse drawn carriage]",
         "[A female] looks on as [he] slips at [the London 2012 games] in [a fast moving swing]",
         "[A boat] right next to [the right and left side] with [all sorts of treats], [window], and [sink] in [it]",
-        "[The boy] watching [a man] ride past, [the blond one], [a us flag], [Salt & pepper shaker]",
+        "[The boy] watching [a man] ride past, [the blond one], [a us flag], [a blue & white shirt], [lids] & [a base]",
     ],
 )
 def test_typical_captions(expected: str) -> None:

@@ -99,7 +99,9 @@ class _Chunker:
             first = self._firsts[i]
             is_open = sum(gap in _QUOTES for gap in self._gaps[first:i]) % 2 == 1
             return is_open or Role.NOUN not in self._roles[first:]
-        return self._gaps[i] in ("", "&", *_APOSTROPHES)
+        if self._gaps[i] == "&":  # "a blue & white shirt", but "lids & a base"
+            return self._roles[i] is Role.MODIFIER
+        return self._gaps[i] in ("", *_APOSTROPHES)
 
     def _context(self, i: int, first: int) -> Context:
         words, gaps, roles = self._words, self._gaps, self._roles

@@ -23,6 +23,7 @@ _BEFORE_BASE_FORM = word_set("to can could will would may might must should cann
 _MODIFIER_PREPOSITIONS = word_set("back front top side inside outside round past down off over next opposite")
 _DEGREES = ("very", "extremely", "really", "highly", "rather", "fairly")
 _SUBJECTS = ("i", "he", "she", "we", "they", "who")
+_BEFORE_ANY = lexicon.ARTICLES | {"upside"}  # "a downhill course", "an upside down bicycle"
 _HAVE = ("has", "have", "had", "having")
 _PAIRED = word_lists.COLOURS | {"male", "female", "left", "right", "arts", "crafts"}
 _PARTICIPLE_ENDINGS = ("en", "rn", "wn", "clad")
@@ -150,7 +151,7 @@ def _preposition(at: Context) -> Role | None:
     if at.word == "about" and lexicon.is_numeral(at.next):  # "about 20 people"
         return Role.DETERMINER
     is_inside = at.last_role in (Role.DETERMINER, Role.MODIFIER) or at.after_possessive
-    if (at.word in _MODIFIER_PREPOSITIONS and is_inside and not at.may_be_complete) or at.last in lexicon.ARTICLES:
+    if (at.word in _MODIFIER_PREPOSITIONS and is_inside and not at.may_be_complete) or at.last in _BEFORE_ANY:
         modifies = at.noun_follows and at.next not in word_lists.VERB_S_FORMS  # "the side shows a truck"
         return Role.MODIFIER if modifies else Role.NOUN
     return Role.OUTSIDE if at.word in lexicon.PREPOSITIONS else None
@@ -178,7 +179,9 @@ def _adjective(at: Context) -> Role:
         return Role.OUTSIDE
     if at.word in word_lists.VERBS and at.has_noun and lexicon.is_plural(at.last) and not at.noun_follows:
         return Role.OUTSIDE  # "fireworks light up the sky"
-    if at.word in ("wide", "left", "right") and at.last_role is Role.NOUN:  # "his mouth wide open", "a boat right next to a ship"
+    if (
+        at.word in ("wide", "left", "right") and at.last_role is Role.NOUN
+    ):  # "his mouth wide open", "a boat right next to a ship"
         return Role.OUTSIDE
     acts = at.determiner in _ONE and at.next in word_lists.VERB_S_FORMS
     if at.word in word_lists.NOUN_ADJECTIVES and (acts or not at.noun_follows):  # "a female", "a female looks on"
