@@ -230,17 +230,22 @@ def test_what_is_no_address_of_a_cluster_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "text", "message"),
     [
-        ("ActorDiedError", "Ray failed: workers ended 11 times at the same images"),
-        ("Full", "Ray failed: it is full. Rep"),
+        ("ActorDiedError", "", "Ray failed: workers ended 11 times at the same images"),
+        ("RayError", "a\nit is full.", "Ray failed: it is full. Repeat"),
+        (
+            "RayTaskError",
+            "a\n  b\nray.FullError: it is full\nin UserError: b\nTip",
+            "Ray failed: FullError: it is full. R",
+        ),
     ],
 )
 def test_a_ray_that_fails_is_an_engine_error(
-    name: str, message: str, examples: list[Example], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, text: str, message: str, examples: list[Example], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def streamed(*_: Any) -> Iterator[Any]:
-        raise type(name, (Exception,), {})("a traceback\nit is full.")
+        raise type(name, (Exception,), {})(text)
         yield
 
     monkeypatch.setattr(ray_workers, "_ray", lambda: None)

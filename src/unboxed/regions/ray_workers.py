@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -40,6 +41,7 @@ _GPU_BATCH = 16  # images of a task on a GPU, which threads ask its networks abo
 _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object store of a local Ray
 _SECONDS = 10  # in which the address of a cluster must answer
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # and no settings; it begins gRPC
+_ERROR = re.compile(r"^[\w.]*?(\w+(?:Error|Exception): .+)$", re.MULTILINE)
 _ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
@@ -115,7 +117,7 @@ class RayWorkers:
             except UnboxedError:
                 raise
             except Exception as error:  # of Ray, of Ray Data, and of what they are built on
-                raise EngineError(f"Ray failed: {_last_line(error)}. Repeat the command: it goes on.") from error
+                raise EngineError(f"Ray failed: {_cause(error)}. Repeat the command: it goes on.") from error
 
     def _streamed(self, ray: Any, rows: list[dict[str, Any]], worker: tuple[str, str, str]) -> Iterator[Outcome]:
         """The outcome of each row; `worker` are the arguments of a `_Worker`."""
@@ -147,7 +149,7 @@ class RayWorkers:
                 logging.getLogger("ray.data").setLevel(logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError, OSError, TimeoutError) as error:
                 raise EngineError(
-                    f"Ray does not answer at {self.address or 'local'}: {_last_line(error)}. Check --ray-address, or "
+                    f"Ray does not answer at {self.address or 'local'}: {_cause(error)}. Check --ray-address, or "
                     "leave it out for a local Ray."
                 ) from error
         try:
@@ -271,8 +273,10 @@ def _ray() -> Any:
     return ray
 
 
-def _last_line(error: BaseException) -> str:
-    """The last line of a message, which names the cause where Ray shows a whole traceback."""
+def _cause(error: BaseException) -> str:
+    """What went wrong, in a line: the first error in a message with tracebacks, else its last line."""
     if type(error).__name__ in ("ActorDiedError", "ActorUnavailableError"):
         return f"workers ended {_RETRIES + 1} times at the same images; one may crash a library, or memory is too small"
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")
+    text = str(error).strip() or type(error).__name__
+    named = _ERROR.search(text)
+    return (named.group(1) if named else text.splitlines()[-1]).strip().rstrip(".")
