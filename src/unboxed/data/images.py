@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from unboxed.data.image_addresses import is_address, read_address
 from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
+from unboxed.runtime.freed_memory import release_freed_memory
 from unboxed.runtime.memory import MemoryShare, prefetch_bytes
 
 __all__ = [
@@ -84,6 +85,7 @@ _UPRIGHT = {  # EXIF orientation -> the operation that turns the stored pixels u
 _SWAPS_AXES = (5, 6, 7, 8)
 
 _BYTES_PER_PIXEL = 9  # the image, and what decoding and turning it make besides
+_LARGE = 1 << 26  # bytes of an image in work
 _PIXELS = MemoryShare(prefetch_bytes)
 
 _opening = threading.Lock()  # catch_warnings is not thread-safe, and extraction opens images from several threads
@@ -137,7 +139,10 @@ def opened_in_turn(content: bytes, name: str) -> Iterator[Image.Image]:
     """
     with _open_header(BytesIO(content), name, len(content), MAX_PIXELS) as image:
         width, height = image.size
-    with _PIXELS.taken(width * height * _BYTES_PER_PIXEL):
+    size = width * height * _BYTES_PER_PIXEL
+    with _PIXELS.taken(size):
+        if size >= _LARGE:
+            release_freed_memory()  # each thread keeps that of its last image
         yield open_image(content, name=name)
 
 
