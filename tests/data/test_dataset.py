@@ -79,12 +79,12 @@ def test_an_unknown_split_is_named_with_those_that_exist(folder: Path) -> None:
 def test_a_split_is_described_in_one_line_and_strict_refuses_unreadable_images(folder: Path) -> None:
     (folder / "photos" / "2.png").write_text("not an image")
     train = load_dataset(folder / "data.toml").split("train")
-    assert train.describe() == "train: 1 image, 1 captions, 1 listed but not stored, 1 unreadable"
+    assert train.describe() == "train: 1 image, 1 caption, 1 listed but not stored, 1 unreadable"
     with pytest.raises(ImageError, match=r"2\.png .*is not an image.* Without --strict it is skipped\."):
         train.require_readable()
     val = load_dataset(folder / "data.toml").split("val")
     val.require_readable()
-    assert val.describe() == "val: 1 image, 1 captions"
+    assert val.describe() == "val: 1 image, 1 caption"
 
 
 def test_a_dataset_of_features_has_no_images_to_find_regions_in(folder: Path) -> None:

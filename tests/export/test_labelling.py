@@ -100,7 +100,7 @@ def test_an_unreadable_image_is_skipped_and_named_or_stops_a_strict_call(
     said = capsys.readouterr().err
     assert re.search(r"Skipped 15\.png: .*15\.png", said)
     assert "7 images, " in said
-    assert "1 images skipped" in said
+    assert "1 image skipped" in said
     assert re.search(r"No box scores at least 0\.3; the best .* 0\.\d\d", said)
     (tmp_path / "boxes.csv").unlink()
     with pytest.raises(SystemExit):

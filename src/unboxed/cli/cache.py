@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import one_line, show
+from unboxed.runtime.progress import counted, one_line, show
 
 __all__ = ["cache"]
 
@@ -32,6 +32,6 @@ def cache(clear: bool = False, json: bool = False) -> None:
         show("The cache is off; unset UNBOXED_CACHE to use it.")
         return
     size = sum(kind.size for kind in found)
-    print(f"{folder}: {size / 1e6:,.1f} MB, {sum(kind.images for kind in found):,} images")
+    print(f"{folder}: {size / 1e6:,.1f} MB, {counted(sum(kind.images for kind in found), 'image')}")
     for kind in found:
-        print(f"  {kind.images:,} images, {kind.size / 1e6:,.1f} MB, of {one_line(kind.models)}")
+        print(f"  {counted(kind.images, 'image')}, {kind.size / 1e6:,.1f} MB, of {one_line(kind.models)}")

@@ -10,7 +10,7 @@ from unboxed.cli.output import print_json
 from unboxed.export.options import LabelOptions, SelectionOptions
 from unboxed.runtime.atomic import PAGES, require_output
 from unboxed.runtime.counts import require_count
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import counted, show
 
 __all__ = ["label"]
 
@@ -54,7 +54,8 @@ def label(
         file, count, skipped = label_part(images, run, out, labelling, selection, show=show)
         for line in skipped_lines(skipped):
             show(line)
-        show(f"{file}: {count:,} images of part {labelling.part}. Next: unboxed merge, with the files of all parts")
+        done = f"{counted(count, 'image')} of part {labelling.part}"
+        show(f"{file}: {done}. Next: unboxed merge, with the files of all parts")
         if json:
             print_json({"out": str(file), "photos": count, "part": labelling.part, "skipped": skipped})
         return
@@ -64,6 +65,7 @@ def label(
 
         facts = {"Images": str(images), "Run": str(run), "Written": f"{out} ({labelling.format})"}
         shown = write_review(review, labelled, facts=facts, limit=review_images, out=out)
-        show(f"Review: {review}, {shown:,} of {len(labelled.selection.images):,} images, the least certain first")
+        all_images = counted(len(labelled.selection.images), "image")
+        show(f"Review: {review}, {shown:,} of {all_images}, the least certain first")
     if json:
         print_json({"out": str(out), "format": labelling.format, **labelled.to_dict()})

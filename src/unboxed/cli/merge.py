@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import counted, show
 
 __all__ = ["merge"]
 
@@ -29,11 +29,11 @@ def merge(parts: Positional[tuple[Path, ...]], /, out: Path, json: bool = False)
 
     if any(path.is_file() or path.suffix == ".jsonl" for path in parts):
         lines = merge_lines(parts, out)
-        show(f"{out}: {lines:,} images of {len(parts)} parts")
+        show(f"{out}: {counted(lines, 'image')} of {len(parts)} parts")
         if json:
             print_json({"out": str(out), "images": lines, "parts": len(parts)})
         return
     count = len(merge_parts(parts, out))
-    show(f"{out}: {count:,} images of {len(parts)} parts")
+    show(f"{out}: {counted(count, 'image')} of {len(parts)} parts")
     if json:
         print_json({"store": str(out), "photos": count, "parts": len(parts)})

@@ -73,8 +73,8 @@ class Split:
         renamed = next((f" ({name}: {file})" for name, file in self.renamed.items()), "")
         if renamed:
             renamed = f", {len(self.renamed):,} found under another name{renamed}"
-        images = f"{len(self.examples):,} image{'s' if len(self.examples) != 1 else ''}"
-        return f"{self.name}: {images}, {captions:,} captions{missing}{hint}{unreadable}{renamed}"
+        images, texts = counted(len(self.examples), "image"), counted(captions, "caption")
+        return f"{self.name}: {images}, {texts}{missing}{hint}{unreadable}{renamed}"
 
     @property
     def left_out(self) -> dict[str, str]:

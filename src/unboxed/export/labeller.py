@@ -18,7 +18,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import regions_of_image
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.parts import PartRecord
-from unboxed.runtime.progress import Show, track
+from unboxed.runtime.progress import Show, counted, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
@@ -77,7 +77,8 @@ class Labeller:
             if record is not None:
                 self._file.finish(record._replace(places=places, finished=True))
             if reused:
-                self._show(f"{reused:,} images taken from {self._file.path}, where an earlier call had left them")
+                images = counted(reused, "image")
+                self._show(f"{images} taken from {self._file.path}, where an earlier call had left them")
 
     def _outcomes(self, examples: Sequence[Example]) -> Iterator[tuple[str, Sequence[Grounding] | Regions | str]]:
         """`_known_or_regions` of each image, by the chosen engine."""

@@ -29,7 +29,7 @@ from unboxed.inference.run_config import RunConfig
 from unboxed.runtime.atomic import require_name, require_other, require_writable
 from unboxed.runtime.locks import file_lock
 from unboxed.runtime.parts import Part, PartRecord
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.types import Example
 
 __all__ = ["Labelled", "label_dataset", "label_part"]
@@ -273,7 +273,7 @@ def _summary(labelled: Labelled, out: Path, shown: str | None) -> Iterator[str]:
     """Lines for people: what was skipped and written, a lower threshold if no box reached it, and other notes."""
     skipped, selection = labelled.skipped, labelled.selection
     yield from skipped_lines(skipped)
-    yield f"{out}: {selection.describe()}" + (f"; {len(skipped):,} images skipped" if skipped else "")
+    yield f"{out}: {selection.describe()}" + (f"; {counted(len(skipped), 'image')} skipped" if skipped else "")
     if selection.below_score and not selection.boxes:
         scores = (phrase.scores for grounding in labelled.groundings for phrase in grounding.phrases)
         best = max(float(score) for scores_R in scores for score in scores_R[:1])

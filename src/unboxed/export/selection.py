@@ -14,6 +14,7 @@ from unboxed.errors import ExportError
 from unboxed.export.names import BoxNames
 from unboxed.export.options import SelectionOptions
 from unboxed.inference.results import Grounding
+from unboxed.runtime.progress import counted
 
 __all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "resized", "select_boxes"]
 
@@ -115,7 +116,7 @@ class Selection:
         }
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
         return (
-            f"{len(self.images):,} images, {self.boxes:,} boxes of {len(self.categories):,} names"
+            f"{counted(len(self.images), 'image')}, {self.boxes:,} boxes of {len(self.categories):,} names"
             f"{f'; left out: {reasons}' if reasons else ''}"
         )
 

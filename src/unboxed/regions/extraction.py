@@ -29,7 +29,7 @@ from unboxed.regions.store import RegionStore
 from unboxed.runtime.counts import require_workers
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.parts import PartRecord
-from unboxed.runtime.progress import show, track
+from unboxed.runtime.progress import counted, show, track
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
@@ -203,7 +203,7 @@ class ExtractionSummary:
         return f"Extracted again, because they were damaged: the images of {', '.join(self.removed)}"
 
     def __str__(self) -> str:
-        lines = [f"{self.done} images extracted in {self.seconds:.0f} s, {self.reused} were there already."]
+        lines = [f"{counted(self.done, 'image')} extracted in {self.seconds:.0f} s, {self.reused} were there already."]
         lines += self.warnings
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped:")

@@ -18,7 +18,7 @@ from unboxed.regions import importers
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.progress import track
+from unboxed.runtime.progress import counted, track
 from unboxed.types import Array, Example, Regions
 
 __all__ = ["ImportSummary", "import_regions", "open_features"]
@@ -50,7 +50,8 @@ class ImportSummary:
     removed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{self.done:,} images imported in {self.seconds:.0f} s, {self.reused:,} were there already."]
+        done = f"{counted(self.done, 'image')} imported in {self.seconds:.0f} s"
+        lines = [f"{done}, {self.reused:,} were there already."]
         if self.removed:
             lines.append(f"Imported again, because they were damaged: the images of {', '.join(self.removed)}.")
         if self.missing:

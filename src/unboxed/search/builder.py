@@ -14,7 +14,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.extraction import image_key
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import folder_lock
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.search.image_list import ImageList, ListedImage, list_images
 from unboxed.search.index_folder import IndexFolder
@@ -56,7 +56,7 @@ class IndexSummary:
     def __str__(self) -> str:
         captions = f" and {self.captions:,} captions" if self.captions else ""
         line = (
-            f"{self.images:,} images{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
+            f"{counted(self.images, 'image')}{captions} in the index: {self.added:,} added, {self.updated:,} updated, "
             f"{self.removed:,} removed, {self.kept:,} as before, {len(self.skipped):,} skipped; {self.seconds:.0f} s"
         )
         named = [f"  skipped {name}: {reason}" for name, reason in self.skipped[:_LISTED]]
