@@ -98,7 +98,7 @@ def test_listed_phrases_on_images_that_the_run_does_not_know(
     main(call)
     assert "calibrated" not in capsys.readouterr().err
     main([call[0], str(folder / known.name), *call[2:]])  # one image
-    assert "1 images" in capsys.readouterr().err
+    assert "1 image, " in capsys.readouterr().err
 
 
 def test_too_few_images(run: Path, tiny_world: tuple[Path, Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,9 @@ class Known(ZeroShotModel):
         boxes = np.array([HAT, DOG, [11, 11, 50, 50], [0, 0, 0, 9]], np.float32)
         scores = {"a dog": [0.1, 0.9, 0.8, 1], "a hat": [0.7, 0.2, 0.1, 1], "a cat": [0.6, 0.5, 0.4, 1]}
         return Detections(boxes, np.array([scores[query] for query in queries], np.float32).T)
+
+    def _run(self, inputs: dict[str, Any], asked: Any) -> tuple[Any, Any]:
+        raise AssertionError("there is no network")
 
 
 def phrase(caption: str, text: str, box: list[int]) -> Phrase:
