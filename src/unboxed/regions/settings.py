@@ -111,7 +111,8 @@ class RegionSettings:
     texture: bool | None = None
     """Describe regions by edges, colour layout and outline; by default only without a backbone."""
     crop_size: int = field(default=128, metadata=_ADDED)
-    """Side in pixels of the crops that the labeler gets, where the file does not fix it."""
+    """Side in pixels of the crops that the labeler gets, where the file does not fix it; 192 if it was trained on
+    224."""
     pixels: int = 0
     """Describe regions by n x n of their pixels, for networks that learn from pixels; 0: do not."""
 
