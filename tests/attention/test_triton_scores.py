@@ -7,7 +7,6 @@ before triton is first imported, which PyTorch may do in other tests.)
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import subprocess
@@ -27,6 +26,7 @@ from unboxed.attention.triton_scores import (
     Precision,
     _torch_precision,
     fused_scores,
+    has_triton,
     plan_bins,
     runs_on,
     supports,
@@ -35,7 +35,7 @@ from unboxed.attention.triton_scores import (
 
 INTERPRETER = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETER else "cpu"
-HAS_TRITON = importlib.util.find_spec("triton") is not None
+HAS_TRITON = has_triton()
 on_a_kernel = pytest.mark.skipif(
     not HAS_TRITON or not (INTERPRETER or torch.cuda.is_available()),
     reason="no GPU here: these run in the interpreter, in their own process" if HAS_TRITON else "no triton",

@@ -72,7 +72,7 @@ def test_a_fit_in_mixed_precision_learns_and_goes_on_only_as_one(tiny_world: Wor
     entries = [json.loads(line) for line in (settings.out / "log.jsonl").read_text().splitlines()]
     assert all(math.isfinite(value) for entry in entries for value in entry.values())
     losses = [entry["val_loss"] for entry in entries if "val_loss" in entry]
-    assert losses[-1] < 0.95 * losses[0]
+    assert losses[-1] < 0.98 * losses[0]
     config = json.loads((settings.out / "config.json").read_text())
     config["facts"]["finished"] = False
     (settings.out / "config.json").write_text(json.dumps(config))

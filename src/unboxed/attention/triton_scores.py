@@ -32,7 +32,7 @@ Vectors are read in bf16 or float32. Cosines are accumulated in float32, and eve
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ import torch
 
 from unboxed.attention.cosine_attention import AttentionScorer
 
-__all__ = ["LONGEST", "Precision", "fused_scores", "runs_on", "supports", "why_not"]
+__all__ = ["LONGEST", "Precision", "fused_scores", "has_triton", "runs_on", "supports", "why_not"]
 
 Precision = Literal["ieee", "tf32x3", "tf32", "bf16"]
 
@@ -53,6 +53,7 @@ LONGEST = 128  # words of a caption, regions of an image: a bin
 _STEEPEST = 40.0  # exp(-2 · 40) is still a normal float32
 _SMALLEST = 4 * torch.finfo(torch.float32).eps  # as in `cosine_to_attended`
 _NEAR = 8
+_OLDEST = (3, 9)  # Triton
 # The number of bfloat16 terms of a value in the sums, and in the products with G.
 _TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 2}
 _GRAM_TERMS: dict[Precision, int] = {"ieee": 3, "tf32x3": 3, "tf32": 2, "bf16": 1}
@@ -86,7 +87,7 @@ def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
     """Whether `score_matrix` leaves these tensors to `fused_scores`.
 
     `UNBOXED_TRITON=1` must be set: no run of the kernel on a card has been compared with PyTorch yet. The tensors must
-    be on a GPU with bf16, with triton installed, of at most 128 rows.
+    be on a GPU with bf16, with Triton 3.9 or newer, of at most 128 rows.
     """
     return (
         os.environ.get("UNBOXED_TRITON") == "1"
@@ -95,8 +96,17 @@ def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
         and torch.cuda.get_device_capability(regions_BRD.device) >= (8, 0)
         and torch.float64 not in (regions_BRD.dtype, queries_CQD.dtype)
         and max(regions_BRD.shape[1], queries_CQD.shape[1]) <= LONGEST
-        and importlib.util.find_spec("triton") is not None
+        and has_triton()
     )
+
+
+def has_triton() -> bool:
+    """Whether a Triton is installed in which the kernel was tested; PyTorch 2.5 for CUDA brings an older one."""
+    try:
+        version = importlib.metadata.version("triton")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return tuple(int(part) for part in version.split(".")[:2]) >= _OLDEST
 
 
 def fused_scores(
