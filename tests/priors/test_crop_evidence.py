@@ -88,6 +88,11 @@ def test_how_well_the_encoder_tells_images_apart_is_shown() -> None:
     assert lines == ["Crops: 33 % of 3 phrases fit their own image better than another (by chance 50 %)"]
 
 
+def test_captions_without_phrases_are_an_error() -> None:
+    with pytest.raises(ModelError, match="no noun phrases to compare with crops"):
+        CropEvidence.fit(Path("clip"), [([], embedding(["dog"]))])
+
+
 def test_it_is_saved_without_the_encoder(tmp_path: Path) -> None:
     built = prior(("dog",))
     built.save(tmp_path)

@@ -59,8 +59,13 @@ class CropEvidence:
             model: the folder of the encoder.
             images: of each, the phrases of its captions and the embeddings `[R, D]` of the crops of its regions.
             show: called with a line about how well the encoder tells these images apart.
+
+        Raises:
+            ModelError: no phrase in any caption.
         """
         found = [(phrases, np.asarray(crops_RD, dtype=np.float32)) for phrases, crops_RD in images if phrases]
+        if not found:
+            raise ModelError("The captions have no noun phrases to compare with crops; train with --prior none.")
         plain = cls(model, np.concatenate([crops_RD for _, crops_RD in found]).mean(axis=0))
         own, other = [], []
         for (phrases, crops_RD), (_, others_RD) in zip(found, [*found[1:], found[0]], strict=True):
