@@ -9,7 +9,7 @@ from unboxed.errors import ImageError
 from unboxed.regions.cache import image_key
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.types import Example, Regions
 
 __all__ = ["regions_of_image", "show_replaced_images"]
@@ -56,9 +56,8 @@ def show_replaced_images(store: RegionStore | None, examples: Sequence[Example],
     replaced = [example.image_id for example in newer[::step] if _is_replaced(store, example)]
     if replaced:
         of = "" if step == 1 else f" of {len(newer[::step]):,} that were compared"
-        images = "images" if len(replaced) > 1 else "image"
         show(
-            f"warning: {store.path} has the regions of former files of {len(replaced):,} {images}{of}, such as "
+            f"warning: {store.path} has the regions of former files of {counted(len(replaced), 'image')}{of}, such as "
             f"{replaced[0]}, which changed since; run `unboxed regions` again."
         )
 

@@ -179,10 +179,8 @@ def _adjective(at: Context) -> Role:
         return Role.OUTSIDE
     if at.word in word_lists.VERBS and at.has_noun and lexicon.is_plural(at.last) and not at.noun_follows:
         return Role.OUTSIDE  # "fireworks light up the sky"
-    if (
-        at.word in ("wide", "left", "right") and at.last_role is Role.NOUN
-    ):  # "his mouth wide open", "a boat right next to a ship"
-        return Role.OUTSIDE
+    if at.word in ("wide", "left", "right") and at.last_role is Role.NOUN:
+        return Role.OUTSIDE  # "his mouth wide open", "a boat right next to a ship"
     acts = at.determiner in _ONE and at.next in word_lists.VERB_S_FORMS
     if at.word in word_lists.NOUN_ADJECTIVES and (acts or not at.noun_follows):  # "a female", "a female looks on"
         return Role.NOUN

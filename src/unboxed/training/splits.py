@@ -8,7 +8,7 @@ import numpy as np
 
 from unboxed.data.dataset import Dataset, Split
 from unboxed.errors import DatasetError
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 from unboxed.runtime.seeds import generator
 from unboxed.text.tokens import words
 from unboxed.types import Caption
@@ -77,7 +77,7 @@ def with_short_captions(split: Split, show: Show) -> Split:
     }
     if not changed:
         return split
-    count = f"{len(changed):,} caption{'s' if len(changed) > 1 else ''} of {split.name}"
+    count = f"{counted(len(changed), 'caption')} of {split.name}"
     show(f"The first {_MOST_WORDS} words of {count} are read; the rest is left out")
     examples = (
         replace(example, captions=tuple(changed.get(caption, caption) for caption in example.captions))
