@@ -18,6 +18,7 @@ from unboxed.data.readers.rows import IMAGE_COLUMNS, Row, caption_columns, colum
 from unboxed.data.readers.text_beside import SIDECARS, rows_of_text_files, text_files, walk
 from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
+from unboxed.runtime.progress import counted
 
 __all__ = ["TABLE_SUFFIXES", "CaptionFolder", "find_captions", "folder_with", "no_table", "table_rows"]
 
@@ -264,7 +265,7 @@ def _nothing_found(folder: Path) -> str:
             f"them, or the parquet or tar files of a dataset.{problems}"
         )
     return (
-        f"{folder} holds {count:,} images and no captions; write {folder / 'captions.csv'} with the columns "
+        f"{folder} holds {counted(count, 'image')} and no captions; write {folder / 'captions.csv'} with the columns "
         f"image,caption, or a .txt of the same name beside each image.{problems}"
     )
 
