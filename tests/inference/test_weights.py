@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,18 @@ def test_shapes_are_compared_before_memory_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes(b"x")
     with pytest.raises(RunError, match="is damaged"):
         check_shapes(tmp_path / "m.safetensors", torch.nn.Linear(3, 4, device="meta"))
+
+
+def test_models_without_values_load_no_compiler() -> None:
+    """Which took half of the time of a search."""
+    code = """
+import sys
+from unboxed.inference.weights import shapes_only
+from unboxed.recipes import RECIPES
+from unboxed.text.tokens import Vocabulary
+for name, recipe in RECIPES.items():
+    with shapes_only():
+        recipe().build(Vocabulary(["<pad>", "<unk>", "<mask>", "a"]), 57 if name == "npair" else 90)
+    assert "torch._dynamo" not in sys.modules, name
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

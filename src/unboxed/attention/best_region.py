@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -41,7 +42,7 @@ class BestRegion(DualEncoder):
             MaskedMLP(region_width, hidden_width, joint_width, batch_norm=False),
             MaskedMLP(state_width, hidden_width, joint_width, batch_norm=False),
         )
-        log_scale = torch.tensor(scale).log()
+        log_scale = torch.tensor(math.log(scale))
         if learned:
             self.log_scale = nn.Parameter(log_scale)
         else:

@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from unboxed.errors import RunError
 from unboxed.inference.hub import model_card
 from unboxed.inference.run_config import RunConfig
-from unboxed.inference.weights import check_shapes, load_weights, save_weights
+from unboxed.inference.weights import check_shapes, load_weights, save_weights, shapes_only
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.runtime.atomic import write_text
 from unboxed.text.tokens import Vocabulary
@@ -50,7 +48,7 @@ def read_run(run: Path) -> RunParts:
     if not weights.is_file():
         raise RunError(f"{run} has no model.safetensors yet; let it finish an epoch: `unboxed fit … --resume`.")
     if config.options.text == "gru":  # before memory is asked for
-        with torch.device("meta"):
+        with shapes_only():
             check_shapes(weights, config.untrained(vocabulary, run))
     elif not (run / "text").is_dir():
         raise RunError(

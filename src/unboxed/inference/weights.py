@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.overrides import TorchFunctionMode
 
 from unboxed.errors import RunError, plain_reason
 from unboxed.runtime.tensor_digests import check_header, check_tensor_file, plain_metadata
 from unboxed.runtime.tensor_file import write_tensor_file
 
-__all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "write_tensors"]
+__all__ = ["check_shapes", "load_weights", "read_tensors", "save_weights", "shapes_only", "write_tensors"]
 
 
 def save_weights(path: Path, model: torch.nn.Module) -> None:
@@ -48,6 +52,20 @@ def check_shapes(path: Path, model: torch.nn.Module) -> None:
                 f"{path} holds the weights of another model: {name} has the shape {shapes[name]}, and config.json "
                 f"gives {list(expected.shape)}. Restore both files, or train the run again."
             )
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """A context in which models have shapes but no values, and need no memory."""
+    with torch.device("meta"), _NoNormalNumbers():
+        yield
+
+
+class _NoNormalNumbers(TorchFunctionMode):
+    """Fills no tensor with normal numbers: on the meta device, PyTorch loads its compiler for it, which takes 2 s."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return kwargs["tensor"] if func is torch.nn.init.normal_ else func(*args, **(kwargs or {}))
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
