@@ -56,6 +56,8 @@ Units = Literal["words", "content", "phrases"]
 MAX_CAPTION = 100_000
 """Characters of a caption, at most; the phrases of a caption of this size take seconds."""
 
+_SAME_SHAPE = 0.01  # relative difference of aspect ratios that rounding to whole pixels explains
+
 
 def float32_array(values: npt.ArrayLike) -> Array:
     """`values` as float32; those that are too large become infinite, without a warning."""
@@ -231,8 +233,8 @@ class Example:
         path: the image's file.
         captions: at least one.
         width, height: size of the stored, upright image in pixels; gold boxes are in this frame.
-        original_size: (width, height) of the image before it was stored with another aspect ratio; detectors get the
-            image in this aspect ratio. None: as stored.
+        annotated_size: (width, height) that the annotations give the image, or None; the boxes of other models are in
+            this frame.
     """
 
     image_id: str
@@ -240,7 +242,16 @@ class Example:
     captions: tuple[Caption, ...]
     width: int
     height: int
-    original_size: tuple[int, int] | None = None
+    annotated_size: tuple[int, int] | None = None
+
+    @property
+    def original_size(self) -> tuple[int, int] | None:
+        """The annotated size, where the image was stored with another aspect ratio, which detectors restore."""
+        if self.annotated_size is None:
+            return None
+        width, height = self.annotated_size
+        same_shape = abs((self.width / width) / (self.height / height) - 1) <= _SAME_SHAPE
+        return None if same_shape else self.annotated_size
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,8 @@ def test_boxes_are_in_pixels_of_the_original_image(tmp_path: Path) -> None:
     path = _lines(tmp_path / "p.jsonl", doubled)
     assert _recall(path) == 0
     assert _recall(path, _example(original=(400, 400))) == pytest.approx(100 / 3)
+    with_size = _lines(tmp_path / "p.jsonl", doubled | {"width": 400, "height": 400})
+    assert _recall(with_size) == _recall(with_size, _example(original=(1000, 500))) == pytest.approx(100 / 3)
 
 
 def test_coco_results_and_rows_of_hugging_face_are_read(tmp_path: Path) -> None:
@@ -94,7 +96,9 @@ def test_coco_results_and_rows_of_hugging_face_are_read(tmp_path: Path) -> None:
     assert [len(prediction.boxes) for prediction in read_predictions(tmp_path / "coco.json")] == [1, 1, 1]
     box = dict(zip(("xmin", "ymin", "xmax", "ymax"), DOG, strict=True))
     entry = {"score": 0.4, "label": "a dog", "box": box, "start": 13, "end": 18, "caption": TEXT}
-    assert _recall(_lines(tmp_path / "hf.jsonl", {"images": "0007.jpg", "objects": [entry]})) == pytest.approx(100 / 3)
+    row = {"images": "0007.jpg", "width": 200, "height": 100, "objects": [entry]}
+    path = _lines(tmp_path / "hf.jsonl", row)
+    assert _recall(path) == _recall(path, _example(original=(400, 400))) == pytest.approx(100 / 3)
 
 
 def test_predictions_that_belong_to_nothing_are_counted(tmp_path: Path) -> None:

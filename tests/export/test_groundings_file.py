@@ -109,7 +109,7 @@ def test_the_key_of_an_image_changes_with_its_content_its_captions_and_its_phras
     keys = [content_key(example)]
     keys.append(content_key(replace(example, captions=(Caption("A dog.", ()),))))
     keys.append(content_key(replace(example, captions=(CAPTION, CAPTION))))
-    keys.append(content_key(replace(example, original_size=(400, 100))))
+    keys.append(content_key(replace(example, annotated_size=(400, 100))))
     Image.new("RGB", (200, 100), "red").save(example.path)
     keys.append(content_key(example))
     assert len(set(keys)) == 5

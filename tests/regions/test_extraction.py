@@ -162,7 +162,7 @@ def test_an_image_that_is_skipped_keeps_no_regions_of_an_earlier_file(
 
 def test_the_original_shape_is_part_of_what_was_seen(tmp_path: Path, examples: list[Example]) -> None:
     extract(examples[:1], SETTINGS, tmp_path / "store", progress=False)
-    stretched = [replace(examples[0], original_size=(100, 20))]
+    stretched = [replace(examples[0], annotated_size=(100, 20))]
     assert extract(stretched, SETTINGS, tmp_path / "store", progress=False).done == 1
     assert extract(stretched, SETTINGS, tmp_path / "store", progress=False).reused == 1
 

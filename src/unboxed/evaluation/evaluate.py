@@ -140,6 +140,14 @@ def _predictions(split: Split, options: EvaluationOptions, show: Show) -> Scored
     found = score_predictions(options.predictions, split.examples, rule=BoxRule.of(options.rule))
     for line in found.lines:
         show(f"{options.predictions}: {line}")
+    for item in split.examples:
+        if item.annotated_size is not None and item.annotated_size != (item.width, item.height):
+            width, height = item.annotated_size
+            show(
+                f"{options.predictions}: images are stored in other sizes than they were annotated in; boxes are read "
+                f"in pixels of the original images, such as {width} x {height} of {item.image_id}"
+            )
+            break
     return found
 
 

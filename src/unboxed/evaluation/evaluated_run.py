@@ -166,5 +166,5 @@ def _against_baselines(scores: GroundingScores, baselines: Mapping[str, Groundin
     listed = ", ".join(f"{name} {found[metric]:.1f}" for name, found in ranked)
     name, best = ranked[0]
     ahead = scores[metric] - best[metric]
-    verdict = f"{ahead:.1f} above" if ahead > 0 else f"{-ahead:.1f} below: on this split, prefer that rule to"
-    return f"{metric}: {listed}; the run, {scores[metric]:.1f}, is {verdict} {name}"
+    verdict = f"{ahead:.1f} above {name}" if ahead > 0 else f"{-ahead:.1f} below {name}, which is better on this split"
+    return f"{metric}: {listed}; the run, {scores[metric]:.1f}, is {verdict}"

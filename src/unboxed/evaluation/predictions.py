@@ -5,6 +5,7 @@ A file of JSON lines has one phrase a line, its boxes best first, in pixels of t
     {"image": "7.jpg", "caption": "Two men walk a dog.", "start": 13, "end": 18, "boxes": [[100, 50, 150, 100]]}
 
 `set` has the boxes that the phrase refers to together, such as two for "Two men", where a model gives them.
+`width` and `height` give the size of the image that the boxes are in, where it is another one.
 `scores`, one a box, order the boxes where they are given. In place of `start` and `end` there may be `phrase`, and
 without `caption` a box belongs to every phrase of the image with the same words. The rows of `label --format hf` are
 read, too. A JSON list is read as COCO results: `image_id`, `bbox` (x, y, width, height), `score`, and `sentence` with
@@ -21,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unboxed.errors import EvaluationError, plain_reason
 from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
@@ -49,6 +51,7 @@ class Prediction:
         caption: the caption; None for all captions of the image.
         span: first character of the phrase in the caption and the one after its last; None: only `phrase` is known.
         set_boxes: `[N, 4]`, the boxes that the phrase refers to together; None where they are not given.
+        size: (width, height) of the image that the boxes are in; None: of the original image.
     """
 
     image: str
@@ -57,6 +60,7 @@ class Prediction:
     caption: str | None = None
     span: tuple[int, int] | None = None
     set_boxes: Array | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +137,10 @@ def score_predictions(
             continue
         places = [*_places(example, prediction)]
         for place in places:
-            boxes[example.image_id, *place].append(_stored(prediction.boxes, example))
+            factor = _stored_factor(example, prediction.size)
+            boxes[example.image_id, *place].append(float32_array(prediction.boxes * factor))
             if prediction.set_boxes is not None:
-                sets[example.image_id, *place].append(_stored(prediction.set_boxes, example))
+                sets[example.image_id, *place].append(float32_array(prediction.set_boxes * factor))
         unused["of phrases that are not in the captions"] += not places
     if not boxes:
         such = (f", such as {one.image!r}: {one.phrase or one.caption!r}" for one in predictions)
@@ -190,17 +195,14 @@ def _set_mention(mention: GroundedMention, given: Sequence[Array]) -> SetMention
 
 
 def _original(boxes: Array, example: Example) -> list[list[float]]:
-    rows: list[list[float]] = np.round(_stored(boxes, example, inverse=True).astype(float), 3).tolist()
+    rows: list[list[float]] = np.round(boxes / _stored_factor(example), 3).tolist()
     return rows
 
 
-def _stored(boxes: Array, example: Example, *, inverse: bool = False) -> Array:
-    """Boxes in pixels of the original image, in those of the stored one; the other way round with `inverse`."""
-    if example.original_size is None:
-        return boxes
-    ratio = np.array([example.width, example.height], float) / np.array(example.original_size, float)
-    factor = np.tile(1 / ratio if inverse else ratio, 2)
-    return np.asarray(boxes * factor, dtype=np.float32)
+def _stored_factor(example: Example, size: tuple[int, int] | None = None) -> npt.NDArray[np.float64]:
+    """`[4]`: what boxes in an image of `size`, by default of the original size, are multiplied by in the stored one."""
+    width, height = size or example.annotated_size or (example.width, example.height)
+    return np.tile([example.width / width, example.height / height], 2)
 
 
 def _places(example: Example, prediction: Prediction) -> Iterator[tuple[int, int]]:
@@ -249,15 +251,17 @@ def _parsed(lines: Sequence[str], path: Path) -> Iterator[Any]:
 def _of_row(row: Any, where: str) -> list[Prediction]:
     """The predictions of a line: of one phrase, or of an image as `unboxed label --format hf` writes it."""
     try:
+        size = _size(row)
         if "objects" in row:
-            return [
+            found = [
                 _one(row["images"], [[entry["box"][edge] for edge in ("xmin", "ymin", "xmax", "ymax")]], entry)
                 for entry in sorted(row["objects"], key=lambda entry: -entry["score"])
             ]
+            return [replace(one, size=size) for one in found]
         boxes, scores = np.array(row["boxes"], float).reshape(-1, 4), row.get("scores")
         order = np.arange(len(boxes)) if scores is None else np.argsort(-np.array(scores, float), kind="stable")
-        found = _one(row.get("image", row.get("image_id")), boxes[order], row)
-        return [replace(found, set_boxes=_boxes(row["set"])) if row.get("set") is not None else found]
+        one = _one(row.get("image", row.get("image_id")), boxes[order], row)
+        return [replace(one, size=size, set_boxes=None if row.get("set") is None else _boxes(row["set"]))]
     except (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError) as error:
         raise EvaluationError(f"{where}: {_reason(error)}; expected {_EXPECTED}.") from None
 
@@ -283,6 +287,15 @@ def _one(image: Any, boxes: Any, entry: Mapping[str, Any]) -> Prediction:
     if not isinstance(caption, str | None):
         raise TypeError(f"the caption is {repr(caption)[:60]}")
     return Prediction(str(image), _boxes(boxes), phrase, caption, span)
+
+
+def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    if row.get("width") is None or row.get("height") is None:
+        return None
+    width, height = int(row["width"]), int(row["height"])
+    if min(width, height) < 1:
+        raise ValueError(f"an image of {width} x {height} pixels")
+    return width, height
 
 
 def _boxes(boxes: Any) -> Array:

@@ -132,7 +132,7 @@ def label_dataset(
         labelled = _with_corrections(labelled, states)
         written = labelled.selection
         if form.original_pixels:
-            sizes = {_name(source, item): item.original_size for item in source.examples if item.original_size}
+            sizes = {_name(source, item): item.annotated_size for item in source.examples if item.annotated_size}
             written = resized(written, sizes)
         form.write(out, written, labelled.files, options)
     for line in (*_summary(labelled, out, labeller.note), *_about_corrections(labelled, found, out)):

@@ -66,8 +66,11 @@ def test_boxes_are_in_pixels_of_the_stored_image(tmp_path: Path) -> None:
     (tmp_path / "photos" / "train2017").mkdir(parents=True)
     Image.new("RGB", (100, 100)).save(tmp_path / "photos" / "train2017" / "000000000007.jpg")
     (example,) = _dataset(tmp_path, extra='images = "photos"\n').split("train").examples
-    assert example.original_size == (200, 100), "stored squashed"
+    assert example.annotated_size == example.original_size == (200, 100), "stored squashed"
     assert example.captions[0].phrases[0].boxes[0].tolist() == [5, 20, 20, 60]
+    Image.new("RGB", (100, 50)).save(tmp_path / "photos" / "train2017" / "000000000007.jpg")
+    (example,) = _dataset(tmp_path, extra='images = "photos"\n').split("train").examples
+    assert (example.annotated_size, example.original_size) == ((200, 100), None), "stored smaller"
 
 
 def test_the_category_must_be_the_last_words() -> None:

@@ -19,7 +19,6 @@ from unboxed.text.phrases import noun_phrases
 from unboxed.types import Caption, Example, Phrase
 
 __all__ = [
-    "SAME_SHAPE",
     "AnnotatedImage",
     "AnnotationReader",
     "Key",
@@ -30,9 +29,6 @@ __all__ = [
     "read_json",
     "read_list",
 ]
-
-SAME_SHAPE = 0.01
-"""Relative difference of aspect ratios that rounding to whole pixels explains."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +237,4 @@ def _with_image(image: AnnotatedImage, stored: StoredImage) -> Example:
         return tuple(replace(phrase, boxes=phrase.boxes * scale) if len(phrase.boxes) else phrase for phrase in phrases)
 
     captions = tuple(Caption(caption.text, scaled(caption.phrases)) for caption in image.captions)
-    same_shape = abs(scale[0] / scale[1] - 1) <= SAME_SHAPE
-    original_size = None if same_shape else image.size
-    return Example(image.image_id, stored.path, captions, stored.width, stored.height, original_size)
+    return Example(image.image_id, stored.path, captions, stored.width, stored.height, image.size)

@@ -20,7 +20,7 @@ import numpy as np
 
 from unboxed.data.image_search import ImageFolder, ImageSearch, StoredImage
 from unboxed.data.images import UNKNOWN_SIZE, is_possible_size, without_suffix
-from unboxed.data.readers.base import SAME_SHAPE, Key, Reader, read_list
+from unboxed.data.readers.base import Key, Reader, read_list
 from unboxed.errors import CaptionError, DatasetError, plain_reason
 from unboxed.types import Array, Caption, Example, Phrase
 
@@ -203,9 +203,7 @@ def _example(
         boxed = (replace(p, boxes=stored_boxes.get(p.chain or "", p.boxes)) for p in caption.phrases)
         captions.append(Caption(caption.text, tuple(boxed)))
 
-    same_shape = abs(size[0] * image.height / (size[1] * image.width) - 1) <= SAME_SHAPE
-    original_size = None if same_shape else size
-    return Example(image_id, image.path, tuple(captions), image.width, image.height, original_size)
+    return Example(image_id, image.path, tuple(captions), image.width, image.height, size)
 
 
 def _in_stored_frame(boxes: Boxes, size: tuple[int, int], image: StoredImage) -> dict[str, Array]:
