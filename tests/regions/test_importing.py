@@ -211,4 +211,4 @@ def test_the_file_of_class_names_must_have_some(table: Dataset, tmp_path: Path) 
 
 def test_a_summary_names_images_without_features(table: Dataset, tmp_path: Path) -> None:
     summary = import_regions(table, _Source([_image("b", [[0, 0, 1, 1]])]), tmp_path / "store", progress=False)
-    assert str(summary).splitlines()[1] == "1 images of the dataset have no features, such as a.jpg."
+    assert str(summary).splitlines()[1] == "Without features: 1 image of the dataset, such as a.jpg."

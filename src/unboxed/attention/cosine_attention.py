@@ -15,12 +15,13 @@ rows, which is fast.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch.nn.functional import leaky_relu
 
 from unboxed.attention.normalize import EPSILON, inverse_norm, inverse_root
+from unboxed.runtime.counts import require_literal
 
 __all__ = [
     "Aggregation",
@@ -78,14 +79,10 @@ class AttentionScorer:
     products: bool = False
 
     def __post_init__(self) -> None:
-        for name, options in (
-            ("direction", Direction),
-            ("norm", RawFeatureNorm),
-            ("focal", FocalRule),
-            ("aggregation", Aggregation),
-        ):
-            if getattr(self, name) not in get_args(options):
-                raise ValueError(f"{name} is one of {get_args(options)}, not {getattr(self, name)!r}.")
+        require_literal("direction", self.direction, Direction)
+        require_literal("norm", self.norm, RawFeatureNorm)
+        require_literal("focal", self.focal, FocalRule)
+        require_literal("aggregation", self.aggregation, Aggregation)
 
     @classmethod
     def scan(cls, direction: Literal["t2i", "i2t"] = "t2i", aggregation: Aggregation = "mean") -> AttentionScorer:

@@ -7,7 +7,7 @@ r>`, that product is `Σ_r a_r t_r`: the attended value, of the joint width, is 
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -21,6 +21,7 @@ from unboxed.attention.base import (
     pair_products,
 )
 from unboxed.attention.dual_encoder import MaskedMLP, over_real_rows
+from unboxed.runtime.counts import require_literal
 
 __all__ = ["HiddenWidth", "KeyValueAttention"]
 
@@ -54,8 +55,7 @@ class KeyValueAttention(Aligner):
         count_padding: bool = False,
     ) -> None:
         super().__init__()
-        if hidden not in get_args(HiddenWidth):
-            raise ValueError(f"hidden is one of {get_args(HiddenWidth)}, not {hidden!r}.")
+        require_literal("hidden", hidden, HiddenWidth)
 
         def mlp(width: int) -> MaskedMLP:
             return MaskedMLP(width, joint_width if hidden == "joint" else width, joint_width, layers)

@@ -10,13 +10,14 @@ they need the whole square grid.
 from __future__ import annotations
 
 from math import isqrt
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import nn
 
 from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask, pair_products
 from unboxed.errors import RegionsError
+from unboxed.runtime.counts import require_literal
 
 __all__ = ["FeatureCells", "MatchMap", "PixelCells", "Reduction", "pixels_of"]
 
@@ -64,8 +65,7 @@ class MatchMap(Aligner):
         hidden: float = 0.0,
     ) -> None:
         super().__init__()
-        if reduction not in get_args(Reduction):
-            raise ValueError(f"reduction is one of {get_args(Reduction)}, not {reduction!r}.")
+        require_literal("reduction", reduction, Reduction)
         self.cells = cells
         self.query_width = query_width
         self.query = nn.Identity() if query_width is None else nn.Linear(query_width, joint_width)

@@ -6,10 +6,11 @@ Importing this module does not load torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from unboxed.boxes import area, iou
 from unboxed.errors import RunError
+from unboxed.runtime.counts import require_literal
 from unboxed.text.phrases import content_or_all
 
 if TYPE_CHECKING:
@@ -135,14 +136,13 @@ def pool_words(attention_WR: torch.Tensor, phrase_PW: torch.Tensor, pooling: Poo
     Raises:
         ValueError: an unknown pooling.
     """
+    require_literal("pooling", pooling, Pooling)
     if pooling == "max":
         return attention_WR[..., None, :, :].masked_fill(~phrase_PW[..., None], 0).amax(dim=-2)
     weight_PW = mean_weights(phrase_PW, attention_WR.dtype)
     if pooling == "mean":
         return weight_PW @ attention_WR
-    if pooling == "sum-log":
-        return (weight_PW @ attention_WR.clamp(min=1e-9).log()).exp()
-    raise ValueError(f"pooling is one of {get_args(Pooling)}, not {pooling!r}.")
+    return (weight_PW @ attention_WR.clamp(min=1e-9).log()).exp()
 
 
 def phrase_scores(

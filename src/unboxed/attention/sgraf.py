@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from unboxed.attention.normalize import RowBatchNorm, SharedBatchNorm, l2_normal
 from unboxed.attention.scan import CrossAttention, align_words, pair_cosines, xavier_linear
 from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, filtered
 from unboxed.errors import RegionsError
+from unboxed.runtime.counts import require_literal
 from unboxed.runtime.dropout import Dropout
 
 __all__ = ["GlobalVector", "Reasoning", "ReasoningSettings", "SimilarityReasoning", "other_region_counts"]
@@ -63,8 +64,7 @@ class ReasoningSettings:
     by_caption: bool = False
 
     def __post_init__(self) -> None:
-        if self.reasoning not in get_args(Reasoning):
-            raise ValueError(f"reasoning is 'graph' or 'filter', not {self.reasoning!r}.")
+        require_literal("reasoning", self.reasoning, Reasoning)
 
 
 class GlobalVector(nn.Module):

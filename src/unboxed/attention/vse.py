@@ -7,7 +7,7 @@ single regions. Words and regions share one space, so phrases can be grounded by
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
@@ -15,6 +15,7 @@ from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEm
 from unboxed.attention.cosine_attention import AttentionScorer
 from unboxed.attention.normalize import l2_normalize
 from unboxed.attention.scan import pair_cosines, query_map, xavier_linear
+from unboxed.runtime.counts import require_literal
 
 __all__ = ["Measure", "PooledEmbedding", "PoolingSettings", "TextPooling"]
 
@@ -47,9 +48,8 @@ class PoolingSettings:
     sharpness: float = 9.0
 
     def __post_init__(self) -> None:
-        for name, options in (("measure", Measure), ("text_pooling", TextPooling)):
-            if getattr(self, name) not in get_args(options):
-                raise ValueError(f"{name} is one of {get_args(options)}, not {getattr(self, name)!r}.")
+        require_literal("measure", self.measure, Measure)
+        require_literal("text_pooling", self.text_pooling, TextPooling)
 
 
 class PooledEmbedding(Aligner):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.options import BoxEdges, Overlap
+from unboxed.runtime.counts import require_literal
 
 __all__ = ["AttentionProtocol"]
 
@@ -58,10 +59,7 @@ class AttentionProtocol:
             ("average_over", AveragedOver),
             ("unreachable", Unreachable),
         ):
-            if getattr(self, name) not in get_args(options):
-                raise EvaluationError(
-                    f"AttentionProtocol.{name} is one of {get_args(options)}, not {getattr(self, name)!r}."
-                )
+            require_literal(f"AttentionProtocol.{name}", getattr(self, name), options, EvaluationError)
         if not self.thresholds:
             raise EvaluationError("AttentionProtocol.thresholds is empty; a curve needs at least one threshold.")
 

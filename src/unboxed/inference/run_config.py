@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.runtime.atomic import write_json
 from unboxed.runtime.confinement import is_inside, outside_links
+from unboxed.runtime.counts import require_literal
 from unboxed.runtime.digests import check_digest, report_change, with_digest
 from unboxed.runtime.json_values import from_json, texts_of
 from unboxed.runtime.urls import refuse_url
@@ -74,8 +75,7 @@ class RunConfig:
     boxes_from: BoxesFrom = "trained"
 
     def __post_init__(self) -> None:
-        if self.boxes_from not in get_args(BoxesFrom):
-            raise ValueError(f"boxes are from {self.boxes_from!r}; expected one of {get_args(BoxesFrom)}")
+        require_literal("boxes_from", self.boxes_from, BoxesFrom)
         if self.boxes_from == "prior" and not self.options.needs_prior:
             raise ValueError("boxes are from the prior, and the recipe has none")
 

@@ -56,7 +56,7 @@ class ImportSummary:
             lines.append(f"Imported again, because they were damaged: the images of {', '.join(self.removed)}.")
         if self.missing:
             some = ", ".join(self.missing[:3])
-            lines.append(f"{len(self.missing):,} images of the dataset have no features, such as {some}.")
+            lines.append(f"Without features: {counted(len(self.missing), 'image')} of the dataset, such as {some}.")
         if not self.has_boxes:
             lines.append("There are no boxes: retrieval can be trained and scored, grounding cannot be scored.")
         return "\n".join(lines)

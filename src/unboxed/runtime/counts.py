@@ -1,10 +1,12 @@
-"""The range of a number that is given as an option: how many, how large."""
+"""Checks of the values of options: numbers in a range, and names among the known ones."""
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 from unboxed.errors import UnboxedError
 
-__all__ = ["require_count", "require_workers"]
+__all__ = ["require_count", "require_literal", "require_workers"]
 
 _LARGEST = 2**31 - 1
 _WORKERS = 1024
@@ -27,6 +29,22 @@ def require_count(
     if not least <= value <= most:
         given = f"{value}" if abs(value) < 10**20 else "too large"  # Python refuses to print very long numbers
         raise error(f"{option} is {given}; expected a number from {least} to {most:,}.")
+
+
+def require_literal(name: str, value: object, literal: Any, error: type[Exception] = ValueError) -> None:
+    """Raise an error for a value that is not one of a `Literal` type.
+
+    Args:
+        name: of the option, for the message.
+        value: of the option.
+        literal: the type.
+        error: the kind of error.
+
+    Raises:
+        ValueError: the value is not one of `literal`; of the kind that `error` names.
+    """
+    if value not in get_args(literal):
+        raise error(f"{name} is one of {get_args(literal)}, not {value!r}.")
 
 
 def require_workers(workers: int, error: type[UnboxedError] = UnboxedError) -> None:
