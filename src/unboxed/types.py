@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ __all__ = [
     "Array",
     "Caption",
     "CaptionBatch",
+    "DescribedRegions",
     "Example",
     "ImageBatch",
     "PairedBatch",
@@ -98,6 +99,34 @@ LABELER = "labeler"
 def detected(class_names: Sequence[str]) -> npt.NDArray[np.bool_]:
     """`[K]`: which classes are a detector's or segmenter's; a labeler's do not show whether a box is a thing's."""
     return np.array([not name.startswith(f"{LABELER}:") for name in class_names], dtype=np.bool_)
+
+
+class DescribedRegions(Protocol):
+    """The regions of one image as arrays: `Regions`, or rows of a store that are not validated again."""
+
+    @property
+    def boxes(self) -> npt.NDArray[np.floating]:
+        """`[R, 4]` pixels."""
+
+    @property
+    def features(self) -> npt.NDArray[np.floating]:
+        """`[R, V]`."""
+
+    @property
+    def class_probs(self) -> npt.NDArray[np.floating]:
+        """`[R, K]` in [0, 1]."""
+
+    @property
+    def sources(self) -> Sequence[str]:
+        """R names of what proposed each region."""
+
+    @property
+    def width(self) -> int:
+        """Of the image in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Of the image in pixels."""
 
 
 @dataclass(frozen=True, eq=False)

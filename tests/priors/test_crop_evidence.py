@@ -41,7 +41,8 @@ def prior(names: Sequence[str] = (), **settings: float) -> SemanticPrior:
 
 
 def score(built: SemanticPrior, phrase: str, class_probs: np.ndarray) -> np.ndarray:
-    rows_RE = built.class_scores(BOXES, class_probs, ("proposal",) * 3, 100, 100, embedding(["drum", "dog", "kite"]))
+    regions = SimpleNamespace(boxes=BOXES, class_probs=class_probs, sources=("proposal",) * 3, width=100, height=100)
+    rows_RE = built.class_scores(regions, embedding(["drum", "dog", "kite"]))
     assert rows_RE.shape == (3, built.width)
     found: np.ndarray = scores(built.affinity(phrase)[None], rows_RE)[0]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -21,7 +22,8 @@ def prior(**settings: float) -> SemanticPrior:
 
 
 def score(phrase: str, built: SemanticPrior) -> np.ndarray:
-    rows_RE = built.class_scores(BOXES, PROBABILITIES, SOURCES, 100, 100)
+    regions = SimpleNamespace(boxes=BOXES, class_probs=PROBABILITIES, sources=SOURCES, width=100, height=100)
+    rows_RE = built.class_scores(regions)
     assert rows_RE.shape == (4, built.width)
     found: np.ndarray = scores(built.affinity(phrase)[None], rows_RE)[0]
     return found
@@ -50,7 +52,8 @@ def test_what_is_worn_is_any_region_that_overlaps_the_part() -> None:
     boxes, sources = np.concatenate([BOXES, [[5, 30, 35, 45]]]).astype(np.float32), (*SOURCES, "proposal")
     probabilities = np.concatenate([PROBABILITIES, np.zeros((1, 4))]).astype(np.float32)
     built = prior(label_weight=0)
-    rows_RE = built.class_scores(boxes, probabilities, sources, 100, 100)
+    regions = SimpleNamespace(boxes=boxes, class_probs=probabilities, sources=sources, width=100, height=100)
+    rows_RE = built.class_scores(regions)
     shirt_R, chest_R = scores(np.stack([built.affinity("a shirt"), built.affinity("his chest")]), rows_RE)
     person = (0.9 - 0.01) / 0.99
     overlap = 30 * 30 / (40 * 100)  # the torso's area in the person's box

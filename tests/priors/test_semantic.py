@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,12 +32,13 @@ PROBS = np.array(
     ],
     np.float32,
 )
+REGIONS = SimpleNamespace(boxes=BOXES, class_probs=PROBS, sources=SOURCES, width=100, height=40)
 PLAIN = PriorSettings(background=0, cooccurrence=0)
 PHRASES = ["a man", "two dogs", "the left dog", "the right dog", "a hat", "grass", "a unicorn"]
 
 
 def class_scores(prior: SemanticPrior) -> Array:
-    return prior.class_scores(BOXES, PROBS, SOURCES, 100, 40)
+    return prior.class_scores(REGIONS)
 
 
 def ranked(prior: SemanticPrior, phrase: str) -> Array:
@@ -65,8 +67,7 @@ def test_a_plural_asks_for_the_box_around_all_where_that_is_wanted() -> None:
 def test_places_choose_among_boxes_of_one_label() -> None:
     prior = SemanticPrior.build(replace(PLAIN, plural_union=0, single_union=0), CLASSES)
     assert ranked(prior, "the dog on the right").argmax() == 2
-    swapped = PROBS[[0, 2, 1, 3, 4]]
-    shown = prior.class_scores(BOXES, swapped, SOURCES, 100, 40)
+    shown = prior.class_scores(SimpleNamespace(**{**vars(REGIONS), "class_probs": PROBS[[0, 2, 1, 3, 4]]}))
     left = scores(prior.affinity("the dog on the left")[None], shown)[0]
     assert left.argmax() == 1  # the box around both is no dog: it is not leftmost, though its centre is
     np.testing.assert_array_equal(ranked(prior, "the bright dog"), ranked(prior, "the dog"))
@@ -189,10 +190,11 @@ def test_parts_of_persons_stand_for_clothing_only_without_clothing_classes() -> 
 
 def test_no_regions_no_classes() -> None:
     prior = SemanticPrior.build(PLAIN, CLASSES)
-    nothing = prior.class_scores(np.zeros((0, 4), np.float32), np.zeros((0, 6), np.float32), (), 10, 10)
+    none = {"boxes": BOXES[:0], "class_probs": PROBS[:0], "sources": ()}
+    nothing = prior.class_scores(SimpleNamespace(**{**vars(REGIONS), **none}))
     assert nothing.shape == (0, prior.width)
     empty = SemanticPrior.build(PLAIN, ())
-    shown = empty.class_scores(BOXES, np.zeros((5, 0), np.float32), SOURCES, 100, 40)
+    shown = empty.class_scores(SimpleNamespace(**{**vars(REGIONS), "class_probs": PROBS[:, :0]}))
     assert not scores(empty.affinity("a dog")[None], shown).any()
 
 

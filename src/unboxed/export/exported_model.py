@@ -125,9 +125,7 @@ class Exported:
             "content_Q": words.content_W if self.by_words else np.ones(len(member_QW), bool),
         }
         if self.prior is not None and caption.phrases:
-            class_score_RE = self.prior.class_scores(
-                regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height
-            )
+            class_score_RE = self.prior.class_scores(regions)
             affinity_PE = np.stack([self.prior.affinity(phrase.text) for phrase in caption.phrases])
             values["prior_PR"] = scores(affinity_PE, class_score_RE)
             values["prior_BCQR"] = values["prior_PR"][None, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,44 +14,16 @@ from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.tokens import PAD_ID, Vocabulary
-from unboxed.types import Caption, CaptionBatch, ImageBatch, Regions
+from unboxed.types import Caption, CaptionBatch, DescribedRegions, ImageBatch, Regions
 
 if TYPE_CHECKING:
     from unboxed.priors.semantic import SemanticPrior
 
-__all__ = ["Batcher", "CaptionsOfImages", "DescribedRegions", "caption_groups"]
+__all__ = ["Batcher", "CaptionsOfImages", "caption_groups"]
 
 _CAPTIONS = 128  # that share a batch: enough that the steps of Python between the products cost little
 
 T = TypeVar("T")
-
-
-class DescribedRegions(Protocol):
-    """The regions of one image as arrays: `Regions`, or rows of a store that are not validated again."""
-
-    @property
-    def boxes(self) -> npt.NDArray[np.floating]:
-        """`[R, 4]` pixels."""
-
-    @property
-    def features(self) -> npt.NDArray[np.floating]:
-        """`[R, V]`."""
-
-    @property
-    def class_probs(self) -> npt.NDArray[np.floating]:
-        """`[R, K]` in [0, 1]."""
-
-    @property
-    def sources(self) -> Sequence[str]:
-        """R names of what proposed each region."""
-
-    @property
-    def width(self) -> int:
-        """Of the image in pixels."""
-
-    @property
-    def height(self) -> int:
-        """Of the image in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +105,7 @@ class Batcher:
         crops_RD = None
         if self.config.options.crop_encoder is not None:
             crops_RD = regions.features[:, self.config.crop_columns]
-        return self.prior.class_scores(
-            regions.boxes, regions.class_probs, regions.sources, regions.width, regions.height, crops_RD
-        )
+        return self.prior.class_scores(regions, crops_RD)
 
     def check(self, regions: Regions) -> None:
         """Check that regions have the features and classes that the run was trained on.

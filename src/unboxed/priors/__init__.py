@@ -1,10 +1,10 @@
 """The semantic prior: scores of phrases and regions from class names, before any training.
 
-For a caption with P phrases and an image with R regions, whose class probabilities `[R, K]` a detector gave:
+For a caption with P phrases and the R regions of an image, whose class probabilities `[R, K]` a detector gave:
 
-    prior = SemanticPrior.build(PriorSettings(), class_names)
+    prior = SemanticPrior.build(PriorSettings(), regions.class_names)
     affinity_PE = np.stack([prior.affinity(phrase) for phrase in ("a man", "two dogs")])
-    class_score_RE = prior.class_scores(boxes, class_probs, sources, width, height)
+    class_score_RE = prior.class_scores(regions)
     scores(affinity_PE, class_score_RE)                                      # [P, R] in [0, 1]; torch tensors work too
 """
 

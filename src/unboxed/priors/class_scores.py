@@ -22,7 +22,7 @@ from unboxed.regions import sources as region_sources
 from unboxed.regions.sources import LABELER, Detectors, Segmenter, Unions
 from unboxed.text.lexicon import noun_key
 from unboxed.text.wordnet import WordNet
-from unboxed.types import Array
+from unboxed.types import Array, DescribedRegions
 
 __all__ = ["ClassScorer"]
 
@@ -72,22 +72,14 @@ class ClassScorer:
         labels = len(self.label_names) if self._crops is None else self._crops.width
         return len(self.names) + len(self.parts) + labels + 1 + len(SPATIAL_WORDS)
 
-    def __call__(
-        self,
-        boxes: Array,
-        class_probs: npt.NDArray[np.floating],
-        sources: Sequence[str],
-        width: int,
-        height: int,
-        crops_RD: npt.NDArray[np.floating] | None = None,
-    ) -> Array:
-        """The class scores `[R, E]` in [0, 1] of R regions, see `SemanticPrior.class_scores`."""
-        settings = self.settings
-        probability_RN = self._probabilities(class_probs)
+    def __call__(self, regions: DescribedRegions, crops_RD: npt.NDArray[np.floating] | None = None) -> Array:
+        """The class scores `[R, E]` of R regions, see `SemanticPrior.class_scores`."""
+        settings, boxes, sources = self.settings, regions.boxes, regions.sources
+        probability_RN = self._probabilities(regions.class_probs)
         label_R = _best_class(probability_RN)
         if settings.evidence == "label":
             probability_RN = (label_R[:, None] == np.arange(len(self.names))).astype(np.float32)
-        side_R1 = np.sqrt(area(boxes) / (width * height))[:, None]
+        side_R1 = np.sqrt(area(boxes) / (regions.width * regions.height))[:, None]
         stuff_R1 = settings.stuff_weight * ((1 + 4 * settings.stuff_size * side_R1) / (1 + 4 * settings.stuff_size))
         elsewhere_R1 = np.array([[source not in _DETECTED] for source in sources], bool).reshape(-1, 1)
         thing_R1 = np.where(elsewhere_R1, settings.elsewhere_weight, 1)
@@ -99,7 +91,7 @@ class ClassScorer:
         group_R = np.where(single_R & (best_R >= settings.spatial_score), label_R, -1)
         places_R6 = box_places(boxes, group_R, released=settings.places == "released")
         parts_RS = self._parts(boxes, probability_RN, sources)
-        label_RL = np.asarray(class_probs, np.float32)[:, self._labels_K]
+        label_RL = np.asarray(regions.class_probs, np.float32)[:, self._labels_K]
         if self._crops is not None:
             assert crops_RD is not None
             label_RL = self._crops.regions(crops_RD)

@@ -40,7 +40,7 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun, phrase_words
 from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
-from unboxed.types import Array
+from unboxed.types import Array, DescribedRegions
 
 __all__ = ["SemanticPrior"]
 
@@ -157,25 +157,14 @@ class SemanticPrior:
         row.setflags(write=False)
         return row
 
-    def class_scores(
-        self,
-        boxes: Array,
-        class_probs: npt.NDArray[np.floating],
-        sources: Sequence[str],
-        width: int,
-        height: int,
-        crops_RD: npt.NDArray[np.floating] | None = None,
-    ) -> Array:
+    def class_scores(self, regions: DescribedRegions, crops_RD: npt.NDArray[np.floating] | None = None) -> Array:
         """The class scores `[R, E]` of the R regions of an image, in [0, 1] except for columns of embeddings.
 
         Args:
-            boxes: `[R, 4]` pixels.
-            class_probs: `[R, K]` of the detector's classes.
-            sources: R names of what proposed the regions.
-            width, height: of the image in pixels.
+            regions: with probabilities of the classes of this prior.
             crops_RD: with an image-text encoder, its embeddings of the regions' crops.
         """
-        return self._scorer(boxes, class_probs, sources, width, height, crops_RD)
+        return self._scorer(regions, crops_RD)
 
     def save(self, folder: Path) -> None:
         """Write the prior to `folder`, with all files that the affinities of new phrases need."""

@@ -32,7 +32,7 @@ Share = tuple[int, list[int]]
 
 
 class _StoredRegions(NamedTuple):
-    """The regions of one image as they lie in the store; see `batching.DescribedRegions`."""
+    """The regions of one image as they lie in the store; see `types.DescribedRegions`."""
 
     boxes: npt.NDArray[np.floating]
     features: npt.NDArray[np.floating]

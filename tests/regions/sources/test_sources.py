@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def test_baselines_and_the_prior_know_a_new_source(example: Example) -> None:
     def columns(source: str) -> Array:
         """What the prior reads of one light region of this source, without the columns of places and unions."""
         prior = SemanticPrior.build(PriorSettings(), ("light",))
-        return prior.class_scores(regions.boxes[:1], np.ones((1, 1), np.float32), (source,), 40, 20)[0, :4]
+        light = {"class_probs": np.ones((1, 1), np.float32), "sources": (source,)}
+        return prior.class_scores(SimpleNamespace(boxes=regions.boxes[:1], **light, width=40, height=20))[0, :4]
 
     np.testing.assert_array_equal(columns("left"), columns("grid"))
 
