@@ -163,7 +163,7 @@ class TestScores:
         assert "1 without an answer" in capture.get()
 
     def test_nothing_to_score_is_an_error(self):
-        with pytest.raises(EvaluationError, match="None of the 1 phrases has a gold box"):
+        with pytest.raises(EvaluationError, match="Of 1 phrase, none has a gold box"):
             score_grounding([mention([], [LEFT])])
 
     @pytest.mark.parametrize("boxes", [[[0, 0, 1]], [0, 0, 1, 1], [[0, 0, np.nan, 1]]])

@@ -46,7 +46,7 @@ class TestScores:
         assert list(found) == ["pointing_heatmap", "pointing_heatmap_per_box", "heat_inside", "interval"]
 
     def test_nothing_to_score_is_an_error(self):
-        with pytest.raises(EvaluationError, match="None of the 1 phrases"):
+        with pytest.raises(EvaluationError, match="Of 1 phrase, none has a gold box"):
             score_heat([HeatMention("a", 0, _boxes(), None)])
 
 

@@ -7,16 +7,19 @@ one has to follow its rule.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from unboxed.boxes import area, contains, iou
+from unboxed.errors import EvaluationError
 from unboxed.evaluation.options import BoxRuleOptions
+from unboxed.runtime.progress import counted
 
-__all__ = ["CONTINUOUS_RULE", "BoxRule"]
+__all__ = ["CONTINUOUS_RULE", "BoxRule", "with_gold"]
 
 _Boxes = npt.NDArray[Any]
 _WIDER = np.array([0.0, 0.0, 1.0, 1.0])
@@ -62,3 +65,27 @@ class BoxRule(BoxRuleOptions):
 
 CONTINUOUS_RULE = BoxRule()
 """The rule of this package, the default everywhere."""
+
+
+class _Mention(Protocol):
+    @property
+    def gold_boxes(self) -> _Boxes: ...
+
+
+M = TypeVar("M", bound=_Mention)
+
+
+def with_gold(mentions: Iterable[M]) -> tuple[list[M], int]:
+    """The mentions that have a gold box, which are scored, and the number of the others.
+
+    Raises:
+        EvaluationError: no mention has a gold box.
+    """
+    given = list(mentions)
+    scored = [mention for mention in given if len(mention.gold_boxes)]
+    if not scored:
+        raise EvaluationError(
+            f"Of {counted(len(given), 'phrase')}, none has a gold box, so nothing can be scored; evaluate on a split "
+            "whose annotations have boxes."
+        )
+    return scored, len(given) - len(scored)

@@ -51,7 +51,7 @@ from unboxed.evaluation.bootstrap import (
     paired_difference,
     percentile_interval,
 )
-from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule, with_gold
 from unboxed.types import Array, float32_array
 
 if TYPE_CHECKING:
@@ -273,23 +273,17 @@ def score_grounding(
     Raises:
         EvaluationError: no mention has a gold box.
     """
-    given = list(mentions)
-    counted = [mention for mention in given if len(mention.gold_boxes)]
-    if not counted:
-        raise EvaluationError(
-            f"None of the {len(given)} phrases has a gold box, so nothing can be scored; "
-            "evaluate on a split whose annotations have boxes."
-        )
-    outcomes_MX = mention_outcomes(counted, rule)
-    image_ids = tuple(dict.fromkeys(mention.image_id for mention in counted))
+    scored, without_gold = with_gold(mentions)
+    outcomes_MX = mention_outcomes(scored, rule)
+    image_ids = tuple(dict.fromkeys(mention.image_id for mention in scored))
     position = {image_id: i for i, image_id in enumerate(image_ids)}
-    image_of_M = np.array([position[mention.image_id] for mention in counted], dtype=np.intp)
-    types_of_M = tuple(mention.types for mention in counted)
+    image_of_M = np.array([position[mention.image_id] for mention in scored], dtype=np.intp)
+    types_of_M = tuple(mention.types for mention in scored)
     return replace(
         GroundingScores.of_outcomes(image_ids, image_of_M, types_of_M, outcomes_MX),
         intervals=_intervals(outcomes_MX, image_of_M, seed, resamples),
-        without_gold=len(given) - len(counted),
-        without_answer=sum(len(mention.ranked_boxes) == 0 for mention in counted),
+        without_gold=without_gold,
+        without_answer=sum(len(mention.ranked_boxes) == 0 for mention in scored),
         rule=rule,
     )
 

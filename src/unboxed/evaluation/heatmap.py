@@ -20,9 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import EvaluationError
 from unboxed.evaluation.bootstrap import PerImageMetric
-from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule
+from unboxed.evaluation.box_rules import CONTINUOUS_RULE, BoxRule, with_gold
 from unboxed.types import Array
 
 __all__ = ["HeatMention", "HeatScores", "heat_per_image", "score_heat"]
@@ -94,13 +93,7 @@ def score_heat(
     Raises:
         EvaluationError: no mention has a gold box.
     """
-    given = list(mentions)
-    scored = [mention for mention in given if len(mention.gold_boxes)]
-    if not scored:
-        raise EvaluationError(
-            f"None of the {len(given)} phrases has a gold box, so no heat map can be scored; evaluate on a split whose "
-            "annotations have boxes."
-        )
+    scored, _ = with_gold(mentions)
     hits = [_hits(mention, rule) for mention in scored]
     of_caption: dict[tuple[str, int], list[npt.NDArray[np.bool_]]] = {}
     for mention, hit_N in zip(scored, hits, strict=True):
