@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from unboxed.cli import main
+from unboxed.data.images import read_image
 from unboxed.errors import ExportError, ImageError
+from unboxed.export import labeller
 from unboxed.export.labelling import label_dataset
 from unboxed.export.options import LabelOptions
 from unboxed.recipes.sprm import SPRM
+from unboxed.regions import cached_extractor
 from unboxed.training.fitting import FitSettings, fit
 
 CUT = ["--split", "val", "--min-score", "0.04"]  # after so short a training no score is high
@@ -77,6 +80,17 @@ def test_another_call_goes_on_where_one_was_cut_short(
         assert (tmp_path / "coco" / image).is_file()
         assert (tmp_path / "coco" / image.replace("images", "labels")).with_suffix(".txt").read_text()
     assert (tmp_path / "coco" / "phrases.csv").read_text().startswith("image,width,height,label,score")
+
+
+def test_the_file_of_a_new_image_is_read_once(
+    tiny_run: Path, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    for module in (labeller, cached_extractor):
+        monkeypatch.setattr(module, "read_image", lambda path: read.append(path) or read_image(path))
+    monkeypatch.setenv("UNBOXED_CACHE", "off")
+    label_dataset(tiny_dataset, tiny_run, tmp_path / "coco.json", LabelOptions(split="val"), progress=False)
+    assert len(read) == len(set(read)) == 8
 
 
 def test_an_unreadable_image_is_skipped_and_named_or_stops_a_strict_call(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
+from unboxed.data.images import read_image
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.export.groundings_file import GroundingsFile, content_key
 from unboxed.export.options import LabelOptions
@@ -23,6 +25,22 @@ from unboxed.runtime.threads import available_cores, ordered_map
 from unboxed.types import Example, Regions
 
 __all__ = ["Labeller"]
+
+
+class _Known(NamedTuple):
+    """What the groundings file has of an image.
+
+    Attributes:
+        content: the bytes of the image.
+        image_key: of the bytes.
+        key: of the image with its captions; empty where the image cannot be read.
+        found: its groundings, or why it cannot be used; None for a new image.
+    """
+
+    content: bytes
+    image_key: str
+    key: str
+    found: Sequence[Grounding] | str | None
 
 
 class Labeller:
@@ -81,18 +99,18 @@ class Labeller:
                 self._show(f"{images} taken from {self._file.path}, where an earlier call had left them")
 
     def _outcomes(self, examples: Sequence[Example]) -> Iterator[tuple[str, Sequence[Grounding] | Regions | str]]:
-        """`_known_or_regions` of each image, by the chosen engine."""
+        """As `_known_or_regions`, of each image, by the chosen engine."""
         if self._ray is None:
             workers = 1 if self._options.regions is not None else self._options.workers or available_cores()
             yield from ordered_map(self._known_or_regions, examples, workers)
             return
-        known = [self._known(example) for example in examples]
-        missing = [example for example, (*_, found) in zip(examples, known, strict=True) if found is None]
+        known = [self._known(example)._replace(content=b"") for example in examples]
+        missing = [example for example, one in zip(examples, known, strict=True) if one.found is None]
         outcomes = self._ray.found(self.grounder.config.regions, Path.cwd(), missing, current_device().name)
         with closing(outcomes):
-            for image, key, found in known:
-                outcome = next(outcomes) if found is None else (image, found)
-                if isinstance(outcome, tuple) and outcome[0] != image:
+            for _, of_image, key, found in known:
+                outcome = next(outcomes) if found is None else (of_image, found)
+                if isinstance(outcome, tuple) and outcome[0] != of_image:
                     outcome = ImageError("It was replaced meanwhile; run the command again.")
                 if isinstance(outcome, tuple):
                     yield key, outcome[1]
@@ -101,37 +119,38 @@ class Labeller:
                 else:
                     yield "", str(outcome)
 
-    def _known(self, example: Example) -> tuple[str, str, Sequence[Grounding] | str | None]:
-        """The key of an image, that with its captions, and its groundings from the file.
-
-        Instead of groundings, None for a new image, or why it has no key. Called by several threads.
-        """
+    def _known(self, example: Example) -> _Known:
+        """What the file has of an image. Called by several threads."""
         try:
-            image = image_key(example.path, example.original_size)
+            content = read_image(example.path)
         except UnboxedError as error:
             if self._options.strict:
                 raise
-            return "", "", str(error)
-        key = content_key(example, image)
-        return image, key, self._file.get(key)
+            return _Known(b"", "", "", str(error))
+        of_image = image_key(content, example.original_size)
+        key = content_key(example, of_image)
+        return _Known(content, of_image, key, self._file.get(key))
 
     def _known_or_regions(self, example: Example) -> tuple[str, Sequence[Grounding] | Regions | str]:
-        """`_known`, with the regions of a new image, or why there are none. Called by several threads."""
-        image, key, known = self._known(example)
+        """The key of an image with its captions, and its groundings from the file; of a new image its regions.
+
+        Instead of either, why there are none. Called by several threads.
+        """
+        content, of_image, key, known = self._known(example)
         if known is not None:
             return key, known
         try:
-            return key, self._regions(example, image)
+            return key, self._regions(example, content, of_image)
         except UnboxedError as error:
             if self._options.strict:
                 raise
             return "", str(error)
 
 
-def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Example, str], Regions]:
-    """A function of an image and its key that gives its regions, from a store or found now; thread-safe."""
+def _region_source(grounder: Grounder, regions: Path | None) -> Callable[[Example, bytes, str], Regions]:
+    """A thread-safe function of an image, its bytes and their key; it gives the regions, from a store or found now."""
     if regions is None:
         extractor = grounder.extractor
-        return lambda example, key: extractor.of_file(example.path, example.original_size, key=key)
+        return lambda example, content, key: extractor.of_bytes(content, f"{example.path}", key, example.original_size)
     store = RegionStore.open(regions)
-    return lambda example, key: regions_of_image(store, example.image_id, key)
+    return lambda example, _, key: regions_of_image(store, example.image_id, key)

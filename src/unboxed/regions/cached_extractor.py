@@ -48,34 +48,44 @@ class CachedExtractor:
         """The regions of an image in memory, which are not cached; see `RegionExtractor`."""
         return self.extractor(image, original_size)
 
-    def of_file(
-        self,
-        path: Path,
-        original_size: tuple[int, int] | None = None,
-        *,
-        key: str | None = None,
-        read: tuple[bytes, Image.Image] | None = None,
-    ) -> Regions:
+    def of_file(self, path: Path, original_size: tuple[int, int] | None = None, *, key: str | None = None) -> Regions:
         """The regions of an image file, from the cache or found now.
 
         Args:
             path: of the image.
             original_size: as for `RegionExtractor`.
             key: of the image that is expected, as `image_key` gives it; None: whatever is in the file.
-            read: the bytes of the file and the image in them, if they are read already.
 
         Raises:
             ImageError: the file cannot be read as an image, or is another one than expected.
             RegionsError: no source proposes a box, or a model cannot be used.
         """
-        content = read_image(path) if read is None else read[0]  # once: the key and the regions are of the same bytes
-        found_key = "" if self.cache is None and key is None else image_key(content, original_size)
-        if key not in (None, found_key):
+        content = read_image(path)  # once: the key and the regions are of the same bytes
+        if key not in (None, found := image_key(content, original_size)):
             raise ImageError(f"{path} was replaced meanwhile; run the command again.")
-        found = None if self.cache is None else self.cache.get(found_key)
+        return self.of_bytes(content, f"{path}", found, original_size)
+
+    def of_bytes(
+        self,
+        content: bytes,
+        name: str,
+        key: str,
+        original_size: tuple[int, int] | None = None,
+        image: Image.Image | None = None,
+    ) -> Regions:
+        """As `of_file`, of the bytes of an image file.
+
+        Args:
+            content: of the file.
+            name: of the image, for messages.
+            key: of the content, as `image_key` gives it.
+            original_size: as for `RegionExtractor`.
+            image: the image in the bytes, if it is decoded already.
+        """
+        found = None if self.cache is None else self.cache.get(key)
         if found is None:
-            with opened_in_turn(content, f"{path}") if read is None else nullcontext(read[1]) as image:
-                found = self(image, original_size)
+            with opened_in_turn(content, name) if image is None else nullcontext(image) as opened:
+                found = self(opened, original_size)
             if self.cache is not None:
-                self.cache.put(found_key, found)
+                self.cache.put(key, found)
         return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from unboxed.data.images import open_image
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
+from unboxed.regions.cache import image_key
 from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.image_library import ImageLibrary
@@ -85,9 +86,10 @@ class GroundingCache:
         entry = self.library.get(image_id)
         if entry is None:
             raise UnknownImageError
-        read = self.library.read(entry)
-        regions = self.extractor.of_file(entry.path, entry.shape, read=read)
-        return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or read[1].size))
+        content, opened = self.library.read(entry)
+        key = image_key(content, entry.shape)
+        regions = self.extractor.of_bytes(content, f"{entry.path}", key, entry.shape, opened)
+        return self.put(ExtractedImage(image_id, entry.name, regions, entry.shape or opened.size))
 
     def put(self, image: ExtractedImage) -> ExtractedImage:
         """Cache the regions of an image and return it."""
