@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 
 from unboxed.errors import RunError, UnboxedError
 from unboxed.inference.run_config import RunConfig
+from unboxed.priors.settings import PriorSettings
 from unboxed.recipes import RECIPES, recipe_from_dict, recipe_to_dict
+from unboxed.recipes.ckd import CKD
 from unboxed.scenes.writing import DETECTOR
+from unboxed.text.settings import TextConfig
 
 GOLDEN = Path(__file__).resolve().parents[1] / "assets" / "run_41071e2" / "run" / "config.json"
 
@@ -115,5 +119,15 @@ def test_options_of_every_recipe_go_through_json(name: str, width: int, dropout:
 def test_without_paths_no_folder_of_this_disk_is_left(run: Path) -> None:
     config = RunConfig.load(run)
     config.facts.update(data="/home/somebody/scenes/data.toml", store="/home/somebody/store")
-    assert "/home" not in json.dumps(config.without_paths().facts)
-    assert config.without_paths().facts["data"] == "scenes"
+    options = CKD(
+        prior="clip:/home/somebody/clip/",
+        semantic=PriorSettings(word_vectors=Path("/home/somebody/glove.npz"), wordnet=Path("nltk")),
+        text_encoder=TextConfig(initial_vectors=Path("/home/somebody/glove.npz")),
+    )
+    public = replace(config, options=options).without_paths()
+    public.save(run)
+    assert "somebody" not in (run / "config.json").read_text()
+    assert public.facts["data"] == "scenes" and public.options.prior == "clip:clip"
+    assert public.options.semantic.word_vectors == Path("glove.npz")
+    texts = {name: replace(config, options=CKD(text=name)) for name in ("/home/somebody/bert", "google/bert", "gru")}
+    assert [one.without_paths().options.text for one in texts.values()] == ["bert", "google/bert", "gru"]

@@ -6,10 +6,10 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxesFrom", "RunConfig"]
 
 BoxesFrom = Literal["trained", "prior"]
+T = TypeVar("T")
 
 _FORMAT = "unboxed-run"
 _VERSION = 1
@@ -151,12 +152,12 @@ class RunConfig:
             ) from None
 
     def without_paths(self) -> RunConfig:
-        """A copy whose facts name no folder of this disk, for publishing."""
+        """A copy that names no folder of this disk, for publishing: of files that the run has copies of, the names."""
         facts = {key: value for key, value in self.facts.items() if key != "store"}
         if "data" in facts:
             data = Path(str(facts["data"]))
             facts["data"] = data.parent.name if data.stem == "data" else data.stem
-        return replace(self, facts=facts)
+        return replace(self, options=_without_folders(self.options), facts=facts)
 
     def save(self, run: Path) -> None:
         """Write `run/config.json` in one step."""
@@ -228,6 +229,22 @@ class RunConfig:
         _require_own_files(config.regions, run)
         report_change(path, content)
         return config
+
+
+def _without_folders(config: T) -> T:
+    """The options with the names of files and of local models alone; those of models of the hub stay as they are."""
+    changed: dict[str, Any] = {}
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            changed[field.name] = _without_folders(value)
+        elif isinstance(value, Path):
+            changed[field.name] = Path(value.name)
+        elif field.name in ("text", "prior"):
+            model = Path(value.removeprefix("clip:"))
+            if model.is_absolute() or model.is_dir():
+                changed[field.name] = "clip:" * value.startswith("clip:") + model.name
+    return replace(config, **changed)  # type: ignore[type-var]
 
 
 def _facts(values: Any) -> dict[str, Any]:

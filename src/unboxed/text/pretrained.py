@@ -77,6 +77,7 @@ class PretrainedEncoder(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the encoder and its tokenizer to `folder`, from where `load` reads them."""
+        self.model.config._name_or_path = ""  # which transformers 4 writes: a folder of this disk
         self.model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
         record_digest(folder.parent, folder)
