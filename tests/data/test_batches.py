@@ -47,7 +47,7 @@ def encoded_captions(draw: st.DrawFn) -> EncodedCaption:
         tokens_W=rng.integers(1, 9, words),
         content_W=rng.random(words) < 0.5,
         phrase_PW=rng.random((phrases, words)) < 0.5,
-        affinity_PE=rng.random((phrases, 4), np.float32) if phrases else None,
+        affinities=tuple(rng.random((phrases, 4), np.float32)),
     )
 
 
@@ -66,7 +66,7 @@ def test_captions_are_padded_with_zeros_behind_their_words(captions: list[Encode
         assert not batch.tokens_CW[c, words:].any() and not batch.phrase_CPW[c, phrases:].any()
         assert not batch.phrase_CPW[c, :, words:].any()
         if width and phrases:
-            np.testing.assert_array_equal(batch.affinity_CPE[c, :phrases], caption.affinity_PE)
+            np.testing.assert_array_equal(batch.affinity_CPE[c, :phrases], caption.affinities)
 
 
 def test_a_caption_without_substitutes_has_none_beside_one_that_has_some() -> None:

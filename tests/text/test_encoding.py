@@ -22,13 +22,13 @@ def test_the_arrays_of_a_caption_by_hand() -> None:
     assert encoded.tokens_W.tolist() == [*known[:4], UNKNOWN_ID, known[4]]
     assert encoded.content_W.tolist() == [False, True, False, False, True, True]
     assert encoded.phrase_PW.tolist() == [[True, True] + [False] * 4, [False] * 3 + [True] * 3]
-    assert encoded.affinity_PE is None
+    assert encoded.affinities == ()
 
 
 def test_a_caption_without_content_words_or_phrases_contrasts_all_words() -> None:
     encoded = encode_caption(Caption("they run"), Vocabulary(), lambda phrase: np.ones(2, np.float32))
     assert encoded.content_W.tolist() == [True, True]
-    assert encoded.phrase_PW.shape == (0, 2) and encoded.affinity_PE is None
+    assert encoded.phrase_PW.shape == (0, 2) and encoded.affinities == ()
 
 
 def test_a_phrase_has_the_words_that_it_overlaps() -> None:
@@ -38,5 +38,4 @@ def test_a_phrase_has_the_words_that_it_overlaps() -> None:
 
 def test_the_prior_gives_each_phrase_a_row() -> None:
     encoded = encode_caption(CAPTION, Vocabulary(), lambda phrase: np.full(3, len(phrase), np.float32))
-    assert encoded.affinity_PE is not None
-    assert encoded.affinity_PE.tolist() == [[8] * 3, [10] * 3]
+    assert [row.tolist() for row in encoded.affinities] == [[8] * 3, [10] * 3]

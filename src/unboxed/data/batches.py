@@ -172,8 +172,8 @@ def collate_captions(
         mask_CW[c, : len(caption)] = True
         content_CW[c, : len(caption)] = caption.content_W
         phrase_CPW[c, : len(caption.phrase_PW), : len(caption)] = caption.phrase_PW
-        if prior_width and caption.affinity_PE is not None:
-            affinity_CPE[c, : len(caption.affinity_PE)] = caption.affinity_PE
+        if prior_width and caption.affinities:
+            affinity_CPE[c, : len(caption.affinities)] = caption.affinities
     for c, ids in enumerate(substitutes or ()):
         substitutes_CN[c, : len(ids)] = ids
     return CaptionBatch(

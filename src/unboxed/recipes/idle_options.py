@@ -147,16 +147,14 @@ _RULES = (
 )
 
 
-def refuse_idle_options(
-    config: RecipeConfig, start: RecipeConfig | None = None, among: Sequence[str] | None = None
-) -> None:
+def refuse_idle_options(config: RecipeConfig, start: RecipeConfig, among: Sequence[str] | None = None) -> None:
     """Refuse options that differ from those of `start` and have no effect beside the others.
 
     Recipes outside this package may use an option as they like; they are not checked.
 
     Args:
         config: the options of a fit.
-        start: the preset from which they were given; None: the defaults.
+        start: the options of the preset, or the defaults, that they were changed from.
         among: arguments of a command line; options that are not in it are not refused.
 
     Raises:
@@ -164,7 +162,7 @@ def refuse_idle_options(
     """
     if not type(config).__module__.startswith("unboxed."):
         return
-    before = flat_options(type(config)() if start is None else start)
+    before = flat_options(start)
     options = {**flat_options(config), "needs_prior": config.needs_prior, "units": config.units}
     flags = named_flags(among or ())
     for rule in _RULES:

@@ -26,7 +26,7 @@ class EncodedCaption:
         tokens_W: word ids.
         content_W: True for the content words, which objectives contrast; all words of a caption without any.
         phrase_PW: True where word w overlaps phrase p.
-        affinity_PE: the semantic prior's row of each phrase; None without a prior or phrases.
+        affinities: the semantic prior's rows `[E]` of its P phrases, which captions share; empty without a prior.
     """
 
     caption: Caption
@@ -35,7 +35,7 @@ class EncodedCaption:
     tokens_W: npt.NDArray[np.int64]
     content_W: npt.NDArray[np.bool_]
     phrase_PW: npt.NDArray[np.bool_]
-    affinity_PE: Array | None = None
+    affinities: tuple[Array, ...] = ()
 
     def __len__(self) -> int:
         return len(self.words)
@@ -71,7 +71,5 @@ def encode_caption(
         tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
         content_W=content_W,
         phrase_PW=np.array(phrase_PW, dtype=bool).reshape(len(caption.phrases), len(found)),
-        affinity_PE=np.stack([affinity(phrase.text) for phrase in caption.phrases])
-        if affinity is not None and caption.phrases
-        else None,
+        affinities=() if affinity is None else tuple(affinity(phrase.text) for phrase in caption.phrases),
     )

@@ -64,7 +64,7 @@ def require_effect(
         settings: of the fit.
         sources: of the regions, where the fit finds them with other settings than those of the dataset.
     """
-    start = _started_from(recipe, options, preset, settings.data)
+    start = _changed_from(recipe, options, preset, settings.data)
     refuse_idle_options(options, start)
     if reads := region_options(options, start):
         if settings.regions is not None:
@@ -74,35 +74,28 @@ def require_effect(
         require_read(reads, with_crop_encoder(options, found))
 
 
-def _started_from(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig | None:
-    """The options of a preset that others were changed from; None for the defaults.
+def _changed_from(recipe: str, options: RecipeConfig, preset: str | None, data: Path) -> RecipeConfig:
+    """The options of the named preset; without a name the defaults or those of `paper`, whichever are nearer.
 
-    Without the name of a preset: those of `paper` or the defaults, whichever differ in fewer options.
+    `preset("scan").config` does not know its name, and has options without effect too, as the original code has.
     """
     kind = type(options)
     if preset is not None:
         return make_preset(recipe, kind, preset, dataset_kind(load_dataset(data))).config
-    if recipe not in paper_settings():
-        return None
-    papers = [make_preset(recipe, kind, "paper", dataset).config for dataset in DATASETS]
-    nearest = min((kind(), *papers), key=lambda start: _differences(options, start))
-    return None if nearest == kind() else nearest
+    papers = DATASETS if recipe in paper_settings() else ()
+    starts = [kind(), *(make_preset(recipe, kind, "paper", dataset).config for dataset in papers)]
+    chosen = flat_options(options)
+    return min(starts, key=lambda start: sum(value != chosen[name] for name, value in flat_options(start).items()))
 
 
-def _differences(options: RecipeConfig, others: RecipeConfig) -> int:
-    """The number of options in which two configs differ."""
-    values = flat_options(others)
-    return sum(value != values[name] for name, value in flat_options(options).items())
-
-
-def region_options(options: RecipeConfig, start: RecipeConfig | None) -> set[str]:
-    """The options, with underscores, that differ from those of `start`, None the defaults, and read what regions have.
+def region_options(options: RecipeConfig, start: RecipeConfig) -> set[str]:
+    """The options, with underscores, that differ from those of `start` and read what regions have.
 
     Recipes outside this package may use an option as they like; they have none.
     """
     if not type(options).__module__.startswith("unboxed."):
         return set()
-    before = flat_options(type(options)() if start is None else start)
+    before = flat_options(start)
     # A weight of 0, as in a paper's settings, leaves out what need not be there.
     return {n for n, v in flat_options(options).items() if n in _READS and v != before[n] and (v is False or v != 0)}
 

@@ -15,11 +15,13 @@ from unboxed.regions.model_files import content_digest
 from unboxed.regions.queries import IMAGE_TEXT, model_type
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, track
+from unboxed.runtime.ranks import Ranks
 from unboxed.types import LABELER, Example
 
 __all__ = ["fitted_prior", "require_crops", "with_crop_encoder"]
 
+_BATCH = 64  # phrases that an image-text encoder reads between two lines of progress
 _MEASURED = 200  # training images from which the evidence of crops has its scale
 
 
@@ -38,7 +40,7 @@ def fitted_prior(
         return None
     show("Preparing the semantic prior")
     examples = [example for example in training if example.image_id in store]
-    return SemanticPrior.build(
+    prior = SemanticPrior.build(
         config.options.semantic,
         store.class_names,
         captions=(caption.text for example in examples for caption in example.captions),
@@ -46,6 +48,12 @@ def fitted_prior(
         finer_parts=store.settings.part_segmenter is not None,
         crops=_crop_evidence(config, store, examples, show),
     )
+    if config.options.crop_encoder is not None:
+        phrases = list(dict.fromkeys(phrase for example in examples for phrase in _phrases(example)))
+        batches = [phrases[start : start + _BATCH] for start in range(0, len(phrases), _BATCH)]
+        for batch in track(batches, f"Batches of {_BATCH} phrases", len(batches), Ranks.current().is_first):
+            prior.prepare(batch)
+    return prior
 
 
 def _phrases(example: Example) -> list[str]:
