@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unboxed.data.images import MAX_PIXELS, SUFFIXES, image_size, open_image
+from unboxed.data.images import MAX_PIXELS, SUFFIXES, image_size, open_image, read_image
 from unboxed.errors import ImageError
 
 # EXIF orientation 1..8 -> how a viewer must turn the stored array.
@@ -92,6 +92,15 @@ def test_heic_is_read_with_the_extra(tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif", reason="pillow-heif is not installed").register_heif_opener()
     Image.new("RGB", (40, 20), "red").save(tmp_path / "iphone.HEIC", quality=95)
     assert open_image(tmp_path / "iphone.HEIC").size == image_size(tmp_path / "iphone.HEIC") == (40, 20)
+
+
+def test_a_file_larger_than_any_image_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.jpg"
+    with path.open("wb") as file:
+        file.truncate(1_000_000_001)
+    for read in (open_image, image_size, read_image):
+        with pytest.raises(ImageError, match="has 1,000,000,001 bytes, the limit is"):
+            read(path)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from unboxed.errors import RunError
+import unboxed
+from unboxed.errors import RunError, UnboxedError
 from unboxed.inference.weights import check_shapes, read_tensors, save_weights, write_tensors
 
 TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "step": torch.tensor(7), "seen": torch.tensor([True, False])}
@@ -65,3 +69,30 @@ for name, recipe in RECIPES.items():
     assert "torch._dynamo" not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_run_of_other_widths_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    config = tmp_path / "run" / "config.json"
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["feature_blocks"][0][1] = 900_000
+    config.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RunError, match=r"has the shape \[.*\], and config\.json gives"):
+        unboxed.load(tmp_path / "run")
+
+
+class _Program:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.json", "config.json"])
+def test_a_pickle_in_a_run_is_not_read(name: str, tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    torch.save({"weight": _Program(tmp_path / "was-run")}, tmp_path / "run" / name)
+    with pytest.raises(UnboxedError, match=name):
+        unboxed.load(tmp_path / "run")
+    assert not (tmp_path / "was-run").exists()

@@ -60,7 +60,9 @@ def test_mean_and_deviation_must_be_numbers(tmp_path: Path, graphs: Any, mean: s
         Network(path).normalization()
 
 
-@pytest.mark.parametrize("text", ["[", "{0: f()}", "", "[]", "{{}: 1}"])
+@pytest.mark.parametrize(
+    "text", ["[", "{0: f()}", "", "[]", "{{}: 1}", f'{{"{"9" * 5000}": "cat"}}', f"[0x{'f' * 5000}, 'cat']"]
+)
 def test_metadata_without_class_names_are_as_good_as_none(tmp_path: Path, graphs: Any, text: str) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))}, metadata={"names": text})
     with pytest.raises(RegionsError, match="carries no class names; give them with `class_names`"):
@@ -70,6 +72,9 @@ def test_metadata_without_class_names_are_as_good_as_none(tmp_path: Path, graphs
 def test_a_list_of_classes_that_is_not_there(tmp_path: Path, graphs: Any) -> None:
     path = graphs.constant(tmp_path / "d.onnx", {"x": np.zeros((1, 2))})
     with pytest.raises(RegionsError, match=r"There is no class list .*names\.txt; give a text file"):
+        class_list(Network(path), tmp_path / "names.txt", 2)
+    (tmp_path / "names.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(RegionsError, match=r"class list .*names\.txt is not UTF-8 text"):
         class_list(Network(path), tmp_path / "names.txt", 2)
 
 

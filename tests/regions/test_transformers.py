@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from unboxed.errors import RegionsError
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.features.backbones import TransformersBackbone
 from unboxed.regions.image_view import View
+from unboxed.regions.networks import load_transformers
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.detector_models import TransformersDetector
 
@@ -98,3 +100,16 @@ def test_a_missing_model_and_a_missing_library_are_told_apart(
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RegionsError, match=r'pip install "unboxed\[hf\]"'):
         TransformersBackbone("anything", 64)
+
+
+@pytest.mark.parametrize("kind", ["AutoModel", "AutoModelForObjectDetection"])
+def test_no_code_of_a_model_is_run_whatever_the_terminal_answers(
+    kind: str, library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"AutoConfig": "code.C", kind: "code.M"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "unheard-of", "auto_map": named}), encoding="utf-8")
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'was-run')!r}, 'w')", encoding="utf-8")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(RegionsError, match="cannot be loaded by transformers"):
+        load_transformers(kind, str(tmp_path))
+    assert not (tmp_path / "was-run").exists()

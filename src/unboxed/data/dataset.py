@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -33,6 +32,7 @@ from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, ImageError
 from unboxed.runtime.confinement import is_file_name
 from unboxed.runtime.progress import counted
+from unboxed.runtime.toml_file import read_toml
 from unboxed.runtime.urls import refuse_url, url_of
 from unboxed.types import Example
 
@@ -376,10 +376,10 @@ def _keys_of_formats() -> list[tuple[str, str]]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return read_toml(path)
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path} is not a text file; name a dataset's TOML file, or a .csv or .jsonl.") from None
+    except ValueError as error:
         raise DatasetError(
             f"{path} is not valid TOML: {error}. Tables of captions end in {', '.join(TABLE_SUFFIXES)}."
         ) from None
-    except UnicodeDecodeError:
-        raise DatasetError(f"{path} is not a text file; name a dataset's TOML file, or a .csv or .jsonl.") from None

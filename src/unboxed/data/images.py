@@ -42,7 +42,7 @@ __all__ = [
 
 _LARGEST_SIDE = 1_000_000  # pixels
 
-_LARGEST_FILE = 2_000_000_000  # bytes
+_LARGEST_FILE = 1_000_000_000  # bytes; an image of the most pixels has fewer, and decoders search all for a header
 
 MAX_PIXELS = 100_000_000
 """An image of more pixels is refused; an RGB one of this size takes 300 MB."""
@@ -150,14 +150,12 @@ def read_image(path: Path) -> bytes:
     """The bytes of an image file, or of what is at an address.
 
     Raises:
-        ImageError: it cannot be read, or has more than 2 GB.
+        ImageError: it cannot be read, or has more than 1 GB.
     """
     if is_address(path):
         return read_address(path)
     with _named_errors(path):
         require_file(path)
-        if (size := path.stat().st_size) > _LARGEST_FILE:
-            raise ImageError(f"{path} has {size:,} bytes, the limit is {_LARGEST_FILE:,}; store a smaller copy of it.")
         return path.read_bytes()
 
 
@@ -211,14 +209,16 @@ def _named_errors(path: Path) -> Iterator[None]:
 
 
 def require_file(path: Path) -> None:
-    """Raise an `ImageError` for a pipe, a socket or a device: reading one may wait forever.
+    """Raise an `ImageError` for a pipe, a socket or a device, which may be waited for forever, and for a huge file.
 
     Raises:
         OSError: there is no such path.
     """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode) and not stat.S_ISDIR(about.st_mode):
         raise ImageError(f"{path} is a pipe, a socket or a device, and no file; name an image file.")
+    if (size := about.st_size) > _LARGEST_FILE:
+        raise ImageError(f"{path} has {size:,} bytes, the limit is {_LARGEST_FILE:,}; store a smaller copy of it.")
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:

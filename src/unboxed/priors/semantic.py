@@ -42,7 +42,7 @@ from unboxed.text.word_vectors import WordVectors
 from unboxed.text.wordnet import WordNet
 from unboxed.types import Array, DescribedRegions
 
-__all__ = ["SemanticPrior"]
+__all__ = ["SemanticPrior", "matching_resources"]
 
 _FORMAT, _VERSION = "unboxed-prior", 1
 _VECTORS, _WORDNET, _CLASS_MAP = "word_vectors.npz", "wordnet.tsv.gz", "class_map.json"
@@ -102,7 +102,7 @@ class SemanticPrior:
             ModelError: a file that is missing or damaged, a class map with a class that the detector does not have, or
                 nothing to match with.
         """
-        resources = replace(_resources(settings, captions), crops=crops)
+        resources = replace(matching_resources(settings, captions), crops=crops)
         parts = (*ALL_PARTS, *WORN) if finer_parts else PARTS
         prior = cls(settings, class_names, resources, parts)
         if settings.cooccurrence > 0:
@@ -242,8 +242,12 @@ class SemanticPrior:
         return cls(settings, content["class_names"], resources, content["parts"])
 
 
-def _resources(settings: PriorSettings, captions: Iterable[str]) -> MatchingResources:
-    """The files that the settings name; word vectors are counted from the captions when no file has them."""
+def matching_resources(settings: PriorSettings, captions: Iterable[str] = ()) -> MatchingResources:
+    """The files that the settings name; word vectors are counted from the captions, if any, when no file has them.
+
+    Raises:
+        ModelError: a file that is missing or damaged.
+    """
     vectors = wordnet = class_map = None
     if "vectors" in settings.match:
         if settings.word_vectors is not None:

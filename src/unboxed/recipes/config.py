@@ -252,6 +252,9 @@ class RecipeConfig:
                 "--region-inputs."
             )
 
+    def require_sources(self, sources: RegionSettings) -> None:
+        """Raise a `RegionsError` where these settings cannot give regions the inputs that the recipe reads."""
+
     def objective(self, pairs: Pairs) -> dict[str, torch.Tensor]:
         """The loss terms by name; their sum is minimized."""
         raise NotImplementedError

@@ -159,6 +159,16 @@ class NPair(RecipeConfig):
                 f"regions have {features} features; leave out --regions, or choose --map features."
             )
 
+    def require_sources(self, sources: RegionSettings) -> None:
+        """Raises `RegionsError`: a map of pixels, and regions that have other features."""
+        others = sources.colour or sources.with_texture or sources.crops
+        if self.map == "pixels" and (others or sources.pixels != self.patch):
+            raise RegionsError(
+                f"--map pixels reads {self.patch} x {self.patch} pixels of every cell and nothing else; leave out the "
+                "options that find other regions or features (such as --detector, --prior clip:…), or choose --map "
+                "features."
+            )
+
     @property
     def _geometry(self) -> int:
         """The width of the geometry in a region's input."""

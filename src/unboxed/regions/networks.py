@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import threading
-import tomllib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +18,7 @@ from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.regions.model_files import require_intact
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.hub import load_cached_first
+from unboxed.runtime.toml_file import read_toml
 from unboxed.types import Array
 
 __all__ = ["Network", "check_channels", "checked_probabilities", "class_list", "load_transformers", "photo_prompts"]
@@ -188,8 +188,8 @@ def _described(path: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        values = read_toml(file)
+    except (OSError, ValueError) as error:
         raise RegionsError(
             f"{file}, which describes {path.name}, cannot be read ({plain_reason(error)}); correct or remove it."
         ) from None
@@ -224,7 +224,10 @@ def class_list(
         require_intact(file)
         if not file.is_file():
             raise RegionsError(f"There is no class list {file}; give a text file with one class name a line.")
-        listed = _lines(file.read_text(encoding="utf-8"))
+        try:
+            listed = _lines(file.read_text(encoding="utf-8"))
+        except UnicodeDecodeError:
+            raise RegionsError(f"The class list {file} is not UTF-8 text; give one class name a line.") from None
         if not carried or len(carried) != count or len(listed) == count:  # else the list belongs to another detector
             names, origin = listed, str(file)
     if not names and file is None:
@@ -289,9 +292,10 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
         ) from error
 
     def load(local: bool) -> tuple[Any, Any]:
-        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, local_files_only=local)
+        kept: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}  # else it asks the terminal
+        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, **kept)
         model = model.eval().to(current_device().torch_device())
-        return model, getattr(transformers, processor).from_pretrained(name, local_files_only=local)
+        return model, getattr(transformers, processor).from_pretrained(name, **kept)
 
     require_intact(Path(name))
     try:
@@ -332,11 +336,11 @@ def _parse_names(text: str) -> tuple[str, ...]:
                 value = json.loads(text)
             except (ValueError, RecursionError):
                 value = ast.literal_eval(text)  # exporters write str(dict)
+            if isinstance(value, dict):
+                value = [value[key] for key in sorted(value, key=lambda key: int(key) if str(key).isdecimal() else 0)]
+            return tuple(str(name) for name in value)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return ()
-        if isinstance(value, dict):
-            value = [value[key] for key in sorted(value, key=lambda key: int(key) if str(key).isdecimal() else 0)]
-        return tuple(str(name) for name in value)
     return _lines(text) if "\n" in text else tuple(name.strip() for name in text.split(",") if name.strip())
 
 

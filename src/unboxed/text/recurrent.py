@@ -16,7 +16,7 @@ from unboxed.text.settings import TextConfig
 from unboxed.text.tokens import UNKNOWN_ID, Vocabulary
 from unboxed.text.word_vectors import WordVectors
 
-__all__ = ["RecurrentEncoder", "pooled"]
+__all__ = ["RecurrentEncoder", "pooled", "require_width"]
 
 _MAPS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -77,12 +77,7 @@ class RecurrentEncoder(nn.Module):
         Raises:
             ModelError: vectors of another width than the embeddings.
         """
-        width = self.embedding.embedding_dim
-        if vectors.width != width:
-            raise ModelError(
-                f"The initial word vectors have {vectors.width} numbers, and embedding_width is {width}; set "
-                f"--embedding-width {vectors.width}, or name another file."
-            )
+        require_width(vectors, self.embedding.embedding_dim)
         with torch.no_grad():
             self.embedding.weight.zero_()
             for row_E, word in zip(self.embedding.weight, vocabulary.words, strict=True):
@@ -207,6 +202,15 @@ class RecurrentEncoder(nn.Module):
     @property
     def _dtype(self) -> torch.dtype:
         return self.embedding.weight.dtype
+
+
+def require_width(vectors: WordVectors, width: int) -> None:
+    """Raise a `ModelError` where word vectors have another width than the embeddings."""
+    if vectors.width != width:
+        raise ModelError(
+            f"The initial word vectors have {vectors.width} numbers, and embedding_width is {width}; set "
+            f"--embedding-width {vectors.width}, or name another file."
+        )
 
 
 def pooled(states_CWH: torch.Tensor, member_CQW: torch.Tensor, pooling: Literal["mean", "max", "last"]) -> torch.Tensor:

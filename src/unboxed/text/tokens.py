@@ -141,7 +141,7 @@ class Vocabulary:
         try:
             return cls(*_content(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"Cannot read the vocabulary {path}: {error}.") from None
+            raise RunError(f"Cannot read the vocabulary {path}: {error}; restore it, or train the run again.") from None
         except RunError as error:
             raise RunError(f"{path}: {error}") from None
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from unboxed.attention.sgraf import other_region_counts
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import RegionsError, RunError
+from unboxed.priors.semantic import matching_resources
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
 from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, make_preset, paper_settings
@@ -16,6 +17,8 @@ from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.text.pretrained import require_short, require_transformer
+from unboxed.text.recurrent import require_width
+from unboxed.text.word_vectors import WordVectors
 from unboxed.training.launch import process_numbers
 from unboxed.training.options import FitSettings
 from unboxed.training.priors import require_crops, with_crop_encoder
@@ -27,6 +30,7 @@ __all__ = [
     "require_combination",
     "require_correctable",
     "require_effect",
+    "require_files",
     "require_read",
     "require_short_captions",
     "require_usable_store",
@@ -153,6 +157,15 @@ def require_correctable(recipe: str, options: RecipeConfig, settings: FitSetting
         )
     if process_numbers(settings.devices, settings.nodes) != (1, 1):
         raise RunError("Corrected boxes train in one process; leave out --devices and --nodes.")
+
+
+def require_files(options: RecipeConfig) -> None:
+    """Raise a `ModelError` where a file of words that the options name is missing, damaged or of another width."""
+    file = options.text_encoder.initial_vectors
+    if file is not None:
+        require_width(WordVectors.open(file, unit=False), options.embedding_width)
+    if options.needs_prior:
+        matching_resources(options.semantic)
 
 
 def require_class_names(options: RecipeConfig, named: bool) -> None:

@@ -37,6 +37,7 @@ from unboxed.training.combinations import (
     require_combination,
     require_correctable,
     require_effect,
+    require_files,
     require_short_captions,
     require_usable_store,
 )
@@ -165,8 +166,9 @@ def _prepared(
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
-    config = _run_config(recipe, options, settings, data)
+    config = _run_config(recipe, options, settings.precision, data)
     options.require_inputs(config.region_width)
+    config.regions.identity()  # an error where a file of a model is missing
     config.facts.update({} if preset is None else {"preset": preset})
     prior = fitted_prior(config, data.store, data.training.examples, show)
     batcher = Batcher(config, data.vocabulary, prior)
@@ -180,7 +182,6 @@ def _prepared(
     training.corrected = corrected
     validation = SplitLoader(data.validation.examples, data.store, batcher)
     _count(config, training, validation)
-    _find_negatives(options, settings, training, show)
     return _Prepared(data, (training, validation), config, prior, finished)
 
 
@@ -200,7 +201,9 @@ def _fit(
     if config.options.trains:
         require_trainable(model, loaders[1], settings.chunk)
     grounder = Grounder(config, model, data.vocabulary, prior)
+    # Here the first files of the run are written; what does not go together was refused before.
     with ranks.in_turn():  # the others find the files of the start
+        _find_negatives(config.options, settings, loaders[0], show)
         if ranks.is_first:
             if finished is not None:
                 continue_finished(finished, model, loaders[0], settings)
@@ -278,6 +281,8 @@ def _extracted(
         show(line)
     sources = with_crop_encoder(options, sources)
     require_class_names(options, sources.names_classes)
+    options.require_sources(sources)
+    require_files(options)
     sources = with_queries(sources, training)
     summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
@@ -287,18 +292,18 @@ def _extracted(
     return RegionStore.open(settings.out / "store")
 
 
-def _run_config(recipe: str, options: RecipeConfig, settings: FitSettings, data: _Data) -> RunConfig:
+def _run_config(recipe: str, options: RecipeConfig, precision: str, data: _Data) -> RunConfig:
     return RunConfig(
         recipe=recipe,
         options=options,
-        regions=data.store.settings.copied_to(settings.out / "regions"),
+        regions=data.store.settings,
         feature_blocks=data.store.feature_blocks,
         class_names=data.store.class_names,
         facts={
             "unboxed": __version__,
             "data": str(data.dataset.path.resolve()),
             "store": str(data.store.path.resolve()),
-            "precision": settings.precision,
+            "precision": precision,
             "finished": False,
         },
     )
@@ -335,6 +340,7 @@ def _count(config: RunConfig, training: SplitLoader, validation: SplitLoader) ->
 
 def _save_start(grounder: Grounder, run: Path) -> None:
     """Write all files of the run that do not change in training; with the config the run counts as started."""
+    grounder.config = replace(grounder.config, regions=grounder.config.regions.copied_to(run / "regions"))
     grounder.vocabulary.save(run / "vocab.json")
     if grounder.prior is not None:
         grounder.prior.save(run / "prior")

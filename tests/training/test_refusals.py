@@ -1,0 +1,51 @@
+"""A fit that is refused leaves nothing: no folder, and no store of regions that took hours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unboxed.errors import UnboxedError
+from unboxed.priors.settings import PriorSettings
+from unboxed.recipes import RecipeConfig
+from unboxed.recipes.ckd import CKD
+from unboxed.recipes.infoground import InfoGround
+from unboxed.recipes.npair import NPair
+from unboxed.recipes.scan import SCAN
+from unboxed.regions.settings import RegionSettings
+from unboxed.text.settings import TextConfig
+from unboxed.training.fitting import FitSettings, fit
+
+_SEGMENTS = RegionSettings(segments=True)
+_VECTORS = TextConfig(initial_vectors=Path("vectors.txt"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "sources", "message"),
+    [
+        ("npair", NPair(), None, "leave out --regions"),
+        ("npair", NPair(), _SEGMENTS, "--map pixels reads 4 x 4 pixels of every cell and nothing else"),
+        ("scan", SCAN(text_encoder=_VECTORS), _SEGMENTS, "set --embedding-width 3"),
+        ("infoground", InfoGround(text_encoder=_VECTORS, negatives="random"), None, "set --embedding-width 3"),
+        ("ckd", CKD(semantic=PriorSettings(word_vectors=Path("none.txt"))), None, "no file of word vectors none.txt"),
+        ("ckd", CKD(semantic=PriorSettings(class_map=Path("vectors.txt"))), RegionSettings(), "class map vectors.txt"),
+    ],
+)
+def test_nothing_is_left_of_a_fit_that_is_refused(
+    recipe: str,
+    options: RecipeConfig,
+    sources: RegionSettings | None,
+    message: str,
+    tiny_world: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("vectors.txt").write_text("dog 1 2 3\n", encoding="utf-8")
+    data, store = tiny_world
+    if sources == RegionSettings():  # those of the dataset
+        sources, store = None, None
+    with pytest.raises(UnboxedError, match=message):
+        fit(recipe, options, FitSettings(data, Path("run"), store if sources is None else None), sources=sources)
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.txt"]
