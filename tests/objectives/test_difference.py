@@ -7,9 +7,6 @@ import torch
 
 from unboxed.objectives.difference import caption_cosines, hardest_image, image_of_most_similar, score_difference
 
-SCORE_BC = torch.tensor([[2.0, 0.1, 1.0], [0.3, 1.5, 0.2]])
-IMAGE_OF_C = torch.tensor([0, 1, 0])
-
 
 def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> None:
     # captions 0 and 2 share the rare word 9, captions 0 and 1 only the frequent word 5
@@ -21,8 +18,10 @@ def test_the_hard_negative_is_the_image_whose_caption_shares_rare_words() -> Non
 
 
 def test_the_difference_of_scores_by_hand() -> None:
-    loss = score_difference(SCORE_BC, IMAGE_OF_C, torch.tensor([1, 0, 1]))
-    assert float(loss) == pytest.approx(((0.3 - 2.0) + (0.1 - 1.5) + (0.2 - 1.0)) / 3)
+    paired_C, negative_C = torch.tensor([2.0, 1.5, 1.0]), torch.tensor([0.3, 0.1, 0.2])
+    assert float(score_difference(paired_C, negative_C)) == pytest.approx(((0.3 - 2) + (0.1 - 1.5) + (0.2 - 1)) / 3)
+    both = score_difference(paired_C, torch.stack([negative_C, paired_C]))
+    assert float(both) == pytest.approx(((0.3 - 2) + (0.1 - 1.5) + (0.2 - 1)) / 6)
 
 
 def test_captions_are_alike_by_the_means_over_phrases_of_the_means_over_words() -> None:
@@ -45,4 +44,4 @@ def test_captions_are_alike_by_the_means_over_phrases_of_the_means_over_words() 
 
 def test_the_image_of_the_most_similar_caption_is_another_image() -> None:
     similarity_CC = torch.tensor([[1.0, 0.2, 0.9], [0.2, 1.0, 0.1], [0.9, 0.1, 1.0]])
-    assert image_of_most_similar(similarity_CC, IMAGE_OF_C).tolist() == [1, 0, 1]
+    assert image_of_most_similar(similarity_CC, torch.tensor([0, 1, 0])).tolist() == [1, 0, 1]

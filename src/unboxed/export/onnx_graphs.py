@@ -42,7 +42,6 @@ class RegionGraph(nn.Module):
         super().__init__()
         self.model = model
         self.features_alone = config.options.region_inputs == "features"
-        self.with_classes = config.options.uses_classes and bool(config.class_names)
         self.register_buffer("columns", torch.from_numpy(config.columns.nonzero()[0]))
 
     def forward(

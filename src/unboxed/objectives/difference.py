@@ -58,13 +58,15 @@ def image_of_most_similar(similarity_CC: torch.Tensor, image_of_C: torch.Tensor)
     return image_of_C[other_CC.argmax(dim=1)]
 
 
-def score_difference(score_BC: torch.Tensor, image_of_C: torch.Tensor, negative_C: torch.Tensor) -> torch.Tensor:
-    """Mean over captions of the score with the negative image minus the score with the caption's image.
+def score_difference(paired_C: torch.Tensor, negative_NC: torch.Tensor) -> torch.Tensor:
+    """Mean over captions of the score with a negative image minus the score with the caption's image.
 
     Args:
-        score_BC: of every image with every caption.
-        image_of_C: index of the image that each caption is paired with.
-        negative_C: index of the negative image of each caption, of `hardest_image`.
+        paired_C: the score of each caption with its image.
+        negative_NC: the score of each caption with a negative image, such as that of `hardest_image`, `[C]`; or with
+            each of N negative images.
+
+    Returns:
+        A scalar; below 0 where captions fit their images better.
     """
-    caption_C = torch.arange(len(image_of_C), device=score_BC.device)
-    return (score_BC[negative_C, caption_C] - score_BC[image_of_C, caption_C]).mean()
+    return (negative_NC - paired_C).mean()

@@ -3,7 +3,12 @@
 Liu, Mao, Liu, Zhang, Wang, Zhang: Focus Your Attention: A Bidirectional Focal Attention Network for Image-Text
 Matching. ACM Multimedia 2019.
 
-SCAN in both directions at once. Attention weights below a threshold are set to 0, and the others are normalized again.
+SCAN in both directions at once: the score is the sum of those of `t2i` and `i2t`, both with λ = 20. Attention weights
+that are not above a threshold are set to 0, and the others are normalized again. With a_j the weights of a query:
+
+    equal    Σ_k (a_j - a_k) > 0          a_j is above the mean weight
+    prob     Σ_k (a_j - a_k) √a_k > 0     a_j is above Σ_k a_k^1.5 / Σ_k a_k^0.5
+
 Where this differs from the paper by default: as listed in `scan.py`.
 """
 

@@ -4,15 +4,24 @@ Wang, Huang, Li, Xu, Yang, Yu: Improving Weakly Supervised Visual Grounding by C
 CVPR 2021.
 
 A phrase is matched with its best region. The score of a caption is the sum over its phrases, and it must be higher for
-the paired image than for the other images of the batch. A detector teaches the model during training: among the regions
-around the best one, those whose detected class fits the phrase's head noun should score highest.
+the paired image than for the other images of the batch.
+
+    cosine_BCPR = <phrase, region>, of unit vectors
+    score_BC    = Σ_P scale · max_R cosine
+    loss        = -mean_C log softmax_B(score)[image of C]
+                  + weight · mean_P cross-entropy(softmax_R(teacher / temperature), softmax_R(cosine))
+
+The second term is the distillation. A detector is the teacher of the model in training: of the regions that overlap the
+best one most, those whose detected class fits the phrase's head noun should score highest.
 
 Where this differs from the paper by default: a phrase is the mean of the GRU's states of its words in the caption (the
 paper: the maximum of the states of an LSTM that reads the phrase only, `--cell lstm --no-bidirectional --word-state
-mean --phrase-reads phrase --phrase-pooling max`); the scale of the cosines is trained (the paper:
-2), and the student is scaled too (the paper: the bare cosine, `--student cosine`); single phrases are contrasted too,
-not only captions; the weight of the distillation is constant (the paper: `--ramp stairs`); region inputs include the
-detector's class probabilities (`--no-class-inputs` removes them, as in the paper).
+mean --phrase-reads phrase --phrase-pooling max`); the scale of the cosines is trained (the paper: 2), and the student
+is scaled too (the paper: the bare cosine, `--student cosine`); the score of a caption is divided by the root of the
+number of its phrases (the paper: `--sentence-score sum`); single phrases are contrasted too, not only captions (the
+paper: `--phrase-weight 0`), and images pick their captions too (`--no-both-ways`); the weight of the distillation is
+constant (the paper: `--ramp stairs`); region inputs include the detector's class probabilities (`--no-class-inputs`
+removes them, as in the paper).
 """
 
 from __future__ import annotations

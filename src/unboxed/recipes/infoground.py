@@ -7,6 +7,12 @@ better in the paired image than in the other images of the batch (InfoNCE, a low
 words and images). The true noun must also match better than negatives that a masked language model finds plausible in
 the caption.
 
+    logit_BCWR     = <query of the word, key of the region> / √D
+    attention_BCWR = softmax_R(logit)
+    matched_BCW    = Σ_R attention · <value of the word, value of the region>        φ in the paper
+    loss           = -mean_C mean_W log softmax_B(matched)[image of C]               of nouns and adjectives
+                     -mean_C log softmax_N(matched)[true noun]                       in the image of C, --negatives lm
+
 Where this differs from the paper by default: the text encoder is a small GRU trained with the model (the paper: frozen
 BERT), so the learning rate is larger and has a one-cycle schedule; padding is masked everywhere; all nouns and
 adjectives are contrasted (the paper: the first six, and padding enters the batch statistics); two captions of one image

@@ -28,7 +28,7 @@ class Members(MatchingModel):
 
     Args:
         options: the recipe of all.
-        build: makes one member, which draws its weights from torch's generator.
+        build: makes one member, whose weights are initialized by torch's generator.
     """
 
     def __init__(self, options: RecipeConfig, build: Callable[[], MatchingModel]) -> None:

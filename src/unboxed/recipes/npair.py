@@ -5,7 +5,11 @@ arXiv 1908.02950, 2019.
 
 The match map is the inner product of every word with every cell of the image's feature map. Its mean is the score of
 image and caption, which is trained with the N-pair loss in both directions. A phrase is localized where the maps of its
-words are highest.
+words are highest. Cells are the regions R:
+
+    map_BCWR = <word, cell>
+    score_BC = mean_W mean_R map
+    loss     = -mean_C (log softmax_B(score)[image of C] + log softmax_C(score)[C])
 
 Where this differs from the paper by default: the feature map comes from a small network trained on pixels from scratch
 (the paper: VGG-19, pretrained on ImageNet and fine-tuned; `--map features` applies the paper's 3 x 3 convolution to a

@@ -3,6 +3,12 @@
 Wang, Yang, Qian, Ma, Lu, Li, Fan: Position Focused Attention Network for Image-Text Matching. IJCAI 2019.
 
 SCAN with position embeddings of regions: mixtures of the vectors of those blocks of a 16 x 16 grid that a box covers.
+
+    content_BRL  = softmax_L(tanh <W x, vector of block L>)           x: the features of the region, L: 15 blocks
+    mixed_BRL    = softmax_L(covered share of block L · content)
+    region_BRD   = W' [x; Σ_L mixed · vector of block L], scaled to unit length
+    score_BC     = SCAN's + 0.5 · mean_W max_R attention              for `t2i`; for `i2t` SCAN's alone
+
 The blocks are computed from the boxes, or imported with SCAN's features (`{split}_boxes.npy` with 30 columns).
 Where this differs from the paper by default: as listed in `scan.py`.
 """

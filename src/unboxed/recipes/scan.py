@@ -3,7 +3,16 @@
 Lee, Chen, Hua, Hu, He: Stacked Cross Attention for Image-Text Matching. ECCV 2018.
 
 Each word attends to regions (`t2i`), or each region attends to words (`i2t`). The score is the mean cosine of the
-queries with their attended features. It is trained with a hinge loss on the hardest negatives.
+queries with their attended features. It is trained with a hinge loss on the hardest negatives. For `t2i`, with regions
+and words of unit length:
+
+    cosine_BCWR    = <word, region>
+    logit_BCWR     = λ · clipped / ‖clipped‖_W, where clipped = LeakyReLU(cosine, 0.1)    the norm is over the words
+    attention_BCWR = softmax_R(logit)
+    matched_BCW    = cos(word, Σ_R attention · region)
+    score_BC       = mean_W matched
+
+For `i2t`, words and regions change places.
 
 Where this differs from the paper by default: narrower embeddings and a one-cycle schedule, for smaller data; captions
 have no punctuation and no start and end words (the paper: `--tokenizer treebank --start-end-words`); the state of a

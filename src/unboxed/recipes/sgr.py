@@ -3,8 +3,17 @@
 Diao, Zhang, Ma, Lu: Similarity Reasoning and Filtration for Image-Text Matching. AAAI 2021.
 
 The similarity of each word with its attended feature, and of the caption with the image, is a vector. A graph
-network (SGR) or an attention filter (SAF) turns these vectors into a score. Where this differs from the paper by
-default: as listed in `scan.py`; similarity vectors are narrower; batch norm works for any number of regions.
+network (SGR) or an attention filter (SAF) turns these vectors into a score.
+
+    similarity(x, y) = W (x - y)² + b, entry by entry squared, scaled to unit length
+    nodes            = similarity(image, caption), which are pooled by attention, and for each word
+                       similarity(attended feature, word), where words attend as in SCAN
+    SGR              3 steps nodes = ReLU(W' softmax(query(nodes) · key(nodes)) nodes + b'); result: the first node
+    SAF              result: the mean of the nodes with weights sigmoid(BN(w · node)), scaled to unit length
+    score_BC         = sigmoid(w'' · result + b'')
+
+Where this differs from the paper by default: as listed in `scan.py`; similarity vectors are narrower; batch norm works
+for any number of regions.
 """
 
 from __future__ import annotations

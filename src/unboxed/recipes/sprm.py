@@ -8,6 +8,10 @@ words. It grounds without training (`--untrained`). The refinement is the cosine
 network, and the region. The two distributions over regions are mixed. Training increases the difference between the
 score of a caption with its paired image and with a hard negative: the image of the batch whose caption is most similar.
 
+    mixture_BCPR = ω softmax_R(cosine / temperature) + (1 - ω) softmax_R(prior / temperature)
+    score_BC     = mean_P max_R mixture
+    loss         = mean_C (score[hard negative image of C, C] - score[image of C, C])
+
 Where this differs from the paper by default: training includes phrases without boxes (captions alone do not show which
 phrases have none); a bidirectional GRU reads the whole caption; a temperature sharpens both distributions; the negative
 image is that of the caption with the most rare words in common, and regions have no word vectors of their classes; the
@@ -123,13 +127,14 @@ class SPRM(RecipeConfig):
         import torch
 
         from unboxed.objectives.contrastive import caption_image_infonce
+        from unboxed.objectives.difference import score_difference
 
         if self.contrast == "infonce":
             return {"sentence": caption_image_infonce(pairs.score_BC / self.refinement_temperature, pairs.image_of_C)}
         # Other images have no part in the loss: they are not scored.
         paired_C = pairs.score_with(pairs.image_of_C)
-        differences = [pairs.score_with(negative_C) - paired_C for negative_C in self._negatives(pairs)]
-        return {"difference": torch.stack(differences).mean()}
+        negative_NC = torch.stack([pairs.score_with(negative_C) for negative_C in self._negatives(pairs)])
+        return {"difference": score_difference(paired_C, negative_NC)}
 
     def _negatives(self, pairs: Pairs) -> list[torch.Tensor]:
         """The negative images `[C]` of the captions; several, where the loss is the mean over them."""

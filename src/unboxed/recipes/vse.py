@@ -2,7 +2,11 @@
 
 Faghri, Fleet, Kiros, Fidler: VSE++: Improving Visual-Semantic Embeddings with Hard Negatives. BMVC 2018.
 
-The cosine of the mean of the regions and the mean of the words, trained with the hinge loss of the other recipes.
+The cosine of the mean of the regions and the mean of the words, trained with the hinge loss of the other recipes, which
+VSE++ introduced with the hardest negatives (m: the margin; a caption of the same image is no negative):
+
+    score_BC = cos(mean_R region, mean_W word)
+    loss     = Σ_C max_B' [m + score(B', C) - score(B, C)]₊ + max_C' [m + score(B, C') - score(B, C)]₊
 """
 
 from __future__ import annotations
