@@ -148,6 +148,7 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         if json:
             print_json(_trained(settings.out, run))
 
+    # tyro reads the options from defaults and annotations, which differ for every recipe and preset.
     settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))
     command.__defaults__ = (settings, start.config if start else recipe(), RegionOptions(), None, None, False)
     command.__annotations__.update(

@@ -102,21 +102,30 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
         return result
     if options.report:
         _require_report(run)
+    grounded = _grounded(embedded, split, options)
+    result = _with_box_scores(result, grounded, options)
+    return with_report(result, grounder, dataset.name, grounded) if options.report else result
+
+
+def _grounded(embedded: EmbeddedSplit, split: Split, options: EvaluationOptions) -> list[GroundedExample]:
+    """The groundings of all captions, which are written too if the options name a file."""
     grounded = list(ground_split(embedded, split.examples))
     if options.proposals is not None:
-        grounded = _with_proposals(grounder, grounded, options.proposals)
+        grounded = _with_proposals(embedded.grounder, grounded, options.proposals)
     if options.write_predictions is not None:
         write_predictions(options.write_predictions, grounded)
-    result = replace(
+    return grounded
+
+
+def _with_box_scores(result: EvaluatedRun, grounded: list[GroundedExample], options: EvaluationOptions) -> EvaluatedRun:
+    rule = BoxRule.of(options.rule)
+    return replace(
         result,
-        scores=score_groundings(grounded, rule=BoxRule.of(options.rule)),
-        sets=score_box_sets(grounded, rule=BoxRule.of(options.rule)),
-        heat=score_heat_maps(grounded, rule=BoxRule.of(options.rule)),
-        attention=score_word_attention(
-            grounded, AttentionProtocol(boxes=options.rule.boxes, overlap=options.rule.overlap)
-        ),
+        scores=score_groundings(grounded, rule=rule),
+        sets=score_box_sets(grounded, rule=rule),
+        heat=score_heat_maps(grounded, rule=rule),
+        attention=score_word_attention(grounded, AttentionProtocol(boxes=rule.boxes, overlap=rule.overlap)),
     )
-    return with_report(result, grounder, dataset.name, grounded) if options.report else result
 
 
 def _require_report(run: Path) -> None:

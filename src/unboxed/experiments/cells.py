@@ -132,6 +132,7 @@ def parse_recipe(
     def both(config: Any = start.config, fit: Any = FitOptions(**start.fit), preset: Any = None) -> ParsedRecipe:
         return ParsedRecipe(name, config, fit, preset)
 
+    # tyro reads the options from the annotations, which differ for every recipe.
     both.__annotations__.update(config=recipe, fit=FitOptions, preset=PresetName | None)
     printed = io.StringIO()
     try:

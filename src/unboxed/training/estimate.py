@@ -12,6 +12,7 @@ from unboxed.data.images import open_image
 from unboxed.errors import UnboxedError
 from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
+from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.regions.extraction import RegionExtractor
 from unboxed.regions.queries import with_queries
@@ -61,7 +62,19 @@ def estimate(examples: Sequence[Example], training_images: int, settings: Region
         return None
     chosen = [examples[i] for i in generator(0, "estimate").permutation(len(examples))[:_IMAGES]]
     extractor = RegionExtractor(with_queries(settings, examples))
-    blocks = extractor.feature_blocks  # runs the networks once before anything is timed
+    regions, image = _timed_regions(extractor, chosen)
+    if not regions:
+        return None
+    recipe, options = default_recipe(bool(extractor.class_names), training_images)
+    config = RunConfig(recipe, options, settings, extractor.feature_blocks, extractor.class_names, {})
+    batch_images = min(options.schedule.images_per_batch, training_images)
+    steps = options.schedule.epochs * max(training_images // batch_images, 1)
+    training = _step_seconds(config, examples, batch_images, regions) * steps
+    return Estimate(image, image * len(examples), training, recipe, options.schedule.epochs)
+
+
+def _timed_regions(extractor: RegionExtractor, examples: Sequence[Example]) -> tuple[list[Regions], float]:
+    """The regions of the images that can be read, and the seconds that one of them takes."""
 
     def found(example: Example) -> Regions | None:
         try:
@@ -69,16 +82,18 @@ def estimate(examples: Sequence[Example], training_images: int, settings: Region
         except UnboxedError:
             return None
 
+    _ = extractor.feature_blocks  # runs the networks once before anything is timed
     started = time.perf_counter()
-    regions = [own for own in ordered_map(found, chosen, torch.get_num_threads()) if own is not None]
-    if not regions:
-        return None
-    image = (time.perf_counter() - started) / len(regions)
-    recipe, options = default_recipe(bool(extractor.class_names), training_images)
-    config = RunConfig(recipe, options, settings, blocks, extractor.class_names, {})
-    schedule = options.schedule
-    batch_images = min(schedule.images_per_batch, training_images)
-    captions = [e.captions[: schedule.captions_per_image] for e in examples[:batch_images]]
+    regions = [own for own in ordered_map(found, examples, torch.get_num_threads()) if own is not None]
+    return regions, (time.perf_counter() - started) / max(len(regions), 1)
+
+
+def _step_seconds(
+    config: RunConfig, examples: Sequence[Example], batch_images: int, regions: Sequence[Regions]
+) -> float:
+    """The seconds of a training step on the first images, which take turns with the few regions that were found."""
+    options = config.options
+    captions = [example.captions[: options.schedule.captions_per_image] for example in examples[:batch_images]]
     vocabulary = Vocabulary.from_captions((caption.text for e in examples for caption in e.captions), 2)
     batcher = Batcher(config, vocabulary)
     batch = PairedBatch(
@@ -87,12 +102,11 @@ def estimate(examples: Sequence[Example], training_images: int, settings: Region
         torch.tensor([number for number, several in enumerate(captions) for _ in several]),
     )
     # The distillation adds little time, and its prior would have to be built first.
-    plain = type(options)(negatives="none", distillation=type(options.distillation)(0.0), schedule=schedule)
+    plain = type(options)(negatives="none", distillation=DistillationConfig(), schedule=options.schedule)
     model = plain.build(vocabulary, config.region_width)
     seconds = []
     for _ in range(_STEPS):
         started = time.perf_counter()
         model.loss(batch, TrainingStep(0, 1))["loss"].backward()  # type: ignore[no-untyped-call]
         seconds.append(time.perf_counter() - started)
-    steps = schedule.epochs * max(training_images // batch_images, 1)
-    return Estimate(image, image * len(examples), min(seconds) * steps, recipe, schedule.epochs)
+    return min(seconds)
