@@ -86,7 +86,7 @@ def supports(scorer: AttentionScorer) -> bool:
 def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
     """Whether `score_matrix` leaves these tensors to `fused_scores`.
 
-    `UNBOXED_TRITON=1` must be set: no run of the kernel on a card has been compared with PyTorch yet. The tensors must
+    `UNBOXED_TRITON=1` must be set: the kernel has not been compared with PyTorch on a GPU yet. The tensors must
     be on a GPU with bf16, with Triton 3.9 or newer, of at most 128 rows.
     """
     return (

@@ -84,7 +84,7 @@ def is_link_loop(error: RuntimeError) -> bool:
 
 
 def is_lack_of_memory(error: RuntimeError) -> bool:
-    """Whether a library has asked for more memory than a processor or a card has."""
+    """Whether a library has asked for more memory than the machine or the GPU has."""
     return any(words in str(error).lower() for words in _LACK_OF_MEMORY)
 
 

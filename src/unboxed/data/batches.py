@@ -67,7 +67,7 @@ def caption_batches(
         captions_of_image: number of captions of each image.
         size: pairs in a batch; the last batch may have fewer, but has at least two.
         rng: decides the order.
-        count: number of batches whose pairs are drawn with replacement; None: every caption occurs once.
+        count: number of batches whose pairs are sampled with replacement; None: every caption occurs once.
 
     Returns:
         Batches of (image, [number of its caption]).

@@ -1,15 +1,15 @@
 """The percentile bootstrap over images and seeds: intervals of metrics, and paired differences between recipes.
 
 Images are resampled, not phrases or queries: the phrases of one image share its regions, so their errors are
-correlated, and resampling them one by one would give intervals that are too narrow. A sample of I images is drawn
-with replacement, each image with all that belongs to it.
+correlated, and resampling them one by one would give intervals that are too narrow. A sample has I images, with
+replacement, each image with all that belongs to it.
 
-A recipe that was trained with N seeds has N runs, all of them evaluated on the same images. Then a sample draws N of
-the runs with replacement too, and takes their mean on the images that it draws: the interval contains the variation
-between seeds. With few seeds this variation is underestimated, by a factor of (N - 1) / N in the variance; with one
-seed it is unknown, and the interval is over images alone.
+A recipe that was trained with N seeds has N runs, all of them evaluated on the same images. Then a sample also has N
+of the runs, with replacement, and its value is the mean over its runs on its images: the interval contains the
+variation between seeds. With few seeds this variation is underestimated, by a factor of (N - 1) / N in the variance;
+with one seed it is unknown, and the interval is over images alone.
 
-The same seed of the bootstrap draws the same images for all metrics of the same images, and the same runs for all
+The same seed of the bootstrap samples the same images for all metrics of the same images, and the same runs for all
 metrics of equally many runs.
 
 Axis letters: I images, S samples, T terms of a metric, N runs of a recipe.
@@ -44,7 +44,7 @@ Floats = npt.NDArray[np.float64]
 def bootstrap(
     statistic: Callable[[npt.NDArray[np.int64]], Floats], images: int, *, seed: int = 0, resamples: int = 1000
 ) -> Floats:
-    """Values `[S, ...]` of a statistic on S random samples of the images, drawn with replacement.
+    """Values `[S, ...]` of a statistic on S random samples of the images, with replacement.
 
     Args:
         statistic: maps `[s, I]`, how often each sample contains each image, to values `[s, ...]`.

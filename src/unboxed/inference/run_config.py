@@ -85,7 +85,7 @@ class RunConfig:
         """How the regions of a phrase are ranked: by the recipe's options, or by the prior without the attention.
 
         The prior keeps the recipe's confidence weight, and takes its best single region, not the expected overlap. On
-        79 photographs of COCO this gives +7.6 (one detector) and +2.7 (all sources) of `recall_any@1`, but -8.6 and
+        79 images of COCO this gives +7.6 (one detector) and +2.7 (all sources) of `recall_any@1`, but -8.6 and
         -4.9 of `recall_union@1`; on 247 of Flickr30K, -0.4 and -4.8.
         """
         chosen = self.options.ranking

@@ -34,8 +34,8 @@ __all__ = ["FEWEST_SURE", "NEEDED_AGREEMENT", "BoxRankerChoice", "choose_box_ran
 NEEDED_AGREEMENT = 0.72
 """Share of the regions the prior is sure of that the trained attention must find.
 
-Measured with boxes: at 98 % (2,000 drawn images), 85 % (1,000 photographs) and 74 % (500 photographs) training made
-boxes better, at 70 % (200 drawn images) it made no difference, at 60 to 68 % (72 photographs) and 2 % (20 drawn images)
+Measured with boxes: at 98 % (2,000 drawn images), 85 % (1,000 images) and 74 % (500 images) training made
+boxes better, at 70 % (200 drawn images) it made no difference, at 60 to 68 % (72 images) and 2 % (20 drawn images)
 worse.
 """
 
