@@ -2,13 +2,14 @@
 
 CKD at its default size, untrained, on 200 drawn images with the regions of their detector and their 1,000 captions with
 given phrases: from the store to ranked boxes, as in `unboxed evaluate`. The reference processes one caption at a time:
-encode, pad, run the model, rank the regions of each phrase. `max_difference` is the largest difference between region
-scores of ours and of the reference.
+encode, pad, run the model, rank the regions of each phrase. Seconds are those of CPU time, with one thread of torch.
+`max_difference` is the largest difference between region scores of ours and of the reference.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from unboxed.text.tokens import Vocabulary
 from unboxed.types import Array, Example
 
 TARGETS = (
-    Target("captions per second, CKD", "ckd.captions_per_second", "at least", 2000, "/s"),
+    Target("captions per second of CPU time, CKD", "ckd.captions_per_second", "at least", 2000, "/s"),
     Target("largest difference of a score", "ckd.max_difference", "at most", 1e-5),
 )
 
@@ -56,8 +57,13 @@ def measure(show: Callable[[str], None], images: int = 200, rounds: int = 5) -> 
         def one_by_one() -> list[Array]:
             return [scores for example in examples for scores in _one_by_one(grounder, example, store)]
 
-        difference = max(float(np.abs(a - b).max()) for a, b in zip(ours(), one_by_one(), strict=True))
-        seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            difference = max(float(np.abs(a - b).max()) for a, b in zip(ours(), one_by_one(), strict=True))
+            seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds, clock=time.process_time)
+        finally:
+            torch.set_num_threads(threads)
     captions = sum(len(example.captions) for example in examples)
     show(f"{captions:,} captions: one by one {seconds['one by one']:.2f} s, ours {seconds['ours']:.2f} s")
     return {

@@ -74,18 +74,24 @@ class Outcome:
     size: int | None = None
 
 
-def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int, warm_up: bool = True) -> dict[str, float]:
+def alternate(
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median seconds of each candidate, run in turns in this process, by default after one warm-up turn.
 
-    Because candidates alternate, other load on the machine affects all of them alike.
+    Because candidates alternate, other load on the machine affects all of them alike. `clock` may be
+    `time.process_time`, for the CPU time of all threads.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(0 if warm_up else 1, rounds + 1):
         for name, candidate in candidates.items():
-            start = time.perf_counter()
+            start = clock()
             candidate()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 

@@ -23,7 +23,7 @@ _Boxes = npt.NDArray[Any]
 
 def area(boxes: _Boxes) -> _Boxes:
     """Areas `[..., N]` in square pixels of boxes `[..., N, 4]`; 0 where x2 < x1 or y2 < y1."""
-    width, height = np.clip(boxes[..., 2] - boxes[..., 0], 0, None), np.clip(boxes[..., 3] - boxes[..., 1], 0, None)
+    width, height = np.maximum(boxes[..., 2] - boxes[..., 0], 0), np.maximum(boxes[..., 3] - boxes[..., 1], 0)
     return _in_precision_of(boxes, width * height)
 
 
@@ -62,8 +62,8 @@ def intersection(boxes: _Boxes, others: _Boxes) -> _Boxes:
     other_x1, other_y1, other_x2, other_y2 = (np.ascontiguousarray(others[..., i])[..., None, :] for i in range(4))
     width = np.minimum(x2, other_x2) - np.maximum(x1, other_x1)
     height = np.minimum(y2, other_y2) - np.maximum(y1, other_y1)
-    shared: _Boxes = width.clip(0, None, out=width)
-    shared *= height.clip(0, None, out=height)
+    shared: _Boxes = np.maximum(width, 0, out=width)
+    shared *= np.maximum(height, 0, out=height)
     return shared
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from unboxed.data.batches import collate_captions, collate_images, padded_rows, region_edges, region_inputs
 from unboxed.errors import RegionsError
 from unboxed.inference.run_config import RunConfig
+from unboxed.runtime.memory import array_bytes
 from unboxed.text.encoding import EncodedCaption, encode_caption
 from unboxed.text.tokens import PAD_ID, Vocabulary
 from unboxed.types import Caption, CaptionBatch, DescribedRegions, ImageBatch, Regions
@@ -143,6 +144,11 @@ class CaptionsOfImages(NamedTuple):
         """The captions of each of B images, at least one in all."""
         encoded = batcher.encode([caption for captions in captions_B for caption in captions])
         return CaptionsOfImages(encoded, batcher.captions(encoded), [len(captions) for captions in captions_B])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the batch."""
+        return array_bytes(self.batch)
 
     @property
     def image_of_C(self) -> list[int]:

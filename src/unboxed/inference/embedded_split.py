@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from unboxed.attention.base import RegionEmbeddings
 from unboxed.inference.batching import CaptionsOfImages, caption_groups
 from unboxed.inference.grounding import ground_encoded
 from unboxed.inference.results import Grounding
@@ -53,18 +54,20 @@ class EmbeddedSplit:
         """
         new = [place for place, image_id in enumerate(image_ids) if image_id not in self._kept]
         found: dict[str, ImageEmbeddings] = {}
+        encoded: ImageEmbeddings | None = None
         if new:
             unread = [self.store[image_ids[place]] for place in new] if regions is None else [regions[p] for p in new]
             encoded = self._encode(unread)
             for row, (place, of_image) in enumerate(zip(new, unread, strict=True)):
                 found[image_ids[place]] = _row(encoded, row, len(of_image))
-        embeddings = pad_images([found.get(image_id) or self._kept[image_id] for image_id in image_ids])
+        if encoded is None or len(new) < len(image_ids):
+            encoded = pad_images([found.get(image_id) or self._kept[image_id] for image_id in image_ids])
         for image_id, one in found.items():
             size = sum(tensor.nbytes for tensor in (*one.regions.tensors, one.class_score_BRE))
             if size <= self._memory:
                 self._memory -= size
                 self._kept[image_id] = one
-        return embeddings
+        return encoded
 
     def ground(self, images: Iterable[tuple[str, Sequence[Caption]]]) -> Iterator[list[Grounding]]:
         """The groundings of the captions of each image, image by image.
@@ -95,9 +98,6 @@ class EmbeddedSplit:
 
 def _row(images: ImageEmbeddings, row: int, count: int) -> ImageEmbeddings:
     """One image of a batch without padded regions, copied so that the batch can be freed."""
-    one = images.of(torch.tensor([row]))
-    tensors = tuple(tensor[:, :count].clone() for tensor in one.regions.tensors)
-    return ImageEmbeddings(
-        one.regions._replace(tensors=tensors, mask_BR=one.regions.mask_BR[:, :count].clone()),
-        one.class_score_BRE[:, :count].clone(),
-    )
+    tensors = (*images.regions.tensors, images.regions.mask_BR, images.class_score_BRE)
+    *embeddings, mask_1R, class_score_1RE = (tensor[row : row + 1, :count].clone() for tensor in tensors)
+    return ImageEmbeddings(RegionEmbeddings(tuple(embeddings), mask_1R), class_score_1RE)

@@ -8,7 +8,6 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from unboxed.inference.batching import Batcher, CaptionsOfImages, caption_groups
@@ -18,6 +17,7 @@ from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.phrases import head_noun
+from unboxed.text.tokens import UNKNOWN_ID
 from unboxed.types import Array, Caption, ImageBatch, Regions
 
 if TYPE_CHECKING:
@@ -113,8 +113,7 @@ def ground_encoded(
         mask_CR = paired.regions.mask_BR.cpu()
         ranked = ranked_boxes(grounder.config, regions_B, captions, queries, found, mask_CR)
         boxes = (([next(ranked) for _ in encoded.caption.phrases], None) for encoded in captions.encoded)
-    known_CP = captions.batch.affinity_CPE.any(dim=-1).cpu().numpy()
-    matches, attention_CWR = _matches(grounder, queries, found, known_CP), found.attention_CWR.numpy()
+    matches, attention_CWR = _matches(grounder, captions, queries, found), found.attention_CWR.numpy()
     groundings: list[Grounding] = []
     for c, (encoded, (boxes_P, heat_PYX)) in enumerate(zip(captions.encoded, boxes, strict=True)):
         regions, caption = regions_B[image_of_C[c]], encoded.caption
@@ -129,9 +128,9 @@ def ground_encoded(
                 set_ranks=found_boxes.set_ranks(phrase.text, match.confidence),
                 prior=match.prior,
                 point=found_boxes.point,
-                unknown=() if match.prior else _unknown(grounder, phrase.text),
+                unknown=_unknown(grounder, phrase.text) if match.has_unknown and not match.prior else (),
             )
-            for phrase, found_boxes, match in zip(caption.phrases, boxes_P, matches[c], strict=False)  # padding follows
+            for phrase, found_boxes, match in zip(caption.phrases, boxes_P, matches, strict=False)  # of this caption
         )
         attention_WR = attention_CWR[c, : len(encoded), : len(regions)]
         size = (regions.width, regions.height)
@@ -155,25 +154,28 @@ def _unknown(grounder: Grounder, text: str) -> tuple[str, ...]:
 
 
 class _Match(NamedTuple):
-    """How well a phrase matches, the calibrated probability that it is present, and its prior."""
+    """How well a phrase matches, the calibrated probability that it is present, its prior, and whether any of its words
+    is not in the vocabulary.
+    """
 
     value: float
     confidence: float | None
     prior: float | None
+    has_unknown: bool
 
 
 def _matches(
-    grounder: Grounder, queries: PhraseQueries, found: PhraseAttention, known_CP: npt.NDArray[np.bool_]
-) -> list[list[_Match]]:
-    """The matches of the phrases of each caption, padded ones among them; the prior has a class for `known_CP`."""
+    grounder: Grounder, captions: CaptionsOfImages, queries: PhraseQueries, found: PhraseAttention
+) -> Iterator[_Match]:
+    """The matches of one phrase after the other."""
+    batch, prior_CPR, calibration = captions.batch, found.prior_CPR, grounder.config.presence
     matched_CQ = np.where(queries.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, queries.member_CPQ, queries.content_CQ)
-    prior_CPR, calibration = found.prior_CPR, grounder.config.presence
     prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()
+    known_CP = batch.affinity_CPE.any(dim=-1).numpy()  # the prior has a class for the phrase
     prior_CP = np.where(known_CP, np.maximum(prior_CP, NO_EVIDENCE), prior_CP)
-
-    def match(value: float, prior: float) -> _Match:
+    unknown_CP = (batch.phrase_CPW & (batch.tokens_CW == UNKNOWN_ID)[:, None]).any(dim=-1).numpy()
+    of_phrases = (values_CP[queries.real_CP].tolist() for values_CP in (matched_CP, prior_CP, unknown_CP))
+    for value, prior, has_unknown in zip(*of_phrases, strict=True):
         confidence = None if calibration is None else calibration.confidence(value, prior)
-        return _Match(value, confidence, None if prior_CPR is None else prior)
-
-    return [list(map(match, *row)) for row in zip(matched_CP.tolist(), prior_CP.tolist(), strict=True)]
+        yield _Match(value, confidence, None if prior_CPR is None else prior, has_unknown)

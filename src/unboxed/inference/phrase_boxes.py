@@ -112,7 +112,8 @@ def ranked_boxes(
         mask_CR: True for real regions of the image of each caption.
     """
     ranking, image_of_C = config.ranking, captions.image_of_C
-    boxes_BR4, terms = _region_terms(regions_B, image_of_C, mask_CR, bool(config.class_names))
+    has_confidence = bool(config.class_names and ranking.confidence_weight)
+    boxes_BR4, terms = _region_terms(regions_B, image_of_C, mask_CR, has_confidence)
     prior_CPR = found.prior_CPR if config.ranks_with_prior else None
     probability_CPR = _probabilities(ranking, terms, queries, found.alignment, prior_CPR)
     real_CP = torch.from_numpy(queries.real_CP)
@@ -140,7 +141,7 @@ def ranked_boxes(
 
 
 def _region_terms(
-    regions_B: Sequence[Regions], image_of_C: Sequence[int], mask_CR: torch.Tensor, has_classes: bool
+    regions_B: Sequence[Regions], image_of_C: Sequence[int], mask_CR: torch.Tensor, has_confidence: bool
 ) -> tuple[npt.NDArray[np.float32], RegionTerms]:
     """The padded boxes `[B, R, 4]` of B images, and the terms of the regions of the image of each caption."""
     count = mask_CR.shape[1]
@@ -150,11 +151,12 @@ def _region_terms(
     for b, regions in enumerate(regions_B):
         boxes_BR4[b, : len(regions)] = regions.boxes
         overlap_BRR[b, : len(regions), : len(regions)] = iou(regions.boxes, regions.boxes)
-        confidence_BR[b, : len(regions)] = regions.confidence
+        if has_confidence:
+            confidence_BR[b, : len(regions)] = regions.confidence
     overlap_CRR, confidence_CR, area_CR = (
         torch.from_numpy(part[image_of_C]) for part in (overlap_BRR, confidence_BR, area(boxes_BR4))
     )
-    return boxes_BR4, RegionTerms(overlap_CRR, confidence_CR if has_classes else None, area_CR, mask_CR)
+    return boxes_BR4, RegionTerms(overlap_CRR, confidence_CR if has_confidence else None, area_CR, mask_CR)
 
 
 def _probabilities(

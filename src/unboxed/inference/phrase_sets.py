@@ -79,7 +79,7 @@ def _groups(boxes: Array, scores: Floats, overlap_NN: Floats, share_NN: Floats) 
     held_NN = (share_NN > _HELD_SHARE) & (areas[None] < _SMALLER * areas[:, None])
     held_NN &= scores[None] >= _NEARLY * scores[:, None]
     disjoint_NN = (overlap_NN < _SAME_IOU).astype(np.float64)
-    return np.asarray(np.einsum("ij,jk,ik->i", held_NN, disjoint_NN, held_NN, optimize=True) > 0)
+    return np.asarray(((held_NN @ disjoint_NN) * held_NN).any(axis=1))
 
 
 def _likeness(class_probs_NK: Array, best: int) -> Floats:

@@ -40,7 +40,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(?:(%)|([kmgt]i?)?b?)", re.IGNORECASE)
 _LEAST = 2**26
 _MOST_SCORING = 2**28  # larger blocks are not faster
-_NO_ARRAYS = (str, int, float, type(None))
+_NO_ARRAYS = frozenset((str, int, float, bool, type(None)))
 _UNKNOWN = 2**33  # assumed where the system reports nothing
 
 
@@ -97,6 +97,8 @@ def prefetch_bytes() -> int:
 def array_bytes(value: Any) -> int:
     """The bytes of all arrays and tensors in a value: in tuples, lists, dictionaries and dataclasses, at any depth.
 
+    What has an integer `nbytes` of its own is not searched.
+
     >>> import numpy as np
     >>> array_bytes((np.zeros(3, np.float32), {"a": [np.zeros(2, np.int8)]}, "text"))
     14
@@ -104,16 +106,14 @@ def array_bytes(value: Any) -> int:
     total, waiting = 0, [value]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, _NO_ARRAYS):
-            continue
-        if isinstance(value, bytes):
+        if isinstance(size := getattr(value, "nbytes", None), int):
+            total += size
+        elif isinstance(value, bytes):
             total += len(value)
         elif isinstance(value, list | tuple):
-            waiting += value
+            waiting += [part for part in value if type(part) not in _NO_ARRAYS]
         elif isinstance(value, dict):
             waiting += value.values()
-        elif isinstance(size := getattr(value, "nbytes", None), int):
-            total += size
         elif is_dataclass(value):
             waiting += [getattr(value, field.name) for field in fields(value)]
     return total

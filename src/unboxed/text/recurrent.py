@@ -99,7 +99,7 @@ class RecurrentEncoder(nn.Module):
         embedded_CWE = self.dropout(self.embedding(tokens_CW))
         context_CWH = self._read(embedded_CWE, mask_CW)
         if self.settings.word_state == "linear":
-            return torch.cat([embedded_CWE, context_CWH], dim=2) * mask_CW[..., None]
+            return torch.cat([embedded_CWE * mask_CW[..., None], context_CWH], dim=2)
         if self.settings.bidirectional:
             forward_CWH, backward_CWH = context_CWH.chunk(2, dim=2)
             return (forward_CWH + backward_CWH) / 2
