@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from unboxed.runtime import progress
-from unboxed.runtime.progress import TrainingProgress, escaped, show, track
+from unboxed.runtime.progress import TrainingProgress, escaped, show, to_call, track
 
 
 def test_every_item_comes_through_and_every_tenth_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +75,7 @@ def test_a_line_that_no_terminal_can_show_is_shortened(capsys: pytest.CaptureFix
     show(f"Skipped {'a' * 300_000}.jpg\nSkipped b.jpg")
     long, short = capsys.readouterr().err.splitlines()
     assert long.startswith("Skipped aaa") and long.endswith("aaa.jpg") and len(long) < 2000 and short == "Skipped b.jpg"
+
+
+def test_calls_to_copy_are_quoted_for_the_shell() -> None:
+    assert to_call("fit", "--data", Path("my photos"), "--out", "run") == "unboxed fit --data 'my photos' --out run"

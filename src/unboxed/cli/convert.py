@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
 from unboxed.convert.options import ConvertSettings
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import show, to_call
 
 __all__ = ["convert"]
 
@@ -35,6 +35,6 @@ def convert(checkpoint: Positional[Path], /, settings: OmitArgPrefixes[ConvertSe
         show("Import the features that it reads, unless there is a store of them:")
         show(f"  unboxed import DATA --features FEATURES --format {regions.imported} --out STORE")
         named = " --regions STORE"
-    show(f"Next: unboxed evaluate {settings.out} --data DATA{named} --split test")
+    show(f"Next: {to_call('evaluate', settings.out)} --data DATA{named} --split test")
     if json:
         print_json({"run": str(settings.out), "recipe": grounder.config.recipe, "original": original})

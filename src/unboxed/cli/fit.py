@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes
 from unboxed.cli.device_option import with_memory
 from unboxed.cli.output import print_json
 from unboxed.cli.region_options import RegionOptions
-from unboxed.runtime.progress import TrainingProgress, show
+from unboxed.runtime.progress import TrainingProgress, show, to_call
 from unboxed.training.options import FitSettings
 
 if TYPE_CHECKING:
@@ -87,10 +87,10 @@ def _next_commands(data: Path, run: Path) -> list[str]:
 
     packed = names_archives(data)  # an index and the list of the studio need files
     return [
-        f'unboxed ground {run} IMAGE "A caption of it." --save boxed.png',
-        *([] if packed else [f"unboxed index {run} {data} --out index"]),
-        f"unboxed label {data} --run {run} --out coco.json --review review.html",
-        f"unboxed studio {run}" + ("" if packed else f" --images {data}"),
+        f'{to_call("ground", run)} IMAGE "A caption of it." --save boxed.png',
+        *([] if packed else [to_call("index", run, data, "--out", "index")]),
+        to_call("label", data, "--run", run, "--out", "coco.json", "--review", "review.html"),
+        to_call("studio", run, *(() if packed else ("--images", data))),
     ]
 
 
@@ -144,9 +144,10 @@ def _recipe_command(name: str, recipe: type[RecipeConfig], start: Preset | None 
         )
         if not is_first_process():
             return
-        show(f"Run: {settings.out}. Next: unboxed evaluate {settings.out} --data {settings.data} --split val")
+        out = settings.out
+        show(f"Run: {out}. Next: {to_call('evaluate', out, '--data', settings.data, '--split', 'val')}")
         if json:
-            print_json(_trained(settings.out, run))
+            print_json(_trained(out, run))
 
     # tyro reads the options from defaults and annotations, which differ for every recipe and preset.
     settings: Any = FitSettings(tyro.MISSING, tyro.MISSING, **(start.fit if start else {}))

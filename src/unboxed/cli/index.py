@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import OmitArgPrefixes, Positional
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import show
+from unboxed.runtime.progress import show, to_call
 from unboxed.search.options import IndexOptions
 
 __all__ = ["index"]
@@ -55,7 +55,7 @@ def index(
         show(f"With --faiss: {measured_faiss:.1%}")
     if database is not None:
         Index.open(out).write_database(database)
-        show(f"Vectors written to {database}, for `unboxed search {out} --database {database}`")
-    show(f'Next: unboxed search {out} "…"')
+        show(f"Vectors written to {database}, for `{to_call('search', out, '--database', database)}`")
+    show(f'Next: {to_call("search", out)} "…"')
     if json:
         print_json(summary.to_dict() | {"recall_at_10": measured, "recall_at_10_faiss": measured_faiss})

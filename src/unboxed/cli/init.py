@@ -7,7 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from unboxed.cli.output import print_json
-from unboxed.runtime.progress import counted, show
+from unboxed.runtime.progress import counted, show, to_call
 
 __all__ = ["init"]
 
@@ -53,8 +53,8 @@ def init(
                 f"Estimated: regions {_duration(found.regions)} ({found.image:.2f} s an image), training "
                 f"{_duration(found.training)} ({found.recipe}, {counted(found.epochs, 'epoch')})"
             )
-    option = f" --detector {' '.join(map(str, detector))}" if detector else ""
-    show(f"Wrote {file}. Next: unboxed fit --data {file} --out run{option}")
+    detectors = ("--detector", *detector) if detector else ()
+    show(f"Wrote {file}. Next: {to_call('fit', '--data', file, '--out', 'run', *detectors)}")
     if json:
         counts = {
             "photos": sum(survey.split_counts.values()),

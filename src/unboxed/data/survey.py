@@ -20,6 +20,7 @@ from unboxed.data.readers.tables import TableReader
 from unboxed.errors import DatasetError, UnboxedError
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.locks import new_file_lock
+from unboxed.runtime.progress import to_call
 from unboxed.runtime.urls import refuse_url
 from unboxed.text.language import foreign_language
 from unboxed.text.tokens import words
@@ -153,7 +154,9 @@ def _found(data: Path) -> tuple[Dataset, CaptionFolder]:
         found = find_captions(data)
         return Dataset(data, data.name, TableReader, found.images, {"annotations": found.captions}), found
     if data.suffix.lower() == ".toml" or names_archives(data):
-        raise DatasetError(f"{data} needs no survey; `unboxed fit --data {data} --out run` reads it as it is.")
+        raise DatasetError(
+            f"{data} needs no survey; `{to_call('fit', '--data', data, '--out', 'run')}` reads it as it is."
+        )
     refuse_url(data, "A folder or table", DatasetError)
     if not data.exists():
         raise DatasetError(f"{data} does not exist; name the folder that holds your images, or a table of captions.")

@@ -35,7 +35,7 @@ from unboxed.inference.grounder import Grounder
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_output, require_writable
 from unboxed.runtime.precision import computing_in, current_precision
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, to_call
 from unboxed.types import Example
 
 __all__ = ["evaluate_run"]
@@ -80,7 +80,7 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
     if options.write_predictions is not None and not has_gold_boxes(split.examples):
         raise EvaluationError(
             f"--write-predictions writes the boxes of phrases that have gold boxes, and the split {options.split} has "
-            f"none; write boxes of all phrases with `unboxed label {data} --run {run} --out boxes.json`."
+            f"none; write boxes of all phrases with `{to_call('label', data, '--run', run, '--out', 'boxes.json')}`."
         )
     predictions = _predictions(split, options, show)
     if run is None:

@@ -11,6 +11,7 @@ from unboxed.inference.results import GroundedPhrase
 from unboxed.inference.run_config import RunConfig
 from unboxed.regions.cache import image_key
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.progress import to_call
 from unboxed.text.lexicon import PRONOUNS
 from unboxed.text.phrases import head_noun
 
@@ -49,7 +50,7 @@ def refusal_note(run: Path, config: RunConfig, data: Path, phrases: Iterable[Gro
     return (
         f"{100 * refused:.0f} % of the {len(confidences):,} phrases of captions count as not in their image. Unless "
         f"that many are wrong, the probabilities of {run}, which are calibrated on {calibration_data(config)}, do not "
-        f"fit these images: `unboxed calibrate {run} --data {data}` calibrates them on these images and captions."
+        f"fit these images: `{to_call('calibrate', run, '--data', data)}` calibrates them on these images and captions."
     )
 
 
@@ -77,8 +78,8 @@ def unknown_images_note(run: Path, config: RunConfig, images: Mapping[str, Path]
         return None
     return (
         f"The probabilities of {run} are calibrated on {data}. On images of another kind they may be too low or too "
-        f"high: lower or raise --min-confidence, or calibrate them on captions of such images: unboxed calibrate {run} "
-        "--data DATA"
+        f"high: lower or raise --min-confidence, or calibrate them on captions of such images: "
+        f"{to_call('calibrate', run)} --data DATA"
     )
 
 

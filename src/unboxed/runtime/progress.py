@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -139,6 +140,11 @@ class _Meter:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def to_call(*words: object) -> str:
+    """A call of `unboxed` to copy: arguments with blanks and other special characters are quoted for the shell."""
+    return shlex.join(["unboxed", *map(str, words)])
 
 
 def counted(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from unboxed.errors import SearchError
 from unboxed.inference.grounder import Grounder, ImageLike
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
+from unboxed.runtime.progress import to_call
 from unboxed.runtime.tensor_digests import numbers_digest
 from unboxed.runtime.urls import refuse_url
 from unboxed.search.candidates import ExactSearch, VectorSearch
@@ -146,7 +147,7 @@ class Index:
             raise SearchError(
                 f"The index {path} was not finished; run the same `unboxed index` again, it goes on where it stopped."
                 if begun
-                else f"There is no index in {path}; make one with `unboxed index RUN IMAGES --out {path}`."
+                else f"There is no index in {path}; make one with `{to_call('index', 'RUN', 'IMAGES', '--out', path)}`."
             )
         index = cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
         if database is not None:
