@@ -98,7 +98,7 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
         result = replace(result, retrieval=retrieval, ensemble=options.ensemble)
     if not can_be_grounded(split.examples, store):
         reason = "its regions were imported without boxes" if has_gold_boxes(split.examples) else "it has no gold boxes"
-        show(f"The split {options.split} is scored for retrieval alone, without a report: {reason}.")
+        show(f"The split {options.split} is scored without boxes and without a report: {reason}.")
         return result
     if options.report:
         _require_report(run)

@@ -34,6 +34,7 @@ export class GroundView {
       caption.style.height = "auto";
       caption.style.height = `${caption.scrollHeight}px`;
     };
+    addEventListener("resize", () => caption.offsetParent && caption.oninput());
     caption.onkeydown = (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();

@@ -121,15 +121,18 @@ export class PhrasesView {
 
   // A row of the list of phrases, with a button for each of its boxes.
   phraseRow(phrase, p, kept) {
-    const best = Math.max(...this.result.phrases.map(({ scores }) => scores[0] ?? 0), 1e-6);
+    const best = Math.max(phrase.scores[0] ?? 0, 1e-6); // scores rank the boxes of one phrase
     const item = setColours(create("li", { className: kept.length ? "" : "absent" }), this.colours(p));
     item.append(create("b", { textContent: p + 1 }), create("span", { className: "phrase", textContent: phrase.text }));
     const list = create("div", { className: "ranked" });
+    const note = (textContent) => list.append(create("span", { className: "fine", textContent }));
+    if (!phrase.present) note(`Probably not in the image (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)} that it is)`);
+    else if (phrase.confidence !== null) note(`Probability ${phrase.confidence.toFixed(2)} that it is in the image`);
     for (const rank of kept) {
       const score = phrase.scores[rank];
       const bar = create("i");
       bar.style.setProperty("--share", Math.max(0, score / best));
-      const button = create("button", { type: "button", className: "rank", "aria-label": `${phrase.text}, box ${rank + 1}, score ${score.toFixed(2)}` }, bar, create("span", { textContent: score.toFixed(2) }));
+      const button = create("button", { type: "button", className: "rank", "aria-label": `${phrase.text}, box ${rank + 1}, score ${score.toFixed(2)}` }, bar, create("span", { textContent: `score ${score.toFixed(2)}` }));
       button.dataset.phrase = p;
       button.dataset.rank = rank;
       button.onpointerenter = button.onfocus = () => this.highlight({ phrase: p, rank });
@@ -137,9 +140,8 @@ export class PhrasesView {
       button.onclick = () => this.select({ phrase: p, rank });
       list.append(button);
     }
-    if (!phrase.present) list.append(create("span", { className: "fine", textContent: `Probably not in the image (probability ${Math.min(phrase.confidence, 0.494).toFixed(2)} that it is)` }));
-    else if (!kept.length) list.append(create("span", { className: "fine", textContent: "No box has this score" }));
-    if (phrase.unknown.length) list.append(create("span", { className: "fine", textContent: `A guess: unknown ${phrase.unknown.join(", ")}` }));
+    if (phrase.present && !kept.length) note("No box has this score");
+    if (phrase.unknown.length) note(`A guess: unknown ${phrase.unknown.join(", ")}`);
     item.append(list);
     return item;
   }
