@@ -15,6 +15,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ ARCHIVE_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
+    LZMAError,
 )
 """What reading a damaged NumPy file or an archive may raise; NumPy parses the header of an array as Python source."""
 

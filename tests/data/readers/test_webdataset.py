@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import lzma
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,51 @@ def test_a_damaged_tar_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:20_000])
     with pytest.raises(DatasetError, match=r"0\.tar cannot be read"):
         load_dataset(tmp_path)
+
+
+def _claiming_more_than_any_file_has(content: bytes) -> bytes:
+    header = bytearray(content[:512])
+    header[124:136] = b"\x80\0\0\0\x7f" + b"\xff" * 7
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + content[512:]
+
+
+def _damaged_in_the_middle(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes(64) + content[middle + 64 :]
+
+
+def _damaged_in_its_second_sample(content: bytes) -> bytes:
+    return content.replace(b"2.jpg", b"3.jpg", 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _damaged_in_its_second_sample,
+        _claiming_more_than_any_file_has,
+        lambda content: _damaged_in_the_middle(gzip.compress(content)),
+        lambda content: _damaged_in_the_middle(lzma.compress(content)),
+    ],
+    ids=["header", "size", "gzip", "xz"],
+)
+def test_whatever_a_damaged_tar_makes_its_readers_raise_is_typed(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    text = b"".join(b"%d dogs\n" % number for number in range(5000))
+    file = _tar(tmp_path / "0.tar", {"1.jpg": _jpeg(1), "1.txt": text, "2.jpg": _jpeg(2), "2.txt": text})
+    file.write_bytes(damage(file.read_bytes()))
+    for path in (file, tmp_path):
+        with pytest.raises(DatasetError, match=r"0\.tar|no captions"):
+            load_dataset(path).split("train")
+
+
+def test_a_name_that_is_not_utf8_stops_no_tar(tmp_path: Path) -> None:
+    names = ("1\udcff", "2")
+    members = {
+        f"{name}{suffix}": content for name in names for suffix, content in ((".jpg", _jpeg(1)), (".txt", b"dog"))
+    }
+    dataset = load_dataset(_tar(tmp_path / "0.tar", members))
+    found = [example.image_id for name in dataset.split_names for example in dataset.split(name).examples]
+    assert sorted(found) == ["0/1\\xff.jpg", "0/2.jpg"]

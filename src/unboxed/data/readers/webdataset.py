@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from unboxed.data.image_addresses import member_path, open_location
+from unboxed.data.image_files import is_utf8, printable
 from unboxed.data.images import SUFFIXES
 from unboxed.errors import DatasetError, plain_reason
+from unboxed.runtime.digests import ARCHIVE_ERRORS
 
 __all__ = ["is_webdataset", "tar_images", "tar_rows"]
 
@@ -24,7 +26,7 @@ _LOOKED_AT = 50  # members
 def is_webdataset(file: Path) -> bool:
     """Whether the first members of a tar file are images and their captions."""
     kinds: set[str] = set()
-    with suppress(tarfile.TarError, OSError, EOFError), tarfile.open(file) as archive:
+    with suppress(*ARCHIVE_ERRORS), tarfile.open(file) as archive:
         kinds.update(_kind(member.name)[1] for member in islice(archive, _LOOKED_AT) if member.isfile())
     return bool(kinds & set(SUFFIXES)) and bool(kinds & {*_TEXTS, ".json"})
 
@@ -56,16 +58,29 @@ def tar_images(file: Path) -> Iterator[tuple[str, Path, Any]]:
         for sample in _samples(archive):
             image = next((sample[suffix] for suffix in SUFFIXES if suffix in sample), None)
             if image is not None and not image.issparse():
-                path = member_path(file, image.offset_data, image.size, image.name)
-                yield image.name, path, _captions(archive, sample)
+                name = image.name if is_utf8(image.name) else printable(image.name)
+                yield name, member_path(file, image.offset_data, image.size, name), _captions(archive, sample)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar file. After one with a damaged header Python ends the list of members as if it were whole."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ in ("InvalidHeaderError", "TruncatedHeaderError"):  # the others are of its end
+                raise tarfile.ReadError(f"a member has a damaged header: {error}") from None
+            raise
 
 
 @contextmanager
 def _opened(file: Path, mode: Literal["r:*", "r:"]) -> Iterator[tarfile.TarFile]:
     try:
-        with open_location(file) as stream, tarfile.open(fileobj=stream, mode=mode) as archive:
+        with open_location(file) as stream, tarfile.open(fileobj=stream, mode=mode, tarinfo=_Member) as archive:
             yield archive
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except ARCHIVE_ERRORS as error:
         hint = " It may be compressed; unpack it with gunzip or the like." if mode == "r:" else ""
         raise DatasetError(f"{file} cannot be read ({plain_reason(error)}); fetch it again.{hint}") from None
 
