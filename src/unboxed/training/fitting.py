@@ -130,8 +130,19 @@ def fit_given(
             if not ranks.is_first:
                 show, report = (lambda line: None), (lambda entry: None)
             with ranks.in_turn():
-                prepared = _prepared(recipe, options, settings, sources, preset, corrections, show)
+                prepared = _prepared(_Request(recipe, options, settings, sources, preset, corrections), show)
             return Grounder.load(settings.out) if prepared is None else _fit(prepared, settings, ranks, show, report)
+
+
+class _Request(NamedTuple):
+    """The arguments of `fit`."""
+
+    recipe: str
+    options: RecipeConfig
+    settings: FitSettings
+    sources: RegionSettings | None
+    preset: str | None
+    corrections: Corrections | None
 
 
 class _Prepared(NamedTuple):
@@ -144,32 +155,24 @@ class _Prepared(NamedTuple):
     finished: RunConfig | None
 
 
-def _prepared(
-    recipe: str,
-    options: RecipeConfig,
-    settings: FitSettings,
-    sources: RegionSettings | None,
-    preset: str | None,
-    corrections: Corrections | None,
-    show: Show,
-) -> _Prepared | None:
+def _prepared(request: _Request, show: Show) -> _Prepared | None:
     """What training needs; None if the run has finished."""
+    options, settings, corrections = request.options, request.settings, request.corrections
     run = settings.out
     require_logger(settings.logger)
-    previous = previous_run(recipe, options, settings, preset)
+    previous = previous_run(request.recipe, options, settings, request.preset)
     finished = previous if previous is not None and previous.facts.get("finished") else None
     if finished is not None and not needs_more_epochs(finished, options):
         (run / "checkpoint.safetensors").unlink(missing_ok=True)  # of a process that was killed at the very end
         show(f"{run} has finished already; nothing to do.")
         return None
-    data = _read_data(options, settings, sources, show)
+    data = _read_data(request, show)
     if previous is not None and Vocabulary.load(run / "vocab.json") != data.vocabulary:
         found = data.dataset.path
         raise RunError(f"The captions of {found} are not those that {run} was started with; start another run.")
-    config = _run_config(recipe, options, settings.precision, data)
+    config = _run_config(request, data)
     options.require_inputs(config.region_width)
     config.regions.identity()  # an error where a file of a model is missing
-    config.facts.update({} if preset is None else {"preset": preset})
     prior = fitted_prior(config, data.store, data.training.examples, show)
     batcher = Batcher(config, data.vocabulary, prior)
     corrected = None
@@ -230,7 +233,8 @@ class _Data(NamedTuple):
     vocabulary: Vocabulary
 
 
-def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSettings | None, show: Show) -> _Data:
+def _read_data(request: _Request, show: Show) -> _Data:
+    options, settings = request.options, request.settings
     dataset = load_dataset(settings.data)
     training, validation = training_and_validation(dataset)
     for line in dataset.notes:
@@ -240,12 +244,12 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
         show(split.describe())
         if settings.strict:
             split.require_readable()
-    store, examples = _given_store(settings, sources), [*training.examples, *validation.examples]
+    store, examples = _given_store(request), [*training.examples, *validation.examples]
     require_short_captions(options, settings, [caption.text for one in examples for caption in one.captions])
     training, validation = with_short_captions(training, show), with_short_captions(validation, show)
     show_replaced_images(store, examples, show)
     if store is None:
-        store = _extracted(options, dataset, examples, training.examples, settings, sources, show)
+        store = _extracted(request, dataset, examples, training.examples, show)
     require_usable_store(options, store, examples)
     texts = (caption.text for example in training.examples for caption in example.captions)
     reading = options.text_encoder
@@ -257,25 +261,20 @@ def _read_data(options: RecipeConfig, settings: FitSettings, sources: RegionSett
     return _Data(dataset, training, validation, store, vocabulary)
 
 
-def _given_store(settings: FitSettings, sources: RegionSettings | None) -> RegionStore | None:
+def _given_store(request: _Request) -> RegionStore | None:
     """The store that the settings name, if they do."""
-    if settings.regions is None:
+    if request.settings.regions is None:
         return None
-    if sources is not None:
-        raise two_stores(settings.regions)
-    return RegionStore.open(settings.regions)
+    if request.sources is not None:
+        raise two_stores(request.settings.regions)
+    return RegionStore.open(request.settings.regions)
 
 
 def _extracted(
-    options: RecipeConfig,
-    dataset: Dataset,
-    examples: Sequence[Example],
-    training: Sequence[Example],
-    settings: FitSettings,
-    sources: RegionSettings | None,
-    show: Show,
+    request: _Request, dataset: Dataset, examples: Sequence[Example], training: Sequence[Example], show: Show
 ) -> RegionStore:
     """The regions of all examples; those for training give the queries of zero-shot detectors."""
+    options, settings, sources = request.options, request.settings, request.sources
     if sources is None:
         sources, line = options.region_settings(dataset)
         show(line)
@@ -292,10 +291,10 @@ def _extracted(
     return RegionStore.open(settings.out / "store")
 
 
-def _run_config(recipe: str, options: RecipeConfig, precision: str, data: _Data) -> RunConfig:
+def _run_config(request: _Request, data: _Data) -> RunConfig:
     return RunConfig(
-        recipe=recipe,
-        options=options,
+        recipe=request.recipe,
+        options=request.options,
         regions=data.store.settings,
         feature_blocks=data.store.feature_blocks,
         class_names=data.store.class_names,
@@ -303,8 +302,9 @@ def _run_config(recipe: str, options: RecipeConfig, precision: str, data: _Data)
             "unboxed": __version__,
             "data": str(data.dataset.path.resolve()),
             "store": str(data.store.path.resolve()),
-            "precision": precision,
+            "precision": request.settings.precision,
             "finished": False,
+            **({} if request.preset is None else {"preset": request.preset}),
         },
     )
 
