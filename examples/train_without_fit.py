@@ -58,8 +58,7 @@ def main(data: Path | None = None, folder: Path = Path("example"), images: int =
     # Regions are found once and kept in the store: boxes, features and class probabilities of every image.
     extract([*train, *val], RegionSettings.default_for(dataset)[0], folder / "regions")
     store = RegionStore.open(folder / "regions")
-    regions = [store[example.image_id] for example in (*train, *val)]
-    inputs = [region_inputs(r.boxes, r.features, r.class_probs, r.width, r.height) for r in regions]
+    inputs = [region_inputs(store[example.image_id]) for example in (*train, *val)]
     vocabulary = Vocabulary.from_captions(caption.text for example in train for caption in example.captions)
     captions = [[encode_caption(caption, vocabulary) for caption in example.captions] for example in (*train, *val)]
 

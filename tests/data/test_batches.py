@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -84,7 +86,9 @@ def test_a_batch_moves_to_a_device_with_all_its_tensors() -> None:
 
 
 def test_region_inputs_of_one_box_by_hand() -> None:
-    inputs = region_inputs(np.array([[0, 10, 50, 20]]), np.array([[7.0, 8.0]]), np.array([[0.25]]), 100, 20)
+    boxes, features, class_probs = np.array([[0, 10, 50, 20]]), np.array([[7.0, 8.0]]), np.array([[0.25]])
+    regions = SimpleNamespace(boxes=boxes, features=features, class_probs=class_probs, width=100, height=20)
+    inputs = region_inputs(regions)
     expected = [7, 8, 0.5, 0, 0.5, 0.5, 1, 0.5, 0.5, 0.25, 0.5, np.hypot(0.25, 0.25)]
     assert inputs.shape == (1, 2 + 1 + GEOMETRY_WIDTH)
     assert inputs[0].tolist() == pytest.approx(expected)

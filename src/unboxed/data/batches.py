@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from unboxed.text.encoding import EncodedCaption
-from unboxed.types import Array, CaptionBatch, ImageBatch
+from unboxed.types import Array, CaptionBatch, DescribedRegions, ImageBatch
 
 __all__ = [
     "GEOMETRY_WIDTH",
@@ -79,18 +79,21 @@ def caption_batches(
 
 
 def region_inputs(
-    boxes: npt.NDArray[np.floating],
-    features: npt.NDArray[np.floating],
-    class_probs: npt.NDArray[np.floating],
-    width: int,
-    height: int,
+    regions: DescribedRegions, columns: npt.NDArray[np.bool_] | None = None, with_classes: bool = True
 ) -> Array:
     """The input `[R, V + K + 9]` of R regions: features, square roots of class probabilities, and geometry.
 
     The root spreads the small probabilities, where most of them lie. The geometry is the box's edges, size, area and
     its root as shares of the image, and its position's distance from the centre.
+
+    Args:
+        regions: of one image.
+        columns: the features that are part of the input; None: all.
+        with_classes: the class probabilities are part of the input; else K is 0.
     """
-    edges = region_edges(boxes, width, height)
+    features = regions.features if columns is None or columns.all() else regions.features[:, columns]
+    class_probs = regions.class_probs if with_classes else regions.class_probs[:, :0]
+    edges = region_edges(regions.boxes, regions.width, regions.height)
     size = np.clip(edges[:, 2:] - edges[:, :2], 0, None)
     area = size.prod(axis=1, keepdims=True)
     distance = np.linalg.norm((edges[:, :2] + edges[:, 2:]) / 2 - 0.5, axis=1, keepdims=True)

@@ -93,12 +93,11 @@ class Batcher:
 
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The model's input for R regions, `[R, V]`, V being the `region_width` of the config."""
-        config, features, probs = self.config, regions.features, regions.class_probs
-        features = features if config.columns.all() else features[:, config.columns]
-        if config.options.region_inputs == "features":
+        columns = self.config.columns
+        if self.config.options.region_inputs == "features":
+            features = regions.features if columns.all() else regions.features[:, columns]
             return features.astype(np.float32, copy=False)
-        probs = probs if config.options.uses_classes else probs[:, :0]
-        return region_inputs(regions.boxes, features, probs, regions.width, regions.height)
+        return region_inputs(regions, columns, self.config.options.uses_classes)
 
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The semantic prior's rows `[R, E]` of R regions. Needs a model with a prior."""
