@@ -175,15 +175,19 @@ def test_commands_that_need_files_refuse_packed_images(
         index_images(tiny_run, tmp_path / "data.toml", tmp_path / "index", progress=False)
 
 
+_STATUS = {"/none": 404, "/fails": 500, "/loop": 302}
+
+
 class _WholeFiles(BaseHTTPRequestHandler):
-    """A web server of one file that serves ranges if it is told to; `none` is not there."""
+    """A web server of one file that serves ranges if it is told to; `none` is not there, `loop` leads to itself."""
 
     content, ranges = b"", True
 
     def do_GET(self) -> None:
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if self.ranges else None
         part = self.content[int(found[1]) : int(found[2]) + 1] if found else self.content
-        self.send_response(404 if self.path == "/none" else 206 if found else 200)
+        self.send_response(_STATUS.get(self.path, 206 if found else 200))
+        self.send_header("Location", self.path)
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
         self.wfile.write(part)
@@ -213,8 +217,19 @@ def test_a_range_of_an_archive_on_a_web_server(server: str, monkeypatch: pytest.
 def test_the_reason_is_not_the_url_again(server: str) -> None:
     with pytest.raises(ImageError, match=f"^{server}/none cannot be read \\(there is nothing\\)"):
         read_address(Path(f"{server}/none"))
+    with pytest.raises(ImageError, match=f"^{server}/fails cannot be read \\(the server answers 500 [\\w ]+\\)"):
+        read_address(Path(f"{server}/fails"))
+    with pytest.raises(ImageError, match=f"^{server}/loop cannot be read \\(its redirects do not end\\)"):
+        read_address(Path(f"{server}/loop"))
     with pytest.raises(DatasetError, match=r"a.tar cannot be read \(.*[Cc]onnect"):
         open_location(Path("http://127.0.0.1:1/a.tar"))
+
+
+def test_an_error_about_what_is_no_image_names_its_url(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_WholeFiles, "content", b"<html>")
+    for read in (image_size, open_image):
+        with pytest.raises(ImageError, match=f"^{server}/{read.__name__}.jpg .* is not an image"):
+            read(Path(f"{server}/{read.__name__}.jpg"))
 
 
 @pytest.mark.parametrize("url", ["http://host/folder", "s3://bucket/folder", "memory://folder", "file:///tmp/folder"])

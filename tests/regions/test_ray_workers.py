@@ -181,6 +181,7 @@ def test_an_address_needs_the_engine(
         with pytest.raises(SystemExit) as ended:
             main([*command, *more])
         assert ended.value.code == 2 and message in capsys.readouterr().err
+        assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize(

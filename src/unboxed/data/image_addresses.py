@@ -155,9 +155,13 @@ def _read(text: str) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong; fsspec's error about what is not found names it alone, and what led to it is its cause."""
-    if isinstance(error, FileNotFoundError) and not error.strerror:
+    """What went wrong. The errors of fsspec and aiohttp name the URL, which the message begins with."""
+    if isinstance(error, FileNotFoundError) and not error.strerror:  # what led to it is its cause
         return "there is nothing" if error.__cause__ is None else plain_reason(error.__cause__)
+    if status := getattr(error, "status", None):
+        return f"the server answers {status} {getattr(error, 'message', '')}".rstrip()
+    if hasattr(error, "history"):  # of aiohttp, without a status
+        return "its redirects do not end"
     return plain_reason(error)
 
 

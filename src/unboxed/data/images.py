@@ -25,6 +25,7 @@ from unboxed.data.png_text import is_text_error, without_text
 from unboxed.errors import ImageError, plain_reason
 from unboxed.runtime.freed_memory import release_freed_memory
 from unboxed.runtime.memory import MemoryShare, prefetch_bytes
+from unboxed.runtime.urls import url_of
 
 __all__ = [
     "FORMATS",
@@ -222,6 +223,7 @@ def require_file(path: Path) -> None:
 
 
 def _open_header(source: Path | BytesIO, name: str, size: int, max_pixels: int) -> Image.Image:
+    name = url_of(name) or name
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit here replaces Pillow's; odd metadata is harmless
@@ -325,7 +327,7 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
         return upright
     except Exception as error:  # decoders raise nearly anything on damaged data
         raise ImageError(
-            f"{name} is truncated or damaged ({plain_reason(error)}); fetch it again or leave it out."
+            f"{url_of(name) or name} is truncated or damaged ({plain_reason(error)}); fetch it again or leave it out."
         ) from error
 
 

@@ -61,8 +61,11 @@ class RayWorkers:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        _ray()  # without Ray, and without an answer, an error before a store is made
-        if self.address is not None:
+        ray = _ray()  # without Ray, and without an answer, an error before a store is made
+        if self.address == "auto":
+            with self._joined(ray):  # Ray alone knows which cluster this is
+                pass
+        elif self.address is not None:
             _require_listener(self.address)
 
     def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
@@ -179,7 +182,7 @@ def _require_listener(address: str) -> None:
     """Raise an `EngineError` unless a gRPC server, as Ray's are, answers there; Ray itself waits for minutes.
 
     Args:
-        address: `host:port`; `auto` is left to Ray, and so are all with TLS.
+        address: `host:port`; with TLS, it is left to Ray.
     """
     if address.startswith("ray://"):
         raise EngineError(
@@ -187,9 +190,9 @@ def _require_listener(address: str) -> None:
             "machine of the cluster, with --ray-address auto."
         )
     host, _, port = address.rpartition(":")
-    if address != "auto" and not (host and port.isdecimal()):
+    if not (host and port.isdecimal()):
         raise EngineError(f"{address!r} is no address of a Ray cluster; expected auto or HOST:PORT.")
-    if address == "auto" or os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS) as connection:
