@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 import unboxed
 from unboxed.errors import RunError, UnboxedError
-from unboxed.inference.weights import check_shapes, read_tensors, save_weights, write_tensors
+from unboxed.inference.weights import check_shapes, load_weights, read_tensors, save_weights, write_tensors
 
 TENSORS = {"weight": torch.arange(12.0).reshape(3, 4), "step": torch.tensor(7), "seen": torch.tensor([True, False])}
 
@@ -79,6 +79,15 @@ def test_a_run_of_other_widths_is_refused(tiny_run: Path, tmp_path: Path) -> Non
     config.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(RunError, match=r"has the shape \[.*\], and config\.json gives"):
         unboxed.load(tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model = torch.nn.Linear(3, 4)
+    with torch.no_grad():
+        model.bias[2] = torch.nan
+    save_weights(tmp_path / "m.safetensors", model)
+    with pytest.raises(RunError, match=r"m\.safetensors holds NaN or infinite values in bias"):
+        load_weights(tmp_path / "m.safetensors", torch.nn.Linear(3, 4))
 
 
 class _Program:

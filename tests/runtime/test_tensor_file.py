@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,13 @@ def test_a_file_of_another_writer_has_no_digests_and_is_not_checked(tmp_path: Pa
     (tmp_path / "b.safetensors").write_bytes((1 << 40).to_bytes(8, "little") + b"{}")
     with pytest.raises(ValueError, match="longer than the file"):
         check_tensor_file(tmp_path / "b.safetensors")
+
+
+def test_a_header_that_is_nested_too_deeply_is_damage(tmp_path: Path) -> None:
+    header = b'{"a":' + b"[" * 100_000
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(ValueError, match="its header is nested too deeply"):
+        check_tensor_file(tmp_path / "a.safetensors")
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:

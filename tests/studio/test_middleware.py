@@ -65,6 +65,19 @@ def test_the_token_opens_a_session(make_studio: Make) -> None:
         assert client.get("/api/facts").status_code == 200
 
 
+def test_every_request_with_a_wrong_token_waits(make_studio: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+
+    async def wait(token: Token) -> None:
+        waited.append(token)
+
+    monkeypatch.setattr(Token, "delay_wrong_one", wait)
+    with TestClient(make_studio(token=SECRET), base_url="http://localhost") as client:
+        assert client.get("/api/facts", headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert client.post("/api/session", json={"token": "wrong"}).status_code == 401
+    assert len(waited) == 2
+
+
 def test_wrong_tokens_are_answered_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
 

@@ -49,3 +49,10 @@ def test_nothing_is_left_of_a_fit_that_is_refused(
     with pytest.raises(UnboxedError, match=message):
         fit(recipe, options, FitSettings(data, Path("run"), store if sources is None else None), sources=sources)
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.txt"]
+
+
+def test_a_cache_that_is_a_file_is_refused_before_any_region_is_found(tiny_dataset: Path, tmp_path: Path) -> None:
+    settings = FitSettings(tiny_dataset, tmp_path / "run", cache=tiny_dataset)
+    with pytest.raises(UnboxedError, match=r"--cache .*data\.toml is a file; name a folder"):
+        fit("scan", SCAN(), settings)
+    assert not settings.out.exists()

@@ -24,8 +24,15 @@ def save_weights(path: Path, model: torch.nn.Module) -> None:
 
 
 def load_weights(path: Path, model: torch.nn.Module) -> None:
-    """Read into `model` what `save_weights` wrote; raises `RunError` when it is damaged or of another model."""
+    """Read into `model` what `save_weights` wrote.
+
+    Raises:
+        RunError: it is damaged, of another model, or has values that are not finite.
+    """
     tensors, _ = read_tensors(path)
+    for name, values in tensors.items():
+        if not values.isfinite().all():
+            raise RunError(f"{path} holds NaN or infinite values in {name}. Restore it, or train the run again.")
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

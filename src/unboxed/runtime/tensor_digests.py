@@ -99,7 +99,10 @@ def _header(path: Path) -> tuple[bytes, dict[str, Any]]:
         if size > path.stat().st_size:
             raise ValueError("its header is longer than the file")
         text = file.read(size)
-    header = json.loads(text)
+    try:
+        header = json.loads(text)
+    except RecursionError:
+        raise ValueError("its header is nested too deeply") from None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     return length + text, metadata if isinstance(metadata, dict) else {}
 

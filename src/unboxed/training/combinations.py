@@ -16,6 +16,7 @@ from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, make_p
 from unboxed.regions.base import BACKBONE, BLOCKS
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
+from unboxed.runtime.atomic import require_writable
 from unboxed.text.pretrained import require_short, require_transformer
 from unboxed.text.recurrent import require_width
 from unboxed.text.word_vectors import WordVectors
@@ -41,9 +42,14 @@ def require_combination(options: RecipeConfig, settings: FitSettings) -> None:
     """Raise an error where the options of a recipe do not go with the settings of a fit, or a model cannot be had.
 
     Raises:
-        RunError: options that do not go together.
+        RunError: options that do not go together, or a cache that is a file.
         ModelError: a pretrained model of language that cannot be had.
+        OSError: the cache cannot be written.
     """
+    if settings.cache is not None:
+        if settings.cache.is_file():
+            raise RunError(f"--cache {settings.cache} is a file; name a folder.")
+        require_writable(settings.cache)
     if options.negatives != "none" and options.negative_count < 1:
         raise RunError("--negative-count is 0; give 1 or more, or contrast no words with --negatives none.")
     if options.text != "gru":
