@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from unboxed.data.dataset import load_dataset
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.ckd import CKD
+from unboxed.recipes.embeddings import caption_prior
 from unboxed.recipes.schedule import Schedule
 from unboxed.recipes.sprm import SPRM
 from unboxed.regions.store import RegionStore
@@ -90,6 +92,8 @@ def test_the_prior_is_kept_where_training_harms(
             prior = chosen.grounder.prior
             assert prior is not None and phrase.prior is not None
             assert 0 <= phrase.prior <= 1 and len(phrase.boxes) == len(regions)
+    rsum = config.facts["kept"]["rsum"]
+    assert (config.prior_share > 0) == (rsum["combined"] >= rsum["trained"])
     monkeypatch.setattr(box_ranker, "sure_regions", lambda *given: (5, 4))
     assert with_box_ranker(split, examples, "better", said.append).boxes_from == "trained"
 
@@ -101,6 +105,27 @@ def test_what_is_asked_for_is_kept(harmed: Path, tiny_world: tuple[Path, Path]) 
     kept = choose_box_ranker(split, examples, "prior")
     assert kept is not None and kept.boxes_from == "prior" and "as asked" in str(kept)
     assert choose_box_ranker(split, examples[:1]) is None
+
+
+def test_the_prior_has_its_share_in_the_scores_of_retrieval(
+    harmed: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    examples = load_dataset(tiny_world[0]).split("test").examples[:4]
+    split = _split(harmed, tiny_world)
+    grounder = split.grounder
+    captions = [caption for example in examples for caption in example.captions[:2]]
+    encoded, images = grounder.encode_captions(captions), split.embeddings([example.image_id for example in examples])
+    found_BC = caption_prior(images, encoded)
+    assert torch.equal(found_BC, caption_prior(images, encoded, budget_bytes=1)), "one caption at a time"
+    for image, grounded in enumerate(split.ground((example.image_id, captions) for example in examples)):
+        for number, grounding in enumerate(grounded):
+            best = [phrase.prior for phrase in grounding.phrases]
+            assert found_BC[image, number] == pytest.approx(np.mean(best), abs=1e-4)
+    trained_BC = grounder.score_embeddings(images, encoded)
+    grounder.config = replace(grounder.config, boxes_from="prior", prior_share=2.5)
+    grounder.save(tmp_path / "run")
+    again = Grounder.load(tmp_path / "run")
+    assert torch.allclose(again.score_embeddings(images, encoded), trained_BC + 2.5 * found_BC, atol=1e-5)
 
 
 def test_with_few_sure_phrases_retrieval_and_separation_decide() -> None:

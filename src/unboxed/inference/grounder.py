@@ -64,6 +64,7 @@ class Grounder:
         self.device = current_device().name
         self.config = config
         self.model = model.eval()
+        self.model.prior_share = config.prior_share
         self.vocabulary = vocabulary
         self.prior = prior
 

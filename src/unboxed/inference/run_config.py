@@ -64,6 +64,7 @@ class RunConfig:
         presence: the calibration of a phrase's match to the probability that it is present; None without one.
         boxes_from: what ranks the regions of a phrase: the `trained` model, with the prior where the recipe has one, or
             the `prior` alone, where training made boxes no better (`training.box_ranker`).
+        prior_share: how much the prior of a caption's phrases adds to its score (`recipes.embeddings.caption_prior`).
     """
 
     recipe: str
@@ -74,11 +75,14 @@ class RunConfig:
     facts: dict[str, Any]
     presence: PresenceCalibration | None = None
     boxes_from: BoxesFrom = "trained"
+    prior_share: float = 0.0
 
     def __post_init__(self) -> None:
         require_literal("boxes_from", self.boxes_from, BoxesFrom)
         if self.boxes_from == "prior" and not self.options.needs_prior:
             raise ValueError("boxes are from the prior, and the recipe has none")
+        if not 0 <= self.prior_share < math.inf or (self.prior_share and not self.options.needs_prior):
+            raise ValueError(f"the share of the prior is {self.prior_share}")
 
     @property
     def ranking(self) -> Ranking:
@@ -174,6 +178,8 @@ class RunConfig:
         }
         if self.boxes_from != "trained":
             content["boxes_from"] = self.boxes_from
+        if self.prior_share:
+            content["prior_share"] = self.prior_share
         write_json(run / "config.json", with_digest(content))
 
     @classmethod
@@ -218,6 +224,7 @@ class RunConfig:
                 facts=_facts(content["facts"]),
                 presence=from_json(PresenceCalibration, content["presence"]) if content.get("presence") else None,
                 boxes_from=content.get("boxes_from", "trained"),
+                prior_share=float(content.get("prior_share", 0)),
             )
             widths = [width for _, width in config.feature_blocks]
             if min(widths, default=0) < 0 or sum(widths) > _WIDEST:

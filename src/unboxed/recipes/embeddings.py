@@ -145,6 +145,30 @@ def score(
     return torch.cat(columns, dim=1)
 
 
+def caption_prior(
+    images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int | None = None
+) -> torch.Tensor:
+    """The semantic prior of each phrase's best region, averaged over the phrases of each caption: `[B, C]` in [0, 1].
+
+    Args:
+        images: B images.
+        captions: C captions, encoded with a prior.
+        budget_bytes: approximate memory limit; None: that of `runtime.memory.scoring_bytes`.
+    """
+    budget_bytes = scoring_bytes() if budget_bytes is None else budget_bytes
+    pairs = max(1, images.class_score_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
+    size = max(1, budget_bytes // (8 * pairs))
+    columns = []
+    for first in range(0, len(captions.affinity_CPE), size):
+        part = captions.part(slice(first, first + size))
+        real_CP = part.phrase_CPQ.any(dim=-1)
+        prior_BCPR = phrase_prior(images, part)
+        assert prior_BCPR is not None
+        best_BCP = prior_BCPR.amax(dim=-1).clamp(min=0) * real_CP
+        columns.append(best_BCP.sum(dim=-1) / real_CP.sum(dim=-1).clamp(min=1))
+    return torch.cat(columns, dim=1)
+
+
 def pad_images(images: list[ImageEmbeddings]) -> ImageEmbeddings:
     """Images encoded one by one or in groups, padded to one batch.
 

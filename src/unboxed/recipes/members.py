@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import Alignment
-from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, caption_prior
 from unboxed.recipes.model import MatchingModel, PhraseAttention
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.text.pretrained import FrozenEncoder
@@ -82,7 +82,11 @@ class Members(MatchingModel):
             member.score(self._images(images, n), self._captions(captions, n), budget_bytes=budget_bytes)
             for n, member in enumerate(self._all)
         ]
-        return torch.stack(scores).mean(dim=0)
+        score_BC = torch.stack(scores).mean(dim=0)
+        if not self.prior_share:
+            return score_BC
+        images, captions = images.to(self.device), captions.to(self.device)
+        return score_BC + self.prior_share * caption_prior(images, captions, budget_bytes=budget_bytes)
 
     def ground(self, images: ImageEmbeddings, captions: CaptionBatch) -> PhraseAttention:
         """The mean of the members' attention of phrases and words."""

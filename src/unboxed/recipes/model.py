@@ -14,7 +14,7 @@ from unboxed.attention.normalize import Standardize
 from unboxed.objectives.contrastive import intra_caption_contrast, negative_word_infonce
 from unboxed.objectives.corrections import right_regions
 from unboxed.objectives.distill import distillation
-from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, phrase_prior, score
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, align, caption_prior, phrase_prior, score
 from unboxed.recipes.global_pairs import GlobalPairs, images_of_all
 from unboxed.recipes.pairs import Pairs, TrainingStep
 from unboxed.runtime.dropout import Dropout
@@ -57,6 +57,7 @@ class MatchingModel(nn.Module):
     """
 
     text: RecurrentEncoder | FrozenEncoder
+    prior_share = 0.0  # of `caption_prior` in the score; `RunConfig.prior_share`
 
     def __init__(self, options: RecipeConfig, vocabulary: Vocabulary, region_width: int, encoder: str) -> None:
         super().__init__()
@@ -153,7 +154,10 @@ class MatchingModel(nn.Module):
     ) -> torch.Tensor:
         """How well each image and caption match, `[B, C]`; see `embeddings.score`."""
         images, captions = images.to(self.device), captions.to(self.device)
-        return score(self.aligner, images, captions, budget_bytes=budget_bytes)
+        score_BC = score(self.aligner, images, captions, budget_bytes=budget_bytes)
+        if not self.prior_share:
+            return score_BC
+        return score_BC + self.prior_share * caption_prior(images, captions, budget_bytes=budget_bytes)
 
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
         """Every caption of the batch with every image of the batch."""

@@ -3,7 +3,8 @@
 On a few hundred images training may make boxes worse than the untrained prior, although retrieval gets better: context
 identifies an image. The detector shows it without any box of a phrase. Where the prior is sure of one region, the
 trained attention alone should attend to that region too. If it finds less than 72 % of these regions, it has
-not learned where things are, and the boxes are those of the prior alone. Retrieval always uses the trained model.
+not learned where things are, and the boxes are those of the prior alone. Retrieval then uses both, if the held-out
+captions find their images no worse so than by the trained model alone; otherwise it uses the trained model.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from unboxed.inference.calibration import PresenceCalibration, fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
-from unboxed.recipes.embeddings import phrase_prior
+from unboxed.recipes.embeddings import caption_prior
 from unboxed.recipes.members import members_of
 from unboxed.runtime.progress import Show
 from unboxed.training.calibration import SwappedPhrases, swapped_phrases
@@ -59,6 +60,7 @@ class BoxRankerChoice:
         agreement: the share in [0, 1] of these that the trained attention alone finds.
         rsum: of retrieval among the held-out images, by `prior`, `trained` and `combined`.
         auc: in percent, how well phrases of paired captions are separated from those of other images', by the same.
+        prior_share: of the prior in the scores of retrieval; `RunConfig.prior_share`.
     """
 
     boxes_from: BoxesFrom
@@ -68,6 +70,7 @@ class BoxRankerChoice:
     agreement: float
     rsum: dict[str, float]
     auc: dict[str, float]
+    prior_share: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """The facts of the run under `kept`."""
@@ -75,6 +78,7 @@ class BoxRankerChoice:
 
     def __str__(self) -> str:
         kept = "the prior alone" if self.boxes_from == "prior" else "the trained model"
+        retrieval = "; retrieval: trained model and prior" if self.prior_share else ""
         if self.asked:
             why = "as asked"
         elif self.sure < FEWEST_SURE:
@@ -87,7 +91,7 @@ class BoxRankerChoice:
             f"{title} {', '.join(f'{name} {value:.1f}' for name, value in found.items())}"
             for title, found in (("retrieval (rsum)", self.rsum), ("present against absent phrases (AUC)", self.auc))
         )
-        return f"Boxes: {kept} ({why}). On {self.images:,} held-out images without boxes: {values}"
+        return f"Boxes: {kept} ({why}){retrieval}. On {self.images:,} held-out images without boxes: {values}"
 
 
 def with_box_ranker(
@@ -111,7 +115,8 @@ def with_box_ranker(
     if choice is None:
         return config
     show(str(choice))
-    return replace(config, boxes_from=choice.boxes_from, facts={**config.facts, "kept": choice.to_dict()})
+    facts = {**config.facts, "kept": choice.to_dict()}
+    return replace(config, boxes_from=choice.boxes_from, prior_share=choice.prior_share, facts=facts)
 
 
 def choose_box_ranker(
@@ -133,21 +138,22 @@ def choose_box_ranker(
     found = [sure_regions(*given) for given in _attended(split, examples)]
     sure = sum(count for count, _ in found)
     agreement = sum(hits for _, hits in found) / max(sure, 1)
-    retrieved = _retrieval(split, examples)
+    retrieved, share = _retrieval(split, examples)
     separated = _separation(swapped_phrases(split, examples, images=_IMAGES))
     if sure >= FEWEST_SURE:
         helps = agreement >= NEEDED_AGREEMENT
     else:
         helps = all(found["trained"] >= found["prior"] for found in (retrieved, separated) if found)
-    chosen: BoxesFrom = "trained" if helps else "prior"
+    chosen: BoxesFrom = asked or ("trained" if helps else "prior")
     return BoxRankerChoice(
-        boxes_from=chosen if asked is None else asked,
+        boxes_from=chosen,
         asked=asked is not None,
         images=len(examples),
         sure=sure,
         agreement=agreement,
         rsum=retrieved,
         auc=separated,
+        prior_share=share if chosen == "prior" and retrieved["combined"] >= retrieved["trained"] else 0,
     )
 
 
@@ -197,24 +203,24 @@ def _attended(split: EmbeddedSplit, examples: Sequence[Example]) -> Iterator[tup
 
 
 @torch.inference_mode()
-def _retrieval(split: EmbeddedSplit, examples: Sequence[Example]) -> dict[str, float]:
-    """rsum of retrieval among the images by the prior, the trained model, and the sum of both in units of spread."""
+def _retrieval(split: EmbeddedSplit, examples: Sequence[Example]) -> tuple[dict[str, float], float]:
+    """rsum of retrieval among the images by the prior, the trained model, and the sum of both in units of spread.
+
+    And the factor of the prior in that sum, in units of the trained score.
+    """
     grounder = split.grounder
     captions = [caption for example in examples for caption in example.captions[:_CAPTIONS]]
     image_of_C = np.repeat(np.arange(len(examples)), [len(example.captions[:_CAPTIONS]) for example in examples])
     encoded = grounder.encode_captions(captions)
     rows: dict[str, list[npt.NDArray[np.float32]]] = {"prior": [], "trained": []}
-    real_CP = encoded.phrase_CPQ.any(dim=-1)
     for example in examples:
         image = split.embeddings([example.image_id])
         rows["trained"].append(grounder.model.score(image, encoded)[0].float().cpu().numpy())
-        prior_BCPR = phrase_prior(image.to("cpu"), encoded.to("cpu"))
-        assert prior_BCPR is not None
-        best_CP = prior_BCPR[0].amax(dim=-1).clamp(min=0) * real_CP.cpu()
-        rows["prior"].append((best_CP.sum(dim=-1) / real_CP.cpu().sum(dim=-1).clamp(min=1)).numpy())
+        rows["prior"].append(caption_prior(image.to("cpu"), encoded.to("cpu"))[0].numpy())
     scores = {name: np.stack(found).astype(np.float64) for name, found in rows.items()}
-    scores["combined"] = np.sum([score / (score.std() or 1.0) for score in scores.values()], axis=0)
-    return {name: round(rsum(score.astype(np.float32), image_of_C), 1) for name, score in scores.items()}
+    share = float(scores["trained"].std() / (scores["prior"].std() or np.inf))
+    scores["combined"] = scores["trained"] + share * scores["prior"]
+    return {name: round(rsum(score.astype(np.float32), image_of_C), 1) for name, score in scores.items()}, share
 
 
 def _separation(found: SwappedPhrases) -> dict[str, float]:
