@@ -84,6 +84,13 @@ def test_a_pytorch_that_cannot_be_imported_is_a_problem(monkeypatch: pytest.Monk
     assert found.fix.endswith("install --force-reinstall torch")
 
 
+def test_the_package_without_pytorch_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_without_pytorch", lambda: True)
+    findings = {finding.name: finding for finding in doctor.check_installation()}
+    assert (findings["torch"].verdict, findings["torch"].fix) == ("absent", "")
+    assert all(finding.verdict != "wrong" for finding in findings.values()) and "transformers" not in findings
+
+
 @pytest.mark.parametrize(("driver", "verdict"), [("/usr/bin/nvidia-smi", "wrong"), (None, "absent")])
 def test_a_gpu_that_this_pytorch_cannot_use_is_a_problem(
     monkeypatch: pytest.MonkeyPatch, driver: str | None, verdict: str

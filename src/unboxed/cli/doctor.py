@@ -165,6 +165,8 @@ def check_installation(folder: Path | None = None) -> list[Finding]:
     Args:
         folder: folder in which runs will be written; the current folder by default.
     """
+    if _without_pytorch():
+        return [*_check_system(), *_check_required(), *_check_writing(folder or Path.cwd())]
     return [
         *_check_system(),
         *_check_required(),
@@ -207,6 +209,11 @@ def _version(distribution: str) -> str | None:
         return None
 
 
+def _without_pytorch() -> bool:
+    """Whether this is unboxed-runtime, which has PyTorch left out."""
+    return _version("unboxed-runtime") is not None and find_spec("torch") is None
+
+
 def _check_system() -> Iterator[Finding]:
     from unboxed import __version__
 
@@ -218,7 +225,9 @@ def _check_system() -> Iterator[Finding]:
 def _check_required() -> Iterator[Finding]:
     for module, distribution in _REQUIRED.items():
         version = _version(distribution)
-        if version is None and find_spec(module) is None:
+        if module in ("torch", "lightning_fabric") and _without_pytorch():
+            yield Finding("packages", distribution, "absent", "left out by unboxed-runtime")
+        elif version is None and find_spec(module) is None:
             yield Finding("packages", distribution, "wrong", "missing", f"{_pip()} install {distribution}")
         else:
             yield Finding("packages", distribution, "ok", version or "installed, version unknown")
