@@ -74,7 +74,7 @@ class RegionStore:
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StoreError(
-                f"{path / 'store.json'} is damaged ({plain_reason(error)}); extract the regions again."
+                f"{path / 'store.json'} is damaged ({plain_reason(error)}); remove {path} and find the regions again."
             ) from error
         except RegionsError as error:
             raise StoreError(f"{path / 'store.json'}: {error}") from error
@@ -109,7 +109,9 @@ class RegionStore:
         try:
             header = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"{file} is damaged ({plain_reason(error)}); extract the regions again.") from error
+            raise StoreError(
+                f"{file} is damaged ({plain_reason(error)}); remove {path} and find the regions again."
+            ) from error
         if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise StoreError(f"{file} does not describe a region store of unboxed.")
         version = header.get("version")

@@ -92,11 +92,13 @@ class IndexFolder:
                 raise SearchError(f"{file} does not describe an index of unboxed.")
             version, name = content["version"], content["made_by"]
         except (OSError, ValueError, OverflowError, KeyError, TypeError, RecursionError) as error:
-            raise SearchError(f"{file} is damaged ({plain_reason(error)}); index the images again.") from None
+            raise SearchError(
+                f"{file} is damaged ({plain_reason(error)}); remove {out} and index the images again."
+            ) from None
         if not isinstance(version, int) or version > _VERSION:
             raise SearchError(f"{out} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise SearchError(f"{file} is damaged (made_by is {name!r}); index the images again.")
+            raise SearchError(f"{file} is damaged (made_by is {name!r}); remove {out} and index the images again.")
         return IndexFolder(out, name)
 
     @staticmethod
