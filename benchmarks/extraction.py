@@ -109,7 +109,7 @@ def _measured(
 
 def _difference(first: RegionStore, second: RegionStore) -> float:
     largest = 0.0
-    for image_id in first.image_ids:
+    for image_id in first:
         for one, other in zip(first.arrays(image_id), second.arrays(image_id), strict=True):
             if one.shape != other.shape:
                 return float("inf")

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unboxed.inference.batching import Batcher
 from unboxed.recipes import RECIPES
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.model import MatchingModel
@@ -19,7 +18,6 @@ from unboxed.scenes import write_scenes
 from unboxed.training import fitting
 from unboxed.training.loop import optimizer_of
 from unboxed.training.options import FitSettings
-from unboxed.training.split_loader import SplitLoader
 from unboxed.training.untrained import untrained_model
 from unboxed.types import PairedBatch
 
@@ -70,12 +68,12 @@ def recipe_steps(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> Iterato
     for name in names:
         options = RECIPES[name]()
         settings = FitSettings(data, folder / name)
-        read = fitting._read_data(options, settings, None, lambda line: None)
-        config = fitting._run_config(name, options, settings, read)
-        batcher = Batcher(config, read.vocabulary, fitting._prior(options, read, lambda line: None))
-        loader = SplitLoader(read.training.examples, read.store, batcher)
+        request = fitting._Request(name, options, settings, None, None, None)
+        prepared = fitting._prepared(request, lambda line: None)
+        assert prepared is not None
+        loader = prepared.loaders[0]
         fitting._find_negatives(options, settings, loader, lambda line: None)
-        model = untrained_model(config, read.vocabulary, loader)
+        model = untrained_model(prepared.config, prepared.data.vocabulary, loader)
         # A whole batch: the last ones of an epoch have fewer images.
         most = max(len(shares) for shares in loader.plan(options.schedule, 0))
         with closing(loader.batches(options.schedule, 0)) as batches:

@@ -9,10 +9,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from defusedxml.ElementTree import fromstring
 
+from unboxed.regions.store import RegionStore
 from unboxed.types import Caption, Phrase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as the verb does
-from benchmarks import drawing, harness, page, phrase_chunker
+from benchmarks import drawing, extraction, harness, page, phrase_chunker, steps
 
 RATIO = harness.Target("t2i, times the loop", "t2i.ratio", "at least", 16, "x")
 FLOOR = harness.Target("t2i, over the product", "t2i.floor_ratio", "at most", 1.35)
@@ -48,6 +49,20 @@ def test_the_page_says_what_was_missed_what_was_not_run_and_shows_drawings(tmp_p
     assert "![All pairs: growth](assets/performance-scoring-growth.svg)" in text
     assert (tmp_path / "docs" / "assets" / "performance-scoring-growth.svg").read_text("utf-8") == "<svg>17.25</svg>"
     assert list(page.lines_for_people(there))[1] == "scoring t2i floor_ratio: 1.5   (<= 1.35: MISSED)"
+
+
+def test_a_training_step_trains_and_its_products_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "_IMAGES", 4)
+    ((name, step),) = steps.recipe_steps(tmp_path, ["vse"])
+    before = [weight.clone() for weight in step.model.parameters()]
+    products = step.products()
+    products()
+    assert name == "vse" and any((a != b).any() for a, b in zip(before, step.model.parameters(), strict=True))
+
+
+def test_the_difference_of_two_stores(tiny_world: tuple[Path, Path]) -> None:
+    store = RegionStore.open(tiny_world[1])
+    assert extraction._difference(store, store) == 0
 
 
 def test_only_benchmarks_that_take_a_size_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
