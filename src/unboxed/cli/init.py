@@ -39,7 +39,7 @@ def init(
     for line in survey.lines():
         show(line)
     if measure:
-        from unboxed.training.auto import default_regions
+        from unboxed.training.defaults import default_regions
         from unboxed.training.estimate import estimate
 
         settings, description = default_regions(load_dataset(file), detector)

@@ -20,7 +20,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.seeds import generator
 from unboxed.runtime.threads import ordered_map
 from unboxed.text.tokens import Vocabulary
-from unboxed.training.auto import default_recipe
+from unboxed.training.defaults import default_recipe
 from unboxed.types import Example, PairedBatch, Regions
 
 __all__ = ["Estimate", "estimate"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from unboxed.data import load_dataset
 from unboxed.errors import RegionsError
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
-from unboxed.training.auto import default_recipe, default_regions
+from unboxed.training.defaults import default_recipe, default_regions
 from unboxed.training.estimate import estimate
 
 
@@ -87,3 +89,10 @@ def test_an_estimate_grows_with_what_is_to_be_done(tiny_dataset: Path) -> None:
     # Forty times the images are forty times the steps an epoch, and fewer epochs.
     many = estimate(examples, 40 * len(examples), RegionSettings(grid=2))
     assert many is not None and many.epochs < found.epochs and many.training > 0
+
+
+def test_the_estimate_of_init_loads_nothing_of_distributed_training() -> None:
+    code = (
+        "import sys, unboxed.training.estimate; assert not {'lightning_fabric', 'torch._dynamo'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
