@@ -110,7 +110,8 @@ def _measured(
 def _difference(first: RegionStore, second: RegionStore) -> float:
     largest = 0.0
     for image_id in first:
-        for one, other in zip(first.arrays(image_id), second.arrays(image_id), strict=True):
+        for values in zip(first.arrays(image_id), second.arrays(image_id), strict=True):
+            one, other = map(np.asarray, values)
             if one.shape != other.shape:
                 return float("inf")
             largest = max(largest, float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max(initial=0)))

@@ -75,7 +75,7 @@ def _scoring(scorer: AttentionScorer, pairs: _Pairs, precision: Precision) -> di
     product_NM = torch.empty(_BLOCK * _REGIONS, words_DM.shape[1], dtype=dtype, device="cuda")
 
     def product() -> None:
-        for rows in regions_ND.split(_BLOCK * _REGIONS):
+        for rows in torch.split(regions_ND, _BLOCK * _REGIONS):
             torch.matmul(rows, words_DM, out=product_NM[: len(rows)])
 
     before = torch.backends.cuda.matmul.allow_tf32

@@ -49,6 +49,6 @@ def random_embeddings(
 def _unit_vectors(groups: int, rows: int, width: int, rng: torch.Generator) -> torch.Tensor:
     """`[groups, rows, width]`; the common offset makes most cosines positive, as those of trained models are."""
     vectors = torch.empty(groups, rows, width)
-    for chunk in vectors.split(_CHUNK):
+    for chunk in torch.split(vectors, _CHUNK):
         chunk.copy_(l2_normalize(torch.randn(chunk.shape, generator=rng) + 0.3))
     return vectors

@@ -48,12 +48,14 @@ def measure(show: Callable[[str], None], images: int = 100, captions: int = 100)
 
         def ours(
             model: SimilarityReasoning = model, one: RegionEmbeddings = regions, other: QueryEmbeddings = queries
-        ) -> object:
+        ) -> torch.Tensor:
             return model.scores(one, other)
 
         def loop(
-            model: SimilarityReasoning = model, image_BD: object = image_BD, caption_CD: object = caption_CD
-        ) -> object:
+            model: SimilarityReasoning = model,
+            image_BD: torch.Tensor = image_BD,
+            caption_CD: torch.Tensor = caption_CD,
+        ) -> torch.Tensor:
             return reference.reasoning_scores(model, inputs.regions_BRD, image_BD, inputs.captions, caption_CD)
 
         difference = float((ours() - loop()).abs().max())

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
 from torch.nn.functional import leaky_relu, normalize, softmax
+
+from unboxed.attention.sgraf import SimilarityReasoning
+from unboxed.attention.sgraf_heads import AttentionFilter, GraphReasoning, GraphStep
 
 __all__ = ["attended", "cosine_scores", "focal_equal", "hinge", "reasoning_scores", "sharded"]
 
@@ -41,7 +43,8 @@ def focal_equal(attention_BQN: torch.Tensor) -> torch.Tensor:
 
 def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """`cosine_similarity` of the originals, along the last axis."""
-    return (one * other).sum(dim=-1) / (one.norm(dim=-1) * other.norm(dim=-1)).clamp(min=_EPSILON)
+    lengths: torch.Tensor = one.norm(dim=-1) * other.norm(dim=-1)
+    return (one * other).sum(dim=-1) / lengths.clamp(min=_EPSILON)
 
 
 def cosine_scores(method: str, regions_BRD: torch.Tensor, captions: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -70,7 +73,7 @@ def cosine_scores(method: str, regions_BRD: torch.Tensor, captions: Sequence[tor
 
 def sharded(method: str, regions_BRD: torch.Tensor, captions: Sequence[torch.Tensor], shard: int = 128) -> torch.Tensor:
     """`cosine_scores` of one shard of images at a time."""
-    return torch.cat([cosine_scores(method, part, captions) for part in regions_BRD.split(shard)])
+    return torch.cat([cosine_scores(method, part, captions) for part in torch.split(regions_BRD, shard)])
 
 
 def hinge(score_BC: torch.Tensor, margin: float = 0.2) -> torch.Tensor:
@@ -83,7 +86,7 @@ def hinge(score_BC: torch.Tensor, margin: float = 0.2) -> torch.Tensor:
 
 
 def reasoning_scores(
-    model: nn.Module, regions_BRD: torch.Tensor, image_BD: torch.Tensor, captions: Sequence[torch.Tensor],
+    model: SimilarityReasoning, regions_BRD: torch.Tensor, image_BD: torch.Tensor, captions: Sequence[torch.Tensor],
     caption_CD: torch.Tensor,
 ) -> torch.Tensor:  # fmt: skip
     """Scores `[B, C]` of SGRAF, caption by caption, with the weights of a `SimilarityReasoning` model.
@@ -100,12 +103,14 @@ def reasoning_scores(
         local_BWS = normalize(model.compare_local((attended_BWD - words_BWD).pow(2)), dim=-1)
         whole_BS = normalize(model.compare_whole((image_BD - whole_D).pow(2)), dim=-1)
         nodes_BNS = torch.cat([whole_BS[:, None], local_BWS], dim=1)
-        if hasattr(model.head, "steps"):
+        if isinstance(model.head, GraphReasoning):
             for step in model.head.steps:
+                assert isinstance(step, GraphStep)
                 edges_BNN = softmax(torch.bmm(step.query(nodes_BNS), step.key(nodes_BNS).transpose(1, 2)), dim=-1)
                 nodes_BNS = torch.relu(step.value(torch.bmm(edges_BNN, nodes_BNS)))
             result_BS = nodes_BNS[:, 0]
         else:
+            assert isinstance(model.head, AttentionFilter)
             gate_BN = model.head.norm(model.head.gate(nodes_BNS)[..., 0].flatten()[:, None]).view(nodes_BNS.shape[:2])
             share_BN = torch.sigmoid(gate_BN)
             share_BN = share_BN / share_BN.sum(dim=1, keepdim=True)

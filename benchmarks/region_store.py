@@ -17,8 +17,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -91,9 +92,9 @@ def _synthetic(path: Path, images: int, show: Callable[[str], None]) -> dict[str
     figures = {
         "images": float(images),
         "open_seconds": min(seconds, _timed(lambda: RegionStore.open(path))[0]),
-        "contains_us": 1e6 * statistics.median(_timed(lambda name=name: name in store)[0] for name in names),
-        "first_ms": 1e3 * statistics.median(_timed(lambda name=name: store.arrays(name))[0] for name in names[:50]),
-        "again_us": 1e6 * statistics.median(_timed(lambda name=name: store.arrays(name))[0] for name in names[:50]),
+        "contains_us": 1e6 * statistics.median(_timed(partial(store.__contains__, name))[0] for name in names),
+        "first_ms": 1e3 * statistics.median(_timed(partial(store.arrays, name))[0] for name in names[:50]),
+        "again_us": 1e6 * statistics.median(_timed(partial(store.arrays, name))[0] for name in names[:50]),
         "index_bytes_per_image": index_file(path).stat().st_size / images,
         "index_seconds": seconds_to_index,
     }
@@ -136,7 +137,7 @@ def _copied(source: Path, target: Path) -> None:
             store.append_stored(image_id, stored)
 
 
-def _scores(name: str, run: Path, data: Path, store: Path) -> Mapping[str, float]:
+def _scores(name: str, run: Path, data: Path, store: Path) -> dict[str, float]:
     options = EvaluationOptions(regions=store, report=False, retrieval=True)
     found = evaluate_run(run, data, replace(options, split="val")).to_dict()
     return {f"phrases_{name}": found["recall_any"]["1"], f"rsum_{name}": found["retrieval"]["rsum"]}

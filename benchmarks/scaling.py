@@ -70,7 +70,7 @@ def _processes(folder: Path, show: Callable[[str], None]) -> dict[str, float]:
         command = f"fit infoground --device cpu --devices {devices} --images-per-batch {images} --epochs {images // 16}"
         fixed = ["--negatives", "none", "--data", data, "--regions", folder / "store", "--out", run]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        words = [sys.executable, "-m", "unboxed", *command.split(), *fixed]
+        words = [sys.executable, "-m", "unboxed", *command.split(), *map(str, fixed)]
         subprocess.run(words, check=True, capture_output=True, env=environment)
         logged = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
         last = [entry for entry in logged if "seconds" in entry][-1]  # of step 10 of 12

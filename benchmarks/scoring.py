@@ -16,6 +16,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -60,10 +61,10 @@ def measure(show: Callable[[str], None], images: int = 256, captions: int = 1280
         loop, ours, floor = 0.0, [], []
         difference_BC = torch.zeros_like(ours_BC)
         for number, part in enumerate(slices):
-            seconds, loop_BC = _timed(lambda part=part, name=name: reference.sharded(name, inputs.regions_BRD, part))
+            seconds, loop_BC = _timed(partial(reference.sharded, name, inputs.regions_BRD, part))
             loop += seconds
             difference_BC[:, number::_SLICES] = (loop_BC - ours_BC[:, number::_SLICES]).abs()
-            ours.append(_timed(lambda scorer=scorer: score_matrix(scorer, *padded))[0])
+            ours.append(_timed(partial(score_matrix, scorer, *padded))[0])
             floor.append(_timed(lambda: torch.mm(rows_ND, words_TD.T, out=product_NT))[0])
         fast, product = statistics.median(ours), statistics.median(floor)
         result[name] = {

@@ -45,14 +45,15 @@ class RecipeStep:
         # Of the last epoch: a warm-up with all negatives is over.
         step = TrainingStep(100, 200, self.options.schedule.epochs)
         self.optimizer.zero_grad()
-        self.model.loss(self.batch, step)["loss"].backward()
+        torch.autograd.backward(self.model.loss(self.batch, step)["loss"])
         if self.options.schedule.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.schedule.clip)
         self.optimizer.step()
 
     def products(self) -> Callable[[], None]:
         """The matrix products and convolutions of one step alone, forward and backward, with the same shapes."""
-        with _Products() as found:
+        found = _Products()
+        with found:
             self()
         return found.replay
 
@@ -81,11 +82,11 @@ def recipe_steps(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> Iterato
         yield name, RecipeStep(options, model, batch)
 
 
-class _Products(TorchDispatchMode):
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every matrix product and convolution with the layout of its operands."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kept: dict[Any, torch.Tensor] = {}
         self.calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
 

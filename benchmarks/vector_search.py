@@ -18,6 +18,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,7 +124,7 @@ def _recall(vectors_NE: torch.Tensor, search: FaissSearch, query_QE: torch.Tenso
 
 
 def _median_ms(work: Callable[[torch.Tensor], object], query_QE: torch.Tensor) -> float:
-    return 1000 * statistics.median(_timed(lambda query_E=query_E: work(query_E))[0] for query_E in query_QE)
+    return 1000 * statistics.median(_timed(partial(work, query_E))[0] for query_E in query_QE)
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -67,8 +67,8 @@ class QueryEmbeddings(NamedTuple):
     tensors: tuple[torch.Tensor, ...]
     mask_CQ: torch.Tensor
 
-    def part(self, rows: slice) -> QueryEmbeddings:
-        """The queries of some of the captions."""
+    def part(self, rows: slice | torch.Tensor) -> QueryEmbeddings:
+        """The queries of some of the captions, which a slice or their positions name."""
         return QueryEmbeddings(tuple(tensor[rows] for tensor in self.tensors), self.mask_CQ[rows])
 
 

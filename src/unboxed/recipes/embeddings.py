@@ -52,8 +52,8 @@ class CaptionEmbeddings(NamedTuple):
     affinity_CPE: torch.Tensor
     units: Units
 
-    def part(self, rows: slice) -> CaptionEmbeddings:
-        """Some of the captions."""
+    def part(self, rows: slice | torch.Tensor) -> CaptionEmbeddings:
+        """Some of the captions, which a slice or their positions name."""
         return CaptionEmbeddings(self.queries.part(rows), self.phrase_CPQ[rows], self.affinity_CPE[rows], self.units)
 
     def to(self, device: torch.device | str) -> CaptionEmbeddings:
