@@ -145,6 +145,8 @@ def test_what_is_gone_or_cannot_be_opened_is_named(
         _ = load_dataset("memory://bucket/*.tar").split_names
     with pytest.raises(DatasetError, match="nonsense:// is no protocol of fsspec"):
         _ = load_dataset("nonsense://bucket/a.tar").split_names
+    with pytest.raises(DatasetError, match="ftp:// is not read, as each of its hosts"):
+        _ = load_dataset("ftp://bucket/a.tar").split_names
     with pytest.raises(DatasetError, match="has // in its path"):
         url_path("http://host/a//b.jpg")
     _tar(tmp_path / "a.tar", images)

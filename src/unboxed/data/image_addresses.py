@@ -15,6 +15,7 @@ import re
 import threading
 from bisect import bisect_right
 from functools import lru_cache
+from inspect import signature
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
@@ -220,6 +221,13 @@ def _file_system(url: str) -> Any:
 
     protocol = url.partition("://")[0]
     try:
+        kind = fsspec.get_filesystem_class(protocol)
+        host = signature(kind.__init__).parameters.get("host")
+        if host is not None and host.default is host.empty:
+            raise DatasetError(
+                f"{protocol}:// is not read, as each of its hosts is a file system of its own; copy the files "
+                "to this machine, or serve them by https."
+            )
         return fsspec.filesystem(protocol)
     except ImportError as error:
         raise DatasetError(f"{protocol}:// needs a package that is not installed: {plain_reason(error)}.") from error
