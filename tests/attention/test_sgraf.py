@@ -239,5 +239,5 @@ def test_scores_with_a_gradient_are_those_of_the_alignment(
 
 
 def test_an_unknown_kind_of_reasoning_is_refused() -> None:
-    with pytest.raises(ValueError, match="'graph' or 'filter', not 'tree'"):
+    with pytest.raises(ValueError, match=r"one of \('graph', 'filter'\), not 'tree'"):
         ReasoningSettings("tree")  # type: ignore[arg-type]
