@@ -36,6 +36,7 @@ import importlib.metadata
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -100,6 +101,7 @@ def runs_on(regions_BRD: torch.Tensor, queries_CQD: torch.Tensor) -> bool:
     )
 
 
+@cache
 def has_triton() -> bool:
     """Whether a Triton is installed in which the kernel was tested; PyTorch 2.5 for CUDA brings an older one."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -132,16 +133,10 @@ def score(
         return aligner.scores(images.regions, captions.queries, budget_bytes=budget_bytes)
     if torch.is_grad_enabled():
         return aligner.scores(images.regions, captions.queries, prior_BCQR=phrase_prior(images, captions))
-    # The prior is a number for each phrase and region: a few captions at a time.
-    pairs = max(1, images.class_score_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
-    size = max(1, budget_bytes // 2 // (8 * pairs))
-    columns = []
-    for first in range(0, len(captions.affinity_CPE), size):
-        part = captions.part(slice(first, first + size))
-        prior_BCPR = phrase_prior(images, part)
-        columns.append(
-            aligner.scores(images.regions, part.queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
-        )
+    columns = [
+        aligner.scores(images.regions, part.queries, prior_BCQR=prior_BCPR, budget_bytes=budget_bytes // 2)
+        for part, prior_BCPR in _parts_with_prior(images, captions, budget_bytes // 2)
+    ]
     return torch.cat(columns, dim=1)
 
 
@@ -156,17 +151,25 @@ def caption_prior(
         budget_bytes: approximate memory limit; None: that of `runtime.memory.scoring_bytes`.
     """
     budget_bytes = scoring_bytes() if budget_bytes is None else budget_bytes
-    pairs = max(1, images.class_score_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
-    size = max(1, budget_bytes // (8 * pairs))
     columns = []
-    for first in range(0, len(captions.affinity_CPE), size):
-        part = captions.part(slice(first, first + size))
+    for part, prior_BCPR in _parts_with_prior(images, captions, budget_bytes):
         real_CP = part.phrase_CPQ.any(dim=-1)
-        prior_BCPR = phrase_prior(images, part)
-        assert prior_BCPR is not None
         best_BCP = prior_BCPR.amax(dim=-1).clamp(min=0) * real_CP
         columns.append(best_BCP.sum(dim=-1) / real_CP.sum(dim=-1).clamp(min=1))
     return torch.cat(columns, dim=1)
+
+
+def _parts_with_prior(
+    images: ImageEmbeddings, captions: CaptionEmbeddings, budget_bytes: int
+) -> Iterator[tuple[CaptionEmbeddings, torch.Tensor]]:
+    """A few captions at a time and the prior of their phrases, a number for each phrase and region."""
+    pairs = max(1, images.class_score_BRE[..., 0].numel() * captions.affinity_CPE.shape[1])
+    size = max(1, budget_bytes // (8 * pairs))
+    for first in range(0, len(captions.affinity_CPE), size):
+        part = captions.part(slice(first, first + size))
+        prior_BCPR = phrase_prior(images, part)
+        assert prior_BCPR is not None
+        yield part, prior_BCPR
 
 
 def pad_images(images: list[ImageEmbeddings]) -> ImageEmbeddings:

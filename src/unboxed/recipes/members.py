@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unboxed.attention.base import Alignment
-from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings, caption_prior
+from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.recipes.model import MatchingModel, PhraseAttention
 from unboxed.recipes.pairs import TrainingStep
 from unboxed.text.pretrained import FrozenEncoder
@@ -74,19 +74,15 @@ class Members(MatchingModel):
             ]
         )
 
-    def score(
-        self, images: ImageEmbeddings, captions: CaptionEmbeddings, *, budget_bytes: int | None = None
+    def _trained_score(
+        self, images: ImageEmbeddings, captions: CaptionEmbeddings, budget_bytes: int | None
     ) -> torch.Tensor:
         """The mean of the members' scores `[B, C]`."""
         scores = [
             member.score(self._images(images, n), self._captions(captions, n), budget_bytes=budget_bytes)
             for n, member in enumerate(self._all)
         ]
-        score_BC = torch.stack(scores).mean(dim=0)
-        if not self.prior_share:
-            return score_BC
-        images, captions = images.to(self.device), captions.to(self.device)
-        return score_BC + self.prior_share * caption_prior(images, captions, budget_bytes=budget_bytes)
+        return torch.stack(scores).mean(dim=0)
 
     def ground(self, images: ImageEmbeddings, captions: CaptionBatch) -> PhraseAttention:
         """The mean of the members' attention of phrases and words."""

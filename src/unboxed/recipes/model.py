@@ -154,10 +154,15 @@ class MatchingModel(nn.Module):
     ) -> torch.Tensor:
         """How well each image and caption match, `[B, C]`; see `embeddings.score`."""
         images, captions = images.to(self.device), captions.to(self.device)
-        score_BC = score(self.aligner, images, captions, budget_bytes=budget_bytes)
+        score_BC = self._trained_score(images, captions, budget_bytes)
         if not self.prior_share:
             return score_BC
         return score_BC + self.prior_share * caption_prior(images, captions, budget_bytes=budget_bytes)
+
+    def _trained_score(
+        self, images: ImageEmbeddings, captions: CaptionEmbeddings, budget_bytes: int | None
+    ) -> torch.Tensor:
+        return score(self.aligner, images, captions, budget_bytes=budget_bytes)
 
     def pairs(self, batch: PairedBatch, training_step: TrainingStep) -> Pairs:
         """Every caption of the batch with every image of the batch."""
