@@ -51,7 +51,7 @@ def test_the_splits_of_the_dataset_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ({"test": 4}, "has no split `train`; name its list of images"),
+        ({"test": 4}, "has no split `train`, only test; name its list of images"),
         ({"train": 3}, "1 of its 3 images in the split 'train'.*at least two each"),
         ({"train": 4, "val": 1}, "1 of its 5 images in the split 'val'"),
     ],

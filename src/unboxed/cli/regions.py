@@ -61,7 +61,7 @@ def regions(
         if extraction.strict:
             split.require_readable()
     examples = {example.image_id: example for split in splits for example in split.examples}
-    asked = [split for split in splits if split.name == "train"] or splits
+    asked = [split for split in splits if split.name == dataset.find_split("train")] or splits
     chosen = with_queries(chosen, [example for split in asked for example in split.examples])
     with waiting(wait):
         summary = _extract(list(examples.values()), chosen, out, extraction)

@@ -29,6 +29,7 @@ from unboxed.data.readers.archives import ArchiveReader, names_archives
 from unboxed.data.readers.base import Key, Reader
 from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with, no_table
 from unboxed.data.readers.tables import TableReader
+from unboxed.data.split_names import split_meant
 from unboxed.errors import DatasetError, ImageError
 from unboxed.runtime.confinement import is_file_name
 from unboxed.runtime.progress import counted
@@ -140,7 +141,7 @@ class Dataset:
 
     @property
     def split_names(self) -> tuple[str, ...]:
-        """The names that `split` accepts. Annotations with splits of their own are read to learn them.
+        """The names of the splits. Annotations with splits of their own are read to learn them.
 
         Raises:
             DatasetError: a name that cannot be a part of a file name, such as `../test`.
@@ -152,6 +153,10 @@ class Dataset:
                     "digits, - and _."
                 )
         return self._opened.split_names
+
+    def find_split(self, name: str) -> str | None:
+        """The one of `split_names` that a name means, as `validation` means `val`; None if there is none."""
+        return split_meant(name, self.split_names)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -191,15 +196,20 @@ class Dataset:
     def split(self, name: str) -> Split:
         """Read one split: its list, its captions and the headers of its images.
 
+        Args:
+            name: one of `split_names`, or another name of it: `train`, `training`; `val`, `validation`, `valid`, `dev`,
+                `eval`; `test`, `testing`.
+
         Raises:
             DatasetError: no split of that name, no image of it stored, or a malformed list or annotation.
         """
-        if name not in self.split_names:
+        found = self.find_split(name)
+        if found is None:
             raise DatasetError(f"{self.path} has no split {name!r}; {_expected_one_of(name, self.split_names)}")
-        examples, search = self._opened.read(name)
+        examples, search = self._opened.read(found)
         if not examples:
-            raise DatasetError(self._no_images(name, search))
-        return Split(name, examples, search.missing, search.unreadable, search.renamed, search.hints)
+            raise DatasetError(self._no_images(found, search))
+        return Split(found, examples, search.missing, search.unreadable, search.renamed, search.hints)
 
     def _no_images(self, split: str, search: ImageSearch) -> str:
         if self.images is None:

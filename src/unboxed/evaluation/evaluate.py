@@ -79,26 +79,24 @@ def _evaluated(run: Path | None, data: Path, options: EvaluationOptions, show: S
         show(line)
     if options.write_predictions is not None and not has_gold_boxes(split.examples):
         raise EvaluationError(
-            f"--write-predictions writes the boxes of phrases that have gold boxes, and the split {options.split} has "
+            f"--write-predictions writes the boxes of phrases that have gold boxes, and the split {split.name} has "
             f"none; write boxes of all phrases with `{to_call('label', data, '--run', run, '--out', 'boxes.json')}`."
         )
     predictions = _predictions(split, options, show)
     if run is None:
-        return EvaluatedRun(None, data, options.split, predictions=predictions)
+        return EvaluatedRun(None, data, split.name, predictions=predictions)
     embedded = embedded_split(run, split, options, show)
     grounder, store = embedded.grounder, embedded.store
     presence = score_presence(embedded, split.examples)
     corrected = grounder.config.facts.get("corrections", {}).get("boxes", 0)
-    result = EvaluatedRun(
-        run, data, options.split, presence=presence, predictions=predictions, corrected_boxes=corrected
-    )
+    result = EvaluatedRun(run, data, split.name, presence=presence, predictions=predictions, corrected_boxes=corrected)
     if options.retrieval:
         others = [embedded_split(other, split, options, show) for other in options.ensemble]
         retrieval = _retrieval([embedded, *others], split.examples, options.folds)
         result = replace(result, retrieval=retrieval, ensemble=options.ensemble)
     if not can_be_grounded(split.examples, store):
         reason = "its regions were imported without boxes" if has_gold_boxes(split.examples) else "it has no gold boxes"
-        show(f"The split {options.split} is scored without boxes and without a report: {reason}.")
+        show(f"The split {split.name} is scored without boxes and without a report: {reason}.")
         return result
     if options.report:
         _require_report(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset, Split
 from unboxed.data.image_files import skipped_lines
+from unboxed.data.split_names import split_named
 from unboxed.errors import StoreError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.embedded_split import EmbeddedSplit
@@ -24,9 +25,10 @@ __all__ = ["chosen_split", "embedded_split"]
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
     """The split to evaluate on, `with_short_captions`; for a missing `val`, what training holds out."""
-    if options.split == "all" and "all" not in dataset.split_names:
+    known = dataset.find_split(options.split) is not None
+    if options.split == "all" and not known:
         split = _all_images(dataset)
-    elif options.split == "val" and "val" not in dataset.split_names and "train" in dataset.split_names:
+    elif split_named(options.split) == "val" and not known and dataset.find_split("train") is not None:
         split = training_and_validation(dataset)[1]
     else:
         split = dataset.split(options.split)

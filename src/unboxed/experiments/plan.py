@@ -132,9 +132,12 @@ def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, s
             parse_recipe(recipe, dataset.options, dataset.dataset.path, idle=False, store=store)
         seeds = settings.seeds if recipe in requested else settings.claim_seeds
         plan.cells[dataset.name, recipe] = [_cell(dataset, recipe, seed, store) for seed in range(seeds)]
-    for recipe in _candidates(dataset) if settings.claims else ():
+    validation = dataset.dataset.find_split(VALIDATION) if settings.claims else None
+    if validation is None:
+        return
+    for recipe in _candidates(dataset):
         store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
-        plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=VALIDATION)
+        plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=validation)
 
 
 def own_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> list[Cell]:
@@ -163,9 +166,7 @@ def _cell(dataset: PreparedDataset, recipe: str, seed: int, store: Path | str) -
 
 
 def _candidates(dataset: PreparedDataset) -> list[str]:
-    """What the grids of the claims try, each once; nothing without a validation split."""
-    if VALIDATION not in dataset.dataset.split_names:
-        return []
+    """What the grids of the claims try, each once."""
     return list(dict.fromkeys(recipe for claim in claims_about(dataset.kind) for recipe in claim.candidates))
 
 

@@ -76,7 +76,8 @@ class DatasetBrowser:
     def __init__(self, cache: GroundingCache, dataset: Dataset, split: str, run: Path, limits: Limits) -> None:
         dataset.require_image_files()
         self._cache = cache
-        self._examples = dataset.split(split).examples
+        part = dataset.split(split)
+        self._examples = part.examples
         self._positions = _caption_order(self._examples)
         self._stores = _matching_stores(cache, run)
         self._grounded: LRUCache[str, GroundedExample] = LRUCache(limits.cached)
@@ -85,7 +86,7 @@ class DatasetBrowser:
         has_gold = any(len(phrase.boxes) for phrase in phrases)
         self.info = DatasetInfo(
             name=dataset.name,
-            split=split,
+            split=part.name,
             photos=len(self._examples),
             captions=len(self._positions),
             types=[name for name, _ in types.most_common()],

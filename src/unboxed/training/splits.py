@@ -24,10 +24,13 @@ def training_and_validation(dataset: Dataset) -> tuple[Split, Split]:
     Raises:
         DatasetError: no split `train`, or fewer than two images in either: images are contrasted with each other.
     """
-    if "train" not in dataset.split_names:
-        raise DatasetError(f"{dataset.path} has no split `train`; name its list of images under [splits].")
+    if dataset.find_split("train") is None:
+        names = ", ".join(dataset.split_names)
+        raise DatasetError(
+            f"{dataset.path} has no split `train`, only {names}; name its list of images under [splits]."
+        )
     training = dataset.split("train")
-    if "val" in dataset.split_names:
+    if dataset.find_split("val") is not None:
         validation = dataset.split("val")
     else:
         order = generator(0, "held-out").permutation(len(training.examples))

@@ -125,6 +125,13 @@ def test_keys_of_the_dataset_file(tmp_path: Path) -> None:
         load_dataset(tmp_path / "data.toml").split("train")
 
 
+def test_instances_belong_to_the_captions_of_another_name_of_their_split(tmp_path: Path) -> None:
+    _dataset(tmp_path)
+    (tmp_path / "data.toml").write_text(TOML.replace("[instances]\ntrain", "[instances]\ntraining"))
+    (example,) = load_dataset(tmp_path / "data.toml").split("train").examples
+    assert any(len(phrase.boxes) for phrase in example.captions[0].phrases)
+
+
 def test_real_captions_and_boxes(shared_data: Path, tmp_path: Path) -> None:
     sample = json.loads((shared_data / "data" / "coco_small" / "coco_small.json").read_text())
     number = {name: k for k, name in enumerate(sample["categories"])}

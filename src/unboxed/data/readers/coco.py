@@ -25,6 +25,7 @@ from unboxed.data.readers.base import (
     has_words,
     read_json,
 )
+from unboxed.data.split_names import split_meant
 from unboxed.errors import DatasetError
 from unboxed.text.lexicon import noun_key
 from unboxed.types import Array, Caption, Phrase, float32_array
@@ -52,10 +53,12 @@ class CocoReader(AnnotationReader):
     ) -> None:
         super().__init__(folder)
         self._splits = splits
-        self._instances = instances or {}
-        for split in self._instances:
-            if split not in splits:
-                raise DatasetError(f"`instances.{split}` belongs to no split; name its captions under [splits].")
+        self._instances: dict[str, Path] = {}
+        for name, path in (instances or {}).items():
+            split = split_meant(name, splits)
+            if split is None:
+                raise DatasetError(f"`instances.{name}` belongs to no split; name its captions under [splits].")
+            self._instances[split] = path
 
     def images_of(self, split: str) -> list[AnnotatedImage]:
         """The images of a split that have captions, in the order of the file."""

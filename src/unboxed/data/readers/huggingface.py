@@ -19,8 +19,9 @@ from typing import Any
 
 from unboxed.data.images import SUFFIXES
 from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
-from unboxed.data.readers.rows import CAPTION_COLUMNS, brief, caption_columns, column_of, split_named, texts_in
+from unboxed.data.readers.rows import CAPTION_COLUMNS, brief, caption_columns, column_of, texts_in
 from unboxed.data.readers.webdataset import is_webdataset, tar_rows
+from unboxed.data.split_names import SPLIT_NAMES, split_named
 from unboxed.errors import DatasetError
 from unboxed.runtime.atomic import atomic_folder, write_json
 from unboxed.runtime.locks import file_lock
@@ -38,8 +39,9 @@ __all__ = [
 UNPACKED = "unboxed"
 """The folder in a dataset's folder into which its files are unpacked."""
 
-_FIRST = re.compile(r"(?:^|[/=])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
-_ANYWHERE = re.compile(r"(?:^|[/._=-])(train|validation|valid|val|dev|test)(?=[/._\d-]|$)", re.IGNORECASE)
+_NAMES = "|".join(SPLIT_NAMES)
+_FIRST = re.compile(rf"(?:^|[/=])({_NAMES})(?=[/._\d-]|$)", re.IGNORECASE)
+_ANYWHERE = re.compile(rf"(?:^|[/._=-])({_NAMES})(?=[/._\d-]|$)", re.IGNORECASE)
 
 
 def dataset_files(folder: Path) -> list[Path]:

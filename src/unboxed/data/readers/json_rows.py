@@ -13,10 +13,10 @@ from unboxed.data.readers.rows import (
     brief,
     caption_columns,
     column_of,
-    is_split,
     row_of,
     whole_number,
 )
+from unboxed.data.split_names import is_split
 from unboxed.errors import DatasetError, plain_reason
 
 __all__ = ["json_rows"]

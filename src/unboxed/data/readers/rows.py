@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from unboxed.data.readers.base import has_words
+from unboxed.data.split_names import is_split, split_named
 from unboxed.errors import DatasetError
 from unboxed.types import MAX_CAPTION
 
@@ -24,9 +25,7 @@ __all__ = [
     "caption_columns",
     "column_of",
     "file_name",
-    "is_split",
     "row_of",
-    "split_named",
     "texts_in",
     "whole_number",
 ]
@@ -46,16 +45,6 @@ CAPTION_COLUMNS = (
 
 _NUMBERED = re.compile(rf"({'|'.join(CAPTION_COLUMNS)})_?\d+")
 _NO_CAPTION = re.compile(r"(^|_)(id|ids|no|num|number|count|index|length|language|lang|source|url)$")
-_SPLITS = {
-    "training": "train",
-    "restval": "train",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-    "eval": "val",
-    "testing": "test",
-    **{name: name for name in ("train", "val", "test")},
-}
 _SPLIT_COLUMNS = ("subset", "set", "partition", "fold")  # besides `split`; they may mean other things
 _WHOLE = re.compile(r"(\d+)\.0+")  # an id that a column with gaps turned into a fraction
 _ENTITY = re.compile(r"&(?:#\d{2,6}|#[xX][\da-fA-F]{2,5}|[a-zA-Z]{2,8}\d{0,2});")  # of a caption from a web page
@@ -130,28 +119,6 @@ def row_of(content: Mapping[Any, Any], where: str) -> Row:
         raise DatasetError(f"{where}: `phrases` belong to one `caption`; write a line for each caption.")
     split = values.get("split") or next((values[name] for name in _SPLIT_COLUMNS if is_split(values.get(name))), None)
     return Row(where, image, tuple(texts), phrases, split_named(split, where))
-
-
-def split_named(value: Any, where: str = "") -> str | None:
-    """The name of a split; other names of `train`, `val` and `test` are replaced, None stays.
-
-    >>> split_named("Validation"), split_named("testA"), split_named("")
-    ('val', 'testA', None)
-
-    Raises:
-        DatasetError: no text.
-    """
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise DatasetError(f"{where}: `split` is {value!r}; expected text.")
-    name = value.strip()
-    return _SPLITS.get(name.lower(), name) or None
-
-
-def is_split(value: Any) -> bool:
-    """Whether a value names the split of training, validation or test."""
-    return isinstance(value, str) and value.strip().lower() in _SPLITS
 
 
 def file_name(name: str) -> str:
