@@ -44,6 +44,7 @@ from unboxed.search.candidates import ExactSearch, LowRankScores, anchor_caption
 from unboxed.search.faiss_search import FaissSearch
 from unboxed.search.image_embeddings import ShardEntry, StoredImage, image_batch, shard_path, write_shard
 from unboxed.search.index import Index
+from unboxed.search.index_folder import IndexFolder
 from unboxed.search.index_table import ImageTable, Texts
 from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import Vocabulary
@@ -73,16 +74,16 @@ def measure(show: Callable[[str], None]) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         show(f"{_STORED:,} images")
         index, mean_ND, sentences = synthetic_index(Path(folder))
-        grounder, small, shards = index.grounder, index.table, Path(folder) / "shards"
+        grounder, small, part = index.grounder, index.table, index._folder
         recall = {"two_stages": index.recall(sentences), **_recall_of_alternatives(index, mean_ND, sentences)}
         show(f"{_IMAGES:,} images")
-        large = Index(grounder, _large_table(small), shards)
+        large = Index(grounder, _large_table(small), part)
         query = {"median_ms": _median_ms(large, sentences), **_parts_ms(large, sentences)}
         result: Result = {"query": query, "recall": recall}
         try:
             show("faiss")
-            faiss = {"recall": Index(grounder, small, shards, faiss=True).recall(sentences)}
-            large = Index(grounder, large.table, shards, faiss=True)
+            faiss = {"recall": Index(grounder, small, part, faiss=True).recall(sentences)}
+            large = Index(grounder, large.table, part, faiss=True)
             search = cast(FaissSearch, large.vector_search)
             faiss |= {"kept": _kept(large, sentences), "cells_share": search.nprobe / search.cells}
             result["faiss"] = faiss | {"median_ms": _median_ms(large, sentences)}
@@ -101,11 +102,11 @@ def synthetic_index(folder: Path) -> tuple[Index, torch.Tensor, list[str]]:
     phrases = [f"a {kind} {thing}" for kind in _KINDS for thing in _THINGS]
     scenes = [rng.sample(range(len(phrases)), _PER_SCENE) for _ in range(_SCENES)]
     sentences = [_sentence([phrases[p] for p in rng.sample(rng.choice(scenes), 3)]) for _ in range(_QUERIES)]
-    shards = folder / "shards"
-    shards.mkdir()
+    part = IndexFolder(folder.parent, folder.name)
+    part.shards.mkdir()
     (folder / "probes.json").write_text(json.dumps(anchor_captions(grounder.vocabulary)), "utf-8")
-    table, mean_ND = _small_table(grounder, shards, phrases, torch.tensor(scenes))
-    return Index(grounder, table, shards), mean_ND, sentences
+    table, mean_ND = _small_table(grounder, part.shards, phrases, torch.tensor(scenes))
+    return Index(grounder, table, part), mean_ND, sentences
 
 
 def _median_ms(index: Index, sentences: list[str]) -> float:

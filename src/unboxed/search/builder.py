@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,44 +100,22 @@ def index_images(
     if out.exists() and not out.is_dir():
         raise SearchError(f"{out} exists and is no index; name a new folder.")
     with folder_lock(out, wait=options.wait, show=show):
-        return _index(run, grounder, listed, out, options, progress, show, start)
-
-
-def _index(
-    run: Path,
-    grounder: Grounder,
-    listed: ImageList,
-    out: Path,
-    options: IndexOptions,
-    progress: bool,
-    show: Show,
-    start: float,
-) -> IndexSummary:
-    """`index_images` under the lock of the index."""
-    folder = IndexFolder.begin(out, run, grounder, again=options.again)
-    before = _digests_before(out)
-    writer = IndexWriter(grounder, folder, options)
-    if writer.removed:
-        show(f"Made again, because they were damaged: {', '.join(writer.removed)}")
-    keys, unreadable = _content_keys(listed, options)
-    keys = {name: writer.key_of(key, listed.images[name]) for name, key in keys.items()}
-    unusable = writer.encode({key: listed.images[name] for name, key in keys.items() if key not in writer}, progress)
-    skipped = {**listed.skipped, **unreadable}
-    skipped |= {name: unusable[key] for name, key in keys.items() if key in unusable}
-    keys = {name: key for name, key in keys.items() if key not in unusable}
-    if not keys:
-        name, reason = next(iter(skipped.items()))
-        raise ImageError(f"None of the {len(skipped):,} images could be used; {name}: {reason}")
-    digests = {name: hashlib.sha256(key.encode()).digest() for name, key in keys.items()}
-    table = writer.write_table(listed, keys, digests, show)
-    folder.finish(run.resolve())
+        folder = IndexFolder.begin(out, run, grounder, again=options.again)
+        before = _digests_before(out)
+        writer = IndexWriter(grounder, folder, options)
+        if writer.removed:
+            show(f"Made again, because they were damaged: {', '.join(writer.removed)}")
+        keys, skipped = _encoded(writer, listed, options, progress)
+        table = writer.write_table(listed, keys, show)
+        folder.finish(run.resolve())
+    now = _digests(table)
     return IndexSummary(
         images=len(table),
         captions=len(table.captions),
-        added=sum(name not in before for name in digests),
-        updated=sum(name in before and before[name] != digest for name, digest in digests.items()),
-        removed=sum(name not in digests for name in before),
-        kept=sum(before.get(name) == digest for name, digest in digests.items()),
+        added=len(now.keys() - before.keys()),
+        updated=sum(before[name] != digest for name, digest in now.items() if name in before),
+        removed=len(before.keys() - now.keys()),
+        kept=len(now.items() & before.items()),
         skipped=tuple(sorted(skipped.items())),
         seconds=time.monotonic() - start,
     )
@@ -163,7 +139,7 @@ def _require_regions(grounder: Grounder, options: IndexOptions) -> None:
         RegionStore.open(options.regions)
 
 
-def _digests_before(out: Path) -> Mapping[str, bytes]:
+def _digests_before(out: Path) -> dict[str, bytes]:
     """Name -> digest of the images of the index in use, whichever run encoded them."""
     in_use = IndexFolder.of(out)
     if in_use is None or not in_use.table.is_file():
@@ -172,7 +148,32 @@ def _digests_before(out: Path) -> Mapping[str, bytes]:
         table = ImageTable.load(in_use.table)
     except SearchError:
         return {}  # it is damaged, and is made again
+    return _digests(table)
+
+
+def _digests(table: ImageTable) -> dict[str, bytes]:
+    """Name -> digest of the images of a table."""
     return dict(zip(table.names.all(), table.digests, strict=True))
+
+
+def _encoded(
+    writer: IndexWriter, listed: ImageList, options: IndexOptions, progress: bool
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Name -> key of every image that is in a shard now, and name -> reason of those that cannot be used.
+
+    Raises:
+        ImageError: none can.
+    """
+    keys, unreadable = _content_keys(listed, options)
+    keys = {name: writer.key_of(key, listed.images[name]) for name, key in keys.items()}
+    unusable = writer.encode({key: listed.images[name] for name, key in keys.items() if key not in writer}, progress)
+    skipped = {**listed.skipped, **unreadable}
+    skipped |= {name: unusable[key] for name, key in keys.items() if key in unusable}
+    keys = {name: key for name, key in keys.items() if key not in unusable}
+    if not keys:
+        name, reason = next(iter(skipped.items()))
+        raise ImageError(f"None of the {len(skipped):,} images could be used; {name}: {reason}")
+    return keys, skipped
 
 
 def _content_keys(listed: ImageList, options: IndexOptions) -> tuple[dict[str, str], dict[str, str]]:

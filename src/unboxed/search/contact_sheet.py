@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -78,15 +79,15 @@ def _place(rank: int, hit: Hit, colours: Colours) -> Image.Image:
     left = label.getlength(f"{rank}  ") / _SMOOTH
     draw.text(_at(left, middle), _shortened(hit.name, label, room), font=label, fill=_TEXT, anchor="lm")
     for line, row in enumerate(labels):
-        for left, right, text, colour, present in row:
+        for one in row:
             upper = _HIGH + 12 + _LINE + line * _LINE
-            box = (*_at(left, upper), *_at(right, upper + _LINE - 5))
-            if present:
-                draw.rounded_rectangle(box, radius=6 * _SMOOTH, fill=colour)
+            box = (*_at(one.left, upper), *_at(one.right, upper + _LINE - 5))
+            if one.present:
+                draw.rounded_rectangle(box, radius=6 * _SMOOTH, fill=one.colour)
             else:
-                draw.rounded_rectangle(box, radius=6 * _SMOOTH, outline=colour, width=_SMOOTH)
-            fill = ink(colour) if present else _QUIET
-            draw.text(_at(left + 8, upper + (_LINE - 5) / 2), text, font=_label_font(), fill=fill, anchor="lm")
+                draw.rounded_rectangle(box, radius=6 * _SMOOTH, outline=one.colour, width=_SMOOTH)
+            fill = ink(one.colour) if one.present else _QUIET
+            draw.text(_at(one.left + 8, upper + (_LINE - 5) / 2), one.text, font=_label_font(), fill=fill, anchor="lm")
     place = large.resize((_WIDE, height), Image.Resampling.BOX)
     place.paste(_framed(hit, colours), (0, 0))
     return place
@@ -106,11 +107,19 @@ def _framed(hit: Hit, colours: Colours) -> Image.Image:
     return mat
 
 
-def _label_lines(
-    phrases: Sequence[GroundedPhrase], colours: Colours
-) -> list[list[tuple[float, float, str, str, bool]]]:
-    """(left, right, text, colour, whether present) of the label of each phrase, line by line."""
-    lines: list[list[tuple[float, float, str, str, bool]]] = [[]]
+class _Label(NamedTuple):
+    """The label of a phrase: its edges in a line, in pixels, and whether the phrase is in the image."""
+
+    left: float
+    right: float
+    text: str
+    colour: str
+    present: bool
+
+
+def _label_lines(phrases: Sequence[GroundedPhrase], colours: Colours) -> list[list[_Label]]:
+    """The labels of the phrases, line by line."""
+    lines: list[list[_Label]] = [[]]
     left = 0.0
     font = _label_font()
     for phrase in phrases:
@@ -121,7 +130,7 @@ def _label_lines(
             lines.append([])
             left = 0.0
         colour = colours.get((phrase.start, phrase.end), PALETTE[0])
-        lines[-1].append((left, left + width, text, colour, phrase.present))
+        lines[-1].append(_Label(left, left + width, text, colour, phrase.present))
         left += width + 6
     return lines
 

@@ -102,7 +102,7 @@ class Index:
     Args:
         grounder: the model that encoded the images.
         table: the images.
-        shards: folder of the shards.
+        folder: the part of the index in use, which has their embeddings.
         faiss: find candidates with faiss, which is faster from some millions of images on. Its cells are
             read from the file that `unboxed index --faiss` wrote, or else made now.
 
@@ -112,17 +112,17 @@ class Index:
         vector_search: finds candidates.
     """
 
-    def __init__(self, grounder: Grounder, table: ImageTable, shards: Path, *, faiss: bool = False) -> None:
+    def __init__(self, grounder: Grounder, table: ImageTable, folder: IndexFolder, *, faiss: bool = False) -> None:
         self.grounder = grounder
         self.table = table
-        self._folder = shards
+        self._folder = folder
         self._shards: dict[int, Shard] = {}
         vectors_NE = table.vectors_NE
         self.vector_search: VectorSearch
         if not faiss:
             self.vector_search = ExactSearch(vectors_NE)
         elif table.cells:
-            self.vector_search = open_cells(shards.parent / table.cells)
+            self.vector_search = open_cells(folder.path / table.cells)
         else:
             self.vector_search = FaissSearch.build(vectors_NE, self._typical_weights())
 
@@ -149,7 +149,7 @@ class Index:
                 if begun
                 else f"There is no index in {path}; make one with `{to_call('index', 'RUN', 'IMAGES', '--out', path)}`."
             )
-        index = cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder.shards, faiss=faiss)
+        index = cls(Grounder.load(folder.run), ImageTable.load(folder.table), folder, faiss=faiss)
         if database is not None:
             index.vector_search = LanceSearch.open(database, numbers_digest(folder.table))
         return index
@@ -160,7 +160,7 @@ class Index:
         Raises:
             SearchError: LanceDB is not installed, or the database cannot be written.
         """
-        of = numbers_digest(self._folder.parent / "table.safetensors")
+        of = numbers_digest(self._folder.table)
         self.vector_search = LanceSearch.write(uri, of, self.table.vectors_NE, self._typical_weights())
 
     def __len__(self) -> int:
@@ -273,7 +273,7 @@ class Index:
         """
         if self._exactly_ranked(len(self), k, candidates) == len(self):
             return None
-        texts = [self.table.captions[row] for row in self._spread_captions(queries)]
+        texts = [self.table.captions[row] for row in spread(self.captions, queries)]
         return self.recall(texts or self._anchors[:queries], k, candidates)
 
     def image(self, row: int) -> StoredImage:
@@ -285,7 +285,7 @@ class Index:
         table = self.table
         number = int(table.shard_N[row])
         if number not in self._shards:
-            self._shards[number] = Shard(shard_path(self._folder, number))
+            self._shards[number] = Shard(shard_path(self._folder.shards, number))
         width, height = table.size_N2[row].tolist()
         place = int(table.number_N[row]), int(table.start_N[row]), int(table.count_N[row])
         return self._shards[number].image(*place, width, height)
@@ -341,10 +341,6 @@ class Index:
         anchors = self.grounder.encode_captions(self._anchors[:TYPICAL])
         return self.table.typical_weights(self._score(self._sample, anchors))
 
-    def _spread_captions(self, count: int) -> list[int]:
-        """At most `count` rows of captions, evenly spaced."""
-        return spread(self.captions, count)
-
     def _score(self, images: ImageEmbeddings, captions: CaptionEmbeddings) -> torch.Tensor:
         """The exact scores `[B, C]`, on the CPU as the table is."""
         return self.grounder.model.score(images, captions).cpu()
@@ -355,7 +351,7 @@ class Index:
 
     @cached_property
     def _anchors(self) -> tuple[str, ...]:
-        return IndexFolder(self._folder.parent.parent, self._folder.parent.name).anchor_captions()
+        return self._folder.anchor_captions()
 
 
 def _parsed(text: str | Caption) -> Caption:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,25 +162,19 @@ class IndexWriter:
         self._shards[number] = Shard(file)
         self._places |= {entry.key: _Place(number, entry) for entry in entries}
 
-    def write_table(
-        self,
-        listed: ImageList,
-        keys: Mapping[str, str],
-        digests: Mapping[str, bytes],
-        show: Show,
-    ) -> ImageTable:
+    def write_table(self, listed: ImageList, keys: Mapping[str, str], show: Show) -> ImageTable:
         """Write the table of images that are in shards, and delete what the shards have of others.
 
         Args:
             listed: the images and their captions.
             keys: name -> key of the content of each image of the table.
-            digests: name -> digest of that key.
             show: called with lines of text.
         """
         self._rewrite_shards(set(keys.values()))
         names = sorted(keys)
         places = [self._places[keys[name]] for name in names]
-        low_rank, sample_S = self._low_rank([digests[name] for name in names], places)
+        digests = [hashlib.sha256(keys[name].encode()).digest() for name in names]
+        low_rank, sample_S = self._low_rank(digests, places)
         texts, image_C = [], []
         for row, name in enumerate(names):
             captions = [text for text in listed.images[name].captions if any(c.isalnum() for c in text)]
@@ -190,7 +185,7 @@ class IndexWriter:
         table = ImageTable(
             root=listed.root,
             names=Texts.of(names),
-            digest_NK=torch.tensor([list(digests[name]) for name in names], dtype=torch.uint8),
+            digest_NK=torch.tensor([list(digest) for digest in digests], dtype=torch.uint8),
             shard_N=torch.tensor([place.shard for place in places], dtype=torch.int32),
             number_N=torch.tensor([entry.number for entry in entries], dtype=torch.int32),
             start_N=torch.tensor([entry.start for entry in entries], dtype=torch.int64),
