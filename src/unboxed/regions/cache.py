@@ -22,12 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from platformdirs import user_cache_path
 
 from unboxed import __version__
 from unboxed.data.images import read_image
 from unboxed.errors import UnboxedError
+from unboxed.regions.region_tensors import from_tensors, to_tensors
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.atomic import is_temporary, write_json
 from unboxed.runtime.devices import running_on
@@ -43,7 +43,6 @@ _GIGABYTES, _MOST_GIGABYTES = 4.0, 1e9
 _CLEARED = "regions.cleared-"
 _KEPT = 0.9  # of the size limit, after old files were removed
 _LEFT_OVER = 3600  # seconds after which a temporary file is that of a killed process
-_ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
 def cache_folder() -> Path | None:
@@ -131,15 +130,7 @@ class RegionCache:
     def put(self, key: str, regions: Regions) -> None:
         """Keep the regions of an image, if the disk allows it."""
         path = self._file(key)
-        names = sorted(set(regions.sources))
-        metadata = {
-            "key": key,
-            "sources": json.dumps(names),
-            "class_names": json.dumps(regions.class_names),
-            "size": json.dumps([regions.width, regions.height]),
-        }
-        tensors = {name: np.ascontiguousarray(getattr(regions, name)) for name in _ARRAYS}
-        tensors["source"] = np.array([names.index(name) for name in regions.sources], np.int32)
+        tensors, metadata = to_tensors(regions)
         try:
             with self._writing:
                 if self._size is None:
@@ -147,7 +138,7 @@ class RegionCache:
                     self.path.parent.mkdir(exist_ok=True, mode=0o700)
                     write_json(self.path / "about.json", {"unboxed": __version__, "models": self._models})
                     self._size = sum(size for *_, size in _files(self._folder))
-                write_tensor_file(path, tensors, metadata)
+                write_tensor_file(path, tensors, {"key": key, **metadata})
                 self._size += path.stat().st_size
                 if self._size > (limit := _limit()):
                     self._size = _trim(self._folder, int(_KEPT * limit))
@@ -193,17 +184,7 @@ def _read(path: Path, key: str) -> Regions:
         metadata = file.metadata()
         if metadata["key"] != key:
             raise UnboxedError(f"{path} is of another image.")
-        names = json.loads(metadata["sources"])
-        width, height = json.loads(metadata["size"])
-        arrays = {name: file.get_tensor(name) for name in _ARRAYS}
-        sources = tuple(names[number] for number in file.get_tensor("source").tolist())
-    return Regions(
-        **arrays,
-        class_names=tuple(json.loads(metadata["class_names"])),
-        sources=sources,
-        width=width,
-        height=height,
-    )
+        return from_tensors({name: file.get_tensor(name) for name in file.keys()}, metadata)  # noqa: SIM118
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, float, int]]:
@@ -242,7 +223,5 @@ def _limit() -> int:
 
 
 def _remove(path: Path) -> None:
-    try:
+    with suppress(OSError):  # another process reads it, on Windows
         path.unlink(missing_ok=True)
-    except OSError:  # another process reads it, on Windows
-        return

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unboxed.data.image_addresses import is_url
 from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
 from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
+from unboxed.regions.region_tensors import from_tensors, to_tensors
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.memory import prefetch_bytes
@@ -42,7 +41,6 @@ _FEWEST_OBJECTS, _MOST_OBJECTS = 80_000_000, 1 << 28  # bytes of the object stor
 _SECONDS = 10  # in which the address of a cluster must answer
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # and no settings; it begins gRPC
 _ERROR = re.compile(r"^[\w.]*?(\w+(?:Error|Exception): .+)$", re.MULTILINE)
-_ARRAYS = ("boxes", "scores", "features", "class_probs")
 
 
 @dataclass(frozen=True)
@@ -246,10 +244,8 @@ def _row(example: Example, known: str | None) -> dict[str, Any]:
 def _to_bytes(key: str, regions: Regions) -> bytes:
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(getattr(regions, name)) for name in _ARRAYS}
-    head = {"key": key, "size": [regions.width, regions.height]}
-    lists = {"class_names": regions.class_names, "sources": regions.sources}
-    return json.dumps({**head, **lists}).encode() + b"\n" + save(arrays)
+    arrays, texts = to_tensors(regions)
+    return json.dumps({"key": key, **texts}).encode() + b"\n" + save(arrays)
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
@@ -261,9 +257,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
         return ImageError(head["error"])
     if not head:
         return None
-    boxes, scores, features, class_probs = (load(numbers)[name] for name in _ARRAYS)
-    names, sources = tuple(head["class_names"]), tuple(head["sources"])
-    return head["key"], Regions(boxes, scores, features, class_probs, names, sources, *head["size"])
+    return head["key"], from_tensors(load(numbers), head)
 
 
 def _ray() -> Any:
