@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,6 +65,26 @@ def test_a_terminal_gets_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: 
         report(entry)
     shown = capsys.readouterr().err
     assert "Learning" in shown and "2/2" in shown and "best so far" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_has_its_cursor_after_a_training_that_was_interrupted() -> None:
+    program = (
+        "from unboxed.runtime.progress import TrainingProgress\n"
+        f"TrainingProgress()({ENTRIES[0]})\n"
+        "raise KeyboardInterrupt"
+    )
+    terminal, end = os.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=end, stderr=end, env=environment):
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # the process has ended
+            while part := os.read(terminal, 4096):
+                shown += part
+    os.close(terminal)
+    hidden, visible = b"\x1b[?25l", b"\x1b[?25h"
+    assert hidden in shown and shown.rindex(visible) > shown.rindex(hidden)
 
 
 def test_names_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

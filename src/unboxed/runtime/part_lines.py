@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from unboxed.errors import StoreError, plain_reason
 from unboxed.runtime.atomic import atomic_path
@@ -86,7 +86,7 @@ def _read(path: Path, number: int) -> tuple[str | None, PartRecord, list[_Line]]
     return head, record, lines
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file, each with the number of its first byte."""
     with path.open("rb") as stream:
         start = 0

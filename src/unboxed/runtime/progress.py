@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import shlex
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Show", "TrainingProgress", "counted", "escaped", "one_line", "shortened", "show", "track"]
+__all__ = ["Show", "TrainingProgress", "counted", "escaped", "one_line", "shortened", "show", "to_call", "track"]
 
 T = TypeVar("T")
 
@@ -116,6 +117,7 @@ class _Meter:
             )
             self._task = self._bar.add_task(label, total=total, completed=done, rate="", note="")
             self._bar.start()
+            atexit.register(self.close)  # of a training that is interrupted; else the terminal has no cursor any more
 
     def update(self, done: int, note: str = "") -> None:
         now = time.monotonic()
@@ -140,6 +142,7 @@ class _Meter:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+            atexit.unregister(self.close)
 
 
 def to_call(*words: object) -> str:
