@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.harness import SkippedError
+from unboxed.runtime.openmp import limit_spinning
 
 __all__ = ["Cost", "cost"]
 
@@ -42,7 +43,8 @@ def cost(module: str, function: str, *arguments: str) -> Cost:
     if not Path("/proc/self/clear_refs").exists():
         raise SkippedError("this system does not report the highest resident size of a process (/proc/self/clear_refs)")
     command = [sys.executable, "-m", "benchmarks.memory", module, function, *arguments]
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}  # the policy of the command line
+    environment = dict(os.environ)
+    limit_spinning(environment)  # as the command line does
     printed = subprocess.run(command, cwd=_ROOT, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     peak, seconds = printed.split()
     return Cost(float(peak), float(seconds))

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from unboxed.runtime.openmp import limit_spinning
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -21,8 +23,7 @@ def shared_data() -> Path:
     return folder
 
 
-# As the command line does: threads that wait leave the cores to those that work.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+limit_spinning()  # as the command line does, before PyTorch is imported
 
 # Tests find regions themselves, and leave the user's cache alone.
 os.environ["UNBOXED_CACHE"] = "off"

@@ -56,6 +56,7 @@ from unboxed.cli.plugins import without_plugins
 from unboxed.cli.renamed import replace_renamed_options
 from unboxed.cli.wrong_arguments import one_line_errors
 from unboxed.errors import UnboxedError
+from unboxed.runtime.openmp import limit_spinning
 from unboxed.runtime.progress import shortened, show
 
 __all__ = ["COMMANDS", "main", "recipe_commands"]
@@ -115,8 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after an error of the user, 130 after an interrupt, 141 after a closed pipe, 143 after
             SIGTERM.
     """
-    # Threads that wait must not keep cores busy: on a shared machine that makes the others ten times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    limit_spinning()
     _prepare_streams()
     refuse_devices()
     try:

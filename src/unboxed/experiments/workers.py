@@ -14,6 +14,7 @@ from pathlib import Path
 from unboxed.errors import UnboxedError
 from unboxed.experiments.cells import Cell, run_cell
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.openmp import limit_spinning
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["run_cells"]
@@ -63,7 +64,8 @@ def _run_in_processes(cells: Sequence[Cell], folder: Path, jobs: int, finished: 
 def _start(cell: Cell, folder: Path, threads: int) -> subprocess.Popen[bytes]:
     order = folder / "cells" / f"{cell.name}.order"
     write_text(order, json.dumps({"folder": str(folder.resolve()), "cell": asdict(cell)}))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    limit_spinning(environment)
     with (folder / "cells" / f"{cell.name}.log").open("ab") as log:
         command = [sys.executable, "-m", "unboxed.experiments.cells", str(order)]
         return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
