@@ -62,6 +62,18 @@ def test_ten_columns_have_height_first_and_labels(label: type[np.generic]) -> No
     assert (image.labels.tolist(), image.scores.tolist()) == ([3, 5], [0.5, 0.25])
 
 
+def test_ten_columns_may_have_no_boxes() -> None:
+    image = parse_row(b"x\t20\t40\t\t\t\t\t0\t\t")
+    assert (image.size, image.boxes.shape, len(image.features)) == ((40, 20), (0, 4), 0)
+    assert (len(image.labels), len(image.scores)) == (0, 0)
+
+
+def test_a_box_has_one_score() -> None:
+    label, two, box = (b64encode(bytes(size)) for size in (8, 8, 16))
+    with pytest.raises(RegionsError, match="2 scores for 1 boxes; expected one for each"):
+        parse_row(b"\t".join([b"x", b"20", b"40", label, two, label, two, b"1", box, box]))
+
+
 def test_a_folder_of_striped_files_is_joined_by_id(tmp_path: Path) -> None:
     boxes, features = np.zeros((2, 4), np.float32), np.ones((2, 3), np.float32)
     (tmp_path / "0.tsv").write_bytes(_line("9", (4, 4), boxes, features, False) + b"broken, but not asked for\n")

@@ -105,8 +105,11 @@ def test_classes_of_tensorflow_are_counted_from_the_background_where_it_is_named
     np.testing.assert_allclose(detector.detect(_view()).class_scores, [[0, 0.8, 0], [0, 0, 0.6]], atol=1e-5)
 
 
-def test_a_detector_with_suppression_may_find_nothing(tmp_path: Path, graphs: Any) -> None:
-    detector = _detector(tmp_path, graphs, {"output": np.zeros((0, 7))}, declared={"output": ["n", 7]})
+@pytest.mark.parametrize(("shape", "declared"), [((0, 7), ["n", 7]), ((1, 0, 6), [1, "n", 6])])
+def test_a_detector_with_suppression_may_find_nothing(
+    tmp_path: Path, graphs: Any, shape: tuple[int, ...], declared: list[Any]
+) -> None:
+    detector = _detector(tmp_path, graphs, {"output": np.zeros(shape)}, declared={"output": declared})
     assert len(detector.detect(_view()).boxes) == 0
 
 

@@ -13,6 +13,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,10 @@ from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
 
 __all__ = ["BottomUpTSV", "parse_row"]
 
+Kinds = tuple[np.dtype[Any], ...]
+
 _MAX_LINE = 64_000_000  # bytes; a line of a hundred boxes has about one million
+_FLOATS: Kinds = (np.dtype("<f4"),)
 
 
 class BottomUpTSV(FeatureImporter):
@@ -75,8 +79,8 @@ def parse_row(line: bytes) -> PrecomputedImage:
     if not is_possible_size(*size):
         raise RegionsError(f"an image of {size[0]} x {size[1]} pixels")
     if len(fields) == 10:
-        labels = _numbers(classes, count, "labels", (np.dtype("<i8"), np.dtype("<i4")))[:, 0].astype(np.int64)
-        scores = _numbers(confidences, count, "scores")[:, 0]
+        labels = _one_each(classes, count, "labels", (np.dtype("<i8"), np.dtype("<i4"))).astype(np.int64)
+        scores = _one_each(confidences, count, "scores")
     box_values = _numbers(boxes, count, "boxes")
     if count and box_values.shape[1] != 4:
         raise RegionsError(f"{box_values.size} box coordinates for {count} boxes; expected {4 * count}")
@@ -85,9 +89,15 @@ def parse_row(line: bytes) -> PrecomputedImage:
     )
 
 
-def _numbers(
-    field: bytes, count: int, what: str, kinds: tuple[np.dtype[np.generic], ...] = (np.dtype("<f4"),)
-) -> npt.NDArray[np.float32]:
+def _one_each(field: bytes, count: int, what: str, kinds: Kinds = _FLOATS) -> npt.NDArray[np.float32]:
+    """`[count]` from base64."""
+    values = _numbers(field, count, what, kinds)
+    if values.size != count:
+        raise RegionsError(f"{values.size} {what} for {count} boxes; expected one for each")
+    return values.ravel()
+
+
+def _numbers(field: bytes, count: int, what: str, kinds: Kinds = _FLOATS) -> npt.NDArray[np.float32]:
     """`[count, n]` from base64; of several number types the one that gives one number for each box."""
     if field[:2] in (b"b'", b'b"') and field[-1:] == field[1:2]:
         field = field[2:-1]

@@ -251,10 +251,10 @@ def _suppressed(outputs: list[Array], given: Given) -> Rows:
 
 
 def _is_suppressed(rows: Array, given: Given) -> bool:
-    """Whether the last column has whole class numbers, and the one before it scores."""
-    label_N = rows[:, 5]
-    whole = bool(np.allclose(label_N, np.round(label_N), atol=1e-3))
-    return whole and label_N.min() > -1.5 and rows[:, 4].min() >= 0 and rows[:, 4].max() <= 1.01
+    """Whether the last column has whole class numbers, and the one before it scores; without rows, too."""
+    score_N, label_N = rows[:, 4], rows[:, 5]
+    whole = np.allclose(label_N, np.round(label_N), atol=1e-3)
+    return bool(whole and (label_N > -1.5).all() and ((score_N >= 0) & (score_N <= 1.01)).all())
 
 
 def _yolov8(outputs: list[Array], given: Given) -> Rows:
