@@ -67,6 +67,14 @@ def test_crops_are_looked_at_once(labeler: Path, image: Image.Image, monkeypatch
     assert sizes == [5]
 
 
+def test_the_file_is_opened_once(labeler: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    start = Network.__init__
+    monkeypatch.setattr(Network, "__init__", lambda self, path: opened.append(path) or start(self, path))
+    RegionExtractor(RegionSettings(labeler=labeler, crops=True))
+    assert opened == [labeler]
+
+
 def test_without_crops_there_are_scores_alone(labeler: Path, image: Image.Image) -> None:
     regions = RegionExtractor(RegionSettings(labeler=labeler, colour=False, texture=False))(image)
     assert regions.features.shape == (1, 0) and regions.class_probs.shape == (1, 2)

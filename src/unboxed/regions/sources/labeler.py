@@ -9,7 +9,9 @@ its classes are the queries.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -19,11 +21,13 @@ from unboxed.regions.image_view import View
 from unboxed.regions.networks import Network, check_channels, checked_probabilities, class_list
 from unboxed.regions.settings import RegionSettings
 from unboxed.regions.sources.image_text import ImageTextEncoder
+from unboxed.runtime.devices import current_device
 from unboxed.types import LABELER, Array
 
-__all__ = ["LABELER", "Labeler", "LabelerFeatures"]
+__all__ = ["LABELER", "Labeler", "LabelerFeatures", "OnnxClassifier"]
 
 _BATCH = 32
+_OUTPUTS = ("scores", "embedding")
 
 
 class Labeler(RegionSource):
@@ -36,12 +40,8 @@ class Labeler(RegionSource):
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
-        self._network = network = _open(settings)
-        if isinstance(network, ImageTextEncoder):
-            names = network.class_names
-        else:
-            names = class_list(network, None, dict(network.outputs)["scores"][1])
-        self.class_names = tuple(f"{LABELER}:{name}" for name in names)
+        self._classifier = _opened(settings)
+        self.class_names = tuple(f"{LABELER}:{name}" for name in self._classifier.class_names)
 
     def propose(self, view: View, outputs: Sequence[Any], detected: Detected) -> Proposals:
         """Nothing."""
@@ -53,10 +53,7 @@ class Labeler(RegionSource):
         Raises:
             RegionsError: scores outside [0, 1].
         """
-        score_RK = _run_on_crops(self._network, view, proposals.boxes, self.options.crop_size)[0]
-        if isinstance(self._network, Network):
-            check_channels(self._network, score_RK.shape[1], self.class_names)
-        return checked_probabilities(score_RK, self._network.path)
+        return checked_probabilities(self._classifier.run_on_crops(view, proposals.boxes)[0], self._classifier.path)
 
 
 class LabelerFeatures(RegionFeature):
@@ -72,42 +69,68 @@ class LabelerFeatures(RegionFeature):
 
     def __init__(self, settings: RegionSettings) -> None:
         super().__init__(settings)
-        self._network = _open(settings)
+        self._classifier = _opened(settings)
 
     def blocks(
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
         """One block, `labeler`, `[R, V]`."""
-        return [FeatureBlock(LABELER, _run_on_crops(self._network, view, boxes, self.options.crop_size)[1])]
+        return [FeatureBlock(LABELER, self._classifier.run_on_crops(view, boxes)[1])]
 
 
-def _open(settings: RegionSettings) -> Network | ImageTextEncoder:
-    assert settings.labeler is not None
-    if settings.labeler.is_dir():
-        return ImageTextEncoder(settings.labeler, settings.queries)
-    network = Network(settings.labeler)
-    shapes = dict(network.outputs)
-    if any(len(shapes.get(name, ())) != 2 for name in ("scores", "embedding")):
-        raise RegionsError(
-            f"{network.path} has the outputs {network.describe_outputs()}; a labeler needs `scores` [n, K] and "
-            "`embedding` [n, V]."
-        )
-    return network
+class OnnxClassifier:
+    """A classifier of crops, read from an ONNX file.
+
+    Args:
+        path: the file.
+        side: of the crops in pixels, where the graph does not fix it.
+
+    Attributes:
+        path: the file.
+        class_names: the K class names.
+
+    Raises:
+        RegionsError: an unreadable file, other outputs, or no class names.
+    """
+
+    def __init__(self, path: Path, side: int) -> None:
+        self.path, self._side, self._network = path, side, Network(path)
+        shapes = dict(self._network.outputs)
+        if any(len(shapes.get(name, ())) != 2 for name in _OUTPUTS):
+            raise RegionsError(
+                f"{path} has the outputs {self._network.describe_outputs()}; a labeler needs `scores` [n, K] and "
+                "`embedding` [n, V]."
+            )
+        self.class_names = class_list(self._network, None, shapes["scores"][1])
+
+    def run_on_crops(self, view: View, boxes: Array) -> tuple[Array, Array]:
+        """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
+        key = (self.path, self._side, boxes.tobytes())
+        if key not in view.computed:
+            width, height = self._network.input_size or (self._side, self._side)
+            mean, scale = self._network.normalization()
+            crops = np.stack([view.crop(box, width, height) for box in boxes])
+            parts = [
+                self._network.run(crops[start : start + _BATCH], mean, scale, list(_OUTPUTS))
+                for start in range(0, len(crops), _BATCH)
+            ]
+            view.computed[key] = tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        scores, embeddings = view.computed[key]
+        check_channels(self._network, scores.shape[1], self.class_names)
+        return scores, embeddings
 
 
-def _run_on_crops(network: Network | ImageTextEncoder, view: View, boxes: Array, side: int) -> tuple[Array, Array]:
-    """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
-    if isinstance(network, ImageTextEncoder):
-        return network.run_on_crops(view, boxes)
-    key = (network.path, side, boxes.tobytes())
-    if key not in view.computed:
-        width, height = network.input_size or (side, side)
-        mean, scale = network.normalization()
-        crops = np.stack([view.crop(box, width, height) for box in boxes])
-        parts = [
-            network.run(crops[start : start + _BATCH], mean, scale, ["scores", "embedding"])
-            for start in range(0, len(crops), _BATCH)
-        ]
-        view.computed[key] = tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
-    scores, embeddings = view.computed[key]
-    return scores, embeddings
+_in_use: WeakValueDictionary[tuple[RegionSettings, str, int], OnnxClassifier | ImageTextEncoder] = WeakValueDictionary()
+
+
+def _opened(settings: RegionSettings) -> OnnxClassifier | ImageTextEncoder:
+    """The classifier of the settings on the current device; the scores and the features of an extractor share one."""
+    path = settings.labeler
+    assert path is not None
+    key = (settings, current_device().name, path.stat().st_mtime_ns if path.exists() else 0)
+    classifier = _in_use.get(key)
+    if classifier is None:
+        is_folder = path.is_dir()
+        classifier = ImageTextEncoder(path, settings.queries) if is_folder else OnnxClassifier(path, settings.crop_size)
+        _in_use[key] = classifier
+    return classifier
