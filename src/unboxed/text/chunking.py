@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unboxed.text import lexicon, word_lists
 from unboxed.text.tokens import Word
-from unboxed.text.word_context import INSIDE, Context, Role, is_compound_modifier, may_modify
+from unboxed.text.word_context import INSIDE, NEW_PHRASE, Context, Role, is_compound_modifier, may_modify
 from unboxed.text.word_roles import role_of
 
 __all__ = ["base_phrases"]
@@ -28,7 +28,7 @@ def base_phrases(caption: str, found: Sequence[Word]) -> list[tuple[int, int]]:
     return _Chunker(caption, found).phrases()
 
 
-_NEW_DETERMINERS = lexicon.ARTICLES | lexicon.POSSESSIVES | {"another"}
+_NEW_DETERMINERS = NEW_PHRASE | {"another"}
 _SHADES = frozenset(["cream", "ice", "lime", "navy", "sky"])
 _PREDETERMINERS = frozenset(["all", "both", "half", "many", "only", "quite", "such", "what"])
 

@@ -107,6 +107,7 @@ _OTHER_THINGS = """
 """Compounds that are not of the kind that their last word names."""
 
 
+@lru_cache(maxsize=2**14)
 def name_key(name: str) -> str:
     """A key that is equal for the inflections and the letter case of a name of one or several words.
 

@@ -274,7 +274,7 @@ def _past_form(at: Context) -> Role:
 def _s_form(at: Context) -> Role:
     """ "a man walks", "two dance moves", "telephone lines", "holding drinks"."""
     often = at.word in word_lists.OFTEN_NOUNS
-    rarely = _base(at.word) in word_lists.RARELY_NOUNS and not often
+    rarely = word_lists.BASE_FORMS[at.word] in word_lists.RARELY_NOUNS and not often
     if at.has_noun:
         return Role.NOUN if not rarely and _is_counted_or_compound(at, often) else Role.OUTSIDE
     if at.phrase:
@@ -295,11 +295,6 @@ def _is_counted_or_compound(at: Context, often: bool) -> bool:
         return True
     is_subject = word_lists.is_alive(at.last) or at.determiner in lexicon.SINGULAR_DETERMINERS
     return often and not is_subject and not at.noun_follows and at.next not in NEW_PHRASE
-
-
-def _base(s_form: str) -> str:
-    """The base form of the -s form of a verb."""
-    return word_lists.BASE_FORMS.get(s_form, s_form)
 
 
 def _noun_or_verb(at: Context) -> Role:

@@ -16,13 +16,13 @@ import io
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.atomic import atomic_path
-from unboxed.text.lexicon import noun_key
+from unboxed.text.synonyms import name_key
 
 __all__ = ["WordNet"]
 
@@ -120,7 +120,7 @@ class WordNet:
     def lemmas(self, noun: str) -> tuple[str, ...]:
         """The lemmas that a noun may be a form of: itself if it is a lemma, then those of which it is an inflection."""
         noun = " ".join(noun.lower().split())
-        inflected = self._by_key.get(_key(noun), ())
+        inflected = self._by_key.get(name_key(noun), ())
         return (noun, *(lemma for lemma in inflected if lemma != noun)) if noun in self._senses else inflected
 
     def synsets(self, lemma: str) -> tuple[str, ...]:
@@ -167,14 +167,14 @@ class WordNet:
         if class_name not in self._targets:
             self._targets[class_name] = [self._target(name) for name in _variants(class_name)]
         targets = self._targets[class_name]
-        if _key(noun) in [key for key, _ in targets]:
+        if name_key(noun) in [key for key, _ in targets]:
             return 1.0
         return max((self._fit(noun, synsets) for _, synsets in targets), default=0.0)
 
     def _target(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The key of a class name, and its synsets."""
         lemmas = self.lemmas(name) or self.lemmas(name.split()[-1])
-        return _key(name), self.synsets(lemmas[0])[:_CLASS_SENSES] if lemmas else ()
+        return name_key(name), self.synsets(lemmas[0])[:_CLASS_SENSES] if lemmas else ()
 
     def _fit(self, noun: str, targets: tuple[str, ...]) -> float:
         best = 0.0
@@ -192,7 +192,7 @@ class WordNet:
     def _by_key(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = defaultdict(list)
         for lemma in self._senses:
-            found[_key(lemma)].append(lemma)
+            found[name_key(lemma)].append(lemma)
         return {key: tuple(sorted(lemmas, key=lambda lemma: (len(lemma), lemma))) for key, lemmas in found.items()}
 
 
@@ -202,13 +202,6 @@ def _unpacked(packed: bytes) -> bytes:
     if len(content) > _LARGEST:
         raise ValueError(f"it holds more than {_LARGEST / 2**20:.0f} MiB")
     return content
-
-
-@lru_cache(maxsize=16384)
-def _key(noun: str) -> str:
-    """The noun in lower case, its last word replaced by its `noun_key`."""
-    before, _, last = " ".join(noun.lower().split()).rpartition(" ")
-    return f"{before} {noun_key(last)}" if before else noun_key(last)
 
 
 def _variants(class_name: str) -> list[str]:
