@@ -79,7 +79,7 @@ def caption_batches(
 
 
 def region_inputs(
-    regions: DescribedRegions, columns: npt.NDArray[np.bool_] | None = None, with_classes: bool = True
+    regions: DescribedRegions, features: npt.NDArray[np.floating] | None = None, with_classes: bool = True
 ) -> Array:
     """The input `[R, V + K + 9]` of R regions: features, square roots of class probabilities, and geometry.
 
@@ -88,10 +88,10 @@ def region_inputs(
 
     Args:
         regions: of one image.
-        columns: the features that are part of the input; None: all.
+        features: `[R, V]`, those that are part of the input; None: all.
         with_classes: the class probabilities are part of the input; else K is 0.
     """
-    features = regions.features if columns is None or columns.all() else regions.features[:, columns]
+    features = regions.features if features is None else features
     class_probs = regions.class_probs if with_classes else regions.class_probs[:, :0]
     edges = region_edges(regions.boxes, regions.width, regions.height)
     size = np.clip(edges[:, 2:] - edges[:, :2], 0, None)

@@ -94,10 +94,10 @@ class Batcher:
     def region_inputs(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The model's input for R regions, `[R, V]`, V being the `region_width` of the config."""
         columns = self.config.columns
+        features = regions.features if columns.all() else regions.features[:, columns]
         if self.config.options.region_inputs == "features":
-            features = regions.features if columns.all() else regions.features[:, columns]
             return features.astype(np.float32, copy=False)
-        return region_inputs(regions, columns, self.config.options.uses_classes)
+        return region_inputs(regions, features, self.config.options.uses_classes)
 
     def class_scores(self, regions: DescribedRegions) -> npt.NDArray[np.float32]:
         """The semantic prior's rows `[R, E]` of R regions. Needs a model with a prior."""
