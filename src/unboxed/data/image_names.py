@@ -56,7 +56,7 @@ class ImageNames:
         self._by_digits: dict[str, dict[str, str]] = {}  # digits of a stem -> stem -> file
         for file in files:
             self._by_key.setdefault(_key(file), []).append(file)
-            self._by_digits.setdefault(_digits(_stem(file)), {}).setdefault(_stem(file), file)
+            self._by_digits.setdefault(_digits(stem := _stem(file)), {}).setdefault(stem, file)
             self._folders.add(_folders(file))
 
     def match(self, names: Collection[str], taken: Collection[str]) -> dict[str, str]:
@@ -149,8 +149,7 @@ def _key(name: str) -> str:
 
 
 def _folders(name: str) -> tuple[str, ...]:
-    parts = [part for part in _plain(name).split("/")[:-1] if part not in ("", ".")]
-    return tuple(parts)
+    return tuple(part for part in _plain(name).split("/")[:-1] if part not in ("", "."))
 
 
 def _shared(name: str, file: str) -> int:

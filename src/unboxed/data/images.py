@@ -119,9 +119,7 @@ def open_image(
     if isinstance(source, bytes):
         with _open_header(BytesIO(source), name, len(source), limit) as image:
             return _upright_rgb(image, name)
-    if is_address(path := Path(source)):
-        return open_image(read_address(path), max_pixels=limit, name=f"{source}")
-    with _open_file(path, limit) as image:
+    with _open_file(Path(source), limit) as image:
         return _upright_rgb(image, f"{source}")
 
 

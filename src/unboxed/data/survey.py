@@ -142,9 +142,7 @@ def survey_folder(data: Path) -> Survey:
         notes=(*dataset.notes, *([language] if language else [])),
         uncaptioned=tuple(uncaptioned),
         duplicates=duplicates,
-        vocabulary=Counter(
-            word.text.lower() for e in examples for caption in e.captions for word in words(caption.text)
-        ),
+        vocabulary=Counter(word.text for e in examples for caption in e.captions for word in words(caption.text)),
         phrases=sum(len(caption.phrases) for example in examples for caption in example.captions),
     )
 

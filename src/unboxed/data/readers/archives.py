@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unboxed.data.image_addresses import is_url, matching_files, row_path
 from unboxed.data.image_files import left_out_lines
@@ -36,6 +36,14 @@ def names_archives(path: Path) -> bool:
     return suffix == ".tar" or (path.is_file() and image_column(path) is not None)
 
 
+class _Listed(NamedTuple):
+    """The examples by name, the names of images without captions, and the file of each example."""
+
+    examples: dict[str, Example]
+    bare: list[str]
+    file_of: dict[str, Path]
+
+
 class ArchiveReader(Reader):
     """Reads images with captions out of tar and Parquet files."""
 
@@ -58,11 +66,11 @@ class ArchiveReader(Reader):
     @property
     def notes(self) -> tuple[str, ...]:
         """A line about images without captions, which are left out."""
-        return tuple(left_out_lines({"without a caption": self._listed[1]}, "image"))
+        return tuple(left_out_lines({"without a caption": self._listed.bare}, "image"))
 
     def read(self, split: str) -> tuple[tuple[Example, ...], ImageSearch]:
         """The examples of a split. Their sizes are unknown until their regions are found."""
-        examples = (example for name, example in self._listed[0].items() if self._split_of[name] == split)
+        examples = (example for name, example in self._listed.examples.items() if self._split_of[name] == split)
         return tuple(examples), ImageSearch({}, (), {})
 
     @cached_property
@@ -72,18 +80,17 @@ class ArchiveReader(Reader):
     @cached_property
     def _split_of(self) -> dict[str, str]:
         """Image -> split."""
-        found = self._listed[0]
+        examples, _, file_of = self._listed
         folder = next(part for part in (self._pattern, *self._pattern.parents) if "*" not in part.as_posix())
         folder = folder.parent if folder == self._pattern else folder
         splits = splits_of_paths([file.relative_to(folder).as_posix() for file in self._files])
         if not all(splits):
-            return hold_out(found)
+            return hold_out(examples)
         of_file = dict(zip(self._files, splits, strict=True))
-        return {name: of_file[self._listed[2][name]] or "train" for name in found}
+        return {name: of_file[file_of[name]] or "train" for name in examples}
 
     @cached_property
-    def _listed(self) -> tuple[dict[str, Example], list[str], dict[str, Path]]:
-        """The examples by name, the names of images without captions, and the file of each image."""
+    def _listed(self) -> _Listed:
         found: dict[str, Example] = {}
         bare: list[str] = []
         file_of: dict[str, Path] = {}
@@ -103,7 +110,7 @@ class ArchiveReader(Reader):
                 f"{self._pattern} has no images with captions; expected the tar files of WebDataset, in which 1.txt or "
                 "1.json is beside 1.jpg, or Parquet files with the columns `image` and `caption`."
             )
-        return found, bare, file_of
+        return _Listed(found, bare, file_of)
 
     def _images(self) -> Iterator[tuple[Path, str, Path, Any]]:
         """The file, the name, the path and the captions of each image."""

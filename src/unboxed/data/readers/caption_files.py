@@ -11,11 +11,11 @@ from unboxed.data.image_files import image_files
 from unboxed.data.image_search import ExactNames, find_images
 from unboxed.data.images import SUFFIXES as IMAGE_SUFFIXES
 from unboxed.data.readers.delimited import delimited_rows, is_delimited
-from unboxed.data.readers.huggingface import dataset_files, splits_of_paths, unpacked
+from unboxed.data.readers.huggingface import dataset_files, splits_of_paths, unpacked, walk
 from unboxed.data.readers.json_rows import json_rows
 from unboxed.data.readers.parquet import column_names, columnar_rows, image_column
 from unboxed.data.readers.rows import IMAGE_COLUMNS, Row, caption_columns, column_of, row_of
-from unboxed.data.readers.text_beside import SIDECARS, rows_of_text_files, text_files, walk
+from unboxed.data.readers.text_beside import SIDECARS, rows_of_text_files, text_files
 from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
 from unboxed.runtime.progress import counted
@@ -93,12 +93,12 @@ def folder_with(folder: Path, captions: Path) -> Path:
     names = list(dict.fromkeys(row.image for row in table_rows(captions) if row.image and "://" not in row.image))
     tried = names[:: max(len(names) // _TRIED, 1)]
 
-    def counted(candidates: Iterable[Path]) -> list[tuple[int, Path]]:
+    def with_images(candidates: Iterable[Path]) -> list[tuple[int, Path]]:
         """Those that have some of the images, the one with most of them first."""
-        counts = [(sum(_stored(candidate, name) for name in tried), candidate) for candidate in candidates]
+        counts = [(_stored(candidate, tried), candidate) for candidate in candidates]
         return sorted((found for found in counts if found[0]), key=lambda found: -found[0])
 
-    best = counted([folder, *_subfolders(folder)])
+    best = with_images([folder, *_subfolders(folder)])
     if best and best[0][0] == len(tried):
         return best[0][1]
     search = find_images(folder, {name: (name,) for name in tried}, outside=True)
@@ -107,7 +107,7 @@ def folder_with(folder: Path, captions: Path) -> Path:
         return folder
     if not best:
         above = folder.resolve().parent
-        best = counted([above, *(beside for beside in _subfolders(above) if _IMAGE_FOLDER.search(beside.name))])
+        best = with_images([above, *(beside for beside in _subfolders(above) if _IMAGE_FOLDER.search(beside.name))])
     return best[0][1] if best else folder
 
 
@@ -142,7 +142,7 @@ class _Table:
         rows = list(_file_rows(self.path, notes))
         prefix = self.path.parent.relative_to(folder).as_posix()
         names = [row.image for row in rows[:_TRIED] if row.image]
-        beside = prefix != "." and any(_stored(self.path.parent, name) for name in names)
+        beside = prefix != "." and _stored(self.path.parent, names) > 0
         for row in rows:
             absolute = PurePosixPath(row.image).is_absolute()
             image = f"{prefix}/{row.image}" if beside and row.image and not absolute else row.image
@@ -197,9 +197,7 @@ def _tables(folder: Path) -> list[_Table]:
         return []
     below = (parent / name for parent, names in walk(folder) for name in names)
     files = [file for file in below if file.parent != folder and _may_be_table(file, stems)]
-    if tables := _readable(folder, files[:_MOST_TABLES]):
-        return tables
-    return []
+    return _readable(folder, files[:_MOST_TABLES])
 
 
 def _readable(folder: Path, files: list[Path]) -> list[_Table]:
@@ -240,8 +238,10 @@ def _may_be_table(file: Path, image_stems: set[Path]) -> bool:
     return suffix not in SIDECARS or file.with_suffix("") not in image_stems
 
 
-def _stored(folder: Path, name: str) -> bool:
-    return ExactNames(folder, outside=True).first_of([name]) is not None
+def _stored(folder: Path, names: Iterable[str]) -> int:
+    """The number of names that a folder has a file of; it is listed once."""
+    exact = ExactNames(folder, outside=True)
+    return sum(exact.first_of([name]) is not None for name in names)
 
 
 def _subfolders(folder: Path) -> list[Path]:

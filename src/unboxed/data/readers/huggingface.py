@@ -34,6 +34,7 @@ __all__ = [
     "splits_of_paths",
     "texts_of",
     "unpacked",
+    "walk",
 ]
 
 UNPACKED = "unboxed"
@@ -50,7 +51,7 @@ def dataset_files(folder: Path) -> list[Path]:
     These are parquet files, or else the arrow files that `datasets` saves, or else tar files of WebDataset. Parquet
     files without images are tables, as `metadata.parquet`, or the lists of addresses that img2dataset writes.
     """
-    files = sorted(file for parent, name in _below(folder) if (file := Path(parent) / name).is_file())
+    files = sorted(file for parent, names in walk(folder) for name in names if (file := parent / name).is_file())
     for suffix, holds_images in ((".parquet", _has_images), (".arrow", None), (".tar", is_webdataset)):
         found = [
             file for file in files if file.suffix.lower() == suffix and (holds_images is None or holds_images(file))
@@ -58,6 +59,13 @@ def dataset_files(folder: Path) -> list[Path]:
         if found:
             return found
     return []
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """`folder` and its subfolders with the names of their files, without hidden ones and what was unpacked."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != UNPACKED)
+        yield Path(parent), sorted(name for name in files if not name.startswith("."))
 
 
 def unpacked(folder: Path, files: list[Path]) -> Path:
@@ -116,12 +124,6 @@ def _is_of(stamp: Path, source: list[list[Any]]) -> bool:
         return bool(json.loads(stamp.read_text("utf-8")) == source)
     except (OSError, ValueError, RecursionError):
         return False
-
-
-def _below(folder: Path) -> Iterator[tuple[str, str]]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name != UNPACKED and not name.startswith("."))
-        yield from ((parent, name) for name in files if not name.startswith("."))
 
 
 def _has_images(file: Path) -> bool:

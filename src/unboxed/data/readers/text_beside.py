@@ -9,12 +9,12 @@ from itertools import takewhile
 from pathlib import Path
 
 from unboxed.data.image_files import image_files
-from unboxed.data.readers.huggingface import UNPACKED, splits_of_paths
+from unboxed.data.readers.huggingface import splits_of_paths, walk
 from unboxed.data.readers.rows import Row, texts_in
 from unboxed.data.readers.text_files import decode_file
 from unboxed.errors import DatasetError
 
-__all__ = ["SIDECARS", "rows_of_text_files", "text_files", "walk"]
+__all__ = ["SIDECARS", "rows_of_text_files", "text_files"]
 
 SIDECARS = (".txt", ".caption", ".captions", ".json")
 """Suffixes of the text files of images, the first one that an image has counts."""
@@ -72,13 +72,6 @@ def rows_of_text_files(folder: Path, notes: list[str] | None = None) -> Iterator
             f"The text files of the images in {folder} hold no captions, such as {next(iter(found.values()))}; write "
             "one a line. Numbers, as in the labels of detectors, are none."
         )
-
-
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """`folder` and its subfolders with the names of their files, without hidden ones and what was unpacked."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != UNPACKED)
-        yield Path(parent), sorted(name for name in files if not name.startswith("."))
 
 
 def _shared_folders(image: Path, text: Path) -> int:
