@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from unboxed.cli import main
 from unboxed.errors import RunError
 from unboxed.recipes import RECIPES, plugins
 from unboxed.recipes.plugins import find_recipe, known_recipes
+from unboxed.runtime.progress import to_call
 
 TOY = (Path(__file__).resolve().parents[1] / "assets" / "toy_recipe.py").read_text(encoding="utf-8")
 
@@ -38,8 +40,19 @@ def toy(tmp_path: Path) -> Path:
     return tmp_path / "toy.py"
 
 
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process."""
+    RECIPES.pop("toy-plugin", None)
+    plugins._loaded.clear()
+    monkeypatch.setenv(plugins.ENVIRONMENT, "")
+
+
 def test_a_file_is_a_recipe_for_every_command(
-    toy: Path, tiny_world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy: Path,
+    tiny_world: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data, store = map(str, tiny_world)
     with pytest.raises(SystemExit):
@@ -59,8 +72,15 @@ def test_a_file_is_a_recipe_for_every_command(
     ]
     run = str(tmp_path / "run")
     main(["fit", "toy-plugin", f"--plugin={toy}", "--data", data, "--regions", store, "--out", run, *small])
-    RECIPES.pop("toy-plugin")
-    plugins._loaded.clear()
+    next_command = capsys.readouterr().err.splitlines()[-1].partition("Next: ")[2]
+    assert next_command == f"unboxed evaluate {run} --data {data} --split val --plugin {toy}"
+    _forget(monkeypatch)
+    main([*shlex.split(next_command)[1:], "--no-retrieval"])
+    assert Path(run, "report-val.html").is_file()
+    _forget(monkeypatch)
+    main(["doctor", "--json"])
+    assert to_call("doctor") == "unboxed doctor", "a command without plugins prints none"
+    monkeypatch.setenv(plugins.ENVIRONMENT, str(toy))
     assert unboxed.load(run).config.options.margin == 0.5  # found again by its name
     code = f"import unboxed; print(unboxed.load({run!r}).config.recipe)"
     environment = {**os.environ, plugins.ENVIRONMENT: ""}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from unboxed.errors import UnboxedError
+from unboxed.runtime.progress import to_call
 
 __all__ = ["require_order"]
 
@@ -34,7 +34,7 @@ def require_order(command: str, args: Sequence[str]) -> None:
     elif command == "search" and named and _is_run(named[0]):
         raise UnboxedError(
             f"{named[0]} is a run, and not an index of images; make one first: "
-            f"unboxed index {named[0]} IMAGES --out INDEX"
+            f"{to_call('index', named[0], 'IMAGES', '--out', 'INDEX')}"
         )
     elif command in _RUN_FIRST:
         call = _without_options(named, rest)
@@ -45,7 +45,7 @@ def require_order(command: str, args: Sequence[str]) -> None:
     elif command in _DATA_FIRST:
         call = _with_run_and_data(named, rest, "--run", run_first=False)
     if call is not None:
-        raise UnboxedError(f"{_order(command)}: {shlex.join(['unboxed', command, *call])}")
+        raise UnboxedError(f"{_order(command)}: {to_call(command, *call)}")
 
 
 def _without_options(named: list[str], rest: list[str]) -> list[str] | None:

@@ -147,7 +147,15 @@ class _Meter:
 
 def to_call(*words: object) -> str:
     """A call of `unboxed` to copy: arguments with blanks and other special characters are quoted for the shell."""
-    return shlex.join(["unboxed", *map(str, words)])
+    return shlex.join(["unboxed", *map(str, words), *_in_every_call])
+
+
+def add_to_calls(words: Iterable[object]) -> None:
+    """Set the options that every call of `to_call` ends with, such as the plugins of this process."""
+    _in_every_call[:] = map(str, words)
+
+
+_in_every_call: list[str] = []
 
 
 def counted(number: int, noun: str) -> str:
