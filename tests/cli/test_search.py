@@ -37,7 +37,7 @@ def test_a_folder_is_indexed_and_searched(
     index, sheet = tmp_path / "index", tmp_path / "sheets" / "hits.png"
     main(["index", str(tiny_run), str(folder), "--out", str(index), "--json"])
     printed = capsys.readouterr()
-    assert printed.err.splitlines()[-1] == f'Next: unboxed search {index} "…"'
+    assert printed.err.splitlines()[-1] == f"Next: unboxed search {index} 'a dog' --save found.png"
     summary = json.loads(printed.out)
     assert (summary["photos"], summary["added"], summary["kept"]) == (12, 12, 0)
     assert (summary["recall_at_10"], summary["recall_at_10_faiss"]) == (None, None)  # all images are ranked exactly

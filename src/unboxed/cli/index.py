@@ -56,6 +56,6 @@ def index(
     if database is not None:
         Index.open(out).write_database(database)
         show(f"Vectors written to {database}, for `{to_call('search', out, '--database', database)}`")
-    show(f'Next: {to_call("search", out)} "…"')
+    show(f"Next: {to_call('search', out, 'a dog', '--save', 'found.png')}")
     if json:
         print_json(summary.to_dict() | {"recall_at_10": measured, "recall_at_10_faiss": measured_faiss})

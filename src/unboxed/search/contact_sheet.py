@@ -11,7 +11,8 @@ from unboxed.data.images import open_image
 from unboxed.errors import ImageError
 from unboxed.inference.results import GroundedPhrase
 from unboxed.search.index import Hit
-from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, lettering, phrase_colours
+from unboxed.visualization.draw import PALETTE, caption_strip, draw_boxes, ink, phrase_colours
+from unboxed.visualization.lettering import lettering, plain_letters
 
 __all__ = ["draw_contact_sheet"]
 
@@ -140,7 +141,8 @@ def _label_font() -> ImageFont.FreeTypeFont:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """The text, with its middle replaced by an ellipsis where it is wider than `room`."""
+    """The text in plain letters, with its middle replaced by an ellipsis where it is wider than `room`."""
+    text = plain_letters(text)
     if font.getlength(text) <= room:
         return text
     kept = len(text)

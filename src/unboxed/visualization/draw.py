@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from unboxed.errors import ImageError
 from unboxed.runtime.atomic import PICTURES, atomic_path
 from unboxed.types import Array, Phrase
+from unboxed.visualization.lettering import lettering, plain_letters
 
 __all__ = [
     "PALETTE",
@@ -25,7 +26,6 @@ __all__ = [
     "draw_boxes",
     "draw_grounding",
     "ink",
-    "lettering",
     "phrase_colours",
     "save_picture",
 ]
@@ -202,7 +202,7 @@ class _Layer:
     def tags(self, tags: Sequence[tuple[Rectangle, str, str]]) -> None:
         placed: list[Rectangle] = []
         for outline, text, colour in tags:
-            label = text if len(text) <= 32 else text[:31].rstrip() + "…"
+            label = plain_letters(text if len(text) <= 32 else text[:31].rstrip() + "…")
             ascent, descent = self.font.getmetrics()
             width = self.font.getlength(label) / _SMOOTH + 12
             height = (ascent + descent) / _SMOOTH + 5
@@ -296,9 +296,9 @@ def _pieces(caption: str, spans: Sequence[tuple[int, int, str]]) -> list[tuple[s
             continue
         glued = i > 0 and not caption[i - 1].isspace()
         if glued and pieces[-1][1] == colour_of[i]:
-            pieces[-1] = (pieces[-1][0] + character, *pieces[-1][1:])
+            pieces[-1] = (pieces[-1][0] + plain_letters(character), *pieces[-1][1:])
         else:
-            pieces.append((character, colour_of[i], glued))
+            pieces.append((plain_letters(character), colour_of[i], glued))
     return pieces
 
 
@@ -327,13 +327,6 @@ def _inset(outline: Rectangle, drawn: Sequence[Rectangle], line: float) -> Recta
             break
         outline = _grown(outline, -1.8 * line)
     return outline
-
-
-def lettering(size: float) -> ImageFont.FreeTypeFont:
-    """Pillow's built-in font at a size in pixels."""
-    font = ImageFont.load_default(size=size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # with a size, Pillow gives its scalable font
-    return font
 
 
 def _first_area(phrase: BoxedPhrase) -> float:
