@@ -178,6 +178,18 @@ def test_something_else_in_the_place_of_the_output_is_left_alone(
     assert len(list(tmp_path.rglob("*"))) == 4
 
 
+def test_images_that_other_programs_hardly_open_are_named(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    shutil.copy(tiny_dataset.parent / "photos" / "3.png", tmp_path / "images" / "phone.HEIC")  # read by its content
+    lines: dict[str, list[str]] = {name: [] for name in ("csv", "yolo")}
+    for form, shown in lines.items():
+        options = LabelOptions(format=form, find="a red box")
+        label_dataset(tmp_path / "images", tiny_run, tmp_path / f"boxes.{form}", options, show=shown.append)
+    assert any("HEIC images, which browsers and OpenCV do not open: 1, such as phone.HEIC" in n for n in lines["csv"])
+    assert not any("HEIC" in line for line in lines["yolo"])
+    assert (tmp_path / "boxes.yolo" / "images" / "phone.jpg").is_file()
+
+
 def test_images_that_cannot_be_used_at_all_are_an_error(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_dataset.parent, tmp_path / "data")
     for file in (tmp_path / "data" / "photos").iterdir():  # the header is read before, the pixels are not

@@ -34,6 +34,7 @@ from unboxed.types import Example
 
 __all__ = ["Labelled", "label_dataset", "label_part"]
 
+_RARELY_READ = (".heic", ".heif", ".hif")
 _KEPT_BOXES = 5  # a phrase, at least, so that a call with a larger `top` need not look at the images again
 
 
@@ -126,7 +127,7 @@ def label_dataset(
         kept = _opened(file, run, options, rule)
         labeller = Labeller(Grounder.load(run), kept, options, show)
         labelled = _labelled(labeller.grounded(source.examples, progress), source, rule)
-        labelled = _with_notes(labelled, run, labeller, data)
+        labelled = _with_notes(labelled, run, labeller, data, form)
         found = labelled.selection
         write_labels(companion(out, "labels"), Labels(found.images, labelled.files, found.categories))
         labelled = _with_corrections(labelled, states)
@@ -225,14 +226,16 @@ def _labelled(
     return Labelled(groundings, names, files, options, select_boxes(groundings, names, options), skipped)
 
 
-def _with_notes(labelled: Labelled, run: Path, labeller: Labeller, data: Path) -> Labelled:
-    """The labels with lines about words that the run does not know, and probabilities that may not fit the images."""
+def _with_notes(labelled: Labelled, run: Path, labeller: Labeller, data: Path, form: LabelFormat) -> Labelled:
+    """The labels with lines about unknown words, probabilities that may not fit the images, and kinds of files."""
     config = labeller.grounder.config
     if labeller.listed:
         notes = [labeller.note, unknown_images_note(run, config, labelled.files)]
     else:
         phrases = (phrase for grounding in labelled.groundings for phrase in grounding.phrases)
         notes = [refusal_note(run, config, data, phrases)]
+    if form.suffix:  # the formats that are folders hold the images
+        notes.append(_rarely_read(labelled.files))
     return replace(labelled, notes=tuple(note for note in notes if note is not None))
 
 
@@ -282,6 +285,17 @@ def _summary(labelled: Labelled, out: Path, shown: str | None) -> Iterator[str]:
             "--min-score."
         )
     yield from (note for note in labelled.notes if note != shown)
+
+
+def _rarely_read(files: Mapping[str, Path]) -> str | None:
+    """A line about images that other programs can hardly open, although they were read here."""
+    names = [name for name, file in files.items() if file.suffix.lower() in _RARELY_READ]
+    if not names:
+        return None
+    return (
+        f"HEIC images, which browsers and OpenCV do not open: {len(names):,}, such as {names[0]}; convert them to "
+        "JPEG before others use these labels, or write --format yolo, which has copies as JPEG."
+    )
 
 
 def _about_corrections(labelled: Labelled, found: Selection, out: Path) -> Iterator[str]:
