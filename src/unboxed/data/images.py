@@ -6,6 +6,7 @@ number of pixels is read from the header and checked before any pixel is decoded
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 import warnings
@@ -119,6 +120,10 @@ def open_image(
     if isinstance(source, bytes):
         with _open_header(BytesIO(source), name, len(source), limit) as image:
             return _upright_rgb(image, name)
+    if not isinstance(source, str | os.PathLike):
+        raise ImageError(
+            f"{name} is a {type(source).__name__}; expected a path, a PIL image, or a uint8 array [H, W, 3] in RGB."
+        )
     with _open_file(Path(source), limit) as image:
         return _upright_rgb(image, f"{source}")
 

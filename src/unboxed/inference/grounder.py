@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import PIL.Image
 import torch
 
 from unboxed.attention.base import Alignment
 from unboxed.data.images import open_image
+from unboxed.inference.arguments import ImageLike, as_caption, as_captions, as_images
 from unboxed.inference.batching import Batcher
 from unboxed.inference.grounding import ground_embedded, ground_stream, ground_together
 from unboxed.inference.half_precision import multiply_in
@@ -27,7 +27,6 @@ from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.precision import computing_in
 from unboxed.runtime.threads import ordered_map
-from unboxed.text.phrases import noun_phrases
 from unboxed.text.tokens import Vocabulary, words
 from unboxed.types import Array, Caption, Regions
 
@@ -38,9 +37,6 @@ __all__ = ["Grounder", "ImageLike"]
 
 _PAIRS = 8192  # images times captions that are scored at a time
 _RETRIEVED = 32  # images whose regions are held at a time while they are ranked
-
-ImageLike = str | Path | PIL.Image.Image | np.ndarray[Any, Any] | Regions
-"""An image: a file, a PIL image, an array `[H, W, 3]` or `[H, W]` of uint8, or its regions."""
 
 
 class Grounder:
@@ -152,7 +148,7 @@ class Grounder:
             ImageError: the image cannot be read.
             CaptionError: the caption has no words.
         """
-        return _with_image(image, self.ground_regions(self.regions_of(image), [_caption(caption)]))[0]
+        return _with_image(image, self.ground_regions(self.regions_of(image), [as_caption(caption)]))[0]
 
     def ground_batch(
         self, images: Sequence[ImageLike], captions: Sequence[str | Caption | Sequence[str | Caption]]
@@ -171,8 +167,10 @@ class Grounder:
             CaptionError: a caption has no words.
             ValueError: the numbers of images and of captions (or lists of captions) differ.
         """
-        lists = [[each] if isinstance(each, str | Caption) else each for each in captions]
-        of_each = [[_caption(caption) for caption in captions_of_image] for captions_of_image in lists]
+        images = as_images(images)
+        if isinstance(captions, str | Caption):
+            captions = as_captions(captions)  # which refuses a single one
+        of_each = [as_captions([each] if isinstance(each, str | Caption) else each) for each in captions]
         if len(of_each) != len(images):
             raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give captions for each image.")
         found = self._regions_of_all(images)
@@ -211,7 +209,7 @@ class Grounder:
             ImageError: an image cannot be read.
             CaptionError: the text has no words.
         """
-        query = _caption(text)
+        query, images = as_caption(text), as_images(images)
         captions = self.encode_captions([query])
         best: list[tuple[float, int, Regions, ImageEmbeddings]] = []
         for first, regions, embeddings in self._embedded(images, _RETRIEVED):
@@ -240,9 +238,10 @@ class Grounder:
             the recipe has one vector an image. Regions come in the order of `regions_of`.
 
         Raises:
-            ImageError: an image cannot be read.
+            ImageError: an image cannot be read, or there is none.
             RegionsError: regions of other features or classes than the model was trained on.
         """
+        images = as_images(images, fewest=1)
         return next(iter(self._embedded(images, len(images))))[2]
 
     @torch.no_grad()
@@ -256,9 +255,9 @@ class Grounder:
             `queries.mask_CQ` marks real queries, `phrase_CPQ` marks the queries of each phrase.
 
         Raises:
-            CaptionError: a caption has no words.
+            CaptionError: a caption has no words, or there is none.
         """
-        encoded = self.batcher.encode([_caption(caption) for caption in captions])
+        encoded = self.batcher.encode(as_captions(captions, fewest=1))
         return self.model.encode_captions(self.batcher.captions(encoded))
 
     @torch.no_grad()
@@ -271,8 +270,15 @@ class Grounder:
             paired: the result's axes are then `[1, C, Q, R]`.
 
         Returns:
-            `similarity_BCQR`, `attention_BCQR` in [0, 1], `matched_BCQ` and `score_BC`.
+            `similarity_BCQR`, `attention_BCQR` in [0, 1], `matched_BCQ` and `score_BC`, all of the trained model alone:
+            where a run of few images adds its prior, `score` and `score_embeddings` are higher.
+
+        Raises:
+            ValueError: with `paired`, the numbers of images and captions differ.
         """
+        counts = len(images.regions.mask_BR), len(captions.queries.mask_CQ)
+        if paired and counts[0] != counts[1]:
+            raise ValueError(f"{counts[0]} images and {counts[1]} captions; paired, each image has one caption.")
         return self.model.align(images, captions, paired=paired)
 
     def similarity(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> torch.Tensor:
@@ -342,6 +348,7 @@ class Grounder:
             CaptionError: a caption has no words.
             RegionsError: regions of other features or classes than the model was trained on.
         """
+        images, captions = as_images(images), as_captions(captions)
         score_BC = np.zeros((len(images), len(captions)), dtype=np.float32)
         if score_BC.size == 0:
             return score_BC
@@ -362,10 +369,6 @@ class Grounder:
             if len(regions) == block or number == len(images) - 1:
                 yield number + 1 - len(regions), regions, self.model.encode_images(self.batcher.images(regions))
                 regions = []
-
-
-def _caption(given: str | Caption) -> Caption:
-    return given if isinstance(given, Caption) else Caption(given, noun_phrases(given))
 
 
 def _with_image(image: ImageLike, groundings: Sequence[Grounding]) -> list[Grounding]:

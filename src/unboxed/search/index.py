@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from unboxed.errors import SearchError
-from unboxed.inference.grounder import Grounder, ImageLike
+from unboxed.inference.arguments import ImageLike
+from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import CaptionEmbeddings, ImageEmbeddings
 from unboxed.runtime.progress import to_call
