@@ -248,12 +248,12 @@ def extract(
     out = Path(out)
     wanted, record = _wanted(examples, part)
     done, reused, skipped = 0, 0, []
-    if not (out / "store.json").is_file():
-        RegionExtractor(settings, device=device)  # a model that cannot be used is reported before anything is written
+    # For a new store opened here: a model that cannot be used is reported before anything is written.
+    extractor = None if (out / "store.json").is_file() else RegionExtractor(settings, device=device)
     silent = SilentSources(settings, show if progress else lambda line: None)
     with RegionStore.create_or_resume(out, settings) as store:
         _mark(store, record)
-        outcomes = _outcomes(workers, store, wanted, device)
+        outcomes = _outcomes(workers, store, wanted, device, extractor)
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if outcome is None:
                 reused += 1
@@ -281,12 +281,16 @@ def _wanted(examples: Iterable[Example], part: Part | None) -> tuple[list[Exampl
 
 
 def _outcomes(
-    workers: int | Workers | None, store: RegionStore, wanted: Sequence[Example], device: str | None
+    workers: int | Workers | None,
+    store: RegionStore,
+    wanted: Sequence[Example],
+    device: str | None,
+    extractor: RegionExtractor | None,
 ) -> Iterator[Outcome]:
     if workers is None or isinstance(workers, int):
         if workers is not None:
             require_workers(workers, RegionsError)
-        worker = _Worker(store, device, cached=len(wanted) <= _CACHED_IMAGES)
+        worker = _Worker(store, device, extractor, cached=len(wanted) <= _CACHED_IMAGES)
         return ordered_map(worker, wanted, workers or available_cores())
     return workers.outcomes(store, wanted, device or current_device().name)
 
@@ -314,47 +318,57 @@ def _mark(store: RegionStore, record: PartRecord | None) -> None:
 
 
 class _Worker:
-    """Extracts single images; safe to call from several threads at once."""
+    """Extracts single images; safe to call from several threads at once.
 
-    def __init__(self, store: RegionStore, device: str | None, cached: bool) -> None:
+    Args:
+        store: that has the settings, and the images that were extracted already.
+        device: that the networks run on; None: the current one.
+        extractor: that the images get; None: one is opened for the first that needs it, so that a finished store is
+            checked quickly.
+        cached: whether regions are read from the cache, and kept there.
+    """
+
+    def __init__(
+        self, store: RegionStore, device: str | None, extractor: RegionExtractor | None, *, cached: bool
+    ) -> None:
         self._store = store
         self._device = device or current_device().name  # read here: the threads do not see the context
         self._stored = store.by_key()
         self._cache = RegionCache.of(store.settings, self._device) if cached else None
-        self._extractor: RegionExtractor | None = None
-        self._opening = threading.Lock()
+        self._extractor = extractor
+        self._defining = threading.Lock()
 
     def __call__(self, example: Example) -> Outcome:
         """(image key, regions) of an image; None when the store has it; or the error that it causes."""
         try:
             content = read_image(example.path)  # once: the key and the regions are of the same bytes
             key = image_key(content, example.original_size)
-            if self._store.image_key(example.image_id) == key:
-                return None
-            if key in self._stored:  # the same image under another id
-                return key, self._store.read(*self._stored[key])
-            known = None if self._cache is None else self._cache.get(key)
-            if known is not None and self._store.source_names:  # its columns are defined
-                return key, known
-            extractor = self._open_extractor()
         except ImageError as error:
             return error
+        if self._store.image_key(example.image_id) == key:
+            return None
+        if key in self._stored:  # the same image under another id
+            return key, self._store.read(*self._stored[key])
+        known = None if self._cache is None else self._cache.get(key)
+        if known is not None and self._store.source_names:  # its columns are defined
+            return key, known
+        extractor = self._with_columns()
         if known is not None:
             return key, known
         try:
             with opened_in_turn(content, f"{example.path}") as image:
                 found = extractor(image, example.original_size)
-            if self._cache is not None:
-                self._cache.put(key, found)
-            return key, found
         except UnboxedError as error:
             return error
+        if self._cache is not None:
+            self._cache.put(key, found)
+        return key, found
 
-    def _open_extractor(self) -> RegionExtractor:
-        """Opens the extractor for the first image that needs it, so that a finished store is checked quickly."""
-        with self._opening:
+    def _with_columns(self) -> RegionExtractor:
+        """The extractor, whose columns the store has from now on."""
+        with self._defining:
             if self._extractor is None:
-                extractor = RegionExtractor(self._store.settings, device=self._device)
-                self._store.define_columns(extractor.class_names, extractor.source_names, extractor.feature_blocks)
-                self._extractor = extractor
+                self._extractor = RegionExtractor(self._store.settings, device=self._device)
+            columns = (self._extractor.class_names, self._extractor.source_names, self._extractor.feature_blocks)
+            self._store.define_columns(*columns)
             return self._extractor

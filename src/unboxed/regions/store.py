@@ -85,12 +85,10 @@ class RegionStore:
                     "the store's folder and name it there."
                 )
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
-        self._next_shard = 0
+        self._next_shard = max((int(file.stem) for file in shards if file.stem.isdigit()), default=-1) + 1
         self._lock = ExitStack()
         self.removed: tuple[str, ...] = ()
         self._index = StoreIndex(path, shards, self._opened)
-        for file in shards:
-            self._next_shard = int(file.stem) + 1 if file.stem.isdigit() else self._next_shard
 
     @staticmethod
     def open(path: Path) -> RegionStore:
