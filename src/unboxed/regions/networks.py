@@ -205,8 +205,8 @@ def class_list(
 ) -> tuple[str, ...]:
     """The K class names of a network: from `file`, one a line, else from the metadata of the graph, else of another.
 
-    The metadata key is one of `keys`; its value holds lines, names separated by commas, a JSON
-    list, or a dictionary from index to name.
+    The metadata key is one of `keys`; its value holds lines, names separated by commas, a JSON list, or a dictionary
+    from index to name.
 
     Args:
         network: the graph.

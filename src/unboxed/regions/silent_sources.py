@@ -30,7 +30,7 @@ class SilentSources:
         warnings: of the sources that found nothing; none before the 20th image.
     """
 
-    def __init__(self, settings: RegionSettings, show: Show = lambda line: None) -> None:
+    def __init__(self, settings: RegionSettings, show: Show) -> None:
         self.warnings: tuple[str, ...] = ()
         self._show = show
         detectors = [str(path) for path in settings.detectors]

@@ -320,7 +320,7 @@ class Index:
         """One row for each of at most `count` different texts that are candidates for an image."""
         rows_C = torch.arange(self.captions)
         if count < self.captions:
-            anchor_score_1A = self._score(query, self.grounder.encode_captions(self._anchors))
+            anchor_score_1A = self._score(query, self._encoded_anchors)
             vector_E = self.table.low_rank.vectors(anchor_score_1A)[0]
             approximate_C = self.table.weights_CF.float() @ torch.cat([vector_E, torch.ones(1)])
             rows_C = approximate_C.argsort(descending=True, stable=True)
@@ -353,6 +353,10 @@ class Index:
     @cached_property
     def _anchors(self) -> tuple[str, ...]:
         return self._folder.anchor_captions()
+
+    @cached_property
+    def _encoded_anchors(self) -> CaptionEmbeddings:
+        return self.grounder.encode_captions(self._anchors)
 
 
 def _parsed(text: str | Caption) -> Caption:

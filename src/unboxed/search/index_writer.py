@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -70,7 +71,6 @@ class IndexWriter:
         self._store = None if options.regions is None else RegionStore.open(options.regions)
         # Features that were imported are those of an image by its name; they may be older than its file.
         self._imported = self._store is not None and isinstance(self._store.settings, ImportedRegions)
-        self._anchors = grounder.encode_captions(folder.anchor_captions())
         self.removed: list[str] = []
         self._old = self._old_table()
         files = sorted(folder.shards.glob("[0-9]*.safetensors"))  # not the temporary file of a process that was killed
@@ -149,6 +149,10 @@ class IndexWriter:
     def score_anchors(self, images: Sequence[StoredImage]) -> torch.Tensor:
         """Exact scores `[N, A]` of images for the anchor captions."""
         return self._score(images, self._anchors)
+
+    @cached_property
+    def _anchors(self) -> CaptionEmbeddings:
+        return self._grounder.encode_captions(self._folder.anchor_captions())
 
     @torch.inference_mode()
     def _score(self, images: Sequence[StoredImage], captions: CaptionEmbeddings) -> torch.Tensor:
