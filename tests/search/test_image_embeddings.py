@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,15 +137,15 @@ def test_a_batch_has_zeros_where_there_are_no_regions(images: list[StoredImage])
 
 
 def _one_image() -> StoredImage:
-    return StoredImage(
-        4, 3, torch.zeros(2, 4), torch.zeros(2, dtype=torch.int16), *torch.zeros(2, 2).half(), (torch.zeros(2, 3),)
-    )
+    class_R, class_prob_R, class_score_RE = torch.zeros(2, dtype=torch.int16), torch.zeros(2), torch.zeros(2, 1)
+    return StoredImage(4, 3, torch.zeros(2, 4), class_R, class_prob_R, class_score_RE, (torch.zeros(2, 3),))
 
 
-@pytest.mark.parametrize("damage", ["cut", "no metadata", "wrong metadata", "no tensor"])
+@pytest.mark.parametrize("damage", ["cut", "no metadata", "wrong metadata", "wrong number", "no tensor"])
 def test_a_damaged_shard_is_named_with_what_to_do(damage: str, tmp_path: Path) -> None:
     path = shard_path(tmp_path, 0)
     write_shard(path, ["key"], [_one_image()], torch.zeros(1, 2))
+    assert len(Shard(path).entries) == 1
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:-9])
     else:
@@ -153,6 +154,9 @@ def test_a_damaged_shard_is_named_with_what_to_do(damage: str, tmp_path: Path) -
             del tensors["probes"]
         elif damage == "wrong metadata":
             metadata["photos"] = '[{"key": 1}]'
+        elif damage == "wrong number":  # there is one image, 0
+            entry = {"key": "key", "width": 4, "height": 3, "number": 1, "start": 0, "count": 2}
+            metadata["photos"] = json.dumps([entry])
         save_file(tensors, path, None if damage == "no metadata" else metadata)
     with pytest.raises(SearchError, match=r"000000\.safetensors is damaged .* Delete it and run `unboxed index` again"):
         Shard(path)

@@ -209,8 +209,8 @@ class Shard:
             if tensor.ndim != axes or len(tensor) != expected or tensor.is_floating_point() == (name == "label"):
                 raise ValueError(f"{name} is {tensor.dtype} {list(tensor.shape)} for {images} images")
         for entry in self.entries:
-            row_numbers = (entry.start, entry.count, entry.number)
-            if min(entry.width, entry.height) < 1 or min(row_numbers) < 0 or entry.start + entry.count > rows:
+            in_shard = 0 <= entry.number < images and 0 <= entry.start <= entry.start + entry.count <= rows
+            if not in_shard or min(entry.width, entry.height) < 1:
                 raise ValueError("its list of images has wrong numbers")
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
