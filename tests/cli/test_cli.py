@@ -32,6 +32,7 @@ def test_the_commands_are_these() -> None:
     [
         ("label photos", "label` needs --run PATH and --out PATH. More: unboxed label --help"),
         ("fit ckd --out run", "fit ckd` needs --data PATH. More: unboxed fit ckd --help"),
+        ("label --json", "label` needs IMAGES. More: unboxed label --help"),
         ("ground", "ground` needs RUN and IMAGE. More: unboxed ground --help"),
         (
             "label photos --run r --out o --min-scor 1",
@@ -57,6 +58,14 @@ def test_a_missing_or_misspelt_option_and_a_bad_value_are_named_in_one_line(
         main(arguments.split())
     assert ended.value.code == 2
     assert capsys.readouterr().err == f"error: `unboxed {error}\n"
+
+
+def test_an_option_before_the_command_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--json", "doctor"])
+    line = capsys.readouterr().err
+    assert ended.value.code == 2 and line.count("\n") == 1
+    assert line.startswith("error: The first word is a command, and not --json; options come after it")
 
 
 def test_the_help_lists_the_commands_with_examples(capsys: pytest.CaptureFixture[str]) -> None:

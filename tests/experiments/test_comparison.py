@@ -56,7 +56,7 @@ def test_finished_cells_are_kept_and_only_new_ones_run(comparison: Comparison, s
     files = {path: path.stat().st_mtime_ns for path in (settings.out / "cells").glob("*.npz")}
     page = settings.out / "docs.md"
     again = compare(replace(settings, recipes=settings.recipes[:1], write=(page,)), lines.append)
-    assert "2 cells in all, 2 of them finished already" in lines
+    assert "2 cells in all, 2 finished already" in lines
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert [result.recipe for result in again.datasets[0].recipes] == [settings.recipes[0]]
     assert page.read_text() == (settings.out / "results.md").read_text()
@@ -152,10 +152,10 @@ def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(
         "Cells: 1 of the recipes, 0 of the claims, 2 that choose options of claims; 0 of the 3 are finished already. "
         "The options that are chosen may take 1 more on each dataset."
     )
-    assert [line for line in lines if line.endswith("of them finished already")] == [
-        "1 cells of the recipes, 0 of them finished already",
-        "2 cells that choose options of claims, 0 of them finished already",
-        "2 cells in all, 1 of them finished already",  # the chosen one is new
+    assert [line for line in lines if line.endswith("finished already")] == [
+        "1 cell of the recipes, 0 finished already",
+        "2 cells that choose options of claims, 0 finished already",
+        "2 cells in all, 1 finished already",  # the chosen one is new
     ]
     rows = {row.recipe: row for row in dataset.grid}
     assert list(rows) == [f"{first} {options}" for options in grid]

@@ -196,6 +196,11 @@ def _run(args: list[str]) -> None:
         _run_fit(args[1:])
     elif args[:1] and args[0].startswith("--tyro-"):  # completion for a shell
         _run_one_of(COMMANDS | {"fit": fit_by_default, "import": import_features.import_command()}, args)
+    elif args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
+        raise UnboxedError(
+            f"The first word is a command, and not {args[0]}; options come after it, as in `unboxed doctor --json`. "
+            f"Known are {', '.join(COMMANDS)}."
+        )
     elif not args or args[0].startswith("-"):
         summaries = {name: _without_options(command) for name, command in COMMANDS.items()}
         _run_one_of(summaries, args or ["--help"])

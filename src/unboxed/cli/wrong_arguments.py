@@ -47,7 +47,8 @@ def one_line_errors(prog: str, command: Callable[..., Any], config: Sequence[Any
             choices = [choice for choice in event.choices if choice != "None"]
             line = f"has no {event.argument.display_name()} {event.value}; it is {_joined(choices, 'or')}"
         elif isinstance(event, _errors.BadValue) and event.reason == "too_few_values":
-            line = f"needs a value after {_with_value(event.argument)}"
+            after = "" if event.argument.is_positional() else "a value after "
+            line = f"needs {after}{_with_value(event.argument)}"
         elif isinstance(event, _errors.InstantiationFailure) and event.argument is not None:
             line = _wrong_value(event.argument, event.message)
         if line:

@@ -26,7 +26,7 @@ from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import run_cells
 from unboxed.runtime.atomic import require_output
 from unboxed.runtime.locks import folder_lock, waiting
-from unboxed.runtime.progress import Show
+from unboxed.runtime.progress import Show, counted
 
 __all__ = ["compare"]
 
@@ -105,7 +105,7 @@ def _run(cells: list[Cell], plan: Plan, settings: CompareSettings, show: Show, w
     """Runs the cells that are not finished, unless `settings.finished_only`; adds failed ones to `plan.failed`."""
     folder = settings.out
     missing = [cell for cell in cells if not cell.is_finished(folder)]
-    show(f"{len(cells)} cells {which}, {len(cells) - len(missing)} of them finished already")
+    show(f"{counted(len(cells), 'cell')} {which}, {len(cells) - len(missing)} finished already")
     if settings.finished_only:
         return
     (folder / "cells").mkdir(parents=True, exist_ok=True)
