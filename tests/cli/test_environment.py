@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -170,6 +171,13 @@ def test_text_that_the_terminal_cannot_show_is_escaped(monkeypatch: pytest.Monke
     monkeypatch.setitem(COMMANDS, "cite", cite)
     main(["cite"])
     assert terminal.buffer.getvalue() == b"na\\xefve\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("columns", ["1", "3", "5"])
+def test_help_for_a_terminal_of_few_columns_ends(columns: str) -> None:
+    command = [sys.executable, "-m", "unboxed", "ground", "--help"]
+    shown = subprocess.run(command, env=os.environ | {"COLUMNS": columns}, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0 and "--json" in shown.stdout
 
 
 @pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])

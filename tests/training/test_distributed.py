@@ -22,6 +22,7 @@ from unboxed.errors import DeviceError, RunError
 from unboxed.runtime.devices import Device
 from unboxed.runtime.ranks import Ranks
 from unboxed.training.auto import default_fit
+from unboxed.training.fabric import fabric_on
 from unboxed.training.launch import process_numbers, processes, require_same_data
 from unboxed.training.options import FitSettings
 
@@ -173,6 +174,37 @@ def test_processes_that_nothing_starts_or_that_slurm_counts_otherwise_are_errors
     monkeypatch.setenv("MASTER_PORT", _free_port())
     with pytest.raises(RunError, match="Slurm has started 1 of the 2 processes"):
         processes(2, 1, cpu).__enter__()
+
+
+@pytest.mark.parametrize("wrong", ["", "abc", "0", "-1"])
+def test_numbers_of_torchrun_that_are_none_are_errors(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TORCHELASTIC_RUN_ID", "1"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", wrong)):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=f"LOCAL_WORLD_SIZE is '{wrong}', not a number of processes"):
+        process_numbers(1, 1)
+
+
+@pytest.mark.parametrize("missing", ["LOCAL_RANK", "RANK"])
+def test_ranks_that_are_missing_or_too_large_are_errors(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "7", "LOCAL_RANK": "9"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match="The 2 processes cannot be joined"):
+        processes(1, 1, Device("cpu")).__enter__()
+    monkeypatch.delenv(missing)
+    with pytest.raises(RunError, match="The 2 processes cannot be joined"):
+        processes(1, 1, Device("cpu")).__enter__()
+
+
+def test_a_fit_of_one_process_may_run_in_a_job_of_several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")  # without SLURM_NTASKS_PER_NODE
+    assert fabric_on(torch.device("cpu")).world_size == 1
+
+
+def test_a_rank_that_is_no_number_is_an_error() -> None:
+    command = [sys.executable, "-c", "from unboxed.training import train"]
+    ended = subprocess.run(command, env=os.environ | {"RANK": "first"}, capture_output=True, text=True)
+    assert "RunError: The environment has RANK='first'; expected the number of a process" in ended.stderr
 
 
 def test_more_processes_than_gpus_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

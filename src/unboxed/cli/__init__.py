@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -74,6 +75,8 @@ _DESCRIPTION = """Find the image region of each phrase of a caption, with a mode
 def fit() -> None:
     """Train a model on a dataset's captions: `unboxed fit --data photos.csv --out RUN`, or `unboxed fit RECIPE …`."""
 
+
+_NARROWEST = 20  # columns
 
 _LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/runtime
 
@@ -151,7 +154,12 @@ def _fail(message: str) -> NoReturn:
 
 
 def _prepare_streams() -> None:
-    """Streams that whoever started this has closed lead nowhere; a terminal is sent what it can show."""
+    """Streams that whoever started this has closed lead nowhere; a terminal is sent what it can show.
+
+    Help for a terminal of fewer columns is that for `_NARROWEST`: its layout finds no end in under 6.
+    """
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        os.environ["COLUMNS"] = str(_NARROWEST)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, io.TextIOWrapper(io.BytesIO()))

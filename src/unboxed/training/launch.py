@@ -11,16 +11,13 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from unboxed.errors import DeviceError, RunError, UnboxedError, plain_reason
 from unboxed.runtime.devices import Device, running_on
 from unboxed.runtime.locks import folder_lock, waiting
 from unboxed.runtime.progress import Show
 from unboxed.runtime.ranks import Ranks
+from unboxed.training.fabric import DDPStrategy, Fabric, LightningEnvironment, rank_zero_only
 from unboxed.training.options import FitSettings
 from unboxed.training.split_loader import SplitLoader
 
@@ -87,7 +84,7 @@ def _joined(kind: str, devices: int, nodes: int) -> Fabric:
                 "the other machines; start the command with torchrun on each of them (docs/scaling.md)."
             )
         fabric.launch()
-    except (ValueError, RuntimeError) as error:
+    except (LookupError, ValueError, RuntimeError) as error:
         raise RunError(
             f"The {devices * nodes} processes cannot be joined ({plain_reason(error)}); give the numbers with which "
             "torchrun or Slurm started them."
@@ -130,13 +127,24 @@ def process_numbers(devices: int, nodes: int) -> tuple[int, int]:
         raise RunError(f"--devices is {devices} and --nodes {nodes}; expected at least 1, and at most {_MOST} devices.")
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return devices, nodes
-    every, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    every, local = (_number(name) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if (devices, nodes) not in ((1, 1), (local, every // local)):
         raise RunError(
             f"torchrun has started {every} processes, {local} on this machine, but --devices {devices} --nodes {nodes} "
             "are other numbers; leave both out."
         )
     return local, every // local
+
+
+def _number(name: str) -> int:
+    """Of processes, as torchrun gives it."""
+    found = os.environ.get(name, "")
+    if not found.isdecimal() or int(found) < 1:
+        raise RunError(
+            f"TORCHELASTIC_RUN_ID is set, as by torchrun, but {name} is {found!r}, not a number of processes; start "
+            "the command with torchrun, or unset TORCHELASTIC_RUN_ID."
+        )
+    return int(found)
 
 
 def _is_lost(error: RuntimeError) -> bool:

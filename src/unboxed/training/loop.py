@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lightning_fabric import Fabric
 
 from unboxed.errors import RunError
 from unboxed.inference.weights import save_weights
@@ -23,6 +22,7 @@ from unboxed.runtime.ranks import Ranks, sum_gradients
 from unboxed.runtime.seeds import seed_of
 from unboxed.runtime.threads import Prefetcher
 from unboxed.training.checkpoint import load_checkpoint, save_checkpoint
+from unboxed.training.fabric import fabric_on
 from unboxed.training.log import TrainingLog
 from unboxed.training.mixed_precision import half_precision
 from unboxed.training.options import Logger, StepOptions
@@ -248,11 +248,6 @@ class _Training:
     def _save_checkpoint(self) -> None:
         if self.ranks.is_first:
             save_checkpoint(self._checkpoint, self.model, self.optimizer, asdict(self.progress))
-
-
-def fabric_on(device: torch.device) -> Fabric:
-    """One process on a device."""
-    return Fabric(accelerator=device.type, devices=1 if device.index is None else [device.index])
 
 
 def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedule: Schedule) -> bool:
