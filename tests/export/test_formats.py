@@ -7,8 +7,9 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -25,6 +26,7 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.export.options import FORMATS, LabelOptions, SelectionOptions, format_of
 from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, resized, select_boxes
 from unboxed.inference.results import Grounding
+from unboxed.runtime.csv_text import no_formula
 
 MAN, DOG = [10, 20, 60, 90], [100, 50, 150, 100]
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -238,12 +240,40 @@ def test_the_names_of_yolo(selection: Selection) -> None:
 @given(selections())
 def test_a_table_is_read_back_as_it_was_written(selection: Selection) -> None:
     rows = list(csv.DictReader(io.StringIO(table.text(selection))))
-    assert rows == [{key: str(value) for key, value in row.items()} for row in table.rows(selection)]
+    plain = [{key: str(value) for key, value in row.items()} for row in table.rows(selection)]
+    assert rows == [{key: no_formula(value) for key, value in row.items()} for row in plain]
     assert all(list(row) == list(table.COLUMNS) for row in rows)
-    found = [(row["image"], row["label"], [float(row[edge]) for edge in ("x1", "y1", "x2", "y2")]) for row in rows]
+    found = [(row["image"], row["label"], [float(row[edge]) for edge in ("x1", "y1", "x2", "y2")]) for row in plain]
     _same(found, selection, 0.01)
-    for row in rows:
+    for row in plain:
         assert row["caption"][int(row["start"]) : int(row["end"])] == row["phrase"]
+
+
+def test_no_text_of_a_table_is_run_by_a_spreadsheet() -> None:
+    formulas = ("=1+cmd", "+cmd", "-cmd|x", "@SUM(A1)", " =cmd", "\t=cmd", "\r=cmd", "＝cmd")
+    boxes = [LabelledBox(text, (0, 0, 5, 5), 0.5, Mention(text, 0, len(text), text)) for text in formulas]
+    images = tuple(LabelledImage(f"{box.category}.jpg", 9, 9, (), (box,)) for box in boxes)
+    selection = Selection(images, formulas)
+    for content in (table.text(selection), yolo.files(selection)["images.csv"]):
+        cells = [cell for row in csv.reader(io.StringIO(content, newline="")) for cell in row]
+        assert {f"'{image.name}" for image in images} <= set(cells)
+        assert not any(cell.strip().startswith(("=", "+", "-", "@", "＝")) for cell in cells)
+
+
+@pytest.mark.parametrize("names", ["phrases", "types"])
+def test_names_with_control_characters_are_read_back_from_yaml_and_xml(
+    names: Literal["phrases", "types"], groundings: list[Grounding]
+) -> None:
+    yaml = pytest.importorskip("yaml")
+    odd = "".join(map(chr, (*range(0x21), *range(0x7F, 0xA1), 0x2028, 0xD800, 0xFFFE, 0xFEFF))).join('a"')
+    phrase = replace(groundings[0].phrases[0], text=odd, types=(odd,))
+    grounding = replace(groundings[0], phrases=(phrase,))
+    selection = select_boxes([grounding], ["7.jpg"], SelectionOptions(names=names, min_score=-9, min_confidence=0))
+    (name,) = selection.categories
+    assert name == 'a \ufeff"'
+    assert yaml.safe_load(yolo.files(selection)["data.yaml"])["names"] == {0: name}
+    interface = ElementTree.fromstring(label_studio.labelling_config(selection))
+    assert [label.get("value") for label in interface.iter("Label")] == [name]
 
 
 def test_hugging_face_rows_have_the_boxes_of_the_pipeline_with_the_span_beside(

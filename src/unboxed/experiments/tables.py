@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 
 from unboxed.experiments.results import Comparison, DatasetResult
+from unboxed.runtime.csv_text import csv_text
 
 __all__ = ["CSV_COLUMNS", "comparison_csv", "comparison_latex"]
 
@@ -19,21 +18,17 @@ _ESCAPED = {"--": "-{}-", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", 
 
 def comparison_csv(comparison: Comparison) -> str:
     """A row for each dataset, recipe and metric, then the untrained baselines; all values as they are, not rounded."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[list[object]] = []
     for dataset in comparison.datasets:
         where = (dataset.name, dataset.split, dataset.images)
         for result in dataset.recipes:
             for name, metric in result.metrics.items():
                 seeds = " ".join(str(value) for value in result.seed_values(name))
-                writer.writerow(
-                    [*where, result.recipe, len(result.runs), name, metric.value, *metric.interval(), seeds]
-                )
+                rows.append([*where, result.recipe, len(result.runs), name, metric.value, *metric.interval(), seeds])
         for baseline, scores in dataset.baselines.items():
             for name, value in scores.estimates.items():
-                writer.writerow([*where, baseline, 0, name, value, *scores.intervals.get(name, ("", "")), ""])
-    return text.getvalue()
+                rows.append([*where, baseline, 0, name, value, *scores.intervals.get(name, ("", "")), ""])
+    return csv_text(CSV_COLUMNS, rows)
 
 
 def comparison_latex(comparison: Comparison, columns: Sequence[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import write_text
+from unboxed.runtime.csv_text import csv_text
 
 if TYPE_CHECKING:
     from unboxed.export.options import LabelOptions
@@ -39,12 +38,12 @@ def rows(selection: Selection) -> list[dict[str, str | int | float]]:
 
 
 def text(selection: Selection) -> str:
-    """The content of the file: a line with the names of the columns, then `rows`."""
-    written = io.StringIO(newline="")
-    writer = csv.DictWriter(written, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows(selection))
-    return written.getvalue()
+    """The content of the file: a line with the names of the columns, then `rows`.
+
+    What a spreadsheet would take for a formula has an apostrophe before it (`runtime.csv_text`), which `start` and
+    `end` do not count.
+    """
+    return csv_text(COLUMNS, [tuple(row.values()) for row in rows(selection)])
 
 
 def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ _NO_OBJECT = word_set(
     overview rest size sort south story stuff style thing type usage use variety version west
     """
 )
+
+_NOT_IN_NAMES = ("Cc", "Cs", "Cn", "Zl", "Zp")  # Unicode's: control, surrogates, unassigned, separators of lines
 
 
 class BoxNames:
@@ -61,9 +64,9 @@ class BoxNames:
         if self.classes is not None:
             name = self.classes.find(phrase.text) or ""
         elif self._options.names == "phrases":
-            return " ".join(phrase.text.lower().split())
+            return _one_line(phrase.text.lower())
         elif self._options.names == "types" and phrase.types:
-            return phrase.types[0]
+            return _one_line(phrase.types[0])
         else:
             name = self._noun(head_noun(phrase.text))
         if boxes:
@@ -92,3 +95,9 @@ class BoxNames:
     def _noun(self, head: str) -> str:
         no_object = head in _NO_OBJECT or head in lexicon.PRONOUNS or head in lexicon.DETERMINERS
         return "" if not head or no_object or lexicon.is_numeral(head) else self._key(head)
+
+
+def _one_line(text: str) -> str:
+    """A text without control characters, line breaks and what else XML and YAML do not allow."""
+    allowed = (" " if unicodedata.category(letter) in _NOT_IN_NAMES else letter for letter in text)
+    return " ".join("".join(allowed).split())

@@ -5,8 +5,6 @@ The format has no place for words: a line is a class number and a box. A table o
 
 from __future__ import annotations
 
-import csv as tables
-import io
 import json
 import os
 import shutil
@@ -20,6 +18,7 @@ from unboxed.data.image_addresses import is_address, read_address
 from unboxed.export import csv
 from unboxed.export.label_format import LabelFormat
 from unboxed.runtime.atomic import atomic_folder, write_text
+from unboxed.runtime.csv_text import csv_text
 
 if TYPE_CHECKING:
     from unboxed.export.options import LabelOptions
@@ -70,16 +69,14 @@ def files(selection: Selection) -> dict[str, str]:
     held_out = selection.held_out
     validation = "val.txt" if held_out else "train.txt"
     written = {"data.yaml": f"train: train.txt\nval: {validation}\nnames:\n{names}", "train.txt": "", "val.txt": ""}
-    listed = io.StringIO(newline="")
-    rows = tables.writer(listed, lineterminator="\n")
-    rows.writerow(("file", "image"))
+    rows = []
     stored = file_names(selection)
     for image in selection.images:
         file = stored[image.name]
         written["val.txt" if image.name in held_out else "train.txt"] += f"./images/{file}\n"
         written[f"labels/{PurePosixPath(file).with_suffix('.txt')}"] = _lines(image, number)
-        rows.writerow((file, image.name))
-    return {**written, "images.csv": listed.getvalue()}
+        rows.append((file, image.name))
+    return {**written, "images.csv": csv_text(("file", "image"), rows)}
 
 
 def _key(stem: str) -> str:
