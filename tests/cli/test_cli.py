@@ -32,7 +32,7 @@ def test_the_commands_are_these() -> None:
     [
         ("label photos", "label` needs --run PATH and --out PATH. More: unboxed label --help"),
         ("fit ckd --out run", "fit ckd` needs --data PATH. More: unboxed fit ckd --help"),
-        ("label --json", "label` needs IMAGES. More: unboxed label --help"),
+        ("label --json --nope", "label` needs IMAGES. More: unboxed label --help"),
         ("ground", "ground` needs RUN and IMAGE. More: unboxed ground --help"),
         (
             "label photos --run r --out o --min-scor 1",
