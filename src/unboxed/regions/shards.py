@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,9 +113,12 @@ class Shard:
             self._slices = [opened.get_slice(name) for name in RegionArrays._fields]
             if not all(_is_usable(entry) for entry in self.entries):
                 raise ValueError("its list of images has wrong numbers")
+            *starts, total = accumulate((entry.count for entry in self.entries), initial=0)
+            if [entry.start for entry in self.entries] != starts:
+                raise ValueError("the regions of its images do not follow each other")
             rows = {int(piece.get_shape()[0]) for piece in self._slices}
-            if rows != {sum(entry.count for entry in self.entries)}:
-                raise ValueError(f"its {sum(entry.count for entry in self.entries)} regions fill {sorted(rows)} rows")
+            if rows != {total}:
+                raise ValueError(f"its {total} regions fill {sorted(rows)} rows")
             self._scales = [] if self.widths is None else [opened.get_slice(name) for name in _SCALES]
             kinds = [piece.get_dtype() for piece in [*self._slices, *self._scales]]
             expected = _KINDS if self.widths is None else _KINDS_IN_8_BITS
@@ -192,7 +196,7 @@ def write_shard(
         images: their regions follow each other, so `start` of the entries is not used.
         widths: of the blocks of features, to store features and class probabilities in 8 bits; None: in 16.
     """
-    starts = np.cumsum([0, *(entry.count for entry, _ in images)]).tolist()
+    starts = accumulate((entry.count for entry, _ in images), initial=0)
     placed = [replace(entry, start=start) for start, (entry, _) in zip(starts, images, strict=False)]
     listed = [_renamed(asdict(entry), _NAME_IN_FILE) for entry in placed]
     joined = {name: np.concatenate([getattr(arrays, name) for _, arrays in images]) for name in RegionArrays._fields}
@@ -217,9 +221,9 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 
 
 def _is_usable(entry: ShardEntry) -> bool:
-    numbers = (entry.width, entry.height, entry.count, entry.start)
+    numbers = (entry.width, entry.height, entry.count)
     return (
-        all(isinstance(number, int) and number >= least for number, least in zip(numbers, (1, 1, 0, 0), strict=True))
+        all(isinstance(number, int) and number >= least for number, least in zip(numbers, (1, 1, 0), strict=True))
         and isinstance(entry.image_id, str)
         and isinstance(entry.image_key, str)
     )
