@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,11 @@ class BottomUpTSV(FeatureImporter):
         """The images in the order of the lines; one line is in memory at a time."""
         for path in self._files:
             with path.open("rb") as stream:
-                number = 0
-                while line := stream.readline(_MAX_LINE):
-                    number += 1
-                    if not line.strip():
-                        continue
+                for number, line in enumerate(iter(partial(stream.readline, _MAX_LINE), b""), start=1):
                     try:
                         if len(line) == _MAX_LINE:
                             raise RegionsError(f"the line has more than {_MAX_LINE:,} bytes")
-                        if join_id(_text(line.partition(b"\t")[0])) in wanted:
+                        if line.strip() and join_id(_text(line.partition(b"\t")[0])) in wanted:
                             yield parse_row(line)
                     except RegionsError as error:
                         reason = str(error).rstrip(".")

@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["numbers_of", "open_hdf5"]
+from unboxed.errors import RegionsError
+
+__all__ = ["numbers_of", "open_hdf5", "require_h5py"]
 
 _LARGEST = 2**30  # bytes of what is read at once; the features of an image have a thousandth of it
+
+
+def require_h5py() -> None:
+    """Raises `RegionsError` where h5py is not installed."""
+    try:
+        import h5py  # noqa: F401
+    except ImportError:
+        raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
 
 
 def open_hdf5(path: Path) -> Any:

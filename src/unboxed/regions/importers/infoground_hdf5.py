@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from unboxed.errors import RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
-from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5
+from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5, require_h5py
 from unboxed.types import float32_array
 
 __all__ = ["InfoGroundHDF5"]
@@ -29,10 +29,7 @@ class InfoGroundHDF5(FeatureImporter):
     reads = "InfoGround's `<detector>/<subset>/features.hdf5` and `boxes.hdf5`, `scores.hdf5`, `labels.hdf5`"
 
     def __init__(self, path: Path) -> None:
-        try:
-            import h5py  # noqa: F401
-        except ImportError:
-            raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
+        require_h5py()
         found = (*path.glob("features.hdf5"), *path.glob("*/features.hdf5"))
         self._subsets = sorted(file.parent for file in found if file.is_file())
         if not self._subsets:

@@ -20,7 +20,7 @@ import numpy as np
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError, RegionsError, plain_reason
 from unboxed.regions.base import FeatureImporter, PrecomputedImage, join_id
-from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5
+from unboxed.regions.importers.hdf5 import numbers_of, open_hdf5, require_h5py
 from unboxed.types import float32_array
 
 __all__ = ["MAFFeatures"]
@@ -38,10 +38,7 @@ class MAFFeatures(FeatureImporter):
     )
 
     def __init__(self, path: Path) -> None:
-        try:
-            import h5py  # noqa: F401
-        except ImportError:
-            raise RegionsError('HDF5 files need h5py; install it with: pip install "unboxed[hdf5]".') from None
+        require_h5py()
         self._folder = path
         self._splits = [file.name.removesuffix(_FEATURES) for file in sorted(path.glob(f"*{_FEATURES}"))]
         if not self._splits:
