@@ -10,45 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unboxed.errors import StoreError, plain_reason
 from unboxed.regions.quantization import decoded, encoded
-from unboxed.regions.validity import first_fault
+from unboxed.regions.validity import Half, RegionArrays, first_fault
 from unboxed.runtime.tensor_digests import check_header, check_numbers
 from unboxed.runtime.tensor_file import write_tensor_file
 from unboxed.types import Array
 
 __all__ = ["RegionArrays", "Shard", "ShardEntry", "to_half", "write_shard"]
 
-Half = npt.NDArray[np.float16]
-
 _LARGEST_HALF = 65504.0
 _SCALES = ("features.scales", "class_probs.scales")
 _DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 _CHECKED_IMAGES = 16
 """So many images are checked at once: their arrays stay in the cache of the processor."""
-
-
-class RegionArrays(NamedTuple):
-    """The regions of one image as stored, not validated, for the training loop.
-
-    Attributes:
-        boxes: `[R, 4]` float32 pixels.
-        features: `[R, V]` float16.
-        class_probs: `[R, K]` float16 in [0, 1].
-        scores: `[R]` float32 in [0, 1].
-        sources: `[R]` uint8 indices into the store's `source_names`.
-    """
-
-    boxes: Array
-    features: Half
-    class_probs: Half
-    scores: Array
-    sources: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

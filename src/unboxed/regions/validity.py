@@ -1,19 +1,41 @@
-"""Finds numbers that no region can have: in an image before it is stored, and in a shard when it is first read."""
+"""The regions of an image as they are stored, and the numbers among them that no region can have.
+
+These are found in an image before it is stored, and in a shard when it is first read.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from unboxed.regions.shards import RegionArrays
+from unboxed.types import Array
 
-__all__ = ["first_fault"]
+__all__ = ["Half", "RegionArrays", "first_fault"]
+
+Half = npt.NDArray[np.float16]
 
 _HALF_EXPONENT = 0x7C00  # all ones in a float16 that is infinite or NaN
 _ROUNDING = 1e-6
+
+
+class RegionArrays(NamedTuple):
+    """The regions of one image as stored, not validated, for the training loop.
+
+    Attributes:
+        boxes: `[R, 4]` float32 pixels.
+        features: `[R, V]` float16.
+        class_probs: `[R, K]` float16 in [0, 1].
+        scores: `[R]` float32 in [0, 1].
+        sources: `[R]` uint8 indices into the store's `source_names`.
+    """
+
+    boxes: Array
+    features: Half
+    class_probs: Half
+    scores: Array
+    sources: npt.NDArray[np.uint8]
 
 
 def first_fault(arrays: RegionArrays, source_count: int) -> tuple[int, str] | None:
