@@ -2,7 +2,7 @@
 
 The graph segmentation of Felzenszwalb and Huttenlocher (2004) gives the first segments. The two most similar
 neighbours, by colour histogram, size and fit, are merged until one segment is left. Every segment and every merge is a
-box. This finds things in drawings, and the larger things in photos.
+box. This finds things in drawings, and the larger things in images.
 """
 
 from __future__ import annotations
