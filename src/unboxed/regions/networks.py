@@ -110,6 +110,14 @@ class Network:
             ) from error
         return [np.asarray(output, dtype=np.float32) for output in outputs]
 
+    def run_normalized(self, pixels: npt.NDArray[np.uint8], names: list[str], batch: int | None = None) -> list[Array]:
+        """`run` with the mean and the scale of `normalization`; n images are given `batch` at a time."""
+        mean, scale = self.normalization()
+        if batch is None:
+            return self.run(pixels, mean, scale, names)
+        parts = [self.run(pixels[start : start + batch], mean, scale, names) for start in range(0, len(pixels), batch)]
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
     def normalization(self) -> tuple[Array, Array]:
         """(mean, scale) of a backbone's or segmenter's input, for pixels in 0..255; scale is 1 / standard deviation.
 

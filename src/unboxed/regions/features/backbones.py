@@ -90,8 +90,7 @@ class OnnxBackbone:
     def maps(self, view: View) -> tuple[FeatureMap, ...]:
         """The feature maps of one image."""
         sized = view.sized(self._network.input_size, self._longest)
-        mean, scale = self._network.normalization()
-        outputs = self._network.run(sized.pixels, mean, scale, list(self._names))
+        outputs = self._network.run_normalized(sized.pixels, list(self._names))
         return tuple(
             FeatureMap(f"{BACKBONE}{name}", values[0], sized.window)
             for name, values in zip(self._names, outputs, strict=True)
@@ -111,13 +110,8 @@ class OnnxBackbone:
                 f"{self._network.describe_outputs()}); turn `crops` off."
             )
         width, height = self._network.input_size or (_CROP, _CROP)
-        mean, scale = self._network.normalization()
         pixels = np.stack([view.crop(box, width, height) for box in boxes])
-        embeddings = [
-            self._network.run(pixels[i : i + _CROP_BATCH], mean, scale, ["embedding"])[0]
-            for i in range(0, len(pixels), _CROP_BATCH)
-        ]
-        return np.concatenate(embeddings)
+        return self._network.run_normalized(pixels, ["embedding"], _CROP_BATCH)[0]
 
 
 class TransformersBackbone:

@@ -110,8 +110,7 @@ class PartSegmenter:
         margin = _MARGIN * np.tile(boxes[:, 2:] - boxes[:, :2], 2) * np.array([-1, -1, 1, 1], np.float32)
         windows = box_arithmetic.clip(np.asarray(boxes + margin, np.float32), *view.size)
         crops = np.stack([view.crop(window, width, height) for window in windows])
-        mean, scale = self._network.normalization()
-        heat_NKYX, person_N1YX = self._network.run(crops, mean, scale, self._outputs)
+        heat_NKYX, person_N1YX = self._network.run_normalized(crops, self._outputs)
         check_channels(self._network, heat_NKYX.shape[1], self._names)
         found = []
         for window, heat_KYX, person_1YX in zip(windows, heat_NKYX, person_N1YX, strict=True):

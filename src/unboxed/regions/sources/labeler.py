@@ -108,13 +108,8 @@ class OnnxClassifier:
         key = (self.path, self._side, boxes.tobytes())
         if key not in view.computed:
             width, height = self._network.input_size or (self._side, self._side)
-            mean, scale = self._network.normalization()
             crops = np.stack([view.crop(box, width, height) for box in boxes])
-            parts = [
-                self._network.run(crops[start : start + _BATCH], mean, scale, list(_OUTPUTS))
-                for start in range(0, len(crops), _BATCH)
-            ]
-            view.computed[key] = tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+            view.computed[key] = self._network.run_normalized(crops, list(_OUTPUTS), _BATCH)
         scores, embeddings = view.computed[key]
         check_channels(self._network, scores.shape[1], self.class_names)
         return scores, embeddings

@@ -66,8 +66,7 @@ class Segmenter(RegionSource):
     def _probabilities(self, view: View) -> Array:
         """Class probabilities `[K + 1, h, w]` over the whole image; the last class is the background."""
         sized = view.sized(self._network.input_size, self.options.segmenter_size)
-        mean, scale = self._network.normalization()
-        (logits,) = self._network.run(sized.pixels, mean, scale, [self._output])
+        (logits,) = self._network.run_normalized(sized.pixels, [self._output])
         exponent = np.exp(logits[0] - logits[0].max(axis=0, keepdims=True))
         exponent /= exponent.sum(axis=0, keepdims=True)
         named = exponent[self._columns]
