@@ -237,10 +237,10 @@ def test_an_error_about_what_is_no_image_names_its_url(server: str, monkeypatch:
 @pytest.mark.parametrize("url", ["http://host/folder", "s3://bucket/folder", "memory://folder", "file:///tmp/folder"])
 @pytest.mark.parametrize(
     "read",
-    [load_dataset, survey_folder, RegionStore.open, Grounder.load, Index.open],
+    [load_dataset, survey_folder, Grounder.load, Index.open],
     ids=lambda read: read.__qualname__,
 )
-def test_only_images_are_read_at_urls(read: Callable[[Path], object], url: str) -> None:
+def test_only_images_and_stores_are_read_at_urls(read: Callable[[Path], object], url: str) -> None:
     with pytest.raises(UnboxedError, match=f"is not read at a URL; copy {url} to this machine"):
         read(Path(url))
 

@@ -20,6 +20,7 @@ from unboxed.runtime.devices import VARIABLE, current_device
 from unboxed.runtime.digests import verified
 from unboxed.runtime.progress import one_line
 from unboxed.runtime.threads import available_cores
+from unboxed.runtime.urls import refuse_url
 
 __all__ = ["Finding", "check_installation", "doctor", "torchvision_error"]
 
@@ -118,6 +119,7 @@ def doctor(json: bool = False, verify: Path | None = None) -> None:
 
 def _check_files(folder: Path) -> Iterator[Finding]:
     """One finding for each damaged file, and one with the number of the others."""
+    refuse_url(folder, "What is verified")
     if not folder.is_dir():
         raise UnboxedError(f"There is no folder {folder}; name that of a run, a store, an index or an export.")
     checked = dict(verified(folder))

@@ -110,7 +110,7 @@ def _config(checkpoint: Checkpoint, layout: Layout, regions: Path | None) -> Run
             f"{checkpoint.path} reads {layout.region_width} features a region, those of {regions} are "
             f"{store.feature_width}; name the store of the features that it was trained on."
         )
-    facts["store"] = str(store.path.resolve())
+    facts["store"] = store.address
     return RunConfig(layout.recipe, layout.options, store.settings, store.feature_blocks, store.class_names, facts)
 
 

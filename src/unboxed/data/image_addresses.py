@@ -5,8 +5,6 @@ An address is a `Path`, and every function that takes the path of an image takes
     s3:/bucket/a.jpg                    at s3://bucket/a.jpg, because a `Path` joins slashes
     shards/x.tar/1536+4000/a.jpg        4,000 bytes of shards/x.tar, from number 1,536 on
     gs:/bucket/x.parquet/17/a.jpg       the column of images of row 17 of gs://bucket/x.parquet
-
-URLs are opened by fsspec, which PyTorch brings along: http(s):// needs the package aiohttp, s3:// s3fs, gs:// gcsfs.
 """
 
 from __future__ import annotations
@@ -15,12 +13,12 @@ import re
 import threading
 from bisect import bisect_right
 from functools import lru_cache
-from inspect import signature
 from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
-from unboxed.errors import DatasetError, ImageError, UnboxedError, plain_reason
+from unboxed.errors import DatasetError, ImageError, UnboxedError
+from unboxed.runtime.file_systems import file_system, not_read
 from unboxed.runtime.urls import url_of
 
 __all__ = [
@@ -39,7 +37,6 @@ _MEMBER = re.compile(r"(.+\.tar)/(\d+)\+(\d+)/[^/]+", re.DOTALL)
 _ROW = re.compile(r"(.+\.parquet)/(\d+)/[^/]+", re.DOTALL)
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo")
 _BYTES = ("struct", "binary", "large_binary", "extension")
-_NOT_READ = "{} cannot be read ({}); check the address, and that it may be read from here."
 
 _last = threading.local()  # the image that a thread read last: its key, its size and its pixels are asked for in turn
 
@@ -101,12 +98,12 @@ def open_location(path: Path) -> IO[bytes]:
     try:
         if url is None:
             return path.open("rb")
-        opened: IO[bytes] = _file_system(url).open(url, "rb")
+        opened: IO[bytes] = file_system(url).open(url, "rb")
         return opened
     except UnboxedError:
         raise
     except Exception as error:  # each file system raises errors of its own
-        raise DatasetError(_NOT_READ.format(url or path, _reason(error))) from error
+        raise DatasetError(not_read(url or path, error)) from error
 
 
 def matching_files(pattern: Path) -> list[Path]:
@@ -123,12 +120,12 @@ def matching_files(pattern: Path) -> list[Path]:
         found = sorted(file for file in root.glob(str(pattern.relative_to(root))) if file.is_file())
     else:
         try:
-            system = _file_system(url)
+            system = file_system(url)
             found = sorted(Path(system.unstrip_protocol(name)) for name in system.glob(url))
         except UnboxedError:
             raise
         except Exception as error:
-            raise DatasetError(_NOT_READ.format(url, _reason(error))) from error
+            raise DatasetError(not_read(url, error)) from error
     if not found:
         raise DatasetError(f"No file matches {url or pattern}; check its folder, and the rights to list it.")
     return found
@@ -147,28 +144,17 @@ def _read(text: str) -> bytes:
         if found := _ROW.fullmatch(text):
             return _cell(found[1], int(found[2]))
         url = url_of(text) or ""
-        content: bytes = _file_system(url).cat_file(url)
+        content: bytes = file_system(url).cat_file(url)
         return content
     except UnboxedError as error:
         raise ImageError(str(error)) from error
     except Exception as error:
-        raise ImageError(_NOT_READ.format(url_of(text) or text, _reason(error))) from error
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong. The errors of fsspec and aiohttp name the URL, which the message begins with."""
-    if isinstance(error, FileNotFoundError) and not error.strerror:  # what led to it is its cause
-        return "there is nothing" if error.__cause__ is None else plain_reason(error.__cause__)
-    if status := getattr(error, "status", None):
-        return f"the server answers {status} {getattr(error, 'message', '')}".rstrip()
-    if hasattr(error, "history"):  # of aiohttp, without a status
-        return "its redirects do not end"
-    return plain_reason(error)
+        raise ImageError(not_read(url_of(text) or text, error)) from error
 
 
 def _range(archive: str, start: int, size: int) -> bytes:
     if url := url_of(archive):
-        content: bytes = _file_system(url).cat_file(url, start=start, end=start + size)
+        content: bytes = file_system(url).cat_file(url, start=start, end=start + size)
     else:
         with Path(archive).open("rb") as file:
             file.seek(start)
@@ -213,24 +199,3 @@ def _parquet_file(stream: IO[bytes]) -> Any:
     from pyarrow.parquet import ParquetFile
 
     return ParquetFile(stream)
-
-
-def _file_system(url: str) -> Any:
-    """The file system of fsspec for a URL; fsspec keeps one for each protocol."""
-    import fsspec
-
-    protocol = url.partition("://")[0]
-    try:
-        kind = fsspec.get_filesystem_class(protocol)
-        host = signature(kind.__init__).parameters.get("host")
-        if host is not None and host.default is host.empty:
-            raise DatasetError(
-                f"{protocol}:// is not read, as each of its hosts is a file system of its own; copy the files "
-                "to this machine, or serve them by https."
-            )
-        return fsspec.filesystem(protocol)
-    except ImportError as error:
-        raise DatasetError(f"{protocol}:// needs a package that is not installed: {plain_reason(error)}.") from error
-    except ValueError as error:
-        known = ", ".join(name for name in ("http", "https", "s3", "gs", "az", "hf") if name != protocol)
-        raise DatasetError(f"{protocol}:// is no protocol of fsspec; expected one such as {known}.") from error

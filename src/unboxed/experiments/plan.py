@@ -20,6 +20,7 @@ from unboxed.regions.settings import RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import show_replaced_images
 from unboxed.runtime.progress import Show
+from unboxed.runtime.urls import resolved
 from unboxed.training.splits import training_and_validation
 from unboxed.types import Example
 
@@ -103,7 +104,7 @@ def prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callab
         options=settings.options[number if len(settings.options) > 1 else 0] if settings.options else "",
         split=split.name,
         dataset=dataset,
-        store=(settings.regions[number] if settings.regions else settings.out / "regions" / name).resolve(),
+        store=resolved(settings.regions[number] if settings.regions else settings.out / "regions" / name),
         examples=split.examples,
         images=tuple(images.values()),
         training_images=len(training.examples),

@@ -16,6 +16,7 @@ from unboxed.runtime.atomic import write_text
 from unboxed.runtime.digests import is_changed, with_digest
 from unboxed.runtime.parts import PartRecord
 from unboxed.runtime.precision import current_precision
+from unboxed.runtime.urls import resolved
 from unboxed.types import Example, Regions
 
 __all__ = ["GroundingsFile", "content_key", "run_key"]
@@ -105,7 +106,7 @@ def run_key(run: Path, regions: Path | None) -> str:
     precision = current_precision()
     return (
         digest.hexdigest()
-        + ("" if regions is None else f":{regions.resolve()}")
+        + ("" if regions is None else f":{resolved(regions)}")
         + ("" if precision == "32" else f":{precision}")
     )
 

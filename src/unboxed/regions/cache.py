@@ -40,7 +40,8 @@ __all__ = ["CACHE_VARIABLE", "SIZE_VARIABLE", "CachedSettings", "RegionCache", "
 CACHE_VARIABLE, SIZE_VARIABLE = "UNBOXED_CACHE", "UNBOXED_CACHE_GB"
 _OFF = ("off", "0", "no", "none")
 _GIGABYTES, _MOST_GIGABYTES = 4.0, 1e9
-_CLEARED = "regions.cleared-"
+_PARTS = ("regions", "stores")  # the latter of `remote_store`
+_CLEARED = ".cleared-"
 _KEPT = 0.9  # of the size limit, after old files were removed
 _LEFT_OVER = 3600  # seconds after which a temporary file is that of a killed process
 
@@ -137,11 +138,11 @@ class RegionCache:
                     self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                     self.path.parent.mkdir(exist_ok=True, mode=0o700)
                     write_json(self.path / "about.json", {"unboxed": __version__, "models": self._models})
-                    self._size = sum(size for *_, size in _files(self._folder))
+                    self._size = sum(size for *_, size in _files(self.path.parent))
                 write_tensor_file(path, tensors, {"key": key, **metadata})
                 self._size += path.stat().st_size
                 if self._size > (limit := _limit()):
-                    self._size = _trim(self._folder, int(_KEPT * limit))
+                    self._size = _trim(self.path.parent, int(_KEPT * limit))
         except OSError:
             return
 
@@ -168,9 +169,10 @@ class RegionCache:
         Raises:
             OSError: a file cannot be removed.
         """
-        if (regions := folder / "regions").exists():
-            regions.rename(folder / f"{_CLEARED}{os.getpid()}")  # in which no other process writes
-        for cleared in folder.glob(f"{_CLEARED}*"):
+        for part in _PARTS:
+            if (kept := folder / part).exists():
+                kept.rename(folder / f"{part}{_CLEARED}{os.getpid()}")  # in which no other process writes
+        for cleared in folder.glob(f"*{_CLEARED}*"):
             while cleared.exists():
                 with suppress(FileNotFoundError):  # another process has just made room in it
                     shutil.rmtree(cleared)

@@ -71,7 +71,7 @@ def merge_parts(paths: Sequence[Path], out: Path, *, progress: bool = True) -> R
 
 
 def _merged(paths: Sequence[Path], out: Path, progress: bool) -> RegionStore:
-    parts = [(RegionStore.open(path), _part_of(path)) for path in paths]
+    parts = [(store, _part_of(store)) for store in map(RegionStore.open, paths)]
     require_all_parts((store.path, part) for store, part in parts)
     _require_alike([store for store, _ in parts])
     images = [
@@ -93,10 +93,12 @@ def _merged(paths: Sequence[Path], out: Path, progress: bool) -> RegionStore:
     return RegionStore.open(out)
 
 
-def _part_of(path: Path) -> PartRecord:
-    part = read_part(path)
+def _part_of(store: RegionStore) -> PartRecord:
+    part = read_part(store.path)
     if part is None:
-        raise StoreError(f"{path} holds no part of an extraction; make parts with `unboxed regions --part K/N`.")
+        raise StoreError(
+            f"{store.address} holds no part of an extraction; make parts with `unboxed regions --part K/N`."
+        )
     return part
 
 

@@ -6,38 +6,32 @@
     STORE/index.safetensors   where each image is, for a store of many shards; may be missing
 
 The folder is complete: reading it, adding to it and extracting a new image in the same way need no file outside it. One
-process may write at a time; any number may read.
+process may write at a time; any number may read. A store at a URL can be read (`remote_store`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from types import MappingProxyType, TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import RegionsError, StoreError, plain_reason
-from unboxed.regions.settings import RegionSettings, settings_from_dict
+from unboxed.errors import RegionsError, StoreError
+from unboxed.regions.remote_store import RemoteStore
+from unboxed.regions.settings import RegionSettings
 from unboxed.regions.shards import RegionArrays, Shard, ShardEntry, to_half, write_shard
-from unboxed.regions.store_index import StoreIndex, index_file
+from unboxed.regions.store_header import StoreHeader
+from unboxed.regions.store_index import StoreIndex, index_file, shard_sizes
 from unboxed.regions.validity import first_fault
-from unboxed.runtime.atomic import write_json
-from unboxed.runtime.confinement import is_inside
-from unboxed.runtime.digests import report_change, with_digest
-from unboxed.runtime.json_values import texts_of
 from unboxed.runtime.locks import folder_lock
-from unboxed.runtime.urls import refuse_url
+from unboxed.runtime.urls import url_of
 from unboxed.types import Array, Regions
 
 __all__ = ["RegionArrays", "RegionStore"]
 
-_FORMAT, _VERSION = "unboxed-regions", 2
-_IN_16_BITS, _IN_8_BITS = 1, 2  # versions that describe a store
 _IMAGES_PER_SHARD = 128
 _MOST_SOURCES = 256
 _UNFINISHED = ("models", "shards", ".lock")  # what a store consists of before it has a header
@@ -53,7 +47,8 @@ class RegionStore:
             store.append("photo.jpg", key, extractor(image))
 
     Attributes:
-        path: the folder.
+        path: the folder; of a store at a URL, that of its copy.
+        address: the URL, or the absolute path of the folder.
         settings: the settings of the regions, with model files inside the folder.
         class_names: the K classes of `class_probs`.
         source_names: the names that the source indices of the arrays refer to.
@@ -62,28 +57,19 @@ class RegionStore:
         removed: names of damaged shards that `create_or_resume` removed, so that their images are extracted again.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any], shards: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        header: StoreHeader,
+        shards: Mapping[Path, int] = MappingProxyType({}),
+        remote: RemoteStore | None = None,
+    ) -> None:
         self.path = path
-        self.int8 = header.get("int8") is True
-        try:
-            self.settings = settings_from_dict(header["settings"], path)
-            self.class_names: tuple[str, ...] = texts_of(header["class_names"])
-            self.source_names: tuple[str, ...] = texts_of(header["source_names"])
-            self.feature_blocks: tuple[tuple[str, int], ...] = tuple(
-                (str(name), int(width)) for name, width in header["feature_blocks"]
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StoreError(
-                f"{path / 'store.json'} is damaged ({plain_reason(error)}); remove {path} and find the regions again."
-            ) from error
-        except RegionsError as error:
-            raise StoreError(f"{path / 'store.json'}: {error}") from error
-        for name, file in self.settings.model_files.items():
-            if not is_inside(file, path):
-                raise StoreError(
-                    f"{path / 'store.json'} names {file} as {name}, which is outside the store; copy that file into "
-                    "the store's folder and name it there."
-                )
+        self.address = str(path.resolve()) if remote is None else remote.url
+        self.settings, self.int8 = header.settings, header.int8
+        self.class_names, self.source_names = header.class_names, header.source_names
+        self.feature_blocks = header.feature_blocks
+        self._remote = remote
         self._pending: list[tuple[ShardEntry, RegionArrays]] = []
         self._next_shard = max((int(file.stem) for file in shards if file.stem.isdigit()), default=-1) + 1
         self._lock = ExitStack()
@@ -94,30 +80,20 @@ class RegionStore:
     def open(path: Path) -> RegionStore:
         """Opens a store for reading.
 
+        Args:
+            path: the folder, or its URL.
+
         Raises:
             StoreError: no store there, a damaged one, or one of a newer version.
         """
         path = Path(path)
-        refuse_url(path, "A region store", StoreError)
-        file = path / "store.json"
-        if not file.is_file():
-            raise StoreError(f"{path} is not a region store: it has no store.json. Make one with `unboxed regions`.")
+        url = url_of(path)
+        remote = None if url is None else RemoteStore(url)
+        if remote is not None:
+            path = remote.folder
         # Listed before the header is read: a process that writes the store completes the header before the first shard.
-        shards = sorted(shard for shard in (path / "shards").glob("*.safetensors") if not shard.name.startswith("."))
-        try:
-            header = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(
-                f"{file} is damaged ({plain_reason(error)}); remove {path} and find the regions again."
-            ) from error
-        if not isinstance(header, dict) or header.get("format") != _FORMAT:
-            raise StoreError(f"{file} does not describe a region store of unboxed.")
-        version = header.get("version")
-        if not isinstance(version, int) or version > _VERSION:
-            raise StoreError(f"{path} has version {version!r}; this unboxed reads up to {_VERSION}. Update unboxed.")
-        store = RegionStore(path, header, shards)
-        report_change(file, header)
-        return store
+        shards = shard_sizes(path) if remote is None else remote.shards
+        return RegionStore(path, StoreHeader.read(path), shards, remote)
 
     @staticmethod
     def create_or_resume(path: Path, settings: RegionSettings, *, int8: bool | None = None) -> RegionStore:
@@ -168,16 +144,8 @@ class RegionStore:
         if path.exists() and (not path.is_dir() or any(p.name not in _UNFINISHED for p in path.iterdir())):
             raise StoreError(f"{path} exists and is not a region store; choose a new folder.")
         (path / "shards").mkdir(parents=True, exist_ok=True)
-        header = {
-            "format": _FORMAT,
-            "version": _IN_8_BITS if int8 else _IN_16_BITS,
-            "settings": settings.copied_to(path / "models").to_dict(path),
-            "class_names": [],
-            "source_names": [],
-            "feature_blocks": [],
-            **({"int8": True} if int8 else {}),
-        }
-        write_json(path / "store.json", with_digest(header))
+        header = StoreHeader(settings.copied_to(path / "models"), int8=bool(int8))
+        header.write(path)
         return RegionStore(path, header)
 
     @property
@@ -245,8 +213,13 @@ class RegionStore:
         return self._index[image_id][1].image_key if image_id in self._index else None
 
     def written(self, image_id: str) -> float:
-        """The time when the regions of an image were written; raises `StoreError` for one that is not in the store."""
-        return self._entry(image_id)[0].path.stat().st_mtime
+        """The time when the regions of an image were written.
+
+        Raises:
+            KeyError: they are not in the store.
+            OSError: the shard is gone, or was not copied from its URL yet.
+        """
+        return self._index.file_of(image_id).stat().st_mtime
 
     def by_key(self) -> dict[str, tuple[Shard, ShardEntry]]:
         """Image key -> what `read` needs, also after another image has taken the place of that id."""
@@ -273,9 +246,7 @@ class RegionStore:
             )
         if not self.source_names:
             self.class_names, self.source_names, self.feature_blocks = columns
-            header = json.loads((self.path / "store.json").read_text(encoding="utf-8"))
-            header.update(class_names=class_names, source_names=source_names, feature_blocks=feature_blocks)
-            write_json(self.path / "store.json", with_digest(header))
+            StoreHeader(self.settings, *columns, self.int8).write(self.path)
 
     def append(self, image_id: str, image_key: str, regions: Regions) -> None:
         """Adds one image; it replaces an earlier one of the same id.
@@ -355,6 +326,8 @@ class RegionStore:
         return shard, entry
 
     def _opened(self, file: Path) -> Shard:
+        if self._remote is not None:
+            self._remote.fetch(file)
         shard = Shard(file)
         if (shard.feature_width, shard.class_count) != (self.feature_width, len(self.class_names)):
             raise StoreError(

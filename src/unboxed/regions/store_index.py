@@ -23,7 +23,7 @@ from unboxed.runtime.packed_texts import check_packed, packed, unpacked
 from unboxed.runtime.tensor_digests import check_tensor_file
 from unboxed.runtime.tensor_file import map_tensor_file, write_tensor_file
 
-__all__ = ["StoreIndex", "index_file"]
+__all__ = ["StoreIndex", "index_file", "shard_sizes"]
 
 _FROM_SHARDS = 8  # a store of fewer is opened as fast without the file
 
@@ -33,23 +33,37 @@ def index_file(path: Path) -> Path:
     return path / "index.safetensors"
 
 
+def shard_sizes(path: Path) -> dict[Path, int]:
+    """The shards of a store in `path` and their sizes in bytes, in their order."""
+    folder = path / "shards"
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:  # faster than a `Path` for each
+        sizes = {entry.name: entry.stat().st_size for entry in entries if _is_shard(entry.name)}
+    return {folder / name: sizes[name] for name in sorted(sizes)}
+
+
+def _is_shard(name: str) -> bool:
+    return name.endswith(".safetensors") and not name.startswith(".")
+
+
 class StoreIndex:
     """The images of a store by id, in the order in which they were first added.
 
     Args:
         path: the store.
-        shards: its shards, in their order.
+        shards: its shards with their sizes in bytes, in their order (`shard_sizes`).
         open_shard: opens one, and raises an error if it is not one of this store.
     """
 
-    def __init__(self, path: Path, shards: Sequence[Path], open_shard: Callable[[Path], Shard]) -> None:
+    def __init__(self, path: Path, shards: Mapping[Path, int], open_shard: Callable[[Path], Shard]) -> None:
         self._open_shard = open_shard
         self._opened: dict[Path, Shard] = {}
         self._listed = _Listed.read(path, shards)
         self._added: dict[str, tuple[Shard, int]] = {}
         self._removed: set[str] = set()
         covered = len(self._listed.shards) if self._listed is not None else 0
-        for file in shards[covered:]:
+        for file in list(shards)[covered:]:
             self.add(self._shard(file))
 
     def add(self, shard: Shard) -> None:
@@ -100,6 +114,15 @@ class StoreIndex:
             )
         return shard, shard.entries[number]
 
+    def file_of(self, image_id: str) -> Path:
+        """The shard that has an image, which is not opened; raises `KeyError` for an image that is not in the store."""
+        if image_id in self._added:
+            return self._added[image_id][0].path
+        row = None if self._listed is None else self._listed.row(image_id)
+        if self._listed is None or row is None or image_id in self._removed:
+            raise KeyError(image_id)
+        return self._listed.shards[int(self._listed.shard_N[row])]
+
     def items(self) -> Iterator[tuple[str, tuple[Shard, ShardEntry]]]:
         """Every image with its shard and entry; opens all shards."""
         return ((image_id, self[image_id]) for image_id in self)
@@ -143,16 +166,14 @@ class _Listed:
                 raise ValueError(f"{name} is not within 0..{end - 1}")
 
     @staticmethod
-    def read(path: Path, shards: Sequence[Path]) -> _Listed | None:
+    def read(path: Path, shards: Mapping[Path, int]) -> _Listed | None:
         """The file of a store; None if there is none, or if it lists other shards than the first of these."""
         try:
             check_tensor_file(index_file(path))
             tensors, metadata = map_tensor_file(index_file(path))
             sizes = json.loads(metadata["shards"])
-            listed = _Listed(shards[: len(sizes)], tensors)
-            with os.scandir(path / "shards") as entries:  # faster than a `Path` for each
-                size_of = {entry.name: entry.stat().st_size for entry in entries}
-            now = [[shard.name, size_of[shard.name]] for shard in listed.shards]
+            listed = _Listed(list(shards)[: len(sizes)], tensors)
+            now = [[shard.name, shards[shard]] for shard in listed.shards]
             return listed if now == sizes else None
         except (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
             return None

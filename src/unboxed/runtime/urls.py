@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from unboxed.errors import UnboxedError
 
-__all__ = ["refuse_url", "url_of"]
+__all__ = ["refuse_url", "resolved", "url_of"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
 _LOCAL = ("file", "local")  # whose URLs have no host
@@ -23,6 +23,11 @@ def url_of(path: PurePath | str) -> str | None:
     if not found:
         return None
     return f"{found[1]}://{'/' if found[1] in _LOCAL else ''}{found[2]}"
+
+
+def resolved(path: Path) -> Path:
+    """The absolute path of a file or folder, without links; the path of a URL as it is."""
+    return path.resolve() if url_of(path) is None else path
 
 
 def refuse_url(path: PurePath, what: str = "", kind: type[UnboxedError] = UnboxedError) -> None:

@@ -301,7 +301,7 @@ def _run_config(request: _Request, data: _Data) -> RunConfig:
         facts={
             "unboxed": __version__,
             "data": str(data.dataset.path.resolve()),
-            "store": str(data.store.path.resolve()),
+            "store": data.store.address,
             "precision": request.settings.precision,
             "finished": False,
             **({} if request.preset is None else {"preset": request.preset}),
