@@ -188,6 +188,21 @@ def test_copies_of_an_image_are_extracted_once(
     np.testing.assert_array_equal(store["copy"].features, store["image0"].features)
 
 
+def test_the_models_are_opened_once(tmp_path: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[RegionSettings] = []
+    start = RegionExtractor.__init__
+
+    def counted(self: RegionExtractor, settings: RegionSettings, **options: Any) -> None:
+        opened.append(settings)
+        start(self, settings, **options)
+
+    monkeypatch.setattr(RegionExtractor, "__init__", counted)
+    extract(examples[:2], SETTINGS, tmp_path / "store", workers=2, progress=False)
+    assert len(opened) == 1
+    extract(examples, SETTINGS, tmp_path / "store", workers=2, progress=False)
+    assert len(opened) == 2
+
+
 def test_an_image_is_identified_by_its_content_and_original_size(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"a")
     (tmp_path / "b").write_bytes(b"a")

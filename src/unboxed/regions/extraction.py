@@ -254,6 +254,7 @@ def extract(
     with RegionStore.create_or_resume(out, settings) as store:
         _mark(store, record)
         outcomes = _outcomes(workers, store, wanted, device, extractor)
+        del extractor  # other workers open their own, and need the memory
         for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
             if outcome is None:
                 reused += 1

@@ -48,12 +48,12 @@ def text_files(folder: Path) -> dict[Path, Path]:
 def rows_of_text_files(folder: Path, notes: list[str] | None = None) -> Iterator[Row]:
     """A row for each image with a text file; its split is the one that its folder names, if all name one.
 
-    Raises:
-        DatasetError: none of the files has a caption, or they have the marks of Flickr30K Entities.
-
     Args:
         folder: the folder that images are named relative to.
         notes: gets a line about each file that is read in another encoding than UTF-8.
+
+    Raises:
+        DatasetError: none of the files has a caption, or they have the marks of Flickr30K Entities.
     """
     found = text_files(folder)
     names = [image.relative_to(folder).as_posix() for image in found]
