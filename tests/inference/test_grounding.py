@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,31 @@ def test_the_steps_for_a_caption_are_linear_in_its_words(tiny_run: Path) -> None
     steps(1)  # what is done once
     first, second, third = (steps(repeats) for repeats in (10, 50, 90))  # 990 words
     assert third - second == pytest.approx(second - first, rel=0.05)
+
+
+def test_phrases_of_a_long_caption_are_scored_with_their_own_words(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All phrases with all words would take memory with the square of the words: gigabytes for 5,000."""
+    grounder, store = unboxed.load(tiny_run), RegionStore.open(tiny_run / "store")
+    regions = store[next(iter(store))]
+    text = "a man with a red box and a boy playing a guitar " * 10
+    captions = [Caption(text, noun_phrases(text)), given_phrases("A dog runs.", "A dog")]
+    expected = grounder.ground_regions(regions, captions)
+    sizes = []
+
+    def scored(attention_CQR: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        sizes.append(arguments[1].numel())  # phrases x queries
+        return phrase_scores(attention_CQR, *arguments)
+
+    monkeypatch.setattr("unboxed.inference.phrase_boxes.phrase_scores", scored)
+    monkeypatch.setattr("unboxed.inference.phrase_boxes._LARGEST", 1)
+    found = grounder.ground_regions(regions, captions)
+    assert len(sizes) == len(captions[0].phrases) and max(sizes) <= 2 * 8
+    for one, other in zip(expected, found, strict=True):
+        for phrase, same in zip(one.phrases, other.phrases, strict=True):
+            np.testing.assert_allclose(phrase.scores, same.scores, atol=1e-6)
+            np.testing.assert_array_equal(phrase.boxes, same.boxes)
 
 
 def test_captions_of_an_image_agree_on_equal_head_nouns(tiny_run: Path, tiny_dataset: Path) -> None:

@@ -84,12 +84,15 @@ def test_a_phrase_alone_is_read_as_a_caption_of_its_words(pooling: str) -> None:
             torch.testing.assert_close(found_CPH[c, p], expected)
 
 
+@pytest.mark.parametrize("largest", [1, 1 << 25])  # of a long caption, a few groups at a time
 @pytest.mark.parametrize("pooling", ["mean", "max", "last"])
-def test_pooling_over_groups_of_words(pooling: str) -> None:
+def test_pooling_over_groups_of_words(pooling: str, largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unboxed.text.recurrent._LARGEST", largest)
     torch.manual_seed(0)
     states_CWH = torch.randn(2, 5, 3, dtype=torch.double)
     member_CQW = torch.rand(2, 4, 5) < 0.5
     member_CQW[1, 2] = False
+    member_CQW[:, 3] = False
     found_CQH = pooled(states_CWH, member_CQW, pooling)  # type: ignore[arg-type]
     for c in range(2):
         for q in range(4):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["PhraseBoxes", "PhraseQueries", "boxes_of_heat", "ranked_boxes"]
 
 _HARDLY = 0.25  # probability below which a plural phrase gets one box
+_LARGEST = 1 << 25  # numbers of phrases, queries and regions at a time
 _BITS = 16  # of a score that decide, of the 24 that single precision has
 
 Mask = npt.NDArray[np.bool_]
@@ -167,9 +168,16 @@ def _probabilities(
     prior_CPR: torch.Tensor | None,
 ) -> torch.Tensor:
     """The probability `[C, P, R]` that each region is the one that a phrase refers to."""
-    member_CPQ, content_CQ = (torch.tensor(mask) for mask in (queries.member_CPQ, queries.content_CQ))
+    content_CQ = torch.tensor(queries.content_CQ)
     attention_CQR, value_CQR = alignment.attention_BCQR[0], alignment.value_BCQR[0]
-    score_CPR = phrase_scores(attention_CQR, value_CQR, member_CPQ, content_CQ, ranking)
+    phrases = max(_LARGEST // attention_CQR.numel(), 1)
+    scores = []
+    for member_CPQ in torch.split(torch.tensor(queries.member_CPQ), phrases, dim=1):
+        # Of a long caption, the queries of these phrases alone: all phrases with all queries would fill the memory.
+        used_Q = member_CPQ.any(dim=(0, 1)) if member_CPQ.shape[1] < queries.member_CPQ.shape[1] else slice(None)
+        of_used = attention_CQR[:, used_Q], value_CQR[:, used_Q]
+        scores.append(phrase_scores(*of_used, member_CPQ[..., used_Q], content_CQ[:, used_Q], ranking))
+    score_CPR = torch.cat(scores, dim=1)
     return region_probabilities(score_CPR, terms, ranking, prior_CPR, torch.from_numpy(queries.real_CP))
 
 

@@ -63,13 +63,14 @@ def encode_caption(
     spans = tuple((word.start, word.end) for word in found)
     phrase_spans = [(phrase.start, phrase.end) for phrase in caption.phrases]
     content_W = content_or_all(np.ones(len(found), dtype=bool), content_mask(found, phrase_spans))
-    phrase_PW = [[start < stop and end > first for start, end in spans] for first, stop in phrase_spans]
+    first_P1, stop_P1 = np.array(phrase_spans, dtype=np.int64).reshape(-1, 2).T[..., None]
+    start_W, end_W = np.array(spans, dtype=np.int64).reshape(-1, 2).T
     return EncodedCaption(
         caption=caption,
         words=texts,
         spans=spans,
         tokens_W=np.array(vocabulary.encode(texts), dtype=np.int64),
         content_W=content_W,
-        phrase_PW=np.array(phrase_PW, dtype=bool).reshape(len(caption.phrases), len(found)),
+        phrase_PW=(start_W < stop_P1) & (end_W > first_P1),
         affinities=() if affinity is None else tuple(affinity(phrase.text) for phrase in caption.phrases),
     )

@@ -18,6 +18,7 @@ from unboxed.text.word_vectors import WordVectors
 
 __all__ = ["RecurrentEncoder", "pooled", "require_width"]
 
+_LARGEST = 1 << 25  # numbers of groups and states at a time
 _MAPS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -225,6 +226,13 @@ def pooled(states_CWH: torch.Tensor, member_CQW: torch.Tensor, pooling: Literal[
         weight_CQW = member_CQW.to(states_CWH.dtype)
         return (weight_CQW / weight_CQW.sum(dim=-1, keepdim=True).clamp(min=1)) @ states_CWH
     has_CQ1 = member_CQW.any(dim=-1, keepdim=True)
+    if pooling == "max" and not torch.compiler.is_compiling():  # a graph for export has one shape
+        groups = max(_LARGEST // max(states_CWH.numel(), 1), 1)
+        if groups < member_CQW.shape[1]:  # a long caption: these groups with all words would fill the memory
+            parts = torch.split(member_CQW, groups, dim=1)
+            used = [part.any(dim=(0, 1)) | ~part.any() for part in parts]
+            found = [pooled(states_CWH[:, w], part[..., w], pooling) for part, w in zip(parts, used, strict=True)]
+            return torch.cat(found, dim=1)
     if pooling == "max":
         least = states_CWH.new_tensor(float("-inf"))
         state_CQH = torch.where(member_CQW[..., None], states_CWH[:, None], least).amax(dim=2)
