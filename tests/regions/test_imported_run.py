@@ -73,7 +73,7 @@ def test_trained_and_scored_without_images(entities: Path, capsys: pytest.Captur
     assert str(missing) in _fails(capsys, "index", run, photos, "--out", index, "--regions", missing)
     assert not index.exists()
     (entities / "val.txt").write_text("7\n8\n")
-    (entities / "run" / "config.json").write_text((run / "config.json").read_text().replace(str(store), "/nowhere"))
+    (run / "config.json").write_text((run / "config.json").read_text().replace(str(store), str(missing)))
     assert "unboxed import" in _fails(capsys, "evaluate", run, "--data", data, "--split", "val")
     for verb in (("fit", "infoground", "--data"), ("regions",)):
         assert "no images" in _fails(capsys, *verb, data, "--out", entities / "other")
