@@ -257,8 +257,8 @@ class Index:
             encoded = self.grounder.encode_captions(queries)
             best_KC = self._scores(torch.arange(len(self)), encoded).topk(min(k, len(self)), dim=0).indices
             shares = []
-            for best_K, query in zip(best_KC.T, queries, strict=True):
-                rows, _ = self._candidates(self.grounder.encode_captions([query]), max(candidates, k))
+            for c, best_K in enumerate(best_KC.T):
+                rows, _ = self._candidates(encoded.part(slice(c, c + 1)), max(candidates, k))
                 shares.append(float(torch.isin(best_K, rows).float().mean()))
             return sum(shares) / len(shares)
 
