@@ -81,7 +81,8 @@ def regions(
 def _extract(
     examples: list[Example], settings: RegionSettings, out: Path, options: ExtractionOptions
 ) -> ExtractionSummary:
-    from unboxed.regions.extraction import RegionExtractor, extract
+    from unboxed.regions.extraction import extract
+    from unboxed.regions.extractor import RegionExtractor
     from unboxed.regions.store import RegionStore
     from unboxed.runtime.parts import Part
 

@@ -11,7 +11,8 @@ from unboxed.errors import StoreError
 from unboxed.evaluation.options import EvaluationOptions
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.regions.extraction import extract, image_key
+from unboxed.regions.cache import image_key
+from unboxed.regions.extraction import extract
 from unboxed.regions.settings import ImportedRegions
 from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import show_replaced_images

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from unboxed.errors import ExportError, errors_of, plain_reason
 from unboxed.priors.scoring import scores
 from unboxed.priors.semantic import SemanticPrior
-from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.confinement import is_file_name, is_inside, outside_links
 from unboxed.runtime.digests import check_digest, report_change

@@ -14,7 +14,7 @@ from unboxed.export.options import LabelOptions
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding
 from unboxed.inference.unknown_words import unknown_words_note
-from unboxed.regions.extraction import image_key
+from unboxed.regions.cache import image_key
 from unboxed.regions.ray_workers import chosen_workers
 from unboxed.regions.store import RegionStore
 from unboxed.regions.stored_images import regions_of_image

@@ -1,4 +1,5 @@
-from .extraction import ExtractionSummary, RegionExtractor, extract
+from .extraction import ExtractionSummary, extract
+from .extractor import RegionExtractor
 from .importing import ImportSummary, import_regions, open_features
 from .settings import ImportedRegions, RegionSettings
 from .store import RegionStore

@@ -11,7 +11,7 @@ from PIL import Image
 from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import ImageError
 from unboxed.regions.cache import RegionCache, image_key
-from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.devices import current_device
 from unboxed.runtime.hub import local_only

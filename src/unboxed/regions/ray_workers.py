@@ -24,7 +24,9 @@ from typing import Any
 from unboxed.data.image_addresses import is_url
 from unboxed.data.images import opened_in_turn, read_image
 from unboxed.errors import EngineError, ImageError, UnboxedError, plain_reason
-from unboxed.regions.extraction import Outcome, RegionExtractor, image_key
+from unboxed.regions.cache import image_key
+from unboxed.regions.extraction import Outcome
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.region_tensors import from_tensors, to_tensors
 from unboxed.regions.settings import RegionSettings, settings_from_dict
 from unboxed.regions.store import RegionStore

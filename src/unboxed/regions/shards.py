@@ -36,7 +36,7 @@ class ShardEntry:
 
     Attributes:
         image_id: as in its dataset.
-        image_key: identifies its content (`extraction.image_key`); empty: the image is removed from the store.
+        image_key: identifies its content (`cache.image_key`); empty: the image is removed from the store.
         width, height: of the image in pixels.
         count: number of its regions.
         start: its first row in the arrays of the shard.

@@ -209,7 +209,7 @@ class RegionStore:
         return self._entry(image_id)[1].count
 
     def image_key(self, image_id: str) -> str | None:
-        """The key of the content that was extracted for this image id (`extraction.image_key`); None if absent."""
+        """The key of the content that was extracted for this image id (`cache.image_key`); None if absent."""
         return self._index[image_id][1].image_key if image_id in self._index else None
 
     def written(self, image_id: str) -> float:

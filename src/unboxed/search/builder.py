@@ -9,7 +9,7 @@ from typing import Any
 
 from unboxed.errors import ImageError, SearchError
 from unboxed.inference.grounder import Grounder
-from unboxed.regions.extraction import image_key
+from unboxed.regions.cache import image_key
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.locks import folder_lock
 from unboxed.runtime.progress import Show, counted

@@ -11,7 +11,7 @@ from unboxed.data.dataset import Dataset
 from unboxed.errors import ImageError, UnboxedError
 from unboxed.evaluation.error_analysis import ERROR_KINDS, error_kinds
 from unboxed.evaluation.grounded_split import GroundedExample
-from unboxed.regions.extraction import image_key
+from unboxed.regions.cache import image_key
 from unboxed.regions.store import RegionStore
 from unboxed.studio.concurrency import LRUCache
 from unboxed.studio.grounding_cache import ExtractedImage, GroundingCache

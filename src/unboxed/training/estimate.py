@@ -14,7 +14,7 @@ from unboxed.inference.batching import Batcher
 from unboxed.inference.run_config import RunConfig
 from unboxed.recipes.config import DistillationConfig
 from unboxed.recipes.pairs import TrainingStep
-from unboxed.regions.extraction import RegionExtractor
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.queries import with_queries
 from unboxed.regions.settings import RegionSettings
 from unboxed.runtime.seeds import generator
