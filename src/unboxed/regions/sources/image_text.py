@@ -122,15 +122,12 @@ class ImageTextEncoder:
         self._text_KD = self._model.queries(queries)
 
     def run_on_crops(self, view: View, boxes: Array) -> tuple[Array, Array]:
-        """The scores `[R, K]` in [0, 1] and embeddings `[R, D]` of crops, computed once for an image and its boxes."""
-        key = (self.path, boxes.tobytes())
-        if key not in view.computed:
-            side = self._model.side
-            crops = [Image.fromarray(view.crop(box, side, side)) for box in boxes]
-            starts = range(0, len(crops), _BATCH)
-            parts = [self._model.images(crops[start : start + _BATCH], self._text_KD) for start in starts]
-            view.computed[key] = tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
-        scores, embeddings = view.computed[key]
+        """The scores `[R, K]` in [0, 1] and embeddings `[R, D]` of crops."""
+        side = self._model.side
+        crops = [Image.fromarray(view.crop(box, side, side)) for box in boxes]
+        starts = range(0, len(crops), _BATCH)
+        parts = [self._model.images(crops[start : start + _BATCH], self._text_KD) for start in starts]
+        scores, embeddings = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return scores, embeddings
 
 

@@ -53,7 +53,7 @@ class Labeler(RegionSource):
         Raises:
             RegionsError: scores outside [0, 1].
         """
-        return checked_probabilities(self._classifier.run_on_crops(view, proposals.boxes)[0], self._classifier.path)
+        return checked_probabilities(_on_crops(self._classifier, view, proposals.boxes)[0], self._classifier.path)
 
 
 class LabelerFeatures(RegionFeature):
@@ -75,7 +75,7 @@ class LabelerFeatures(RegionFeature):
         self, view: View, outputs: Sequence[Any], maps: Sequence[FeatureMap], boxes: Array
     ) -> Sequence[FeatureBlock]:
         """One block, `labeler`, `[R, V]`."""
-        return [FeatureBlock(LABELER, self._classifier.run_on_crops(view, boxes)[1])]
+        return [FeatureBlock(LABELER, _on_crops(self._classifier, view, boxes)[1])]
 
 
 class OnnxClassifier:
@@ -104,21 +104,20 @@ class OnnxClassifier:
         self.class_names = class_list(self._network, None, shapes["scores"][1])
 
     def run_on_crops(self, view: View, boxes: Array) -> tuple[Array, Array]:
-        """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
-        key = (self.path, self._side, boxes.tobytes())
-        if key not in view.computed:
-            width, height = self._network.input_size or (self._side, self._side)
-            crops = np.stack([view.crop(box, width, height) for box in boxes])
-            view.computed[key] = self._network.run_normalized(crops, list(_OUTPUTS), _BATCH)
-        scores, embeddings = view.computed[key]
+        """The scores `[R, K]` and embeddings `[R, V]` of crops."""
+        width, height = self._network.input_size or (self._side, self._side)
+        crops = np.stack([view.crop(box, width, height) for box in boxes])
+        scores, embeddings = self._network.run_normalized(crops, list(_OUTPUTS), _BATCH)
         check_channels(self._network, scores.shape[1], self.class_names)
         return scores, embeddings
 
 
-_in_use: WeakValueDictionary[tuple[RegionSettings, str, int], OnnxClassifier | ImageTextEncoder] = WeakValueDictionary()
+Classifier = OnnxClassifier | ImageTextEncoder
+
+_in_use: WeakValueDictionary[tuple[RegionSettings, str, int], Classifier] = WeakValueDictionary()
 
 
-def _opened(settings: RegionSettings) -> OnnxClassifier | ImageTextEncoder:
+def _opened(settings: RegionSettings) -> Classifier:
     """The classifier of the settings on the current device; the scores and the features of an extractor share one."""
     path = settings.labeler
     assert path is not None
@@ -129,3 +128,12 @@ def _opened(settings: RegionSettings) -> OnnxClassifier | ImageTextEncoder:
         classifier = ImageTextEncoder(path, settings.queries) if is_folder else OnnxClassifier(path, settings.crop_size)
         _in_use[key] = classifier
     return classifier
+
+
+def _on_crops(classifier: Classifier, view: View, boxes: Array) -> tuple[Array, Array]:
+    """The scores `[R, K]` and embeddings `[R, V]` of crops, computed once for an image and its boxes."""
+    key = (classifier, boxes.tobytes())
+    if key not in view.computed:
+        view.computed[key] = classifier.run_on_crops(view, boxes)
+    scores, embeddings = view.computed[key]
+    return scores, embeddings
