@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,3 +116,38 @@ def test_no_code_of_a_model_is_run_whatever_the_terminal_answers(
     with pytest.raises(RegionsError, match="cannot be loaded by transformers"):
         load_transformers(kind, str(tmp_path))
     assert not (tmp_path / "was-run").exists()
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "_experts_implementation"])
+@pytest.mark.parametrize("named", ["kernels-community/flash-attn2", "stranger/code", "flash_attention_2"])
+def test_no_code_that_a_configuration_names_on_the_hub_is_loaded(
+    key: str, named: str, vision_transformer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(vision_transformer, tmp_path / "vit")
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps({**config, key: named}), encoding="utf-8")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
+    model, _ = load_transformers("AutoModel", str(folder))
+    assert model.config._attn_implementation in ("sdpa", "eager")
+
+
+def test_no_backbone_that_a_configuration_names_on_the_hub_is_downloaded(
+    library: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"model_type": "detr", "use_timm_backbone": False, "use_pretrained_backbone": True, "num_channels": 3}
+    config |= {"backbone": "stranger/backbone", "backbone_config": None}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_: pytest.fail("the network was asked"))
+    with pytest.raises(RegionsError, match="cannot be loaded by transformers"):
+        load_transformers("AutoModelForObjectDetection", str(tmp_path))
+
+
+def test_a_damaged_configuration_is_an_error(vision_transformer: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(vision_transformer, tmp_path / "vit")
+    config = json.loads((folder / "config.json").read_bytes())
+    wrong = (None, "x", [], {}, -1, 0, 1e99, True)
+    for key, value in itertools.product(config, wrong):
+        (folder / "config.json").write_text(json.dumps({**config, key: value}), encoding="utf-8")
+        with contextlib.suppress(RegionsError):
+            load_transformers("AutoModel", str(folder))

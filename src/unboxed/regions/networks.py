@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unboxed.errors import DeviceError, RegionsError, plain_reason
+from unboxed.errors import DeviceError, RegionsError, UnboxedError, plain_reason
 from unboxed.regions.external_data import external_data, require_external_data
 from unboxed.regions.model_files import require_intact
 from unboxed.runtime.devices import current_device
-from unboxed.runtime.hub import load_cached_first
+from unboxed.runtime.hub import load_cached_first, load_local, own_config
 from unboxed.runtime.toml_file import read_toml
 from unboxed.types import Array
 
@@ -301,14 +301,17 @@ def load_transformers(kind: str, name: str, processor: str = "AutoImageProcessor
 
     def load(local: bool) -> tuple[Any, Any]:
         kept: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}  # else it asks the terminal
-        model = getattr(transformers, kind).from_pretrained(name, use_safetensors=True, **kept)
+        config = own_config(transformers, name, local)
+        model = getattr(transformers, kind).from_pretrained(name, config=config, use_safetensors=True, **kept)
         model = model.eval().to(current_device().torch_device())
         return model, getattr(transformers, processor).from_pretrained(name, **kept)
 
     require_intact(Path(name))
     try:
-        return load(True) if Path(name).is_dir() else load_cached_first(name, load)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        return load_local(load) if Path(name).is_dir() else load_cached_first(name, load)
+    except (UnboxedError, MemoryError):
+        raise
+    except Exception as error:  # transformers and its libraries raise nearly anything on a damaged model
         where = "folder" if Path(name).is_dir() else "hub model"
         raise RegionsError(
             f"The {where} {name!r} cannot be loaded by transformers ({plain_reason(error)}); expected a hub name or a "

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from unboxed.errors import plain_reason
 
-__all__ = ["cached_folder", "hub_cache", "is_cached", "load_cached_first", "local_only", "require_hub"]
+__all__ = [
+    "cached_folder",
+    "hub_cache",
+    "is_cached",
+    "load_cached_first",
+    "load_local",
+    "local_only",
+    "own_config",
+    "require_hub",
+]
 
 _SECONDS = 5
 _TRUE = {"1", "on", "yes", "true"}
 Loaded = TypeVar("Loaded")
+_loading = threading.RLock()  # the switch that turns the Hub off is that of the process
 _local_only = ContextVar("local_only", default=False)
 
 
@@ -54,7 +65,7 @@ def load_cached_first(name: str, load: Callable[[bool], Loaded]) -> Loaded:
     """
     if is_cached(name):
         try:
-            return load(True)
+            return load_local(load)
         except OSError:  # only some of its files
             pass
     if _local_only.get():
@@ -63,6 +74,43 @@ def load_cached_first(name: str, load: Callable[[bool], Loaded]) -> Loaded:
         )
     require_hub()
     return load(False)
+
+
+def load_local(load: Callable[[bool], Loaded]) -> Loaded:
+    """`load(True)`, from a folder or the local cache, during which nothing is downloaded, whatever the model names.
+
+    The configuration of a model may name other models, such as its backbone, and code for its attention.
+
+    Raises:
+        OSError: the model needs what is not there; or what `load` raises.
+    """
+    from huggingface_hub import constants
+
+    with _loading:
+        before = constants.HF_HUB_OFFLINE
+        constants.HF_HUB_OFFLINE = True
+        try:
+            return load(True)
+        finally:
+            constants.HF_HUB_OFFLINE = before
+
+
+def own_config(transformers: Any, name: str, local: bool) -> Any:
+    """The configuration of a model without the attention and experts that it names, which may be code on the Hub.
+
+    Args:
+        transformers: the library.
+        name: of the model on the Hub, or its folder.
+        local: whether nothing is downloaded.
+
+    Raises:
+        OSError, ValueError: it cannot be read.
+    """
+    config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+    for named in ("_attn_implementation", "_experts_implementation"):
+        if hasattr(config, named):
+            setattr(config, named, None)  # of its parts, too
+    return config
 
 
 def cached_folder(name: str, patterns: Sequence[str]) -> Path:

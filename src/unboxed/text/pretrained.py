@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unboxed.errors import CaptionError, ModelError, plain_reason
+from unboxed.errors import CaptionError, ModelError, UnboxedError, plain_reason
 from unboxed.runtime.digests import record_digest
-from unboxed.runtime.hub import is_cached, load_cached_first, require_hub
+from unboxed.runtime.hub import is_cached, load_cached_first, load_local, own_config, require_hub
 from unboxed.text.tokens import Vocabulary, words
 
 __all__ = [
@@ -279,13 +279,20 @@ def load_transformer(source: str | Path, kind: str) -> tuple[Any, Any]:
                 name, use_fast=True, local_files_only=local, trust_remote_code=False
             )
             model, loading = getattr(transformers, kind).from_pretrained(
-                name, use_safetensors=True, output_loading_info=True, local_files_only=local, trust_remote_code=False
+                name,
+                config=own_config(transformers, name, local),
+                use_safetensors=True,
+                output_loading_info=True,
+                local_files_only=local,
+                trust_remote_code=False,
             )
         return tokenizer, model, loading
 
     try:
-        tokenizer, model, loading = load_cached_first(str(source), load) if folder is None else load(True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        tokenizer, model, loading = load_cached_first(str(source), load) if folder is None else load_local(load)
+    except (UnboxedError, MemoryError):
+        raise
+    except Exception as error:  # transformers and its libraries raise nearly anything on a damaged model
         raise ModelError(f"Cannot load {source} as {kind}: {plain_reason(error)}. {_SOURCES}") from None
     if not tokenizer.is_fast:
         raise ModelError(f"{source} has no fast tokenizer; only these give the position of each token in the caption.")
