@@ -93,6 +93,16 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(
     assert not list((tmp_path / "run").glob("*.*"))
 
 
+def test_another_number_of_regions_is_refused_after_one_image(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unboxed.training.fitting.extract", lambda *_, **__: pytest.fail("all images were read"))
+    settings = FitSettings(tiny_dataset, tmp_path / "run")
+    with pytest.raises(RegionsError, match=r"With 3 channels every image has 3 regions, not \[\d+\]"):
+        fit_given("sgr", _small("sgr", region_channels=3), settings)
+    assert not list((tmp_path / "run").glob("*.*"))
+
+
 def test_regions_without_class_names_are_not_searched_for_a_prior(tiny_dataset: Path, tmp_path: Path) -> None:
     settings = FitSettings(tiny_dataset, tmp_path / "run")
     with pytest.raises(RegionsError, match="--detector"):

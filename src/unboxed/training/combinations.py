@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from unboxed.attention.sgraf import other_region_counts
 from unboxed.data.dataset import load_dataset
-from unboxed.errors import RegionsError, RunError
+from unboxed.data.images import open_image
+from unboxed.errors import ImageError, RegionsError, RunError
 from unboxed.priors.semantic import matching_resources
 from unboxed.recipes.config import RecipeConfig
 from unboxed.recipes.idle_options import refuse_idle_options
 from unboxed.recipes.presets import DATASETS, dataset_kind, flat_options, make_preset, paper_settings
 from unboxed.regions.base import BACKBONE, BLOCKS
+from unboxed.regions.extractor import RegionExtractor
 from unboxed.regions.settings import ImportedRegions, RegionSettings
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.atomic import require_writable
@@ -33,6 +35,7 @@ __all__ = [
     "require_effect",
     "require_files",
     "require_read",
+    "require_region_count",
     "require_short_captions",
     "require_usable_store",
 ]
@@ -204,3 +207,27 @@ def require_usable_store(options: RecipeConfig, store: RegionStore, examples: Se
     counts = {store.region_count(one.image_id) for one in examples if one.image_id in store} if wanted else set()
     if counts - {wanted}:
         raise other_region_counts(wanted, counts)
+
+
+def require_region_count(options: RecipeConfig, sources: RegionSettings, examples: Iterable[Example]) -> None:
+    """Find the regions of one image where a recipe needs a number of them, before those of all images are found.
+
+    Args:
+        options: the recipe.
+        sources: the settings of the extraction.
+        examples: the images, of which the first counts that can be read.
+
+    Raises:
+        RegionsError: the image has another number of regions.
+    """
+    if not options.region_count:
+        return
+    extractor = RegionExtractor(sources)
+    for example in examples:
+        try:
+            found = len(extractor(open_image(example.path), example.original_size))
+        except (ImageError, RegionsError):  # the extraction says it
+            continue
+        if found != options.region_count:
+            raise other_region_counts(options.region_count, [found])
+        return

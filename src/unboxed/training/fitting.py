@@ -38,6 +38,7 @@ from unboxed.training.combinations import (
     require_correctable,
     require_effect,
     require_files,
+    require_region_count,
     require_short_captions,
     require_usable_store,
 )
@@ -283,6 +284,7 @@ def _extracted(
     options.require_sources(sources)
     require_files(options)
     sources = with_queries(sources, training)
+    require_region_count(options, sources, examples)
     summary = extract(examples, sources, settings.out / "store", strict=settings.strict)
     if summary.repairs:
         show(summary.repairs)
