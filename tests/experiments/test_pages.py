@@ -17,6 +17,7 @@ from unboxed.experiments.learning import LearningCurve
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import command_line, results_markdown, write_results
 from unboxed.experiments.results import Comparison, RecipeResult
+from unboxed.experiments.tables import comparison_latex
 
 
 def test_the_markdown_page_has_all_tables(comparison: Comparison) -> None:
@@ -139,3 +140,21 @@ def test_the_command_names_files_without_folders(comparison: Comparison, claims:
     assert "--regions store --split val --seeds 2" in line
     assert ("--claims" in line) is claims
     assert line.endswith("--out FOLDER")
+
+
+def test_the_command_names_the_folder_of_a_dataset_file_that_was_given_without_it(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drawn").mkdir()
+    monkeypatch.chdir(tmp_path / "drawn")
+    line = command_line(replace(comparison, settings=replace(comparison.settings, data=(Path("data.toml"),))))
+    assert line.startswith("unboxed compare --data drawn/data.toml --recipes")
+
+
+def test_the_table_of_one_seed_has_intervals_over_images_alone(comparison: Comparison) -> None:
+    (dataset,) = comparison.datasets
+    first = tuple(replace(result, runs=result.runs[:1]) for result in dataset.recipes)
+    for recipes, text in ((dataset.recipes, "Mean over seeds"), (first, "One seed")):
+        latex = comparison_latex(replace(comparison, datasets=(replace(dataset, recipes=recipes),)), ["recall_any@1"])
+        over = "seeds and images" if text == "Mean over seeds" else "images"
+        assert rf"{text}, 95\,\% bootstrap interval over {over}.}}" in latex

@@ -308,7 +308,7 @@ def _html(comparison: Comparison) -> str:
 
 
 def _short(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.name == "data.toml" else path.name
+    return f"{path.absolute().parent.name}/{path.name}" if path.name == "data.toml" else path.name
 
 
 _FORMATS: dict[str, Callable[[Comparison], str]] = {

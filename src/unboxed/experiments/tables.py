@@ -45,11 +45,13 @@ def comparison_latex(comparison: Comparison, columns: Sequence[str]) -> str:
 def _latex(dataset: DatasetResult, columns: Sequence[str]) -> str:
     shown = [name for name in columns if any(name in result.metrics for result in dataset.recipes)]
     best = dataset.best_values(shown)
+    several = any(len(result.runs) > 1 for result in dataset.recipes)
     lines = [
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{_escaped(dataset.name)}, {_escaped(dataset.split)}: {dataset.images} images. "
-        r"Mean over seeds, 95\,\% bootstrap interval over seeds and images.}",
+        rf"{'Mean over seeds' if several else 'One seed'}, 95\,\% bootstrap interval over "
+        rf"{'seeds and images' if several else 'images'}.}}",
         rf"  \begin{{tabular}}{{lr{'r' * len(shown)}}}",
         r"    \toprule",
         "    " + " & ".join(["recipe", "seeds", *map(_escaped, shown)]) + r" \\",
