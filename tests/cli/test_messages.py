@@ -98,7 +98,7 @@ MISTAKES = [
         "STORE was made with other settings than the run: grid: 3 there, 2 here; segments: true there, false here. "
         "Leave out --regions, and regions are extracted with the settings of the run.",
     ),
-    ("evaluate RUN --data DATA --split tset", "DATA has no split 'tset'; expected one of: val, train."),
+    ("evaluate RUN --data DATA --split tset", "DATA has no split 'tset'; expected one of: val, train, all."),
     (
         "fit ckd --prior semantic --data DATA --out T/new --regions STORE",
         "The semantic prior compares phrases with the names of detected classes, and these regions have none; find "

@@ -60,8 +60,19 @@ def test_what_training_holds_out_has_the_other_names_of_val_too(tmp_path: Path) 
 
 def test_an_unknown_name_is_refused_with_the_splits_that_exist(tmp_path: Path) -> None:
     dataset = _dataset(tmp_path, training=2, dev=2)
-    with pytest.raises(DatasetError, match="has no split 'test'; expected one of: training, dev"):
+    with pytest.raises(DatasetError, match="has no split 'test'; expected one of: training, dev, all"):
         dataset.split("test")
+
+
+def test_all_is_every_image_once(tmp_path: Path) -> None:
+    dataset = _dataset(tmp_path, train=3, val=2)
+    (tmp_path / "val.txt").write_text("val0.png\nval1.png\ntrain0.png\n")
+    (tmp_path / "val1.png").unlink()
+    found = dataset.split("all")
+    names = sorted(example.image_id for example in found.examples)
+    assert names == ["train0.png", "train1.png", "train2.png", "val0.png"]
+    assert (found.name, found.missing) == ("all", ("val1.png",))
+    assert chosen_split(dataset, EvaluationOptions(split="all"), print).missing == ("val1.png",)
 
 
 def test_folders_and_files_are_known_by_every_usual_name() -> None:

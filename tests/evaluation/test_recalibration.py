@@ -15,14 +15,17 @@ from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
 from unboxed.evaluation.recalibration import recalibrated
 from unboxed.inference.calibration import NO_EVIDENCE
+from unboxed.inference.calibration_notes import unknown_images_note
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.unknown_words import unknown_words_note
 from unboxed.recipes.sprm import SPRM
+from unboxed.regions.extraction import extract
 from unboxed.regions.store import RegionStore
 from unboxed.text.tokens import Vocabulary
 from unboxed.training.fitting import FitSettings, fit
+from unboxed.types import Caption, Example
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,17 @@ def test_a_phrase_of_no_class_and_no_known_word_is_a_guess(run: Path, tiny_world
     assert priors == [pytest.approx(NO_EVIDENCE), 0], "a class that no region shows is another thing than no class"
     note = unknown_words_note(grounder, f"{name}, zither")
     assert note is not None and "run: zither. " in note, "a class of the prior is known"
+
+
+def test_images_that_their_table_names_by_absolute_paths_are_known(
+    run: Path, tiny_world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image = sorted((tiny_world[0].parent / "images").iterdir())[0]
+    config = RunConfig.load(run)
+    extract([Example(image.as_posix(), image, (Caption("a dog"),), 64, 64)], config.regions, tmp_path / "store")
+    for store, known in ((tmp_path / "store", True), (tmp_path / "none", False)):
+        there = replace(config, facts={"data": "/elsewhere/photos.csv", "store": str(store)})
+        assert (unknown_images_note(tmp_path / "run", there, {image.name: image}) is None) is known
 
 
 def test_listed_phrases_on_images_that_the_run_does_not_know(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,13 @@ from unboxed.data.readers.archives import ArchiveReader, names_archives
 from unboxed.data.readers.base import Key, Reader
 from unboxed.data.readers.caption_files import TABLE_SUFFIXES, find_captions, folder_with, no_table
 from unboxed.data.readers.tables import TableReader
+from unboxed.data.split import ALL, Split, every_image
 from unboxed.data.split_names import split_meant
-from unboxed.errors import DatasetError, ImageError
+from unboxed.errors import DatasetError
 from unboxed.runtime.confinement import is_file_name
 from unboxed.runtime.progress import counted
 from unboxed.runtime.toml_file import read_toml
 from unboxed.runtime.urls import refuse_url, url_of
-from unboxed.types import Example
 
 __all__ = ["COMMON_KEYS", "Dataset", "RegionTable", "Split", "load_dataset"]
 
@@ -43,57 +43,6 @@ COMMON_KEYS = ("format", "name", "images", "exclude", "regions")
 """The keys of all formats."""
 
 _LONGEST_NAME = 100  # characters of a name in a message
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The images of a split.
-
-    Attributes:
-        name: as in the dataset file.
-        examples: at least one.
-        missing: names that are listed and not stored.
-        unreadable: image id -> why its file cannot be read as an image.
-        renamed: image id -> the file that is meant, where no file has exactly this name.
-        hints: image id -> the near files of a missing one, as `there is b.jpg`.
-    """
-
-    name: str
-    examples: tuple[Example, ...]
-    missing: tuple[str, ...] = ()
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    hints: Mapping[str, str] = field(default_factory=dict)
-
-    def describe(self) -> str:
-        """One line: the number of images and captions, and of images that are left out."""
-        captions = sum(len(example.captions) for example in self.examples)
-        missing = f", {len(self.missing):,} listed but not stored" if self.missing else ""
-        hint = next((f" ({name}: {hint})" for name, hint in self.hints.items()), "")
-        unreadable = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
-        renamed = next((f" ({name}: {file})" for name, file in self.renamed.items()), "")
-        if renamed:
-            renamed = f", {len(self.renamed):,} found under another name{renamed}"
-        images, texts = counted(len(self.examples), "image"), counted(captions, "caption")
-        return f"{self.name}: {images}, {texts}{missing}{hint}{unreadable}{renamed}"
-
-    @property
-    def left_out(self) -> dict[str, str]:
-        """Image id -> why an image is not among the examples."""
-        missing = {
-            name: "No file of that name is stored" + (f"; {self.hints[name]}." if name in self.hints else ".")
-            for name in self.missing
-        }
-        return {**self.unreadable, **missing}
-
-    def require_readable(self) -> None:
-        """Raise an error if there is an unreadable image, for the option `--strict`.
-
-        Raises:
-            ImageError: the reason of the first one.
-        """
-        for reason in self.unreadable.values():
-            raise ImageError(f"{reason} Without --strict it is skipped.")
 
 
 @dataclass(frozen=True)
@@ -198,14 +147,17 @@ class Dataset:
 
         Args:
             name: one of `split_names`, or another name of it: `train`, `training`; `val`, `validation`, `valid`, `dev`,
-                `eval`; `test`, `testing`.
+                `eval`; `test`, `testing`. `all` is every image, under the captions of its first split.
 
         Raises:
             DatasetError: no split of that name, no image of it stored, or a malformed list or annotation.
         """
         found = self.find_split(name)
+        if found is None and name == ALL:
+            return every_image([self.split(each) for each in self.split_names])
         if found is None:
-            raise DatasetError(f"{self.path} has no split {name!r}; {_expected_one_of(name, self.split_names)}")
+            names = (*self.split_names, ALL)
+            raise DatasetError(f"{self.path} has no split {name!r}; {_expected_one_of(name, names)}")
         examples, search = self._opened.read(found)
         if not examples:
             raise DatasetError(self._no_images(found, search))

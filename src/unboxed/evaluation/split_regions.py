@@ -26,25 +26,14 @@ __all__ = ["chosen_split", "embedded_split"]
 
 def chosen_split(dataset: Dataset, options: EvaluationOptions, show: Show) -> Split:
     """The split to evaluate on, `with_short_captions`; for a missing `val`, what training holds out."""
-    known = dataset.find_split(options.split) is not None
-    if options.split == "all" and not known:
-        split = _all_images(dataset)
-    elif split_named(options.split) == "val" and not known and dataset.find_split("train") is not None:
+    held_out = split_named(options.split) == "val" and dataset.find_split(options.split) is None
+    if held_out and dataset.find_split("train") is not None:
         split = training_and_validation(dataset)[1]
     else:
         split = dataset.split(options.split)
     if options.strict:
         split.require_readable()
     return with_short_captions(split, show)
-
-
-def _all_images(dataset: Dataset) -> Split:
-    """Every image of a dataset once, under the captions of its first split."""
-    parts = [dataset.split(name) for name in dataset.split_names]
-    examples = {example.image_id: example for part in reversed(parts) for example in reversed(part.examples)}
-    unreadable = {image_id: reason for part in parts for image_id, reason in part.unreadable.items()}
-    missing = tuple(dict.fromkeys(image_id for part in parts for image_id in part.missing))
-    return Split("all", tuple(reversed(examples.values())), missing, unreadable)
 
 
 def embedded_split(run: Path, split: Split, options: EvaluationOptions, show: Show) -> EmbeddedSplit:

@@ -96,7 +96,8 @@ def _has_one(place: Path, images: Mapping[str, Path]) -> bool:
     try:
         store = RegionStore.open(place)
         for name, image in images.items():
-            keys = {store.image_key(image_id) for image_id in (name, Path(name).name, Path(name).stem)} - {None}
+            ids = (name, Path(name).name, Path(name).stem, image.absolute().as_posix())  # a table may name it so
+            keys = {store.image_key(image_id) for image_id in ids} - {None}
             if keys and image_key(image, None) in {str(key).split(":")[0] for key in keys}:
                 return True
     except (StoreError, ImageError):
