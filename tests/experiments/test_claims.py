@@ -44,4 +44,4 @@ def test_the_first_side_of_a_grid_is_trained_once_its_options_are_chosen() -> No
 
 def test_every_side_is_a_recipe_with_its_options() -> None:
     for recipe in {recipe for claim in CLAIMS for recipe in (*claim.recipes, *claim.candidates)}:
-        parse_recipe(recipe)
+        parse_recipe(recipe, idle=False)

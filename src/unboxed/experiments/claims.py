@@ -225,7 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"npair-map-{kind}",
             "Das et al. 2019",
             "on a frozen feature map, the hottest pixel of the match map is better than the centre of the image",
-            f"npair --map features --half --epochs 8 {options}",
+            f"npair --map features --epochs 8 {options}",
             f"{BASELINE}image centre",
             "pointing_heatmap",
             kinds=(kind,),
