@@ -94,6 +94,15 @@ def test_the_completion_of_a_shell_knows_the_options_of_commands(capsys: pytest.
     assert all(word in script for word in ("--min-confidence", "--detector", "--split", *COMMANDS))
 
 
+def test_the_completion_of_a_shell_that_tyro_does_not_write_is_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--tyro-print-completion", "tcsh"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: Completion is written for bash and zsh: unboxed --tyro-print")
+
+
 def test_the_container_takes_no_rights_and_only_the_package() -> None:
     lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
     assert lines.index("USER unboxed") < next(i for i, line in enumerate(lines) if line.startswith("CMD"))

@@ -171,11 +171,12 @@ def test_a_second_evaluation_of_a_run_waits_for_the_regions_of_the_first(
         if "waiting for it to end" in line:
             first.close()
 
-    monkeypatch.setattr(locks, "_print", show)
+    monkeypatch.setattr(locks.progress, "show", show)
     split = load_dataset(tiny_world[0]).split("test")
     embedded = embedded_split(run, split, NO_REPORT, show)
     assert all(example.image_id in embedded for example in split.examples)
-    assert [line.startswith(f"{run / 'store'} is being written by process") for line in lines] == [False, True]
+    waiting = [line.startswith(f"{run / 'store'} is being written by process") for line in lines]
+    assert waiting[:2] == [False, True] and not any(waiting[2:])  # the progress follows
 
 
 def test_a_run_without_a_log_has_a_report_without_curves(drawn_run: Path, tiny_world: World, tmp_path: Path) -> None:

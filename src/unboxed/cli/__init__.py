@@ -80,6 +80,8 @@ _NARROWEST = 20  # columns
 
 _LEFT_OUT = ("torch", "lightning_fabric")  # of unboxed-runtime, see packaging/runtime
 
+_SHELLS = ("bash", "zsh")  # tyro needs another package for more
+
 _PLUGIN = "`--plugin FILE.py`, for any command, adds recipes of your own (docs/extending.md)."
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -203,6 +205,8 @@ def _run(args: list[str]) -> None:
     if args[:1] == ["fit"]:
         _run_fit(args[1:])
     elif args[:1] and args[0].startswith("--tyro-"):  # completion for a shell
+        if args[-1] not in _SHELLS:
+            raise UnboxedError(f"Completion is written for {' and '.join(_SHELLS)}: unboxed {args[0]} {_SHELLS[0]}")
         _run_one_of(COMMANDS | {"fit": fit_by_default, "import": import_features.import_command()}, args)
     elif args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
         raise UnboxedError(
