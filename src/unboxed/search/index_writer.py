@@ -71,6 +71,7 @@ class IndexWriter:
         self._store = None if options.regions is None else RegionStore.open(options.regions)
         # Features that were imported are those of an image by its name; they may be older than its file.
         self._imported = self._store is not None and isinstance(self._store.settings, ImportedRegions)
+        self._anchor_captions = folder.anchor_captions()  # read here: damage is reported also where none is needed
         self.removed: list[str] = []
         self._old = self._old_table()
         files = sorted(folder.shards.glob("[0-9]*.safetensors"))  # not the temporary file of a process that was killed
@@ -152,7 +153,7 @@ class IndexWriter:
 
     @cached_property
     def _anchors(self) -> CaptionEmbeddings:
-        return self._grounder.encode_captions(self._folder.anchor_captions())
+        return self._grounder.encode_captions(self._anchor_captions)
 
     @torch.inference_mode()
     def _score(self, images: Sequence[StoredImage], captions: CaptionEmbeddings) -> torch.Tensor:
