@@ -20,6 +20,8 @@ NAN, INFINITE = float("nan"), float("inf")
 POISON = [
     ("boxes", (1, 2), NAN, "a box is not finite"),
     ("boxes", (1, 2), -INFINITE, "a box is not finite"),
+    ("boxes", (1, 2), 1e30, "a box lies outside of any image"),
+    ("boxes", (1, 0), -2e7, "a box lies outside of any image"),
     ("boxes", (1, 2), 1.0, "a box is empty or inverted"),
     ("boxes", (1, slice(0, 4)), 0.0, "a box is empty or inverted"),
     ("features", (1, 0), NAN, "features are not finite"),

@@ -18,6 +18,7 @@ Half = npt.NDArray[np.float16]
 
 _HALF_EXPONENT = 0x7C00  # all ones in a float16 that is infinite or NaN
 _ROUNDING = 1e-6
+_FARTHEST = 1e7  # pixels from the corner; images have a million at most on a side, and areas stay finite
 
 
 class RegionArrays(NamedTuple):
@@ -41,7 +42,8 @@ class RegionArrays(NamedTuple):
 def first_fault(arrays: RegionArrays, source_count: int) -> tuple[int, str] | None:
     """The first row of stored regions that is not usable, and why; None where all are.
 
-    Features must be finite, class probabilities and scores lie in [0, 1], boxes have an area, and sources exist.
+    Features must be finite, class probabilities and scores lie in [0, 1], boxes have an area and lie near an image, and
+    sources exist.
 
     Args:
         arrays: of R regions.
@@ -51,6 +53,7 @@ def first_fault(arrays: RegionArrays, source_count: int) -> tuple[int, str] | No
     faults: list[tuple[int, str]] = []
     for bad_R, what in (
         (_rows(~np.isfinite(arrays.boxes)), "a box is not finite"),
+        (_rows(np.abs(arrays.boxes) > _FARTHEST), "a box lies outside of any image"),
         ((x2 <= x1) | (y2 <= y1), "a box is empty or inverted"),
         (_rows(_not_finite(arrays.features)), "features are not finite"),
         (_rows(_no_probability(arrays.class_probs)), "a class probability is outside 0..1"),
