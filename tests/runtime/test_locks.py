@@ -119,7 +119,7 @@ def test_what_is_written_once_is_not_replaced_by_the_one_who_waited(tmp_path: Pa
 
     other_waits = threading.Event()
     other = threading.Thread(target=write, args=("second",))
-    with mock.patch("unboxed.runtime.locks._print", lambda line: other_waits.set()):
+    with mock.patch("unboxed.runtime.progress.show", lambda line: other_waits.set()):
         write("first")
         other.join()
     assert order == ["first", f"{path} exists"] and path.read_text() == "first"

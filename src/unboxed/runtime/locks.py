@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unboxed.errors import BusyError, UnboxedError
+from unboxed.runtime import progress
 from unboxed.runtime.atomic import is_temporary, require_name, restore_folder, write_text
 from unboxed.runtime.progress import Show
-from unboxed.runtime.progress import show as _print
 from unboxed.runtime.urls import refuse_url
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _held(file: Path, target: Path, wait: bool, show: Show | None) -> Iterator[N
             raise BusyError(
                 f"{holder}. Let it finish and repeat the command, or choose another path; commands with --wait wait."
             ) from None
-        (show or _print)(f"{holder}; waiting for it to end.")
+        (show or progress.show)(f"{holder}; waiting for it to end.")
         _acquire(lock, timeout=-1)
     # A file system without locks gets a file whose existence is the lock, and which has a content of its own.
     native = not isinstance(lock, SoftFileLock)
