@@ -80,6 +80,7 @@ def test_coco_has_every_box_as_corner_and_size(selection: Selection) -> None:
         assert annotation["sentence"][annotation["start"] : annotation["end"]] == annotation["phrase"]
         found.append((files[annotation["image_id"]], labels[annotation["category_id"]], (x, y, x + width, y + height)))
     _same(found, selection, 0.02)
+    assert all(annotation["segmentation"] == [] for annotation in content["annotations"]), "a key that readers expect"
 
 
 def test_pycocotools_reads_the_dataset_and_scores_the_results_against_it(selection: Selection, tmp_path: Path) -> None:
