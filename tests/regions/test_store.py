@@ -144,6 +144,7 @@ def test_damage_is_reported_and_repaired_by_deleting_the_shard(tmp_path: Path, e
         ([{"id": 1}], "damaged"),
         (7, "damaged"),
         (negative, "wrong numbers"),
+        *(([{**listed[0], side: 2**31}, *listed[1:]], "wrong numbers") for side in ("width", "height")),
         ([{**listed[0], "start": 1}, *listed[1:]], "do not follow each other"),
     ):
         save_file(arrays, shard, metadata={"images": json.dumps(damaged_list)})

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from unboxed.data.images import is_possible_size
 from unboxed.errors import StoreError, plain_reason
 from unboxed.regions.quantization import decoded, encoded
 from unboxed.regions.validity import Half, RegionArrays, first_fault
@@ -202,7 +203,9 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 def _is_usable(entry: ShardEntry) -> bool:
     numbers = (entry.width, entry.height, entry.count)
     return (
-        all(isinstance(number, int) and number >= least for number, least in zip(numbers, (1, 1, 0), strict=True))
+        all(isinstance(number, int) for number in numbers)
+        and is_possible_size(entry.width, entry.height)
+        and entry.count >= 0
         and isinstance(entry.image_id, str)
         and isinstance(entry.image_key, str)
     )

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from unboxed.attention.base import RegionEmbeddings
+from unboxed.data.images import is_possible_size
 from unboxed.errors import SearchError, plain_reason
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.grounding import ground_embedded
@@ -210,7 +211,7 @@ class Shard:
                 raise ValueError(f"{name} is {tensor.dtype} {list(tensor.shape)} for {images} images")
         for entry in self.entries:
             in_shard = 0 <= entry.number < images and 0 <= entry.start <= entry.start + entry.count <= rows
-            if not in_shard or min(entry.width, entry.height) < 1:
+            if not in_shard or not is_possible_size(entry.width, entry.height):
                 raise ValueError("its list of images has wrong numbers")
 
     def image(self, number: int, start: int, count: int, width: int, height: int) -> StoredImage:
