@@ -9,7 +9,7 @@ __all__ = ["cache"]
 
 
 def cache(clear: bool = False, json: bool = False) -> None:
-    """Show or clear the caches: regions of images, copies of stores at URLs.
+    """Show or clear the caches of regions and of remote stores.
 
     Images that a command has looked at are taken from it. `UNBOXED_CACHE` names its folder, or is `off`;
     `UNBOXED_CACHE_GB` is its limit, by default 4. Copies of stores come on top, and stay until they are removed.
