@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,14 @@ def test_an_error_keeps_what_was_done(tmp_path: Path, examples: list[Example]) -
     with pytest.raises(ImageError, match=r"5\.png"):
         extract(examples, SETTINGS, tmp_path / "store", strict=True, workers=1, progress=False)
     assert list(RegionStore.open(tmp_path / "store")) == [f"image{i}" for i in range(5)]
+
+
+def test_no_thread_goes_on_after_an_error(tmp_path: Path, examples: list[Example]) -> None:
+    examples[1].path.write_bytes(b"no image")
+    before = threading.active_count()
+    with pytest.raises(ImageError, match=r"1\.png"):
+        extract(examples, SETTINGS, tmp_path / "store", strict=True, workers=4, progress=False)
+    assert threading.active_count() == before
 
 
 SLOW = """

@@ -149,8 +149,8 @@ _NEGATIVES = tuple(
 )
 
 _MAP_OPTIONS: tuple[tuple[DatasetKind, str], ...] = (
-    ("drawn", "--cells 20"),
-    ("real", "--cells 10 --train-fraction 1"),
+    ("drawn", "--epochs 24 --cells 20"),
+    ("real", "--epochs 8 --cells 10 --train-fraction 1"),
 )
 
 CLAIMS: tuple[Claim, ...] = (
@@ -225,7 +225,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"npair-map-{kind}",
             "Das et al. 2019",
             "on a frozen feature map, the hottest pixel of the match map is better than the centre of the image",
-            f"npair --map features --epochs 8 {options}",
+            f"npair --map features {options}",
             f"{BASELINE}image centre",
             "pointing_heatmap",
             kinds=(kind,),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +37,7 @@ Outcome = tuple[str, Regions] | UnboxedError | None
 class Workers(Protocol):
     """What extracts many images."""
 
-    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
+    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Generator[Outcome, None, None]:
         """The outcome of each image, in order; defines the columns of the store before the first regions.
 
         Args:
@@ -124,18 +125,18 @@ def extract(
     silent = SilentSources(settings, show if progress else lambda line: None)
     with RegionStore.create_or_resume(out, settings) as store:
         _mark(store, record)
-        outcomes = _outcomes(workers, store, wanted, device, extractor)
-        del extractor  # other workers open their own, and need the memory
-        for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
-            if outcome is None:
-                reused += 1
-            elif (error := _added(store, silent, example.image_id, outcome)) is None:
-                done += 1
-            elif strict:
-                raise error
-            else:
-                store.remove(example.image_id)  # what it has is of another file of this name
-                skipped.append((example.image_id, str(error)))
+        with closing(_outcomes(workers, store, wanted, device, extractor)) as outcomes:  # an error starts no image more
+            del extractor  # other workers open their own, and need the memory
+            for example, outcome in track(zip(wanted, outcomes, strict=True), "Regions", len(wanted), progress):
+                if outcome is None:
+                    reused += 1
+                elif (error := _added(store, silent, example.image_id, outcome)) is None:
+                    done += 1
+                elif strict:
+                    raise error
+                else:
+                    store.remove(example.image_id)  # what it has is of another file of this name
+                    skipped.append((example.image_id, str(error)))
     if record is not None:
         write_part(store, record._replace(finished=True))
     elif wanted and not done and not reused:
@@ -158,7 +159,7 @@ def _outcomes(
     wanted: Sequence[Example],
     device: str | None,
     extractor: RegionExtractor | None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     if workers is None or isinstance(workers, int):
         if workers is not None:
             require_workers(workers, RegionsError)

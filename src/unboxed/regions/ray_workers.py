@@ -68,7 +68,7 @@ class RayWorkers:
         elif self.address is not None:
             _require_listener(self.address)
 
-    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Iterator[Outcome]:
+    def outcomes(self, store: RegionStore, examples: Sequence[Example], device: str) -> Generator[Outcome, None, None]:
         """What `extract` makes of each image, in order.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
@@ -76,7 +76,7 @@ class Prefetcher(Generic[T, U]):
             self._begun.append(self._pool.submit(self._work, item))
 
 
-def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Iterator[U]:
+def ordered_map(work: Callable[[T], U], items: Iterable[T], workers: int) -> Generator[U, None, None]:
     """The results of `work` for each item, in the order of `items`, from `workers` threads.
 
     Nothing is started before the first result is requested. At most four results per thread are computed in advance.
