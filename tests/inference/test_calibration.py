@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import unboxed
+from unboxed.attention.ranking import PRIOR_FLOOR
 from unboxed.evaluation.presence import score_presence
 from unboxed.inference.calibration import PresenceCalibration, fit_presence, phrase_match
 from unboxed.text.phrases import noun_phrases
@@ -134,3 +135,29 @@ def test_a_run_keeps_its_curve_and_its_phrases_say_what_it_means(
     (told,) = unboxed.load(tmp_path / "copy").ground(image, "a red box").phrases
     assert told.confidence == pytest.approx(1 / (1 + np.e), rel=1e-4)
     assert not told.present and len(told.boxes) == len(phrase.boxes)
+
+
+def test_a_phrase_alone_that_the_prior_knows_is_judged_by_the_prior() -> None:
+    curve = PresenceCalibration(2.0, -1.0, 10, prior_slope=1.0, unknown=-2.0, alone_slope=1.5, alone_bias=3.0)
+    assert curve.confidence(-5.0, 0.4, alone=True) == curve.confidence(5.0, 0.4, alone=True)
+    assert curve.logit(0.0, 0.4, alone=True) == pytest.approx(1.5 * np.log(0.4 + PRIOR_FLOOR) + 3)
+    assert curve.logit(0.3, 0, alone=True) == curve.logit(0.3, 0)  # the prior does not know it
+    without = replace(curve, alone_slope=0.0)
+    assert without.logit(0.3, 0.4, alone=True) == without.logit(0.3, 0.4)
+
+
+def test_captions_of_one_phrase_alone_are_phrases_alone(
+    tiny_run: Path, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grounder, image = unboxed.load(tiny_run), tiny_dataset.parent / "photos" / "3.png"
+    asked = []
+
+    def confidence(_: PresenceCalibration, match: float, prior: float | None = None, *, alone: bool = False) -> float:
+        asked.append(alone)
+        return 0.5
+
+    monkeypatch.setattr(PresenceCalibration, "confidence", confidence)
+    grounder.config = replace(grounder.config, presence=PresenceCalibration(1.0, 0.0, 10))
+    for caption in ("a red box", "A red box.", "a red box stands beside a blue box", "a red box is here"):
+        grounder.ground(image, caption)
+    assert asked == [True, True, False, False, False]

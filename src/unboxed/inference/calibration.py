@@ -8,6 +8,9 @@ is used.
 Where the run has a semantic prior, the curve also rises with how well the best region fits by the prior: an object that
 the detector is sure of is not refused because few images calibrate the match. A phrase that the prior does not know has
 a constant in its place.
+
+A phrase that is a whole caption, such as one of `label --find`, has no context, which the match was trained with. Where
+the prior knows it, a curve of the prior alone tells more, and is used.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ class PresenceCalibration:
         phrases: number of phrases it was fitted on; phrases of other images' captions have half of the weight.
         prior_slope: of the logit in the logarithm of the prior, not negative; 0 without a prior.
         unknown: added to the logit of a phrase that the prior does not know.
+        alone_slope, alone_bias: `prior_slope` and `bias` of the curve of the prior alone, for a phrase that is a whole
+            caption; a slope of 0: there is none.
     """
 
     slope: float
@@ -49,21 +54,26 @@ class PresenceCalibration:
     phrases: int
     prior_slope: float = 0.0
     unknown: float = 0.0
+    alone_slope: float = 0.0
+    alone_bias: float = 0.0
 
-    def logit(self, match: float, prior: float | None = None) -> float:
+    def logit(self, match: float, prior: float | None = None, *, alone: bool = False) -> float:
         """The log odds that a phrase is present.
 
         Args:
             match: of the phrase.
             prior: how well the best region fits by the semantic prior, in [0, 1]; 0: the prior does not know the
                 phrase. None: the same.
+            alone: the phrase is a whole caption. If the prior knows it, the match then does not count.
         """
+        if prior and alone and self.alone_slope:
+            return self.alone_slope * log(prior + PRIOR_FLOOR) + self.alone_bias
         known = self.prior_slope * log(prior + PRIOR_FLOOR) if prior else self.unknown
         return self.slope * match + self.bias + known
 
-    def confidence(self, match: float, prior: float | None = None) -> float:
-        """The probability in [0, 1] that a phrase with this match and prior is present; it rises with both."""
-        return 1 / (1 + exp(-min(max(self.logit(match, prior), -30.0), 30.0)))
+    def confidence(self, match: float, prior: float | None = None, *, alone: bool = False) -> float:
+        """The probability in [0, 1] that a phrase with this match and prior is present; see `logit`."""
+        return 1 / (1 + exp(-min(max(self.logit(match, prior, alone=alone), -30.0), 30.0)))
 
 
 def phrase_match(

@@ -174,8 +174,9 @@ def _matches(
     prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()
     known_CP = batch.affinity_CPE.any(dim=-1).numpy()  # the prior has a class for the phrase
     prior_CP = np.where(known_CP, np.maximum(prior_CP, NO_EVIDENCE), prior_CP)
+    alone_CP = (batch.phrase_CPW == batch.mask_CW[:, None]).all(dim=-1).numpy()  # phrases that are whole captions
     unknown_CP = (batch.phrase_CPW & (batch.tokens_CW == UNKNOWN_ID)[:, None]).any(dim=-1).numpy()
-    of_phrases = (values_CP[queries.real_CP].tolist() for values_CP in (matched_CP, prior_CP, unknown_CP))
-    for value, prior, has_unknown in zip(*of_phrases, strict=True):
-        confidence = None if calibration is None else calibration.confidence(value, prior)
+    of_phrases = (values_CP[queries.real_CP].tolist() for values_CP in (matched_CP, prior_CP, alone_CP, unknown_CP))
+    for value, prior, alone, has_unknown in zip(*of_phrases, strict=True):
+        confidence = None if calibration is None else calibration.confidence(value, prior, alone=alone)
         yield _Match(value, confidence, None if prior_CPR is None else prior, has_unknown)

@@ -9,6 +9,7 @@ the phrases that count as absent are present.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +94,8 @@ def calibrated(
     """The calibration of a phrase's match to the probability that it is present, without boxes; None if there is none.
 
     The match of a phrase is trained, so that only held-out images show what it is worth. The prior is not: training
-    images calibrate it, and the curve of the held-out images is shrunk towards theirs.
+    images calibrate it, and the curve of the held-out images is shrunk towards theirs. Phrases that are whole captions
+    have the curve of the training images.
 
     Args:
         split: the model and the regions.
@@ -113,7 +115,10 @@ def calibrated(
         return fit_presence(found.match_N, found.present_N)
     untrained = swapped_phrases(split, [*held_out, *training], images=_CALIBRATION_IMAGES)
     by_prior = fit_presence(np.zeros_like(untrained.match_N), untrained.present_N, untrained.prior_N)
-    return fit_presence(found.match_N, found.present_N, found.prior_N, by_prior)
+    curve = fit_presence(found.match_N, found.present_N, found.prior_N, by_prior)
+    if curve is None or by_prior is None:
+        return curve
+    return replace(curve, alone_slope=by_prior.prior_slope, alone_bias=by_prior.bias)
 
 
 def _kinds(caption: Caption) -> list[str | None]:
