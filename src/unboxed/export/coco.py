@@ -38,11 +38,7 @@ def dataset(selection: Selection) -> dict[str, Any]:
         for box in image.boxes:
             found = _found(box, image_ids[image.name], category_ids)
             area = round(found["bbox"][2] * found["bbox"][3], 2)
-            numbers = {
-                "area": area,
-                "iscrowd": 0,
-                "segmentation": [],
-            }  # readers expect the key, which boxes leave empty
+            numbers = {"area": area, "iscrowd": 0, "segmentation": []}  # readers expect the key, empty for boxes
             annotations.append({"id": len(annotations) + 1, **found, **numbers, **_text(box)})
     return {
         "info": {"description": "Boxes of phrases, found by unboxed from captions"},

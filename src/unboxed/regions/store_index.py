@@ -100,14 +100,8 @@ class StoreIndex:
             KeyError: it is not in the store.
             StoreError: the shard is damaged, gone, or not the one that was listed.
         """
-        if image_id in self._added:
-            shard, number = self._added[image_id]
-            return shard, shard.entries[number]
-        row = None if self._listed is None else self._listed.row(image_id)
-        if self._listed is None or row is None or image_id in self._removed:
-            raise KeyError(image_id)
-        file = self._listed.shards[int(self._listed.shard_N[row])]
-        shard, number = self._shard(file), int(self._listed.number_N[row])
+        file, number = self._place(image_id)
+        shard = self._shard(file)
         if number >= len(shard.entries) or shard.entries[number].image_id != image_id:
             raise StoreError(
                 f"{index_file(file.parents[1])} does not list what {file} has; delete this index, it is made again."
@@ -116,12 +110,17 @@ class StoreIndex:
 
     def file_of(self, image_id: str) -> Path:
         """The shard that has an image, which is not opened; raises `KeyError` for an image that is not in the store."""
+        return self._place(image_id)[0]
+
+    def _place(self, image_id: str) -> tuple[Path, int]:
+        """The shard of an image, and the number of its entry there."""
         if image_id in self._added:
-            return self._added[image_id][0].path
+            shard, number = self._added[image_id]
+            return shard.path, number
         row = None if self._listed is None else self._listed.row(image_id)
         if self._listed is None or row is None or image_id in self._removed:
             raise KeyError(image_id)
-        return self._listed.shards[int(self._listed.shard_N[row])]
+        return self._listed.shards[int(self._listed.shard_N[row])], int(self._listed.number_N[row])
 
     def items(self) -> Iterator[tuple[str, tuple[Shard, ShardEntry]]]:
         """Every image with its shard and entry; opens all shards."""
