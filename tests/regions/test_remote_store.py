@@ -168,6 +168,24 @@ def test_a_web_server_can_have_a_store(server: str, folder: Path, cache: Path) -
         _ = remote[NAMES[0]]
 
 
+def test_a_web_server_that_does_not_answer_and_a_folder_without_a_store_are_named(server: str, cache: Path) -> None:
+    with pytest.raises(StoreError, match=r"^http://127\.0\.0\.1:1/store cannot be read \(.*[Cc]onnect"):
+        RegionStore.open(Path("http://127.0.0.1:1/store"))
+    with pytest.raises(StoreError, match=f"{server}/none is not a region store: it has no store.json"):
+        RegionStore.open(Path(f"{server}/none"))
+
+
+def test_a_web_server_that_lists_no_folders_is_named(server: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty(handler: SimpleHTTPRequestHandler, _: str) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "list_directory", empty)
+    with pytest.raises(StoreError, match=f"The server of {server} does not list its files"):
+        RegionStore.open(Path(server))
+
+
 def test_a_run_is_trained_with_a_store_at_a_url(
     tiny_dataset: Path, tiny_run: Path, tmp_path: Path, cache: Path, bucket: Any
 ) -> None:

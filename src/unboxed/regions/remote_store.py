@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class RemoteStore:
         except Exception as error:  # each file system raises errors of its own
             raise StoreError(not_read(url, error)) from error
         if "store.json" not in listed:
-            raise StoreError(f"{url} is not a region store: it has no store.json. Make one with `unboxed regions`.")
+            raise self._no_store()
         self._sources = {name: str(found["name"]) for name, found in listed.items()}
         self._sizes: dict[str, int | None] = {name: found.get("size") for name, found in listed.items()}
         self.folder = self._new_folder(listed)
@@ -91,6 +92,19 @@ class RemoteStore:
             expected, found = self._sizes[name], partial.stat().st_size
             if expected is not None and found != expected:
                 raise StoreError(f"{address} has {found:,} bytes and was listed with {expected:,}; read it again.")
+
+    def _no_store(self) -> StoreError:
+        """Why the URL lists no store: some file systems list nothing where they get no answer, or list no folders."""
+        try:
+            self._system.info(f"{self.url.rstrip('/')}/store.json")
+        except Exception as error:
+            missing = error.__cause__ is None or getattr(error.__cause__, "status", None) == HTTPStatus.NOT_FOUND
+            if isinstance(error, FileNotFoundError) and missing:
+                return StoreError(
+                    f"{self.url} is not a region store: it has no store.json. Make one with `unboxed regions`."
+                )
+            return StoreError(not_read(self.url, error))
+        return StoreError(f"The server of {self.url} does not list its files; copy the store to this machine.")
 
     def _listed(self) -> dict[str, Mapping[str, Any]]:
         """What the file system says of the files that a store has, by their names in the store, in order."""
