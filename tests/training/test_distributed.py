@@ -22,13 +22,19 @@ from unboxed.errors import DeviceError, RunError
 from unboxed.runtime.devices import Device
 from unboxed.runtime.ranks import Ranks
 from unboxed.training.auto import default_fit
-from unboxed.training.fabric import fabric_on
+from unboxed.training.fabric import fabric_on, rank_zero_only
 from unboxed.training.launch import process_numbers, processes, require_same_data
 from unboxed.training.options import FitSettings
 
 PROGRAM = Path(__file__).with_name("two_ranks.py")
 NAMES = ("infoground", "ckd", "scan", "npair", "sgr", "saf", "saf_by_caption")
 World = tuple[Path, Path]
+
+
+@pytest.fixture(autouse=True)
+def _first_process_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning keeps the number of this process beyond a test that gives it another one."""
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)
 
 
 def _start(world: World, out: Path, names: tuple[str, ...], **environment: str) -> subprocess.Popen[str]:
