@@ -16,7 +16,7 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.baselines import BASELINES
 from unboxed.experiments import plan
 from unboxed.experiments.cells import Cell
-from unboxed.experiments.claims import BASELINE, Claim
+from unboxed.experiments.claims import BASELINE, CLAIMS, Claim
 from unboxed.experiments.comparison import compare
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.results import Comparison, RecipeResult
@@ -137,6 +137,22 @@ def test_claims_are_judged_where_both_sides_were_run(
     assert "## Claims of the papers" in page
     assert f"Not run: *Us, {dataset.name}*: a recipe of tomorrow; a recipe that was not run." in page
     assert "Claims of the papers" in (tmp_path / "results.html").read_text(encoding="utf-8")
+
+
+def test_a_comparison_of_some_claims_plans_only_their_cells(settings: CompareSettings) -> None:
+    some = replace(settings, claims=True, claims_of=("scan-vse", "ccr-bfan"))
+    names = [claim.name for claim in plan.selected_claims(some)]
+    assert names == [claim.name for claim in CLAIMS if "scan-vse" in claim.name or "ccr-bfan" in claim.name]
+    assert {"scan-vse", "scan-vse-npair", "ccr-bfan-rsum"} < set(names) < {claim.name for claim in CLAIMS}
+    assert plan.selected_claims(replace(settings, claims=True)) == list(CLAIMS)
+    assert plan.selected_claims(settings) == []
+
+
+def test_claims_that_do_not_exist_are_refused_with_the_names_of_those_that_do(settings: CompareSettings) -> None:
+    with pytest.raises(EvaluationError, match=r"'scan-vgg' is in the name of no claim; the claims are .*scan-vse"):
+        compare(replace(settings, claims=True, claims_of=("scan-vgg",)))
+    with pytest.raises(EvaluationError, match="together with --claims"):
+        compare(replace(settings, claims_of=("scan-vse",)))
 
 
 def test_the_options_of_a_claim_are_chosen_on_val_and_then_run(

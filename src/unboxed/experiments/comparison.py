@@ -21,7 +21,7 @@ from unboxed.experiments.cells import Cell, Outcome, parse_recipe
 from unboxed.experiments.dataset_results import result_of
 from unboxed.experiments.options import CompareSettings
 from unboxed.experiments.pages import require_known_formats, write_results
-from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare
+from unboxed.experiments.plan import Plan, add_cells, add_chosen, own_cells, planned, prepare, selected_claims
 from unboxed.experiments.results import HEADLINE, Comparison
 from unboxed.experiments.workers import run_cells
 from unboxed.runtime.atomic import require_output
@@ -88,6 +88,9 @@ def _check(settings: CompareSettings) -> None:
     require_known_formats(settings.write)
     if not settings.data or not (settings.recipes or settings.claims):
         raise EvaluationError("There is nothing to compare; name --data and --recipes, or use --claims.")
+    if settings.claims_of and not settings.claims:
+        raise EvaluationError("--claims-of selects among the claims; use it together with --claims.")
+    selected_claims(settings)
     several = {"--regions": settings.regions, "--options": settings.options, "--split": settings.split}
     for name, given in several.items():
         if len(given) not in {0, len(settings.data)} and not (name != "--regions" and len(given) == 1):

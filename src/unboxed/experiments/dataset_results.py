@@ -44,7 +44,7 @@ def result_of(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -
         raise EvaluationError(reason or f"“{name}” was not run.")
 
     notes, requested = tried_notes(), settings.recipes_for(dataset.name)
-    claims = claims_about(dataset.kind) if settings.claims else []
+    claims = claims_about(dataset.kind, settings)
     chosen = {claim.name: chosen_candidate(claim, dataset, settings, plan) for claim in claims}
     judged = [replace(claim, first=chosen[claim.name] or claim.first) for claim in claims]
     return DatasetResult(

@@ -36,6 +36,7 @@ class CompareSettings:
             a row among the untrained baselines; they run again whenever the results are written.
         jobs: cells to train at a time, each in a process with its share of the cores; 1 trains in this process.
         claims: also train what the papers' claims compare, and judge the claims.
+        claims_of: of the claims, only those whose name contains one of these texts, such as `scan-vse`; by default all.
         finished_only: train nothing; write the page from the cells that are finished.
         wait: wait while another process writes the comparison, instead of ending with an error.
         write: also write the results to these files: .md and .html pages, .csv with a row for each value, .tex with a
@@ -56,6 +57,7 @@ class CompareSettings:
     baseline: tuple[str, ...] = ()
     jobs: int = 1
     claims: bool = False
+    claims_of: tuple[str, ...] = ()
     finished_only: bool = False
     wait: bool = False
     write: tuple[Path, ...] = ()

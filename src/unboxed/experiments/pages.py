@@ -50,6 +50,7 @@ def command_line(comparison: Comparison) -> str:
     words += ["--regions", *(_short(path) for path in settings.regions)] if settings.regions else []
     words += ["--split", *settings.split, "--seeds", str(settings.seeds)]
     words += ["--claim-seeds", str(settings.claim_seeds)] if settings.claims else []
+    words += ["--claims-of", *settings.claims_of] if settings.claims_of else []
     words += ["--baseline", *(f"hf:{Path(name).name}" for name in settings.baseline)] if settings.baseline else []
     flags = {"--claims": settings.claims, "--finished-only": settings.finished_only}
     return " ".join([*map(shlex.quote, words), *(flag for flag, given in flags.items() if given), "--out FOLDER"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.data.image_files import skipped_lines
-from unboxed.errors import UnboxedError
+from unboxed.errors import EvaluationError, UnboxedError
 from unboxed.experiments.cells import Cell, parse_recipe
 from unboxed.experiments.claims import CLAIMS, Claim, DatasetKind
 from unboxed.experiments.options import CompareSettings
@@ -34,6 +34,7 @@ __all__ = [
     "own_cells",
     "planned",
     "prepare",
+    "selected_claims",
 ]
 
 VALIDATION = "val"
@@ -120,7 +121,7 @@ def prepare(settings: CompareSettings, number: int, show: Show, is_drawn: Callab
 def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, show: Show) -> None:
     """Adds the cells of a dataset to the plan."""
     requested = settings.recipes_for(dataset.name)
-    claimed = [recipe for claim in claims_about(dataset.kind) for recipe in claim.recipes] if settings.claims else []
+    claimed = [recipe for claim in claims_about(dataset.kind, settings) for recipe in claim.recipes]
     for recipe in dict.fromkeys((*requested, *claimed)):
         try:
             store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
@@ -136,7 +137,7 @@ def add_cells(dataset: PreparedDataset, settings: CompareSettings, plan: Plan, s
     validation = dataset.dataset.find_split(VALIDATION) if settings.claims else None
     if validation is None:
         return
-    for recipe in _candidates(dataset):
+    for recipe in _candidates(dataset, settings):
         store = _store_of(dataset, parse_recipe(recipe, dataset.options).config, settings, show)
         plan.grids[dataset.name, recipe] = replace(_cell(dataset, recipe, 0, store), split=validation)
 
@@ -153,7 +154,7 @@ def planned(cells: list[Cell], plan: Plan, settings: CompareSettings) -> str:
     finished = sum(cell.is_finished(settings.out) for cell in every)
     more = ""
     if plan.grids:
-        chosen = len({claim.first for claim in CLAIMS if claim.grid}) * settings.claim_seeds
+        chosen = len({claim.first for claim in selected_claims(settings) if claim.grid}) * settings.claim_seeds
         more = f" The options that are chosen may take {chosen} more on each dataset."
     return (
         f"Cells: {len(cells)} of the recipes, {len(plan.all_cells) - len(cells)} of the claims, {len(plan.grids)} that "
@@ -166,14 +167,15 @@ def _cell(dataset: PreparedDataset, recipe: str, seed: int, store: Path | str) -
     return Cell(recipe, dataset.options, seed, dataset.name, data, dataset.split, str(store))
 
 
-def _candidates(dataset: PreparedDataset) -> list[str]:
+def _candidates(dataset: PreparedDataset, settings: CompareSettings) -> list[str]:
     """What the grids of the claims try, each once."""
-    return list(dict.fromkeys(recipe for claim in claims_about(dataset.kind) for recipe in claim.candidates))
+    claims = claims_about(dataset.kind, settings)
+    return list(dict.fromkeys(recipe for claim in claims for recipe in claim.candidates))
 
 
 def add_chosen(dataset: PreparedDataset, settings: CompareSettings, plan: Plan) -> None:
     """Adds the cells of the options that the grids have chosen."""
-    for claim in claims_about(dataset.kind):
+    for claim in claims_about(dataset.kind, settings):
         chosen = chosen_candidate(claim, dataset, settings, plan)
         if chosen is not None:
             cell = plan.grids[dataset.name, chosen]
@@ -189,9 +191,23 @@ def chosen_candidate(claim: Claim, dataset: PreparedDataset, settings: CompareSe
     return max(rsums, key=rsums.__getitem__, default=None)
 
 
-def claims_about(kind: DatasetKind) -> list[Claim]:
-    """The claims that are tested on datasets of this kind."""
-    return [claim for claim in CLAIMS if kind in claim.kinds]
+def claims_about(kind: DatasetKind, settings: CompareSettings) -> list[Claim]:
+    """The claims that a comparison tests on its datasets of this kind."""
+    return [claim for claim in selected_claims(settings) if kind in claim.kinds]
+
+
+def selected_claims(settings: CompareSettings) -> list[Claim]:
+    """The claims that a comparison tests.
+
+    Raises:
+        EvaluationError: a text of `claims_of` that is in the name of no claim.
+    """
+    for text in settings.claims_of:
+        if not any(text in claim.name for claim in CLAIMS):
+            names = ", ".join(claim.name for claim in CLAIMS)
+            raise EvaluationError(f"--claims-of {text!r} is in the name of no claim; the claims are {names}.")
+    wanted = settings.claims_of or ("",)
+    return [claim for claim in CLAIMS if settings.claims and any(text in claim.name for text in wanted)]
 
 
 def _store_of(dataset: PreparedDataset, config: RecipeConfig, settings: CompareSettings, show: Show) -> Path:
