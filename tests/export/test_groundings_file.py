@@ -31,13 +31,14 @@ def example(tmp_path: Path) -> Example:
 
 @pytest.fixture
 def grounding(ground: Ground) -> Grounding:
-    """The grounding of its caption."""
-    return ground("A dog.", ("A dog", [100.004, 50, 150, 100], 0.123456789))
+    """The grounding of a caption."""
+    found = ground("A dog.", ("A dog", [100.004, 50, 150, 100], 0.123456789))
+    return replace(found, phrases=(replace(found.phrases[0], types=("animals",)),))
 
 
-def test_groundings_are_read_back_as_add_returned_them(example: Example, grounding: Grounding, tmp_path: Path) -> None:
+def test_groundings_are_read_back_as_add_returned_them(grounding: Grounding, tmp_path: Path) -> None:
     with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
-        (added,) = file.add("key", [grounding], example)
+        (added,) = file.add("key", [grounding])
         assert file.get("key") is None  # known from the next call on
     (read,) = GroundingsFile(tmp_path / "g.jsonl", "run", 2).get("key")
     for found in (added, read):
@@ -49,19 +50,17 @@ def test_groundings_are_read_back_as_add_returned_them(example: Example, groundi
         assert phrase.scores.tolist() == pytest.approx([0.123457, 0.012346], abs=1e-7)
 
 
-def test_only_the_best_boxes_are_kept(example: Example, grounding: Grounding, tmp_path: Path) -> None:
+def test_only_the_best_boxes_are_kept(grounding: Grounding, tmp_path: Path) -> None:
     with GroundingsFile(tmp_path / "g.jsonl", "run", 1) as file:
-        (added,) = file.add("key", [grounding], example)
+        (added,) = file.add("key", [grounding])
     assert len(added.phrases[0].boxes) == 1
 
 
-def test_the_boxes_of_a_plural_are_kept_wherever_they_rank(
-    example: Example, grounding: Grounding, tmp_path: Path
-) -> None:
+def test_the_boxes_of_a_plural_are_kept_wherever_they_rank(grounding: Grounding, tmp_path: Path) -> None:
     boxes = [[0, 0, 200, 100], [0, 0, 50, 50], [5, 5, 9, 9], [60, 0, 100, 50]]
     plural = replace(grounding.phrases[0], boxes=boxes, scores=[4, 3, 2, 1], set_ranks=(1, 3))
     with GroundingsFile(tmp_path / "g.jsonl", "run", 1) as file:
-        file.add("key", [replace(grounding, phrases=(plural,))], example)
+        file.add("key", [replace(grounding, phrases=(plural,))])
     (read,) = GroundingsFile(tmp_path / "g.jsonl", "run", 1).get("key")
     assert read.phrases[0].boxes.tolist() == [boxes[0], boxes[1], boxes[3]]
     assert read.phrases[0].set_boxes.tolist() == [boxes[1], boxes[3]]
@@ -69,10 +68,10 @@ def test_the_boxes_of_a_plural_are_kept_wherever_they_rank(
 
 @pytest.mark.parametrize(("run", "top"), [("other", 2), ("run", 3)])
 def test_what_another_run_or_another_number_of_boxes_found_is_dropped(
-    run: str, top: int, example: Example, grounding: Grounding, tmp_path: Path
+    run: str, top: int, grounding: Grounding, tmp_path: Path
 ) -> None:
     with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
-        file.add("key", [grounding], example)
+        file.add("key", [grounding])
     with GroundingsFile(tmp_path / "g.jsonl", run, top) as file:
         assert file.get("key") is None
     assert len((tmp_path / "g.jsonl").read_text().splitlines()) == 1
@@ -80,22 +79,22 @@ def test_what_another_run_or_another_number_of_boxes_found_is_dropped(
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_line_that_was_cut_short_is_dropped_and_the_others_stay(
-    cut: int, example: Example, grounding: Grounding, tmp_path: Path
+    cut: int, grounding: Grounding, tmp_path: Path
 ) -> None:
     path = tmp_path / "g.jsonl"
     with GroundingsFile(path, "run", 2) as file:
         for key in ("one", "two", "three"):
-            file.add(key, [grounding], example)
+            file.add(key, [grounding])
     path.write_bytes(path.read_bytes()[:-cut])
     with GroundingsFile(path, "run", 2) as file:
         assert file.get("one") is not None and file.get("two") is not None
         assert (file.get("three") is None) == (cut > 1)  # of one byte less, only the line's end is missing
-        file.add("four", [grounding], example)
+        file.add("four", [grounding])
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line.get("key") for line in lines] == [None, "one", "two", *(["three"] if cut == 1 else []), "four"]
 
 
-def test_a_file_of_something_else_is_replaced(example: Example, tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "g.jsonl").write_text('[1, 2]\n"text"\n{"format": "another"}\n')
     with GroundingsFile(tmp_path / "g.jsonl", "run", 2) as file:
         assert file.get("key") is None
@@ -140,12 +139,12 @@ def test_the_key_of_a_run_changes_with_its_files_and_its_store(tmp_path: Path) -
     ],
 )
 def test_a_damaged_line_is_dropped_and_the_others_stay(
-    old: str, new: str, example: Example, grounding: Grounding, tmp_path: Path
+    old: str, new: str, grounding: Grounding, tmp_path: Path
 ) -> None:
     path = tmp_path / "g.jsonl"
     with GroundingsFile(path, "run", 2) as file:
-        file.add("key", [grounding], example)
-        file.add("other", [grounding], example)
+        file.add("key", [grounding])
+        file.add("other", [grounding])
     head, first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
     assert old in first
     changed = json.loads(first.replace(old, new, 1))

@@ -34,9 +34,9 @@ def test_a_path_an_image_and_an_array_give_the_same_grounding(tiny_run: Path, ti
 
 
 def test_phrases_of_ones_own_are_grounded_as_given(tiny_run: Path, tiny_dataset: Path) -> None:
-    caption = Caption("red box, blue box", (Phrase("blue box", 9, 17),))
+    caption = Caption("red box, blue box", (Phrase("blue box", 9, 17, types=("toys",)),))
     grounding = unboxed.load(tiny_run).ground(tiny_dataset.parent / "photos" / "3.png", caption)
-    assert [(phrase.start, phrase.end) for phrase in grounding.phrases] == [(9, 17)]
+    assert [(phrase.start, phrase.end, phrase.types) for phrase in grounding.phrases] == [(9, 17, ("toys",))]
 
 
 def test_every_region_is_ranked_once_for_every_phrase(tiny_run: Path, tiny_dataset: Path) -> None:

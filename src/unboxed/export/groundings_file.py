@@ -70,16 +70,14 @@ class GroundingsFile:
         known = self._known.get(key)
         return None if known is None else [_from_json(entry) for entry in known]
 
-    def add(self, key: str, groundings: Sequence[Grounding], example: Example) -> list[Grounding]:
+    def add(self, key: str, groundings: Sequence[Grounding]) -> list[Grounding]:
         """Append the groundings of an image, once for images of the same content, and return them as `get` will.
 
         Args:
             key: of the image, as `content_key` gives it.
             groundings: one for each caption of the image.
-            example: the image; its phrases' types are kept.
         """
-        pairs = zip(groundings, example.captions, strict=True)
-        entries = [_to_json(grounding, [p.types for p in caption.phrases], self._top) for grounding, caption in pairs]
+        entries = [_to_json(grounding, self._top) for grounding in groundings]
         if key not in self._written:
             self._written.add(key)
             self._file.write(json.dumps(_line(key, entries), ensure_ascii=False) + "\n")
@@ -150,17 +148,17 @@ def _is_probability_or_none(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and 0 <= value <= 1)
 
 
-def _to_json(grounding: Grounding, types: Sequence[tuple[str, ...]], top: int) -> dict[str, Any]:
-    """A grounding with the best boxes of its phrases, their types, and no regions."""
+def _to_json(grounding: Grounding, top: int) -> dict[str, Any]:
+    """A grounding with the best boxes of its phrases, and no regions."""
     return {
         "caption": grounding.caption,
         "width": grounding.width,
         "height": grounding.height,
-        "phrases": [_phrase_to_json(*pair, top) for pair in zip(grounding.phrases, types, strict=True)],
+        "phrases": [_phrase_to_json(phrase, top) for phrase in grounding.phrases],
     }
 
 
-def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) -> dict[str, Any]:
+def _phrase_to_json(phrase: GroundedPhrase, top: int) -> dict[str, Any]:
     kept = phrase.with_set(top)
     return {
         "text": phrase.text,
@@ -169,7 +167,7 @@ def _phrase_to_json(phrase: GroundedPhrase, types: tuple[str, ...], top: int) ->
         "boxes": [[round(edge, 2) for edge in box] for box in phrase.boxes[kept].tolist()],
         "scores": [round(score, 6) for score in phrase.scores[kept].tolist()],
         "confidence": phrase.confidence,
-        "types": types,
+        "types": phrase.types,
         "set_ranks": [kept.index(rank) for rank in phrase.set_ranks if rank in kept],
         "unknown": phrase.unknown,
     }

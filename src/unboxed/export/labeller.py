@@ -86,7 +86,7 @@ class Labeller:
                     places.setdefault(key, record.places[example.image_id])
                 if isinstance(found, Regions):
                     groundings = self.grounder.ground_regions(found, example.captions)
-                    yield example, self._file.add(key, groundings, example)
+                    yield example, self._file.add(key, groundings)
                 elif isinstance(found, str):
                     yield example, found
                 else:

@@ -125,6 +125,7 @@ def ground_encoded(
                 *found_boxes.ranked,
                 match=match.value,
                 confidence=match.confidence,
+                types=phrase.types,
                 set_ranks=found_boxes.set_ranks(phrase.text, match.confidence),
                 prior=match.prior,
                 point=found_boxes.point,
