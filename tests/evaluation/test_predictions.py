@@ -113,12 +113,18 @@ def test_a_caption_differs_in_blanks_and_case_only(tmp_path: Path) -> None:
     assert _recall(_lines(tmp_path / "p.jsonl", ROW | {"caption": TEXT.upper()})) == pytest.approx(100 / 3)
 
 
+def test_a_line_ends_where_json_lines_end_and_not_at_other_breaks(tmp_path: Path) -> None:
+    row = {"image": "7", "phrase": "a\u2028dog", "boxes": [DOG]}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    assert _recall(tmp_path / "p.jsonl") == pytest.approx(200 / 3)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"line 1 is not JSON"),
+        ("\n{", r"line 2 is not JSON"),
         (json.dumps({"image": "7", "phrase": "a", "boxes": [[1, 2, 3, 4]], "caption": [7]}), r"the caption is \[7\]"),
-        ('{"image": "7"}', r"'boxes' is missing; expected"),
+        ('{"image": "7"}', r"jsonl, line 1: 'boxes' is missing; expected"),
         ('{"image": "7", "boxes": [[0, 0, 1, 1]]}', r"a caption with start and end, or a phrase. is missing"),
         ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1]]}', r"cannot reshape"),
         ('{"image": "7", "phrase": "a dog", "boxes": [[0, 0, 1, NaN]]}', r"not finite"),

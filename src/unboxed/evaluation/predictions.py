@@ -105,10 +105,9 @@ def read_predictions(path: Path) -> list[Prediction]:
             f"{path} cannot be read as predictions ({plain_reason(error)}); expected {_EXPECTED}."
         ) from None
     if text.lstrip().startswith("["):
-        (entries,) = _parsed([text], path)
-        return _coco_results(entries, path)
-    rows = _parsed([line for line in text.splitlines() if line.strip()], path)
-    return [prediction for number, row in enumerate(rows, start=1) for prediction in _of_row(row, f"{path}, {number}")]
+        return _coco_results(_parsed(text, str(path)), path)
+    places = {f"{path}, line {number}": line for number, line in enumerate(text.split("\n"), start=1) if line.strip()}
+    return [prediction for where, line in places.items() for prediction in _of_row(_parsed(line, where), where)]
 
 
 def score_predictions(
@@ -119,7 +118,7 @@ def score_predictions(
     Args:
         path: the file.
         examples: the images with their captions and gold boxes.
-        rule: when a box is right; the default rule when None.
+        rule: when a box is right.
         seed: of the bootstrap.
 
     Raises:
@@ -135,9 +134,8 @@ def score_predictions(
         if example is None:
             unused["of images that are not in the split"] += 1
             continue
-        places = [*_places(example, prediction)]
+        places, factor = [*_places(example, prediction)], _stored_factor(example, prediction.size)
         for place in places:
-            factor = _stored_factor(example, prediction.size)
             boxes[example.image_id, *place].append(float32_array(prediction.boxes * factor))
             if prediction.set_boxes is not None:
                 sets[example.image_id, *place].append(float32_array(prediction.set_boxes * factor))
@@ -240,12 +238,11 @@ def _number(name: str) -> str:
     return str(int(stem)) if stem.isascii() and stem.isdigit() else PurePosixPath(name).name
 
 
-def _parsed(lines: Sequence[str], path: Path) -> Iterator[Any]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise EvaluationError(f"{path}, line {number} is not JSON ({error}); expected {_EXPECTED}.") from None
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EvaluationError(f"{where} is not JSON ({error}); expected {_EXPECTED}.") from None
 
 
 def _of_row(row: Any, where: str) -> list[Prediction]:
