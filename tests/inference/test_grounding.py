@@ -17,10 +17,13 @@ from unboxed.attention.points import covered_points
 from unboxed.attention.ranking import Ranking, RegionTerms, phrase_scores, ranked_scores
 from unboxed.data.dataset import load_dataset
 from unboxed.inference import batching
-from unboxed.inference.grounding import ground_stream, ground_together
+from unboxed.inference.batching import caption_groups
+from unboxed.inference.grounding import _whole_captions, ground_stream, ground_together
 from unboxed.inference.results import Grounding
 from unboxed.regions.store import RegionStore
+from unboxed.text.encoding import encode_caption
 from unboxed.text.phrases import given_phrases, noun_phrases
+from unboxed.text.tokens import END, SPECIAL, START, Tokenizer, Vocabulary
 from unboxed.types import Caption, Phrase
 
 
@@ -212,3 +215,14 @@ def _padded(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     for row, part in zip(padded, parts, strict=True):
         row[tuple(slice(size) for size in part.shape)] = part
     return padded
+
+
+@pytest.mark.parametrize("start_end_words", [False, True])
+def test_a_phrase_that_is_a_whole_caption_is_one_also_between_start_and_end(start_end_words: bool) -> None:
+    vocabulary = Vocabulary((*SPECIAL, START, END, "red", "box"), Tokenizer(start_end_words=start_end_words))
+    for text, whole in {"red box": True, "a red box": False}.items():
+        assert _whole_captions(encode_caption(given_phrases(text, "red box"), vocabulary)) == [whole]
+
+
+def test_images_without_captions_fill_groups_too() -> None:
+    assert [len(group) for group in caption_groups([0] * 300, lambda count: count)] == [128, 128, 44]

@@ -156,7 +156,7 @@ class CaptionsOfImages(NamedTuple):
 
 
 def caption_groups(images: Iterable[T], count: Callable[[T], int]) -> Iterator[list[T]]:
-    """Consecutive images with enough captions together to fill a batch.
+    """Consecutive images with enough captions together to fill a batch; one without captions counts like one caption.
 
     Args:
         images: with their captions.
@@ -166,7 +166,7 @@ def caption_groups(images: Iterable[T], count: Callable[[T], int]) -> Iterator[l
     captions = 0
     for image in images:
         group.append(image)
-        captions += count(image)
+        captions += max(count(image), 1)
         if captions >= _CAPTIONS:
             yield group
             group, captions = [], 0

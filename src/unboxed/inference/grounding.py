@@ -16,6 +16,7 @@ from unboxed.inference.phrase_boxes import PhraseBoxes, PhraseQueries, boxes_of_
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.embeddings import ImageEmbeddings
 from unboxed.runtime.threads import ordered_map
+from unboxed.text.encoding import EncodedCaption
 from unboxed.text.phrases import head_noun
 from unboxed.text.tokens import UNKNOWN_ID
 from unboxed.types import Array, Caption, ImageBatch, Regions
@@ -175,9 +176,15 @@ def _matches(
     prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()
     known_CP = batch.affinity_CPE.any(dim=-1).numpy()  # the prior has a class for the phrase
     prior_CP = np.where(known_CP, np.maximum(prior_CP, NO_EVIDENCE), prior_CP)
-    alone_CP = (batch.phrase_CPW == batch.mask_CW[:, None]).all(dim=-1).numpy()  # phrases that are whole captions
     unknown_CP = (batch.phrase_CPW & (batch.tokens_CW == UNKNOWN_ID)[:, None]).any(dim=-1).numpy()
-    of_phrases = (values_CP[queries.real_CP].tolist() for values_CP in (matched_CP, prior_CP, alone_CP, unknown_CP))
-    for value, prior, alone, has_unknown in zip(*of_phrases, strict=True):
+    of_phrases = (values_CP[queries.real_CP].tolist() for values_CP in (matched_CP, prior_CP, unknown_CP))
+    whole = (alone for encoded in captions.encoded for alone in _whole_captions(encoded))
+    for value, prior, has_unknown, alone in zip(*of_phrases, whole, strict=True):
         confidence = None if calibration is None else calibration.confidence(value, prior, alone=alone)
         yield _Match(value, confidence, None if prior_CPR is None else prior, has_unknown)
+
+
+def _whole_captions(encoded: EncodedCaption) -> list[bool]:
+    """Whether each phrase has all words of its caption, except `<start>` and `<end>`, which have no characters."""
+    real_W = [start < end for start, end in encoded.spans]
+    return [bool(phrase_W[real_W].all()) for phrase_W in encoded.phrase_PW]
