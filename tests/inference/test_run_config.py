@@ -119,6 +119,7 @@ def test_options_of_every_recipe_go_through_json(name: str, width: int, dropout:
 def test_without_paths_no_folder_of_this_disk_is_left(run: Path) -> None:
     config = RunConfig.load(run)
     config.facts.update(data="/home/somebody/scenes/data.toml", store="/home/somebody/store")
+    config.facts["calibration"] = {"data": "/home/somebody/others.csv", "photos": 40}
     options = CKD(
         prior="clip:/home/somebody/clip/",
         semantic=PriorSettings(word_vectors=Path("/home/somebody/glove.npz"), wordnet=Path("nltk")),
@@ -127,6 +128,7 @@ def test_without_paths_no_folder_of_this_disk_is_left(run: Path) -> None:
     public = replace(config, options=options).without_paths()
     public.save(run)
     assert "somebody" not in (run / "config.json").read_text()
+    assert public.facts["calibration"] == {"data": "others", "photos": 40}
     assert public.facts["data"] == "scenes" and public.options.prior == "clip:clip"
     assert public.options.semantic.word_vectors == Path("glove.npz")
     texts = {name: replace(config, options=CKD(text=name)) for name in ("/home/somebody/bert", "google/bert", "gru")}

@@ -159,8 +159,9 @@ class RunConfig:
         """A copy that names no folder of this disk, for publishing: of files that the run has copies of, the names."""
         facts = {key: value for key, value in self.facts.items() if key != "store"}
         if "data" in facts:
-            data = Path(str(facts["data"]))
-            facts["data"] = data.parent.name if data.stem == "data" else data.stem
+            facts["data"] = _name_of(facts["data"])
+        if "data" in (calibration := facts.get("calibration", {})):
+            facts["calibration"] = {**calibration, "data": _name_of(calibration["data"])}
         return replace(self, options=_without_folders(self.options), facts=facts)
 
     def save(self, run: Path) -> None:
@@ -236,6 +237,12 @@ class RunConfig:
         _require_own_files(config.regions, run)
         report_change(path, content)
         return config
+
+
+def _name_of(data: Any) -> str:
+    """The name of a collection by the path of its TOML file, which may be `NAME/data.toml`."""
+    path = Path(str(data))
+    return path.parent.name if path.stem == "data" else path.stem
 
 
 def _without_folders(config: T) -> T:
