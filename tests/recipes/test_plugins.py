@@ -132,3 +132,12 @@ def test_a_missing_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main(["fit", "scan", *arguments])
         assert "there is no file 'gone.py'" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_two_plugins(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "toy.py"
+    other.write_text(TOY.replace("toy-plugin", "other-plugin"), encoding="utf-8")
+    monkeypatch.setenv(plugins.ENVIRONMENT, os.pathsep.join(map(str, (toy, other))))
+    found = [known_recipes()[name] for name in ("toy-plugin", "other-plugin")]
+    assert [sys.modules[recipe.__module__].__file__ for recipe in found] == [str(toy), str(other)]

@@ -83,7 +83,7 @@ def _load_files() -> None:
 def _module(path: Path) -> Any:
     if not path.is_file():
         raise RunError(f"There is no plugin {path}; --plugin names a Python file.")
-    name = f"unboxed_plugin_{path.stem}"
+    name = f"unboxed_plugin_{len(_loaded)}_{path.stem}"  # two files may have the same stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise RunError(f"{path} is not a Python file; --plugin names one.")
