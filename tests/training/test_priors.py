@@ -14,11 +14,14 @@ from tests.regions.zero_shot_models import save_image_text
 from unboxed.errors import ExportError, RegionsError, RunError, UnboxedError
 from unboxed.export.onnx import export_onnx
 from unboxed.inference.grounder import Grounder
+from unboxed.inference.run_config import RunConfig
 from unboxed.priors import PriorSettings, scores
 from unboxed.recipes import CKD, SPRM, RecipeConfig, Schedule
 from unboxed.regions.settings import RegionSettings
+from unboxed.regions.store import RegionStore
 from unboxed.search import Index, index_images
 from unboxed.training.fitting import FitSettings, fit
+from unboxed.training.priors import fitted_prior
 
 SOURCES = RegionSettings(grid=2, colour=False, texture=False)
 
@@ -81,3 +84,8 @@ def test_regions_and_options_that_do_not_fit(library: Any, tiny_dataset: Path, t
     for prior in ("clip", "clip:", "semantics"):
         with pytest.raises(RunError, match=f"--prior is '{prior}'; it is none, semantic, or clip:"):
             CKD(prior=prior)
+
+
+def test_without_a_training_image_there_is_no_prior(tiny_run: Path) -> None:
+    config = replace(RunConfig.load(tiny_run), options=CKD(prior="clip:somewhere"))
+    assert fitted_prior(config, RegionStore.open(tiny_run / "store"), [], print) is None

@@ -35,11 +35,14 @@ def fitted_prior(
         store: the regions.
         training: the training images.
         show: called with a line of text.
+
+    Returns:
+        None for other recipes, and where no training image has regions, which `SplitLoader` refuses.
     """
-    if not config.options.needs_prior:
+    examples = [example for example in training if example.image_id in store]
+    if not config.options.needs_prior or not examples:
         return None
     show("Preparing the semantic prior")
-    examples = [example for example in training if example.image_id in store]
     prior = SemanticPrior.build(
         config.options.semantic,
         store.class_names,
