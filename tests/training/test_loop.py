@@ -23,7 +23,7 @@ from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
 from unboxed.runtime.seeds import seed_of
 from unboxed.training.fitting import FitSettings, fit
-from unboxed.training.loop import optimizer_of
+from unboxed.training.loop import _is_better, optimizer_of
 from unboxed.training.options import Logger
 from unboxed.training.splits import training_and_validation
 
@@ -58,6 +58,16 @@ def test_training_stops_early_when_the_chosen_figure_no_longer_improves(
     sign = 1 if select_on == "loss" else -1
     figures = [sign * entry[figure] for entry in epochs]
     assert min(figures[:-2]) == min(figures)
+
+
+def test_a_loss_that_is_no_number_is_not_the_best() -> None:
+    schedule = Schedule(select_on="loss")
+    losses, best, kept = [math.nan, 3.0, math.nan, 2.0, 2.5], None, []
+    for loss in losses:
+        if _is_better({"val_loss": loss}, best, schedule):
+            best = {"val_loss": loss}
+            kept.append(loss)
+    assert kept[1:] == [3.0, 2.0]
 
 
 def test_tensorboard_event_files_are_an_option(tiny_dataset: Path, tiny_run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from math import inf, isnan
 from pathlib import Path
 from typing import Any, cast
 
@@ -254,7 +255,8 @@ def _is_better(figures: dict[str, float], best: dict[str, float] | None, schedul
     if best is None:
         return True
     if schedule.select_on == "loss":
-        return figures["val_loss"] < best["val_loss"]
+        least = best["val_loss"]
+        return figures["val_loss"] < (inf if isnan(least) else least)
     return figures["val_rsum"] > best["val_rsum"]
 
 
