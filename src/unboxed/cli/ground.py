@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -82,7 +84,7 @@ def ground(
         raise ImageError("--part is for the images of a folder, as lines of JSON: name a folder, and add --json.")
     if image.is_dir():
         require_other(printing.save, image)
-        _ground_folder(run, image, captions, _Printed(printing, in_folder=True), of_part)
+        _ground_folder(run, image, captions, printing, of_part)
         return
     require_output(printing.save, image, suffixes=PICTURES)
     pixels = open_image(image)
@@ -105,7 +107,7 @@ def _captions(caption: str, phrases: str | None) -> list[Caption]:
     return [Caption(caption, noun_phrases(caption))]
 
 
-def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _Printed, part: Part | None) -> None:
+def _ground_folder(run: Path, folder: Path, captions: list[Caption], printing: PrintOptions, part: Part | None) -> None:
     """Ground captions in every image of a folder, or of a part; images that cannot be used are skipped, and named."""
     from unboxed.data.image_files import left_out_lines, list_folder
     from unboxed.data.images import open_image
@@ -120,7 +122,8 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
     show_unknown_words(grounder, " ".join(each.text for each in captions), show)
     skipped = 0
     names = [str(file.relative_to(folder)) for file in listing.images]
-    record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printed.options.top))
+    record = None if part is None else PartRecord.of(part, names, _made_with(run, captions, printing.top))
+    printed = _Printed(printing, _pictures(names))
     for name, file in zip(names, listing.images, strict=True):
         if record is not None and name not in record.places:
             continue
@@ -140,6 +143,15 @@ def _ground_folder(run: Path, folder: Path, captions: list[Caption], printed: _P
         raise ImageError(f"None of the {skipped:,} images in {folder} could be used.")
 
 
+def _pictures(names: list[str]) -> dict[Path, Path]:
+    """The picture of each image by name: `a.png` for `a.jpg`, and `a.jpg.png` where there is also another `a`."""
+    paths = [Path(name) for name in names]
+    alike = Counter(path.with_suffix("") for path in paths)
+    return {
+        path: path.with_suffix(".png") if alike[path.with_suffix("")] == 1 else Path(f"{path}.png") for path in paths
+    }
+
+
 def _made_with(run: Path, captions: list[Caption], top: int) -> list[str]:
     """What all parts of a folder must share."""
     from unboxed.export.groundings_file import run_key
@@ -149,10 +161,10 @@ def _made_with(run: Path, captions: list[Caption], top: int) -> list[str]:
 
 @dataclass(frozen=True)
 class _Printed:
-    """Prints groundings; `in_folder`: of several images."""
+    """Prints groundings; `pictures`: of the images of a folder, the name of each one's picture."""
 
     options: PrintOptions
-    in_folder: bool = False
+    pictures: Mapping[Path, Path] | None = None
 
     def report(self, image: Path, pixels: PIL.Image.Image, groundings: list[Grounding]) -> None:
         """Print the groundings of an image, and save its picture."""
@@ -162,19 +174,19 @@ class _Printed:
         saved = None if options.save is None else self._saved(options.save, image, pixels, grounding)
         if options.json:
             content = grounding.to_dict(options.top)
-            print_json({"image": str(image), **content} if self.in_folder else content)
+            print_json({"image": str(image), **content} if self.pictures else content)
             return
-        if self.in_folder:
+        if self.pictures:
             print(one_line(f"{image}"))
         for phrase in grounding.phrases:
-            print(("  " if self.in_folder else "") + one_line(phrase_line(phrase, options.absent)))
-        if saved is not None and not self.in_folder:
+            print(("  " if self.pictures else "") + one_line(phrase_line(phrase, options.absent)))
+        if saved is not None and not self.pictures:
             show(f"Picture: {saved}")
 
     def _saved(self, save: Path, image: Path, pixels: PIL.Image.Image, grounding: Grounding) -> Path:
         from unboxed.visualization.draw import draw_grounding, save_picture
 
-        place = save / image.with_suffix(".png") if self.in_folder else save
+        place = save if self.pictures is None else save / self.pictures[image]
         shown = [phrase for phrase in grounding.phrases if phrase.present or self.options.absent]
         save_picture(place, draw_grounding(pixels, grounding.caption, shown))
         return place
