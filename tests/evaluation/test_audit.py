@@ -13,10 +13,11 @@ import pytest
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.audit import CaptionRanking, audit_captions, audit_dataset, swapped_captions
+from unboxed.evaluation.audit import AuditedCaption, CaptionRanking, audit_captions, audit_dataset, swapped_captions
+from unboxed.evaluation.audit_page import _parts
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
-from unboxed.inference.results import Grounding
+from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.recipes.ckd import CKD
 from unboxed.recipes.schedule import Schedule
 from unboxed.regions.store import RegionStore
@@ -111,3 +112,12 @@ def test_the_figures_follow_their_definition_and_everything_is_written(
 def test_a_share_outside_of_its_range_and_an_uncalibrated_run(run: Path, tiny_world: tuple[Path, Path]) -> None:
     with pytest.raises(EvaluationError, match="such as"):
         audit_dataset(tiny_world[0], run, swapped=0)
+
+
+def test_a_caption_is_shown_once_where_a_phrase_is_within_another() -> None:
+    text = "a man with a dog runs"
+    spans = ((0, 5), (0, 16), (11, 16))
+    phrases = tuple((GroundedPhrase(text[a:b], a, b, [[0, 0, 1, 1]], [1]), 0.5) for a, b in spans)
+    parts = _parts(AuditedCaption("7", Path("7.jpg"), text, phrases, 0.0))
+    assert "".join(part for part, _ in parts) == text
+    assert [part for part, probability in parts if probability] == ["a man", "a dog"]

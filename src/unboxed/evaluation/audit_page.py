@@ -34,10 +34,15 @@ def _picture(path: Path) -> str:
 
 
 def _parts(caption: AuditedCaption) -> list[tuple[str, float | None]]:
-    """The caption in pieces, each with the probability of its phrase; None between phrases."""
+    """The caption in pieces, each with the probability of its phrase; None between phrases.
+
+    A phrase that begins within another one is not a piece.
+    """
     parts: list[tuple[str, float | None]] = []
     end = 0
     for phrase, probability in caption.phrases:
+        if phrase.start < end:
+            continue
         parts += [
             (caption.caption[end : phrase.start], None),
             (caption.caption[phrase.start : phrase.end], probability),
