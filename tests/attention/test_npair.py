@@ -108,6 +108,12 @@ def test_the_best_cell_is_sought_over_both_axes_of_the_map() -> None:
     assert float(aligner.align(regions, queries).score_BC) == 5
 
 
+def test_a_caption_without_queries_scores_nothing() -> None:
+    aligner, regions, queries = _embeddings("max-cells")
+    none = QueryEmbeddings(queries.tensors, torch.zeros_like(queries.mask_CQ))
+    assert not aligner.align(regions, none).score_BC.any()
+
+
 def test_an_unknown_reduction_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="mean"):
         MatchMap(torch.nn.Identity(), 1, 1, "max")  # type: ignore[arg-type]

@@ -15,7 +15,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from unboxed.attention.base import Aligner, Alignment, QueryEmbeddings, RegionEmbeddings, pair_mask, pair_products
+from unboxed.attention.base import (
+    Aligner,
+    Alignment,
+    QueryEmbeddings,
+    RegionEmbeddings,
+    mean_over_queries,
+    pair_mask,
+    pair_products,
+)
 from unboxed.errors import RegionsError
 from unboxed.runtime.counts import require_literal
 
@@ -117,7 +125,7 @@ class MatchMap(Aligner):
             best_BCR = map_BCQR.masked_fill(~queries.mask_CQ[..., None], float("-inf")).amax(dim=2)
             score_BC = best_BCR.masked_fill(~mask_11R[:, :, 0], 0).sum(dim=-1) / count_111[..., 0]
         else:
-            score_BC = (matched_BCQ * queries.mask_CQ).sum(dim=-1) / queries.mask_CQ.sum(dim=-1)
+            score_BC = mean_over_queries(matched_BCQ, queries.mask_CQ)
         return Alignment(similarity_BCQR, attention_BCQR, map_BCQR, matched_BCQ, score_BC)
 
 
