@@ -164,6 +164,7 @@ def label_part(
         BusyError, DatasetError, RunError, ImageError: as `label_dataset`; a part may have no image.
         StoreError: there is no such part.
     """
+    data, run, out = Path(data), Path(run), Path(out)
     part = Part.parse(options.part or "1/1")
     rule = _rule(run, options, selection)
     source, file = label_source(data, options), _groundings_file(out)

@@ -68,15 +68,20 @@ def files(selection: Selection) -> dict[str, str]:
     names = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for name, i in number.items())
     held_out = selection.held_out
     validation = "val.txt" if held_out else "train.txt"
-    written = {"data.yaml": f"train: train.txt\nval: {validation}\nnames:\n{names}", "train.txt": "", "val.txt": ""}
-    rows = []
+    listed: dict[bool, list[str]] = {False: [], True: []}
+    labels = {}
     stored = file_names(selection)
     for image in selection.images:
         file = stored[image.name]
-        written["val.txt" if image.name in held_out else "train.txt"] += f"./images/{file}\n"
-        written[f"labels/{PurePosixPath(file).with_suffix('.txt')}"] = _lines(image, number)
-        rows.append((file, image.name))
-    return {**written, "images.csv": csv_text(("file", "image"), rows)}
+        listed[image.name in held_out].append(f"./images/{file}\n")
+        labels[f"labels/{PurePosixPath(file).with_suffix('.txt')}"] = _lines(image, number)
+    return {
+        "data.yaml": f"train: train.txt\nval: {validation}\nnames:\n{names}",
+        "train.txt": "".join(listed[False]),
+        "val.txt": "".join(listed[True]),
+        **labels,
+        "images.csv": csv_text(("file", "image"), [(stored[image.name], image.name) for image in selection.images]),
+    }
 
 
 def _key(stem: str) -> str:
