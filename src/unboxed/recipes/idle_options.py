@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 from unboxed.attention.ranking import Ranking
 from unboxed.errors import RunError
 from unboxed.priors.settings import PriorSettings
+from unboxed.recipes.ckd import CKD
 from unboxed.recipes.config import RecipeConfig
+from unboxed.recipes.infoground import InfoGround
 from unboxed.recipes.matching import MatchingConfig
 from unboxed.recipes.npair import NPair
 from unboxed.recipes.presets import flat_options
@@ -107,6 +109,8 @@ _RULES = (
         MatchingConfig,
     ),
     _Rule(("lambda_lse",), lambda o: o.get("aggregation") == "lse", "without --aggregation lse", MatchingConfig),
+    _Rule(("both_ways",), lambda o: o["sentence_weight"] > 0, "with --sentence-weight 0", CKD),
+    _Rule(("layer_width",), lambda o: o["layers"] > 1, "with --layers 1", InfoGround),
     _Rule(("negative",), lambda o: o["contrast"] == "difference", "without --contrast difference", SPRM),
     _Rule(
         ("prior",),
@@ -137,7 +141,16 @@ _RULES = (
         ("patch", "channels", "blocks", "reach", "half"), lambda o: o["map"] == "pixels", "without --map pixels", NPair
     ),
     _Rule(("class_inputs", "backbone_features"), lambda o: o["map"] == "features", "without --map features", NPair),
-    _Rule(("words_weight",), lambda o: not o["context"] and o["text"] == "gru", "with --context or --text", NPair),
+    _Rule(
+        ("words_weight",),
+        lambda o: (
+            not (o["context"] or o["distillation"] or o["intra_caption"])
+            and (o["text"], o["negatives"]) == ("gru", "none")
+            and o["reduction"] != "max-words"
+        ),
+        "with --context, --text, --reduction max-words, --negatives, --distillation or --intra-caption",
+        NPair,
+    ),
     _Rule(
         ("cell", "bidirectional", "hidden_width"),
         lambda o: o["context"] and o["text"] == "gru",
