@@ -13,7 +13,7 @@ import pytest
 from unboxed.cli import main
 from unboxed.data.dataset import load_dataset
 from unboxed.errors import EvaluationError
-from unboxed.evaluation.audit import AuditedCaption, CaptionRanking, audit_captions, audit_dataset, swapped_captions
+from unboxed.evaluation.audit import AuditedCaption, CaptionRanking, _grounded, audit_dataset, swapped_captions
 from unboxed.evaluation.audit_page import _parts
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.grounder import Grounder
@@ -75,7 +75,7 @@ def test_captions_whose_phrases_are_absent_come_first(
 
     monkeypatch.setattr(embedded, "ground", knowing)
     mixed, moved = swapped_captions(examples, 0.1)
-    ranked = audit_captions(embedded, mixed)
+    ranked = sorted(_grounded(embedded, mixed), key=lambda caption: caption.log_odds)
     first = ranked[: len(moved)]
     assert {(caption.image_id, caption.caption) for caption in first} == moved
     assert all(caption.absent and caption.log_odds < 0 for caption in first)

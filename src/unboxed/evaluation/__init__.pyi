@@ -1,6 +1,6 @@
 from .attention import ATTENTION_METRICS, AttendedWord, AttentionScores, score_attention
 from .attention_protocol import AttentionProtocol
-from .audit import Audit, AuditedCaption, audit_captions, audit_dataset
+from .audit import Audit, AuditedCaption, audit_dataset
 from .baselines import BASELINES, untrained_baselines
 from .bootstrap import MetricOfRuns, PairedDifference, PerImageMetric, mean_metric, paired_difference
 from .box_sets import SET_METRICS, SetMention, SetScores, score_sets
@@ -49,7 +49,6 @@ __all__ = [
     "ScoredPredictions",
     "SetMention",
     "SetScores",
-    "audit_captions",
     "audit_dataset",
     "count_errors",
     "ensemble",

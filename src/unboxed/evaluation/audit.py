@@ -35,7 +35,7 @@ from unboxed.text.lexicon import PRONOUNS
 from unboxed.text.phrases import head_noun
 from unboxed.types import Caption, Example
 
-__all__ = ["Audit", "AuditedCaption", "CaptionRanking", "audit_captions", "audit_dataset", "swapped_captions"]
+__all__ = ["Audit", "AuditedCaption", "CaptionRanking", "audit_dataset", "swapped_captions"]
 
 _EDGE = 1e-4  # keeps log odds finite
 _RECALL = 0.5
@@ -51,7 +51,7 @@ class AuditedCaption:
         path: the image's file.
         caption: the text.
         phrases: (phrase, probability in [0, 1] that it is in the image), in reading order, without pronouns.
-        log_odds: that the caption is about the image; of `audit_captions`, the sum over the phrases, 0 without any.
+        log_odds: that the caption is about the image.
     """
 
     image_id: str
@@ -191,7 +191,7 @@ class CaptionRanking:
         return sorted(weighed, key=lambda caption: caption.log_odds)
 
     def _evidence(self, mixed: Sequence[Example]) -> tuple[list[AuditedCaption], npt.NDArray[np.float64]]:
-        """The captions in the order of the images, and the columns of `EVIDENCE` for them."""
+        """The captions in the order of the images, and their evidence, as `EvidenceWeights` takes it."""
         captions = _grounded(self._split, mixed)
         column_C = np.array([self._column[id(caption)] for example in mixed for caption in example.captions])
         image_of_C = np.repeat(np.arange(len(mixed)), [len(example.captions) for example in mixed])
@@ -199,15 +199,8 @@ class CaptionRanking:
         return captions, np.stack([[c.log_odds for c in captions], match_C, agreement(mixed)], axis=1)
 
 
-def audit_captions(split: EmbeddedSplit, examples: Sequence[Example]) -> list[AuditedCaption]:
-    """The captions of images with regions by the evidence of their phrases alone, the most suspicious first.
-
-    Ties are in the order of `examples`.
-    """
-    return sorted(_grounded(split, examples), key=lambda caption: caption.log_odds)
-
-
 def _grounded(split: EmbeddedSplit, examples: Sequence[Example]) -> list[AuditedCaption]:
+    """The captions in the order of the images, with the log odds of their phrases alone, 0 without any."""
     found: list[AuditedCaption] = []
     asked = ((example.image_id, example.captions) for example in examples)
     for example, groundings in zip(examples, split.ground(asked), strict=True):

@@ -37,7 +37,6 @@ def untrained_baselines(
     examples: Iterable[Example],
     regions_of: Callable[[Example], Regions | None],
     *,
-    seed: int = 0,
     resamples: int = 1000,
     rule: BoxRule = CONTINUOUS_RULE,
 ) -> dict[str, GroundingScores]:
@@ -46,14 +45,13 @@ def untrained_baselines(
     Args:
         examples: images with gold phrases.
         regions_of: returns the regions of an image, or None where there are none; all its phrases are then wrong.
-        seed: of the random regions and of the intervals.
         resamples: number of random samples of the bootstrap.
         rule: the convention of boxes.
 
     Raises:
         EvaluationError: no phrase has a gold box.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     mentions: dict[str, list[GroundedMention]] = {name: [] for name in BASELINES}
     for example in examples:
         regions = regions_of(example)
@@ -64,7 +62,7 @@ def untrained_baselines(
                 proposals = regions.boxes if regions is not None else whole[:0]
                 answer = ranked.get(name, whole[:0])
                 mentions[name].append(GroundedMention(example.image_id, phrase.types, phrase.boxes, answer, proposals))
-    return {name: score_grounding(given, seed=seed, resamples=resamples, rule=rule) for name, given in mentions.items()}
+    return {name: score_grounding(given, resamples=resamples, rule=rule) for name, given in mentions.items()}
 
 
 def baselines_markdown(scores: Mapping[str, GroundingScores]) -> str:

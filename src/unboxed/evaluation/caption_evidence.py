@@ -22,10 +22,7 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.tokens import words
 from unboxed.types import Example
 
-__all__ = ["EVIDENCE", "EvidenceWeights", "agreement", "relative_match"]
-
-EVIDENCE = ("phrases", "match", "agreement")
-"""The columns of the evidence."""
+__all__ = ["EvidenceWeights", "agreement", "relative_match"]
 
 _RIDGE = 1.0
 
@@ -74,7 +71,7 @@ class EvidenceWeights:
     """The weights of the evidence, fitted on captions of which some were swapped on purpose.
 
     Args:
-        evidence_C3: columns of `EVIDENCE`.
+        evidence_C3: the phrases, the match and the agreement of each caption.
         right_C: False for swapped captions. If all are of one kind, only the phrases count.
     """
 

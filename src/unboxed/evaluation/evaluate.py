@@ -132,7 +132,7 @@ def _require_report(run: Path) -> None:
         require_writable(run)
         return
     except OSError as error:
-        reason = plain_reason(error)
+        reason = plain_reason(error)  # raised below: the commands explain an error within another by that one
     raise EvaluationError(f"The report cannot be written into {run} ({reason}); add --no-report for scores alone.")
 
 

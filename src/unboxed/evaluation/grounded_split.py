@@ -134,12 +134,9 @@ def _ranked(grounding: Grounding, boxes: Array, alpha: float) -> Grounding:
     return replace(grounding, phrases=tuple(phrases))
 
 
-def score_groundings(
-    grounded: Iterable[GroundedExample], seed: int = 0, rule: BoxRule = CONTINUOUS_RULE
-) -> GroundingScores:
+def score_groundings(grounded: Iterable[GroundedExample], rule: BoxRule = CONTINUOUS_RULE) -> GroundingScores:
     """Scores all phrases that have gold boxes; those of an image without regions are wrong."""
-    mentions = (mention for item in grounded for mention in _mentions(item))
-    return score_grounding(mentions, seed=seed, rule=rule)
+    return score_grounding((mention for item in grounded for mention in _mentions(item)), rule=rule)
 
 
 def _mentions(item: GroundedExample) -> Iterator[GroundedMention]:
@@ -175,14 +172,11 @@ def _set_mentions(item: GroundedExample) -> Iterator[SetMention]:
             yield SetMention(item.example.image_id, phrase.boxes, chosen, best)
 
 
-def score_heat_maps(
-    grounded: Sequence[GroundedExample], seed: int = 0, rule: BoxRule = CONTINUOUS_RULE
-) -> HeatScores | None:
+def score_heat_maps(grounded: Sequence[GroundedExample], rule: BoxRule = CONTINUOUS_RULE) -> HeatScores | None:
     """Scores the heat maps of all phrases that have gold boxes; None if the groundings have no heat maps."""
     if not _have_heat_maps(grounded):
         return None
-    mentions = (mention for item in grounded for mention in _heat_mentions(item))
-    return score_heat(mentions, seed=seed, rule=rule)
+    return score_heat((mention for item in grounded for mention in _heat_mentions(item)), rule=rule)
 
 
 def heatmap_metrics(grounded: Sequence[GroundedExample]) -> dict[str, PerImageMetric]:

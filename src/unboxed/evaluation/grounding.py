@@ -294,7 +294,7 @@ def mention_outcomes(mentions: Sequence[GroundedMention], rule: BoxRule = CONTIN
     return np.concatenate(chunks) if chunks else np.zeros((0, len(METRICS)), dtype=np.bool_)
 
 
-def mean_scores(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: int = 1000) -> GroundingScores:
+def mean_scores(runs: Sequence[GroundingScores]) -> GroundingScores:
     """The mean of several runs, such as seeds, on the same mentions; its outcomes are shares in [0, 1].
 
     The intervals of the mean are over images and do not include how the runs differ among themselves.
@@ -310,7 +310,7 @@ def mean_scores(runs: Sequence[GroundingScores], *, seed: int = 0, resamples: in
     outcomes_MX = np.mean([run.outcomes_MX for run in runs], axis=0)
     return replace(
         GroundingScores.of_outcomes(first.image_ids, first.image_of_M, first.types_of_M, outcomes_MX),
-        intervals=_intervals(outcomes_MX, first.image_of_M, seed, resamples),
+        intervals=_intervals(outcomes_MX, first.image_of_M),
         without_gold=first.without_gold,
         without_answer=first.without_answer,
         rule=first.rule,
@@ -357,7 +357,7 @@ def _padded(boxes: Sequence[Array]) -> Floats:
 
 
 def _intervals(
-    outcomes_MX: Outcomes | Floats, image_of_M: npt.NDArray[np.intp], seed: int, resamples: int
+    outcomes_MX: Outcomes | Floats, image_of_M: npt.NDArray[np.intp], seed: int = 0, resamples: int = 1000
 ) -> dict[str, tuple[float, float]]:
     sums_IX, counts_I1 = _sums_per_image(outcomes_MX, image_of_M)
     columns_IY = np.concatenate([sums_IX, counts_I1], axis=1)

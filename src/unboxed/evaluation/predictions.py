@@ -110,16 +110,13 @@ def read_predictions(path: Path) -> list[Prediction]:
     return [prediction for where, line in places.items() for prediction in _of_row(_parsed(line, where), where)]
 
 
-def score_predictions(
-    path: Path, examples: Sequence[Example], *, rule: BoxRule = CONTINUOUS_RULE, seed: int = 0
-) -> ScoredPredictions:
+def score_predictions(path: Path, examples: Sequence[Example], *, rule: BoxRule = CONTINUOUS_RULE) -> ScoredPredictions:
     """Scores the boxes of a file on the phrases of a split.
 
     Args:
         path: the file.
         examples: the images with their captions and gold boxes.
         rule: when a box is right.
-        seed: of the bootstrap.
 
     Raises:
         EvaluationError: a file of another form, or of which no prediction belongs to a phrase of the split.
@@ -153,7 +150,7 @@ def score_predictions(
         for c, caption in enumerate(example.captions)
         for p, phrase in enumerate(caption.phrases)
     }
-    scores = score_grounding(mentions.values(), seed=seed, rule=rule)
+    scores = score_grounding(mentions.values(), rule=rule)
     reasons = {reason: count for reason, count in unused.items() if count}
     given = (_set_mention(mention, sets.get(place, [])) for place, mention in mentions.items())
     return ScoredPredictions(path, scores, reasons, score_sets(given, rule) if sets else None)

@@ -190,7 +190,6 @@ class RecipeConfig:
     def __post_init__(self) -> None:
         _check_numbers(self)
         reading = self.text_encoder
-        _check_numbers(reading)
         if self.prior not in ("none", "semantic") and self.crop_encoder in (None, ""):
             raise RunError(
                 f"--prior is {self.prior!r}; it is none, semantic, or clip: and the folder or hub name of CLIP or "
