@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.ranks import area_under_curve
 from unboxed.training.calibration import swapped_phrases
@@ -70,8 +68,7 @@ def score_presence(split: EmbeddedSplit, examples: Sequence[Example]) -> Presenc
     present = found.present_N
     if present.all() or not present.any():
         return None
-    prior_N = [None] * len(present) if found.prior_N is None else found.prior_N.tolist()
-    logit_N = np.array([calibration.logit(*given) for given in zip(found.match_N.tolist(), prior_N, strict=True)])
+    logit_N = found.logits(calibration)
     predicted_present = logit_N >= 0
     hit, false_alarm = float(predicted_present[present].mean()), float(predicted_present[~present].mean())
     return PresenceScores(

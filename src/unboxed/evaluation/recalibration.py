@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from unboxed.data.dataset import load_dataset
 from unboxed.data.image_files import skipped_lines
@@ -157,7 +156,8 @@ def recalibrated(
 
 
 def _accepted(found: Sequence[tuple[PresenceCalibration | None, SwappedPhrases]]) -> Accepted:
-    probability_N = np.concatenate([_probabilities(curve, phrases) for curve, phrases in found if curve is not None])
+    logit_N = np.concatenate([phrases.logits(curve) for curve, phrases in found if curve is not None])
+    probability_N = 1 / (1 + np.exp(-logit_N.clip(-30, 30)))
     present_N = np.concatenate([phrases.present_N for _, phrases in found])
     loss_N = -np.log(np.where(present_N, probability_N, 1 - probability_N).clip(min=1e-12))
     own, others = present_N, ~present_N
@@ -165,9 +165,3 @@ def _accepted(found: Sequence[tuple[PresenceCalibration | None, SwappedPhrases]]
     loss = (float(loss_N[own].mean()) + float(loss_N[others].mean())) / 2
     auc = area_under_curve(probability_N, present_N)
     return Accepted(float(accepted_N[own].mean()), float(accepted_N[others].mean()), loss, auc)
-
-
-def _probabilities(curve: PresenceCalibration, phrases: SwappedPhrases) -> npt.NDArray[np.float64]:
-    match_N = phrases.match_N.tolist()
-    prior_N = [None] * len(match_N) if phrases.prior_N is None else phrases.prior_N.tolist()
-    return np.array([curve.confidence(*given) for given in zip(match_N, prior_N, strict=True)])

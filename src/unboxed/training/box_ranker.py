@@ -20,7 +20,7 @@ import torch
 from unboxed.attention.ranking import pool_words
 from unboxed.boxes import iou
 from unboxed.inference.batching import CaptionsOfImages
-from unboxed.inference.calibration import PresenceCalibration, fit_presence
+from unboxed.inference.calibration import fit_presence
 from unboxed.inference.embedded_split import EmbeddedSplit
 from unboxed.inference.ranks import area_under_curve, rsum
 from unboxed.inference.run_config import BoxesFrom, RunConfig
@@ -230,19 +230,11 @@ def _separation(found: SwappedPhrases) -> dict[str, float]:
         return {}
     nothing = np.zeros_like(found.match_N)
     curves = {
-        "prior": (nothing, fit_presence(nothing, present, found.prior_N)),
-        "trained": (found.match_N, fit_presence(found.match_N, present)),
-        "combined": (found.match_N, fit_presence(found.match_N, present, found.prior_N)),
+        "prior": (found._replace(match_N=nothing), fit_presence(nothing, present, found.prior_N)),
+        "trained": (found, fit_presence(found.match_N, present)),
+        "combined": (found, fit_presence(found.match_N, present, found.prior_N)),
     }
     return {
-        name: round(100 * area_under_curve(_logits(curve, match, found.prior_N), present), 1)
-        for name, (match, curve) in curves.items()
+        name: round(100 * area_under_curve(nothing if curve is None else given.logits(curve), present), 1)
+        for name, (given, curve) in curves.items()
     }
-
-
-def _logits(
-    curve: PresenceCalibration | None, match_N: npt.NDArray[np.float64], prior_N: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    if curve is None:
-        return np.zeros_like(match_N)
-    return np.array([curve.logit(*given) for given in zip(match_N.tolist(), prior_N.tolist(), strict=True)])

@@ -48,6 +48,11 @@ class SwappedPhrases(NamedTuple):
     images: int
     prior_N: npt.NDArray[np.float64] | None = None
 
+    def logits(self, curve: PresenceCalibration) -> npt.NDArray[np.float64]:
+        """`[N]`, the log odds by a curve that each phrase is in its image."""
+        prior_N = [None] * len(self.match_N) if self.prior_N is None else self.prior_N.tolist()
+        return np.array([curve.logit(*given) for given in zip(self.match_N.tolist(), prior_N, strict=True)])
+
 
 def swapped_phrases(
     split: EmbeddedSplit, examples: Sequence[Example], *, images: int, captions: int = 2
