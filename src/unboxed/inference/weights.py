@@ -45,14 +45,10 @@ def check_shapes(path: Path, model: torch.nn.Module) -> None:
     Raises:
         RunError: the file cannot be read, or a tensor has another shape. Which names are missing is found on loading.
     """
-    try:
+    with _explained(path):
         check_header(path)  # also for the reason why it may not be read, which safetensors does not give
         with safe_open(path, framework="pt") as stored:
             shapes = {name: list(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-    except OSError as error:
-        raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
-    except (SafetensorError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {plain_reason(error)}. Restore it, or train the run again.") from None
     for name, expected in model.state_dict().items():
         if name in shapes and shapes[name] != list(expected.shape):
             raise RunError(
@@ -86,13 +82,20 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     Raises:
         RunError: it cannot be read, or changed after it was written. Files of earlier versions have no digest.
     """
-    try:
+    with _explained(path):
         check_tensor_file(path)
         with safe_open(path, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             metadata = plain_metadata(stored.metadata())
+    return tensors, metadata
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Errors of reading a safetensors file as a `RunError` that says what to do."""
+    try:
+        yield
     except OSError as error:
         raise RunError(f"Cannot read {path}: {error}. Restore it, or train the run again.") from None
     except (SafetensorError, ValueError) as error:
         raise RunError(f"{path} is damaged: {plain_reason(error)}. Restore it, or train the run again.") from None
-    return tensors, metadata
