@@ -15,9 +15,9 @@ from typing import Any
 from unboxed.data.restricted_pickle import read_plain_pickle
 from unboxed.errors import DatasetError, ModelError, plain_reason
 
-__all__ = ["END", "START", "read_words"]
+__all__ = ["read_words"]
 
-PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
+_SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
 
 _CLASSES = (("vocab", "Vocabulary"), ("__main__", "Vocabulary"))
 
@@ -41,7 +41,7 @@ def read_words(path: Path) -> list[str]:
     # `True` counts as 1 in Python; no vocabulary has it.
     if sorted(i for i in ids.values() if type(i) is int) != list(range(len(ids))):
         raise ModelError(f"{path}: the ids of its {len(ids):,} words are not 0 to {len(ids) - 1}, each once.")
-    missing = [word for word in (PAD, START, END, UNKNOWN) if word not in ids]
+    missing = [word for word in _SPECIAL if word not in ids]
     if missing:
         raise ModelError(f"{path} lacks the words {', '.join(missing)}; name the vocabulary of the checkpoint.")
     return sorted(ids, key=lambda word: int(ids[word]))

@@ -9,7 +9,7 @@ from unboxed.errors import EvaluationError
 from unboxed.evaluation.options import BoxEdges, Overlap
 from unboxed.runtime.counts import require_literal
 
-__all__ = ["AttentionProtocol"]
+__all__ = ["AttentionProtocol", "AveragedOver", "ThresholdUnit"]
 
 ThresholdUnit = Literal["uniform", "absolute"]
 GoldReading = Literal["any", "union"]

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from unboxed.errors import EvaluationError
 
 __all__ = [
+    "Floats",
     "Metric",
     "MetricOfRuns",
     "PairedDifference",

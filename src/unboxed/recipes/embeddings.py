@@ -12,7 +12,16 @@ from unboxed.priors.scoring import scores as prior_scores
 from unboxed.runtime.memory import scoring_bytes
 from unboxed.types import Units
 
-__all__ = ["CaptionEmbeddings", "ImageEmbeddings", "align", "combines_prior", "pad_images", "phrase_prior", "score"]
+__all__ = [
+    "CaptionEmbeddings",
+    "ImageEmbeddings",
+    "align",
+    "caption_prior",
+    "combines_prior",
+    "pad_images",
+    "phrase_prior",
+    "score",
+]
 
 
 class ImageEmbeddings(NamedTuple):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from unboxed.recipes.pairs import Pairs
 
-__all__ = ["ConstraintConfig", "MatchingConfig"]
+__all__ = ["MATCHING_SCHEDULE", "ConstraintConfig", "MatchingConfig"]
 
 
 @dataclass(frozen=True)
