@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from unboxed.export.selection import Selection, select_boxes
+from unboxed.export.labels import Selection
+from unboxed.export.selection import select_boxes
 from unboxed.inference.results import GroundedPhrase, Grounding
 from unboxed.types import Regions
 

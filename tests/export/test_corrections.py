@@ -16,9 +16,9 @@ from unboxed.export.corrected_phrases import read_phrase_boxes
 from unboxed.export.corrections import ACTIONS, CorrectedImage, Correction, apply, corrected, undo
 from unboxed.export.corrections_file import CorrectionsFile, read_corrections
 from unboxed.export.label_format import LabelFormat
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection
 from unboxed.export.labels_file import Labels, companion, image_from_json, image_to_json, read_labels, write_labels
 from unboxed.export.options import FORMATS, LabelOptions
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection
 
 CAPTION = "A man walks a dog."
 MAN = LabelledBox("man", (10.0, 20.0, 60.0, 90.0), 0.9, Mention("A man", 0, 5, CAPTION), confidence=0.8)

@@ -23,8 +23,9 @@ from unboxed.errors import ExportError
 from unboxed.export import coco, huggingface, label_studio, yolo
 from unboxed.export import csv as table
 from unboxed.export.label_format import LabelFormat
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection, resized
 from unboxed.export.options import FORMATS, LabelOptions, SelectionOptions, format_of
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection, resized, select_boxes
+from unboxed.export.selection import select_boxes
 from unboxed.inference.results import Grounding
 from unboxed.runtime.csv_text import no_formula
 

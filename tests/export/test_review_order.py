@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from unboxed.export.corrections import CorrectedImage, Correction, apply
 from unboxed.export.label_precision import CHECKED_IMAGES, precision
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention
 from unboxed.export.review_order import order_for_review
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 
 
 def _image(name: str, *boxes: tuple[str, float | None]) -> LabelledImage:

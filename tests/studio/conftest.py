@@ -12,8 +12,8 @@ import pytest
 
 from unboxed.data.dataset import Dataset, load_dataset
 from unboxed.errors import CaptionError
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention
 from unboxed.export.labels_file import Labels, companion, write_labels
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import GroundedPhrase
 from unboxed.scenes import write_scenes

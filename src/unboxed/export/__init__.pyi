@@ -6,11 +6,12 @@ from .exported_model import Exported
 from .label_format import LabelFormat
 from .label_precision import Precision, precision
 from .labelling import Labelled, label_dataset
+from .labels import LabelledBox, LabelledImage, Mention, Selection
 from .onnx import export_onnx
 from .options import FORMATS, LabelOptions, SelectionOptions, format_of
 from .review import write_review
 from .review_order import order_for_review
-from .selection import LabelledBox, LabelledImage, Mention, Selection, select_boxes
+from .selection import select_boxes
 
 __all__ = [
     "FORMATS",

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import LabelledBox, Mention, Selection
+    from unboxed.export.labels import LabelledBox, Mention, Selection
 
 __all__ = ["DATASET", "RESULTS", "dataset", "results"]
 
@@ -101,11 +100,11 @@ def _category_ids(selection: Selection) -> dict[str, int]:
     return {name: number for number, name in enumerate(selection.categories, start=1)}
 
 
-def _write_dataset(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write_dataset(out: Path, selection: Selection, files: Mapping[str, Path], options: WriterOptions) -> None:
     write_text(out, json.dumps(dataset(selection), ensure_ascii=False) + "\n")
 
 
-def _write_results(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write_results(out: Path, selection: Selection, files: Mapping[str, Path], options: WriterOptions) -> None:
     write_text(out, json.dumps(results(selection), ensure_ascii=False) + "\n")
 
 

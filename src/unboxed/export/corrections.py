@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from unboxed.errors import ExportError
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention, Selection
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection
 
 __all__ = ["ACTIONS", "Action", "CorrectedBox", "CorrectedImage", "Correction", "apply", "corrected", "undo"]
 
@@ -147,19 +147,15 @@ def corrected(selection: Selection, states: Iterable[CorrectedImage]) -> Selecti
         states: corrected images, one a name.
     """
     by_name = {state.labelled.name: state for state in states if state.history}
-    images = tuple(_resized(by_name[i.name], i) if i.name in by_name else i for i in selection.images)
+    images = tuple(
+        replace(image, boxes=by_name[image.name].image.resized(image.width, image.height).boxes)
+        if image.name in by_name
+        else image
+        for image in selection.images
+    )
     used = {box.category for image in images for box in image.boxes}
     new = sorted(used.difference(selection.categories))
     return replace(selection, images=images, categories=(*selection.categories, *new))
-
-
-def _resized(state: CorrectedImage, image: LabelledImage) -> LabelledImage:
-    """The corrected image in the size and with the captions of `image`."""
-    x, y = image.width / state.labelled.width, image.height / state.labelled.height
-    boxes = tuple(
-        replace(box, box=(x1 * x, y1 * y, x2 * x, y2 * y)) for box in state.image.boxes for x1, y1, x2, y2 in (box.box,)
-    )
-    return replace(image, boxes=boxes)
 
 
 def _judge(state: CorrectedImage, correction: Correction) -> CorrectedImage:

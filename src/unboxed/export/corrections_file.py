@@ -15,8 +15,8 @@ from typing import Any
 
 from unboxed.errors import ExportError
 from unboxed.export.corrections import CorrectedImage, Correction, apply, undo
+from unboxed.export.labels import LabelledImage
 from unboxed.export.labels_file import image_from_json, image_to_json
-from unboxed.export.selection import LabelledImage
 
 __all__ = ["CorrectionsFile", "read_corrections"]
 

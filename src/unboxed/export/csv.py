@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.csv_text import csv_text
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import Selection
+    from unboxed.export.labels import Selection
 
 __all__ = ["COLUMNS", "FORMAT", "rows", "text"]
 
@@ -46,7 +45,7 @@ def text(selection: Selection) -> str:
     return csv_text(COLUMNS, [tuple(row.values()) for row in rows(selection)])
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: WriterOptions) -> None:
     write_text(out, text(selection))
 
 

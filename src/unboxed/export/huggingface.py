@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import write_text
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import LabelledBox, Selection
+    from unboxed.export.labels import LabelledBox, Selection
 
 __all__ = ["FORMAT", "rows"]
 
@@ -54,7 +53,7 @@ def _label(box: LabelledBox) -> str:
     return phrase if " ".join(phrase.lower().split()) == box.category else box.category
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: WriterOptions) -> None:
     write_text(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(selection)))
 
 

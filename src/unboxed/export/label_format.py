@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import Selection
+    from unboxed.export.labels import Selection
 
-__all__ = ["LabelFormat", "Writer"]
+__all__ = ["LabelFormat", "Writer", "WriterOptions"]
 
-Writer = Callable[[Path, "Selection", Mapping[str, Path], "LabelOptions"], None]
+
+class WriterOptions(Protocol):
+    """The options that writers read; `LabelOptions` has them."""
+
+    @property
+    def image_files(self) -> str:
+        """`links` or `copies`: how a folder has its images."""
+
+    @property
+    def label_studio_prefix(self) -> str:
+        """Precedes an image's name in its address in Label Studio."""
+
+
+Writer = Callable[[Path, "Selection", Mapping[str, Path], WriterOptions], None]
 """Writes a selection to a path; the mapping gives the file of each image by name, for formats that need images."""
 
 

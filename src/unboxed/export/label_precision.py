@@ -9,7 +9,7 @@ import numpy as np
 
 from unboxed.boxes import iou
 from unboxed.export.corrections import CorrectedImage
-from unboxed.export.selection import LabelledBox, LabelledImage
+from unboxed.export.labels import LabelledBox, LabelledImage
 from unboxed.types import Array
 
 __all__ = ["CHECKED_IMAGES", "Precision", "precision"]

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import write_text
 from unboxed.runtime.locks import write_locked
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import LabelledBox, LabelledImage, Selection
+    from unboxed.export.labels import LabelledBox, LabelledImage, Selection
 
 __all__ = ["FORMAT", "LOCAL_STORAGE", "labelling_config", "tasks"]
 
@@ -93,7 +92,7 @@ def _rectangle(box: LabelledBox, image: LabelledImage, number: int) -> dict[str,
     }
 
 
-def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write(out: Path, selection: Selection, files: Mapping[str, Path], options: WriterOptions) -> None:
     """The tasks, and the labelling interface in `NAME.labelling.xml` beside them."""
     write_locked(out.with_name(f"{out.stem}.labelling.xml"), labelling_config(selection))
     write_text(out, json.dumps(tasks(selection, prefix=options.label_studio_prefix), ensure_ascii=False) + "\n")

@@ -18,10 +18,11 @@ from unboxed.export.label_format import LabelFormat
 from unboxed.export.label_precision import precision
 from unboxed.export.label_source import LabelSource, label_source
 from unboxed.export.labeller import Labeller
+from unboxed.export.labels import Selection, resized
 from unboxed.export.labels_file import Labels, companion, write_labels
 from unboxed.export.names import BoxNames
 from unboxed.export.options import LabelOptions, SelectionOptions, format_of
-from unboxed.export.selection import Selection, resized, select_boxes
+from unboxed.export.selection import select_boxes
 from unboxed.inference.calibration_notes import refusal_note, unknown_images_note
 from unboxed.inference.grounder import Grounder
 from unboxed.inference.results import Grounding

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unboxed.errors import ExportError
-from unboxed.export.selection import LabelledBox, LabelledImage, Mention
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention
 from unboxed.runtime.atomic import require_name
 from unboxed.runtime.json_values import path_of
 from unboxed.runtime.locks import write_locked

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from unboxed.export.classes import ClassSet
+from unboxed.export.labels import LabelledBox
 from unboxed.export.options import SelectionOptions
 from unboxed.inference.results import GroundedPhrase
 from unboxed.text import lexicon
@@ -15,9 +15,6 @@ from unboxed.text.lexicon import noun_key
 from unboxed.text.phrases import head_noun
 from unboxed.text.synonyms import synonym_key
 from unboxed.text.word_lists import word_set
-
-if TYPE_CHECKING:
-    from unboxed.export.selection import LabelledBox
 
 __all__ = ["BoxNames"]
 

@@ -18,9 +18,10 @@ from unboxed.data.images import open_image
 from unboxed.errors import ImageError
 from unboxed.export.corrections import CorrectedImage, corrected
 from unboxed.export.labelling import Labelled
+from unboxed.export.labels import LabelledBox, LabelledImage
 from unboxed.export.labels_file import companion, image_to_json
 from unboxed.export.options import SelectionOptions
-from unboxed.export.selection import LabelledBox, LabelledImage, select_boxes
+from unboxed.export.selection import select_boxes
 from unboxed.runtime.locks import write_locked
 from unboxed.visualization.draw import PALETTE, ink
 from unboxed.visualization.html import html_template, inline_text, thumbnail_data_uri

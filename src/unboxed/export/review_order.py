@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unboxed.export.selection import LabelledBox, LabelledImage
+from unboxed.export.labels import LabelledBox, LabelledImage
 
 __all__ = ["order_for_review"]
 

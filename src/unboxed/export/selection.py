@@ -1,141 +1,23 @@
-"""Selects the boxes of groundings that are written as labels: their names, and how many were left out and why."""
+"""Selects the boxes of groundings that are written as labels, and counts what is left out and why."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from unboxed.boxes import iou
-from unboxed.data.readers.tables import hold_out
 from unboxed.errors import ExportError
+from unboxed.export.labels import LabelledBox, LabelledImage, Mention, Selection
 from unboxed.export.names import BoxNames
 from unboxed.export.options import SelectionOptions
 from unboxed.inference.results import Grounding
-from unboxed.runtime.progress import counted
 
-__all__ = ["LabelledBox", "LabelledImage", "Mention", "Selection", "resized", "select_boxes"]
+__all__ = ["select_boxes"]
 
 _SAME_BOX = 0.9  # IoU
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A phrase that refers to a box, and its character span in the caption."""
-
-    phrase: str
-    start: int
-    end: int
-    caption: str
-
-
-@dataclass(frozen=True)
-class LabelledBox:
-    """A box with its name.
-
-    Attributes:
-        category: its name.
-        box: x1, y1, x2, y2 in pixels of the upright image.
-        score: of the box among the boxes of its phrase; higher is better.
-        mention: the phrase that it was found for; of several, the one with the best score.
-        also: the other phrases.
-        confidence: the calibrated probability in [0, 1] that the phrase is in the image, of several phrases the
-            highest; None where the model was not calibrated.
-        guess: what tells people that box and probability are a guess (`GroundedPhrase.guess`).
-    """
-
-    category: str
-    box: tuple[float, float, float, float]
-    score: float
-    mention: Mention
-    also: tuple[Mention, ...] = ()
-    confidence: float | None = None
-    guess: str = ""
-
-
-@dataclass(frozen=True)
-class LabelledImage:
-    """An image with its captions and its selected boxes, best first."""
-
-    name: str
-    width: int
-    height: int
-    captions: tuple[str, ...]
-    boxes: tuple[LabelledBox, ...]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The selected boxes of every image, and counts of what was left out.
-
-    Attributes:
-        images: one for each name, in order of first appearance, also those without boxes.
-        categories: the names of the boxes in alphabetical order; classes that were given, in their order.
-        below_score: boxes left out for their score.
-        absent: phrases left out for their probability of being in the image.
-        unnamed: boxes left out because their phrase names no object.
-        merged: boxes that were merged into another one.
-        rare: boxes left out because too few have their name.
-        unclassed: boxes left out because their phrase belongs to none of the classes that were given.
-        mapping: (head noun, name, boxes) of every head noun, the most frequent first; the name is "" where it gives no
-            box a name. Empty where boxes are called by whole phrases or types.
-    """
-
-    images: tuple[LabelledImage, ...]
-    categories: tuple[str, ...]
-    below_score: int = 0
-    absent: int = 0
-    unnamed: int = 0
-    merged: int = 0
-    rare: int = 0
-    unclassed: int = 0
-    mapping: tuple[tuple[str, str, int], ...] = ()
-
-    @property
-    def boxes(self) -> int:
-        """The number of selected boxes."""
-        return sum(len(image.boxes) for image in self.images)
-
-    @property
-    def held_out(self) -> frozenset[str]:
-        """The names of about a tenth of the images with boxes, to validate a detector on; by a hash of the name."""
-        split = hold_out(image.name for image in self.images if image.boxes)
-        return frozenset(name for name, part in split.items() if part == "val")
-
-    def describe(self) -> str:
-        """One line: what was selected, and what was left out."""
-        left_out = {
-            "below the score": self.below_score,
-            "not in the image": self.absent,
-            "of phrases that name no object": self.unnamed,
-            "of no class": self.unclassed,
-            "merged with another": self.merged,
-            "of rare names": self.rare,
-        }
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items() if count)
-        return (
-            f"{counted(len(self.images), 'image')}, {self.boxes:,} boxes of {len(self.categories):,} names"
-            f"{f'; left out: {reasons}' if reasons else ''}"
-        )
-
-
-def resized(selection: Selection, sizes: Mapping[str, tuple[int, int]]) -> Selection:
-    """The selection with the boxes of images in another (width, height), such as that before they were stored."""
-    return replace(
-        selection,
-        images=tuple(
-            _resized(image, *sizes[image.name]) if image.name in sizes else image for image in selection.images
-        ),
-    )
-
-
-def _resized(image: LabelledImage, width: int, height: int) -> LabelledImage:
-    x, y = width / image.width, height / image.height
-    scaled = (((x1 * x, y1 * y, x2 * x, y2 * y), box) for box in image.boxes for x1, y1, x2, y2 in (box.box,))
-    boxes = tuple(replace(box, box=edges) for edges, box in scaled)
-    return replace(image, width=width, height=height, boxes=boxes)
 
 
 def select_boxes(

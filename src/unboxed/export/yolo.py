@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 
 from unboxed.data.image_addresses import is_address, read_address
 from unboxed.export import csv
-from unboxed.export.label_format import LabelFormat
+from unboxed.export.label_format import LabelFormat, WriterOptions
 from unboxed.runtime.atomic import atomic_folder, write_text
 from unboxed.runtime.csv_text import csv_text
 
 if TYPE_CHECKING:
-    from unboxed.export.options import LabelOptions
-    from unboxed.export.selection import LabelledImage, Selection
+    from unboxed.export.labels import LabelledImage, Selection
 
 __all__ = ["FORMAT", "file_names", "files"]
 
@@ -103,7 +102,7 @@ def _lines(image: LabelledImage, number: dict[str, int]) -> str:
     return "".join(lines)
 
 
-def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], options: LabelOptions) -> None:
+def _write(out: Path, selection: Selection, image_files: Mapping[str, Path], options: WriterOptions) -> None:
     """The text files, `phrases.csv`, and the images: relative links or copies."""
     with atomic_folder(out) as folder:
         (folder / "labels").mkdir()

@@ -14,9 +14,9 @@ from unboxed.export import coco, csv
 from unboxed.export.corrections import CorrectedBox, CorrectedImage, Correction, corrected
 from unboxed.export.corrections_file import CorrectionsFile
 from unboxed.export.label_precision import precision
+from unboxed.export.labels import LabelledImage, Selection
 from unboxed.export.labels_file import companion, read_labels
 from unboxed.export.review_order import order_for_review
-from unboxed.export.selection import LabelledImage, Selection
 from unboxed.studio.image_library import ImageLibrary, LibraryImage
 from unboxed.studio.schemas import ImageInfo, LabelBox, LabelChange, LabelEntry, LabelImage, LabelList
 

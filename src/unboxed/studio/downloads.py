@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from unboxed.export import coco, csv
+from unboxed.export.labels import Selection
 from unboxed.export.options import SelectionOptions
-from unboxed.export.selection import Selection, select_boxes
+from unboxed.export.selection import select_boxes
 from unboxed.inference.results import Grounding
 
 __all__ = ["FORMATS", "DownloadFormat", "write_download"]
