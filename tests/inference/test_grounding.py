@@ -55,7 +55,7 @@ def test_images_grounded_together_are_grounded_as_alone(
     bare = Caption("A dog runs.")
     images.append((images[0][0], (odd, bare)))
 
-    together = list(ground_stream(grounder, images))
+    together = list(ground_stream(grounder.parts, images))
 
     assert [len(own) for own in together] == [len(captions) for _, captions in images]
     for (regions, captions), groundings in zip(images, together, strict=True):
@@ -156,7 +156,7 @@ def test_captions_of_an_image_agree_on_equal_head_nouns(tiny_run: Path, tiny_dat
     ]
 
     alone = [grounder.ground_regions(first, [caption])[0] for caption in captions]
-    together, of_other = ground_together(grounder, [first, second], [captions, captions])
+    together, of_other = ground_together(grounder.parts, [first, second], [captions, captions])
 
     # Nearly all weight is on the other caption's phrase; the tree has no other mention, and other images none of this.
     np.testing.assert_allclose(together[0].phrases[0].scores, alone[1].phrases[0].scores, atol=1e-4)

@@ -80,7 +80,7 @@ class EmbeddedSplit:
             if captions is None:
                 yield from ([] for _ in image_ids)
             else:
-                yield from ground_encoded(self.grounder, self.embeddings(image_ids, regions), regions, captions)
+                yield from ground_encoded(self.grounder.parts, self.embeddings(image_ids, regions), regions, captions)
 
     def _prepared(
         self, group: list[tuple[str, Sequence[Caption]]]

@@ -27,7 +27,7 @@ from unboxed.regions.cached_extractor import CachedExtractor
 from unboxed.runtime.devices import current_device, running_on
 from unboxed.runtime.precision import computing_in
 from unboxed.runtime.threads import ordered_map
-from unboxed.text.tokens import Vocabulary, words
+from unboxed.text.tokens import Vocabulary
 from unboxed.types import Array, Caption, Regions
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Grounder:
 
     def save(self, run: str | Path) -> None:
         """Write the model, all files that it needs, and a model card (README.md) to the folder `run`."""
-        write_run(Path(run), RunParts(self.config, self.model, self.vocabulary, self.prior))
+        write_run(Path(run), self.parts)
 
     @classmethod
     def from_pretrained(
@@ -128,9 +128,14 @@ class Grounder:
         return CachedExtractor(self.config.regions, device=self.device)
 
     @property
+    def parts(self) -> RunParts:
+        """The config, the model, the vocabulary and the prior, as of now."""
+        return RunParts(self.config, self.model, self.vocabulary, self.prior)
+
+    @property
     def batcher(self) -> Batcher:
         """Makes image and caption batches for the model."""
-        return Batcher(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
+        return self.parts.batcher
 
     def ground(self, image: ImageLike, caption: str | Caption) -> Grounding:
         """Ground the phrases of a caption in an image.
@@ -174,7 +179,7 @@ class Grounder:
         if len(of_each) != len(images):
             raise ValueError(f"{len(images)} images with the captions of {len(of_each)}; give captions for each image.")
         found = self._regions_of_all(images)
-        groundings = ground_stream(self, zip(found, of_each, strict=True))
+        groundings = ground_stream(self.parts, zip(found, of_each, strict=True))
         return [_with_image(image, of_image) for image, of_image in zip(images, groundings, strict=True)]
 
     def heatmap(self, image: ImageLike, caption: str | Caption, span: tuple[int, int] | None = None) -> Array:
@@ -220,7 +225,10 @@ class Grounder:
         if not best:
             return []
         found = ground_embedded(
-            self, pad_images([row for *_, row in best]), [regions for _, _, regions, _ in best], [[query]] * len(best)
+            self.parts,
+            pad_images([row for *_, row in best]),
+            [regions for _, _, regions, _ in best],
+            [[query]] * len(best),
         )
         return [
             RankedImage(number, score, _with_image(images[number], groundings)[0])
@@ -308,9 +316,7 @@ class Grounder:
 
         With a pretrained text encoder there are none.
         """
-        if self.config.options.text != "gru":
-            return []
-        return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
+        return self.parts.unknown_words(text)
 
     def regions_of(self, image: ImageLike) -> Regions:
         """The regions of an image, extracted as by `ground`, those of a file once; `Regions` are returned unchanged.
@@ -333,7 +339,7 @@ class Grounder:
         Raises:
             RegionsError: regions of other features or classes than the model was trained on.
         """
-        return ground_together(self, [regions], [captions])[0]
+        return ground_together(self.parts, [regions], [captions])[0]
 
     @torch.no_grad()
     def score(self, images: Sequence[ImageLike], captions: Sequence[str | Caption]) -> Array:

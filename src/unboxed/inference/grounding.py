@@ -22,7 +22,7 @@ from unboxed.text.tokens import UNKNOWN_ID
 from unboxed.types import Array, Caption, ImageBatch, Regions
 
 if TYPE_CHECKING:
-    from unboxed.inference.grounder import Grounder
+    from unboxed.inference.run_folder import RunParts
     from unboxed.recipes.model import PhraseAttention
 
 __all__ = ["ground_embedded", "ground_encoded", "ground_stream", "ground_together"]
@@ -30,32 +30,32 @@ __all__ = ["ground_embedded", "ground_encoded", "ground_stream", "ground_togethe
 _Item = tuple[Regions, Sequence[Caption]]
 
 
-def ground_stream(grounder: Grounder, images: Iterable[_Item]) -> Iterator[list[Grounding]]:
+def ground_stream(parts: RunParts, images: Iterable[_Item]) -> Iterator[list[Grounding]]:
     """The groundings of each image's captions, image by image, for any number of images.
 
     While the model computes one batch, a thread prepares the next ones.
 
     Args:
-        grounder: the model.
+        parts: of the run: its model, and what it needs.
         images: regions and captions of each; a few batches are read in advance.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    prepare = partial(_prepared, grounder.batcher)
+    prepare = partial(_prepared, parts.batcher)
     for prepared in ordered_map(prepare, caption_groups(images, lambda image: len(image[1])), 1):
-        yield from _grounded(grounder, prepared)
+        yield from _grounded(parts, prepared)
 
 
 def ground_together(
-    grounder: Grounder, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
+    parts: RunParts, regions_B: Sequence[Regions], captions_B: Sequence[Sequence[Caption]]
 ) -> list[list[Grounding]]:
     """The groundings of the captions of each of B images, as `Grounder.ground_regions` gives them.
 
     Raises:
         RegionsError: regions of other features or classes than the model was trained on.
     """
-    return _grounded(grounder, _prepared(grounder.batcher, list(zip(regions_B, captions_B, strict=True))))
+    return _grounded(parts, _prepared(parts.batcher, list(zip(regions_B, captions_B, strict=True))))
 
 
 def _prepared(batcher: Batcher, group: list[_Item]) -> tuple[list[Regions], ImageBatch | None, CaptionsOfImages | None]:
@@ -70,17 +70,17 @@ def _prepared(batcher: Batcher, group: list[_Item]) -> tuple[list[Regions], Imag
 
 @torch.inference_mode()
 def _grounded(
-    grounder: Grounder, prepared: tuple[list[Regions], ImageBatch | None, CaptionsOfImages | None]
+    parts: RunParts, prepared: tuple[list[Regions], ImageBatch | None, CaptionsOfImages | None]
 ) -> list[list[Grounding]]:
     regions_B, batch, captions = prepared
     if batch is None or captions is None:
         return [[] for _ in regions_B]
-    return ground_encoded(grounder, grounder.model.encode_images(batch), regions_B, captions)
+    return ground_encoded(parts, parts.model.encode_images(batch), regions_B, captions)
 
 
 @torch.inference_mode()
 def ground_embedded(
-    grounder: Grounder,
+    parts: RunParts,
     images: ImageEmbeddings,
     regions_B: Sequence[Regions],
     captions_B: Sequence[Sequence[Caption]],
@@ -88,33 +88,33 @@ def ground_embedded(
     """The groundings of the captions of each of B images that the model has encoded.
 
     Args:
-        grounder: the model.
+        parts: of the run: its model, and what it needs.
         images: the B images.
         regions_B: their regions, whose boxes and classes the groundings contain.
         captions_B: the captions of each image; there may be none.
     """
     if not any(captions_B):
         return [[] for _ in regions_B]
-    return ground_encoded(grounder, images, regions_B, CaptionsOfImages.of(grounder.batcher, captions_B))
+    return ground_encoded(parts, images, regions_B, CaptionsOfImages.of(parts.batcher, captions_B))
 
 
 @torch.inference_mode()
 def ground_encoded(
-    grounder: Grounder, images: ImageEmbeddings, regions_B: Sequence[Regions], captions: CaptionsOfImages
+    parts: RunParts, images: ImageEmbeddings, regions_B: Sequence[Regions], captions: CaptionsOfImages
 ) -> list[list[Grounding]]:
     """`ground_embedded` for captions that are already batched; at least one."""
     image_of_C = captions.image_of_C
     paired = images.of(torch.tensor(image_of_C))
-    found = grounder.model.ground(paired, captions.batch).to("cpu")
-    queries = PhraseQueries.of(captions, grounder.config.options.units == "phrases")
+    found = parts.model.ground(paired, captions.batch).to("cpu")
+    queries = PhraseQueries.of(captions, parts.config.options.units == "phrases")
     boxes: Iterable[tuple[list[PhraseBoxes], Array | None]]
-    if (read_out := grounder.config.options.heat_read_out) is not None:
+    if (read_out := parts.config.options.heat_read_out) is not None:
         boxes = boxes_of_heat(read_out, regions_B, captions, queries, found.alignment)
     else:
         mask_CR = paired.regions.mask_BR.cpu()
-        ranked = ranked_boxes(grounder.config, regions_B, captions, queries, found, mask_CR)
+        ranked = ranked_boxes(parts.config, regions_B, captions, queries, found, mask_CR)
         boxes = (([next(ranked) for _ in encoded.caption.phrases], None) for encoded in captions.encoded)
-    matches, attention_CWR = _matches(grounder, captions, queries, found), found.attention_CWR.numpy()
+    matches, attention_CWR = _matches(parts, captions, queries, found), found.attention_CWR.numpy()
     groundings: list[Grounding] = []
     for c, (encoded, (boxes_P, heat_PYX)) in enumerate(zip(captions.encoded, boxes, strict=True)):
         regions, caption = regions_B[image_of_C[c]], encoded.caption
@@ -130,7 +130,7 @@ def ground_encoded(
                 set_ranks=found_boxes.set_ranks(phrase.text, match.confidence),
                 prior=match.prior,
                 point=found_boxes.point,
-                unknown=_unknown(grounder, phrase.text) if match.has_unknown and not match.prior else (),
+                unknown=_unknown(parts, phrase.text) if match.has_unknown and not match.prior else (),
             )
             for phrase, found_boxes, match in zip(caption.phrases, boxes_P, matches, strict=False)  # of this caption
         )
@@ -141,16 +141,12 @@ def ground_encoded(
     return [groundings[first:last] for first, last in pairwise(ends)]
 
 
-def _unknown(grounder: Grounder, text: str) -> tuple[str, ...]:
+def _unknown(parts: RunParts, text: str) -> tuple[str, ...]:
     """The words of a phrase that are not in the vocabulary, if its head noun is one of them and the prior has no class
     for the phrase.
     """
-    found = grounder.unknown_words(text)
-    if (
-        not found
-        or head_noun(text) not in found
-        or (grounder.prior is not None and grounder.prior.affinity(text).any())
-    ):
+    found = parts.unknown_words(text)
+    if not found or head_noun(text) not in found or (parts.prior is not None and parts.prior.affinity(text).any()):
         return ()
     return tuple(found)
 
@@ -167,10 +163,10 @@ class _Match(NamedTuple):
 
 
 def _matches(
-    grounder: Grounder, captions: CaptionsOfImages, queries: PhraseQueries, found: PhraseAttention
+    parts: RunParts, captions: CaptionsOfImages, queries: PhraseQueries, found: PhraseAttention
 ) -> Iterator[_Match]:
     """The matches of one phrase after the other."""
-    batch, prior_CPR, calibration = captions.batch, found.prior_CPR, grounder.config.presence
+    batch, prior_CPR, calibration = captions.batch, found.prior_CPR, parts.config.presence
     matched_CQ = np.where(queries.real_CQ, found.alignment.matched_BCQ[0].numpy(), 0)
     matched_CP = phrase_match(matched_CQ, queries.member_CPQ, queries.content_CQ)
     prior_CP = np.zeros_like(matched_CP) if prior_CPR is None else prior_CPR.amax(dim=-1).clamp(min=0).numpy()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from unboxed.errors import RunError
+from unboxed.inference.batching import Batcher
 from unboxed.inference.hub import model_card
 from unboxed.inference.run_config import RunConfig
 from unboxed.inference.weights import check_shapes, load_weights, save_weights, shapes_only
 from unboxed.priors.semantic import SemanticPrior
 from unboxed.runtime.atomic import write_text
-from unboxed.text.tokens import Vocabulary
+from unboxed.text.tokens import Vocabulary, words
 
 if TYPE_CHECKING:
     from unboxed.recipes.model import MatchingModel
@@ -34,6 +35,17 @@ class RunParts(NamedTuple):
     model: MatchingModel
     vocabulary: Vocabulary
     prior: SemanticPrior | None
+
+    @property
+    def batcher(self) -> Batcher:
+        """Makes image and caption batches for the model."""
+        return Batcher(self.config, self.vocabulary, self.prior if self.config.options.reads_prior else None)
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text, in lower case, that are not in the vocabulary; see `Grounder.unknown_words`."""
+        if self.config.options.text != "gru":
+            return []
+        return list(dict.fromkeys(word.text for word in words(text) if word.text not in self.vocabulary))
 
 
 def read_run(run: Path) -> RunParts:

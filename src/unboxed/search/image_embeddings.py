@@ -124,7 +124,7 @@ def image_batch(images: Sequence[StoredImage]) -> ImageEmbeddings:
 def ground_stored(grounder: Grounder, images: Sequence[StoredImage], caption: Caption) -> list[Grounding]:
     """The phrases of a caption grounded in each of the images, as `Grounder.ground_regions` does it."""
     regions_B = [_regions(image, grounder.config.class_names) for image in images]
-    found = ground_embedded(grounder, image_batch(images), regions_B, [[caption]] * len(images))
+    found = ground_embedded(grounder.parts, image_batch(images), regions_B, [[caption]] * len(images))
     return [groundings[0] for groundings in found]
 
 
