@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from unboxed.boxes import area, centre, clip, contains, enclosing, iou, nms, tensor_iou
+from unboxed.boxes import area, centre, clip, contains, enclosing, iou, nms, overlapping, tensor_iou
 
 # Whole numbers keep intersections exact, and make empty, equal and touching boxes likely.
 _corners = hnp.arrays(np.float32, st.tuples(st.integers(0, 7), st.just(4)), elements=st.integers(0, 12).map(float))
@@ -81,6 +81,13 @@ def test_area_counts_pixels(boxes: np.ndarray) -> None:
 
 def test_a_box_whose_edges_are_swapped_has_no_area() -> None:
     assert area(np.array([[3, 3, 1, 1], [3, 0, 1, 2]], np.float32)).tolist() == [0, 0]
+
+
+@given(st.one_of(st.tuples(_boxes, _boxes), st.tuples(_float_boxes, _float_boxes)), st.floats(0, 1))
+def test_overlapping_pairs_are_those_with_a_larger_iou(pair: tuple[np.ndarray, np.ndarray], threshold: float) -> None:
+    """Also of boxes whose edges are swapped."""
+    for box, other in (pair, (pair[0], pair[0]), (pair[0], pair[0] + np.float32(0.25))):
+        np.testing.assert_array_equal(overlapping(box, other, threshold), np.nonzero(iou(box, other) > threshold))
 
 
 def _naive_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[int]:

@@ -16,9 +16,12 @@ from unboxed.types import Array
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["area", "centre", "clip", "contains", "enclosing", "intersection", "iou", "nms", "tensor_iou"]
+__all__ = ["area", "centre", "clip", "contains", "enclosing", "intersection", "iou", "nms", "overlapping", "tensor_iou"]
 
 _Boxes = npt.NDArray[Any]
+
+_LOW = 0.1  # IoU that boxes with quite other areas and centres have
+_SLACK, _ROUNDING = 1.05, 1e-6  # of bounds that may be too wide, but not too narrow by rounding
 
 
 def area(boxes: _Boxes) -> _Boxes:
@@ -74,6 +77,39 @@ def iou(boxes: _Boxes, others: _Boxes) -> _Boxes:
     return _in_precision_of(boxes, shared / np.where(union > 0, union, 1))
 
 
+def overlapping(boxes: Array, others: Array, threshold: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The pairs with an IoU above `threshold`: rows of boxes `[N, 4]` in ascending order, and of others `[M, 4]`.
+
+    These are `np.nonzero(iou(boxes, others) > threshold)`. The IoU is only computed of boxes with similar areas and
+    centres, which is several times as fast where few boxes overlap so much.
+
+    Args:
+        boxes: `[N, 4]`.
+        others: `[M, 4]`.
+        threshold: in [0, 1].
+    """
+    if threshold < _LOW:
+        row, other = np.nonzero(iou(boxes, others) > threshold)
+        return row, other
+    # The IoU is at most the smaller area over the larger, and along each axis at most the shared length over the joined
+    # one. So centres are apart by less than (1 / threshold - 1) / 2 of either side; both sums of edges by twice that.
+    reach_N2 = (boxes[:, 2:] - boxes[:, :2]) * (1 / threshold - 1) * _SLACK + _ROUNDING * np.abs(boxes).max(initial=1)
+    sum_N2, other_sum_M2 = boxes[:, :2] + boxes[:, 2:], others[:, :2] + others[:, 2:]
+    area_N, other_area_M = area(boxes), area(others)
+    bounds = [
+        (np.ascontiguousarray(other_sum_M2[:, axis]), (sum_N2 - reach_N2)[:, axis], (sum_N2 + reach_N2)[:, axis])
+        for axis in (0, 1)
+    ]
+    bounds.append((other_area_M, area_N * (threshold / _SLACK), area_N * (_SLACK / threshold)))
+    near_NM = np.ones((len(boxes), len(others)), dtype=bool)
+    for value_M, least_N, most_N in bounds:
+        near_NM &= value_M > least_N[:, None]
+        near_NM &= value_M < most_N[:, None]
+    row, other = np.divmod(np.flatnonzero(near_NM), len(others))  # faster than np.nonzero
+    above = iou(boxes[row, None], others[other, None])[:, 0, 0] > threshold
+    return row[above], other[above]
+
+
 def tensor_iou(boxes: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """IoU `[..., N, M]` in [0, 1] of tensors of boxes `[..., N, 4]` and `[..., M, 4]`, in any unit; as `iou`."""
     low = boxes[..., :, None, :2].maximum(others[..., None, :, :2])
@@ -104,11 +140,13 @@ def nms(boxes: Array, scores: Array, threshold: float) -> npt.NDArray[np.intp]:
         threshold: in [0, 1]; 1 keeps every box.
     """
     order = np.argsort(-scores, kind="stable")
-    overlap = iou(boxes[order], boxes[order])
+    box, other = overlapping(boxes[order], boxes[order], threshold)
+    ends = np.searchsorted(box, np.arange(len(order) + 1))
     keep = np.ones(len(order), dtype=bool)
     for i in range(len(order)):
         if keep[i]:
-            keep[i + 1 :] &= overlap[i, i + 1 :] <= threshold
+            keep[other[ends[i] : ends[i + 1]]] = False  # none before it is kept that overlaps it
+            keep[i] = True
     return order[keep]
 
 

@@ -141,13 +141,15 @@ def opened_in_turn(content: bytes, name: str) -> Iterator[Image.Image]:
     Raises:
         ImageError: as `open_image`.
     """
-    with _open_header(BytesIO(content), name, len(content), MAX_PIXELS) as image:
-        width, height = image.size
+    header = _open_header(BytesIO(content), name, len(content), MAX_PIXELS)
+    width, height = header.size
     size = width * height * _BYTES_PER_PIXEL
     with _PIXELS.taken(size):
         if size >= _LARGE:
             release_freed_memory()  # each thread keeps that of its last image
-        yield open_image(content, name=name)
+        with header:
+            image = _upright_rgb(header, name)
+        yield image
 
 
 def read_image(path: Path) -> bytes:

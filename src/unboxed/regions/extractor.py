@@ -132,11 +132,13 @@ class RegionExtractor:
         joined = Proposals.joined(found)
         boxes = box_arithmetic.clip(joined.boxes, *view.size)
         always = [s.always_kept for s, part in zip(self._sources, found, strict=True) for _ in range(len(part))]
-        overlap = box_arithmetic.iou(boxes, boxes)
+        repeats = box_arithmetic.iou(boxes, boxes) > self.settings.duplicate
+        repeated = np.zeros(len(boxes), dtype=bool)
         keep: list[int] = []
         for row in np.flatnonzero(box_arithmetic.area(boxes) > 0).tolist():
-            if always[row] or not keep or overlap[row, keep].max() <= self.settings.duplicate:
+            if always[row] or not repeated[row]:
                 keep.append(row)
+                repeated |= repeats[row]
         if not keep:
             raise RegionsError("No source proposed a region for this image; turn on whole_image in the settings.")
         return Proposals(boxes, joined.scores, joined.sources, joined.members).take(keep)

@@ -91,10 +91,14 @@ class Network:
         Raises:
             RegionsError: the graph cannot run on this size.
         """
-        batch = pixels if pixels.ndim == 4 else pixels[None]
+        images = pixels if pixels.ndim == 4 else pixels[None]
+        batch: npt.NDArray[Any] = np.ascontiguousarray(images if self._channels_last else images.transpose(0, 3, 1, 2))
         if self._dtype != np.uint8:
-            batch = ((batch.astype(np.float32) - mean) * scale).astype(self._dtype)
-        given = {self._input: np.ascontiguousarray(batch if self._channels_last else batch.transpose(0, 3, 1, 2))}
+            shape = (-1,) if self._channels_last else (-1, 1, 1)
+            batch = batch.astype(np.float32)
+            batch -= np.reshape(mean, shape).astype(np.float32)
+            batch *= np.reshape(scale, shape).astype(np.float32)
+        given: dict[str, npt.NDArray[Any]] = {self._input: batch.astype(self._dtype, copy=False)}
         if self._sizes:
             given[self._sizes] = np.array([[pixels.shape[-2], pixels.shape[-3]]] * len(batch), np.int64)
         if self._mask:

@@ -55,40 +55,43 @@ def box_sums(values: Array, cells: Double) -> Double:
 
 
 def _summed(values: Array) -> Double:
-    """The summed-area table `[h + 1, w + 1, V]` of a map `[V, h, w]`.
+    """The summed-area table `[w + 1, h + 1, V]` of a map `[V, h, w]`.
 
-    It is float64, because the sum over a small box is a difference of large sums. Whole rows are added at a time, which
-    is several times as fast as `cumsum` along an axis and gives the same sums.
+    It is float64, because the sum over a small box is a difference of large sums. Whole rows are added at a time, then
+    whole columns, which is several times as fast as `cumsum` along an axis and gives the same sums. Columns come first,
+    so that one is a single piece of memory.
     """
     channels, rows, columns = values.shape
-    table = np.zeros((rows + 1, columns + 1, channels))
-    table[1:, 1:] = values.transpose(1, 2, 0)
-    for row in range(2, rows + 1):
-        table[row] += table[row - 1]
+    summed_YXV = np.empty((rows, columns, channels))
+    summed_YXV[...] = values.transpose(1, 2, 0)
+    for row in range(1, rows):
+        summed_YXV[row] += summed_YXV[row - 1]
+    table = np.zeros((columns + 1, rows + 1, channels))
+    table[1:, 1:] = summed_YXV.transpose(1, 0, 2)
     for column in range(2, columns + 1):
-        table[:, column] += table[:, column - 1]
+        table[column] += table[column - 1]
     return table
 
 
 def _at(table: Double, x: Double, y: Double) -> Double:
-    """The table `[h + 1, w + 1, V]`, interpolated at N points, `[N, V]`."""
-    rows, columns, _ = table.shape
+    """The table `[w + 1, h + 1, V]`, interpolated at N points, `[N, V]`."""
+    columns, rows, _ = table.shape
     left = np.minimum(x.astype(np.intp), columns - 2)
     top = np.minimum(y.astype(np.intp), rows - 2)
     right_share, lower_share = (x - left)[:, None], (y - top)[:, None]
     left_share, upper_share = 1 - right_share, 1 - lower_share
-    flat, place = table.reshape(rows * columns, -1), top * columns + left
+    flat, place = table.reshape(rows * columns, -1), left * rows + top
 
     def between(place: npt.NDArray[np.intp]) -> Double:
         """The interpolation of two neighbours in a row."""
         weighted: Double = flat.take(place, axis=0)
         weighted *= left_share
-        other = flat.take(place + 1, axis=0)
+        other = flat.take(place + rows, axis=0)
         other *= right_share
         weighted += other
         return weighted
 
-    upper, lower = between(place), between(place + columns)
+    upper, lower = between(place), between(place + 1)
     upper *= upper_share
     lower *= lower_share
     upper += lower

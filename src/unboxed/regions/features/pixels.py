@@ -39,6 +39,8 @@ __all__ = [
 
 COLOUR_NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "blue", "purple", "pink")
 COLOUR_WIDTH = 36
+_HUE_ENDS: Array = np.array([15, 42, 68, 165, 255, 290, 335], np.float32)  # degrees
+_HUE_NAMES = np.array([3, 4, 6, 7, 8, 9, 10, 3])  # red, orange, yellow, green, blue, purple, pink, red
 # Parts of a box as x1, y1, x2, y2 in shares of its sides: all of it, upper middle, lower middle.
 _PARTS: Array = np.array([(0, 0, 1, 1), (0.25, 0.15, 0.75, 0.5), (0.25, 0.5, 0.75, 0.9)], np.float32)
 
@@ -95,16 +97,12 @@ class ColourFeatures(RegionFeature):
 
 def name_colours(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
     """The index in `COLOUR_NAMES` of each pixel, `[H, W]`, of an RGB image `[H, W, 3]`."""
-    rgb = np.asarray(pixels, dtype=np.float32) / np.float32(255)
-    value, low = rgb.max(axis=2), rgb.min(axis=2)
-    chroma = value - low
+    red, green, blue = _channels(pixels) / np.float32(255)
+    value = np.maximum(np.maximum(red, green), blue)
+    chroma = value - np.minimum(np.minimum(red, green), blue)
     saturation = chroma / np.maximum(value, 1e-6)
-    hue = _hue(rgb, value, chroma)
-    names = np.select(
-        [hue < 15, hue < 42, hue < 68, hue < 165, hue < 255, hue < 290, hue < 335],
-        [3, 4, 6, 7, 8, 9, 10],
-        default=3,
-    )
+    hue = _hue(red, green, blue, value, chroma)
+    names = _HUE_NAMES[np.searchsorted(_HUE_ENDS, hue, side="right")]
     warm = (hue < 45) | (hue >= 345)
     names = np.where((names == 4) & ((value < 0.65) | (saturation < 0.5)), 5, names)  # dark or dull orange is brown
     names = np.where((names == 3) & (value < 0.45) & (saturation < 0.6), 5, names)
@@ -124,15 +122,19 @@ def colour_features(pixels: npt.NDArray[np.uint8], boxes: Array, width: int, hei
         width, height: of the image.
     """
     one_hot = np.eye(len(COLOUR_NAMES), dtype=np.float32)[name_colours(pixels)]
-    brightness = pixels.mean(axis=2, dtype=np.float32)[:, :, None] / 255
+    brightness = _channels(pixels).sum(axis=0)[:, :, None] / 3 / 255
     planes = np.concatenate([one_hot, brightness], axis=2).transpose(2, 0, 1)
     plane = FeatureMap("colour", planes, (0.0, 0.0, float(width), float(height)))
     return _on_parts(plane, boxes, _PARTS).reshape(len(boxes), COLOUR_WIDTH).clip(0, 1)
 
 
-def _hue(rgb: Array, value: Array, chroma: Array) -> Array:
+def _channels(pixels: npt.NDArray[np.uint8]) -> Array:
+    """An image `[H, W, 3]` as `[3, H, W]`: numpy is slow along an axis of three numbers."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _hue(red: Array, green: Array, blue: Array, value: Array, chroma: Array) -> Array:
     """Hue in degrees 0..360; 0 for greys."""
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     safe = np.maximum(chroma, 1e-6)
     sector = np.where(
         value == red,

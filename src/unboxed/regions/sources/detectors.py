@@ -97,10 +97,13 @@ class Detectors(RegionSource):
 
     def class_scores(self, view: View, outputs: Sequence[Detections], proposals: Proposals) -> Array:
         """`[R, K]`; the scores of a union are at least those that its members have in common."""
-        scores_RK = self._mean_scores(outputs, proposals.boxes)
-        for row, members in proposals.members.items():
+        members = list(proposals.members.values())
+        ends = np.cumsum([len(proposals), *(len(boxes) for boxes in members)])[:-1]
+        every = self._mean_scores(outputs, np.concatenate([proposals.boxes, *members]))
+        scores_RK, *member_scores = np.split(every, ends)
+        for row, scores_MK in zip(proposals.members, member_scores, strict=True):
             # No raw box covers several things. Where all members are horses, their union shows horses.
-            scores_RK[row] = np.maximum(scores_RK[row], self._mean_scores(outputs, members).min(axis=0))
+            scores_RK[row] = np.maximum(scores_RK[row], scores_MK.min(axis=0))
         return scores_RK
 
     def feature_maps(self, outputs: Sequence[Detections]) -> Sequence[FeatureMap]:
@@ -120,8 +123,9 @@ class Detectors(RegionSource):
 
 def _scores_at(found: Detections, boxes: Array) -> Array:
     """The best score of each class among raw boxes that overlap each of R boxes with IoU > 0.6, else 0: `[R, K]`."""
-    near_RN = box_arithmetic.iou(boxes, found.boxes) > _SCORED_IOU
     scores_RK = np.zeros((len(boxes), found.class_scores.shape[1]), np.float32)
-    for r in np.flatnonzero(near_RN.any(axis=1)):
-        scores_RK[r] = found.class_scores[near_RN[r]].max(axis=0)
+    region, raw = box_arithmetic.overlapping(boxes, found.boxes, _SCORED_IOU)
+    if len(region):
+        starts = np.flatnonzero(np.diff(region, prepend=-1))
+        scores_RK[region[starts]] = np.maximum.reduceat(found.class_scores[raw], starts)
     return scores_RK
