@@ -3,7 +3,8 @@
 NanoDet and DeepLab with the default settings, without and with the feature maps of MobileNet, on real images. Where
 there are none (set UNBOXED_SHARED), the detector of `unboxed scenes` on drawn images; `real.photographs` is then 0
 instead of 1. The reference processes one image after another: decode, run the networks, pool, store. `networks_share`
-is the time of the networks alone, on all cores, divided by ours; the rest is decoding, proposals, pooling and writing.
+is the CPU time of the networks alone (they are opened and run on images that are resized for them) divided by ours; the
+rest is decoding, proposals, pooling, colours and writing.
 `max_difference` is the largest difference between stored values of ours and of the reference. `batch.ratio` is the
 time of a network on single images divided by its time on batches of four: it shows why images are not batched on a
 CPU.
@@ -12,6 +13,7 @@ CPU.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -33,6 +35,8 @@ from unboxed.types import Example
 
 TARGETS = (
     Target("images per second, NanoDet and DeepLab", "plain.photos_per_second", "at least", 10, "/s"),
+    Target("CPU time of the networks over that of the extraction", "plain.networks_share", "at least", 0.85),
+    Target("the same with feature maps of MobileNet", "plain_backbone.networks_share", "at least", 0.85),
     Target("largest difference of a stored value", "plain.max_difference", "at most", 0),
 )
 
@@ -77,8 +81,6 @@ def _inputs(
 def _measured(
     examples: Sequence[Example], settings: RegionSettings, fresh: Callable[[], Path], rounds: int
 ) -> dict[str, float]:
-    extractor = RegionExtractor(settings)
-
     def ours() -> Path:
         extract(examples, settings, store := fresh(), progress=False)
         return store
@@ -95,14 +97,17 @@ def _measured(
     views = [View(image := open_image(e.path), e.original_size or image.size) for e in examples]
 
     def networks() -> None:
+        extractor = RegionExtractor(settings)
+        _ = extractor.feature_blocks  # runs them once, as an extraction does
         for _ in ordered_map(extractor.run_networks, views, available_cores()):
             pass
 
-    seconds = alternate({"one by one": one_by_one, "ours": ours, "networks": networks}, rounds)
+    seconds = alternate({"one by one": one_by_one, "ours": ours}, rounds)
+    cpu_seconds = alternate({"ours": ours, "networks": networks}, rounds, clock=time.process_time)
     return {
         "photos_per_second": len(examples) / seconds["ours"],
         "ratio": seconds["one by one"] / seconds["ours"],
-        "networks_share": seconds["networks"] / seconds["ours"],
+        "networks_share": cpu_seconds["networks"] / cpu_seconds["ours"],
         "max_difference": _difference(RegionStore.open(ours()), RegionStore.open(one_by_one())),
     }
 
