@@ -25,6 +25,11 @@ def images_of_all(images: ImageEmbeddings) -> ImageEmbeddings:
     return ImageEmbeddings(regions, gather_inputs(images.class_score_BRE))
 
 
+def _of_all(name: str) -> cached_property[torch.Tensor]:
+    """The property of `Pairs` of this name, whose first axis are captions: of the captions of all processes."""
+    return cached_property(lambda pairs: gather_results(getattr(pairs.own, name)))
+
+
 @dataclass(frozen=True, eq=False)
 class GlobalPairs(Pairs):
     """All pairs of the batch of all processes. A property is computed for the own captions, and then gathered.
@@ -62,40 +67,13 @@ class GlobalPairs(Pairs):
         """The scores `[C]` of captions, each with one image of the batch."""
         return gather_results(self._own.score_with(image_of_C[self.batch.own_C]))
 
-    @cached_property
-    def query_mask_CQ(self) -> torch.Tensor:
-        """True for real queries."""
-        return gather_results(self._own.query_mask_CQ)
-
-    @cached_property
-    def phrase_mask_CP(self) -> torch.Tensor:
-        """True for phrases that have a query."""
-        return gather_results(self._own.phrase_mask_CP)
-
-    @cached_property
-    def paired_mask_CR(self) -> torch.Tensor:
-        """The real regions of each caption's image."""
-        return gather_results(self._own.paired_mask_CR)
-
-    @cached_property
-    def paired_edges_CR4(self) -> torch.Tensor:
-        """The boxes of each caption's image."""
-        return gather_results(self._own.paired_edges_CR4)
-
-    @cached_property
-    def paired_logit_CPR(self) -> torch.Tensor:
-        """Each phrase's logits over the regions of its image."""
-        return gather_results(self._own.paired_logit_CPR)
-
-    @cached_property
-    def paired_cosine_CPR(self) -> torch.Tensor:
-        """The bare cosine of each phrase and the regions of its image."""
-        return gather_results(self._own.paired_cosine_CPR)
-
-    @cached_property
-    def paired_prior_CPR(self) -> torch.Tensor:
-        """The semantic prior of each phrase in its image."""
-        return gather_results(self._own.paired_prior_CPR)
+    query_mask_CQ = _of_all("query_mask_CQ")
+    phrase_mask_CP = _of_all("phrase_mask_CP")
+    paired_mask_CR = _of_all("paired_mask_CR")
+    paired_edges_CR4 = _of_all("paired_edges_CR4")
+    paired_logit_CPR = _of_all("paired_logit_CPR")
+    paired_cosine_CPR = _of_all("paired_cosine_CPR")
+    paired_prior_CPR = _of_all("paired_prior_CPR")
 
     def posterior_CPR(self, prior_weight: float) -> torch.Tensor:
         """Where each phrase attends in its image."""

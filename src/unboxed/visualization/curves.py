@@ -107,7 +107,7 @@ def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]], acro
     ys = [y for points in series.values() for _, y in points]
     x_ticks, y_ticks = _round_steps(0, max(xs), 6), _round_steps(min(ys), max(ys), 5)
     x_low, x_high = 0.0, max(xs) or 1.0
-    y_low, y_high = min(ys[0], y_ticks[0], *ys), max(y_ticks[-1], *ys)
+    y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
     if y_high == y_low:
         y_high = y_low + 1
 
