@@ -108,10 +108,11 @@ def test_the_key_of_an_image_changes_with_its_content_its_captions_and_its_phras
     keys = [content_key(example)]
     keys.append(content_key(replace(example, captions=(Caption("A dog.", ()),))))
     keys.append(content_key(replace(example, captions=(CAPTION, CAPTION))))
+    keys.append(content_key(replace(example, captions=(Caption("A dog.", (Phrase("A dog", 0, 5),)),))))
     keys.append(content_key(replace(example, annotated_size=(400, 100))))
     Image.new("RGB", (200, 100), "red").save(example.path)
     keys.append(content_key(example))
-    assert len(set(keys)) == 5
+    assert len(set(keys)) == 6
     assert content_key(replace(example, image_id="another")) == keys[-1]
     example.path.unlink()
     with pytest.raises(ImageError, match=r"7\.png"):

@@ -86,13 +86,13 @@ class GroundingsFile:
 
 
 def content_key(example: Example, image: str) -> str:
-    """A hash of an image's content and of its captions with their phrases.
+    """A hash of an image's content and of its captions with their phrases and the types of these.
 
     Args:
         example: the captions.
         image: the key of the image's content, as `image_key` gives it.
     """
-    captions = [[caption.text, [[p.start, p.end] for p in caption.phrases]] for caption in example.captions]
+    captions = [[caption.text, [[p.start, p.end, *p.types] for p in caption.phrases]] for caption in example.captions]
     return hashlib.sha256(json.dumps([image, captions]).encode()).hexdigest()
 
 
