@@ -32,9 +32,9 @@ def inverse_root(square: torch.Tensor) -> torch.Tensor:
     return square.clamp(min=EPSILON**2).rsqrt()
 
 
-def l2_normalize(rows: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    """`rows` divided by their lengths along `dim`. A row of zeros stays zero, and its gradient is finite."""
-    return rows * inverse_root(rows.square().sum(dim=dim, keepdim=True))
+def l2_normalize(rows: torch.Tensor) -> torch.Tensor:
+    """Rows, along the last axis, divided by their lengths. A row of zeros stays zero, and its gradient is finite."""
+    return rows * inverse_root(rows.square().sum(dim=-1, keepdim=True))
 
 
 def cosine_to_attended(product: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
