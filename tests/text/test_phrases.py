@@ -70,9 +70,58 @@ def _bracketed(caption: str) -> str:
         "[A female] looks on as [he] slips at [the London 2012 games] in [a fast moving swing]",
         "[A boat] right next to [the right and left side] with [all sorts of treats], [window], and [sink] in [it]",
         "[The boy] watching [a man] ride past, [the blond one], [a us flag], [a blue & white shirt], [lids] & [a base]",
+        "[A smiling man] in [green] next to [a female] dressed in [blue], [a still] from [a film]",
+        "[A plane] landing on [a runway] [a boy] in [a hat] painting next to [train tracks], [a store] called [Ada]",
+        "[Two medium sized red boxes], [a dog] with [it's head] up, looking north at [at least two men]",
+        "[View] across [a lake], [one slice] on [a plate] lying face down, [a lamp], [black]",
     ],
 )
 def test_typical_captions(expected: str) -> None:
+    assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "[A close up of a pizza] with [olives], [a close up view of a clock]",
+        "[Close up of hands], [a chopped up salad] and [an assortment of cut up fruit]",
+        "[A boarded up shop] in [a fenced in area], [a fallen down tree], [a run down barn]",
+        "[Pop Up Tent] for [2 People]",
+        "[Men's Slip On Shoes]",
+        "[A walk in closet] after [a walk] in [spring]",
+        "[A man] dressed in [black] sits, [a shot] on [goal], [people] walk in",
+    ],
+)
+def test_a_verb_with_a_particle_may_modify_a_noun(expected: str) -> None:
+    assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "[Two drinking glasses] and [some eating utensils], [a pair of reading glasses]",
+        "[Women] drinking [glasses of beer], [people] shopping, [they] are reading [lists]",
+        "[Set of 4 Drinking Glasses] with [Straws]",
+        "[Stainless Steel Mixing Bowls] and [Cutting Board] with [Carrying Handle]",
+        "[The library reading room], [a silver parking meter] [a green car]",
+    ],
+)
+def test_an_ing_form_names_what_a_thing_serves_for(expected: str) -> None:
+    assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "[Men] in [black] stand beside [a car]",
+        "[Cooks] in [white] work at [a counter]",
+        "[Women] in [warm clothing] crowd around [a stall]",
+        "[A woman] in [black leather] sits on [her motorcycle]",
+        "[Cameramen] stand by, [kids] in [uniform] stand [outdoors]",
+        "[A food stand] on [the street], [a man] in [a white dance suit], [a hat shop] at [a fair]",
+    ],
+)
+def test_what_someone_wears_is_followed_by_the_verb(expected: str) -> None:
     assert _bracketed(expected.replace("[", "").replace("]", "")) == expected
 
 
@@ -104,7 +153,7 @@ def _spans(bracketed: str) -> tuple[str, set[tuple[int, int]]]:
 @pytest.mark.parametrize("style", ["coco", "alt text", "shop titles", "archive notes"])
 def test_captions_of_four_styles_agree_with_annotations_by_hand(style: str) -> None:
     part = _ANNOTATED.read_text("utf-8").split(f"# style: {style}\n")[1].split("# style:")[0]
-    assert _f1(map(_spans, part.splitlines())) >= 0.93
+    assert _f1(map(_spans, part.splitlines())) >= 0.98
 
 
 def test_phrases_of_real_captions_agree_with_flickr30k_entities(shared_data: Path) -> None:

@@ -111,8 +111,9 @@ class _Chunker:
         start = next(ends, first)
         return Context(
             word=words[i],
-            before=words[i - 1] if i and not gap_before else "",
+            before=self._before(i),
             next=words[i + 1] if not gap and i + 1 < len(words) else "",
+            after_next=words[i + 2] if i + 2 < len(words) and not gap and not gaps[i + 1] else "",
             possessive_s=words[i] == "s" and gap_before in _APOSTROPHES,
             possessive_follows=gap in _APOSTROPHES and words[i + 1 : i + 2] == ["s"] and i + 2 < len(words),
             is_first=i == 0,
@@ -122,6 +123,13 @@ class _Chunker:
             has_noun=Role.NOUN in roles[start:i],
             after_and=first > 0 and words[first - 1] == "and",
         )
+
+    def _before(self, i: int) -> str:
+        """The word before word i; that of "next to" and "close to" is "near", which no verb follows."""
+        if not i or self._gaps[i - 1]:
+            return ""
+        beside = self._words[i - 1] == "to" and i > 1 and self._words[i - 2] in ("next", "close", "due")
+        return "near" if beside else self._words[i - 1]
 
     def _is_possessive(self, i: int) -> bool:
         """Whether word i, which is in a phrase, is the s of "'s" or ends with "'s"."""
@@ -135,10 +143,9 @@ class _Chunker:
             return True
         if Role.MODIFIER in roles:  # "the young", "in black and white"
             before = self._words[first - 1] if first else ""
-            return Role.DETERMINER in roles or (
-                texts[-1] in word_lists.COLOURS
-                and (before in lexicon.PREPOSITIONS or before in word_lists.TRANSITIVE_ING)
-            )
+            is_last = stop == len(self._words) and self._gaps[max(first - 1, 0)] == ","  # "Desk Lamp, black"
+            is_worn = before in lexicon.PREPOSITIONS or before in word_lists.TRANSITIVE_ING
+            return Role.DETERMINER in roles or (texts[-1] in word_lists.COLOURS and (is_worn or is_last))
         beside = (self._words[max(first - 1, 0)], *self._words[stop : stop + 1])
         counts = texts[-1][0].isdigit() and "of" not in beside  # "2", but "a set of 2", "2 of them"
         return (lexicon.is_pronominal(texts[-1]) and not counts) or texts[-2:] == ["the", "other"]

@@ -50,7 +50,7 @@ DETERMINERS = (
     | _NUMERALS
     | SINGULAR_DETERMINERS
     | PLURAL_DETERMINERS
-    | word_set("some any no all either neither much more most other what which enough half such")
+    | word_set("some any no all either neither much more most least other what which enough half such")
 )
 PRONOUNS = word_set(
     """
@@ -133,6 +133,7 @@ _SINGULAR_S = word_set(
     christmas lacrosse this his its
     """
 )
+_SINGULAR_MEN = ("abdomen", "omen", "ramen", "specimen", "yemen")
 _ADJECTIVE_ENDINGS = ("ful", "ous", "ish", "less", "able", "ible", "-colored", "-sized", "-haired", "ese", "ical")
 _NOT_ADJECTIVES = word_set(
     """
@@ -187,6 +188,8 @@ def is_plural(noun: str) -> bool:
     """Whether a noun stands for several things, or for a group that takes a plural verb."""
     if noun in PLURALS or noun in _SINGULAR_S:
         return noun in PLURALS
+    if noun.endswith("men") and noun not in _SINGULAR_MEN:
+        return True
     return noun.endswith("s") and not noun.endswith((*_NO_PLURAL_S, "'s", "’s"))
 
 

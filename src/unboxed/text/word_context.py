@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from unboxed.text import lexicon, word_lists
 
-__all__ = ["INSIDE", "NEW_PHRASE", "Context", "Role", "is_compound_modifier", "is_ing_form", "may_modify"]
+__all__ = [
+    "INSIDE",
+    "NEW_PHRASE",
+    "Context",
+    "Role",
+    "begins_noun",
+    "is_compound_modifier",
+    "is_ing_form",
+    "may_modify",
+]
 
 
 class Role(Enum):
@@ -31,7 +40,7 @@ class Context(NamedTuple):
 
     Attributes:
         word: the lower-cased word.
-        before, next: the words beside it; "" where there is none, or punctuation between.
+        before, next, after_next: the words beside it; "" where there is none, or punctuation between.
         possessive_s: it is the s of "'s".
         possessive_follows: "'s" and another word follow.
         is_first: it is the first word of the caption.
@@ -46,6 +55,7 @@ class Context(NamedTuple):
     word: str
     before: str
     next: str
+    after_next: str
     possessive_s: bool
     possessive_follows: bool
     is_first: bool
@@ -82,19 +92,15 @@ class Context(NamedTuple):
         return not self.before or self.before in lexicon.CONJUNCTIONS or lexicon.is_adverb(self.before)
 
     @property
+    def after_verb(self) -> bool:
+        """Whether it is a verb by the word before it: "to", "is", "they"."""
+        is_auxiliary = self.before in lexicon.AUXILIARIES or self.before in ("to", "get", "gets", "getting", "just")
+        return not self.phrase and (is_auxiliary or self.before in lexicon.PRONOUNS)
+
+    @property
     def noun_follows(self) -> bool:
         """Whether the next word looks like more of a noun phrase."""
-        word = self.next
-        return bool(word) and not (
-            word in lexicon.DETERMINERS
-            or word in lexicon.PRONOUNS
-            or word in lexicon.PREPOSITIONS
-            or word in lexicon.CONJUNCTIONS
-            or word in lexicon.AUXILIARIES
-            or (lexicon.is_adverb(word) and not lexicon.is_adjective(word))
-            or (is_ing_form(word) and word not in word_lists.ING_NOUNS)
-            or word == "s"
-        )
+        return begins_noun(self.next)
 
     @property
     def object_follows(self) -> bool:
@@ -110,8 +116,23 @@ class Context(NamedTuple):
             or word in lexicon.PRONOUNS
             or (word in lexicon.PREPOSITIONS and word != "of")
             or lexicon.is_adverb(word)
+            or word == "outdoors"
             or (word in lexicon.DETERMINERS and word not in ("other", "more"))
         )
+
+
+def begins_noun(word: str) -> bool:
+    """Whether a word may go on a noun phrase, by itself: a noun or an adjective, no determiner and no -ing form."""
+    return bool(word) and not (
+        word in lexicon.DETERMINERS
+        or word in lexicon.PRONOUNS
+        or word in lexicon.PREPOSITIONS
+        or word in lexicon.CONJUNCTIONS
+        or word in lexicon.AUXILIARIES
+        or (lexicon.is_adverb(word) and not lexicon.is_adjective(word))
+        or (is_ing_form(word) and word not in word_lists.ING_NOUNS)
+        or word == "s"
+    )
 
 
 def may_modify(word: str) -> bool:

@@ -7,6 +7,7 @@ __all__ = [
     "ADJECTIVES",
     "AMBIGUOUS_ING",
     "BASE_FORMS",
+    "CLOTHES",
     "COLOURS",
     "ING_HEADS",
     "ING_NOUNS",
@@ -16,6 +17,7 @@ __all__ = [
     "RARELY_NOUNS",
     "S_FORMS",
     "TRANSITIVE_ING",
+    "VEHICLES",
     "VERBS",
     "VERB_S_FORMS",
     "is_alive",
@@ -32,7 +34,7 @@ COLOURS = word_set(
     """
     black white red blue green yellow orange purple pink brown gray grey tan beige gold golden silver maroon
     navy teal turquoise khaki cream violet magenta burgundy lavender blond blonde brunette neon pastel
-    camouflage camo plaid denim
+    camouflage camo plaid denim leather
     """
 )
 ADJECTIVES = COLOURS | word_set(
@@ -216,7 +218,7 @@ OFTEN_NOUNS = word_set(
     """
     acts backs baits bands bars bikes bites blocks boards boats bows bowls boxes brushes bumps buttons cages
     camps canoes cards casts chops circles combs covers crowds cups curves cuts designs dishes dresses drinks
-    drills drops faces fences fields files fires flags flowers frames grills guards hammers hands heads hooks
+    drills drops faces fences fields files fires flags flowers frames grills guards hammers handles hands heads hooks
     houses hurdles irons kayaks knits labels lamps leaves lights lines links loads locks marks matches models
     moves nets offers oranges orders packs paddles paints parks patches pedals picks pictures piles pins pipes
     pitches plants plates points poles pools posts presents prints products purchases races racks rafts rails
@@ -248,6 +250,18 @@ ACTIVITIES = word_set(
     """
 )
 """What an -ing form of an activity may stand behind: "a man is rock climbing"."""
+
+CLOTHES = word_set(
+    """
+    clothing attire garb gear uniform costume outfit dress gown robe shirt t-shirt tee sweater sweatshirt hoodie vest
+    jacket coat suit tuxedo skirt kilt kimono sari apron hat cap helmet turban bikini swimsuit leotard tutu windbreaker
+    leather
+    """
+)
+"""What someone wears, in the singular; the verb of the one who wears it may follow."""
+
+VEHICLES = word_set("plane airplane aeroplane aircraft helicopter jet boat ship ferry train tram bus car truck lorry")
+"""What moves by itself: "a plane landing on a runway"."""
 
 _PEOPLE = word_set(
     """

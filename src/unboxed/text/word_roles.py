@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from unboxed.text import lexicon, word_lists
+from unboxed.text.compounds import compound_role
 from unboxed.text.word_context import NEW_PHRASE, Context, Role, is_ing_form, may_modify
 from unboxed.text.word_lists import word_set
 
@@ -25,6 +26,11 @@ _DEGREES = ("very", "extremely", "really", "highly", "rather", "fairly")
 _SUBJECTS = ("i", "he", "she", "we", "they", "who")
 _BEFORE_ANY = lexicon.ARTICLES | {"upside"}  # "a downhill course", "an upside down bicycle"
 _HAVE = ("has", "have", "had", "having")
+_POSTURES = ("stand", "dance", "look", "march", "work", "fight", "cheer", "run", "jump", "rest")
+_OF_CLOTHES = ("tie", "model", "shop", "bike")  # "a suit tie", "a hat shop"
+_NAMED = ("called", "named", "titled")
+_OF_SIZE = ("sized", "colored", "coloured", "shaped", "themed")
+_COMPASS = ("north", "south", "east", "west")
 _PAIRED = word_lists.COLOURS | {"male", "female", "left", "right", "arts", "crafts"}
 _PARTICIPLE_ENDINGS = ("en", "rn", "wn", "clad")
 _ONE = lexicon.SINGULAR_DETERMINERS | {"the"}
@@ -34,6 +40,8 @@ _AFTER_PRONOUN = lexicon.CONJUNCTIONS | lexicon.AUXILIARIES | lexicon.ARTICLES |
 
 def role_of(at: Context) -> Role:
     """The role that the first rule for the word gives it; a rule may pass, with None."""
+    if (role := compound_role(at)) is not None:
+        return role
     for rule in _rules(at.word):
         if (role := rule(at)) is not None:
             return role
@@ -80,6 +88,8 @@ def _pronoun_or_determiner(at: Context) -> Role:
     if word == "that" and at.last_role is Role.NOUN:
         has_subject = at.next in lexicon.PRONOUNS or at.next in lexicon.DETERMINERS  # "a fish that he caught"
         return Role.OUTSIDE if has_subject else Role.PRONOUN
+    if word in ("least", "most") and at.before == "at" and lexicon.is_numeral(at.next):
+        return Role.DETERMINER
     if word == "that" and at.before and at.next and not at.noun_follows:  # "decides that the guitar is his"
         return Role.OUTSIDE
     if word in ("all", "both", "each", "either") and _is_floating(at):
@@ -112,6 +122,8 @@ def _pronoun(at: Context) -> Role:
 
 
 def _auxiliary(at: Context) -> Role:
+    if at.word in ("it's", "it’s") and at.before in lexicon.PREPOSITIONS and at.noun_follows:  # "with it's tail"
+        return Role.DETERMINER
     is_container = at.word == "can" and at.phrase and at.next not in word_lists.VERBS  # "a trash can"
     return Role.NOUN if is_container else Role.OUTSIDE
 
@@ -148,9 +160,12 @@ def _preposition(at: Context) -> Role | None:
         return Role.MODIFIER  # "with round neck"
     if at.word == "front" and at.last_role is Role.NOUN and not at.noun_follows:  # "a shop front"
         return Role.NOUN
-    if at.word == "about" and lexicon.is_numeral(at.next):  # "about 20 people"
+    at_least = (at.word, at.next) in (("at", "least"), ("at", "most")) and lexicon.is_numeral(at.after_next)
+    if at_least or (at.word == "about" and lexicon.is_numeral(at.next)):  # "at least two men", "about 20 people"
         return Role.DETERMINER
     is_inside = at.last_role in (Role.DETERMINER, Role.MODIFIER) or at.after_possessive
+    if at.is_colour and at.word in lexicon.PREPOSITIONS:  # "a man in green next to a tree"
+        return Role.OUTSIDE
     if (at.word in _MODIFIER_PREPOSITIONS and is_inside and not at.may_be_complete) or at.last in _BEFORE_ANY:
         modifies = at.noun_follows and at.next not in word_lists.VERB_S_FORMS  # "the side shows a truck"
         return Role.MODIFIER if modifies else Role.NOUN
@@ -161,6 +176,8 @@ def _adverb(at: Context) -> Role | None:
     """ "a very old man" against "a man is very old"."""
     if at.last_role is Role.DETERMINER and at.noun_follows and at.word in ("fast", "hard", "still"):  # "a still lake"
         return Role.MODIFIER
+    if at.word == "still" and at.last in lexicon.ARTICLES and at.next in lexicon.PREPOSITIONS:  # "a still from a film"
+        return Role.NOUN
     if lexicon.is_adjective(at.word) and at.noun_follows and at.next not in word_lists.ACTIVITIES:
         return None
     if at.last in NEW_PHRASE or (at.word in _DEGREES and at.last_role is Role.DETERMINER and at.noun_follows):
@@ -181,7 +198,8 @@ def _adjective(at: Context) -> Role:
         return Role.OUTSIDE  # "fireworks light up the sky"
     if at.word in ("wide", "left", "right") and at.last_role is Role.NOUN:
         return Role.OUTSIDE  # "his mouth wide open", "a boat right next to a ship"
-    acts = at.determiner in _ONE and at.next in word_lists.VERB_S_FORMS
+    is_described = lexicon.is_past_form(at.next) and at.after_next in lexicon.PREPOSITIONS  # "a female dressed in red"
+    acts = at.determiner in _ONE and (at.next in word_lists.VERB_S_FORMS or is_described)
     if at.word in word_lists.NOUN_ADJECTIVES and (acts or not at.noun_follows):  # "a female", "a female looks on"
         return Role.NOUN
     if not at.has_noun or at.noun_follows or at.word in word_lists.COLOURS:
@@ -203,8 +221,10 @@ def _ing_form(at: Context) -> Role:
     acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
     if at.word == "looking" and at.noun_follows and at.determiner and not acts and not lexicon.is_adjective(at.next):
         return Role.MODIFIER  # "an odd looking vehicle"
-    if at.word in word_lists.AMBIGUOUS_ING and at.next not in word_lists.ING_HEADS and (acts or at.noun_follows):
-        return Role.OUTSIDE
+    if at.word in word_lists.AMBIGUOUS_ING and at.next not in word_lists.ING_HEADS:
+        moves = at.last in word_lists.VEHICLES or at.last in word_lists.CLOTHES  # "a plane landing", "a hat painting"
+        if acts or moves or at.noun_follows:
+            return Role.OUTSIDE
     if is_noun and not at.object_follows:
         return Role.NOUN
     is_compound = (  # "a city parking lot"
@@ -232,19 +252,16 @@ def _bare_ing_form(at: Context, is_noun: bool) -> Role:
 
 def _base_form(at: Context) -> Role:
     """ "two men walk", "a skate park", "taking a walk"."""
-    after_participle = ("up",) if at.word == "set" else lexicon.PREPOSITIONS  # "a tent set up", but "a train set on"
-    is_participle = at.word in word_lists.IRREGULAR_PAST and at.next in after_participle
-    if at.has_noun and (at.word in word_lists.RARELY_NOUNS or is_participle):  # "a sandwich cut in half"
-        return Role.OUTSIDE
-    if at.has_noun and word_lists.is_alive(at.last) and at.clause_follows:  # "watching a man ride past"
-        return Role.OUTSIDE
     if at.has_noun:
-        several = lexicon.is_plural(at.last) or (at.after_and and word_lists.is_alive(at.last))  # "he and a boy sit"
-        return Role.OUTSIDE if at.next in NEW_PHRASE or several else Role.NOUN
+        return _base_form_behind_noun(at)
     if at.phrase:
-        acts = at.is_colour and (at.word in word_lists.RARELY_NOUNS or at.next in NEW_PHRASE)  # "men in white play"
-        return Role.OUTSIDE if acts or (at.may_be_complete and at.clause_follows) else Role.NOUN
-    if at.word == "cross" and at.next == "legged":  # "she sits cross legged"
+        is_verb = at.word in word_lists.RARELY_NOUNS or (at.word in _POSTURES and not at.noun_follows)
+        acts = at.is_colour and (is_verb or at.next in NEW_PHRASE)  # "men in white play"
+        several = at.may_be_complete and at.last != "one"  # "two walk", but "one slice"
+        return Role.OUTSIDE if acts or (several and at.clause_follows) else Role.NOUN
+    if at.is_first and at.next in lexicon.PREPOSITIONS and at.word not in word_lists.RARELY_NOUNS | {"look"}:
+        return Role.NOUN  # "View across a river"
+    if (at.word, at.next) in (("cross", "legged"), ("face", "down")):  # "she sits cross legged"
         return Role.OUTSIDE
     if at.before in _HAVE and at.word in word_lists.IRREGULAR_PAST and at.clause_follows:  # "has hit the ball"
         return Role.OUTSIDE
@@ -255,9 +272,22 @@ def _base_form(at: Context) -> Role:
     return Role.OUTSIDE if at.after_join and at.clause_follows else Role.NOUN
 
 
+def _base_form_behind_noun(at: Context) -> Role:
+    after_participle = ("up",) if at.word == "set" else lexicon.PREPOSITIONS  # "a tent set up", but "a train set on"
+    if at.word in word_lists.RARELY_NOUNS or (at.word in word_lists.IRREGULAR_PAST and at.next in after_participle):
+        return Role.OUTSIDE  # "a sandwich cut in half"
+    is_worn = at.last in word_lists.CLOTHES and at.word not in _OF_CLOTHES  # "men in green uniform stand by"
+    if at.clause_follows and (is_worn or word_lists.is_alive(at.last)):  # "watching a man ride past"
+        return Role.OUTSIDE
+    several = lexicon.is_plural(at.last) or (at.after_and and word_lists.is_alive(at.last))  # "he and a boy sit"
+    return Role.OUTSIDE if at.next in NEW_PHRASE or several else Role.NOUN
+
+
 def _past_form(at: Context) -> Role:
     """ "a crowded street", "a snow covered hill", "a man dressed as a clown"."""
-    if at.has_noun and at.next in word_lists.COLOURS:  # "a fence painted yellow"
+    if at.word in _OF_SIZE and at.noun_follows:  # "medium sized blue boxes"
+        return Role.MODIFIER
+    if at.has_noun and (at.next in word_lists.COLOURS or at.word in _NAMED):  # "a fence painted yellow"
         return Role.OUTSIDE
     if at.word == "shot" and at.has_noun:  # "a basketball shot"
         return Role.NOUN
@@ -303,9 +333,9 @@ def _noun_or_verb(at: Context) -> Role:
         acts = lexicon.is_plural(at.last) or word_lists.is_alive(at.last)
         if (at.has_noun and acts) or (not at.phrase and at.before in lexicon.AUXILIARIES):  # "a man is rock climbing"
             return Role.OUTSIDE
-    if not at.phrase and (at.before, at.word) in (("along", "side"), ("in", "order")):
-        return Role.OUTSIDE
-    if not at.phrase and at.before in _SUBJECTS:  # "as he slips"
+    if not at.phrase and (at.before in _SUBJECTS or (at.before, at.word) in (("along", "side"), ("in", "order"))):
+        return Role.OUTSIDE  # "as he slips"
+    if not at.phrase and at.word in _COMPASS and is_ing_form(at.before) and not at.noun_follows:  # "looking north"
         return Role.OUTSIDE
     if not at.has_noun:
         return Role.OUTSIDE if at.before == "to" and at.object_follows else Role.NOUN
