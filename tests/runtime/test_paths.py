@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unboxed.convert import ConvertSettings
 from unboxed.evaluation import EvaluationOptions, evaluate_run
+from unboxed.experiments import CompareSettings
 from unboxed.export import LabelOptions, label_dataset
+from unboxed.priors import PriorSettings
 from unboxed.regions import RegionSettings, RegionStore
+from unboxed.studio.options import StudioSources
 from unboxed.training import FitSettings
 
 
@@ -15,6 +19,11 @@ def test_options_take_strings() -> None:
     assert (settings.data, settings.out, settings.regions) == (Path("photos"), Path("run"), Path("store"))
     regions = RegionSettings(detectors=["a.onnx"], detector_hf="hustvl/yolos-tiny")  # type: ignore[arg-type]
     assert (regions.detectors, regions.detector_hf) == ((Path("a.onnx"),), "hustvl/yolos-tiny")
+    compared = CompareSettings(("data.toml",), "out", write=["page.html"])  # type: ignore[arg-type]
+    assert (compared.data, compared.out, compared.write) == ((Path("data.toml"),), Path("out"), (Path("page.html"),))
+    assert ConvertSettings("run", vocab="vocab.json").vocab == Path("vocab.json")  # type: ignore[arg-type]
+    assert StudioSources(index="index").index == Path("index")  # type: ignore[arg-type]
+    assert PriorSettings(word_vectors="vectors.npz").word_vectors == Path("vectors.npz")  # type: ignore[arg-type]
 
 
 def test_functions_take_strings(tiny_run: Path, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from unboxed.runtime.paths import accept_strings
+
 __all__ = ["ConvertSettings"]
 
 
@@ -25,3 +27,6 @@ class ConvertSettings:
     vocab: Path | None = None
     text: str = "bert-base-uncased"
     regions: Path | None = None
+
+    def __post_init__(self) -> None:
+        accept_strings(self)

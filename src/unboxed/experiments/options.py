@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import UseAppendAction
 
 from unboxed.runtime.counts import require_count
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["CompareSettings"]
 
@@ -63,6 +64,7 @@ class CompareSettings:
     write: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         for name in ("seeds", "claim_seeds", "jobs"):
             require_count(f"--{name.replace('_', '-')}", getattr(self, name), most=_MOST)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from unboxed.errors import ModelError, plain_reason
 from unboxed.runtime.json_values import FieldHooks, UnknownFieldError, WrongKindError, from_json, to_json
+from unboxed.runtime.paths import accept_strings
 
 __all__ = ["Match", "PriorSettings"]
 
@@ -86,6 +87,7 @@ class PriorSettings:
     classes: Literal["names", "wordnet"] = "names"
 
     def __post_init__(self) -> None:
+        accept_strings(self)
         for name in (
             "cooccurrence",
             "temperature",

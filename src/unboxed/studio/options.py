@@ -9,6 +9,7 @@ from pathlib import Path
 from tyro.conf import Suppress
 
 from unboxed.errors import StudioError
+from unboxed.runtime.paths import accept_strings
 from unboxed.runtime.threads import available_cores
 
 __all__ = ["Limits", "StudioAddress", "StudioSources"]
@@ -33,6 +34,9 @@ class StudioSources:
     data: Path | None = None
     split: str = "val"
     labels: Path | None = None
+
+    def __post_init__(self) -> None:
+        accept_strings(self)
 
 
 @dataclass(frozen=True)
